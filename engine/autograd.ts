@@ -1,0 +1,113 @@
+/** The tape: how a result was computed, and the gradients that follow from it. */
+import { defineKernel } from "./kernel.ts";
+import { numel, sameShape, show } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
+
+/** The edge from a result back to what it was computed from. */
+export interface GraphNode {
+  readonly name: string;
+  /** Later nodes have higher numbers: an order in which gradients can flow. */
+  readonly order: number;
+  readonly inputs: readonly (Tensor | null)[];
+  readonly backward: (dy: Tensor) => readonly (Tensor | null)[];
+}
+
+type Inputs = readonly (Tensor | null)[];
+
+interface OpSpec<I extends Inputs, A, S> {
+  readonly name: string;
+  /** Checks, launches, and returns the result with what the backward needs of it. */
+  forward(inputs: I, attrs: A): { readonly y: Tensor; readonly saved: S };
+  /** dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`. */
+  backward(dy: Tensor, saved: S, inputs: I, attrs: A, needs: readonly boolean[]): { readonly [K in keyof I]: Tensor | null };
+}
+
+let enabled = true;
+let order = 0;
+
+/** Makes a forward and its backward into one differentiable function. */
+export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (inputs: I, attrs: A) => Tensor {
+  return (inputs, attrs) => {
+    const { y, saved } = spec.forward(inputs, attrs);
+    const needs = inputs.map((t) => t?.requiresGrad === true);
+    if (enabled && needs.includes(true)) {
+      y.requiresGrad = true;
+      y.node = { name: spec.name, order: order++, inputs, backward: (dy) => spec.backward(dy, saved, inputs, attrs, needs) };
+    }
+    return y;
+  };
+}
+
+/** Runs `body` without recording how its results were computed. */
+export function noGrad<T>(body: () => T): T {
+  const before = enabled;
+  enabled = false;
+  try {
+    return body();
+  } finally {
+    enabled = before;
+  }
+}
+
+/**
+ * dL/dt for each tensor of `wrt`, where L is `y` (one element) or, with `dy` of y's shape, sum(y * dy).
+ * Gradients that meet are added in a fixed order. A tensor that `y` does not depend on gets zeros.
+ */
+export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
+  if (!dy && y.size !== 1) throw new Error(`gradients: expected dy for a result of shape ${show(y.shape)}, got none`);
+  if (dy && !sameShape(dy.shape, y.shape)) throw new Error(`gradients: expected dy of shape ${show(y.shape)}, got ${show(dy.shape)}`);
+  if (!y.requiresGrad) throw new Error("gradients: expected a result that depends on a tensor with requiresGrad, got one that does not");
+  const found = new Map<Tensor, Tensor>([[y, dy ?? fill(y.shape, 1)]]);
+  for (const t of reachable(y)) {
+    const g = found.get(t);
+    if (!g) continue;
+    const grads = t.node!.backward(g);
+    t.node!.inputs.forEach((input, i) => {
+      const grad = grads[i];
+      if (!input?.requiresGrad || !grad) return;
+      if (!sameShape(grad.shape, input.shape)) throw new Error(`${t.node!.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
+      const other = found.get(input);
+      found.set(input, other ? add(other, grad) : grad);
+    });
+  }
+  return wrt.map((t) => found.get(t) ?? fill(t.shape, 0));
+}
+
+/** Every computed tensor under `y`, results before what they were computed from. */
+function reachable(y: Tensor): Tensor[] {
+  const seen = new Set<Tensor>();
+  const stack = [y];
+  for (let t = stack.pop(); t; t = stack.pop()) {
+    if (seen.has(t) || !t.node) continue;
+    seen.add(t);
+    for (const input of t.node.inputs) if (input?.requiresGrad) stack.push(input);
+  }
+  return [...seen].sort((a, b) => b.node!.order - a.node!.order);
+}
+
+const addKernel = defineKernel({
+  name: "gradients.add",
+  inputs: { a: "f32", b: "f32" },
+  outputs: { y: "f32" },
+  params: { n: "u32" },
+  workgroup: 64,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { y[i] = a[i] + b[i]; }`,
+});
+
+const fillKernel = defineKernel({
+  name: "gradients.fill",
+  outputs: { y: "f32" },
+  params: { n: "u32", value: "f32" },
+  workgroup: 64,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { y[i] = p.value; }`,
+});
+
+const add = (a: Tensor, b: Tensor): Tensor =>
+  addKernel({ inputs: { a, b }, outputs: { y: a.shape }, params: { n: a.size }, groups: Math.ceil(a.size / 64) }).y;
+
+const fill = (shape: readonly number[], value: number): Tensor =>
+  fillKernel({ outputs: { y: shape }, params: { n: numel(shape), value }, groups: Math.ceil(numel(shape) / 64) }).y;

@@ -1,0 +1,43 @@
+/** The errors that a caller may want to tell apart. Everything else is a plain `Error` with a one-line message. */
+
+/** No adapter, a null adapter, or one that does not meet what was asked for. */
+export class AdapterError extends Error {
+  override readonly name = "AdapterError";
+}
+
+/** WebGPU refused a call: a bug in a kernel's host side. */
+export class ValidationError extends Error {
+  override readonly name = "ValidationError";
+}
+
+/** The device has no memory left for a buffer. */
+export class OutOfMemoryError extends Error {
+  override readonly name = "OutOfMemoryError";
+}
+
+/** The device is gone (driver reset, tab in the background, `destroy()`); every tensor on it went with it. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+}
+
+/** A recorded plan whose buffers are no longer those it was recorded with. */
+export class StalePlanError extends Error {
+  override readonly name = "StalePlanError";
+}
+
+/** WGSL that does not compile; carries the first message's position and the whole module. */
+export class ShaderError extends Error {
+  override readonly name = "ShaderError";
+  readonly line: number;
+  readonly column: number;
+  readonly code: string;
+
+  constructor(kernel: string, messages: readonly GPUCompilationMessage[], code: string) {
+    const first = messages[0]!;
+    const listing = code.split("\n").map((text, i) => `${String(i + 1).padStart(4)} ${text}`).join("\n");
+    super(`${kernel}: WGSL ${first.lineNum}:${first.linePos}: ${first.message}\n${listing}`);
+    this.line = first.lineNum;
+    this.column = first.linePos;
+    this.code = code;
+  }
+}

@@ -1,0 +1,113 @@
+/** One run of one kernel, and where it goes: to the GPU at once, or onto the recording in progress. */
+import { getDevice, type Device } from "./device.ts";
+import { allocate, promise, type Storage } from "./memory.ts";
+import type { Pipeline } from "./pipeline.ts";
+
+export interface Binding {
+  readonly storage: Storage;
+  /** Bytes; a multiple of 256. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly access: "read" | "write" | "update";
+}
+
+export interface Launch {
+  readonly pipeline: Pipeline;
+  readonly bindings: readonly Binding[];
+  /** Holds the launch's params, if it has any; never changes. */
+  readonly uniform: GPUBuffer | null;
+  readonly groups: readonly [number, number, number];
+}
+
+/** Takes launches while a step is recorded (`plan.ts`). */
+export interface Recorder {
+  readonly launches: Launch[];
+}
+
+let recorder: Recorder | null = null;
+
+export const isRecording = (): boolean => recorder !== null;
+
+/** Sends the launches of `body` to `to` instead of the GPU. */
+export function withRecorder<T>(to: Recorder, body: () => T): T {
+  if (recorder) throw new Error("record: expected no recording in progress, got a recording inside another");
+  recorder = to;
+  try {
+    return body();
+  } finally {
+    recorder = null;
+  }
+}
+
+/** Memory for a kernel's output: from the pool, or promised while recording. */
+export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
+
+export function launch(item: Launch): void {
+  checkAliases(item);
+  if (recorder) recorder.launches.push(item);
+  else runNow(item);
+}
+
+/** The launches recorded so far, if a recording is in progress. */
+export const recorded = (): readonly Launch[] | null => recorder?.launches ?? null;
+
+// WebGPU's usage scope is the buffer, not the range: reading one part while writing another is refused.
+function checkAliases({ pipeline, bindings }: Launch): void {
+  for (const a of bindings) {
+    if (a.access === "read") continue;
+    for (const b of bindings) {
+      if (a !== b && a.storage === b.storage && (b.access === "read" || overlap(a, b))) {
+        throw new Error(`${pipeline.label}: expected outputs that share no memory with other tensors of the launch, got an overlap`);
+      }
+    }
+  }
+}
+
+const overlap = (a: Binding, b: Binding): boolean => a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+
+/** `buffers` in binding order, then the uniform. */
+export function bindGroup(device: Device, { pipeline, bindings, uniform }: Launch, buffers: readonly { buffer: GPUBuffer; offset: number }[]): GPUBindGroup {
+  device.stats.bindGroupsCreated++;
+  const entries: GPUBindGroupEntry[] = bindings.map(({ bytes }, binding) => ({ binding, resource: { ...buffers[binding]!, size: bytes } }));
+  if (uniform) entries.push({ binding: bindings.length, resource: { buffer: uniform } });
+  return device.gpu.createBindGroup({ label: pipeline.label, layout: pipeline.layout, entries });
+}
+
+interface Open {
+  readonly device: Device;
+  readonly encoder: GPUCommandEncoder;
+  readonly pass: GPUComputePassEncoder;
+  count: number;
+}
+
+let open: Open | null = null;
+
+// So many launches wait on the CPU for company before they are submitted together.
+const BATCH = 64;
+
+function runNow(item: Launch): void {
+  const device = getDevice();
+  device.check();
+  const buffers = item.bindings.map(({ storage, offset }) => ({ buffer: storage.use(item.pipeline.label), offset }));
+  if (open && open.device !== device) open = null;
+  if (!open) {
+    const encoder = device.gpu.createCommandEncoder();
+    open = { device, encoder, pass: encoder.beginComputePass(), count: 0 };
+  }
+  open.pass.setPipeline(item.pipeline.gpu);
+  open.pass.setBindGroup(0, bindGroup(device, item, buffers));
+  open.pass.dispatchWorkgroups(...item.groups);
+  device.stats.launches++;
+  if (++open.count >= BATCH) flush();
+}
+
+/** Submits the launches that are waiting. Called before anything that must come after them. */
+export function flush(): void {
+  if (!open) return;
+  const { device, encoder, pass } = open;
+  open = null;
+  if (device.lost) return;
+  pass.end();
+  device.gpu.queue.submit([encoder.finish()]);
+  device.stats.submits++;
+}

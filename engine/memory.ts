@@ -1,0 +1,191 @@
+/**
+ * Where tensors' bytes live. A `Storage` is one buffer, or the promise of one while a step is being recorded.
+ * Buffers come from a pool and go back to it when the scope that made them ends.
+ */
+import { getDevice, type Device } from "./device.ts";
+
+export class Storage {
+  readonly bytes: number;
+  readonly device: Device;
+  /** `null` while only recorded, and after the memory went back to the pool. */
+  buffer: GPUBuffer | null;
+  /** recorded: a plan will give it memory · live · freed */
+  state: "recorded" | "live" | "freed";
+  /** Set on a recorded storage that shall be written straight into another: a gradient into the optimizer's buffer. */
+  placed: { readonly storage: Storage; readonly offset: number } | null = null;
+  /** Bytes of the pool's bucket; 0 for memory that the pool did not give. */
+  readonly #bucket: number;
+
+  constructor(device: Device, bytes: number, buffer: GPUBuffer | null, bucket: number) {
+    this.device = device;
+    this.bytes = bytes;
+    this.buffer = buffer;
+    this.state = buffer ? "live" : "recorded";
+    this.#bucket = bucket;
+    if (buffer) account(device, this.bytes, 1);
+  }
+
+  /** The buffer, or a reason why there is none. */
+  use(what: string): GPUBuffer {
+    if (this.state === "live" && this.device === getDevice()) return this.buffer!;
+    if (this.state === "freed") throw new Error(`${what}: expected a live tensor, got one whose scope has ended (keep() it to use it later)`);
+    if (this.state === "recorded") throw new Error(`${what}: expected a tensor with a value, got one that only exists inside a recording (return it to read it)`);
+    throw new Error(`${what}: expected a tensor of this device, got one of a device that is gone`);
+  }
+
+  /** A recorded storage gets its memory (`buffer`), or turns out to live only inside the plan (`null`). */
+  settle(buffer: GPUBuffer | null): void {
+    this.buffer = buffer;
+    this.state = buffer ? "live" : "freed";
+    if (buffer) this.device.stats.tensorsLive++;
+  }
+
+  /** Gives the memory back; using the tensor afterwards is an error. */
+  free(): void {
+    if (this.state !== "live") return;
+    this.state = "freed";
+    const { device, buffer } = this;
+    this.buffer = null;
+    if (this.#bucket === 0) {
+      device.stats.tensorsLive--;
+      return;
+    }
+    account(device, -this.bytes, -1);
+    poolOf(device).give(this.#bucket, buffer!);
+  }
+}
+
+function account(device: Device, bytes: number, tensors: number): void {
+  const { stats } = device;
+  stats.bytesLive += bytes;
+  stats.tensorsLive += tensors;
+  if (stats.bytesLive > stats.bytesPeak) stats.bytesPeak = stats.bytesLive;
+}
+
+class Pool {
+  readonly #free = new Map<number, GPUBuffer[]>();
+  readonly #device: Device;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  take(bucket: number, label: string): GPUBuffer {
+    const buffer = this.#free.get(bucket)?.pop();
+    if (!buffer) return createBuffer(this.#device, bucket, label);
+    this.#device.stats.bytesPooled -= bucket;
+    return buffer;
+  }
+
+  give(bucket: number, buffer: GPUBuffer): void {
+    const list = this.#free.get(bucket) ?? [];
+    list.push(buffer);
+    this.#free.set(bucket, list);
+    this.#device.stats.bytesPooled += bucket;
+  }
+
+  clear(): void {
+    for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
+    this.#free.clear();
+    this.#device.stats.bytesPooled = 0;
+  }
+}
+
+const pools = new WeakMap<Device, Pool>();
+
+function poolOf(device: Device): Pool {
+  let pool = pools.get(device);
+  if (!pool) pools.set(device, (pool = new Pool(device)));
+  return pool;
+}
+
+/** A storage buffer, outside the pool. */
+export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
+  device.check();
+  device.stats.buffersCreated++;
+  return device.gpu.createBuffer({ label, size: bytes, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+}
+
+/** Sizes are rounded up to an eighth of a power of two, so that near sizes share buffers at 12.5 % waste. */
+function bucketOf(bytes: number): number {
+  const step = Math.max(256, 2 ** Math.floor(Math.log2(bytes)) / 8);
+  return Math.ceil(bytes / step) * step;
+}
+
+/** Memory for `bytes` (rounded up to 4), from the pool; it belongs to the innermost scope. */
+export function allocate(bytes: number, what: string): Storage {
+  const device = getDevice();
+  checkSize(device, bytes, what);
+  const size = Math.ceil(bytes / 4) * 4;
+  const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
+  const storage = new Storage(device, size, poolOf(device).take(bucket, what), bucket);
+  scopes.at(-1)?.add(storage);
+  return storage;
+}
+
+/** A storage without memory yet, for a recording. */
+export function promise(bytes: number, what: string): Storage {
+  const device = getDevice();
+  checkSize(device, bytes, what);
+  return new Storage(device, Math.ceil(bytes / 4) * 4, null, 0);
+}
+
+function checkSize(device: Device, bytes: number, what: string): void {
+  const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+  if (bytes > most) throw new Error(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
+}
+
+/** Frees the pool's unused buffers. */
+export const trimPool = (): void => poolOf(getDevice()).clear();
+
+/** Adds memory that a plan holds to the account, or takes it off. */
+export const accountPlan = (device: Device, bytes: number): void => account(device, bytes, 0);
+
+const scopes: Set<Storage>[] = [];
+
+/**
+ * Runs `body`; what it allocated goes back to the pool when it returns, but for the tensors in its result (a tensor, or
+ * arrays and objects of them), which pass to the scope around it. Synchronous only: read results outside.
+ */
+export function scope<T>(body: () => T): T {
+  const own = new Set<Storage>();
+  scopes.push(own);
+  try {
+    const result = body();
+    if (result instanceof Promise) throw new Error("scope: expected a synchronous function, got one that returns a promise");
+    for (const storage of storagesIn(result)) {
+      if (own.delete(storage)) scopes.at(-2)?.add(storage);
+    }
+    return result;
+  } finally {
+    scopes.splice(scopes.indexOf(own), 1);
+    for (const storage of own) storage.free();
+  }
+}
+
+/** Runs `body` and hands over all that it allocated, to be freed by the caller. */
+export function collect<T>(body: () => T): { result: T; storages: ReadonlySet<Storage> } {
+  const own = new Set<Storage>();
+  scopes.push(own);
+  try {
+    return { result: body(), storages: own };
+  } finally {
+    scopes.splice(scopes.indexOf(own), 1);
+  }
+}
+
+/** Takes a tensor out of every scope: it lives until it is disposed of. */
+export function keep<T extends { readonly storage: Storage }>(tensor: T): T {
+  for (const own of scopes) own.delete(tensor.storage);
+  return tensor;
+}
+
+/** The storages of all tensors in a value made of arrays, plain objects and tensors. */
+export function storagesIn(value: unknown, into = new Set<Storage>()): Set<Storage> {
+  if (typeof value !== "object" || value === null) return into;
+  const { storage } = value as { storage?: unknown };
+  if (storage instanceof Storage) into.add(storage);
+  else if (Array.isArray(value)) for (const v of value) storagesIn(v, into);
+  else if (Object.getPrototypeOf(value) === Object.prototype) for (const v of Object.values(value)) storagesIn(v, into);
+  return into;
+}

@@ -1,0 +1,212 @@
+/**
+ * Record a step once, plan it, replay it.
+ *
+ * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
+ * then planned: launches whose results nobody needs are dropped, tensors whose lives do not overlap share buffers, pipelines
+ * compile side by side. `run()` replays the list in one submit and creates nothing.
+ */
+import { getDevice, type Device } from "./device.ts";
+import { DeviceLostError, StalePlanError } from "./errors.ts";
+import { bindGroup, flush, recorded, withRecorder, type Binding, type Launch } from "./launch.ts";
+import { accountPlan, collect, createBuffer, storagesIn, type Storage } from "./memory.ts";
+import { defineKernel } from "./kernel.ts";
+import { show } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface RecordOptions {
+  /** Shown in errors and traces. */
+  readonly label?: string;
+  /** Called as pipelines get compiled. */
+  readonly onCompile?: (done: number, total: number) => void;
+}
+
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+export interface Plan<T> {
+  /** What the recorded function returned; its tensors hold the values of the latest run. */
+  readonly result: T;
+  /** Launches per run, after dead ones were dropped. */
+  readonly launches: number;
+  /** Bytes of the plan's own buffers: everything but what existed before. */
+  readonly bytes: number;
+  /** Names of the kernels in order, for inspection. */
+  readonly kernels: readonly string[];
+  /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
+  run(): void;
+  /** Waits until all runs so far are done. */
+  idle(): Promise<void>;
+  /** Gives the plan's memory back. */
+  dispose(): void;
+}
+
+/** Records `body` (synchronous; reads nothing) and returns its plan, ready to run. */
+export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
+  const label = options.label ?? "plan";
+  const device = getDevice();
+  const all: Launch[] = [];
+  const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
+  if (result instanceof Promise) throw new Error("record: expected a synchronous function, got one that returns a promise");
+  const results = storagesIn(result);
+  const launches = dropDead(all, results);
+
+  const pipelines = [...new Set(launches.map((l) => l.pipeline))];
+  let done = 0;
+  await device.wait(Promise.all(pipelines.map(async (p) => {
+    await p.compile();
+    options.onCompile?.(++done, pipelines.length);
+  })).then(() => undefined));
+
+  const { buffers, bytes, homes } = assignMemory(device, label, launches, results);
+  for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
+  const externals = new Map<Storage, GPUBuffer>();
+  const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
+    const storage = b.storage.placed?.storage ?? b.storage;
+    const planned = homes.get(storage);
+    if (planned) return { buffer: planned, offset: b.offset };
+    externals.set(storage, storage.use(label));
+    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+  };
+  const steps: Step[] = launches.map((l) => ({
+    pipeline: l.pipeline.gpu,
+    group: bindGroup(device, l, l.bindings.map(home)),
+    x: l.groups[0], y: l.groups[1], z: l.groups[2],
+  }));
+  const uses = [...externals];
+  await device.wait(Promise.resolve());
+  let disposed = false;
+
+  return {
+    result, bytes,
+    launches: steps.length,
+    kernels: launches.map((l) => l.pipeline.label),
+    run() {
+      if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
+      if (device.lost) throw device.lost;
+      if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
+      device.check();
+      for (const [storage, buffer] of uses) {
+        if (storage.buffer !== buffer) throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
+      }
+      flush();
+      replay(device, steps);
+    },
+    idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
+    dispose() {
+      if (disposed) return;
+      disposed = true;
+      for (const storage of results) if (homes.has(storage)) storage.free();
+      for (const buffer of buffers) buffer.destroy();
+      for (const storage of constants) storage.free();
+      accountPlan(device, -bytes);
+    },
+  };
+}
+
+function replay(device: Device, steps: readonly Step[]): void {
+  const encoder = device.gpu.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  let pipeline: GPUComputePipeline | null = null;
+  for (const step of steps) {
+    if (step.pipeline !== pipeline) pass.setPipeline((pipeline = step.pipeline));
+    pass.setBindGroup(0, step.group);
+    pass.dispatchWorkgroups(step.x, step.y, step.z);
+  }
+  pass.end();
+  device.gpu.queue.submit([encoder.finish()]);
+  device.stats.launches += steps.length;
+  device.stats.submits++;
+}
+
+/** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */
+function dropDead(launches: readonly Launch[], results: ReadonlySet<Storage>): Launch[] {
+  const needed = new Set(results);
+  const kept: Launch[] = [];
+  for (const l of [...launches].reverse()) {
+    const alive = l.bindings.some(({ storage, access }) => access !== "read" && (storage.state === "live" || storage.placed || needed.has(storage)));
+    if (!alive) continue;
+    kept.push(l);
+    for (const { storage } of l.bindings) needed.add(storage);
+  }
+  return kept.reverse();
+}
+
+/**
+ * Gives every storage of the recording a buffer; storages that are never alive together share one. Largest first, each into
+ * the smallest buffer that is free for its whole life. Whole buffers, not ranges of one: WebGPU tracks hazards per buffer.
+ */
+function assignMemory(device: Device, label: string, launches: readonly Launch[], results: ReadonlySet<Storage>) {
+  const lives = new Map<Storage, { first: number; last: number }>();
+  launches.forEach((l, i) => {
+    for (const { storage } of l.bindings) {
+      if (storage.state !== "recorded" || storage.placed) continue;
+      const life = lives.get(storage);
+      if (life) life.last = i;
+      else lives.set(storage, { first: i, last: i });
+    }
+  });
+  for (const storage of results) {
+    const life = lives.get(storage);
+    if (life) life.last = Infinity;
+  }
+  const slots: { bytes: number; lives: { first: number; last: number }[]; storages: Storage[] }[] = [];
+  for (const [storage, life] of [...lives].sort((a, b) => b[0].bytes - a[0].bytes)) {
+    const free = slots.filter((s) => s.lives.every((other) => other.last < life.first || other.first > life.last));
+    let slot = free.at(-1); // slots are made in falling size, so the last that fits is the smallest
+    if (!slot) slots.push((slot = { bytes: storage.bytes, lives: [], storages: [] }));
+    slot.lives.push(life);
+    slot.storages.push(storage);
+  }
+  const homes = new Map<Storage, GPUBuffer>();
+  const buffers = slots.map((slot) => {
+    const buffer = createBuffer(device, slot.bytes, label);
+    for (const storage of slot.storages) homes.set(storage, buffer);
+    return buffer;
+  });
+  const bytes = slots.reduce((sum, s) => sum + s.bytes, 0);
+  accountPlan(device, bytes);
+  return { buffers, bytes, homes };
+}
+
+const copyKernel = defineKernel({
+  name: "place.copy",
+  inputs: { x: "f32" },
+  updates: { y: "f32" },
+  params: { n: "u32" },
+  workgroup: 64,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { y[i] = x[i]; }`,
+});
+
+/**
+ * Makes `target` (existing memory) hold `tensor`. While recording this costs nothing if the tensor's own kernel can write
+ * there directly; otherwise it is a copy.
+ */
+export function place(tensor: Tensor, target: Tensor): void {
+  if (tensor.size !== target.size) throw new Error(`place: expected ${show(target.shape)}, got ${show(tensor.shape)}`);
+  const { storage } = tensor;
+  const launches = recorded();
+  if (launches && storage.state === "recorded" && !storage.placed && tensor.offset === 0 && storage.bytes === target.bytes && fits(launches, storage, target)) {
+    storage.placed = { storage: target.storage, offset: target.offset };
+    return;
+  }
+  copyKernel({ inputs: { x: tensor }, updates: { y: target }, params: { n: tensor.size }, groups: Math.ceil(tensor.size / 64) });
+}
+
+/** Whether every launch that touches `storage` may touch it at `target`: one buffer is not read and written in the same launch. */
+function fits(launches: readonly Launch[], storage: Storage, target: Tensor): boolean {
+  const there = (b: Binding) => (b.storage.placed?.storage ?? b.storage) === target.storage;
+  return launches.every(({ bindings }) => {
+    const own = bindings.filter((b) => b.storage === storage);
+    const others = bindings.filter(there);
+    if (own.length === 0 || others.length === 0) return true;
+    return [...own, ...others].every((b) => b.access !== "read");
+  });
+}
+

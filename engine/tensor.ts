@@ -1,0 +1,152 @@
+/** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
+import type { GraphNode } from "./autograd.ts";
+import { getDevice } from "./device.ts";
+import { flush, isRecording } from "./launch.ts";
+import { allocate, Storage } from "./memory.ts";
+import { checkShape, numel, show, type Shape } from "./shape.ts";
+
+export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
+
+/** Bytes of one element. `u8` is packed four to a word; kernels see `array<u32>`. */
+export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4, u32: 4, u8: 1 };
+
+interface Arrays { f32: Float32Array; f16: Uint16Array; i32: Int32Array; u32: Uint32Array; u8: Uint8Array }
+
+/** What `read()` gives; f16 comes as its bits. */
+export type DataOf<D extends DType> = Arrays[D];
+
+const arrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array } as const;
+
+export class Tensor {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly storage: Storage;
+  /** Bytes from the start of the storage; a multiple of 256. */
+  readonly offset: number;
+  /** How this tensor was computed; `null` for leaves. */
+  node: GraphNode | null = null;
+  requiresGrad = false;
+
+  constructor(shape: Shape, dtype: DType, storage: Storage, offset = 0) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.storage = storage;
+    this.offset = offset;
+  }
+
+  /** Uploads values. Floats are rounded to f32; f16 is given as its bits. */
+  static from(data: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
+    checkShape("Tensor.from", shape);
+    if (data.length !== numel(shape)) throw new Error(`Tensor.from: expected ${numel(shape)} values for shape ${show(shape)}, got ${data.length}`);
+    const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
+    upload(tensor, data);
+    return tensor;
+  }
+
+  static zeros(shape: Shape, dtype: DType = "f32"): Tensor {
+    checkShape("Tensor.zeros", shape);
+    const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
+    const { gpu } = getDevice();
+    flush();
+    const encoder = gpu.createCommandEncoder();
+    encoder.clearBuffer(tensor.storage.use("Tensor.zeros"));
+    gpu.queue.submit([encoder.finish()]);
+    return tensor;
+  }
+
+  get size(): number {
+    return numel(this.shape);
+  }
+
+  get bytes(): number {
+    return this.size * dtypeBytes[this.dtype];
+  }
+
+  /** Replaces the values. Shapes and memory stay, so that recorded plans see the new values. */
+  write(data: ArrayLike<number>): void {
+    if (isRecording()) throw new Error("Tensor.write: expected to be outside a recording, got inside one (write before run())");
+    if (data.length !== this.size) throw new Error(`Tensor.write: expected ${this.size} values for shape ${show(this.shape)}, got ${data.length}`);
+    upload(this, data);
+  }
+
+  /** Copies the values back. Waits for everything launched before. */
+  async read(): Promise<Float32Array | Uint16Array | Int32Array | Uint32Array | Uint8Array> {
+    return (await readAll([this]))[0]!;
+  }
+
+  /** `read()` of an f32 tensor. */
+  async floats(): Promise<Float32Array> {
+    if (this.dtype !== "f32") throw new Error(`Tensor.floats: expected f32, got ${this.dtype}`);
+    return (await this.read()) as Float32Array;
+  }
+
+  /** The one value of a one-element f32 tensor. */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new Error(`Tensor.item: expected one element, got shape ${show(this.shape)}`);
+    return (await this.floats())[0]!;
+  }
+
+  /** The same memory under another shape; no gradient flows (see `reshape` in kernels/layout.ts). */
+  view(shape: Shape): Tensor {
+    if (numel(shape) !== this.size) throw new Error(`reshape: expected ${numel(shape)} values for ${show(shape)}, got ${this.size} from ${show(this.shape)}`);
+    return new Tensor(shape, this.dtype, this.storage, this.offset);
+  }
+
+  /** The same values, cut off from how they were computed. */
+  detach(): Tensor {
+    return new Tensor(this.shape, this.dtype, this.storage, this.offset);
+  }
+
+  /** Gives the memory back to the pool now, with every view of it. */
+  dispose(): void {
+    this.storage.free();
+  }
+}
+
+function upload(tensor: Tensor, data: ArrayLike<number>): void {
+  const device = getDevice();
+  device.check();
+  flush(); // launches still waiting may use the same memory, and a queue write would overtake them
+  const Typed = arrays[tensor.dtype];
+  const typed = data instanceof Typed ? data : new Typed(data);
+  const whole = Math.floor(typed.byteLength / 4) * 4;
+  const buffer = tensor.storage.use("Tensor.write");
+  device.gpu.queue.writeBuffer(buffer, tensor.offset, typed.buffer as ArrayBuffer, typed.byteOffset, whole);
+  if (whole < typed.byteLength) { // writeBuffer takes whole words
+    const tail = new Uint8Array(4);
+    tail.set(new Uint8Array(typed.buffer, typed.byteOffset + whole));
+    device.gpu.queue.writeBuffer(buffer, tensor.offset + whole, tail);
+  }
+}
+
+const staging: { device: object; bytes: number; buffer: GPUBuffer }[] = [];
+const STAGING_KEPT = 8;
+
+/** Reads several tensors in one submit. */
+export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>[]> {
+  const device = getDevice();
+  device.check();
+  flush();
+  const offsets: number[] = [];
+  let total = 0;
+  for (const t of tensors) {
+    offsets.push(total);
+    total += Math.ceil(t.bytes / 8) * 8;
+  }
+  const found = staging.findIndex((s) => s.device === device && s.bytes >= total && s.bytes <= 4 * total + 4096);
+  let slot = found >= 0 ? staging.splice(found, 1)[0]! : null;
+  if (!slot) {
+    device.stats.buffersCreated++;
+    slot = { device, bytes: total, buffer: device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }) };
+  }
+  const encoder = device.gpu.createCommandEncoder();
+  tensors.forEach((t, i) => encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, slot.buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4));
+  device.gpu.queue.submit([encoder.finish()]);
+  await device.wait(slot.buffer.mapAsync(GPUMapMode.READ, 0, total));
+  const mapped = slot.buffer.getMappedRange(0, total);
+  const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));
+  slot.buffer.unmap();
+  staging.push(slot);
+  if (staging.length > STAGING_KEPT) staging.shift()!.buffer.destroy();
+  return data;
+}

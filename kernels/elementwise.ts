@@ -45,6 +45,23 @@ export const sigmoid = unary("sigmoid", {
 /** The exact form, x * Phi(x). */
 export const gelu = unary("gelu", { y: "gelu(x)", dx: "dy * gelu_grad(x)", helpers: geluWgsl });
 
+const scaleKernel = defineKernel({
+  name: "scale", inputs: { xs: "f32" }, outputs: { ys: "f32" }, params: { n: "u32", factor: "f32" }, workgroup: WG,
+  code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i] * p.factor; }`,
+});
+
+const scaleOp = defineOp({
+  name: "scale",
+  forward: ([x]: [Tensor], factor: number) => ({ y: scaled(x, factor), saved: null }),
+  backward: (dy, _, __, factor) => [scaled(dy, factor)],
+});
+
+const scaled = (x: Tensor, factor: number): Tensor =>
+  scaleKernel({ inputs: { xs: x }, outputs: { ys: x.shape }, params: { n: x.size, factor }, groups: Math.ceil(x.size / WG) }).ys;
+
+/** x times a number. */
+export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor);
+
 /** At most this many axes after neighbours that broadcast alike are merged. */
 const RANK = 4;
 

@@ -1,4 +1,4 @@
-import { add, gelu, mul, relu, sigmoid } from "../../kernels/elementwise.ts";
+import { add, gelu, mul, relu, scale, sigmoid } from "../../kernels/elementwise.ts";
 import { mean, sum } from "../../kernels/reduce.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
 import { broadcast, geluReference, sumAxis } from "../reference/elementwise.ts";
@@ -10,6 +10,7 @@ export const cases: Case[] = [
   { name: "relu: a length that fills no workgroup evenly", run: () => checkOp({ inputs: [[7, 13]], op: relu, reference: map((x) => Math.max(x, 0)) }) },
   { name: "sigmoid: one element", run: () => checkOp({ inputs: [[1]], op: sigmoid, reference: map((x) => 1 / (1 + Math.exp(-x))) }) },
   { name: "gelu: a length that fills no workgroup evenly", run: () => checkOp({ inputs: [[7, 13]], op: gelu, reference: geluReference }) },
+  { name: "scale: a length that fills no workgroup evenly", run: () => checkOp({ inputs: [[70]], op: (x) => scale(x, -0.3), reference: map((x) => -0.3 * x) }) },
   {
     name: "gelu: tails, and both sides of zero",
     run: () => checkOp({ inputs: [{ shape: [9], values: [-8, -5, -3, -1, 0, 0.5, 1, 3, 8] }], op: gelu, reference: geluReference, tol: 2e-6, grads: [] }),

@@ -1,0 +1,150 @@
+/**
+ * Vision transformer and DeiT, plain and distilled, of any size.
+ *
+ * Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention",
+ * https://arxiv.org/abs/2012.12877. Parameter names are timm's.
+ */
+import type { Scalar } from "../engine/scalars.ts";
+import { show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { attentionPacked } from "../kernels/attention.ts";
+import { dropPathAdd } from "../kernels/drop-path.ts";
+import { add, scale } from "../kernels/elementwise.ts";
+import { layerNorm } from "../kernels/layer-norm.ts";
+import { concat, expand, reshape, slice } from "../kernels/layout.ts";
+import { linear } from "../kernels/linear.ts";
+import { patchEmbed } from "../kernels/patch-embed.ts";
+import type { Init, Params, ParamSpec } from "./params.ts";
+
+export interface DeitConfig {
+  readonly arch: "deit";
+  readonly imgSize: number;
+  readonly patchSize: number;
+  readonly inChans: number;
+  readonly dim: number;
+  readonly depth: number;
+  readonly heads: number;
+  readonly mlpRatio: number;
+  readonly numClasses: number;
+  /** Has a distillation token and head. */
+  readonly distilled: boolean;
+}
+
+const LAYER_NORM_EPS = 1e-6;
+
+const SIZES = { tiny: { dim: 192, heads: 3 }, small: { dim: 384, heads: 6 }, base: { dim: 768, heads: 12 } } as const;
+
+/** The config of a timm model name, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch16_384`; `null` for other names. */
+export function deitConfig(name: string): DeitConfig | null {
+  const match = /^(deit|vit)_(tiny|small|base)(_distilled)?_patch16_(224|384)$/.exec(name);
+  if (!match || (match[1] === "vit" && match[3])) return null;
+  const { dim, heads } = SIZES[match[2] as keyof typeof SIZES];
+  return {
+    arch: "deit", imgSize: Number(match[4]), patchSize: 16, inChans: 3, dim, depth: 12, heads, mlpRatio: 4, numClasses: 1000,
+    distilled: match[3] !== undefined,
+  };
+}
+
+/** Throws unless the sizes fit each other. */
+export function checkDeitConfig(c: DeitConfig): void {
+  for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio", "numClasses"] as const) {
+    if (!(c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key]))) throw new Error(`deit: expected a positive ${key}, got ${c[key]}`);
+  }
+  if (c.imgSize % c.patchSize !== 0) throw new Error(`deit: expected imgSize to be a multiple of patchSize ${c.patchSize}, got ${c.imgSize}`);
+  if (c.dim % c.heads !== 0) throw new Error(`deit: expected dim to be a multiple of heads ${c.heads}, got ${c.dim}`);
+}
+
+/** Tokens before the patches: class, and distillation. */
+export const prefixTokens = (c: DeitConfig): number => (c.distilled ? 2 : 1);
+
+/** Tokens in all. */
+export const tokens = (c: DeitConfig): number => (c.imgSize / c.patchSize) ** 2 + prefixTokens(c);
+
+/** Names and shapes in state-dict order. Initial values and weight decay are those of the official code. */
+export function deitParams(c: DeitConfig): ParamSpec[] {
+  checkDeitConfig(c);
+  const D = c.dim;
+  const hidden = Math.round(D * c.mlpRatio);
+  const fanIn = c.inChans * c.patchSize ** 2;
+  const std: Init = { kind: "normal", std: 0.02 };
+  const spec = (name: string, shape: readonly number[], init: Init, decay = shape.length > 1): ParamSpec => ({ name, shape, init, trainable: true, decay });
+  const norm = (name: string) => [spec(`${name}.weight`, [D], { kind: "ones" }), spec(`${name}.bias`, [D], { kind: "zeros" })];
+  const dense = (name: string, out: number, into: number) => [spec(`${name}.weight`, [out, into], std), spec(`${name}.bias`, [out], { kind: "zeros" })];
+  const patchInit: Init = { kind: "uniform", bound: 1 / Math.sqrt(fanIn) }; // the convolution keeps PyTorch's default
+  return [
+    spec("cls_token", [1, 1, D], std, false),
+    spec("pos_embed", [1, tokens(c), D], std, false),
+    ...(c.distilled ? [spec("dist_token", [1, 1, D], std)] : []), // decayed: the official no-decay list names only the other two
+    spec("patch_embed.proj.weight", [D, c.inChans, c.patchSize, c.patchSize], patchInit),
+    spec("patch_embed.proj.bias", [D], patchInit),
+    ...Array.from({ length: c.depth }, (_, i) => `blocks.${i}`).flatMap((b) => [
+      ...norm(`${b}.norm1`), ...dense(`${b}.attn.qkv`, 3 * D, D), ...dense(`${b}.attn.proj`, D, D),
+      ...norm(`${b}.norm2`), ...dense(`${b}.mlp.fc1`, hidden, D), ...dense(`${b}.mlp.fc2`, D, hidden),
+    ]),
+    ...norm("norm"),
+    ...dense("head", c.numClasses, D),
+    ...(c.distilled ? dense("head_dist", c.numClasses, D) : []),
+  ];
+}
+
+/** Multiply-adds of one image's forward: convolution, linear layers and the two attention products. */
+export function deitMacs(c: DeitConfig): number {
+  const N = tokens(c), D = c.dim, P = N - prefixTokens(c);
+  return c.inChans * c.patchSize ** 2 * P * D + c.depth * ((4 + 2 * c.mlpRatio) * N * D ** 2 + 2 * N ** 2 * D) + prefixTokens(c) * D * c.numClasses;
+}
+
+export interface DeitOptions {
+  /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks. */
+  readonly dropPath?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
+  /** Sees intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
+  readonly tap?: (name: string, value: Tensor) => void;
+}
+
+export interface DeitOutput {
+  /** [B, K]: of the class head, or the mean of both heads in a distilled model. */
+  readonly logits: Tensor;
+  readonly logitsCls: Tensor;
+  /** `null` in a plain model. */
+  readonly logitsDist: Tensor | null;
+}
+
+/** x: (B, inChans, imgSize, imgSize), normalised. */
+export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, tap }: DeitOptions = {}): DeitOutput {
+  const [B, C, H, W] = x.shape;
+  if (x.shape.length !== 4 || C !== c.inChans || H !== c.imgSize || W !== c.imgSize) {
+    throw new Error(`deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}], got ${show(x.shape)}`);
+  }
+  const w = (name: string): Tensor => p[name]!;
+  const norm = (name: string, t: Tensor) => layerNorm(t, w(`${name}.weight`), w(`${name}.bias`), { eps: LAYER_NORM_EPS });
+
+  const patches = patchEmbed(x, w("patch_embed.proj.weight"), w("patch_embed.proj.bias"));
+  tap?.("patch_embed", patches);
+  const token = (name: string) => expand(w(name), [B!, 1, c.dim]);
+  let t = add(concat([token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), patches], 1), w("pos_embed"));
+
+  for (let i = 0; i < c.depth; i++) {
+    const b = `blocks.${i}`;
+    const rate = dropPath && c.depth > 1 ? (dropPath.rate * i) / (c.depth - 1) : 0;
+    // The residual is added by the branch's last layer itself, unless the branch may be dropped.
+    const branch = (x0: Tensor, input: Tensor, layer: string, stream: number): Tensor => {
+      if (rate === 0) return linear(input, w(`${layer}.weight`), w(`${layer}.bias`), { residual: x0 });
+      const y = linear(input, w(`${layer}.weight`), w(`${layer}.bias`));
+      return dropPathAdd(x0, y, { rate, seed: dropPath!.seed, step: dropPath!.step, stream });
+    };
+    const qkv = linear(norm(`${b}.norm1`, t), w(`${b}.attn.qkv.weight`), w(`${b}.attn.qkv.bias`));
+    tap?.(`${b}.attn.qkv`, qkv);
+    t = branch(t, attentionPacked(qkv, { heads: c.heads }), `${b}.attn.proj`, 2 * i);
+    const hidden = linear(norm(`${b}.norm2`, t), w(`${b}.mlp.fc1.weight`), w(`${b}.mlp.fc1.bias`), { activation: "gelu" });
+    t = branch(t, hidden, `${b}.mlp.fc2`, 2 * i + 1);
+    tap?.(b, t);
+  }
+  // The norm is per token, so only the tokens that are read need it.
+  if (tap) tap("norm", norm("norm", t));
+  const read = norm("norm", slice(t, 1, 0, prefixTokens(c)));
+  const head = (name: string, at: number) =>
+    linear(reshape(slice(read, 1, at, at + 1), [B!, c.dim]), w(`${name}.weight`), w(`${name}.bias`));
+  const logitsCls = head("head", 0);
+  if (!c.distilled) return { logits: logitsCls, logitsCls, logitsDist: null };
+  const logitsDist = head("head_dist", 1);
+  return { logits: scale(add(logitsCls, logitsDist), 0.5), logitsCls, logitsDist };
+}

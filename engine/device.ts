@@ -1,5 +1,5 @@
 /** The one place that asks for a GPU: adapter, limits, features, and the errors that WebGPU reports late. */
-import { AdapterError, DeviceLostError, OutOfMemoryError, ValidationError } from "./errors.ts";
+import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
 const OPTIONAL_FEATURES = [
   "shader-f16", "subgroups", "timestamp-query", "chromium-experimental-subgroup-matrix",
@@ -62,7 +62,8 @@ export class Device {
   lost: DeviceLostError | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
-  #checks: Promise<void>[] = [];
+  #unverified = 0;
+  readonly #checks = new Set<Promise<void>>();
 
   constructor(gpu: GPUDevice, adapter: AdapterDescription, wait: <T>(promise: Promise<T>) => Promise<T>) {
     this.gpu = gpu;
@@ -70,21 +71,27 @@ export class Device {
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
     this.#wait = wait;
-    gpu.addEventListener("uncapturederror", (event) => this.fail(typed((event as GPUUncapturedErrorEvent).error)));
+    gpu.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      const { error } = event as GPUUncapturedErrorEvent;
+      // Commands with a pipeline that did not compile: the pipeline itself reports why, each time it is used.
+      if (!/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(error.message)) this.fail(typed(error));
+    });
     void gpu.lost.then((info) => {
       this.lost = new DeviceLostError(`device lost (${info.reason}): ${info.message || "no reason given"}`);
     });
   }
 
-  /** Remembers an error that WebGPU reported late; the next `check()` throws it. The first one counts: others follow from it. */
+  /** Remembers an error that WebGPU reported late; the next `check()` throws it. The first one counts, and a shader's own before all. */
   fail(error: Error): void {
-    this.#failed ??= error;
+    if (!this.#failed || (error instanceof ShaderError && !(this.#failed instanceof ShaderError))) this.#failed = error;
   }
 
   /** Throws what went wrong since the last check. */
   check(): void {
     if (this.lost) throw this.lost;
-    if (this.#failed) {
+    // While a shader is still being verified, what failed may only follow from it.
+    if (this.#failed && (this.#unverified === 0 || this.#failed instanceof ShaderError)) {
       const error = this.#failed;
       this.#failed = null;
       throw error;
@@ -93,14 +100,19 @@ export class Device {
 
   /** Something asynchronous that must have gone well before a result may be believed. */
   verify(check: Promise<void>): void {
-    this.#checks.push(check.catch((error: unknown) => this.fail(error as Error)));
+    this.#unverified++;
+    const done = check.catch((error: unknown) => this.fail(error as Error)).finally(() => {
+      this.#unverified--;
+      this.#checks.delete(done);
+    });
+    this.#checks.add(done);
   }
 
   /** Awaits a GPU promise and everything to verify, then throws what went wrong. */
   async wait<T>(promise: Promise<T>): Promise<T> {
     try {
       const value = await this.#wait(promise);
-      if (this.#checks.length > 0) await this.#wait(Promise.all(this.#checks.splice(0)));
+      while (this.#checks.size > 0) await this.#wait(Promise.all(this.#checks));
       this.check();
       return value;
     } catch (error) {

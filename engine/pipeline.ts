@@ -1,6 +1,6 @@
 /** Compiled kernels, one per WGSL text, and the bind-group layouts that they share. */
 import { getDevice, type Device } from "./device.ts";
-import { ShaderError } from "./errors.ts";
+import { ShaderError, ValidationError } from "./errors.ts";
 
 /** How a kernel sees its bindings, in order: `r` read-only storage, `w` read-write storage, `u` uniform. */
 export type Signature = string;
@@ -13,6 +13,7 @@ export class Pipeline {
   readonly #pipelineLayout: GPUPipelineLayout;
   #gpu: GPUComputePipeline | null = null;
   #pending: Promise<void> | null = null;
+  #broken: Error | null = null;
 
   constructor(device: Device, label: string, code: string, signature: Signature) {
     this.#device = device;
@@ -23,26 +24,48 @@ export class Pipeline {
 
   /** The pipeline, compiled now if it was not yet. */
   get gpu(): GPUComputePipeline {
-    this.#gpu ??= this.#device.gpu.createComputePipeline(this.#descriptor());
+    if (this.#broken) throw this.#broken;
+    if (!this.#gpu) {
+      const { gpu } = this.#device;
+      gpu.pushErrorScope("validation");
+      const descriptor = this.#descriptor();
+      this.#gpu = gpu.createComputePipeline(descriptor);
+      this.#device.verify(this.#explain(descriptor.compute.module, gpu.popErrorScope()));
+    }
     return this.#gpu;
   }
 
   /** Compiles without blocking. */
   compile(): Promise<void> {
     if (this.#gpu) return Promise.resolve();
-    this.#pending ??= this.#device.gpu.createComputePipelineAsync(this.#descriptor()).then((gpu) => { this.#gpu = gpu; });
+    this.#pending ??= this.#compile();
     return this.#pending;
+  }
+
+  async #compile(): Promise<void> {
+    const { gpu } = this.#device;
+    gpu.pushErrorScope("validation");
+    const descriptor = this.#descriptor();
+    const refused = gpu.popErrorScope();
+    const made = gpu.createComputePipelineAsync(descriptor).then((p) => { this.#gpu = p; return null; }, (error: unknown) => error as Error);
+    await this.#explain(descriptor.compute.module, refused);
+    const error = await made;
+    if (error) throw (this.#broken = new ValidationError(`${this.label}: ${error.message}`));
+  }
+
+  /** Throws the compiler's own message where there is one: it says where; WebGPU's only says that. */
+  async #explain(module: GPUShaderModule, refused: Promise<GPUError | null>): Promise<void> {
+    const [{ messages }, error] = await Promise.all([module.getCompilationInfo(), refused]);
+    const errors = messages.filter((m) => m.type === "error");
+    if (errors.length > 0) this.#broken = new ShaderError(this.label, errors, this.code);
+    else if (error) this.#broken = new ValidationError(`${this.label}: ${error.message}`);
+    if (this.#broken) throw this.#broken;
   }
 
   #descriptor(): GPUComputePipelineDescriptor {
     this.#device.stats.pipelinesCreated++;
     const { label, code } = this;
-    const module = this.#device.gpu.createShaderModule({ label, code });
-    this.#device.verify(module.getCompilationInfo().then(({ messages }) => {
-      const errors = messages.filter((m) => m.type === "error");
-      if (errors.length > 0) throw new ShaderError(label, errors, code);
-    }));
-    return { label, layout: this.#pipelineLayout, compute: { module, entryPoint: "main" } };
+    return { label, layout: this.#pipelineLayout, compute: { module: this.#device.gpu.createShaderModule({ label, code }), entryPoint: "main" } };
   }
 }
 

@@ -173,16 +173,16 @@ function assignMemory(device: Device, label: string, launches: readonly Launch[]
   return { buffers, bytes, homes };
 }
 
-const copyKernel = defineKernel({
-  name: "place.copy",
+const copy = {
   inputs: { x: "f32" },
-  updates: { y: "f32" },
   params: { n: "u32" },
   workgroup: 64,
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) { y[i] = x[i]; }`,
-});
+} as const;
+const copyKernel = defineKernel({ ...copy, name: "place.copy", outputs: { y: "f32" } });
+const copyIntoKernel = defineKernel({ ...copy, name: "place.copyInto", updates: { y: "f32" } });
 
 /**
  * Makes `target` (existing memory) hold `tensor`. While recording this costs nothing if the tensor's own kernel can write
@@ -196,7 +196,11 @@ export function place(tensor: Tensor, target: Tensor): void {
     storage.placed = { storage: target.storage, offset: target.offset };
     return;
   }
-  copyKernel({ inputs: { x: tensor }, updates: { y: target }, params: { n: tensor.size }, groups: Math.ceil(tensor.size / 64) });
+  const grid = { params: { n: tensor.size }, groups: Math.ceil(tensor.size / 64) };
+  // A buffer is not read and written in one launch: from elsewhere in the target's own, the values go through another.
+  const near = (storage.placed?.storage ?? storage) === target.storage;
+  const x = near ? copyKernel({ ...grid, inputs: { x: tensor }, outputs: { y: tensor.shape } }).y : tensor;
+  copyIntoKernel({ ...grid, inputs: { x }, updates: { y: target } });
 }
 
 /** Whether every launch that touches `storage` may touch it at `target`: one buffer is not read and written in the same launch. */

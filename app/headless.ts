@@ -1,0 +1,48 @@
+/** The page that `--where chromium` and the browser tests drive: modules and jobs run in here, on the page's WebGPU. */
+import { errorData, type ErrorData } from "../cli/errors.ts";
+import type { Job } from "../cli/host.ts";
+import { initDevice, type AdapterDescription, type DeviceOptions } from "../engine/device.ts";
+import { pageHost } from "./page-host.ts";
+
+/** What a call into the page came to, as plain data. */
+export type Outcome = { readonly value: unknown } | { readonly error: ErrorData };
+
+export interface Hooks {
+  /** The page's device, described. */
+  init(options: Pick<DeviceOptions, "adapter" | "request">): Promise<Outcome>;
+  /** Awaits `exportName(...args)` of a module that the server has. */
+  runModule(url: string, exportName: string, args: readonly unknown[]): Promise<Outcome>;
+  /** Awaits the job that a module exports as its default. */
+  runJob(url: string, token: string, args: unknown): Promise<Outcome>;
+}
+
+async function outcome(run: () => Promise<unknown>): Promise<Outcome> {
+  try {
+    return { value: await run() };
+  } catch (error) {
+    return { error: errorData(error) };
+  }
+}
+
+const hooks: Hooks = {
+  init: (options) => outcome(async (): Promise<AdapterDescription> => (await initDevice(options)).adapter),
+
+  runModule: (url, exportName, args) => outcome(async () => {
+    const module = (await import(/* @vite-ignore */ url)) as Record<string, unknown>;
+    const run = module[exportName];
+    if (typeof run !== "function") throw new Error(`runModule: expected a function "${exportName}" in ${url}, got ${typeof run}`);
+    return run(...args);
+  }),
+
+  runJob: (url, token, args) => outcome(async () => {
+    const { default: job } = (await import(/* @vite-ignore */ url)) as { default: Job<unknown> };
+    const host = pageHost(token);
+    try {
+      return await job(host, args);
+    } finally {
+      await host.flush();
+    }
+  }),
+};
+
+Object.assign(globalThis, { tessera: hooks });

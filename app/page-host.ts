@@ -1,0 +1,38 @@
+/** The machine behind a headless page: files and progress lines go to the server that the page came from. */
+import { toError, type ErrorData } from "../cli/errors.ts";
+import type { Host } from "../cli/host.ts";
+
+export interface PageHost extends Host {
+  /** Resolves when every event so far has arrived. */
+  flush(): Promise<void>;
+}
+
+/** `token` is the secret of the session, without which the server answers nothing. */
+export function pageHost(token: string): PageHost {
+  const url = (path: string) => `/__file/${token}?path=${encodeURIComponent(path)}`;
+  let sent: Promise<unknown> = Promise.resolve();
+  const send = (event: object) => {
+    // One after another: lines must not overtake each other.
+    sent = sent.then(() => fetch(`/__event/${token}`, { method: "POST", body: JSON.stringify(event) })).catch(() => undefined);
+  };
+  return {
+    async readFile(path) {
+      return new Uint8Array(await (await answered(fetch(url(path)))).arrayBuffer());
+    },
+    async writeFile(path, bytes) {
+      await answered(fetch(url(path), { method: "PUT", body: new Blob([bytes as Uint8Array<ArrayBuffer>]) }));
+    },
+    async exists(path) {
+      return (await fetch(url(path), { method: "HEAD" })).ok;
+    },
+    log: (event) => send({ log: event }),
+    progress: (state) => send({ progress: state }),
+    flush: async () => void (await sent),
+  };
+}
+
+async function answered(request: Promise<Response>): Promise<Response> {
+  const response = await request;
+  if (!response.ok) throw toError((await response.json()) as ErrorData);
+  return response;
+}

@@ -1,0 +1,23 @@
+/** Bad usage or bad input: the caller's to mend, so exit code 2 where any other error is 1. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** An error as plain data, to cross from a page to Node. */
+export interface ErrorData {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string | undefined;
+}
+
+export function errorData(error: unknown): ErrorData {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  return { name: error.name, message: error.message, stack: error.stack };
+}
+
+/** The error again, a `UsageError` still one. */
+export function toError({ name, message, stack }: ErrorData): Error {
+  const error = name === "UsageError" ? new UsageError(message) : Object.assign(new Error(message), { name });
+  if (stack) error.stack = stack;
+  return error;
+}

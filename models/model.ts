@@ -1,0 +1,77 @@
+/** A model by name or config: what training, evaluation and the command line need to know of it. */
+import type { Tensor } from "../engine/tensor.ts";
+import { checkDeitConfig, deit, deitConfig, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
+import { regnet, regnetConfig, regnetMacs, regnetParams, type RegNetConfig } from "./regnet.ts";
+import type { Params, ParamSpec } from "./params.ts";
+
+export interface ForwardOptions extends DeitOptions {
+  /** Batch statistics and stochastic depth. */
+  readonly training?: boolean;
+}
+
+export interface Model {
+  readonly name: string;
+  readonly config: DeitConfig | RegNetConfig;
+  readonly params: readonly ParamSpec[];
+  readonly numClasses: number;
+  readonly distilled: boolean;
+  /** Channels, height, width of an input image. */
+  readonly imageShape: readonly [number, number, number];
+  /** Multiply-adds of one image's forward. */
+  readonly macs: number;
+  /** x: (B, ...imageShape), normalised. */
+  forward(p: Params, x: Tensor, options?: ForwardOptions): DeitOutput;
+}
+
+/** A model by timm name, or of a config object as the command line takes it. `numClasses` replaces the name's own. */
+export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
+  if (typeof what === "string") {
+    const config = deitConfig(what) ?? regnetConfig(what);
+    if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
+    return build(what, numClasses === undefined ? config : { ...config, numClasses });
+  }
+  const given = numClasses === undefined ? what : { ...what, numClasses };
+  if (given["arch"] === "deit" || given["arch"] === "vit") {
+    const base: DeitConfig = { arch: "deit", imgSize: 224, patchSize: 16, inChans: 3, dim: 192, depth: 12, heads: 3, mlpRatio: 4, numClasses: 1000, distilled: false };
+    return build("custom deit", { ...merge(base, given), arch: "deit" });
+  }
+  if (given["arch"] === "regnety") {
+    const base = { ...regnetConfig("regnety_002")!, imgSize: 224 };
+    return build("custom regnety", merge(base, given));
+  }
+  throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${JSON.stringify(given["arch"])}`);
+}
+
+function merge<T extends object>(base: T, given: Readonly<Record<string, unknown>>): T {
+  for (const key of Object.keys(given)) {
+    if (!(key in base)) throw new Error(`model: expected ${Object.keys(base).join(", ")}, got "${key}"`);
+  }
+  return { ...base, ...given };
+}
+
+function build(name: string, config: DeitConfig | RegNetConfig): Model {
+  if (config.arch === "deit") {
+    checkDeitConfig(config);
+    return {
+      name, config,
+      params: deitParams(config),
+      numClasses: config.numClasses,
+      distilled: config.distilled,
+      imageShape: [config.inChans, config.imgSize, config.imgSize],
+      macs: deitMacs(config),
+      forward: (p, x, { training = false, dropPath, ...options } = {}) => deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}) }),
+    };
+  }
+  return {
+    name, config,
+    params: regnetParams(config),
+    numClasses: config.numClasses,
+    distilled: false,
+    imageShape: [3, config.imgSize, config.imgSize],
+    macs: regnetMacs(config, config.imgSize, config.imgSize),
+    forward(p, x, { training = false, tap } = {}) {
+      const logits = regnet(p, x, config, { training, ...(tap ? { tap } : {}) });
+      return { logits, logitsCls: logits, logitsDist: null };
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** A run's state as one safetensors file: enough to go on with the same bits. */
+import { parseSafetensors, writeSafetensors } from "../models/safetensors.ts";
+import type { ParameterStore, State } from "../models/params.ts";
+import type { Optimizer } from "./optimizer.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** Where a run stands. Data order, crops, mixing and dropped paths follow from seed, epoch and step, so these are all there is. */
+export interface Position {
+  readonly epoch: number;
+  /** Steps done in this epoch, and in all. */
+  readonly stepInEpoch: number;
+  readonly step: number;
+}
+
+interface Meta extends Position {
+  readonly format: "tessera-checkpoint";
+  readonly version: 1;
+  readonly seed: number;
+  readonly recipe: Recipe;
+  readonly model: unknown;
+}
+
+const PARAM = "param.";
+const EMA = "ema.";
+
+export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown, position: Position): Promise<Uint8Array> {
+  const entries = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
+  const put = (prefix: string, state: State) => {
+    for (const [name, { shape, data }] of state) entries.set(prefix + name, { dtype: "F32", shape, data });
+  };
+  put(PARAM, await store.state());
+  for (const [name, flat] of Object.entries(optimizer.state)) put(`${name}.`, await store.readFlat(flat));
+  if (optimizer.ema) put(EMA, await store.readFlat(optimizer.ema));
+  const meta: Meta = { format: "tessera-checkpoint", version: 1, seed, recipe, model, ...position };
+  return writeSafetensors(entries, { tessera: JSON.stringify(meta) });
+}
+
+/** Puts a saved run's state back. Refuses a file of another model, recipe or seed. */
+export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown): Position {
+  const { tensors, metadata } = readCheckpoint(bytes);
+  const meta = metaOf(metadata);
+  const same = (what: string, got: unknown, expected: unknown) => {
+    const [a, b] = [JSON.stringify(got), JSON.stringify(expected)];
+    if (a !== b) throw new Error(`resume: expected a checkpoint with ${what} ${b}, got ${a}`);
+  };
+  same("model", meta.model, model);
+  same("seed", meta.seed, seed);
+  for (const key of Object.keys(recipe) as (keyof Recipe)[]) same(key, meta.recipe[key], recipe[key]);
+  const part = (prefix: string, names: readonly string[]): State => new Map(names.map((name) => {
+    const t = tensors.get(prefix + name);
+    if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
+    return [name, t];
+  }));
+  const trained = store.specs.filter((s) => s.trainable).map((s) => s.name);
+  store.writeFlat(store.flat, part(PARAM, trained));
+  for (const s of store.specs) if (!s.trainable) store.tensors[s.name]!.write(part(PARAM, [s.name]).get(s.name)!.data);
+  for (const [name, flat] of Object.entries(optimizer.state)) store.writeFlat(flat, part(`${name}.`, trained));
+  if (optimizer.ema) store.writeFlat(optimizer.ema, part(EMA, trained));
+  const { epoch, stepInEpoch, step } = meta;
+  return { epoch, stepInEpoch, step };
+}
+
+function metaOf(metadata: Readonly<Record<string, string>>): Meta {
+  const text = metadata["tessera"];
+  if (text === undefined) throw new Error("resume: expected a checkpoint of a run, got a file without its record (weights alone cannot be resumed)");
+  const meta = JSON.parse(text) as Meta;
+  if (meta.format !== "tessera-checkpoint" || meta.version !== 1) throw new Error(`resume: expected checkpoint version 1, got ${meta.format} ${meta.version}`);
+  return meta;
+}
+
+function readCheckpoint(bytes: Uint8Array): { tensors: State; metadata: Readonly<Record<string, string>> } {
+  const file = parseSafetensors(bytes);
+  return { tensors: file.tensors as unknown as State, metadata: file.metadata };
+}

@@ -1,0 +1,109 @@
+/** Accuracy and loss of a model on a set of images. */
+import { noGrad } from "../engine/autograd.ts";
+import { record, type Plan } from "../engine/plan.ts";
+import { readAll, Tensor } from "../engine/tensor.ts";
+import { normalizeImages } from "../kernels/normalize.ts";
+import type { Model } from "../models/model.ts";
+import type { Params } from "../models/params.ts";
+import type { ImageSet } from "./data.ts";
+import type { Normalization } from "./step.ts";
+
+/** Of one head, or of the mean of both. */
+export interface Score {
+  readonly top1: number;
+  readonly top5: number;
+  /** Mean cross-entropy. */
+  readonly loss: number;
+}
+
+export interface Evaluation {
+  readonly count: number;
+  /** What the model answers: the class head, or the mean of both heads. */
+  readonly model: Score;
+  /** Only of distilled models. */
+  readonly cls?: Score;
+  readonly dist?: Score;
+  readonly imagesPerSecond: number;
+}
+
+export class Evaluator {
+  readonly #model: Model;
+  readonly #images: Tensor;
+  readonly #plan: Plan<Tensor[]>;
+
+  private constructor(model: Model, images: Tensor, plan: Plan<Tensor[]>) {
+    this.#model = model;
+    this.#images = images;
+    this.#plan = plan;
+  }
+
+  /** Records the forward for batches of this size. `params` may change between runs. */
+  static async create(model: Model, params: Params, normalization: Normalization, batchSize: number): Promise<Evaluator> {
+    const images = Tensor.zeros([batchSize, ...model.imageShape], "u8");
+    const plan = await record(() => noGrad(() => {
+      const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
+      return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
+    }), { label: "evaluation" });
+    return new Evaluator(model, images, plan);
+  }
+
+  /** Logits [count, K] of each output: the model's own, then the two heads' of a distilled model. */
+  async logits(set: ImageSet, onProgress?: (done: number) => void): Promise<Float32Array[]> {
+    const [B] = this.#images.shape as [number];
+    if (String(set.shape) !== String(this.#model.imageShape)) {
+      throw new Error(`evaluate: expected images [${this.#model.imageShape}], got [${set.shape}]`);
+    }
+    const size = this.#images.size / B;
+    const K = this.#model.numClasses;
+    const all = this.#plan.result.map(() => new Float32Array(set.count * K));
+    for (let at = 0; at < set.count; at += B) {
+      const n = Math.min(B, set.count - at);
+      const batch = new Uint8Array(B * size); // the last batch is filled up with black images, whose logits are not used
+      batch.set(set.images.subarray(at * size, (at + n) * size));
+      this.#images.write(batch);
+      this.#plan.run();
+      const parts = (await readAll(this.#plan.result)) as Float32Array[];
+      parts.forEach((part, i) => all[i]!.set(part.subarray(0, n * K), at * K));
+      onProgress?.(at + n);
+    }
+    return all;
+  }
+
+  async evaluate(set: ImageSet, onProgress?: (done: number) => void): Promise<Evaluation> {
+    if (set.classes.length !== this.#model.numClasses) {
+      throw new Error(`evaluate: expected ${this.#model.numClasses} classes, got ${set.classes.length}`);
+    }
+    const startMs = performance.now();
+    const logits = await this.logits(set, onProgress);
+    const seconds = (performance.now() - startMs) / 1000;
+    const [model, cls, dist] = logits.map((l) => score(l, set.labels, this.#model.numClasses));
+    return { count: set.count, model: model!, ...(cls && dist ? { cls, dist } : {}), imagesPerSecond: set.count / seconds };
+  }
+
+  dispose(): void {
+    this.#plan.dispose();
+    this.#images.dispose();
+  }
+}
+
+/** Top-1, top-5 and cross-entropy from logits [N,K] and N labels; ties go to the lower class. In f64. */
+export function score(logits: Float32Array, labels: ArrayLike<number>, K: number): Score {
+  let top1 = 0, top5 = 0, loss = 0;
+  const N = labels.length;
+  for (let n = 0; n < N; n++) {
+    const row = logits.subarray(n * K, (n + 1) * K);
+    const label = labels[n]!;
+    const own = row[label]!;
+    let rank = 0, max = -Infinity, sum = 0;
+    for (let k = 0; k < K; k++) {
+      if (!Number.isFinite(row[k]!)) throw new Error(`evaluate: expected finite logits, got ${row[k]} for image ${n}`);
+      if (row[k]! > own || (row[k] === own && k < label)) rank++;
+      max = Math.max(max, row[k]!);
+    }
+    for (let k = 0; k < K; k++) sum += Math.exp(row[k]! - max);
+    if (rank < 1) top1++;
+    if (rank < 5) top5++;
+    loss += max + Math.log(sum) - own;
+  }
+  return { top1: top1 / N, top5: top5 / N, loss: loss / N };
+}

@@ -50,4 +50,5 @@ small = group(torch.tensor([[1, 2, 3, 0], [.5, -1, 0, 2]], dtype=f64), torch.ten
               torch.tensor([[0, 1, 2.5, -1], [2, -1, 0, 1.5]], dtype=f64), torch.tensor([2, 0]))
 wide = group(fill((4, 10), 1, 12), fill((4, 10), 2, 12), fill((4, 10), 3, 12), torch.tensor([3, 0, 9, 3]))
 single = group(fill((3, 4), 4, 2), fill((3, 4), 5, 2), fill((3, 4), 6, 2), torch.tensor([1, 2, 3]))
-write("losses.json", {"groups": {"small": small, "wide": wide, "odd batch": single}})
+if __name__ == "__main__":
+    write("losses.json", {"groups": {"small": small, "wide": wide, "odd batch": single}})

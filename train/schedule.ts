@@ -11,6 +11,8 @@
  *
  * Touvron et al. 2021, https://arxiv.org/abs/2012.12877, table 9; timm's CosineLRScheduler with one cycle.
  */
+import type { Recipe } from "./recipe.ts";
+
 export interface CosineSchedule {
   /** T, epochs in all. */
   readonly epochs: number;
@@ -46,6 +48,16 @@ export function cosineLr(schedule: CosineSchedule, epoch: number): number {
 export function linearScaledLr(lr: number, batch: number): number {
   if (!(batch > 0 && batch < Infinity)) throw new Error(`linearScaledLr: expected a positive batch, got ${batch}`);
   return (lr * batch) / 512;
+}
+
+/** The rate of one step under a recipe. Its "step" schedule moves with every step: warm-up, then a cosine over what is left. */
+export function learningRate(recipe: Recipe, { epoch, step, stepsPerEpoch }: { epoch: number; step: number; stepsPerEpoch: number }): number {
+  const { epochs, warmupEpochs, warmupLr, minLr } = recipe;
+  const peakLr = recipe.scaleLr ? linearScaledLr(recipe.lr, recipe.batchSize) : recipe.lr;
+  if (recipe.schedule !== "step") return cosineLr({ epochs, peakLr, warmupEpochs, warmupLr, minLr, mode: recipe.schedule }, epoch);
+  const t = step / stepsPerEpoch;
+  if (t < warmupEpochs) return warmupLr + (t * (peakLr - warmupLr)) / warmupEpochs;
+  return minLr + 0.5 * (peakLr - minLr) * (1 + Math.cos((Math.PI * (t - warmupEpochs)) / (epochs - warmupEpochs)));
 }
 
 function checkCount(name: string, value: number, least: number): void {

@@ -1,16 +1,7 @@
 /** The tape: how a result was computed, and the gradients that follow from it. */
 import { defineKernel } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
-import { Tensor } from "./tensor.ts";
-
-/** The edge from a result back to what it was computed from. */
-export interface GraphNode {
-  readonly name: string;
-  /** Later nodes have higher numbers: an order in which gradients can flow. */
-  readonly order: number;
-  readonly inputs: readonly (Tensor | null)[];
-  readonly backward: (dy: Tensor) => readonly (Tensor | null)[];
-}
+import type { Tensor } from "./tensor.ts";
 
 type Inputs = readonly (Tensor | null)[];
 

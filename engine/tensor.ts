@@ -1,5 +1,4 @@
 /** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
-import type { GraphNode } from "./autograd.ts";
 import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
 import { allocate, Storage } from "./memory.ts";
@@ -16,6 +15,15 @@ interface Arrays { f32: Float32Array; f16: Uint16Array; i32: Int32Array; u32: Ui
 export type DataOf<D extends DType> = Arrays[D];
 
 const arrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array } as const;
+
+/** The edge from a result back to what it was computed from. */
+export interface GraphNode {
+  readonly name: string;
+  /** Later nodes have higher numbers: an order in which gradients can flow. */
+  readonly order: number;
+  readonly inputs: readonly (Tensor | null)[];
+  readonly backward: (dy: Tensor) => readonly (Tensor | null)[];
+}
 
 export class Tensor {
   readonly shape: Shape;

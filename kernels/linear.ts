@@ -1,0 +1,66 @@
+/**
+ * A fully connected layer, with what commonly follows it.
+ *
+ *   y = act(u) + residual,   u = x W^T + bias,   act the identity or the exact GELU
+ *
+ * Backward, with du = dy * act'(u):
+ *
+ *   dx = du W,   dW = du^T x,   dbias = sum over rows of du,   dresidual = dy
+ *
+ * GELU: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { sameShape, show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { columnSums, geluBackwardSums } from "./column-sums.ts";
+import { gemm, type GemmVariant } from "./gemm.ts";
+
+export interface LinearOptions {
+  readonly activation?: "none" | "gelu";
+  /** Added last; of y's shape. */
+  readonly residual?: Tensor | undefined;
+  /** Force a kind of kernel; by adapter unless given. */
+  readonly variant?: GemmVariant | undefined;
+}
+
+interface Attrs {
+  readonly activation: "none" | "gelu";
+  readonly variant: GemmVariant | undefined;
+}
+
+const op = defineOp({
+  name: "linear",
+
+  forward([x, weight, bias, residual]: [Tensor, Tensor, Tensor | null, Tensor | null], { activation, variant }: Attrs) {
+    const I = x.shape.at(-1), O = weight.shape[0]!;
+    if (I === undefined || weight.shape.length !== 2 || weight.shape[1] !== I) {
+      throw new Error(`linear: expected x [..,I] and weight [O,I], got ${show(x.shape)} and ${show(weight.shape)}`);
+    }
+    if (bias && !sameShape(bias.shape, [O])) throw new Error(`linear: expected bias [${O}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
+    const shape = [...x.shape.slice(0, -1), O];
+    if (residual && !sameShape(residual.shape, shape)) throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
+    if (activation !== "none" && activation !== "gelu") throw new Error(`linear: expected activation "none" or "gelu", got "${String(activation)}"`);
+    // Only a backward reads u, and it follows if any input wants a gradient.
+    const keep = [x, weight, bias].some((t) => t?.requiresGrad);
+    const { y, kept: u } = gemm({
+      a: { tensor: x }, b: { tensor: weight, transposed: true }, M: x.size / I, N: O, K: I, shape,
+      bias: bias ?? undefined, gelu: activation === "gelu" && (keep ? "keep" : true), residual: residual ?? undefined, variant,
+    });
+    return { y, saved: { u, rows: x.size / I, I, O } };
+  },
+
+  backward(dy, { u, rows, I, O }, [x, weight, bias, residual], { variant }, needs) {
+    const wanted = needs[0] || needs[1] || needs[2];
+    const { du, sums } = u && wanted ? geluBackwardSums(dy, u, O) : { du: dy, sums: null };
+    return [
+      needs[0] ? gemm({ a: { tensor: du }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
+      needs[1] ? gemm({ a: { tensor: du, transposed: true }, b: { tensor: x }, M: O, N: I, K: rows, shape: weight.shape, variant }).y : null,
+      bias && needs[2] ? (sums ?? columnSums(dy, O)) : null,
+      residual && needs[3] ? dy : null,
+    ];
+  },
+});
+
+/** x: [.., I], weight: [O, I], bias: [O], residual: [.., O]. Returns act(x weight^T + bias) + residual: [.., O]. */
+export const linear = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { activation = "none", residual, variant }: LinearOptions = {}): Tensor =>
+  op([x, weight, bias, residual ?? null], { activation, variant });

@@ -249,24 +249,28 @@ function registerTile(M: number, N: number): Tile {
   return { kind: "register", x: 8, y: M > 8 ? 8 : 1, tm: M === 1 ? 1 : M <= 4 ? 4 : 8, tn: N > 32 ? 8 : 4, bk: 1 };
 }
 
-// The largest tile of which there are enough to occupy a GPU; tm, tn of 8 keep arithmetic ahead of shared memory.
-const SHARED_TILES: readonly Tile[] = [
-  { kind: "shared", x: 16, y: 16, tm: 8, tn: 8, bk: 8 }, // 128 x 128
-  { kind: "shared", x: 8, y: 16, tm: 8, tn: 8, bk: 16 }, // 128 x 64
-  { kind: "shared", x: 8, y: 8, tm: 8, tn: 8, bk: 16 }, // 64 x 64
-  { kind: "shared", x: 8, y: 8, tm: 4, tn: 4, bk: 16 }, // 32 x 32
+// A multiply of 8 x 8 per thread is worth more than one of 4 x 4: it reads shared memory half as often per sum.
+const SHARED_TILES: readonly (Tile & { readonly worth: number })[] = [
+  { kind: "shared", x: 16, y: 16, tm: 8, tn: 8, bk: 8, worth: 1 }, // 128 x 128
+  { kind: "shared", x: 8, y: 16, tm: 8, tn: 8, bk: 16, worth: 1 }, // 128 x 64
+  { kind: "shared", x: 8, y: 8, tm: 8, tn: 8, bk: 16, worth: 0.9 }, // 64 x 64
+  { kind: "shared", x: 8, y: 8, tm: 4, tn: 4, bk: 16, worth: 0.5 }, // 32 x 32
 ];
+
+// So many tiles occupy a GPU.
 const ENOUGH_TILES = 128;
 
 const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
 
+/** The tile that wastes least at the edges, among those of which there are enough. */
 function sharedTile(M: number, N: number, matrices: number): Tile {
-  const fits = SHARED_TILES.find((t) => {
+  let best = SHARED_TILES.at(-1)!, most = 0;
+  for (const t of SHARED_TILES) {
     const [m, n] = tilesOf(t, M, N);
-    const used = (M * N) / (m * t.y * t.tm * n * t.x * t.tn);
-    return m * n * matrices >= ENOUGH_TILES && used > 0.7;
-  });
-  return fits ?? SHARED_TILES[Math.min(M, N) > 32 && M * N * matrices >= 64 * 64 * 32 ? 2 : 3]!;
+    const value = (t.worth * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
+    if (m * n * matrices >= ENOUGH_TILES && value > most) [best, most] = [t, value];
+  }
+  return best;
 }
 
 // Long sums with few tiles are cut along K; each share is at least this long.

@@ -63,7 +63,7 @@ export const cases: Case[] = [
   ]),
   ...[
     { why: "32 x 32 tiles without edges", a: [32, 16], b: [16, 32] },
-    { why: "64 x 64 tiles", a: [367, 7], b: [7, 367] },
+    { why: "64 x 64 tiles", a: [701, 7], b: [7, 767] },
     { why: "128 x 64 tiles", a: [16384, 16], b: [16, 64] },
     { why: "128 x 128 tiles", a: [16390, 12], b: [12, 128] },
   ].map(({ why, a, b }) => ({

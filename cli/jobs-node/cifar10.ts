@@ -54,6 +54,7 @@ export function defaultCacheDir(env: Record<string, string | undefined> = proces
 export async function fetchCifar10(options: FetchCifar10Options = {}): Promise<{ train: string; test: string }> {
   const { dir = join(defaultCacheDir(), "cifar10"), log = () => {} } = options;
   await mkdir(dir, { recursive: true });
+  await removeLeftovers(dir);
   const paths = { train: join(dir, CIFAR10_FILES.train.name), test: join(dir, CIFAR10_FILES.test.name) };
   const missing: ("train" | "test")[] = [];
   for (const split of ["test", "train"] as const) {
@@ -74,6 +75,15 @@ export async function fetchCifar10(options: FetchCifar10Options = {}): Promise<{
   await rm(kept, { force: true });
   log(`cifar10: ready in ${dir}`);
   return paths;
+}
+
+/** What killed runs left: parts and download folders untouched for an hour, so that no run still going on loses its own. */
+async function removeLeftovers(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (!/\.partial$|^download-/.test(name)) continue;
+    const info = await stat(join(dir, name)).catch(() => undefined);
+    if (info && Date.now() - info.mtimeMs > 3_600_000) await rm(join(dir, name), { recursive: true, force: true });
+  }
 }
 
 async function isIntact(path: string, bytes: number, sha: string): Promise<boolean> {

@@ -18,7 +18,7 @@ export interface CosineSchedule {
   readonly epochs: number;
   /** The highest rate, already scaled by `linearScaledLr`. */
   readonly peakLr: number;
-  /** W; default 5. */
+  /** W, whole or not; default 5. */
   readonly warmupEpochs?: number;
   /** Rate of epoch 0; default 1e-6, whatever the batch. */
   readonly warmupLr?: number;
@@ -31,10 +31,9 @@ export interface CosineSchedule {
 export function cosineLr(schedule: CosineSchedule, epoch: number): number {
   const { epochs, peakLr, warmupEpochs = 5, warmupLr = 1e-6, minLr = 1e-5, mode = "official" } = schedule;
   checkCount("epochs", epochs, 1);
-  checkCount("warmupEpochs", warmupEpochs, 0);
   checkCount("epoch", epoch, 0);
-  for (const [name, lr] of Object.entries({ peakLr, warmupLr, minLr })) {
-    if (!(lr >= 0 && lr < Infinity)) throw new Error(`cosineLr: expected a finite ${name} of 0 or more, got ${lr}`);
+  for (const [name, value] of Object.entries({ peakLr, warmupLr, minLr, warmupEpochs })) {
+    if (!(value >= 0 && value < Infinity)) throw new Error(`cosineLr: expected a finite ${name} of 0 or more, got ${value}`);
   }
   if (mode !== "official" && mode !== "fixed") throw new Error(`cosineLr: expected mode official or fixed, got ${String(mode)}`);
   // Before its first step the scheduler holds the warm-up rate, or the peak where there is no warm-up: f(0) in both cases.

@@ -1,0 +1,348 @@
+/**
+ * 2-D convolution (cross-correlation, as in PyTorch), with groups.
+ *
+ *   y[b,o,i,j] = bias[o] + sum over c, u, v of weight[o,c,u,v] * x[b, gC + c, i*stride + u - padding, j*stride + v - padding]
+ *
+ * where g is o's group of C channels and x is 0 outside. Backward, each sum over the terms that exist:
+ *
+ *   dx[b,gC+c,h,w] = sum over o, u, v of weight[o,c,u,v] * dy[b, o, (h + padding - u) / stride, (w + padding - v) / stride]
+ *   dweight[o,c,u,v] = sum over b, i, j of dy[b,o,i,j] * x[b, gC + c, i*stride + u - padding, j*stride + v - padding]
+ *   dbias[o] = sum over b, i, j of dy[b,o,i,j]
+ *
+ * Direct, without an im2col buffer: a thread owns a tile of neighbouring outputs and sums it in registers. A 1x1 convolution
+ * of stride 1 is run as one of a single row of H*W pixels.
+ *
+ * Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", https://arxiv.org/abs/1603.07285
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
+import { sameShape, show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { workgroupSum } from "./reduce.ts";
+
+interface Geometry {
+  readonly H: number;
+  readonly W: number;
+  readonly Ho: number;
+  readonly Wo: number;
+  readonly kh: number;
+  readonly kw: number;
+  readonly stride: number;
+  readonly padding: number;
+  readonly groups: number;
+  /** Channels per group of x, and of y. */
+  readonly C: number;
+  readonly O: number;
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** The tile size of which the fewest tiles of at most `most` cover n. */
+const tileOf = (n: number, most: number): number => Math.ceil(n / Math.ceil(n / most));
+
+/**
+ * WGSL that reads the columns `columns` of the row `row` (i32), counted from a tile's first column x0 = tile * step (i32), in
+ * vectors where alignment is known. `place` computes where, once; `load` reads from the plane that starts at `first`; `value`
+ * names a column's value. Outside of the image, and unless `given` holds, it is 0. `step` is null if x0 is any number, `H` if
+ * the row surely exists.
+ */
+function rowReader(kind: string, { columns, H, W, step, tiles }: { columns: readonly number[]; H: number | null; W: number; step: number | null; tiles: number }) {
+  const width = step === null ? 1 : [4, 2].find((v) => W % v === 0 && step % v === 0) ?? 1;
+  const unitOf = (column: number) => Math.floor(column / width);
+  const units = [...new Set(columns.map(unitOf))].sort((a, b) => a - b);
+  const lanes = (unit: number) => [...new Set(columns.filter((c) => unitOf(c) === unit).map((c) => c - unit * width))];
+  const id = (unit: number) => unit - units[0]!;
+  const always = (unit: number) => step !== null && unit >= 0 && (tiles - 1) * step + (unit + 1) * width <= W;
+  const one = (unit: number) => width > 1 && lanes(unit).length === 1;
+  return {
+    elem: (width === 4 ? "vec4f" : width === 2 ? "vec2f" : "f32") as Elem,
+    width,
+    place: (given: readonly string[] = []) => units.flatMap((unit) => {
+      const x = `x0 + ${unit * width}`;
+      const ok = [...given, ...(H !== null ? [`row >= 0 && row < ${H}`] : []), ...(always(unit) ? [] : [`${x} >= 0 && ${x} < ${W}`])].join(" && ") || "true";
+      const at = `${H !== null ? `clamp(row, 0, ${H - 1})` : "row"} * ${W} + ${always(unit) ? x : `clamp(${x}, 0, ${W - width})`}`;
+      return [`let ${kind}_at${id(unit)} = u32(${at}) / ${width}u;`, `let ${kind}_ok${id(unit)} = ${ok};`];
+    }),
+    load: (name: string, buffer: string, first: string) => units.map((unit) => {
+      const value = `${buffer}[${first} / ${width}u + ${kind}_at${id(unit)}]${one(unit) ? `.${"xyzw"[lanes(unit)[0]!]}` : ""}`;
+      return `let ${name}_${id(unit)} = select(${one(unit) || width === 1 ? "0.0" : `vec${width}f()`}, ${value}, ${kind}_ok${id(unit)});`;
+    }),
+    value: (name: string, column: number) => {
+      const unit = unitOf(column);
+      return `${name}_${id(unit)}${one(unit) || width === 1 ? "" : `.${"xyzw"[column - unit * width]}`}`;
+    },
+  };
+}
+
+const GATHER_WG = 64;
+
+/**
+ * The forward, or the backward for x (`transposed`). A thread makes TY rows of TX pixels in TM channels: for each kernel row it
+ * reads what its pixels need of each channel once, and uses every value TM times or more.
+ */
+const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean; readonly bias: boolean }) => {
+  const { kh, kw, stride, padding, groups, transposed } = f;
+  const [source, target] = transposed ? [{ H: f.Ho, W: f.Wo }, f] : [f, { H: f.Ho, W: f.Wo }];
+  const [K, M] = transposed ? [f.O, f.C] : [f.C, f.O]; // channels of a group that are summed over, and made
+  const TX = Math.min(target.W, kw > 1 && kw < 8 && target.W >= 8 ? 8 : 4);
+  const TM = tileOf(M, TX > 4 || kw >= 8 ? 4 : 8);
+  const TY = transposed ? stride : 1;
+  const XT = Math.ceil(target.W / TX), YT = Math.ceil(target.H / TY), MT = Math.ceil(M / TM);
+
+  // Which source column each pixel takes with which kernel column, by source row.
+  const taps = new Map<number, { u: number; v: number; pixel: string; column: number }[]>();
+  for (const r of range(TY)) for (const j of range(TX)) for (const u of range(kh)) for (const v of range(kw)) {
+    const row = transposed ? (r + padding - u) / stride : u - padding;
+    const column = transposed ? (j + padding - v) / stride : j * stride + v - padding;
+    if (Number.isInteger(row) && Number.isInteger(column)) taps.set(row, [...(taps.get(row) ?? []), { u, v, pixel: `${r}_${j}`, column }]);
+  }
+  // If every kernel row reads its source row alike, they are one loop over u; otherwise (strided backward) one block each.
+  const alike = !transposed || stride === 1;
+  const step = XT === 1 ? 0 : transposed ? TX / stride : TX * stride;
+  const rows = (alike ? [...taps].slice(0, 1) : [...taps]).map(([row, list]) => ({ row, list, reader: rowReader("x", {
+    columns: list.map((t) => t.column), W: source.W, H: kh === 1 && padding === 0 ? null : source.H, step, tiles: XT,
+  }) }));
+  const elem = rows[0]!.reader.elem;
+  const pixels = range(TY).flatMap((r) => range(TX).map((j) => ({ r, j, id: `${r}_${j}` })));
+  const channel = (i: number) => (M % TM === 0 ? `m0 + ${i}u` : `min(m0 + ${i}u, ${M - 1}u)`);
+  const [weightOfChannel, weightOfC] = transposed ? [kh * kw, M * kh * kw] : [K * kh * kw, kh * kw];
+
+  const kernel = defineKernel({
+    name: transposed ? "conv2d.backwardInput" : "conv2d.forward",
+    inputs: { x: elem, weight: "f32", ...(f.bias ? { bias: "f32" as const } : {}) }, // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O)
+    outputs: { y: "f32" }, // y or dx (B, groups*M, H, W)
+    params: { tiles: "u32" },
+    workgroup: GATHER_WG,
+    code: [
+      `let t = min(wid.x * WG + li, p.tiles - 1u);`,
+      `let tx = t % ${XT}u; let ty = (t / ${XT}u) % ${YT}u; let b = t / ${XT * YT}u;`,
+      `let g = wid.y / ${MT}u; let m0 = (wid.y % ${MT}u) * ${TM}u;`,
+      `let x0 = i32(tx * ${step}u);`,
+      `let first = (b * ${groups}u + g) * ${K * source.H * source.W}u;`,
+      `let wg = g * ${K * M * kh * kw}u;`,
+      ...range(TM).flatMap((i) => [
+        `let w_${i} = wg + (${channel(i)}) * ${weightOfChannel}u;`,
+        ...pixels.map(({ id }) => `var a_${i}_${id} = ${f.bias ? `bias[g * ${M}u + ${channel(i)}]` : "0.0"};`),
+      ]),
+      ...rows.flatMap(({ row, list, reader }) => [
+        alike && kh > 1 ? `for (var u = 0u; u < ${kh}u; u++) {` : "{",
+        ...(alike && kh === 1 ? ["let u = 0u;"] : []),
+        `let row = i32(ty * ${transposed ? 1 : stride}u) + ${!alike ? row : transposed ? `${padding} - i32(u)` : `i32(u) - ${padding}`};`,
+        ...reader.place(),
+        `for (var c = 0u; c < ${K}u; c++) {`,
+        ...reader.load("v", "x", `(first + c * ${source.H * source.W}u)`),
+        `let wc = c * ${weightOfC}u${alike ? ` + u * ${kw}u` : ""};`,
+        ...range(TM).flatMap((i) => [...new Set(list.map((t) => (alike ? 0 : t.u * kw) + t.v))].flatMap((tap) => [
+          `{ let w = weight[w_${i} + wc + ${tap}u];`,
+          ...list.filter((t) => (alike ? 0 : t.u * kw) + t.v === tap).map((t) => `a_${i}_${t.pixel} += w * ${reader.value("v", t.column)};`),
+          "}",
+        ])),
+        "} }",
+      ]),
+      `if (wid.x * WG + li >= p.tiles) { return; }`,
+      `let to = ((b * ${groups}u + g) * ${M}u + m0) * ${target.H * target.W}u + ty * ${TY * target.W}u + tx * ${TX}u;`,
+      ...range(TM).flatMap((i) => pixels.map(({ r, j, id }) => {
+        const inside = [
+          ...(M % TM ? [`m0 + ${i}u < ${M}u`] : []),
+          ...(target.H % TY ? [`ty * ${TY}u + ${r}u < ${target.H}u`] : []),
+          ...(target.W % TX ? [`tx * ${TX}u + ${j}u < ${target.W}u`] : []),
+        ].join(" && ") || "true";
+        return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = a_${i}_${id}; }`;
+      })),
+    ].join("\n"),
+  });
+  return (x: Tensor, weight: Tensor, bias: Tensor | null): Tensor => {
+    const B = x.shape[0]!;
+    const tiles = B * XT * YT;
+    return kernel({
+      inputs: bias ? { x, weight, bias } : ({ x, weight } as never),
+      outputs: { y: [B, groups * M, target.H, target.W] },
+      params: { tiles },
+      groups: [Math.ceil(tiles / GATHER_WG), groups * MT],
+    }).y;
+  };
+});
+
+// Backward for x at strides above 2, which only patch embeddings have: one thread per element.
+const sparseInputKernel = defineKernel({
+  name: "conv2d.backwardInputSparse",
+  inputs: { dy: "f32", weight: "f32" }, // (B, G*O, HO, WO), (G*O, C, KH, KW)
+  outputs: { dx: "f32" }, // (B, G*C, H, W)
+  constants: { G: "u32", C: "u32", O: "u32", H: "u32", W: "u32", HO: "u32", WO: "u32", KH: "u32", KW: "u32", STRIDE: "u32", PADDING: "u32" },
+  params: { n: "u32" },
+  workgroup: 64,
+  code: /* wgsl */ `
+    let t = group * WG + li;
+    if (t >= p.n) { return; }
+    let w = t % W; let h = (t / W) % H; let c = (t / (W * H)) % C; let bg = t / (W * H * C);
+    var s = 0.0;
+    for (var u = 0u; u < KH; u++) {
+      for (var v = 0u; v < KW; v++) {
+        let y = h + PADDING - u; let x = w + PADDING - v; // wraps to something large below 0
+        if (y % STRIDE != 0u || x % STRIDE != 0u || y / STRIDE >= HO || x / STRIDE >= WO || u > h + PADDING || v > w + PADDING) { continue; }
+        for (var o = 0u; o < O; o++) {
+          s += weight[(((bg % G) * O + o) * C + c) * KH * KW + u * KW + v] * dy[((bg * O + o) * HO + y / STRIDE) * WO + x / STRIDE];
+        }
+      }
+    }
+    dx[t] = s;`,
+});
+
+const WEIGHT_WG = 32;
+
+/**
+ * The backward for weight. A workgroup makes TO x TC channels of one kernel row (of one kernel element if rows are long) over a
+ * stripe of the output pixels: each thread adds up its own pixels, TX in a row at a time, and the threads' sums are added at the
+ * end. `sumStripes` adds the stripes.
+ */
+const weightKernel = kernelFamily((f: Geometry) => {
+  const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo } = f;
+  const TV = kw <= 3 ? kw : 1, VT = kw / TV;
+  const TX = Math.min(Wo, 4);
+  const TO = tileOf(O, 8), TC = tileOf(C, TV === 1 ? 8 : 4);
+  const XT = Math.ceil(Wo / TX), OT = Math.ceil(O / TO), CT = Math.ceil(C / TC);
+  const sums = TO * TC * TV, pitch = WEIGHT_WG + 1; // an odd pitch spreads over the banks
+  const dys = rowReader("dy", { columns: range(TX), H: null, W: Wo, step: TX, tiles: XT });
+  const xs = rowReader("x", {
+    columns: range(TV).flatMap((v) => range(TX).map((j) => j * stride + v - padding)),
+    H: kh === 1 && padding === 0 ? null : H, W, step: VT === 1 ? TX * stride : null, tiles: XT,
+  });
+  const clamped = (base: string, i: number, n: number, tile: number) => (n % tile === 0 ? `${base} + ${i}u` : `min(${base} + ${i}u, ${n - 1}u)`);
+
+  const kernel = defineKernel({
+    name: "conv2d.backwardWeight",
+    inputs: { x: xs.elem, dy: dys.elem }, // (B, groups*C, H, W), (B, groups*O, Ho, Wo)
+    outputs: { dw: "f32" }, // (stripes, groups*O, C, kh, kw)
+    params: { tiles: "u32", steps: "u32" },
+    workgroup: WEIGHT_WG,
+    helpers: `var<workgroup> lanes: array<f32, ${sums * pitch}>;`,
+    code: [
+      `let g = wid.x / ${OT}u; let o0 = (wid.x % ${OT}u) * ${TO}u; let c0 = (wid.y % ${CT}u) * ${TC}u;`,
+      `let u = wid.y / ${CT * VT}u; let v0 = (wid.y / ${CT}u) % ${VT}u * ${TV}u;`,
+      ...range(sums).map((a) => `var a_${a} = 0.0;`),
+      `for (var step = 0u; step < p.steps; step++) {`,
+      `let n = (wid.z * p.steps + step) * WG + li; let t = min(n, p.tiles - 1u);`,
+      `let tx = t % ${XT}u; let ty = (t / ${XT}u) % ${Ho}u; let b = t / ${XT * Ho}u;`,
+      "var first: u32; var x0: i32; var row: i32;",
+      `x0 = i32(tx * ${TX}u); row = i32(ty); first = (b * ${groups}u + g) * ${O * Ho * Wo}u;`,
+      ...dys.place(["n < p.tiles"]),
+      ...range(TO).flatMap((i) => dys.load(`d${i}`, "dy", `(first + (${clamped("o0", i, O, TO)}) * ${Ho * Wo}u)`)),
+      `x0 = i32(tx * ${TX * stride}u${VT > 1 ? " + v0" : ""}); row = i32(ty * ${stride}u + u) - ${padding}; first = (b * ${groups}u + g) * ${C * H * W}u;`,
+      ...xs.place(),
+      ...range(TC).flatMap((c) => [
+        "{",
+        ...xs.load("v", "x", `(first + (${clamped("c0", c, C, TC)}) * ${H * W}u)`),
+        ...range(TO).flatMap((i) => range(TV).map((v) =>
+          `a_${(i * TC + c) * TV + v} += ${range(TX).map((j) => `${dys.value(`d${i}`, j)} * ${xs.value("v", j * stride + v - padding)}`).join(" + ")};`)),
+        "}",
+      ]),
+      "}",
+      ...range(sums).map((a) => `lanes[${a * pitch}u + li] = a_${a};`),
+      "workgroupBarrier();",
+      `for (var k = 0u; k < ${Math.ceil(sums / WEIGHT_WG)}u; k++) {`,
+      `let a = k * WG + li; let o = o0 + a / ${TC * TV}u; let c = c0 + (a / ${TV}u) % ${TC}u;`,
+      `if (a < ${sums}u && o < ${O}u && c < ${C}u) {`,
+      "var s = 0.0;",
+      `for (var l = 0u; l < WG; l++) { s += lanes[a * ${pitch}u + l]; }`,
+      `dw[(((wid.z * ${groups}u + g) * ${O}u + o) * ${C}u + c) * ${kh * kw}u + u * ${kw}u + v0 + a % ${TV}u] = s;`,
+      "} }",
+    ].join("\n"),
+  });
+  return (x: Tensor, dy: Tensor): Tensor => {
+    const tiles = x.shape[0]! * Ho * XT;
+    const across = groups * OT * CT * kh * VT;
+    const stripes = Math.min(Math.ceil(512 / across), Math.ceil(tiles / (4 * WEIGHT_WG)));
+    const steps = Math.ceil(tiles / (stripes * WEIGHT_WG));
+    const shape = [groups * O, C, kh, kw];
+    const { dw } = kernel({
+      inputs: { x, dy }, outputs: { dw: [stripes, ...shape] }, params: { tiles, steps }, groups: [groups * OT, CT * kh * VT, stripes],
+    });
+    if (stripes === 1) return dw.view(shape);
+    const n = dw.size / stripes;
+    return sumStripesKernel({ inputs: { parts: dw }, outputs: { y: shape }, params: { n, stripes }, groups: Math.ceil(n / 64) }).y;
+  };
+});
+
+// One thread per weight.
+const sumStripesKernel = defineKernel({
+  name: "conv2d.sumStripes",
+  inputs: { parts: "f32" }, // (stripes, n)
+  outputs: { y: "f32" }, // (n)
+  params: { n: "u32", stripes: "u32" },
+  workgroup: 64,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) {
+      var s = 0.0;
+      for (var k = 0u; k < p.stripes; k++) { s += parts[k * p.n + i]; }
+      y[i] = s;
+    }`,
+});
+
+// One workgroup per channel.
+const biasKernel = defineKernel({
+  name: "conv2d.backwardBias",
+  inputs: { dy: "f32" }, // (B, O, P)
+  outputs: { dbias: "f32" }, // (O)
+  params: { B: "u32", O: "u32", P: "u32" },
+  workgroup: 64,
+  helpers: workgroupSum,
+  code: /* wgsl */ `
+    var s = 0.0;
+    for (var i = li; i < p.B * p.P; i += WG) { s += dy[((i / p.P) * p.O + group) * p.P + i % p.P]; }
+    let total = workgroup_sum(s, li);
+    if (li == 0u) { dbias[group] = total; }`,
+});
+
+export interface Conv2dOptions {
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly groups?: number;
+}
+
+const op = defineOp({
+  name: "conv2d",
+
+  forward([x, weight, bias]: [Tensor, Tensor, Tensor | null], { stride = 1, padding = 0, groups = 1 }: Conv2dOptions) {
+    const f = geometry(x, weight, bias, stride, padding, groups);
+    const [B, O] = [x.shape[0]!, weight.shape[0]!];
+    const y = gatherKernel({ ...flattened(f), transposed: false, bias: bias !== null })(x, weight, bias);
+    return { y: y.view([B, O, f.Ho, f.Wo]), saved: f };
+  },
+
+  backward(dy, f, [x, weight, bias], _, needs) {
+    const [B, O, Ho, Wo] = dy.shape as [number, number, number, number];
+    const flat = flattened(f);
+    const dx = () => (f.stride <= 2
+      ? gatherKernel({ ...flat, transposed: true, bias: false })(dy, weight, null).view(x.shape)
+      : sparseInputKernel({
+        inputs: { dy, weight }, outputs: { dx: x.shape },
+        constants: { G: f.groups, C: f.C, O: f.O, H: f.H, W: f.W, HO: Ho, WO: Wo, KH: f.kh, KW: f.kw, STRIDE: f.stride, PADDING: f.padding },
+        params: { n: x.size }, groups: Math.ceil(x.size / 64),
+      }).dx);
+    const dbias = () => biasKernel({ inputs: { dy }, outputs: { dbias: [O] }, params: { B, O, P: Ho * Wo }, groups: O }).dbias;
+    return [needs[0] ? dx() : null, needs[1] ? weightKernel(flat)(x, dy) : null, bias && needs[2] ? dbias() : null];
+  },
+});
+
+/** x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null. Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride) + 1. */
+export const conv2d = (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor => op([x, weight, bias], options);
+
+function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding: number, groups: number): Geometry {
+  const refuse = (what: string) => { throw new Error(`conv2d: expected ${what}`); };
+  if (x.shape.length !== 4 || weight.shape.length !== 4) refuse(`x [B,C,H,W] and weight [O,C/groups,kh,kw], got ${show(x.shape)} and ${show(weight.shape)}`);
+  const [, channels, H, W] = x.shape as [number, number, number, number];
+  const [O, C, kh, kw] = weight.shape as [number, number, number, number];
+  if (![stride, groups].every((n) => Number.isInteger(n) && n > 0) || !Number.isInteger(padding) || padding < 0) refuse(`positive integers stride and groups and a padding of 0 or more, got ${stride}, ${groups} and ${padding}`);
+  if (O % groups !== 0 || C * groups !== channels) refuse(`weight [O,${channels / groups},kh,kw] with O a multiple of ${groups} for x ${show(x.shape)} and groups ${groups}, got ${show(weight.shape)}`);
+  if (bias && !sameShape(bias.shape, [O])) refuse(`bias [${O}], got ${show(bias.shape)}`);
+  if (H + 2 * padding < kh || W + 2 * padding < kw) refuse(`an image of at least ${kh}x${kw} with padding ${padding}, got ${show(x.shape)}`);
+  return {
+    H, W, kh, kw, stride, padding, groups, C, O: O / groups,
+    Ho: Math.floor((H + 2 * padding - kh) / stride) + 1, Wo: Math.floor((W + 2 * padding - kw) / stride) + 1,
+  };
+}
+
+/** A 1x1 convolution of stride 1 knows no rows. */
+const flattened = (f: Geometry): Geometry =>
+  f.kh === 1 && f.kw === 1 && f.stride === 1 && f.padding === 0 ? { ...f, H: 1, W: f.H * f.W, Ho: 1, Wo: f.Ho * f.Wo } : f;

@@ -1,0 +1,138 @@
+/** The command `op`, from file to file: names, attributes, gradients and refusals of every operation. */
+import opJob, { type OpArgs } from "../../cli/jobs/op.ts";
+import { ops } from "../../cli/ops.ts";
+import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/safetensors.ts";
+import { close, dot, uniform, type Case } from "../check.ts";
+import { memoryHost } from "../memory-host.ts";
+
+type Given = Readonly<Record<string, { readonly shape: readonly number[]; readonly data?: ArrayLike<number>; readonly dtype?: "F32" | "I32" | "I64" }>>;
+
+function fileOf(given: Given): Uint8Array {
+  return writeSafetensors(new Map(Object.entries(given).map(([name, { shape, data, dtype = "F32" }], i) => {
+    const values = data ?? uniform(shape.reduce((a, b) => a * b, 1), i + 1);
+    const typed = dtype === "F32" ? Float32Array.from(values) : dtype === "I32" ? Int32Array.from(values) : BigInt64Array.from(Array.from(values, BigInt));
+    return [name, { dtype, shape, data: typed } as SafeTensor];
+  })));
+}
+
+async function runOp(name: string, given: Given, options: Partial<OpArgs> = {}): Promise<ReadonlyMap<string, SafeTensor>> {
+  const host = memoryHost({ in: fileOf(given) });
+  await opJob(host, { name, in: "in", out: "out", ...options });
+  return parseSafetensors(host.files.get("out")!).tensors;
+}
+
+const values = (tensors: ReadonlyMap<string, SafeTensor>, name: string): Float32Array => {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new Error(`expected an output ${name}, got ${[...tensors.keys()].join(", ")}`);
+  return tensor.data as Float32Array;
+};
+
+const positive = (n: number) => uniform(n, 50).map((v) => 1.5 + v);
+
+/** Inputs (and attributes) at which each operation is smooth. */
+const SAMPLES: Readonly<Record<string, { readonly given: Given; readonly attrs?: Record<string, unknown>; readonly shape: readonly number[] }>> = {
+  matmul: { given: { a: { shape: [2, 4, 3] }, b: { shape: [5, 4] } }, attrs: { transposeA: true, transposeB: true }, shape: [2, 3, 5] },
+  linear: { given: { x: { shape: [2, 3, 5] }, weight: { shape: [4, 5] }, bias: { shape: [4] } }, attrs: { activation: "gelu" }, shape: [2, 3, 4] },
+  softmax: { given: { x: { shape: [3, 7] } }, shape: [3, 7] },
+  logSoftmax: { given: { x: { shape: [3, 7] } }, shape: [3, 7] },
+  layerNorm: { given: { x: { shape: [3, 7] }, weight: { shape: [7] }, bias: { shape: [7] } }, attrs: { eps: 1e-3 }, shape: [3, 7] },
+  attention: { given: { q: { shape: [2, 3, 5, 8] }, k: { shape: [2, 3, 4, 8] }, v: { shape: [2, 3, 4, 8] } }, attrs: { scale: 0.7 }, shape: [2, 3, 5, 8] },
+  gelu: { given: { x: { shape: [13] } }, shape: [13] },
+  relu: { given: { x: { shape: [4], data: [-2, -0.5, 0.5, 2] } }, shape: [4] },
+  sigmoid: { given: { x: { shape: [13] } }, shape: [13] },
+  add: { given: { a: { shape: [3, 1, 2] }, b: { shape: [4, 1] } }, shape: [3, 4, 2] },
+  mul: { given: { a: { shape: [3, 1, 2] }, b: { shape: [4, 1] } }, shape: [3, 4, 2] },
+  conv2d: { given: { x: { shape: [2, 4, 5, 5] }, weight: { shape: [6, 2, 3, 3] }, bias: { shape: [6] } }, attrs: { stride: 2, padding: 1, groups: 2 }, shape: [2, 6, 3, 3] },
+  batchNorm: {
+    given: { x: { shape: [2, 3, 4, 4] }, weight: { shape: [3] }, bias: { shape: [3] }, runningMean: { shape: [3] }, runningVar: { shape: [3], data: positive(3) } },
+    attrs: { eps: 1e-3 }, shape: [2, 3, 4, 4],
+  },
+  globalAvgPool: { given: { x: { shape: [2, 3, 4, 5] } }, shape: [2, 3] },
+  crossEntropy: { given: { logits: { shape: [3, 5] }, labels: { shape: [3], data: [4, 0, 2], dtype: "I64" } }, attrs: { labelSmoothing: 0.1 }, shape: [] },
+  klDistillation: { given: { student: { shape: [3, 5] }, teacher: { shape: [3, 5] } }, attrs: { tau: 3, reduction: "batchmean" }, shape: [] },
+  mixup: { given: { x: { shape: [4, 3, 4, 4] } }, attrs: { lam: 0.3 }, shape: [4, 3, 4, 4] },
+  cutmix: { given: { x: { shape: [4, 3, 4, 4] } }, attrs: { box: [1, 3, 0, 2] }, shape: [4, 3, 4, 4] },
+};
+
+/** Each d<input> against the difference of two forwards along a random direction, both of the command's own. */
+async function checkGradients(name: string): Promise<void> {
+  const sample = SAMPLES[name];
+  if (!sample) throw new Error(`expected a sample of inputs for ${name}, got none`);
+  const { given, shape, attrs = {} } = sample;
+  const full = Object.fromEntries(Object.entries(given).map(([key, t], i) => [key, { ...t, data: t.data ?? uniform(t.shape.reduce((a, b) => a * b, 1), i + 1) }]));
+  const dy = uniform(shape.reduce((a, b) => a * b, 1), 90);
+  const out = await runOp(name, { ...full, dy: { shape, data: dy } }, { attrs, backward: true });
+  if (String(out.get("y")!.shape) !== String(shape)) throw new Error(`expected y [${shape}], got [${out.get("y")!.shape}]`);
+  for (const [key, { data, shape: own, dtype = "F32" }] of Object.entries(full)) {
+    const flows = dtype === "F32" && !ops[name]!.inputs[key]!.buffer;
+    if (out.has(`d${key}`) !== flows) throw new Error(`expected ${flows ? "a" : "no"} d${key}, got ${[...out.keys()].join(", ")}`);
+    if (!flows) continue;
+    if (String(out.get(`d${key}`)!.shape) !== String(own)) throw new Error(`expected d${key} [${own}], got [${out.get(`d${key}`)!.shape}]`);
+    const v = uniform(data.length, 91);
+    const at = async (t: number) => dot(values(await runOp(name, { ...full, [key]: { shape: own, data: Float64Array.from(data, (x, i) => x + t * v[i]!) } }, { attrs }), "y"), dy);
+    const h = 2 ** -7;
+    const slope = ((await at(h)) - (await at(-h))) / (2 * h);
+    const g = dot(values(out, `d${key}`), v);
+    close(`d${key} along a direction`, g, slope, 2e-3 * (1 + Math.abs(slope)));
+  }
+}
+
+async function refused(message: RegExp, name: string, given: Given, options: Partial<OpArgs> = {}): Promise<void> {
+  try {
+    await runOp(name, given, options);
+  } catch (error) {
+    if ((error as Error).name === "UsageError" && message.test((error as Error).message)) return;
+    throw new Error(`expected a UsageError like ${message}, got ${(error as Error).name}: ${(error as Error).message}`);
+  }
+  throw new Error(`expected a UsageError like ${message}, got none`);
+}
+
+const a = { shape: [2, 3] }, b = { shape: [3, 2] }, logits = { shape: [2, 5] };
+const REFUSALS: readonly (readonly [why: string, message: RegExp, name: string, given: Given, options?: Partial<OpArgs>])[] = [
+  ["an unknown operation", /^expected one of matmul, .*, got "matmull"$/, "matmull", { a, b }],
+  ["a missing input", /^expected tensors a, b, dy \(optional\) in in, got a$/, "matmul", { a }],
+  ["an input too many", /^expected tensors a, b, .* got a, b, c$/, "matmul", { a, b, c: a }],
+  ["shapes that do not fit", /^expected a \[..,M,K\] and b \[..,K,N\], got \[2,3\] and \[2,3\]$/, "matmul", { a, b: a }],
+  ["numbers that are not", /^expected finite numbers in b, got NaN at element 4$/, "matmul", { a, b: { ...b, data: [0, 1, 2, 3, NaN, 5] } }],
+  ["infinity in dy", /^expected finite numbers in dy, got Infinity at element 0$/, "relu", { x: { shape: [1] }, dy: { shape: [1], data: [Infinity] } }, { backward: true }],
+  ["another dtype", /^expected F32 for a, got I32 \[2,3\]$/, "matmul", { a: { ...a, dtype: "I32", data: [1, 2, 3, 4, 5, 6] }, b }],
+  ["an unknown attribute", /^expected attrs transposeA, transposeB, got "transpose"$/, "matmul", { a, b }, { attrs: { transpose: true } }],
+  ["an attribute out of range", /^expected a positive number for attr eps, got -1$/, "layerNorm", { x: a, weight: { shape: [3] }, bias: { shape: [3] } }, { attrs: { eps: -1 } }],
+  ["an attribute that must be given", /^expected a number in \[0, 1\] for attr lam, got none$/, "mixup", { x: { shape: [2, 1, 2, 2] } }],
+  ["an unknown variant", /^expected variant register or shared for matmul, got "fast"$/, "matmul", { a, b }, { variant: "fast" }],
+  ["labels out of range", /^expected labels in \[0, 4\], got 5$/, "crossEntropy", { logits, labels: { shape: [2], dtype: "I64", data: [0, 5] } }],
+  ["negative labels", /^expected labels in \[0, 4\], got -1$/, "crossEntropy", { logits, labels: { shape: [2], dtype: "I32", data: [0, -1] } }],
+  ["labels and a target", /^expected either target or labels, got both$/, "crossEntropy", { logits, target: logits, labels: { shape: [2], dtype: "I32", data: [0, 1] } }],
+  ["dy of another shape", /^expected dy of shape \[2,2\], got \[2,3\]$/, "matmul", { a, b, dy: a }, { backward: true }],
+  ["a box outside of the image", /^expected a box within 2 x 2, got \[0,3,0,1\]/, "cutmix", { x: { shape: [2, 1, 2, 2] } }, { attrs: { box: [0, 3, 0, 1] } }],
+];
+
+export const cases: Case[] = [
+  ...Object.keys(ops).map((name) => ({ name: `op ${name}: outputs by name, gradients along a direction`, run: () => checkGradients(name) })),
+  {
+    name: "op crossEntropy: a target in probabilities",
+    async run() {
+      const target = { shape: [1, 3], data: [0.2, 0.5, 0.3] };
+      const out = await runOp("crossEntropy", { logits: { shape: [1, 3], data: [1, 2, 3] }, target });
+      close("y", values(out, "y")[0]!, 0.2 * 2.40760596 + 0.5 * 1.40760596 + 0.3 * 0.40760596, 1e-6);
+    },
+  },
+  {
+    name: "op batchNorm: training gives running statistics, the variance unbiased",
+    async run() {
+      const one = { shape: [1], data: [1] }, zero = { shape: [1], data: [0] };
+      const out = await runOp("batchNorm", { x: { shape: [1, 1, 1, 4], data: [1, 2, 3, 6] }, weight: one, bias: zero, runningMean: zero, runningVar: one }, { attrs: { training: true } });
+      close("runningMean", values(out, "runningMean")[0]!, 0.1 * 3, 1e-6);
+      close("runningVar", values(out, "runningVar")[0]!, 0.9 + 0.1 * (14 / 3), 1e-6);
+    },
+  },
+  ...Object.entries(ops).filter(([, { variants }]) => variants.length > 0).map(([name, { variants }]) => ({
+    name: `op ${name}: variants agree`,
+    async run() {
+      const { given, attrs = {} } = SAMPLES[name]!;
+      const [first, ...others] = await Promise.all(variants.map((variant) => runOp(name, given, { attrs, variant })));
+      for (const other of others) values(first!, "y").forEach((v, i) => close(`y[${i}]`, values(other, "y")[i]!, v, 1e-5));
+    },
+  })),
+  ...REFUSALS.map(([why, message, name, given, options]) => ({ name: `op: refuses ${why}`, run: () => refused(message, name, given, options) })),
+];

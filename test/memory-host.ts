@@ -1,0 +1,22 @@
+/** A host for jobs under test: files in memory, and nobody told of progress. */
+import { UsageError } from "../cli/errors.ts";
+import type { Host } from "../cli/host.ts";
+
+export interface MemoryHost extends Host {
+  readonly files: Map<string, Uint8Array>;
+}
+
+export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): MemoryHost {
+  const kept = new Map(Object.entries(files));
+  return {
+    files: kept,
+    readFile(path) {
+      const bytes = kept.get(path);
+      return bytes ? Promise.resolve(Uint8Array.from(bytes)) : Promise.reject(new UsageError(`expected a file at "${path}", got none`));
+    },
+    writeFile: (path, bytes) => Promise.resolve(void kept.set(path, bytes)),
+    exists: (path) => Promise.resolve(kept.has(path)),
+    log: () => undefined,
+    progress: () => undefined,
+  };
+}

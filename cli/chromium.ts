@@ -103,6 +103,8 @@ function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<
   });
   gone.catch(() => undefined); // nobody may be waiting
   page.on("console", (message) => {
+    // A file that is not there is the job's to report.
+    if (message.location().url?.includes("/__file/")) return;
     if (message.type() === "error" || message.type() === "warn") process.stderr.write(`[page] ${message.text()}\n`);
   });
   page.on("pageerror", (error) => process.stderr.write(`[page] ${error instanceof Error ? error.message : String(error)}\n`));

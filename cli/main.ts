@@ -1,0 +1,106 @@
+/**
+ * The command line: `tessera VERB …`.
+ *
+ * To add a verb, write two files and edit none:
+ *
+ *   cli/jobs/VERB.ts    the work, free of Node: `export default async function (host: Host, args: Args): Promise<Result>`.
+ *                       It has a device (`getDevice()`), reads and writes through `host`, reports with `host.progress`
+ *                       and `host.log`, and returns what can be JSON. Bad input throws `UsageError`.
+ *   cli/verbs/VERB.ts   its command: `export default function (program: Command): void` adds
+ *                       `program.command("VERB").description(…).option(…).action(async (options) => { … })`, where the
+ *                       action turns options into args, awaits `runJob<Result>("VERB", args, options)` and prints the
+ *                       result on stdout. Import jobs as types only: every verb is loaded for every command.
+ *
+ * Every verb also gets `--where`, `--adapter`, `--seed`, `--json`, `--debug` (`CommonOptions` in cli/run-job.ts), unless
+ * it defines one of its own by that name. Throw `UsageError("expected …, got …")` for bad usage or input: exit 2.
+ * Anything else thrown is exit 1. Both print `tessera VERB: message` on stderr.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { UsageError } from "./errors.ts";
+import { stopProgress } from "./progress.ts";
+
+/** Runs the command line `args` (without node and script); resolves to the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = await build();
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    stopProgress();
+    if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
+    const verb = program.commands.find((c) => c.name() === args[0] || c.aliases().includes(args[0] ?? ""));
+    const usage = error instanceof UsageError || error instanceof CommanderError;
+    const message = error instanceof CommanderError ? rephrase(error, program, verb) : error instanceof Error ? error.message : String(error);
+    // One line, whatever a driver or a shader compiler has to say; all of it with --debug.
+    const debug = args.includes("--debug");
+    const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
+    process.stderr.write(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}\n`);
+    return usage ? 2 : 1;
+  }
+}
+
+/** The program with a command for every file of cli/verbs. */
+export async function build(): Promise<Command> {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+  const program = new Command("tessera").description("WebGPU tensor engine, and DeiT on top").version(version);
+  // Inherited by the verbs: errors are thrown, and printed by `main` alone.
+  program.exitOverride().configureOutput({ outputError: () => undefined }).allowExcessArguments(false);
+  program.action(() => {
+    throw new UsageError(`expected a verb (${program.commands.map((c) => c.name()).join(", ")}), got none; see tessera --help`);
+  });
+  const folder = new URL("verbs/", import.meta.url);
+  for (const file of readdirSync(folder).filter((name) => name.endsWith(".ts")).sort()) {
+    const { default: add } = (await import(new URL(file, folder).href)) as { default: (program: Command) => void };
+    add(program);
+  }
+  program.commands.forEach(addCommonOptions);
+  return program;
+}
+
+function addCommonOptions(command: Command): void {
+  const common = [
+    new Option("--where <place>", "where to compute (default: node)").choices(["node", "chromium"]),
+    new Option("--adapter <name>", "swiftshader, lavapipe, or part of the adapter's name"),
+    new Option("--seed <n>", "seed of everything random").argParser(seed),
+    new Option("--json <file>", "also write the result as JSON"),
+    new Option("--debug", "show the stack of an error"),
+  ];
+  for (const option of common) {
+    if (!command.options.some((o) => o.long === option.long)) command.addOption(option);
+  }
+}
+
+function seed(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isInteger(value) || value < 0 || value >= 2 ** 32) throw new InvalidArgumentError("expected an integer from 0 to 4294967295");
+  return value;
+}
+
+/** Commander's errors in this project's form. */
+function rephrase(error: CommanderError, program: Command, verb: Command | undefined): string {
+  const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
+  const help = `see tessera${verb ? ` ${verb.name()}` : ""} --help`;
+  switch (error.code) {
+    case "commander.unknownOption":
+      return `expected a known option, got "${quoted}"; ${help}`;
+    case "commander.unknownCommand":
+    case "commander.excessArguments":
+      if (!verb) return `expected a verb (${program.commands.map((c) => c.name()).join(", ")}), got "${program.args[0] ?? quoted}"; ${help}`;
+      return `expected ${verb.registeredArguments.length} arguments, got ${verb.args.length}; ${help}`;
+    case "commander.missingArgument":
+      return `expected <${quoted}>, got none; ${help}`;
+    case "commander.missingMandatoryOptionValue":
+      return `expected ${quoted}, got none; ${help}`;
+    case "commander.optionMissingArgument":
+      return `expected a value for ${quoted}, got none; ${help}`;
+    case "commander.invalidArgument": {
+      // error: option '--where <place>' argument 'x' is invalid. Allowed choices are node, chromium.
+      const [, what, got, why] = /(?:option|argument) '([^']*)' argument '([^']*)' is invalid\. ?(.*)/s.exec(error.message) ?? [];
+      if (!what) break;
+      const expected = (why ?? "").replace(/^Allowed choices are /, "expected one of ").replace(/\.$/, "");
+      return `${expected || "expected another value"} for ${what}, got "${got}"`;
+    }
+  }
+  return error.message.replace(/^error: /, "");
+}

@@ -1,0 +1,80 @@
+/** Runs a job where the caller wants it: on Dawn in Node, or in a headless Chromium page. */
+import { performance } from "node:perf_hooks";
+import { adapterName, type AdapterDescription } from "../engine/device.ts";
+import { errorData, toError, UsageError } from "./errors.ts";
+import { knownSetup } from "./find.mjs";
+import { nodeHost, type Host } from "./host.ts";
+import { stopProgress } from "./progress.ts";
+
+/** The options that every verb has, as commander gives them. */
+export interface CommonOptions {
+  readonly where?: "node" | "chromium" | undefined;
+  /** "swiftshader", "lavapipe", or part of the adapter's name. */
+  readonly adapter?: string | undefined;
+  readonly seed?: number | undefined;
+  /** File for the result as JSON. */
+  readonly json?: string | undefined;
+  readonly debug?: boolean | undefined;
+}
+
+/**
+ * Runs cli/jobs/`job`.ts with `args` (JSON-able) and resolves to what it does. Names the adapter first, on stderr.
+ * With `--json` the result is also written there, with the adapter beside it.
+ */
+export async function runJob<Result>(job: string, args: unknown, options: CommonOptions, host: Host = nodeHost()): Promise<Result> {
+  const started = performance.now();
+  const where = options.where ?? ((await knownSetup()).node || options.adapter ? "node" : "chromium");
+  try {
+    const { result, adapter } = await (where === "node" ? inNode(job, args, options, host) : inChromium(job, args, options, host));
+    stopProgress();
+    if (options.json) await writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
+    return result as Result;
+  } finally {
+    stopProgress();
+  }
+}
+
+/** A result as a file of JSON, for verbs that need no adapter; `runJob` does it for the others. */
+export async function writeJson(host: Host, path: string, result: object): Promise<void> {
+  await host.writeFile(path, new TextEncoder().encode(`${JSON.stringify(result, null, 2)}\n`));
+}
+
+/** One line on stderr: which adapter, whether it is software, and where. */
+export function announce(adapter: AdapterDescription, where: "node" | "chromium"): void {
+  const kind = adapter.software ? "SOFTWARE, runs on the CPU" : "GPU";
+  process.stderr.write(`adapter: ${adapterName(adapter)} (${kind}), in ${where === "node" ? "Node" : "Chromium"}\n`);
+}
+
+interface Ran {
+  readonly result: unknown;
+  readonly adapter: AdapterDescription;
+}
+
+// Both load what they need when they need it: `--help` starts neither Dawn nor Vite.
+async function inNode(job: string, args: unknown, options: CommonOptions, host: Host): Promise<Ran> {
+  const { openNodeDevice } = await import("./node-adapter.ts");
+  const { adapter } = await openNodeDevice(options.adapter).catch(badAdapter);
+  announce(adapter, "node");
+  const { default: run } = (await import(new URL(`jobs/${job}.ts`, import.meta.url).href)) as { default: (host: Host, args: unknown) => Promise<unknown> };
+  return { result: await run(host, args), adapter };
+}
+
+async function inChromium(job: string, args: unknown, options: CommonOptions, host: Host): Promise<Ran> {
+  const { openChromium } = await import("./chromium.ts");
+  const name = options.adapter?.toLowerCase();
+  const kind = name === undefined ? undefined : "swiftshader".includes(name) ? "swiftshader" : /^(lavapipe|llvmpipe)$/.test(name) ? "lavapipe" : "gpu";
+  const named = kind === "gpu" ? options.adapter : undefined;
+  const chromium = await openChromium({ adapter: kind, named, host }).catch(badAdapter);
+  try {
+    announce(chromium.adapter, "chromium");
+    return { result: await chromium.runJob(`/cli/jobs/${job}.ts`, args), adapter: chromium.adapter };
+  } finally {
+    await chromium.close();
+  }
+}
+
+/** An adapter that the caller named and that is not there is the caller's to mend. */
+function badAdapter(error: unknown): never {
+  const data = errorData(error);
+  throw data.name === "AdapterError" && /named/.test(data.message) ? new UsageError(data.message) : toError(data);
+}

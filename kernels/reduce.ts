@@ -26,6 +26,22 @@ fn workgroup_sum(v: f32, t: u32) -> f32 {
 }
 `;
 
+/** `workgroup_max(v, t)`: every thread t of the workgroup gets the largest v. WG must be a power of two. */
+export const workgroupMax = /* wgsl */ `
+var<workgroup> partial_max: array<f32, WG>;
+fn workgroup_max(v: f32, t: u32) -> f32 {
+  partial_max[t] = v;
+  workgroupBarrier();
+  for (var s = WG / 2u; s > 0u; s /= 2u) {
+    if (t < s) { partial_max[t] = max(partial_max[t], partial_max[t + s]); }
+    workgroupBarrier();
+  }
+  let largest = partial_max[0];
+  workgroupBarrier(); // partial_max may be reused by the next call
+  return largest;
+}
+`;
+
 const WG = 64;
 
 // x seen as (OUTER, LEN, INNER); one thread per (outer, inner), adding along LEN in order.

@@ -1,0 +1,70 @@
+/**
+ * AdamW on flat buffers, in place, in one launch.
+ *
+ *   w <- w (1 - lr wd);  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
+ *   w <- w - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+ *
+ * Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, in PyTorch's order of operations. An update rule: no backward.
+ */
+import { defineKernel } from "../engine/kernel.ts";
+import type { Scalar } from "../engine/scalars.ts";
+import { sameShape, show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+
+export interface AdamWOptions {
+  /** The first so many elements have weight decay; a multiple of 4. */
+  readonly decayed: number;
+  /** In one tensor, f32. */
+  readonly lr: Scalar;
+  /** 1 - beta1^t and 1 - beta2^t, computed in f64. */
+  readonly bias1: Scalar;
+  readonly bias2: Scalar;
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly eps?: number;
+  readonly weightDecay: number;
+  /** `gradNorm`'s result: if it says that gradients are not finite, nothing changes. */
+  readonly finite: Tensor;
+  /** Largest norm; gradients are scaled down to it. */
+  readonly clip?: number;
+}
+
+const WG = 64;
+
+// One thread per four elements.
+const kernel = defineKernel({
+  name: "adamw",
+  inputs: { grads: "vec4f", scalars: "u32", norm: "f32" }, // (n), (any), (2)
+  updates: { params: "vec4f", m: "vec4f", v: "vec4f" }, // (n) each
+  constants: { LR: "u32", BIAS1: "u32", BIAS2: "u32", B1: "f32", B2: "f32", EPS: "f32", DECAY: "f32", CLIP: "f32" },
+  params: { n4: "u32", decayed4: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.n4 || norm[1] == 0.0) { return; }
+    let lr = bitcast<f32>(scalars[LR]);
+    var g = grads[i];
+    if (CLIP > 0.0) { g *= min(1.0, CLIP / (norm[0] + 1e-6)); }
+    let w = params[i] * select(1.0, 1.0 - lr * DECAY, i < p.decayed4);
+    let m1 = B1 * m[i] + (1.0 - B1) * g;
+    let v1 = B2 * v[i] + (1.0 - B2) * g * g;
+    m[i] = m1;
+    v[i] = v1;
+    params[i] = w - lr / bitcast<f32>(scalars[BIAS1]) * m1 / (sqrt(v1) / sqrt(bitcast<f32>(scalars[BIAS2])) + EPS);`,
+});
+
+/** All tensors flat and of one length, a multiple of 4. Changes params, m and v. */
+export function adamwStep({ params, grads, m, v }: Readonly<Record<"params" | "grads" | "m" | "v", Tensor>>, o: AdamWOptions): void {
+  const { lr, bias1, bias2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay, finite, clip = 0, decayed } = o;
+  const n = params.size;
+  for (const [name, t] of Object.entries({ grads, m, v })) if (!sameShape(t.shape, params.shape)) throw new Error(`adamw: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
+  if (n % 4 !== 0 || decayed % 4 !== 0) throw new Error(`adamw: expected lengths that are multiples of 4, got ${n} parameters, ${decayed} decayed`);
+  if (lr.tensor !== bias1.tensor || lr.tensor !== bias2.tensor) throw new Error("adamw: expected lr, bias1 and bias2 in one tensor, got several");
+  kernel({
+    inputs: { grads, scalars: lr.tensor, norm: finite },
+    updates: { params, m, v },
+    constants: { LR: lr.at, BIAS1: bias1.at, BIAS2: bias2.at, B1: beta1, B2: beta2, EPS: eps, DECAY: weightDecay, CLIP: clip },
+    params: { n4: n / 4, decayed4: decayed / 4 },
+    groups: Math.ceil(n / 4 / WG),
+  });
+}

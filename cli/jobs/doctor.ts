@@ -5,7 +5,7 @@ import type { Case } from "../../test/check.ts";
 import type { Host } from "../host.ts";
 
 export interface DoctorArgs {
-  /** Names of files in test/cases: those of the kernels. */
+  /** Names of files in test/cases, without ".ts". */
   readonly suites: readonly string[];
   /** Only cases whose name contains this. */
   readonly only?: string | undefined;
@@ -21,10 +21,7 @@ export interface Tested {
 }
 
 export interface Diagnosis {
-  readonly adapter: string;
-  readonly software: boolean;
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
+  readonly device: { readonly name: string; readonly software: boolean; readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> };
   readonly tested: readonly Tested[];
   readonly counters: Stats;
 }
@@ -44,8 +41,8 @@ export default async function doctorJob(host: Host, { suites, only = "" }: Docto
   }
   for (const { suite, test } of cases.slice(tested.length)) tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });
   return {
-    adapter: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features,
-    limits: limitsOf(device.limits), tested, counters: { ...device.stats },
+    device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits) },
+    tested, counters: { ...device.stats },
   };
 }
 

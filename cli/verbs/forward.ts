@@ -1,0 +1,30 @@
+/** `forward`: a model's outputs on images from a file. */
+import type { Command } from "commander";
+import type { ForwardArgs, ForwardResult } from "../jobs/forward.ts";
+import { modelOf } from "../options.ts";
+import { runJob, type CommonOptions } from "../run-job.ts";
+
+interface Options extends CommonOptions {
+  readonly model?: string;
+  readonly config?: string;
+  readonly weights: string;
+  readonly in: string;
+  readonly out: string;
+  readonly activations?: boolean;
+}
+
+export default function (program: Command): void {
+  program.command("forward")
+    .description("run a model in evaluation mode on tensors from a safetensors file")
+    .option("--model <name>", "timm's name; see tessera models")
+    .option("--config <json>", "a model of any size, as JSON or a file of it")
+    .requiredOption("--weights <file>", "parameters by timm's names")
+    .requiredOption("--in <file>", "x [B,3,H,W], normalised")
+    .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist")
+    .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
+    .action(async (options: Options) => {
+      const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations };
+      const { outputs } = await runJob<ForwardResult>("forward", args, options);
+      for (const [name, shape] of Object.entries(outputs)) process.stdout.write(`${name} [${shape.join(",")}]\n`);
+    });
+}

@@ -6,7 +6,7 @@
  *
  * Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, in PyTorch's order of operations. An update rule: no backward.
  */
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import type { Scalar } from "../engine/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
@@ -24,47 +24,47 @@ export interface AdamWOptions {
   readonly eps?: number;
   readonly weightDecay: number;
   /** `gradNorm`'s result: if it says that gradients are not finite, nothing changes. */
-  readonly finite: Tensor;
-  /** Largest norm; gradients are scaled down to it. */
+  readonly finite?: Tensor;
+  /** Largest norm; gradients are scaled down to it. Needs `finite`. */
   readonly clip?: number;
 }
 
 const WG = 64;
 
-// One thread per four elements.
-const kernel = defineKernel({
+// One thread per four elements. 1 - beta comes from the host: in f32 the difference would lose four digits.
+const kernel = kernelFamily(({ guarded, clipped }: { guarded: boolean; clipped: boolean }) => defineKernel({
   name: "adamw",
-  inputs: { grads: "vec4f", scalars: "u32", norm: "f32" }, // (n), (any), (2)
+  inputs: { grads: "vec4f", scalars: "u32", ...(guarded ? { norm: "f32" as const } : {}) }, // (n), (any), (2)
   updates: { params: "vec4f", m: "vec4f", v: "vec4f" }, // (n) each
-  constants: { LR: "u32", BIAS1: "u32", BIAS2: "u32", B1: "f32", B2: "f32", EPS: "f32", DECAY: "f32", CLIP: "f32" },
-  params: { n4: "u32", decayed4: "u32" },
+  constants: { LR: "u32", BIAS1: "u32", BIAS2: "u32" },
+  params: { n4: "u32", decayed4: "u32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", eps: "f32", decay: "f32", clip: "f32" },
   workgroup: WG,
   code: /* wgsl */ `
     let i = group * WG + li;
-    if (i >= p.n4 || norm[1] == 0.0) { return; }
+    if (i >= p.n4${guarded ? " || norm[1] == 0.0" : ""}) { return; }
     let lr = bitcast<f32>(scalars[LR]);
-    var g = grads[i];
-    if (CLIP > 0.0) { g *= min(1.0, CLIP / (norm[0] + 1e-6)); }
-    let w = params[i] * select(1.0, 1.0 - lr * DECAY, i < p.decayed4);
-    let m1 = B1 * m[i] + (1.0 - B1) * g;
-    let v1 = B2 * v[i] + (1.0 - B2) * g * g;
+    let g = grads[i]${clipped ? " * min(1.0, p.clip / (norm[0] + 1e-6))" : ""};
+    let w = params[i] * (1.0 - lr * select(0.0, p.decay, i < p.decayed4));
+    let m1 = p.beta1 * m[i] + p.rest1 * g;
+    let v1 = p.beta2 * v[i] + p.rest2 * g * g;
     m[i] = m1;
     v[i] = v1;
-    params[i] = w - lr / bitcast<f32>(scalars[BIAS1]) * m1 / (sqrt(v1) / sqrt(bitcast<f32>(scalars[BIAS2])) + EPS);`,
-});
+    params[i] = w - lr / bitcast<f32>(scalars[BIAS1]) * m1 / (sqrt(v1) / sqrt(bitcast<f32>(scalars[BIAS2])) + p.eps);`,
+}));
 
 /** All tensors flat and of one length, a multiple of 4. Changes params, m and v. */
 export function adamwStep({ params, grads, m, v }: Readonly<Record<"params" | "grads" | "m" | "v", Tensor>>, o: AdamWOptions): void {
-  const { lr, bias1, bias2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay, finite, clip = 0, decayed } = o;
+  const { lr, bias1, bias2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay, finite, clip, decayed } = o;
   const n = params.size;
   for (const [name, t] of Object.entries({ grads, m, v })) if (!sameShape(t.shape, params.shape)) throw new Error(`adamw: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
   if (n % 4 !== 0 || decayed % 4 !== 0) throw new Error(`adamw: expected lengths that are multiples of 4, got ${n} parameters, ${decayed} decayed`);
   if (lr.tensor !== bias1.tensor || lr.tensor !== bias2.tensor) throw new Error("adamw: expected lr, bias1 and bias2 in one tensor, got several");
-  kernel({
-    inputs: { grads, scalars: lr.tensor, norm: finite },
+  if (clip !== undefined && !(finite && clip > 0)) throw new Error(`adamw: expected a positive clip together with gradNorm's result, got ${clip}${finite ? "" : " alone"}`);
+  kernel({ guarded: finite !== undefined, clipped: clip !== undefined })({
+    inputs: { grads, scalars: lr.tensor, ...(finite ? { norm: finite } : {}) },
     updates: { params, m, v },
-    constants: { LR: lr.at, BIAS1: bias1.at, BIAS2: bias2.at, B1: beta1, B2: beta2, EPS: eps, DECAY: weightDecay, CLIP: clip },
-    params: { n4: n / 4, decayed4: decayed / 4 },
+    constants: { LR: lr.at, BIAS1: bias1.at, BIAS2: bias2.at },
+    params: { n4: n / 4, decayed4: decayed / 4, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, eps, decay: weightDecay, clip: clip ?? 0 },
     groups: Math.ceil(n / 4 / WG),
   });
 }

@@ -4,33 +4,34 @@
  * Two stages in a fixed order. Finiteness is read off the exponent bits, for WGSL may assume that NaN and infinity never occur.
  */
 import { defineKernel } from "../engine/kernel.ts";
+import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./reduce.ts";
 
-const WG = 64;
-/** Threads of the first stage at most. */
-const PARTS = 8192;
+const WG = 256;
+/** Workgroups of the first stage at most. */
+const PARTS = 1024;
 
-// One thread per part: every `parts`-th element.
+// Each thread adds up every so many fours of elements, each workgroup its threads.
 const partsKernel = defineKernel({
   name: "gradNorm.parts",
-  inputs: { x: "f32" }, // (n)
+  inputs: { x: "vec4f" }, // (n)
   outputs: { squares: "f32", broken: "f32" }, // (parts) each
-  params: { n: "u32", parts: "u32" },
+  params: { n4: "u32", parts: "u32" },
   workgroup: WG,
+  helpers: workgroupSum,
   code: /* wgsl */ `
-    let part = group * WG + li;
-    if (part >= p.parts) { return; }
     var sum = 0.0;
     var bad = 0.0;
-    for (var i = part; i < p.n; i += p.parts) {
-      let v = x[i];
-      let finite = (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
-      sum += select(0.0, v * v, finite);
-      bad += select(1.0, 0.0, finite);
+    for (var i = group * WG + li; i < p.n4; i += p.parts * WG) {
+      let finite = (bitcast<vec4u>(x[i]) & vec4u(0x7f800000u)) != vec4u(0x7f800000u);
+      let v = select(vec4f(), x[i], finite);
+      sum += dot(v, v);
+      bad = select(1.0, bad, all(finite));
     }
-    squares[part] = sum;
-    broken[part] = bad;`,
+    sum = workgroup_sum(sum, li);
+    bad = workgroup_sum(bad, li);
+    if (li == 0u) { squares[group] = sum; broken[group] = bad; }`,
 });
 
 // One workgroup.
@@ -45,20 +46,24 @@ const addKernel = defineKernel({
     var sum = 0.0;
     var bad = 0.0;
     for (var i = li; i < p.parts; i += WG) { sum += squares[i]; bad += broken[i]; }
-    let total = workgroup_sum(sum, li);
-    let count = workgroup_sum(bad, li);
+    sum = workgroup_sum(sum, li);
+    bad = workgroup_sum(bad, li);
     if (li == 0u) {
       // Squares of large finite gradients may overflow in the sum: that is no finite norm either.
-      let finite = count == 0.0 && (bitcast<u32>(total) & 0x7f800000u) != 0x7f800000u;
-      y[0] = sqrt(total);
+      let finite = bad == 0.0 && (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
+      y[0] = sqrt(sum);
       y[1] = select(0.0, 1.0, finite);
     }`,
 });
 
-/** x: any shape. Returns (2): the norm, and 1 if every element is finite else 0. */
+/**
+ * x: any shape, a multiple of 4 elements. Returns (2): the norm of the finite elements, and 1 if every element and the norm
+ * are finite, else 0.
+ */
 export function gradNorm(x: Tensor): Tensor {
-  const n = x.size;
-  const parts = Math.min(PARTS, Math.ceil(n / 16));
-  const { squares, broken } = partsKernel({ inputs: { x }, outputs: { squares: [parts], broken: [parts] }, params: { n, parts }, groups: Math.ceil(parts / WG) });
+  if (x.size % 4 !== 0) throw new Error(`gradNorm: expected a multiple of 4 elements, got ${show(x.shape)}`);
+  const n4 = x.size / 4;
+  const parts = Math.min(PARTS, Math.ceil(n4 / WG));
+  const { squares, broken } = partsKernel({ inputs: { x }, outputs: { squares: [parts], broken: [parts] }, params: { n4, parts }, groups: parts });
   return addKernel({ inputs: { squares, broken }, outputs: { y: [2] }, params: { parts }, groups: 1 }).y;
 }

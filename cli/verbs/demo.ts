@@ -1,0 +1,73 @@
+/** `tessera demo`: distillation from start to finish on what ships, and a report of it. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Command } from "commander";
+import type { ReportData } from "../../app/report-data.ts";
+import { renderReport } from "../../app/report.ts";
+import { UsageError } from "../errors.ts";
+import { nodeHost } from "../host.ts";
+import type { DemoArgs } from "../jobs/demo.ts";
+import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
+import { runJob, type CommonOptions } from "../run-job.ts";
+
+interface Options extends CommonOptions {
+  readonly out: string;
+  readonly budget?: string;
+}
+
+export default function (program: Command): void {
+  program.command("demo")
+    .description("distil a DeiT student from the shipped CNN teacher on the shipped images, beside the same student without a teacher; writes a report")
+    .option("--out <folder>", "where report, checkpoints and weights go", "runs/demo")
+    .option("--budget <seconds>", "time for both trainings together (default: 400 on a software adapter, 40 on a GPU)")
+    .action(async (options: Options) => {
+      const budgetSeconds = options.budget === undefined ? undefined : Number(options.budget);
+      if (budgetSeconds !== undefined && !(budgetSeconds > 0)) throw new UsageError(`expected a positive number of seconds for --budget, got "${options.budget}"`);
+      const host = nodeHost();
+      const args: DemoArgs = {
+        data: shipped("app/data/cifar10"), teacher: SHIPPED_TEACHER,
+        teacherNote: "all 50,000 training images of CIFAR-10, by this engine (app/data/teacher/README.md)",
+        out: options.out, seed: options.seed ?? 0, budgetSeconds,
+        command: "npm install && npm run demo", commit: commit(), where: options.where === "chromium" ? "Chromium" : "Node", date: new Date().toISOString().slice(0, 10),
+      };
+      const data = await runJob<ReportData>("demo", args, options, host);
+      const path = resolve(options.out, "report.html");
+      await host.writeFile(path, new TextEncoder().encode(renderReport(readFileSync(shipped("app/report.html"), "utf8"), ...uplot(), data)));
+      process.stdout.write(summary(data));
+      process.stdout.write(`report: ${pathToFileURL(path).href}\nweights: ${resolve(options.out, "distilled/model.safetensors")}\n`);
+    });
+}
+
+function uplot(): [string, string] {
+  const folder = createRequire(import.meta.url).resolve("uplot/package.json").replace(/package\.json$/, "dist/");
+  return [readFileSync(`${folder}uPlot.iife.min.js`, "utf8"), readFileSync(`${folder}uPlot.min.css`, "utf8")];
+}
+
+function commit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] }).toString().trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+/** What the demo found, as a table. */
+function summary({ runs, teacher, adapter, student, seconds }: ReportData): string {
+  const percent = (v: number | undefined) => (v === undefined ? "–" : `${(100 * v).toFixed(1)} %`);
+  const rows = runs.map((run) => {
+    const last = run.epochs.at(-1)!;
+    const { model, cls, dist } = last.test;
+    return [run.title, percent(last.trainTop1), percent(cls?.top1 ?? model.top1), percent(dist?.top1), percent(cls ? model.top1 : undefined), run.imagesPerSecond.toFixed(0), run.seconds.toFixed(0)];
+  });
+  const table = [["student", "train top-1", "test: class head", "distillation head", "mean of both", "images/s", "seconds"], ...rows];
+  const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
+  const lines = table.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "));
+  return [
+    `adapter: ${adapter.name}${adapter.software ? " (software)" : ""}, in ${adapter.where}`,
+    `student: ${student.name}, ${(student.params / 1e6).toFixed(2)} M parameters; teacher: ${teacher.name}, test top-1 ${percent(teacher.top1)}`,
+    ...lines, `in ${seconds.toFixed(0)} s`, "",
+  ].join("\n");
+}

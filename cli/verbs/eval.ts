@@ -1,0 +1,40 @@
+/** `tessera eval`: how good a checkpoint is. */
+import type { Command } from "commander";
+import type { Evaluation, Score } from "../../train/evaluate.ts";
+import { UsageError } from "../errors.ts";
+import type { EvalArgs } from "../jobs/eval.ts";
+import { dataFiles, parseModel } from "../model-options.ts";
+import { runJob, type CommonOptions } from "../run-job.ts";
+
+interface Options extends CommonOptions {
+  readonly weights: string;
+  readonly model?: string;
+  readonly data: string;
+  readonly split: string;
+  readonly batchSize: string;
+}
+
+export default function (program: Command): void {
+  program.command("eval")
+    .description("top-1, top-5, loss and images per second of a checkpoint on a split")
+    .requiredOption("--weights <file>", "weights or checkpoint (safetensors)")
+    .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
+    .option("--data <name>", "cifar10-subset, cifar10, or a folder with train.bin and test.bin", "cifar10-subset")
+    .option("--split <name>", "train or test", "test")
+    .option("--batch-size <n>", "images at a time", "100")
+    .action(async (options: Options) => {
+      if (options.split !== "train" && options.split !== "test") throw new UsageError(`expected split train or test, got "${options.split}"`);
+      const batchSize = Number(options.batchSize);
+      if (!Number.isInteger(batchSize) || batchSize < 1) throw new UsageError(`expected a positive integer for --batch-size, got "${options.batchSize}"`);
+      const args: EvalArgs = {
+        weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model),
+        data: dataFiles(options.data)[options.split], batchSize,
+      };
+      const result = await runJob<Evaluation>("eval", args, options);
+      const line = (name: string, s: Score) => `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
+      process.stdout.write(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
+      process.stdout.write(line(result.cls ? "mean of both heads" : "model", result.model));
+      if (result.cls) process.stdout.write(line("class head", result.cls));
+      if (result.dist) process.stdout.write(line("distillation head", result.dist));
+    });
+}

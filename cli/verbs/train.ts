@@ -1,0 +1,71 @@
+/** `tessera train`: every item of the recipe is an option, or a key of `--config`. */
+import { Option, type Command } from "commander";
+import type { z } from "zod";
+import { recipeSchema } from "../../train/recipe.ts";
+import { UsageError } from "../errors.ts";
+import type { TrainArgs, TrainSummary } from "../jobs/train.ts";
+import { dataFiles, parseModel, readJson } from "../model-options.ts";
+import { runJob, type CommonOptions } from "../run-job.ts";
+
+interface Options extends CommonOptions {
+  readonly model: string;
+  readonly data: string;
+  readonly out: string;
+  readonly teacher?: string;
+  readonly teacherModel?: string;
+  readonly weights?: string;
+  readonly resume?: boolean;
+  readonly maxSteps?: string;
+  readonly saveEvery?: string;
+  readonly evalEvery?: string;
+  readonly config?: string;
+  readonly [recipeItem: string]: unknown;
+}
+
+/** Recipe items as commander names them: `labelSmoothing` is `--label-smoothing`. */
+const items = Object.entries(recipeSchema.shape) as [string, z.ZodType][];
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+const defaults = recipeSchema.parse({}) as Record<string, unknown>;
+
+export default function (program: Command): void {
+  const command = program.command("train")
+    .description("train a model, or distil it from a teacher; the recipe's defaults are the paper's")
+    .requiredOption("--model <name|json>", "timm name, JSON file, or JSON")
+    .option("--data <name>", "cifar10-subset (ships), cifar10 (see `data`), or a folder with train.bin and test.bin", "cifar10-subset")
+    .option("--out <folder>", "where checkpoint, weights and metrics go", "runs/train")
+    .option("--teacher <file>", "weights to distil from")
+    .option("--teacher-model <name|json>", "the teacher's model, where its file does not say")
+    .option("--weights <file>", "begin with these weights instead of random ones")
+    .option("--resume", "go on from the checkpoint in --out")
+    .option("--max-steps <n>", "stop after so many steps in all")
+    .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch")
+    .option("--eval-every <n>", "evaluate after every so many epochs")
+    .option("--config <file>", "recipe as JSON; options win over it");
+  for (const [name] of items) command.addOption(new Option(`--${kebab(name)} <value>`, `recipe (${JSON.stringify(defaults[name])})`));
+  command.action(async (options: Options) => {
+    const recipe: Record<string, unknown> = options.config ? readJson(options.config) : {};
+    for (const [name] of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
+    const args: TrainArgs = {
+      model: parseModel(options.model), recipe, seed: options.seed ?? 0, ...dataFiles(options.data), out: options.out,
+      teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
+      initial: options.weights, resume: options.resume,
+      maxSteps: count("--max-steps", options.maxSteps), saveEvery: count("--save-every", options.saveEvery), evalEvery: count("--eval-every", options.evalEvery),
+    };
+    const result = await runJob<TrainSummary>("train", args, options);
+    process.stdout.write(`${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\n`);
+  });
+}
+
+/** Numbers, booleans and null as such; anything else is text, which the recipe judges. */
+function parseValue(text: string): unknown {
+  if (text === "true" || text === "false") return text === "true";
+  if (text === "null") return null;
+  return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+}
+
+function count(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new UsageError(`expected a positive integer for ${option}, got "${text}"`);
+  return n;
+}

@@ -1,0 +1,248 @@
+/**
+ * Batch normalization of each channel over batch and image, with an optional ReLU behind it.
+ *
+ *   y = n * weight + bias,   n = (x - mean) * rstd,   rstd = 1 / sqrt(variance + eps);   with relu, y = max(that, 0)
+ *
+ * In training, mean and (biased) variance are the batch's, and the running ones move towards them:
+ * running = (1 - momentum) * running + momentum * batch, with the unbiased variance. Otherwise they are the running ones.
+ *
+ * Backward, with g = dy, masked by y > 0 with relu, and means and sums over a channel's N = B * P values:
+ *
+ *   dx = weight * rstd * (g - mean(g) - n * mean(g * n)) in training,   dx = weight * rstd * g otherwise
+ *   dweight = sum of g * n,   dbias = sum of g
+ *
+ * Sums are made in two stages, stripes of images and then all; variances of stripes are combined as in Chan et al. 1979.
+ *
+ * Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
+import { sameShape, show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { workgroupSum } from "./reduce.ts";
+
+const WG = 64;
+
+// A channel's pixels as vectors where they come in fours. P: vectors per channel and image.
+interface Layout { readonly P: number; readonly vec: boolean }
+
+const typesOf = ({ P, vec }: Layout) => ({
+  elem: vec ? ("vec4f" as const) : ("f32" as const),
+  type: vec ? "vec4f" : "f32",
+  add: (v: string) => (vec ? `dot(${v}, vec4f(1.0))` : v),
+  width: vec ? 4 : 1,
+  /** The index of element i of channel `c`, images first. */
+  at: (i: string) => `((${i}) / ${P}u * p.C + c) * ${P}u + (${i}) % ${P}u`,
+});
+
+// A stripe is `images` images; the last one may be shorter. One workgroup per stripe and channel.
+const stripe = (P: number) => /* wgsl */ `
+    let c = wid.x;
+    let start = wid.y * p.images * ${P}u;
+    let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
+
+const statsKernel = kernelFamily((layout: Layout) => {
+  const { elem, type, add, at, width } = typesOf(layout);
+  return defineKernel({
+    name: "batchNorm.stats",
+    inputs: { x: elem }, // (B, C, P)
+    outputs: { means: "f32", squares: "f32" }, // (S, C): of each stripe, the mean and the sum of squared differences from it
+    params: { B: "u32", C: "u32", images: "u32" },
+    workgroup: WG,
+    helpers: workgroupSum,
+    code: /* wgsl */ `
+    ${stripe(layout.P)}
+    var s = ${type}();
+    for (var i = start + li; i < end; i += WG) { s += x[${at("i")}]; }
+    let m = workgroup_sum(${add("s")}, li) / f32((end - start) * ${width}u);
+    var q = ${type}();
+    for (var i = start + li; i < end; i += WG) { let d = x[${at("i")}] - m; q += d * d; }
+    let square = workgroup_sum(${add("q")}, li);
+    if (li == 0u) { means[wid.y * p.C + c] = m; squares[wid.y * p.C + c] = square; }`,
+  });
+});
+
+// One thread per channel.
+const combineKernel = defineKernel({
+  name: "batchNorm.combine",
+  inputs: { means: "f32", squares: "f32" }, // (S, C)
+  updates: { runningMean: "f32", runningVar: "f32" }, // (C)
+  outputs: { stats: "f32" }, // (2, C): mean, rstd
+  params: { B: "u32", C: "u32", P: "u32", images: "u32", stripes: "u32", eps: "f32", momentum: "f32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let c = group * WG + li;
+    if (c >= p.C) { return; }
+    var n = 0.0; var m = 0.0; var q = 0.0;
+    for (var s = 0u; s < p.stripes; s++) {
+      let k = f32(min(p.images, p.B - s * p.images) * p.P);
+      let d = means[s * p.C + c] - m;
+      q += squares[s * p.C + c] + d * d * n * k / (n + k);
+      m += d * k / (n + k);
+      n += k;
+    }
+    stats[c] = m;
+    stats[p.C + c] = inverseSqrt(q / n + p.eps);
+    // One bad batch must not spoil the model for good.
+    let finite = (bitcast<u32>(m) & 0x7f800000u) != 0x7f800000u && (bitcast<u32>(q) & 0x7f800000u) != 0x7f800000u;
+    if (finite) {
+      runningMean[c] = mix(runningMean[c], m, p.momentum);
+      runningVar[c] = mix(runningVar[c], q / (n - 1.0), p.momentum);
+    }`,
+});
+
+// One thread per channel.
+const runningKernel = defineKernel({
+  name: "batchNorm.running",
+  inputs: { mean: "f32", variance: "f32" }, // (C)
+  outputs: { stats: "f32" }, // (2, C): mean, rstd
+  params: { C: "u32", eps: "f32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let c = group * WG + li;
+    if (c < p.C) { stats[c] = mean[c]; stats[p.C + c] = inverseSqrt(variance[c] + p.eps); }`,
+});
+
+// One thread per vector of a channel (wid.y).
+const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+  const { elem, type, at } = typesOf(layout);
+  return defineKernel({
+    name: "batchNorm.normalize",
+    inputs: { x: elem, stats: "f32", weight: "f32", bias: "f32" }, // (B, C, P), (2, C), (C), (C)
+    outputs: { y: elem }, // (B, C, P)
+    params: { C: "u32", n: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
+    let i = wid.x * WG + li;
+    if (i >= p.n) { return; }
+    let c = wid.y;
+    let at = ${at("i")};
+    let v = (x[at] - stats[c]) * (stats[p.C + c] * weight[c]) + bias[c];
+    y[at] = ${relu ? `max(v, ${type}())` : "v"};`,
+  });
+});
+
+/** g from dy, at `at`. */
+const upstream = (relu: boolean, type: string): string => (relu ? `select(${type}(), dy[at], y[at] > ${type}())` : "dy[at]");
+
+// One workgroup per stripe and channel.
+const sumsKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+  const { elem, type, add, at } = typesOf(layout);
+  return defineKernel({
+    name: "batchNorm.backwardSums",
+    inputs: { x: elem, dy: elem, stats: "f32", ...(relu ? { y: elem } : {}) }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
+    outputs: { gn: "f32", g: "f32" }, // (S, C): sums of g * n and of g
+    params: { B: "u32", C: "u32", images: "u32" },
+    workgroup: WG,
+    helpers: workgroupSum,
+    code: /* wgsl */ `
+    ${stripe(layout.P)}
+    let m = stats[c]; let r = stats[p.C + c];
+    var sg = ${type}(); var sgn = ${type}();
+    for (var i = start + li; i < end; i += WG) {
+      let at = ${at("i")};
+      let v = ${upstream(relu, type)};
+      sg += v;
+      sgn += v * (x[at] - m) * r;
+    }
+    let totalGN = workgroup_sum(${add("sgn")}, li);
+    let totalG = workgroup_sum(${add("sg")}, li);
+    if (li == 0u) { gn[wid.y * p.C + c] = totalGN; g[wid.y * p.C + c] = totalG; }`,
+  });
+});
+
+// One thread per channel.
+const sumStripesKernel = defineKernel({
+  name: "batchNorm.sumStripes",
+  inputs: { gn: "f32", g: "f32" }, // (S, C)
+  outputs: { dweight: "f32", dbias: "f32" }, // (C)
+  params: { C: "u32", stripes: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let c = group * WG + li;
+    if (c >= p.C) { return; }
+    var w = 0.0; var b = 0.0;
+    for (var s = 0u; s < p.stripes; s++) { w += gn[s * p.C + c]; b += g[s * p.C + c]; }
+    dweight[c] = w;
+    dbias[c] = b;`,
+});
+
+// One thread per vector of a channel (wid.y). `share`: 1 / N in training, 0 where mean and variance are constants.
+const inputKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+  const { elem, type, at } = typesOf(layout);
+  return defineKernel({
+    name: "batchNorm.backwardInput",
+    inputs: { x: elem, dy: elem, stats: "f32", weight: "f32", dweight: "f32", dbias: "f32", ...(relu ? { y: elem } : {}) },
+    outputs: { dx: elem }, // (B, C, P)
+    params: { C: "u32", n: "u32", share: "f32" },
+    workgroup: WG,
+    code: /* wgsl */ `
+    let i = wid.x * WG + li;
+    if (i >= p.n) { return; }
+    let c = wid.y;
+    let at = ${at("i")};
+    let r = stats[p.C + c];
+    let n = (x[at] - stats[c]) * r;
+    dx[at] = weight[c] * r * (${upstream(relu, type)} - p.share * (dbias[c] + n * dweight[c]));`,
+  });
+});
+
+export interface BatchNormOptions {
+  /** Normalise by the batch's own statistics, and move the running ones. */
+  readonly training?: boolean;
+  readonly eps?: number;
+  readonly momentum?: number;
+  /** Apply max(y, 0) as well. */
+  readonly relu?: boolean;
+}
+
+// Workgroups that keep a GPU busy; fewer channels are cut into more stripes.
+const WORKGROUPS = 1024;
+
+const op = defineOp({
+  name: "batchNorm",
+
+  forward([x, weight, bias, runningMean, runningVar]: [Tensor, Tensor, Tensor, Tensor, Tensor], { training = false, eps = 1e-5, momentum = 0.1, relu = false }: BatchNormOptions) {
+    if (x.shape.length < 2) throw new Error(`batchNorm: expected x [B,C,...], got ${show(x.shape)}`);
+    const [B, C] = x.shape as [number, number];
+    for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar })) {
+      if (!sameShape(t.shape, [C])) throw new Error(`batchNorm: expected ${name} [${C}] for x ${show(x.shape)}, got ${show(t.shape)}`);
+    }
+    const P = x.size / (B * C);
+    if (training && B * P < 2) throw new Error(`batchNorm: expected at least 2 values per channel in training, got x ${show(x.shape)}`);
+    const layout = P % 4 === 0 ? { P: P / 4, vec: true } : { P, vec: false };
+    const images = Math.ceil(B / Math.min(B, Math.ceil(WORKGROUPS / C)));
+    const grid = { params: { B, C, images }, groups: [C, Math.ceil(B / images)] } as const;
+    const stats = training
+      ? combineKernel({
+        inputs: statsKernel(layout)({ inputs: { x }, outputs: { means: [grid.groups[1], C], squares: [grid.groups[1], C] }, ...grid }),
+        updates: { runningMean, runningVar }, outputs: { stats: [2, C] },
+        params: { B, C, P, images, stripes: grid.groups[1], eps, momentum }, groups: Math.ceil(C / WG),
+      }).stats
+      : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, groups: Math.ceil(C / WG) }).stats;
+    const n = B * layout.P;
+    const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, params: { C, n }, groups: [Math.ceil(n / WG), C] });
+    return { y, saved: { y, stats, layout, grid } };
+  },
+
+  backward(dy, { y, stats, layout, grid }, [x, weight], { training = false, relu = false }, needs) {
+    const { B, C } = grid.params;
+    const stripes = grid.groups[1];
+    const masked = (relu ? { y } : {}) as never;
+    const parts = sumsKernel({ ...layout, relu })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
+    const { dweight, dbias } = sumStripesKernel({ inputs: parts, outputs: { dweight: [C], dbias: [C] }, params: { C, stripes }, groups: Math.ceil(C / WG) });
+    const n = B * layout.P;
+    const dx = () => inputKernel({ ...layout, relu })({
+      inputs: { x, dy, stats, weight, dweight, dbias, ...masked }, outputs: { dx: x.shape },
+      params: { C, n, share: training ? C / x.size : 0 }, groups: [Math.ceil(n / WG), C],
+    }).dx;
+    return [needs[0] ? dx() : null, dweight, dbias, null, null];
+  },
+});
+
+/**
+ * x: (B, C, ...), all others: (C). Returns the shape of x. In training, `runningMean` and `runningVar` are changed in place,
+ * unless the batch's statistics are not finite; no gradient reaches them.
+ */
+export const batchNorm = (x: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVar: Tensor, options: BatchNormOptions = {}): Tensor =>
+  op([x, weight, bias, runningMean, runningVar], options);

@@ -1,0 +1,79 @@
+/**
+ * The mean of each channel of an image.
+ *
+ *   y[b,c] = mean over p of x[b,c,p]     dx[b,c,p] = dy[b,c] / P
+ *
+ * Lin et al. 2013, "Network in network", https://arxiv.org/abs/1312.4400
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { defineKernel } from "../engine/kernel.ts";
+import { show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { workgroupSum } from "./reduce.ts";
+
+const WG = 64;
+
+// Small images: one thread per channel, so that no thread idles.
+const smallKernel = defineKernel({
+  name: "globalAvgPool.small",
+  inputs: { x: "f32" }, // (N, P)
+  outputs: { y: "f32" }, // (N)
+  constants: { P: "u32" },
+  params: { n: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.n) { return; }
+    var s = 0.0;
+    for (var k = 0u; k < P; k++) { s += x[i * P + k]; }
+    y[i] = s / f32(P);`,
+});
+
+// One workgroup per channel.
+const largeKernel = defineKernel({
+  name: "globalAvgPool.large",
+  inputs: { x: "f32" }, // (N, P)
+  outputs: { y: "f32" }, // (N)
+  params: { P: "u32" },
+  workgroup: WG,
+  helpers: workgroupSum,
+  code: /* wgsl */ `
+    var s = 0.0;
+    for (var k = li; k < p.P; k += WG) { s += x[group * p.P + k]; }
+    let total = workgroup_sum(s, li);
+    if (li == 0u) { y[group] = total / f32(p.P); }`,
+});
+
+// One thread per element.
+const backwardKernel = defineKernel({
+  name: "globalAvgPool.backward",
+  inputs: { dy: "f32" }, // (N)
+  outputs: { dx: "f32" }, // (N, P)
+  constants: { P: "u32" },
+  params: { n: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { dx[i] = dy[i / P] / f32(P); }`,
+});
+
+const SMALL = 64;
+
+const op = defineOp({
+  name: "globalAvgPool",
+
+  forward([x]: [Tensor]) {
+    if (x.shape.length !== 4) throw new Error(`globalAvgPool: expected x [B,C,H,W], got ${show(x.shape)}`);
+    const [B, C, H, W] = x.shape as [number, number, number, number];
+    const [n, P] = [B * C, H * W];
+    const { y } = P <= SMALL
+      ? smallKernel({ inputs: { x }, outputs: { y: [B, C] }, constants: { P }, params: { n }, groups: Math.ceil(n / WG) })
+      : largeKernel({ inputs: { x }, outputs: { y: [B, C] }, params: { P }, groups: n });
+    return { y, saved: P };
+  },
+
+  backward: (dy, P, [x]) => [backwardKernel({ inputs: { dy }, outputs: { dx: x.shape }, constants: { P }, params: { n: x.size }, groups: Math.ceil(x.size / WG) }).dx],
+});
+
+/** x: (B, C, H, W). Returns (B, C). */
+export const globalAvgPool = (x: Tensor): Tensor => op([x], null);

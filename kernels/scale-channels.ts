@@ -1,0 +1,83 @@
+/**
+ * Every channel of every image times its own factor, as squeeze-and-excitation blocks need it.
+ *
+ *   y[b,c,p] = x[b,c,p] * s[b,c]     dx[b,c,p] = dy[b,c,p] * s[b,c]     ds[b,c] = sum over p of dy[b,c,p] * x[b,c,p]
+ *
+ * Hu et al. 2017, https://arxiv.org/abs/1709.01507
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { defineKernel } from "../engine/kernel.ts";
+import { sameShape, show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { workgroupSum } from "./reduce.ts";
+
+const WG = 64;
+
+// One thread per element; also the backward for x.
+const scaleKernel = defineKernel({
+  name: "scaleChannels.scale",
+  inputs: { x: "f32", s: "f32" }, // (N, P), (N)
+  outputs: { y: "f32" }, // (N, P)
+  constants: { P: "u32" },
+  params: { n: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { y[i] = x[i] * s[i / P]; }`,
+});
+
+// Small images: one thread per channel, so that no thread idles.
+const smallSumKernel = defineKernel({
+  name: "scaleChannels.smallSum",
+  inputs: { x: "f32", dy: "f32" }, // (N, P)
+  outputs: { ds: "f32" }, // (N)
+  constants: { P: "u32" },
+  params: { n: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.n) { return; }
+    var s = 0.0;
+    for (var k = 0u; k < P; k++) { s += x[i * P + k] * dy[i * P + k]; }
+    ds[i] = s;`,
+});
+
+// One workgroup per channel.
+const largeSumKernel = defineKernel({
+  name: "scaleChannels.largeSum",
+  inputs: { x: "f32", dy: "f32" }, // (N, P)
+  outputs: { ds: "f32" }, // (N)
+  params: { P: "u32" },
+  workgroup: WG,
+  helpers: workgroupSum,
+  code: /* wgsl */ `
+    var s = 0.0;
+    for (var k = li; k < p.P; k += WG) { s += x[group * p.P + k] * dy[group * p.P + k]; }
+    let total = workgroup_sum(s, li);
+    if (li == 0u) { ds[group] = total; }`,
+});
+
+const SMALL = 64;
+
+const op = defineOp({
+  name: "scaleChannels",
+
+  forward([x, s]: [Tensor, Tensor], _: null) {
+    if (x.shape.length !== 4) throw new Error(`scaleChannels: expected x [B,C,H,W], got ${show(x.shape)}`);
+    const [B, C, H, W] = x.shape as [number, number, number, number];
+    if (!sameShape(s.shape, [B, C])) throw new Error(`scaleChannels: expected s [${B},${C}] for x ${show(x.shape)}, got ${show(s.shape)}`);
+    const grid = { constants: { P: H * W }, params: { n: x.size }, groups: Math.ceil(x.size / WG) };
+    return { y: scaleKernel({ inputs: { x, s }, outputs: { y: x.shape }, ...grid }).y, saved: grid };
+  },
+
+  backward(dy, grid, [x, s], _, needs) {
+    const { P } = grid.constants;
+    const ds = () => (P <= SMALL
+      ? smallSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, constants: { P }, params: { n: s.size }, groups: Math.ceil(s.size / WG) })
+      : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, params: { P }, groups: s.size })).ds;
+    return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x.shape }, ...grid }).y : null, needs[1] ? ds() : null];
+  },
+});
+
+/** x: (B, C, H, W), s: (B, C). Returns the shape of x. */
+export const scaleChannels = (x: Tensor, s: Tensor): Tensor => op([x, s], null);

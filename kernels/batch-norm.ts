@@ -228,7 +228,7 @@ const op = defineOp({
   backward(dy, { y, stats, layout, grid }, [x, weight], { training = false, relu = false }, needs) {
     const { B, C } = grid.params;
     const stripes = grid.groups[1];
-    const masked = (relu ? { y } : {}) as never;
+    const masked = (relu ? { y } : {}) as { readonly y: Tensor };
     const parts = sumsKernel({ ...layout, relu })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
     const { dweight, dbias } = sumStripesKernel({ inputs: parts, outputs: { dweight: [C], dbias: [C] }, params: { C, stripes }, groups: Math.ceil(C / WG) });
     const n = B * layout.P;

@@ -59,7 +59,7 @@ function rowReader(kind: string, { columns, H, W, step, tiles }: { columns: read
     width,
     place: (given: readonly string[] = []) => units.flatMap((unit) => {
       const x = `x0 + ${unit * width}`;
-      const ok = [...given, ...(H !== null ? [`row >= 0 && row < ${H}`] : []), ...(always(unit) ? [] : [`${x} >= 0 && ${x} < ${W}`])].join(" && ") || "true";
+      const ok = [...given, ...(H !== null ? [`(row >= 0) & (row < ${H})`] : []), ...(always(unit) ? [] : [`(${x} >= 0) & (${x} < ${W})`])].join(" & ") || "true";
       const at = `${H !== null ? `clamp(row, 0, ${H - 1})` : "row"} * ${W} + ${always(unit) ? x : `clamp(${x}, 0, ${W - width})`}`;
       return [`let ${kind}_at${id(unit)} = u32(${at}) / ${width}u;`, `let ${kind}_ok${id(unit)} = ${ok};`];
     }),
@@ -143,10 +143,10 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
       `let to = ((b * ${groups}u + g) * ${M}u + m0) * ${target.H * target.W}u + ty * ${TY * target.W}u + tx * ${TX}u;`,
       ...range(TM).flatMap((i) => pixels.map(({ r, j, id }) => {
         const inside = [
-          ...(M % TM ? [`m0 + ${i}u < ${M}u`] : []),
-          ...(target.H % TY ? [`ty * ${TY}u + ${r}u < ${target.H}u`] : []),
-          ...(target.W % TX ? [`tx * ${TX}u + ${j}u < ${target.W}u`] : []),
-        ].join(" && ") || "true";
+          ...(M % TM ? [`(m0 + ${i}u < ${M}u)`] : []),
+          ...(target.H % TY ? [`(ty * ${TY}u + ${r}u < ${target.H}u)`] : []),
+          ...(target.W % TX ? [`(tx * ${TX}u + ${j}u < ${target.W}u)`] : []),
+        ].join(" & ") || "true";
         return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = a_${i}_${id}; }`;
       })),
     ].join("\n"),
@@ -225,7 +225,7 @@ const weightKernel = kernelFamily((f: Geometry) => {
       `let tx = t % ${XT}u; let ty = (t / ${XT}u) % ${Ho}u; let b = t / ${XT * Ho}u;`,
       "var first: u32; var x0: i32; var row: i32;",
       `x0 = i32(tx * ${TX}u); row = i32(ty); first = (b * ${groups}u + g) * ${O * Ho * Wo}u;`,
-      ...dys.place(["n < p.tiles"]),
+      ...dys.place(["(n < p.tiles)"]),
       ...range(TO).flatMap((i) => dys.load(`d${i}`, "dy", `(first + (${clamped("o0", i, O, TO)}) * ${Ho * Wo}u)`)),
       `x0 = i32(tx * ${TX * stride}u${VT > 1 ? " + v0" : ""}); row = i32(ty * ${stride}u + u) - ${padding}; first = (b * ${groups}u + g) * ${C * H * W}u;`,
       ...xs.place(),

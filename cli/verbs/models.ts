@@ -4,19 +4,20 @@ import { nodeHost } from "../host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
 
 const SIZES = ["tiny", "small", "base"];
-const NAMES = [
+const TRANSFORMERS = [
   ...SIZES.map((size) => `deit_${size}_patch16_224`), "deit_base_patch16_384",
   ...SIZES.map((size) => `deit_${size}_distilled_patch16_224`), "deit_base_distilled_patch16_384",
   ...SIZES.flatMap((size) => [`vit_${size}_patch16_224`, `vit_${size}_patch16_384`]),
-  ...["002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160"].map((size) => `regnety_${size}`),
 ];
 
 export default function (program: Command): void {
   program.command("models")
     .description("the models by name, with parameters and multiply-adds of one image")
     .action(async (options: CommonOptions) => {
-      const [{ createModel }, { countParams }] = await Promise.all([import("../../models/model.ts"), import("../../models/params.ts")]);
-      const models = NAMES.map((name) => {
+      const [{ createModel }, { countParams }, { regnetNames }] = await Promise.all([
+        import("../../models/model.ts"), import("../../models/params.ts"), import("../../models/regnet.ts"),
+      ]);
+      const models = [...TRANSFORMERS, ...regnetNames].map((name) => {
         const { params, macs, imageShape, numClasses } = createModel(name);
         return { name, image: imageShape, classes: numClasses, parameters: countParams(params), macs };
       });

@@ -54,6 +54,34 @@ const SAMPLES: Readonly<Record<string, { readonly given: Given; readonly attrs?:
   cutmix: { given: { x: { shape: [4, 3, 4, 4] } }, attrs: { box: [1, 3, 0, 2] }, shape: [4, 3, 4, 4] },
 };
 
+const one = (...data: number[]) => ({ shape: [data.length], data });
+const row = (...data: number[]) => ({ shape: [1, data.length], data });
+const LN3 = Math.log(3);
+
+/** Small enough for a look: that every attribute arrives, and the right operation answers. */
+const VALUES: readonly (readonly [name: string, given: Given, attrs: Record<string, unknown>, y: readonly number[]])[] = [
+  ["linear", { x: row(1), weight: row(1) }, {}, [1]],
+  ["linear", { x: row(1), weight: row(1) }, { activation: "gelu" }, [0.84134475]],
+  ["softmax", { x: one(0, LN3) }, {}, [0.25, 0.75]],
+  ["logSoftmax", { x: one(0, LN3) }, {}, [Math.log(0.25), Math.log(0.75)]],
+  ["layerNorm", { x: one(-1, 1), weight: one(2, 2), bias: one(0, 1) }, { eps: 3 }, [-1, 2]],
+  ["attention", { q: { shape: [1, 1, 1, 1], data: [1] }, k: { shape: [1, 1, 2, 1], data: [0, 1] }, v: { shape: [1, 1, 2, 1], data: [0, 1] } }, { scale: LN3 }, [0.75]],
+  ["gelu", { x: one(1) }, {}, [0.84134475]],
+  ["relu", { x: one(-1, 1) }, {}, [0, 1]],
+  ["sigmoid", { x: one(LN3) }, {}, [0.75]],
+  ["add", { a: one(2), b: one(3) }, {}, [5]],
+  ["mul", { a: one(2), b: one(3) }, {}, [6]],
+  ["batchNorm", { x: { shape: [1, 1, 1, 1], data: [4] }, weight: one(1), bias: one(5), runningMean: one(2), runningVar: one(1) }, { eps: 3 }, [6]],
+  ["globalAvgPool", { x: { shape: [1, 1, 2, 2], data: [1, 2, 3, 6] } }, {}, [3]],
+  ["crossEntropy", { logits: row(LN3, 0), labels: { shape: [1], dtype: "I32", data: [0] } }, {}, [-Math.log(0.75)]],
+  ["crossEntropy", { logits: row(LN3, 0), labels: { shape: [1], dtype: "I32", data: [0] } }, { labelSmoothing: 0.1 }, [-0.95 * Math.log(0.75) - 0.05 * Math.log(0.25)]],
+  ["crossEntropy", { logits: row(LN3, 0), target: row(0.2, 0.8) }, {}, [-0.2 * Math.log(0.75) - 0.8 * Math.log(0.25)]],
+  ["klDistillation", { student: row(0, 0), teacher: row(2 * LN3, 0) }, { tau: 2 }, [2 * (0.75 * Math.log(1.5) + 0.25 * Math.log(0.5))]],
+  ["klDistillation", { student: row(0, 0), teacher: row(2 * LN3, 0) }, { tau: 2, reduction: "batchmean" }, [4 * (0.75 * Math.log(1.5) + 0.25 * Math.log(0.5))]],
+  ["mixup", { x: { shape: [2, 1, 1, 1], data: [1, 5] } }, { lam: 0.25 }, [4, 2]],
+  ["cutmix", { x: { shape: [2, 1, 1, 2], data: [1, 2, 3, 4] } }, { box: [0, 1, 1, 2] }, [1, 4, 3, 2]],
+];
+
 /** Each d<input> against the difference of two forwards along a random direction, both of the command's own. */
 async function checkGradients(name: string): Promise<void> {
   const sample = SAMPLES[name];
@@ -110,18 +138,19 @@ const REFUSALS: readonly (readonly [why: string, message: RegExp, name: string, 
 export const cases: Case[] = [
   ...Object.keys(ops).map((name) => ({ name: `op ${name}: outputs by name, gradients along a direction`, run: () => checkGradients(name) })),
   {
-    name: "op crossEntropy: a target in probabilities",
+    name: "op: values that can be checked by hand",
     async run() {
-      const target = { shape: [1, 3], data: [0.2, 0.5, 0.3] };
-      const out = await runOp("crossEntropy", { logits: { shape: [1, 3], data: [1, 2, 3] }, target });
-      close("y", values(out, "y")[0]!, 0.2 * 2.40760596 + 0.5 * 1.40760596 + 0.3 * 0.40760596, 1e-6);
+      for (const [name, given, attrs, y] of VALUES) {
+        const out = values(await runOp(name, given, { attrs }), "y");
+        if (out.length !== y.length) throw new Error(`${name}: expected ${y.length} values, got ${out.length}`);
+        y.forEach((v, i) => close(`${name} ${JSON.stringify(attrs)} y[${i}]`, out[i]!, v, 1e-5));
+      }
     },
   },
   {
     name: "op batchNorm: training gives running statistics, the variance unbiased",
     async run() {
-      const one = { shape: [1], data: [1] }, zero = { shape: [1], data: [0] };
-      const out = await runOp("batchNorm", { x: { shape: [1, 1, 1, 4], data: [1, 2, 3, 6] }, weight: one, bias: zero, runningMean: zero, runningVar: one }, { attrs: { training: true } });
+      const out = await runOp("batchNorm", { x: { shape: [1, 1, 1, 4], data: [1, 2, 3, 6] }, weight: one(1), bias: one(0), runningMean: one(0), runningVar: one(1) }, { attrs: { training: true } });
       close("runningMean", values(out, "runningMean")[0]!, 0.1 * 3, 1e-6);
       close("runningVar", values(out, "runningVar")[0]!, 0.9 + 0.1 * (14 / 3), 1e-6);
     },

@@ -8,18 +8,18 @@
  * Zhang et al. 2018, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import type { Scalar } from "../engine/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
 const WG = 64;
 
-// One thread per element. The map is its own transpose, so it also carries gradients.
-const mixupKernel = defineKernel({
+// One thread per unit of one or four elements. The map is its own transpose, so it also carries gradients.
+const mixupKernel = kernelFamily(({ elem }: { elem: Elem }) => defineKernel({
   name: "mixup",
-  inputs: { x: "f32", scalars: "u32" }, // (B, PER), (any)
-  outputs: { y: "f32" }, // (B, PER)
+  inputs: { x: elem, scalars: "u32" }, // (B, PER), (any)
+  outputs: { y: elem }, // (B, PER)
   constants: { AT: "u32" },
   params: { n: "u32", per: "u32" },
   workgroup: WG,
@@ -29,10 +29,16 @@ const mixupKernel = defineKernel({
     let lam = bitcast<f32>(scalars[AT]);
     let partner = p.n - p.per - i + 2u * (i % p.per);
     y[i] = lam * x[i] + (1.0 - lam) * x[partner];`,
-});
+}));
 
-const mixed = (x: Tensor, lam: Scalar): Tensor =>
-  mixupKernel({ inputs: { x, scalars: lam.tensor }, outputs: { y: x.shape }, constants: { AT: lam.at }, params: { n: x.size, per: x.size / x.shape[0]! }, groups: Math.ceil(x.size / WG) }).y;
+function mixed(x: Tensor, lam: Scalar): Tensor {
+  const per = x.size / x.shape[0]!;
+  const width = per % 4 === 0 ? 4 : 1;
+  const n = x.size / width;
+  return mixupKernel({ elem: width === 4 ? "vec4f" : "f32" })({
+    inputs: { x, scalars: lam.tensor }, outputs: { y: x.shape }, constants: { AT: lam.at }, params: { n, per: per / width }, groups: Math.ceil(n / WG),
+  }).y;
+}
 
 const mixupOp = defineOp({
   name: "mixup",
@@ -76,6 +82,7 @@ export function mixup(x: Tensor, { lam }: { readonly lam: Scalar }): Tensor {
 /** x: (B, C, H, W); box: where four u32 y0, y1, x0, x1 (ends excluded) begin. */
 export function cutmix(x: Tensor, { box }: { readonly box: Scalar }): Tensor {
   if (x.shape.length !== 4) throw new Error(`cutmix: expected [B,C,H,W], got ${show(x.shape)}`);
+  if (box.at + 4 > box.tensor.size) throw new Error(`cutmix: expected a box of four numbers from ${box.at} on, got a tensor of ${box.tensor.size}`);
   return cutmixOp([x], { box });
 }
 
@@ -84,8 +91,8 @@ const targetsKernel = defineKernel({
   name: "mixTargets",
   inputs: { labels: "u32", scalars: "u32" }, // (B), (any)
   outputs: { y: "f32" }, // (B, K)
-  constants: { AT: "u32", K: "u32", SMOOTHING: "f32" },
-  params: { B: "u32" },
+  constants: { AT: "u32", K: "u32" },
+  params: { B: "u32", on: "f32", off: "f32" },
   workgroup: WG,
   code: /* wgsl */ `
     let i = group * WG + li;
@@ -93,14 +100,18 @@ const targetsKernel = defineKernel({
     let b = i / K;
     let k = i % K;
     let lam = bitcast<f32>(scalars[AT]);
-    let off = SMOOTHING / f32(K);
-    let on = 1.0 - SMOOTHING + off;
-    y[i] = lam * select(off, on, labels[b] == k) + (1.0 - lam) * select(off, on, labels[p.B - 1u - b] == k);`,
+    y[i] = lam * select(p.off, p.on, labels[b] == k) + (1.0 - lam) * select(p.off, p.on, labels[p.B - 1u - b] == k);`,
 });
 
 /** labels: u32 (B) below `classes`; lam: f32. Returns (B, classes) probabilities. */
 export function mixTargets(labels: Tensor, { classes, lam, smoothing }: { readonly classes: number; readonly lam: Scalar; readonly smoothing: number }): Tensor {
   if (labels.shape.length !== 1 || labels.dtype !== "u32") throw new Error(`mixTargets: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
+  if (!Number.isInteger(classes) || classes < 1) throw new Error(`mixTargets: expected a positive number of classes, got ${classes}`);
+  if (!(smoothing >= 0 && smoothing <= 1)) throw new Error(`mixTargets: expected smoothing in [0, 1], got ${smoothing}`);
   const B = labels.size;
-  return targetsKernel({ inputs: { labels, scalars: lam.tensor }, outputs: { y: [B, classes] }, constants: { AT: lam.at, K: classes, SMOOTHING: smoothing }, params: { B }, groups: Math.ceil((B * classes) / WG) }).y;
+  const off = smoothing / classes;
+  return targetsKernel({
+    inputs: { labels, scalars: lam.tensor }, outputs: { y: [B, classes] }, constants: { AT: lam.at, K: classes },
+    params: { B, on: 1 - smoothing + off, off }, groups: Math.ceil((B * classes) / WG),
+  }).y;
 }

@@ -21,6 +21,7 @@ export interface Tested {
 }
 
 export interface Diagnosis {
+  readonly where: "node" | "chromium";
   readonly device: { readonly name: string; readonly software: boolean; readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> };
   readonly tested: readonly Tested[];
   readonly counters: Stats;
@@ -41,6 +42,7 @@ export default async function doctorJob(host: Host, { suites, only = "" }: Docto
   }
   for (const { suite, test } of cases.slice(tested.length)) tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });
   return {
+    where: typeof document === "undefined" ? "node" : "chromium",
     device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits) },
     tested, counters: { ...device.stats },
   };

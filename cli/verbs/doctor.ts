@@ -22,7 +22,7 @@ export default function (program: Command): void {
     .action(async (options: Options) => {
       const { suites, untested } = kernelCases();
       const diagnosis = await runJob<Diagnosis>("doctor", { suites, only: options.only }, options);
-      const lines = report(diagnosis, options.where ?? "node", untested);
+      const lines = report(diagnosis, untested);
       process.stdout.write(`${lines.join("\n")}\n`);
       const { failed, total } = count(diagnosis.tested);
       if (failed > 0) throw new Error(`expected every self-test to pass, got ${failed} of ${total} that failed`);
@@ -51,7 +51,7 @@ const count = (tested: readonly Tested[]) => {
   return { passed: of("passed"), failed: of("failed"), skipped: of("skipped"), total: tested.length };
 };
 
-function report({ device, tested, counters }: Diagnosis, where: string, untested: readonly string[]): string[] {
+function report({ where, device, tested, counters }: Diagnosis, untested: readonly string[]): string[] {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   const suites = [...new Set(tested.map((t) => t.suite))];
   const { passed, failed, skipped } = count(tested);

@@ -9,7 +9,7 @@ import { install } from "@puppeteer/browsers";
 import { PUPPETEER_REVISIONS } from "puppeteer-core/internal/revisions.js";
 
 let shown = 0;
-await install({
+const installed = install({
   browser: "chrome",
   buildId: PUPPETEER_REVISIONS.chrome,
   cacheDir: process.env.PUPPETEER_CACHE_DIR ?? join(homedir(), ".cache", "puppeteer"),
@@ -19,4 +19,8 @@ await install({
     shown = Date.now();
     console.log(`Chrome ${PUPPETEER_REVISIONS.chrome}: ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB`);
   },
+});
+installed.catch((error) => {
+  console.log(error instanceof Error ? error.message : String(error));
+  process.exit(1);
 });

@@ -39,6 +39,8 @@ export interface Plan<T> {
   readonly kernels: readonly string[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
+  /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
+  profile(): Promise<{ readonly kernel: string; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
   /** Gives the plan's memory back. */
@@ -96,6 +98,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
       flush();
       replay(device, steps);
     },
+    profile: () => profile(device, steps, launches.map((l) => l.pipeline.label)),
     idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
     dispose() {
       if (disposed) return;
@@ -121,6 +124,36 @@ function replay(device: Device, steps: readonly Step[]): void {
   device.gpu.queue.submit([encoder.finish()]);
   device.stats.launches += steps.length;
   device.stats.submits++;
+}
+
+/** Queries in one set at most, by WebGPU. */
+const MAX_QUERIES = 4096;
+
+async function profile(device: Device, steps: readonly Step[], names: readonly string[]): Promise<{ kernel: string; ms: number }[]> {
+  if (!device.features.has("timestamp-query")) throw new Error("profile: expected an adapter with timestamp-query, got one without");
+  if (2 * steps.length > MAX_QUERIES) throw new Error(`profile: expected at most ${MAX_QUERIES / 2} launches, got ${steps.length}`);
+  flush();
+  const { gpu } = device;
+  const bytes = 16 * steps.length;
+  const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * steps.length });
+  const resolved = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  const mapped = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = gpu.createCommandEncoder();
+  steps.forEach((step, i) => {
+    const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
+    pass.setPipeline(step.pipeline);
+    pass.setBindGroup(0, step.group);
+    pass.dispatchWorkgroups(step.x, step.y, step.z);
+    pass.end();
+  });
+  encoder.resolveQuerySet(querySet, 0, 2 * steps.length, resolved, 0);
+  encoder.copyBufferToBuffer(resolved, 0, mapped, 0, bytes);
+  gpu.queue.submit([encoder.finish()]);
+  await device.wait(mapped.mapAsync(GPUMapMode.READ));
+  const ns = new BigUint64Array(mapped.getMappedRange().slice(0));
+  mapped.unmap();
+  for (const o of [querySet, resolved, mapped]) o.destroy();
+  return names.map((kernel, i) => ({ kernel, ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6 }));
 }
 
 /** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */

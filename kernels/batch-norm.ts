@@ -16,12 +16,15 @@
  * Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
  */
 import { defineOp } from "../engine/autograd.ts";
+import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./reduce.ts";
 
 const WG = 64;
+/** Threads of a workgroup that have a row each. */
+const ROWS = 8;
 
 // A channel's pixels as vectors where they come in fours. P: vectors per channel and image.
 interface Layout { readonly P: number; readonly vec: boolean }
@@ -35,30 +38,36 @@ const typesOf = ({ P, vec }: Layout) => ({
   at: (i: string) => `((${i}) / ${P}u * p.C + c) * ${P}u + (${i}) % ${P}u`,
 });
 
-// A stripe is `images` images; the last one may be shorter. One workgroup per stripe and channel.
-const stripe = (P: number) => /* wgsl */ `
-    let c = wid.x;
+export type BatchNormVariant = "shared" | "register";
+
+/** A stripe (wid.y) of a channel is `images` images, the last one may be shorter. It is a workgroup's, or, where barriers are dear, a thread's. */
+const rows = (variant: BatchNormVariant, P: number) => {
+  const range = /* wgsl */ `
     let start = wid.y * p.images * ${P}u;
     let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
+  return variant === "shared"
+    ? { workgroup: WG, helpers: workgroupSum, setup: `let c = wid.x; ${range}`, loop: "var i = start + li; i < end; i += WG", total: (v: string) => `workgroup_sum(${v}, li)`, one: "li == 0u" }
+    : { workgroup: ROWS, helpers: "", setup: `let c = wid.x * WG + li; if (c >= p.C) { return; } ${range}`, loop: "var i = start; i < end; i++", total: (v: string) => v, one: "true" };
+};
 
-const statsKernel = kernelFamily((layout: Layout) => {
+const statsKernel = kernelFamily(({ variant, ...layout }: Layout & { readonly variant: BatchNormVariant }) => {
   const { elem, type, add, at, width } = typesOf(layout);
+  const { workgroup, helpers, setup, loop, total, one } = rows(variant, layout.P);
   return defineKernel({
     name: "batchNorm.stats",
     inputs: { x: elem }, // (B, C, P)
     outputs: { means: "f32", squares: "f32" }, // (S, C): of each stripe, the mean and the sum of squared differences from it
     params: { B: "u32", C: "u32", images: "u32" },
-    workgroup: WG,
-    helpers: workgroupSum,
+    workgroup, helpers,
     code: /* wgsl */ `
-    ${stripe(layout.P)}
+    ${setup}
     var s = ${type}();
-    for (var i = start + li; i < end; i += WG) { s += x[${at("i")}]; }
-    let m = workgroup_sum(${add("s")}, li) / f32((end - start) * ${width}u);
+    for (${loop}) { s += x[${at("i")}]; }
+    let m = ${total(add("s"))} / f32((end - start) * ${width}u);
     var q = ${type}();
-    for (var i = start + li; i < end; i += WG) { let d = x[${at("i")}] - m; q += d * d; }
-    let square = workgroup_sum(${add("q")}, li);
-    if (li == 0u) { means[wid.y * p.C + c] = m; squares[wid.y * p.C + c] = square; }`,
+    for (${loop}) { let d = x[${at("i")}] - m; q += d * d; }
+    let square = ${total(add("q"))};
+    if (${one}) { means[wid.y * p.C + c] = m; squares[wid.y * p.C + c] = square; }`,
   });
 });
 
@@ -125,29 +134,28 @@ const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly r
 /** g from dy, at `at`. */
 const upstream = (relu: boolean, type: string): string => (relu ? `select(${type}(), dy[at], y[at] > ${type}())` : "dy[at]");
 
-// One workgroup per stripe and channel.
-const sumsKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+const sumsKernel = kernelFamily(({ relu, variant, ...layout }: Layout & { readonly relu: boolean; readonly variant: BatchNormVariant }) => {
   const { elem, type, add, at } = typesOf(layout);
+  const { workgroup, helpers, setup, loop, total, one } = rows(variant, layout.P);
   return defineKernel({
     name: "batchNorm.backwardSums",
     inputs: { x: elem, dy: elem, stats: "f32", ...(relu ? { y: elem } : {}) }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
     outputs: { gn: "f32", g: "f32" }, // (S, C): sums of g * n and of g
     params: { B: "u32", C: "u32", images: "u32" },
-    workgroup: WG,
-    helpers: workgroupSum,
+    workgroup, helpers,
     code: /* wgsl */ `
-    ${stripe(layout.P)}
+    ${setup}
     let m = stats[c]; let r = stats[p.C + c];
     var sg = ${type}(); var sgn = ${type}();
-    for (var i = start + li; i < end; i += WG) {
+    for (${loop}) {
       let at = ${at("i")};
       let v = ${upstream(relu, type)};
       sg += v;
       sgn += v * (x[at] - m) * r;
     }
-    let totalGN = workgroup_sum(${add("sgn")}, li);
-    let totalG = workgroup_sum(${add("sg")}, li);
-    if (li == 0u) { gn[wid.y * p.C + c] = totalGN; g[wid.y * p.C + c] = totalG; }`,
+    let totalGN = ${total(add("sgn"))};
+    let totalG = ${total(add("sg"))};
+    if (${one}) { gn[wid.y * p.C + c] = totalGN; g[wid.y * p.C + c] = totalG; }`,
   });
 });
 
@@ -194,6 +202,8 @@ export interface BatchNormOptions {
   readonly momentum?: number;
   /** Apply max(y, 0) as well. */
   readonly relu?: boolean;
+  /** Chosen by the adapter unless given. */
+  readonly variant?: BatchNormVariant;
 }
 
 // Workgroups that keep a GPU busy; fewer channels are cut into more stripes.
@@ -202,7 +212,7 @@ const WORKGROUPS = 1024;
 const op = defineOp({
   name: "batchNorm",
 
-  forward([x, weight, bias, runningMean, runningVar]: [Tensor, Tensor, Tensor, Tensor, Tensor], { training = false, eps = 1e-5, momentum = 0.1, relu = false }: BatchNormOptions) {
+  forward([x, weight, bias, runningMean, runningVar]: [Tensor, Tensor, Tensor, Tensor, Tensor], { training = false, eps = 1e-5, momentum = 0.1, relu = false, variant: given }: BatchNormOptions) {
     if (x.shape.length < 2) throw new Error(`batchNorm: expected x [B,C,...], got ${show(x.shape)}`);
     const [B, C] = x.shape as [number, number];
     for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar })) {
@@ -212,24 +222,26 @@ const op = defineOp({
     if (training && B * P < 2) throw new Error(`batchNorm: expected at least 2 values per channel in training, got x ${show(x.shape)}`);
     const layout = P % 4 === 0 ? { P: P / 4, vec: true } : { P, vec: false };
     const images = Math.ceil(B / Math.min(B, Math.ceil(WORKGROUPS / C)));
-    const grid = { params: { B, C, images }, groups: [C, Math.ceil(B / images)] } as const;
+    const variant = given ?? (getDevice().adapter.software ? "register" : "shared");
+    const stripes = Math.ceil(B / images);
+    const grid = { params: { B, C, images }, groups: [variant === "shared" ? C : Math.ceil(C / ROWS), stripes] } as const;
     const stats = training
       ? combineKernel({
-        inputs: statsKernel(layout)({ inputs: { x }, outputs: { means: [grid.groups[1], C], squares: [grid.groups[1], C] }, ...grid }),
+        inputs: statsKernel({ ...layout, variant })({ inputs: { x }, outputs: { means: [stripes, C], squares: [stripes, C] }, ...grid }),
         updates: { runningMean, runningVar }, outputs: { stats: [2, C] },
-        params: { B, C, P, images, stripes: grid.groups[1], eps, momentum }, groups: Math.ceil(C / WG),
+        params: { B, C, P, images, stripes, eps, momentum }, groups: Math.ceil(C / WG),
       }).stats
       : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, groups: Math.ceil(C / WG) }).stats;
     const n = B * layout.P;
     const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, params: { C, n }, groups: [Math.ceil(n / WG), C] });
-    return { y, saved: { y, stats, layout, grid } };
+    return { y, saved: { y, stats, layout, grid, variant } };
   },
 
-  backward(dy, { y, stats, layout, grid }, [x, weight], { training = false, relu = false }, needs) {
+  backward(dy, { y, stats, layout, grid, variant }, [x, weight], { training = false, relu = false }, needs) {
     const { B, C } = grid.params;
     const stripes = grid.groups[1];
     const masked = (relu ? { y } : {}) as { readonly y: Tensor };
-    const parts = sumsKernel({ ...layout, relu })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
+    const parts = sumsKernel({ ...layout, relu, variant })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
     const { dweight, dbias } = sumStripesKernel({ inputs: parts, outputs: { dweight: [C], dbias: [C] }, params: { C, stripes }, groups: Math.ceil(C / WG) });
     const n = B * layout.P;
     const dx = () => inputKernel({ ...layout, relu })({

@@ -48,9 +48,9 @@ export interface Measured {
 export interface Limits {
   /** Samples that are wanted of each contender. */
   readonly samples: number;
-  /** After so long on a case there are no more than the wanted samples. */
+  /** After so long sampling a case there are no more than the wanted samples. */
   readonly seconds: number;
-  /** After so long on a case it ends, with the samples there are. */
+  /** After so long sampling a case it ends, with the samples there are. */
   readonly atMostSeconds: number;
   /** Runs are bundled into samples at least so long. */
   readonly sampleMs: number;
@@ -79,7 +79,6 @@ export async function measure(c: Case, ours: Contender, rivals: readonly Contend
   const inputs = inputsOf(c);
   const entrants = [ours, ...rivals].map((contender): Entrant => ({ contender, prepared: null, failure: null, firstMs: 0, results: [], samples: [] }));
   const [first, ...others] = entrants as [Entrant, ...Entrant[]];
-  const started = now();
   const attempt = async (e: Entrant, body: () => Promise<void>) => {
     if (e.failure) return;
     try {
@@ -117,6 +116,7 @@ export async function measure(c: Case, ours: Contender, rivals: readonly Contend
   const warm = new Map<Entrant, number>();
   for (const e of entrants) await attempt(e, async () => void warm.set(e, await timed(e, 1)));
   const times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.01, Math.min(...warm.values()))));
+  const started = now();
   while (entrants.some((e) => !e.failure)) {
     const [taken, secondsOn] = [Math.max(...entrants.map((e) => e.samples.length)), (now() - started) / 1000];
     if (taken > 0 && (secondsOn > limits.atMostSeconds || (taken >= limits.samples && (secondsOn > limits.seconds || taken >= 2 * limits.samples)))) break;

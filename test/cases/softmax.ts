@@ -1,0 +1,28 @@
+import { Tensor } from "../../engine/tensor.ts";
+import { logSoftmax, softmax, type SoftmaxVariant } from "../../kernels/softmax.ts";
+import { checkOp, refuses, uniform, type Case } from "../check.ts";
+import { logSoftmaxReference, softmaxReference } from "../reference/rows.ts";
+
+const variants: readonly SoftmaxVariant[] = ["register", "shared"];
+
+export const cases: Case[] = [
+  ...variants.flatMap((variant) => [
+    { why: "rows of one", shape: [3, 1] },
+    { why: "rows narrower than a workgroup", shape: [2, 3, 5] },
+    { why: "vectors, no multiple of a workgroup", shape: [17, 100] },
+    { why: "attention's rows, an odd length", shape: [2, 19, 197] },
+    { why: "a thousand classes", shape: [3, 1000] },
+    { why: "a row of tens of thousands", shape: [1, 21843] },
+  ].flatMap(({ why, shape }): Case[] => [
+    { name: `softmax (${variant}): ${why}`, run: () => checkOp({ inputs: [shape], op: (x) => softmax(x, { variant }), reference: softmaxReference(shape.at(-1)!), shape }) },
+    { name: `logSoftmax (${variant}): ${why}`, run: () => checkOp({ inputs: [shape], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(shape.at(-1)!), shape }) },
+  ])),
+  ...variants.flatMap((variant): Case[] => {
+    const input = { shape: [3, 70], values: uniform(210, 1).map((x) => Math.fround(1e4 * x)) };
+    return [
+      { name: `softmax (${variant}): logits of 1e4 do not overflow`, run: () => checkOp({ inputs: [input], op: (x) => softmax(x, { variant }), reference: softmaxReference(70) }) },
+      { name: `logSoftmax (${variant}): logits of 1e4 do not overflow`, run: () => checkOp({ inputs: [input], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(70) }) },
+    ];
+  }),
+  { name: "softmax: refuses a scalar", run: () => refuses(() => softmax(Tensor.zeros([])), /softmax: expected at least one axis, got \[\]/) },
+];

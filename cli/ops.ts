@@ -21,7 +21,7 @@ export interface Input {
   readonly optional?: boolean;
   /** Class numbers (I64 or I32) along the last axis of the input named here. Everything else is F32. */
   readonly classesOf?: string;
-  /** Read, but no gradient flows to it: running statistics, a teacher. */
+  /** Read, but no gradient flows to it: running statistics. */
   readonly buffer?: boolean;
 }
 
@@ -142,7 +142,7 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     },
   }),
   klDistillation: op({
-    inputs: { student: "[B,K]", teacher: buffer("[B,K]") },
+    inputs: { student: "[B,K]", teacher: "[B,K]" },
     outputs: "y []",
     attrs: {
       tau: attr(positive, "a positive number", 1),

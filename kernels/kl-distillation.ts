@@ -5,9 +5,7 @@
  *
  * where n is B*K ("numel": the official code's, K times weaker than the textbook's) or B ("batchmean"). Backward:
  *
- *   dstudent = tau / n * (ps - pt) * dy
- *
- * No gradient flows to the teacher.
+ *   dstudent = tau / n * (ps - pt) * dy,   dteacher = tau / n * pt * (l - sum over k of pt * l) * dy,   l = log pt - log ps
  *
  * Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Touvron et al. 2021, https://arxiv.org/abs/2012.12877
  */
@@ -87,6 +85,35 @@ const backwardKernel = defineKernel({
     }`,
 });
 
+// One workgroup per row.
+const backwardTeacherKernel = defineKernel({
+  name: "klDistillation.backwardTeacher",
+  inputs: { student: "f32", teacher: "f32", stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
+  outputs: { dteacher: "f32" }, // (B, K)
+  constants: { K: "u32" },
+  params: { invTau: "f32", factor: "f32" },
+  workgroup: WG,
+  helpers: workgroupSum,
+  code: ({ K }) => {
+    const each = (body: string): string => /* wgsl */ `
+    for (var j = 0u; j < ${Math.ceil(K / WG)}u; j++) {
+      let k = j * WG + li;
+      if (k < K) {
+        let t = teacher[group * K + k] - stats[group * 4u + 2u];
+        let pt = exp(t * p.invTau) / stats[group * 4u + 3u];
+        let l = (t - (student[group * K + k] - stats[group * 4u])) * p.invTau + logRatio;
+        ${body}
+      }
+    }`;
+    return /* wgsl */ `
+    let logRatio = log(stats[group * 4u + 1u] / stats[group * 4u + 3u]);
+    var part = 0.0;
+    ${each("part += pt * l;")}
+    let mean = workgroup_sum(part, li);
+    ${each("dteacher[group * K + k] = pt * (l - mean) * p.factor * dy[0];")}`;
+  },
+});
+
 const op = defineOp({
   name: "klDistillation",
   forward([student, teacher]: [Tensor, Tensor], { tau, n }: { tau: number; n: number }) {
@@ -96,11 +123,13 @@ const op = defineOp({
     });
     return { y: sumTo(rows, []), saved: stats };
   },
-  backward(dy, stats, [student, teacher], { tau, n }) {
+  backward(dy, stats, [student, teacher], { tau, n }, needs) {
     const [B, K] = student.shape as [number, number];
-    return [backwardKernel({
-      inputs: { student, teacher, stats, dy }, outputs: { dstudent: student.shape }, constants: { K }, params: { invTau: 1 / tau, factor: tau / n }, groups: B,
-    }).dstudent, null];
+    const args = { inputs: { student, teacher, stats, dy }, constants: { K }, params: { invTau: 1 / tau, factor: tau / n }, groups: B };
+    return [
+      needs[0] ? backwardKernel({ ...args, outputs: { dstudent: student.shape } }).dstudent : null,
+      needs[1] ? backwardTeacherKernel({ ...args, outputs: { dteacher: teacher.shape } }).dteacher : null,
+    ];
   },
 });
 

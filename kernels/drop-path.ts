@@ -1,87 +1,133 @@
 /**
- * Stochastic depth: a residual branch is dropped for whole samples, and scaled where it is kept.
+ * Stochastic depth: a residual branch left out for whole samples; and dropout, for single elements.
  *
- *   y = x + branch * keep[b] / (1 - rate),   keep[b] = 1 with probability 1 - rate, else 0
+ *   y = x * keep / (1 - rate),   keep = 1 where u >= rate, u uniform in [0, 1)      dx = dy * keep / (1 - rate)
  *
- *   dx = dy,   dbranch = dy * keep[b] / (1 - rate)
+ * Nothing is saved: backward draws the same u again, Philox with key (seed, stream) and counter (sample or block of four
+ * elements, 0, step, 0). Ops that share a seed and a step take different streams.
  *
- * keep[b] is made again from (seed, stream, b, step) wherever it is needed. Huang et al. 2016, https://arxiv.org/abs/1603.09382
+ * Huang et al. 2016, https://arxiv.org/abs/1603.09382, as timm's `drop_path` scales it; Srivastava et al. 2014,
+ * https://jmlr.org/papers/v15/srivastava14a.html
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { philoxWgsl } from "../engine/random.ts";
 import type { Scalar } from "../engine/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
-export interface DropPathOptions {
-  /** Share of samples whose branch is dropped, in [0, 1). */
+export interface DropOptions {
+  /** Chance to be dropped, in [0, 1). */
   readonly rate: number;
-  /** Both in one tensor; u32. */
   readonly seed: Scalar;
   readonly step: Scalar;
-  /** Tells apart the branches of a model. */
+  /** A u32 of this op's own. */
   readonly stream: number;
 }
 
 const WG = 64;
+const PER = 8; // vectors per thread: a draw costs some hundred operations
+const RANDOM = { rate: "f32", scale: "f32", seed_at: "u32", step_at: "u32", stream: "u32" } as const;
+const DRAW = (block: string) => `philox(vec4u(${block}, 0u, steps[p.step_at], 0u), vec2u(seeds[p.seed_at], p.stream))`;
 
-const common = {
-  constants: { SEED: "u32", STEP: "u32", STREAM: "u32", RATE: "f32" },
-  params: { n: "u32", per: "u32" }, // elements in all, and per sample
+const random = ({ rate, seed, step, stream }: DropOptions) => ({ rate, scale: 1 / (1 - rate), seed_at: seed.at, step_at: step.at, stream });
+
+function check(name: string, { rate, stream }: DropOptions): void {
+  if (!(rate >= 0 && rate < 1)) throw new Error(`${name}: expected a rate in [0, 1), got ${rate}`);
+  if (!Number.isInteger(stream) || stream < 0 || stream >= 2 ** 32) throw new Error(`${name}: expected a u32 for stream, got ${stream}`);
+}
+
+// A workgroup takes WG * PER vectors of one sample.
+const dropPathKernel = kernelFamily(({ adds, W }: { adds: boolean; W: 1 | 4 }) => {
+  const T = W === 4 ? "vec4f" : "f32";
+  return defineKernel({
+    name: adds ? "dropPathAdd" : "dropPath",
+    inputs: { branch: T, seeds: "u32", steps: "u32", ...(adds ? { x: T } : {}) } as Record<string, "vec4f" | "f32" | "u32">, // (B, ...), 2 of scalars, (B, ...)
+    outputs: { y: T }, // (B, ...)
+    params: { ...RANDOM, len: "u32", chunks: "u32" },
+    workgroup: WG,
+    helpers: philoxWgsl,
+    code: /* wgsl */ `
+    let sample = group / p.chunks;
+    let first = group % p.chunks * ${WG * PER}u + li;
+    let factor = select(0.0, p.scale, to_uniform(${DRAW("sample")}.x) >= p.rate);
+    for (var k = 0u; k < ${PER}u; k++) {
+      let i = first + k * ${WG}u;
+      if (i < p.len) {
+        let at = sample * p.len + i;
+        y[at] = ${adds ? "x[at] + " : ""}branch[at] * factor;
+      }
+    }`,
+  });
+});
+
+function launchDropPath(branch: Tensor, x: Tensor | null, options: DropOptions): Tensor {
+  const size = branch.size / branch.shape[0]!;
+  const W = size % 4 === 0 ? 4 : 1;
+  const len = size / W;
+  const chunks = Math.ceil(len / (WG * PER));
+  return dropPathKernel({ adds: x !== null, W })({
+    inputs: { branch, seeds: options.seed.tensor, steps: options.step.tensor, ...(x ? { x } : {}) }, outputs: { y: branch.shape },
+    params: { ...random(options), len, chunks }, groups: branch.shape[0]! * chunks,
+  }).y;
+}
+
+const dropPathOp = defineOp({
+  name: "dropPath",
+  forward: ([x]: [Tensor], options: DropOptions) => ({ y: launchDropPath(x, null, options), saved: null }),
+  backward: (dy, _, __, options) => [launchDropPath(dy, null, options)],
+});
+
+const dropPathAddOp = defineOp({
+  name: "dropPathAdd",
+  forward: ([x, branch]: [Tensor, Tensor], options: DropOptions) => ({ y: launchDropPath(branch, x, options), saved: null }),
+  backward: (dy, _, __, options, needs) => [dy, !needs[1] ? null : options.rate === 0 ? dy : launchDropPath(dy, null, options)],
+});
+
+// One thread per four elements: one draw.
+const dropoutKernel = defineKernel({
+  name: "dropout",
+  inputs: { x: "f32", seeds: "u32", steps: "u32" },
+  outputs: { y: "f32" },
+  params: { ...RANDOM, n: "u32" },
   workgroup: WG,
   helpers: philoxWgsl,
-} as const;
-
-/** `keep`: the branch's factor for the sample that element i belongs to. */
-const keep = /* wgsl */ `
-    let i = group * WG + li;
-    if (i >= p.n) { return; }
-    let u = to_uniform(philox(vec4u(i / p.per, 0u, scalars[STEP], 0u), vec2u(scalars[SEED], STREAM)).x);
-    let keep = select(0.0, 1.0 / (1.0 - RATE), u >= RATE);`;
-
-// One thread per element.
-const scaleKernel = defineKernel({ ...common, name: "dropPath.scale", inputs: { x: "f32", scalars: "u32" }, outputs: { y: "f32" }, code: `${keep} y[i] = x[i] * keep;` });
-const addKernel = defineKernel({ ...common, name: "dropPath.add", inputs: { x: "f32", branch: "f32", scalars: "u32" }, outputs: { y: "f32" }, code: `${keep} y[i] = x[i] + branch[i] * keep;` });
-
-function launch(x: Tensor, { rate, seed, step, stream }: DropPathOptions) {
-  return {
-    constants: { SEED: seed.at, STEP: step.at, STREAM: stream, RATE: rate },
-    params: { n: x.size, per: x.size / x.shape[0]! },
-    groups: Math.ceil(x.size / WG),
-  };
-}
-
-function check(name: string, { rate, seed, step }: DropPathOptions): void {
-  if (!(rate >= 0 && rate < 1)) throw new Error(`${name}: expected a rate in [0, 1), got ${rate}`);
-  if (seed.tensor !== step.tensor) throw new Error(`${name}: expected seed and step in one tensor, got two`);
-}
-
-const scaled = (x: Tensor, o: DropPathOptions): Tensor => scaleKernel({ ...launch(x, o), inputs: { x, scalars: o.seed.tensor }, outputs: { y: x.shape } }).y;
-
-const dropOp = defineOp({
-  name: "dropPath",
-  forward: ([x]: [Tensor], o: DropPathOptions) => ({ y: scaled(x, o), saved: null }),
-  backward: (dy, _, __, o) => [scaled(dy, o)],
+  code: /* wgsl */ `
+    let block = group * WG + li;
+    let u = ${DRAW("block")};
+    for (var k = 0u; k < 4u; k++) {
+      let i = block * 4u + k;
+      if (i < p.n) { y[i] = select(0.0, x[i] * p.scale, to_uniform(u[k]) >= p.rate); }
+    }`,
 });
 
-const addOp = defineOp({
-  name: "dropPathAdd",
-  forward([x, branch]: [Tensor, Tensor], o: DropPathOptions) {
-    if (!sameShape(x.shape, branch.shape)) throw new Error(`dropPathAdd: expected x and branch of one shape, got ${show(x.shape)} and ${show(branch.shape)}`);
-    return { y: addKernel({ ...launch(x, o), inputs: { x, branch, scalars: o.seed.tensor }, outputs: { y: x.shape } }).y, saved: null };
-  },
-  backward: (dy, _, __, o) => [dy, scaled(dy, o)],
+const launchDropout = (x: Tensor, options: DropOptions): Tensor => dropoutKernel({
+  inputs: { x, seeds: options.seed.tensor, steps: options.step.tensor }, outputs: { y: x.shape },
+  params: { ...random(options), n: x.size }, groups: Math.ceil(x.size / 4 / WG),
+}).y;
+
+const dropoutOp = defineOp({
+  name: "dropout",
+  forward: ([x]: [Tensor], options: DropOptions) => ({ y: launchDropout(x, options), saved: null }),
+  backward: (dy, _, __, options) => [launchDropout(dy, options)],
 });
 
-/** x: (B, ...). Returns x with some samples zero and the others scaled by 1 / (1 - rate). */
-export function dropPath(x: Tensor, options: DropPathOptions): Tensor {
+/** x: (B, ...). Returns x with whole samples zeroed and the others scaled up; x itself at rate 0. */
+export function dropPath(x: Tensor, options: DropOptions): Tensor {
   check("dropPath", options);
-  return options.rate === 0 ? x : dropOp([x], options);
+  if (x.shape.length === 0) throw new Error(`dropPath: expected x [B,...], got ${show(x.shape)}`);
+  return options.rate === 0 ? x : dropPathOp([x], options);
 }
 
-/** x and branch: (B, ...). Returns x + dropPath(branch). */
-export function dropPathAdd(x: Tensor, branch: Tensor, options: DropPathOptions): Tensor {
+/** x, branch: (B, ...). Returns x + dropPath(branch). */
+export function dropPathAdd(x: Tensor, branch: Tensor, options: DropOptions): Tensor {
   check("dropPathAdd", options);
-  return addOp([x, branch], options);
+  if (x.shape.length === 0 || !sameShape(x.shape, branch.shape)) throw new Error(`dropPathAdd: expected x and branch of one shape [B,...], got ${show(x.shape)} and ${show(branch.shape)}`);
+  return dropPathAddOp([x, branch], options);
+}
+
+/** x: (...). Returns x with elements zeroed and the others scaled up; x itself at rate 0. */
+export function dropout(x: Tensor, options: DropOptions): Tensor {
+  check("dropout", options);
+  return options.rate === 0 ? x : dropoutOp([x], options);
 }

@@ -8,34 +8,19 @@
  * outputs", https://doi.org/10.1007/978-3-642-76153-9_28; Goodfellow et al. 2016, section 4.1, https://www.deeplearningbook.org
  */
 import { defineOp } from "../engine/autograd.ts";
-import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { workgroupMax, workgroupSum } from "./reduce.ts";
-
-export type SoftmaxVariant = "shared" | "register";
-
-/** A row per workgroup whose threads share what they find, or, where barriers are dear, a row per thread. */
-const rowWords = {
-  shared: {
-    workgroup: 64, helpers: workgroupSum + workgroupMax, row: "group", first: "li", step: "WG",
-    sum: (v: string) => `workgroup_sum(${v}, li)`, max: (v: string) => `workgroup_max(${v}, li)`, groups: (rows: number) => rows,
-  },
-  register: {
-    workgroup: 16, helpers: "", row: "group * WG + li", first: "0u", step: "1u",
-    sum: (v: string) => v, max: (v: string) => v, groups: (rows: number) => Math.ceil(rows / 16),
-  },
-} as const;
+import { rowVariant, rowWords, type RowVariant } from "./rows.ts";
 
 interface Config {
   readonly log: boolean;
-  readonly variant: SoftmaxVariant;
+  readonly variant: RowVariant;
   /** Elements per load. */
   readonly W: 1 | 4;
 }
 
-// `p.len` counts vectors of W.
+// One workgroup or one thread per row, see rows.ts. `p.len` counts vectors.
 const kernels = kernelFamily(({ log, variant, W }: Config) => {
   const w = rowWords[variant];
   const T = W === 4 ? "vec4f" : "f32";
@@ -47,9 +32,7 @@ const kernels = kernelFamily(({ log, variant, W }: Config) => {
   return {
     forward: defineKernel({
       ...common, name: `${name}.forward`, inputs: { x: T }, outputs: { y: T }, // (N, D), (N, D)
-      code: /* wgsl */ `
-    let row = ${w.row};
-    if (row >= p.rows) { return; }
+      code: w.code(/* wgsl */ `
     let first = row * p.len;
     var m = -3.4e38;
     ${walk(`let v = x[i]; m = max(m, ${most("v")});`)}
@@ -57,23 +40,21 @@ const kernels = kernelFamily(({ log, variant, W }: Config) => {
     var s = 0.0;
     ${walk(`s += ${total(`exp(x[i] - ${T}(m))`)};`)}
     s = ${w.sum("s")};
-    ${log ? `let shift = m + log(s); ${walk(`y[i] = x[i] - ${T}(shift);`)}` : `let r = 1.0 / s; ${walk(`y[i] = exp(x[i] - ${T}(m)) * r;`)}`}`,
+    ${log ? `let shift = m + log(s); ${walk(`y[i] = x[i] - ${T}(shift);`)}` : `let r = 1.0 / s; ${walk(`y[i] = exp(x[i] - ${T}(m)) * r;`)}`}`),
     }),
     backward: defineKernel({
       ...common, name: `${name}.backward`, inputs: { y: T, dy: T }, outputs: { dx: T }, // (N, D), (N, D), (N, D)
-      code: /* wgsl */ `
-    let row = ${w.row};
-    if (row >= p.rows) { return; }
+      code: w.code(/* wgsl */ `
     let first = row * p.len;
     var s = 0.0;
     ${walk(`s += ${total(log ? "dy[i]" : "dy[i] * y[i]")};`)}
     s = ${w.sum("s")};
-    ${walk(log ? "dx[i] = dy[i] - exp(y[i]) * s;" : `dx[i] = y[i] * (dy[i] - ${T}(s));`)}`,
+    ${walk(log ? "dx[i] = dy[i] - exp(y[i]) * s;" : `dx[i] = y[i] * (dy[i] - ${T}(s));`)}`),
     }),
   };
 });
 
-function run(x: Tensor, log: boolean, variant: SoftmaxVariant) {
+function run(x: Tensor, log: boolean, variant: RowVariant) {
   const D = x.shape.at(-1)!;
   const rows = x.size / D;
   const W = D % 4 === 0 ? 4 : 1;
@@ -82,7 +63,7 @@ function run(x: Tensor, log: boolean, variant: SoftmaxVariant) {
 
 const op = (name: string, log: boolean) => defineOp({
   name,
-  forward([x]: [Tensor], { variant }: { variant: SoftmaxVariant }) {
+  forward([x]: [Tensor], { variant }: { variant: RowVariant }) {
     if (x.shape.length === 0) throw new Error(`${name}: expected at least one axis, got ${show(x.shape)}`);
     const { forward, grid } = run(x, log, variant);
     const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x.shape } });
@@ -94,17 +75,16 @@ const op = (name: string, log: boolean) => defineOp({
   },
 });
 
-const best = (): SoftmaxVariant => (getDevice().adapter.software ? "register" : "shared");
 const softmaxOp = op("softmax", false);
 const logSoftmaxOp = op("logSoftmax", true);
 
-export interface SoftmaxOptions {
+export interface RowOptions {
   /** Chosen by the adapter unless given. */
-  readonly variant?: SoftmaxVariant;
+  readonly variant?: RowVariant;
 }
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */
-export const softmax = (x: Tensor, options: SoftmaxOptions = {}): Tensor => softmaxOp([x], { variant: options.variant ?? best() });
+export const softmax = (x: Tensor, options: RowOptions = {}): Tensor => softmaxOp([x], { variant: rowVariant(options.variant) });
 
 /** x: (..., D). Returns (..., D), the logarithm of softmax(x). */
-export const logSoftmax = (x: Tensor, options: SoftmaxOptions = {}): Tensor => logSoftmaxOp([x], { variant: options.variant ?? best() });
+export const logSoftmax = (x: Tensor, options: RowOptions = {}): Tensor => logSoftmaxOp([x], { variant: rowVariant(options.variant) });

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 const LAYERS = ["engine", "kernels", "models", "train"];
 /** What kernels share. Everything else in kernels/ is an operation. */
-const HELPERS = ["math.ts", "reduce.ts", "gemm.ts", "column-sums.ts"];
+const HELPERS = ["math.ts", "reduce.ts", "rows.ts", "gemm.ts", "column-sums.ts"];
 
 const files = (layer: string): string[] => readdirSync(layer, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
 const imports = (path: string): string[] => [...readFileSync(path, "utf8").matchAll(/(?:from|import) "(\.[^"]+)"/g)].map((m) => m[1]!);

@@ -103,13 +103,14 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
   const evaluator = await Evaluator.create(model, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, 2 * recipe.batchSize));
 
   const epochs: EpochMetrics[] = [];
+  const health = { skippedInARow: 0 };
   const rates = new Throughput(recipe.batchSize);
   const save = async () => o.onCheckpoint?.(await saveCheckpoint(store, optimizer, seed, recipe, model.config, position), position);
 
   while (position.step < totalSteps) {
     const { epoch } = position;
     const order = epochOrder(images.count, seed, epoch);
-    const totals = { loss: 0, correct: 0, steps: 0, skipped: 0 };
+    const totals = { loss: 0, correct: 0, steps: 0 };
     const pending: Promise<void>[] = [];
     const startMs = performance.now();
     let stopping = false;
@@ -120,10 +121,10 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
       step.plan.run();
       rates.tick();
       position = { ...position, stepInEpoch: position.stepInEpoch + 1, step: position.step + 1 };
-      pending.push(report(step, o, { epoch, step: position.step, totalSteps, lr }, totals, rates));
+      pending.push(report(step, o, { epoch, step: position.step, totalSteps, lr }, totals, health, rates));
       if (pending.length >= IN_FLIGHT) await pending.shift();
-      if (totals.skipped >= MAX_SKIPPED) {
-        throw new Error(`train: expected finite gradients, got ${totals.skipped} updates in a row without (step ${position.step}); the last good checkpoint stands`);
+      if (health.skippedInARow >= MAX_SKIPPED) {
+        throw new Error(`train: expected finite gradients, got ${health.skippedInARow} updates in a row without (step ${position.step}); the last good checkpoint stands`);
       }
       stopping = o.shouldStop?.() ?? false;
       const saves = o.saveEvery !== undefined && position.step % o.saveEvery === 0 && position.stepInEpoch < perEpoch;
@@ -184,7 +185,7 @@ function feed(step: TrainStep, o: TrainOptions, order: Uint32Array, { epoch, ste
 /** Reads a step's results when they are there, and passes them on. */
 async function report(
   step: TrainStep, o: TrainOptions, at: { epoch: number; step: number; totalSteps: number; lr: number },
-  totals: { loss: number; correct: number; steps: number; skipped: number }, rates: Throughput,
+  totals: { loss: number; correct: number; steps: number }, health: { skippedInARow: number }, rates: Throughput,
 ): Promise<void> {
   const { loss, base, distill, norm, correct } = step.plan.result;
   const [l, b, d, n, c] = await readAll([loss, base, distill ?? base, norm, correct]);
@@ -192,7 +193,7 @@ async function report(
   totals.steps++;
   totals.loss += l![0]!;
   totals.correct += c![0]!;
-  totals.skipped = finite ? 0 : totals.skipped + 1;
+  health.skippedInARow = finite ? 0 : health.skippedInARow + 1;
   o.onMetrics?.({
     kind: "step", ...at, finite,
     loss: l![0]!, base: b![0]!, distill: distill ? d![0]! : 0,

@@ -1,9 +1,10 @@
 import { Tensor } from "../../engine/tensor.ts";
-import { layerNorm, type LayerNormVariant } from "../../kernels/layer-norm.ts";
+import { layerNorm } from "../../kernels/layer-norm.ts";
+import type { RowVariant } from "../../kernels/rows.ts";
 import { checkOp, refuses, uniform, type Case } from "../check.ts";
 import { layerNormReference } from "../reference/rows.ts";
 
-const variants: readonly LayerNormVariant[] = ["register", "shared"];
+const variants: readonly RowVariant[] = ["register", "shared"];
 
 export const cases: Case[] = [
   ...variants.flatMap((variant): Case[] => [

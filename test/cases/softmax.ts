@@ -1,9 +1,10 @@
 import { Tensor } from "../../engine/tensor.ts";
-import { logSoftmax, softmax, type SoftmaxVariant } from "../../kernels/softmax.ts";
+import { logSoftmax, softmax } from "../../kernels/softmax.ts";
+import type { RowVariant } from "../../kernels/rows.ts";
 import { checkOp, refuses, uniform, type Case } from "../check.ts";
 import { logSoftmaxReference, softmaxReference } from "../reference/rows.ts";
 
-const variants: readonly SoftmaxVariant[] = ["register", "shared"];
+const variants: readonly RowVariant[] = ["register", "shared"];
 
 export const cases: Case[] = [
   ...variants.flatMap((variant) => [

@@ -1,0 +1,36 @@
+/**
+ * Who works on a row: kernels that reduce rows and map them are written once, and run by a workgroup per row or by a thread
+ * per row. The latter needs no barriers, which are what costs on CPU adapters; the former is what GPUs want.
+ *
+ * The kernel's text walks its row by `for (var i = FIRST; i < end; i += STEP)`, and gets sums and maxima over all that share it.
+ */
+import { getDevice } from "../engine/device.ts";
+import { workgroupMax, workgroupSum } from "./reduce.ts";
+
+/** A workgroup per row, its threads sharing what they find; or a thread per row. */
+export type RowVariant = "shared" | "register";
+
+/** The variant for this device, unless one is asked for. */
+export const rowVariant = (asked?: RowVariant): RowVariant => asked ?? (getDevice().adapter.software ? "register" : "shared");
+
+/** Words for a kernel over rows: `code(body)` runs `body` for `row`, of `p.rows`; `sum(v)` and `max(v)` are over the row. */
+export const rowWords = {
+  shared: {
+    workgroup: 64,
+    helpers: workgroupSum + workgroupMax,
+    first: "li", step: "WG", leads: "li == 0u",
+    sum: (v: string) => `workgroup_sum(${v}, li)`,
+    max: (v: string) => `workgroup_max(${v}, li)`,
+    code: (body: string) => `let row = group; if (row < p.rows) { ${body} }`,
+    groups: (rows: number) => rows,
+  },
+  register: {
+    workgroup: 16,
+    helpers: "",
+    first: "0u", step: "1u", leads: "true",
+    sum: (v: string) => v,
+    max: (v: string) => v,
+    code: (body: string) => `let row = group * WG + li; if (row < p.rows) { ${body} }`,
+    groups: (rows: number) => Math.ceil(rows / 16),
+  },
+} as const;

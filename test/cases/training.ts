@@ -1,0 +1,134 @@
+/** Whole training runs on a tiny student: the same bits twice and across a stop, flat memory, refusals, and learning. */
+import { getDevice } from "../../engine/device.ts";
+import { philox } from "../../engine/random.ts";
+import { createModel } from "../../models/model.ts";
+import { initialState } from "../../models/params.ts";
+import { readWeights } from "../../models/weights.ts";
+import { CIFAR10_CLASSES, type ImageSet } from "../../train/data.ts";
+import { makeRecipe } from "../../train/recipe.ts";
+import { train, type StepMetrics, type TrainOptions, type TrainResult } from "../../train/train.ts";
+import { refuses, type Case } from "../check.ts";
+
+/** Images whose class shows: a bright square at one of ten places, over noise. */
+function squares(count: number, side: number, seed: number): ImageSet {
+  const images = new Uint8Array(count * 3 * side * side);
+  const labels = Uint8Array.from({ length: count }, (_, n) => n % 10);
+  for (let i = 0; i < images.length; i++) images[i] = philox([i, 0, 0, 0], [seed, 0])[0] >>> 26;
+  for (let n = 0; n < count; n++) {
+    const [y, x] = [Math.floor(labels[n]! / 5) * 8, (labels[n]! % 5) * 3];
+    for (let c = 0; c < 3; c++) for (let k = 0; k < 16; k++) images[((n * 3 + c) * side + y + (k >> 2)) * side + x + (k & 3)] = 230;
+  }
+  return { images, labels, count, classes: CIFAR10_CLASSES, shape: [3, side, side] };
+}
+
+const student = createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 16, depth: 2, heads: 2, numClasses: 10, distilled: true });
+const plain = createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 16, depth: 2, heads: 2, numClasses: 10 });
+const teacherModel = createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 16, depth: 1, heads: 2, numClasses: 10 });
+const teacher = { model: teacherModel, state: initialState(teacherModel.params, 9) };
+const data = { train: squares(80, 16, 1), test: squares(20, 16, 2), normalization: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } };
+
+/** Everything on at once: distillation, mixing, dropped paths, crops, the average. */
+const everything = makeRecipe({ epochs: 5, batchSize: 16, lr: 0.02, warmupEpochs: 1, distillation: "hard", dropPath: 0.3, emaDecay: 0.9, cropPadding: 2 });
+
+const run = (o: Partial<TrainOptions> = {}): Promise<TrainResult> => train({ model: student, recipe: everything, seed: 3, teacher, ...data, evalEvery: 100, ...o });
+
+function sameBits(what: string, a: TrainResult, b: TrainResult): void {
+  for (const part of ["state", "ema"] as const) {
+    for (const [name, { data: x }] of a[part]!) {
+      const y = b[part]!.get(name)!.data;
+      for (let i = 0; i < x.length; i++) if (!Object.is(x[i], y[i])) throw new Error(`${what}: ${part} ${name}[${i}]: expected ${x[i]}, got ${y[i]}`);
+    }
+  }
+}
+
+/** A run that is stopped after `steps` steps: its checkpoint. */
+async function stopAt(steps: number): Promise<Uint8Array> {
+  let saved: Uint8Array | undefined;
+  let done = 0;
+  await run({ maxSteps: 20, shouldStop: () => ++done === steps, onCheckpoint: async (bytes) => { saved = bytes; } });
+  return saved!;
+}
+
+export const cases: Case[] = [
+  {
+    name: "training: the same seed gives the same bits after 20 steps, another seed others",
+    async run() {
+      const first = await run({ maxSteps: 20 });
+      sameBits("twice", first, await run({ maxSteps: 20 }));
+      await refuses(async () => sameBits("other seed", first, await run({ maxSteps: 20, seed: 4 })), /other seed/);
+    },
+  },
+  {
+    name: "training: stopped in the middle of an epoch and resumed, the same bits",
+    async run() {
+      const unbroken = await run({ maxSteps: 20 });
+      const resumed = await run({ maxSteps: 20, resume: await stopAt(12) }); // epochs have 5 steps
+      if (resumed.position.step !== 20) throw new Error(`step: expected 20, got ${resumed.position.step}`);
+      sameBits("resumed", unbroken, resumed);
+    },
+  },
+  {
+    name: "training: a checkpoint of another model, seed or recipe is refused; its weights can be read",
+    async run() {
+      const saved = await stopAt(2);
+      await refuses(() => run({ resume: saved, seed: 5 }), /resume: expected a checkpoint with seed 5, got 3/);
+      await refuses(() => run({ resume: saved, recipe: { ...everything, lr: 0.5 } }), /resume: expected a checkpoint with lr 0.5, got 0.02/);
+      await refuses(() => run({ resume: saved, model: plain, recipe: { ...everything, distillation: "none" } }), /resume: expected a checkpoint with model/);
+      await refuses(() => run({ resume: saved.slice(0, saved.length - 4) }), /safetensors/);
+      const names = [...readWeights(saved).state.keys()].sort();
+      if (String(names) !== String(student.params.map((p) => p.name).sort())) throw new Error(`names: got ${names}`);
+    },
+  },
+  {
+    name: "training: a run gives all its memory back",
+    async run() {
+      const before = { ...getDevice().stats };
+      await run({ maxSteps: 3 });
+      const { bytesLive, tensorsLive } = getDevice().stats;
+      if (bytesLive !== before.bytesLive || tensorsLive !== before.tensorsLive) {
+        throw new Error(`expected ${before.bytesLive} bytes in ${before.tensorsLive} tensors, got ${bytesLive} in ${tensorsLive}`);
+      }
+    },
+  },
+  {
+    name: "training: learns what can be learnt, without a teacher too",
+    async run() {
+      const recipe = makeRecipe({ epochs: 60, batchSize: 16, lr: 1e-2, scaleLr: false, schedule: "step", warmupEpochs: 1, mixup: 0, cutmix: 0, dropPath: 0, emaDecay: null, cropPadding: null });
+      const { epochs } = await train({ model: plain, recipe, seed: 1, ...data, evalEvery: 60 });
+      const { top1 } = epochs.at(-1)!.test.model;
+      if (top1 < 0.95) throw new Error(`top-1: expected at least 0.95 on squares that show their class, got ${top1}`);
+    },
+  },
+  {
+    name: "training: gradients that are not finite are reported and change nothing; a run of them ends it",
+    async run() {
+      const state = new Map(initialState(student.params, 3));
+      const { shape, data: weight } = state.get("head.weight")!;
+      state.set("head.weight", { shape, data: weight.map(() => 3e38) }); // finite, but its products are not
+      const steps: StepMetrics[] = [];
+      const recipe = { ...everything, emaDecay: null };
+      let saved: Uint8Array | undefined;
+      const broken = run({ initial: state, recipe, maxSteps: 3, saveEvery: 2, onCheckpoint: async (bytes) => { saved = bytes; }, onMetrics: (m) => { if (m.kind === "step") steps.push(m); } });
+      await refuses(() => broken, /evaluate: expected finite logits/);
+      if (steps.length !== 3 || steps.some((s) => s.finite)) throw new Error(`finite: expected false 3 times, got ${steps.map((s) => s.finite)}`);
+      const after = readWeights(saved!).state;
+      for (const [name, { data: was }] of state) if (after.get(name)!.data.some((v, i) => v !== was[i])) throw new Error(`${name}: expected no change`);
+      await refuses(() => run({ initial: state, recipe }), /expected finite gradients, got 20 updates in a row without/);
+      state.set("head.weight", { shape, data: weight.map(() => NaN) });
+      await refuses(() => run({ initial: state }), /not finite: head.weight/);
+    },
+  },
+  {
+    name: "training: contradictory settings and unfit data are refused",
+    async run() {
+      await refuses(() => run({ teacher: undefined }), /recipe: expected a teacher for distillation "hard", got none/);
+      await refuses(() => run({ model: plain }), /expected a student with a distillation token/);
+      const five = createModel({ ...(teacherModel.config as object), numClasses: 5 } as Record<string, unknown>);
+      await refuses(() => run({ teacher: { model: five, state: initialState(five.params, 1) } }), /expected a teacher of 10 classes, got 5/);
+      await refuses(() => run({ recipe: { ...everything, batchSize: 81 } }), /expected at least a batch of 81 images, got 80/);
+      await refuses(() => run({ train: squares(80, 20, 1) }), /expected training images \[3,16,16\], got \[3,20,20\]/);
+      await refuses(() => makeRecipe({ epoch: 3 }), /recipe: .*epoch/);
+      await refuses(() => makeRecipe({ dropPath: 2 }), /recipe: dropPath/);
+    },
+  },
+];

@@ -48,7 +48,7 @@ const FLAGS: Record<ChromiumAdapter, readonly string[]> = {
 /** Opens app/headless.html in a fresh browser, its device ready. Errors and warnings of the page go to stderr. */
 export async function openChromium(options: ChromiumOptions = {}): Promise<Chromium> {
   const setup = await knownSetup();
-  const kind = options.adapter ?? (setup.node && !setup.node.software ? "gpu" : "swiftshader");
+  const kind = options.adapter ?? defaultAdapter(setup);
   const server = await servePage(options.host ?? nodeHost());
   let browser: Browser | undefined;
   try {
@@ -77,6 +77,14 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
     throw error;
   }
 }
+
+/** A fresh browser with WebGPU on the adapter that `openChromium` takes by default. */
+export async function launchChromium(): Promise<Browser> {
+  const setup = await knownSetup();
+  return launch(setup, defaultAdapter(setup));
+}
+
+const defaultAdapter = (setup: Setup): ChromiumAdapter => (setup.node && !setup.node.software ? "gpu" : "swiftshader");
 
 function launch(setup: Setup, kind: ChromiumAdapter): Promise<Browser> {
   if (!setup.chromium) throw new Error("openChromium: expected an installed Chrome or Chromium, got none; run: node cli/setup.mjs --tests");

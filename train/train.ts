@@ -202,11 +202,10 @@ async function report(
   });
 }
 
-/** Images per second over the steps so far, evaluations left out. */
+/** Images per second of a usual step: the median, which first runs (drivers compile then) and evaluations leave as it is. */
 class Throughput {
   readonly #batch: number;
-  #steps = 0;
-  #ms = 0;
+  readonly #ms: number[] = [];
   #lastMs: number | null = null;
 
   constructor(batch: number) {
@@ -215,10 +214,8 @@ class Throughput {
 
   tick(): void {
     const now = performance.now();
-    if (this.#lastMs !== null) {
-      this.#ms += now - this.#lastMs;
-      this.#steps++;
-    }
+    if (this.#lastMs !== null) this.#ms.push(now - this.#lastMs);
+    if (this.#ms.length > RECENT) this.#ms.shift();
     this.#lastMs = now;
   }
 
@@ -227,9 +224,13 @@ class Throughput {
   }
 
   get imagesPerSecond(): number {
-    return this.#ms === 0 ? 0 : (this.#steps * this.#batch * 1000) / this.#ms;
+    const sorted = [...this.#ms].sort((a, b) => a - b);
+    return sorted.length === 0 ? 0 : (this.#batch * 1000) / sorted[sorted.length >> 1]!;
   }
 }
+
+/** Steps that the rate is taken over. */
+const RECENT = 99;
 
 function checkImages(what: string, set: ImageSet, model: Model): void {
   if (String(set.shape) !== String(model.imageShape)) throw new Error(`train: expected ${what} images [${model.imageShape}], got [${set.shape}]`);

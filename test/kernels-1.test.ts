@@ -1,0 +1,3 @@
+import { declareCases } from "./node-cases.ts";
+
+await declareCases(0, 3);

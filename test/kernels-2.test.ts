@@ -1,0 +1,3 @@
+import { declareCases } from "./node-cases.ts";
+
+await declareCases(1, 3);

@@ -1,0 +1,110 @@
+/**
+ * RandAugment's geometric operations, flip and crop, on bytes on the CPU, with Pillow's arithmetic to the bit.
+ *
+ * An affine map takes each output pixel's centre to a point of the source; the value there is interpolated bicubically with a = -1
+ * (resizing has a = -0.5), and truncated. Points outside the image get FILL. (Behaviour checked against Pillow 12.3.)
+ */
+import { resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+
+/** ImageNet's mean colour. */
+export const FILL = [124, 116, 104] as const;
+
+/** Source point of an output point: (a x + b y + c, d x + e y + f). */
+type Affine = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
+
+function transform({ height, width, data }: RgbImage, [a, b, c, d, e, f]: Affine): RgbImage {
+  const out = new Uint8Array(data.length);
+  const rows = new Float64Array(4); // interpolated along x
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const at = 3 * (y * width + x);
+      const sx = a * (x + 0.5) + b * (y + 0.5) + c;
+      const sy = d * (x + 0.5) + e * (y + 0.5) + f;
+      if (!(sx >= 0 && sx < width && sy >= 0 && sy < height)) {
+        out.set(FILL, at);
+        continue;
+      }
+      const left = Math.floor(sx - 0.5);
+      const top = Math.floor(sy - 0.5);
+      const tx = sx - 0.5 - left;
+      const ty = sy - 0.5 - top;
+      const [x0, x1, x2, x3] = [clip(left - 1, width), clip(left, width), clip(left + 1, width), clip(left + 2, width)];
+      for (let channel = 0; channel < 3; channel++) {
+        for (let k = 0; k < 4; k++) {
+          const row = clip(top - 1 + k, height) * width;
+          const value = (column: number): number => data[3 * (row + column) + channel]!;
+          rows[k] = cubic(value(x0), value(x1), value(x2), value(x3), tx);
+        }
+        const v = cubic(rows[0]!, rows[1]!, rows[2]!, rows[3]!, ty);
+        out[at + channel] = Math.min(255, Math.max(0, v)); // stored truncated
+      }
+    }
+  }
+  return { height, width, data: out };
+}
+
+const clip = (i: number, size: number): number => Math.min(size - 1, Math.max(0, i));
+
+/** Between v2 (t = 0) and v3 (t = 1), a = -1. The order of operations is part of the result. */
+const cubic = (v1: number, v2: number, v3: number, v4: number, t: number): number =>
+  v2 + t * (-v1 + v3 + t * (2 * (v1 - v2) + v3 - v4 + t * (-v1 + v2 - v3 + v4)));
+
+/** Counter-clockwise about the centre. Multiples of 90 degrees that keep the shape move pixels and interpolate nothing. */
+export function rotate(image: RgbImage, degrees: number): RgbImage {
+  const { height, width } = image;
+  let angle = degrees % 360;
+  if (angle < 0) angle += 360;
+  if (angle === 0) return image;
+  if (angle === 180) return gather(image, (y, x) => [height - 1 - y, width - 1 - x]);
+  if (height === width && angle === 90) return gather(image, (y, x) => [x, width - 1 - y]);
+  if (height === width && angle === 270) return gather(image, (y, x) => [height - 1 - x, y]);
+  const radians = -(angle * (Math.PI / 180));
+  const digits = (v: number): number => Number(v.toFixed(15));
+  const [cos, sin, minus] = [digits(Math.cos(radians)), digits(Math.sin(radians)), digits(-Math.sin(radians))];
+  const [cx, cy] = [width / 2, height / 2];
+  return transform(image, [cos, sin, cos * -cx + sin * -cy + cx, minus, cos, minus * -cx + cos * -cy + cy]);
+}
+
+/** Moves each row by factor times its distance from the top, to the left where factor is positive. */
+export const shearX = (image: RgbImage, factor: number): RgbImage => transform(image, [1, factor, 0, 0, 1, 0]);
+/** Moves each column by factor times its distance from the left, up where factor is positive. */
+export const shearY = (image: RgbImage, factor: number): RgbImage => transform(image, [1, 0, 0, factor, 1, 0]);
+/** To the left by a share of the width. */
+export const translateXRel = (image: RgbImage, fraction: number): RgbImage => transform(image, [1, 0, fraction * image.width, 0, 1, 0]);
+/** Up by a share of the height. */
+export const translateYRel = (image: RgbImage, fraction: number): RgbImage => transform(image, [1, 0, 0, 0, 1, fraction * image.height]);
+
+/** Each output pixel is the source pixel that `source` names. */
+function gather({ height, width, data }: RgbImage, source: (y: number, x: number) => readonly [y: number, x: number]): RgbImage {
+  const out = new Uint8Array(data.length);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const [sy, sx] = source(y, x);
+      for (let c = 0; c < 3; c++) out[3 * (y * width + x) + c] = data[3 * (sy * width + sx) + c]!;
+    }
+  }
+  return { height, width, data: out };
+}
+
+/** Left and right exchanged. */
+export const hflip = (image: RgbImage): RgbImage => gather(image, (y, x) => [y, image.width - 1 - x]);
+
+export interface Box {
+  readonly top: number;
+  readonly left: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** The box, which must lie inside the image, resized to `size` x `size`. */
+export function resizedCrop(image: RgbImage, { top, left, height, width }: Box, size: number): RgbImage {
+  if (top + height > image.height || left + width > image.width) {
+    throw new Error(`resizedCrop: expected a box inside ${image.height}x${image.width}, got ${height}x${width} at ${top}, ${left}`);
+  }
+  const data = new Uint8Array(3 * height * width);
+  for (let y = 0; y < height; y++) {
+    const at = 3 * ((top + y) * image.width + left);
+    data.set(image.data.subarray(at, at + 3 * width), 3 * y * width);
+  }
+  return resizeBicubic({ height, width, data }, size, size);
+}

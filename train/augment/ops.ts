@@ -1,0 +1,90 @@
+/** The image operations by name, with explicit arguments: what augmentation samples, and what can be asked for by JSON. */
+import { z } from "zod";
+import { centerCrop, resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+import { autoContrast, brightness, color, contrast, equalize, invert, posterize, sharpness, solarize, solarizeAdd } from "./color.ts";
+import { hflip, resizedCrop, rotate, shearX, shearY, translateXRel, translateYRel } from "./geometry.ts";
+
+const op = <Name extends string, Shape extends z.ZodRawShape>(name: Name, shape: Shape) => z.strictObject({ op: z.literal(name), ...shape });
+const size = z.int().min(1).max(16384);
+const offset = z.int().min(0);
+const factor = { factor: z.number() };
+
+const schema = z.discriminatedUnion("op", [
+  op("AutoContrast", {}),
+  op("Equalize", {}),
+  op("Invert", {}),
+  op("Rotate", { degrees: z.number() }),
+  op("Posterize", { bits: z.int().min(0).max(8) }),
+  op("Solarize", { threshold: z.number() }),
+  op("SolarizeAdd", { add: z.int().min(0).max(255) }),
+  op("Color", factor),
+  op("Contrast", factor),
+  op("Brightness", factor),
+  op("Sharpness", factor),
+  op("ShearX", factor),
+  op("ShearY", factor),
+  op("TranslateXRel", { fraction: z.number() }),
+  op("TranslateYRel", { fraction: z.number() }),
+  op("hflip", {}),
+  op("resizedCrop", { top: offset, left: offset, height: size, width: size, size }),
+  op("resize", { height: size, width: size }),
+  op("centerCrop", { size }),
+]);
+
+export type AugmentOp = z.infer<typeof schema>;
+
+export const OP_NAMES: readonly AugmentOp["op"][] = schema.options.map((option) => option.shape.op.value);
+
+/** A list of operations from JSON. What is unknown, missing or out of range is refused by name. */
+export function parseOps(value: unknown): AugmentOp[] {
+  if (!Array.isArray(value)) throw new Error(`expected a list of operations, got ${JSON.stringify(value)?.slice(0, 80)}`);
+  return value.map((item: unknown, i) => {
+    const parsed = schema.safeParse(item);
+    if (parsed.success) return parsed.data;
+    const name = typeof item === "object" && item !== null && "op" in item ? item.op : undefined;
+    if (!OP_NAMES.includes(name as AugmentOp["op"])) {
+      throw new Error(`expected one of ${OP_NAMES.join(", ")} as operation ${i}, got ${JSON.stringify(name ?? item)?.slice(0, 80)}`);
+    }
+    const issue = parsed.error.issues[0]!;
+    const fields = Object.keys(schema.options.find((option) => option.shape.op.value === name)!.shape).slice(1);
+    if (issue.code === "unrecognized_keys") {
+      throw new Error(`expected ${fields.length ? `only ${fields.join(", ")}` : "no argument"} for ${String(name)} (operation ${i}), got ${issue.keys.join(", ")}`);
+    }
+    const field = String(issue.path[0]);
+    const wanted = issue.message.replace(/^(Invalid input|Too \w+): expected /, "").replace(/, received .*$/, "");
+    throw new Error(`expected ${wanted} for ${field} of ${String(name)} (operation ${i}), got ${JSON.stringify((item as Record<string, unknown>)[field]) ?? "none"}`);
+  });
+}
+
+/** The operations one after the other, on bytes (height, width, 3). The input is left as it is. */
+export function applyOps(image: RgbImage, ops: readonly AugmentOp[]): RgbImage {
+  const { height, width, data } = image;
+  if (!(height >= 1 && width >= 1 && data.length === 3 * height * width)) {
+    throw new Error(`applyOps: expected bytes (height, width, 3) of at least one pixel, got ${data.length} bytes for ${height}x${width}`);
+  }
+  return ops.reduce(apply, image);
+}
+
+function apply(image: RgbImage, op: AugmentOp): RgbImage {
+  switch (op.op) {
+    case "AutoContrast": return autoContrast(image);
+    case "Equalize": return equalize(image);
+    case "Invert": return invert(image);
+    case "Rotate": return rotate(image, op.degrees);
+    case "Posterize": return posterize(image, op.bits);
+    case "Solarize": return solarize(image, op.threshold);
+    case "SolarizeAdd": return solarizeAdd(image, op.add);
+    case "Color": return color(image, op.factor);
+    case "Contrast": return contrast(image, op.factor);
+    case "Brightness": return brightness(image, op.factor);
+    case "Sharpness": return sharpness(image, op.factor);
+    case "ShearX": return shearX(image, op.factor);
+    case "ShearY": return shearY(image, op.factor);
+    case "TranslateXRel": return translateXRel(image, op.fraction);
+    case "TranslateYRel": return translateYRel(image, op.fraction);
+    case "hflip": return hflip(image);
+    case "resizedCrop": return resizedCrop(image, op, op.size);
+    case "resize": return resizeBicubic(image, op.height, op.width);
+    case "centerCrop": return centerCrop(image, op.size);
+  }
+}

@@ -53,7 +53,7 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
   let previous = "the header";
   for (const { name, dtype, shape, begin, end } of entries) {
     if (begin !== at) fail(`${quote(name)} to start at byte ${at}, where ${previous} ends`, `${begin}, ${begin < at ? "an overlap" : "a hole"}`);
-    const data = viewOrCopy(buffer.subarray(begin, end), dtype);
+    const data = dataArray(buffer.subarray(begin, end), dtype);
     tensors.set(name, { dtype, shape, data });
     at = end;
     previous = quote(name);
@@ -194,8 +194,10 @@ function elements(name: string, shape: unknown): number {
   return count;
 }
 
-function viewOrCopy(bytes: Uint8Array, dtype: SafeDtype): SafeData {
+/** `bytes` as elements, a view where alignment allows, else a copy. Throws unless they are a whole number of elements. */
+export function dataArray(bytes: Uint8Array, dtype: SafeDtype): SafeData {
   const kind = ARRAYS[dtype];
+  if (bytes.length % kind.BYTES_PER_ELEMENT !== 0) fail(`a multiple of ${kind.BYTES_PER_ELEMENT} bytes for ${dtype}`, `${bytes.length}`);
   const aligned = bytes.byteOffset % kind.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
   return new kind(aligned.buffer as ArrayBuffer, aligned.byteOffset, bytes.length / kind.BYTES_PER_ELEMENT);
 }

@@ -1,8 +1,13 @@
-/** Weights by name, from and to safetensors files with timm's names. */
+/** Weights by name: from any file, to safetensors files with timm's names. */
+import { type Container, readAnyWeights } from "./checkpoint-formats.ts";
 import type { DeitConfig } from "./deit.ts";
+import { toTimm } from "./layouts.ts";
 import type { State } from "./params.ts";
 import type { RegNetConfig } from "./regnet.ts";
-import { parseSafetensors, toF32, writeSafetensors } from "./safetensors.ts";
+import { writeSafetensors } from "./safetensors.ts";
+
+/** In a safetensors file's metadata, and beside the state dict of a `.pth`. */
+export const INFO = "tessera_weights";
 
 /** What a weights file of ours says about itself, besides the tensors. */
 export interface WeightsInfo {
@@ -21,23 +26,23 @@ export interface Weights {
   readonly info: WeightsInfo | null;
 }
 
-const CHECKPOINT_PARAM = "param.";
-
-/** Reads a weights file, or the parameters of a training checkpoint. Scalars that no model here uses (`num_batches_tracked`) are left out. */
+/**
+ * Reads a weights file, or the parameters of a training checkpoint, of ours or PyTorch's, with timm's or Hugging Face's names.
+ * Scalars that no model here uses (`num_batches_tracked`) are left out, and so is a pooler.
+ */
 export function readWeights(bytes: Uint8Array): Weights {
-  const { tensors, metadata } = parseSafetensors(bytes);
-  const checkpoint = metadata["tessera"] !== undefined;
-  const state = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const [name, tensor] of tensors) {
-    if (name.endsWith("num_batches_tracked")) continue;
-    if (checkpoint && !name.startsWith(CHECKPOINT_PARAM)) continue;
-    state.set(checkpoint ? name.slice(CHECKPOINT_PARAM.length) : name, { shape: tensor.shape, data: toF32(tensor) });
-  }
-  const info = metadata["tessera_weights"] ?? (checkpoint ? JSON.stringify({ config: (JSON.parse(metadata["tessera"]!) as { model: unknown }).model }) : undefined);
-  return { state, info: info === undefined ? null : (JSON.parse(info) as WeightsInfo) };
+  const { state, metadata, container } = readAnyWeights(bytes);
+  return { state: toTimm(state).state, info: infoOf(metadata, container) };
+}
+
+/** What a file says about itself; `null` for files from elsewhere. */
+export function infoOf(metadata: Readonly<Record<string, string>>, container: Container): WeightsInfo | null {
+  const checkpoint = container === "safetensors" ? metadata["tessera"] : undefined;
+  const info = metadata[INFO] ?? (checkpoint && JSON.stringify({ config: (JSON.parse(checkpoint) as { model: unknown }).model }));
+  return info === undefined ? null : (JSON.parse(info) as WeightsInfo);
 }
 
 export function writeWeights(state: State, info: WeightsInfo): Uint8Array {
   const entries = new Map([...state].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }]));
-  return writeSafetensors(entries, { format: "pt", tessera_weights: JSON.stringify(info) });
+  return writeSafetensors(entries, { format: "pt", [INFO]: JSON.stringify(info) });
 }

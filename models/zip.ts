@@ -1,0 +1,217 @@
+/**
+ * Zip files of stored entries, as PyTorch writes them. Reading trusts nothing and inflates nothing: entries are views of the file, so a
+ * file costs no more memory than it has bytes, and one that does not add up is refused with one line.
+ *
+ * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+ */
+const LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
+const LOCAL_BYTES = 30, CENTRAL_BYTES = 46, END_BYTES = 22, END64_BYTES = 56, LOCATOR64_BYTES = 20;
+const MAX_COMMENT = 0xffff;
+const EXTRA64 = 1;
+const ENCRYPTED = 1, UTF8_NAMES = 0x800;
+const ALIGN = 64;
+const PADDING_EXTRA = 0x4246; // the id that PyTorch gives to the field that only aligns
+
+export const isZip = (bytes: Uint8Array): boolean => bytes.length >= 4 && viewOf(bytes).getUint32(0, true) === LOCAL;
+
+interface Entry {
+  readonly name: string;
+  readonly crc: number;
+  readonly size: number;
+  readonly header: number;
+}
+
+/** Each entry's bytes by name, in the directory's order, as views of `bytes`. Checksums are verified. */
+export function readZip(bytes: Uint8Array): Map<string, Uint8Array> {
+  const view = viewOf(bytes);
+  const directory = findDirectory(view);
+  const entries = readDirectory(bytes, directory);
+  const files = new Map<string, Uint8Array>();
+  for (const entry of entries) {
+    if (files.has(entry.name)) fail("every name once", `${quote(entry.name)} twice`);
+    files.set(entry.name, bytes.subarray(0, 0)); // in this order; filled below
+  }
+  let free = 0;
+  for (const entry of entries.toSorted((a, b) => a.header - b.header)) {
+    const what = quote(entry.name);
+    if (entry.header < free) fail(`${what} to start at byte ${free} or later, where the entry before it ends`, `${entry.header}`);
+    const data = dataStart(bytes, entry, directory.start);
+    free = data + entry.size;
+    if (free > directory.start) fail(`${what} to end before the directory at byte ${directory.start}`, `${free}`);
+    const contents = bytes.subarray(data, free);
+    if (crc32(contents) !== entry.crc) fail(`checksum ${hex(entry.crc)} of ${what}`, `${hex(crc32(contents))}, a damaged file`);
+    files.set(entry.name, contents);
+  }
+  return files;
+}
+
+interface Directory {
+  readonly start: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+/** The directory's place, from the record at the file's end. */
+function findDirectory(view: DataView): Directory {
+  const length = view.byteLength;
+  let end = -1;
+  for (let at = length - END_BYTES; at >= Math.max(0, length - END_BYTES - MAX_COMMENT); at--) {
+    if (view.getUint32(at, true) === END && view.getUint16(at + 20, true) === length - at - END_BYTES) {
+      end = at;
+      break;
+    }
+  }
+  if (end === -1) fail("an end record at the file's end", `none in ${length} bytes, a truncated file or no zip file`);
+  if (view.getUint16(end + 4, true) !== 0 || view.getUint16(end + 6, true) !== 0) fail("a zip file in one part", "a part of several");
+  let directory = { start: view.getUint32(end + 16, true), size: view.getUint32(end + 12, true), count: view.getUint16(end + 10, true) };
+  let limit = end;
+  const locator = end - LOCATOR64_BYTES;
+  if (locator >= 0 && view.getUint32(locator, true) === LOCATOR64) {
+    limit = number64(view, locator + 8, length, "the end record's place");
+    if (limit + END64_BYTES > locator || view.getUint32(limit, true) !== END64) fail("a 64-bit end record before its locator", `none at byte ${limit}`);
+    directory = {
+      start: number64(view, limit + 48, length, "the directory's start"), size: number64(view, limit + 40, length, "the directory's size"),
+      count: number64(view, limit + 32, length, "the number of entries"),
+    };
+  }
+  const { start, size, count } = directory;
+  if (start + size !== limit) fail(`a directory that ends at byte ${limit}, where the end record starts`, `${size} bytes from ${start}`);
+  if (count * CENTRAL_BYTES > size) fail(`at most ${Math.floor(size / CENTRAL_BYTES)} entries in a directory of ${size} bytes`, `${count}`);
+  return directory;
+}
+
+function readDirectory(bytes: Uint8Array, { start, size, count }: Directory): Entry[] {
+  const view = viewOf(bytes);
+  const end = start + size;
+  const entries: Entry[] = [];
+  let at = start;
+  for (let i = 0; i < count; i++) {
+    if (at + CENTRAL_BYTES > end || view.getUint32(at, true) !== CENTRAL) fail(`entry ${i} of ${count} at byte ${at}`, "none");
+    const nameEnd = at + CENTRAL_BYTES + view.getUint16(at + 28, true);
+    const extraEnd = nameEnd + view.getUint16(at + 30, true);
+    const next = extraEnd + view.getUint16(at + 32, true);
+    if (next > end) fail(`entry ${i} of ${count} to end by byte ${end}`, `${next}`);
+    const name = text(bytes.subarray(at + CENTRAL_BYTES, nameEnd));
+    const method = view.getUint16(at + 10, true);
+    if (method !== 0) fail(`${quote(name)} stored without compression`, `method ${method}`);
+    if (view.getUint16(at + 8, true) & ENCRYPTED) fail(`${quote(name)} in clear`, "an encrypted entry");
+    const sizes = new DataView(view.buffer, view.byteOffset + nameEnd, extraEnd - nameEnd);
+    // Fields of all ones stand in the 64-bit extra field instead, in this order.
+    const wide = extra64(sizes);
+    let used = 0;
+    const field = (offset: number, what: string): number => {
+      const value = view.getUint32(at + offset, true);
+      if (value !== 0xffffffff) return value;
+      if (used + 8 > wide.byteLength) return fail(`a 64-bit ${what} of ${quote(name)}`, "none");
+      used += 8;
+      return number64(wide, used - 8, bytes.length, `the ${what} of ${quote(name)}`);
+    };
+    const unpacked = field(24, "size"), packed = field(20, "stored size"), header = field(42, "place");
+    if (unpacked !== packed) fail(`${quote(name)} stored in its own size of ${unpacked} bytes`, `${packed}`);
+    entries.push({ name, crc: view.getUint32(at + 16, true), size: packed, header });
+    at = next;
+  }
+  if (at !== end) fail(`the directory to end at byte ${end}`, `${at} after ${count} entries`);
+  return entries;
+}
+
+/** Where an entry's data start, after its local header. */
+function dataStart(bytes: Uint8Array, { name, header }: Entry, limit: number): number {
+  const view = viewOf(bytes);
+  if (header + LOCAL_BYTES > limit || view.getUint32(header, true) !== LOCAL) fail(`${quote(name)} at byte ${header}`, "no entry there");
+  const nameEnd = header + LOCAL_BYTES + view.getUint16(header + 26, true);
+  const data = nameEnd + view.getUint16(header + 28, true);
+  if (data > limit) fail(`${quote(name)} to start before the directory at byte ${limit}`, `${data}`);
+  const local = text(bytes.subarray(header + LOCAL_BYTES, nameEnd));
+  if (local !== name) fail(`${quote(name)} at byte ${header}`, quote(local));
+  if (view.getUint16(header + 8, true) !== 0) fail(`${quote(name)} stored without compression`, `method ${view.getUint16(header + 8, true)}`);
+  return data;
+}
+
+function extra64(extra: DataView): DataView {
+  for (let at = 0; at + 4 <= extra.byteLength;) {
+    const size = extra.getUint16(at + 2, true);
+    if (at + 4 + size > extra.byteLength) break;
+    if (extra.getUint16(at, true) === EXTRA64) return new DataView(extra.buffer, extra.byteOffset + at + 4, size);
+    at += 4 + size;
+  }
+  return new DataView(new ArrayBuffer(0));
+}
+
+function number64(view: DataView, at: number, most: number, what: string): number {
+  const value = view.getBigUint64(at, true);
+  if (value > BigInt(most)) fail(`${what} to be at most ${most}`, `${value}`);
+  return Number(value);
+}
+
+/** A zip file of stored entries; the data of each start at a multiple of 64 bytes. Same entries, same bytes. */
+export function writeZip(files: Iterable<readonly [name: string, data: Uint8Array]>): Uint8Array {
+  let size = 0;
+  const entries = [...files].map(([name, data]) => {
+    const encoded = new TextEncoder().encode(name);
+    const header = size;
+    const plain = header + LOCAL_BYTES + encoded.length + 4; // with the head of the padding's own field
+    const start = Math.ceil(plain / ALIGN) * ALIGN;
+    size = start + data.length;
+    return { encoded, data, header, padding: start - plain, start, crc: crc32(data) };
+  });
+  const directory = size;
+  for (const { encoded } of entries) size += CENTRAL_BYTES + encoded.length;
+  if (size + END_BYTES >= 0xffffffff || entries.length >= 0xffff) fail("less than 4 GiB and 65535 entries", `${size} bytes and ${entries.length} entries`);
+  const bytes = new Uint8Array(size + END_BYTES);
+  const view = viewOf(bytes);
+  const u16 = (at: number, ...values: number[]) => values.forEach((v, i) => view.setUint16(at + 2 * i, v, true));
+  const u32 = (at: number, ...values: number[]) => values.forEach((v, i) => view.setUint32(at + 4 * i, v, true));
+  const DOS_EPOCH = 0x21; // 1 January 1980
+  let at = directory;
+  for (const { encoded, data, header, padding, start, crc } of entries) {
+    u32(header, LOCAL);
+    u16(header + 4, 20, UTF8_NAMES, 0, 0, DOS_EPOCH);
+    u32(header + 14, crc, data.length, data.length);
+    u16(header + 26, encoded.length, 4 + padding);
+    bytes.set(encoded, header + LOCAL_BYTES);
+    u16(header + LOCAL_BYTES + encoded.length, PADDING_EXTRA, padding);
+    bytes.set(data, start);
+    u32(at, CENTRAL);
+    u16(at + 4, 20, 20, UTF8_NAMES, 0, 0, DOS_EPOCH);
+    u32(at + 16, crc, data.length, data.length);
+    u16(at + 28, encoded.length);
+    u32(at + 42, header);
+    bytes.set(encoded, at + CENTRAL_BYTES);
+    at += CENTRAL_BYTES + encoded.length;
+  }
+  u32(at, END);
+  u16(at + 8, entries.length, entries.length);
+  u32(at + 12, at - directory, directory);
+  return bytes;
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
+  return c;
+});
+
+function crc32(bytes: Uint8Array): number {
+  let c = -1;
+  for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
+  return (c ^ -1) >>> 0;
+}
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+function text(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return fail("names in UTF-8", "other bytes");
+  }
+}
+
+const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+
+const hex = (value: number): string => value.toString(16).padStart(8, "0");
+
+function fail(expected: string, got: string): never {
+  throw new Error(`zip: expected ${expected}, got ${got}`);
+}

@@ -1,0 +1,227 @@
+/** Checkpoints of PyTorch and Hugging Face, against files that PyTorch 2.13 wrote (test/golden/checkpoints.py), and hostile ones. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { convertWeights, type ConvertOptions } from "../../cli/convert-weights.ts";
+import { Random } from "../../engine/random.ts";
+import { readAnyWeights } from "../../models/checkpoint-formats.ts";
+import { toHuggingFace, toTimm } from "../../models/layouts.ts";
+import type { State } from "../../models/params.ts";
+import { unpickle } from "../../models/pickle.ts";
+import { parseSafetensors } from "../../models/safetensors.ts";
+import { readTorchFile, writeTorchFile } from "../../models/torch-file.ts";
+import { readWeights, writeWeights } from "../../models/weights.ts";
+import { readZip, writeZip } from "../../models/zip.ts";
+
+type Digest = Record<string, { shape: number[]; sha256: string }>;
+const file = (name: string) => new Uint8Array(readFileSync(new URL(`../golden/${name}`, import.meta.url)));
+const golden = JSON.parse(new TextDecoder().decode(file("checkpoints.json"))) as
+  Record<"plain" | "distilled" | "ema" | "views" | "vit" | "hf4", Digest> & Record<"evil" | "bytes" | "path", string>;
+const ascii = (text: string) => new TextEncoder().encode(text);
+const fromHex = (hex: string) => Uint8Array.from(hex.match(/../g)!, (b) => parseInt(b, 16));
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
+const digest = (state: State): Digest => Object.fromEntries([...state].map(([name, { shape, data }]) =>
+  [name, { shape: [...shape], sha256: createHash("sha256").update(bytesOf(data)).digest("hex") }]));
+
+describe("files of PyTorch", () => {
+  test("a training checkpoint: the model, or its moving average", () => {
+    const bytes = file("checkpoint-training.pth");
+    expect(digest(readWeights(bytes).state)).toEqual(golden.distilled);
+    expect(digest(readAnyWeights(bytes, { ema: true }).state)).toEqual(golden.ema);
+  });
+  test("a bare state dict", () => {
+    const { state, info } = readWeights(file("checkpoint-plain.pth"));
+    expect(digest(state)).toEqual(golden.plain);
+    expect([...state.keys()]).toEqual(Object.keys(golden.plain));
+    expect(info).toBeNull();
+  });
+  test("transposed, inner, shared, permuted, half, double, scalar and empty tensors", () => {
+    expect(digest(readAnyWeights(file("checkpoint-views.pth")).state)).toEqual(golden.views);
+  });
+  test("are read wherever they lie in memory", () => {
+    const bytes = file("checkpoint-views.pth");
+    const shifted = new Uint8Array(bytes.length + 1);
+    shifted.set(bytes, 1);
+    expect(digest(readAnyWeights(shifted.subarray(1)).state)).toEqual(golden.views);
+  });
+});
+
+describe("Hugging Face's names", () => {
+  test.each(["checkpoint-hf4.safetensors", "checkpoint-hf5.safetensors"])("%s becomes timm's", (name) => {
+    const { state } = readWeights(file(name));
+    expect(digest(state)).toEqual(golden.distilled);
+    expect([...state.keys()]).toEqual(Object.keys(golden.distilled));
+  });
+  test("a plain model, and its way back", () => {
+    const { state } = readWeights(file("checkpoint-vit.bin"));
+    expect(digest(state)).toEqual(golden.plain);
+    expect(digest(toHuggingFace(state).state)).toEqual(golden.vit);
+  });
+  test("a pooler is left out and named, anything else refused", () => {
+    const { state } = readAnyWeights(file("checkpoint-vit.bin"));
+    const one = { shape: [1], data: new Float32Array(1) };
+    expect(toTimm(new Map([...state, ["vit.pooler.dense.weight", one]])).ignored).toEqual(["vit.pooler.dense.weight"]);
+    expect(() => toTimm(new Map([...state, ["vit.embeddings.mask_token", one]]))).toThrow('got "vit.embeddings.mask_token"');
+    expect(() => toTimm(new Map([...state, ["vit.embeddings.distillation_token", one]]))).toThrow(
+      'expected cls_classifier and distillation_classifier of a model with embeddings.distillation_token, got "classifier.weight"');
+    const halved = new Map(state);
+    halved.delete("vit.encoder.layer.1.attention.attention.key.bias");
+    expect(() => toTimm(halved)).toThrow("expected query, key and value of blocks.1.attn, got q bias but not k");
+    expect(() => toTimm(new Map([...state, ["layernorm.weight", one]]))).toThrow("got \"layernorm.weight\" besides another");
+    expect(() => toHuggingFace(new Map([["stem.conv.weight", one]]))).toThrow('expected timm\'s names of a plain DeiT, got "stem.conv.weight"');
+  });
+});
+
+describe("convert", () => {
+  const convert = (bytes: Uint8Array, to: ConvertOptions["to"], container: ConvertOptions["container"]) => convertWeights(bytes, { to, container }).bytes;
+  test("timm, Hugging Face and back, through either container: the same bits", () => {
+    for (const container of ["safetensors", "torch"] as const) {
+      for (const [name, expected] of [["checkpoint-training.pth", golden.distilled], ["checkpoint-plain.pth", golden.plain]] as const) {
+        const hf = convert(file(name), "hf", container);
+        const timm = convert(hf, "timm", container);
+        expect(digest(readAnyWeights(timm).state)).toEqual(expected);
+        expect(convert(convert(timm, "hf", container), "timm", container)).toEqual(timm);
+        if (name === "checkpoint-training.pth") expect(digest(readAnyWeights(hf).state)).toEqual(golden.hf4);
+      }
+    }
+  });
+  test("the same file as the Python library writes", () => {
+    expect(convert(file("checkpoint-training.pth"), "hf", "safetensors")).toEqual(file("checkpoint-hf4.safetensors"));
+  });
+  test("what a file of ours says about itself survives", () => {
+    const { state } = readWeights(file("checkpoint-plain.pth"));
+    const config = { arch: "deit", imgSize: 8, patchSize: 4, inChans: 3, dim: 8, depth: 2, heads: 2, mlpRatio: 4, numClasses: 5, distilled: false } as const;
+    const info = { config, classes: ["a", "b", "c", "d", "é"] };
+    const ours = writeWeights(state, info);
+    expect(readWeights(convert(ours, "timm", "torch")).info).toEqual(info);
+    expect(convert(convert(ours, "timm", "torch"), "timm", "safetensors")).toEqual(ours);
+    expect(readWeights(convert(ours, "hf", "safetensors")).info).toEqual(info);
+  });
+  test("refuses another layout than asked for, and shapes that no DeiT has", () => {
+    expect(() => convertWeights(file("checkpoint-vit.bin"), { to: "timm", from: "timm", container: "torch" })).toThrow("expected timm names, got hf names");
+    const state = new Map(readWeights(file("checkpoint-plain.pth")).state);
+    state.set("blocks.1.mlp.fc1.bias", { shape: [31], data: new Float32Array(31) });
+    expect(() => convert(writeTorchFile(state), "hf", "torch")).toThrow("blocks.1.mlp.fc1.bias");
+    state.delete("blocks.1.mlp.fc1.bias");
+    expect(() => convert(writeTorchFile(state), "hf", "torch")).toThrow("blocks.1.mlp.fc1.bias");
+  });
+});
+
+describe("hostile pickles", () => {
+  const none = () => { throw new Error("no storage"); };
+  const read = (bytes: Uint8Array) => unpickle(bytes, none);
+  test("what would run or be made is refused by name", () => {
+    expect(() => read(fromHex(golden.evil))).toThrow(/"(posix|nt)\.system", which is not run/);
+    expect(() => read(fromHex(golden.bytes))).toThrow('"_codecs.encode", which is not run');
+    expect(() => read(fromHex(golden.path))).toThrow('"pathlib.PurePosixPath", which is not run');
+    for (const name of ["builtins eval", "__builtin__ getattr", "numpy.core.multiarray scalar", "torch load", "torch.storage _load_from_bytes", "collections namedtuple"]) {
+      const [module, attribute] = name.split(" ");
+      expect(() => read(ascii(`c${module}\n${attribute}\n.`))).toThrow(`"${module}.${attribute}", which is not run`);
+    }
+    expect(() => read(ascii("cargparse\nNamespace\n)R."))).toThrow("a call of \"argparse.Namespace\"");
+    expect(() => read(ascii("ccollections\nOrderedDict\n)\x81."))).toThrow();
+    expect(() => read(ascii("iposix\nsystem\n."))).toThrow("got 0x69");
+  });
+  test("malformed ones are errors", () => {
+    for (const text of ["", ".", "(.", "t.", "N", "NN.", "N.N", "}Ns.", "](Nu.", "Na.", "h\u0005.", "q\u0001.", "X\u007f\u007f\u007f\u007f", "c", "NQ.", "Nb.", "NNR.", "((t.", "}}Ns."]) {
+      expect(() => read(ascii(text)), JSON.stringify(text)).toThrow(/^pickle: expected /);
+    }
+  });
+  test("a million nested lists cost nothing", () => {
+    const deep = new Uint8Array(2_000_001).fill("]".charCodeAt(0), 0, 1_000_000).fill("a".charCodeAt(0), 999_999 + 1);
+    deep[1_999_999] = ".".charCodeAt(0);
+    expect(Array.isArray(read(deep.subarray(0, 2_000_000)))).toBe(true);
+  });
+
+  const names = ["archive/data.pkl", "archive/data/0"] as const;
+  /** One tensor "a" of a storage with four floats. */
+  const tensor = (offset: number, shape: number[], strides: number[], length = 4, key = "0", stored = 16) => {
+    const int = (n: number) => `J${String.fromCharCode(n & 255, (n >> 8) & 255, (n >> 16) & 255, n >> 24)}`;
+    const str = (s: string) => `X${String.fromCharCode(s.length)}\0\0\0${s}`;
+    const pickle = `}${str("a")}ctorch._utils\n_rebuild_tensor_v2\n((${str("storage")}ctorch\nFloatStorage\n${str(key)}${str("cpu")}${int(length)}tQ` +
+      `${int(offset)}(${shape.map(int).join("")}t(${strides.map(int).join("")}t\x89)tRs.`;
+    return writeZip([[names[0], Uint8Array.from(pickle, (c) => c.charCodeAt(0))], [names[1], new Uint8Array(stored)]]);
+  };
+  test("tensors beyond their storage, and ones that unfold to more", () => {
+    expect(readTorchFile(tensor(1, [3], [1])).tensors.get("a")!.data).toEqual(new Float32Array(3));
+    expect(readTorchFile(tensor(0, [0, 127], [127, 1])).tensors.get("a")!.shape).toEqual([0, 127]);
+    expect(() => readTorchFile(tensor(2, [3], [1]))).toThrow("expected a tensor within its storage of 4 elements, got shape (3) with strides (1) from 2");
+    expect(() => readTorchFile(tensor(0, [2, 2], [3, 1]))).toThrow("within its storage");
+    expect(() => readTorchFile(tensor(0, [127, 127], [0, 0]))).toThrow("within its storage");
+    expect(() => readTorchFile(tensor(0, [2], [1, 1]))).toThrow("of equal length");
+    expect(() => readTorchFile(tensor(0, [2], [1], 5))).toThrow("expected 5 elements of F32 in data/0, got 4");
+    expect(() => readTorchFile(tensor(0, [2], [1], 4, "1"))).toThrow('expected data/"1" in the archive, got none');
+    expect(() => readTorchFile(tensor(0, [2], [1], 4, "0", 15))).toThrow("multiple of 4 bytes");
+  });
+});
+
+describe("hostile zip files", () => {
+  const zip = () => writeZip([["a/data.pkl", ascii("abc")], ["a/data/0", ascii("defg")]]);
+  const patched = (at: number, value: number) => { const bytes = zip(); bytes[at < 0 ? bytes.length + at : at] = value; return bytes; };
+  const central = (i: number) => { // the start of an entry of the directory
+    const bytes = zip();
+    let at = new DataView(bytes.buffer).getUint32(bytes.length - 6, true);
+    for (; i > 0; i--) at += 46 + new DataView(bytes.buffer).getUint16(at + 28, true);
+    return at;
+  };
+  test("its own files", () => {
+    expect([...readZip(zip())].map(([name, data]) => [name, new TextDecoder().decode(data), data.byteOffset % 64])).toEqual([["a/data.pkl", "abc", 0], ["a/data/0", "defg", 0]]);
+  });
+  test("cut anywhere", () => {
+    const bytes = zip();
+    for (let n = 0; n < bytes.length; n++) expect(() => readZip(bytes.subarray(0, n))).toThrow(/^zip: expected /);
+  });
+  test("overlaps, places out of range, compression, sizes, names twice", () => {
+    expect(() => readZip(patched(central(0) + 10, 8))).toThrow('"a/data.pkl" stored without compression, got method 8');
+    expect(() => readZip(patched(central(0) + 8, 1))).toThrow("in clear");
+    expect(() => readZip(patched(central(0) + 24, 9))).toThrow("in its own size of 9 bytes, got 3");
+    expect(() => readZip(patched(central(1) + 42, 0))).toThrow("or later, where the entry before it ends, got 0");
+    expect(() => readZip(patched(central(1) + 45, 120))).toThrow("got no entry there");
+    const long = patched(central(1) + 20, 127);
+    long[central(1) + 24] = 127;
+    expect(() => readZip(long)).toThrow("to end before the directory");
+    expect(() => readZip(patched(64, 0))).toThrow("a damaged file");
+    expect(() => readZip(patched(-12, 3))).toThrow("entries in a directory");
+    expect(() => readZip(writeZip([["a", ascii("x")], ["a", ascii("x")]]))).toThrow('every name once, got "a" twice');
+  });
+});
+
+test("files that are neither, or too old", () => {
+  expect(() => readAnyWeights(ascii("PK"))).toThrow(/^safetensors: /);
+  expect(() => readAnyWeights(Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c))).toThrow("PyTorch 1.6 or later");
+});
+
+test("random damage ends in a value or an Error, and soon", () => {
+  const random = new Random(7);
+  const below = (n: number) => Math.min(n - 1, Math.floor(random.uniform(0, n)));
+  const damage = (bytes: Uint8Array) => {
+    const copy = bytes.slice();
+    for (let i = below(4) + 1; i > 0; i--) copy[below(copy.length)] = below(256);
+    return below(4) === 0 ? copy.subarray(0, below(copy.length)) : copy;
+  };
+  const tries = (name: string, read: () => unknown) => {
+    try {
+      read();
+    } catch (error) {
+      expect(error, name).toBeInstanceOf(Error);
+      expect((error as Error).message).toMatch(/^(zip|pickle|torch file|weights|safetensors): expected [^\n]*, got /);
+    }
+  };
+  for (const name of ["checkpoint-training.pth", "checkpoint-views.pth", "checkpoint-hf4.safetensors"]) {
+    const bytes = file(name);
+    for (let i = 0; i < 300; i++) tries(name, () => readWeights(damage(bytes)));
+    if (!name.endsWith(".pth")) continue;
+    // Checksums catch nearly all of that, so the pickle again with checksums that hold.
+    const files = [...readZip(bytes)];
+    for (let i = 0; i < 700; i++) tries(name, () => readWeights(writeZip(files.map(([n, data]) => [n, n.endsWith("data.pkl") ? damage(data) : data] as const))));
+  }
+});
+
+test("our safetensors stay as they were", () => {
+  const state: State = new Map([["w", { shape: [2], data: Float32Array.of(-0, 1e-45) }]]);
+  const config = { arch: "deit", imgSize: 8, patchSize: 4, inChans: 3, dim: 8, depth: 1, heads: 2, mlpRatio: 4, numClasses: 5, distilled: false } as const;
+  const bytes = writeWeights(state, { config });
+  expect(readWeights(bytes)).toEqual({ state, info: { config } });
+  expect(parseSafetensors(bytes).metadata["format"]).toBe("pt");
+});

@@ -22,7 +22,7 @@ export default function (program: Command): void {
     .action(async (options: Options) => {
       if (options.where !== "cpu") throw new UsageError(`expected --where cpu (the GPU's augmentation kernels are not there yet), got ${options.where ?? "none"}`);
       const ops = parse(options.ops);
-      const { data, info } = await sharp(options.image).toColourspace("srgb").removeAlpha().raw().toBuffer({ resolveWithObject: true })
+      const { data, info } = await sharp(options.image, { ignoreIcc: true }).toColourspace("srgb").removeAlpha().raw().toBuffer({ resolveWithObject: true })
         .catch((error: Error) => { throw new UsageError(`expected an image that can be decoded at "${options.image}", got ${error.message.split("\n")[0]}`); });
       if (info.channels !== 3) throw new UsageError(`expected an RGB image at "${options.image}", got ${info.channels} channels`);
       const result = applied(() => applyOps({ height: info.height, width: info.width, data }, ops));

@@ -17,7 +17,7 @@ export default function (program: Command): void {
   program.command("classify")
     .description("top-k classes of image files (JPEG, PNG, WebP and what else sharp reads)")
     .argument("<image...>", "image files")
-    .requiredOption("--weights <file>", "weights or checkpoint (safetensors)")
+    .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--topk <k>", "how many classes", "5")
     .option("--crop-pct <share>", "share of the resized short side that the centre crop keeps", "1")

@@ -17,7 +17,7 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program.command("eval")
     .description("top-1, top-5, loss and images per second of a checkpoint on a split")
-    .requiredOption("--weights <file>", "weights or checkpoint (safetensors)")
+    .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--data <name>", "cifar10-subset, cifar10, or a folder with train.bin and test.bin", "cifar10-subset")
     .option("--split <name>", "train or test", "test")

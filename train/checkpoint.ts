@@ -60,6 +60,12 @@ export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, opti
   return { epoch, stepInEpoch, step };
 }
 
+/** Where the run stood that saved this checkpoint. */
+export const checkpointPosition = (bytes: Uint8Array): Position => {
+  const { epoch, stepInEpoch, step } = metaOf(readCheckpoint(bytes).metadata);
+  return { epoch, stepInEpoch, step };
+};
+
 function metaOf(metadata: Readonly<Record<string, string>>): Meta {
   const text = metadata["tessera"];
   if (text === undefined) throw new Error("resume: expected a checkpoint of a run, got a file without its record (weights alone cannot be resumed)");

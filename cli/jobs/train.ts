@@ -3,6 +3,7 @@ import { getDevice } from "../../engine/device.ts";
 import { createModel } from "../../models/model.ts";
 import { readWeights, writeWeights } from "../../models/weights.ts";
 import { CIFAR10_MEAN, CIFAR10_STD, parseCifar } from "../../train/data.ts";
+import { checkpointPosition } from "../../train/checkpoint.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train, type EpochMetrics, type StepMetrics } from "../../train/train.ts";
 import { UsageError } from "../errors.ts";
@@ -49,7 +50,12 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const paths = { checkpoint: `${args.out}/checkpoint.safetensors`, weights: `${args.out}/model.safetensors`, ema: `${args.out}/model_ema.safetensors`, metrics: `${args.out}/metrics.jsonl` };
   if (args.resume && !(await host.exists(paths.checkpoint))) throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
-  const metrics: (StepMetrics | EpochMetrics)[] = resume && (await host.exists(paths.metrics)) ? readLines(await host.readFile(paths.metrics)) : [];
+  const metrics: (StepMetrics | EpochMetrics)[] = [];
+  if (resume && (await host.exists(paths.metrics))) {
+    // The lines are written before the checkpoint, so a kill between the two leaves lines of steps that are to be done again.
+    const { step } = refusing(() => checkpointPosition(resume), paths.checkpoint);
+    metrics.push(...readLines(await host.readFile(paths.metrics)).filter((m) => m.step <= step));
+  }
   const label = args.label ?? "train";
 
   const result = await train({

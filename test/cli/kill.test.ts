@@ -1,11 +1,12 @@
 /** A training that is killed at any moment leaves a checkpoint that can be read, and goes on to the bits of an unbroken one. */
 import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { readWeights } from "../../models/weights.ts";
+import { checkpointPosition } from "../../train/checkpoint.ts";
 
 const MODEL = JSON.stringify({ arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true });
 const KILLS = 3;
@@ -37,6 +38,9 @@ test("killed again and again: always a readable checkpoint, in the end the same 
     await killed(broken, 7 * k + 3);
     expect(readWeights(readFileSync(join(broken, "checkpoint.safetensors"))).state.size).toBeGreaterThan(0);
   }
+  // The moment that a clock hardly hits: a step's metrics are written, its checkpoint is not.
+  const { step } = checkpointPosition(readFileSync(join(broken, "checkpoint.safetensors")));
+  appendFileSync(join(broken, "metrics.jsonl"), `${JSON.stringify({ kind: "step", step: step + 1 })}\n`);
   await promisify(execFile)(process.execPath, args(broken, "--resume"));
   for (const file of ["model.safetensors", "model_ema.safetensors"]) {
     expect(readFileSync(join(broken, file)).equals(readFileSync(join(whole, file))), file).toBe(true);

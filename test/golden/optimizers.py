@@ -1,7 +1,8 @@
-"""AdamW with decay groups, SGD with momentum, and the moving average of weights -> optimizers.json. Run: python optimizers.py"""
+"""AdamW with decay groups, SGD with momentum, LAMB, and the moving average of weights -> optimizers.json. Run: python optimizers.py"""
 import common
 import torch
 from common import fill, fill_model, numbers, write
+from timm.optim.lamb import Lamb
 from timm.utils import ModelEmaV2
 
 STEPS = 5
@@ -43,6 +44,10 @@ for momentum, decay, nesterov in ((0, 0, False), (0, 0.1, False), (0.9, 0, False
     attrs = {"lr": 0.1, "momentum": momentum, "weight_decay": decay, "nesterov": nesterov}
     sgd.append({**attrs, "after": run(lambda groups: torch.optim.SGD(groups, **attrs))})
 
+lamb = []
+for attrs in ({"lr": 1e-2, "weight_decay": 0.05, "max_grad_norm": None}, {"lr": 0.1, "weight_decay": 0.3, "max_grad_norm": 0.5}, {"lr": 0.01, "weight_decay": 0.0, "max_grad_norm": None, "betas": (0.8, 0.95)}):
+    lamb.append({**attrs, "after": run(lambda groups: Lamb(groups, **attrs))})
+
 # Parameters and running statistics alike; the integer counter num_batches_tracked is left out.
 model = fill_model(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)))
 values = lambda m: {n: numbers(v) for n, v in m.state_dict().items() if v.is_floating_point()}
@@ -59,5 +64,5 @@ for step in range(STEPS):
 write("optimizers.json", {
     "start": {name: numbers(p) for name, p in parameters().items()},
     "gradients": [{name: numbers(g) for name, g in gradients(step).items()} for step in range(STEPS)],
-    "decayed": ["weight"], "adamw": adamw, "sgd": sgd,
+    "decayed": ["weight"], "adamw": adamw, "sgd": sgd, "lamb": lamb,
     "ema": {"decay": 0.99, "start": start, "model": seen, "average": average}})

@@ -73,7 +73,7 @@ export function resizeBicubic(image: RgbImage, height: number, width: number): R
 }
 
 /** Python's round: halves to even. */
-const roundHalfEven = (v: number): number => (v % 1 === 0.5 && Math.floor(v) % 2 === 0 ? Math.floor(v) : Math.round(v));
+export const roundHalfEven = (v: number): number => (v % 1 === 0.5 && Math.floor(v) % 2 === 0 ? Math.floor(v) : Math.round(v));
 
 /** The middle `size` x `size` pixels. */
 export function centerCrop({ height, width, data }: RgbImage, size: number): RgbImage {

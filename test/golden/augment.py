@@ -11,7 +11,7 @@ import random
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageFilter
 
 HERE = pathlib.Path(__file__).parent
 FILL = (124, 116, 104)
@@ -55,6 +55,15 @@ def apply(image, op):
     name = op["op"]
     if name == "hflip":
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if name == "GaussianBlur":
+        return image.filter(ImageFilter.GaussianBlur(args["radius"]))
+    if name == "crop":  # torchvision's padding, then its crop
+        top, left, height, width = (args[key] for key in ("top", "left", "height", "width"))
+        if args["outside"] == "reflect":
+            pad = 64
+            image = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect"))
+            top, left = top + pad, left + pad
+        return image.crop((left, top, left + width, top + height))
     if name == "resize":
         return image.resize((args["width"], args["height"]), Image.Resampling.BICUBIC)
     if name == "resizedCrop":
@@ -84,7 +93,7 @@ def digest(image):
 
 
 ARGUMENT = {"Rotate": "degrees", "Posterize": "bits", "Solarize": "threshold", "SolarizeAdd": "add", "TranslateXRel": "fraction",
-            "TranslateYRel": "fraction", **{name: "factor" for name in ("Color", "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY")}}
+            "TranslateYRel": "fraction", **{name: "factor" for name in ("Color", "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY")}, "GaussianBlur": "radius"}
 VALUES = {
     "Rotate": [0, 27, -27, 30, -13.7, 45, 90, 180, 270, 360, -90, 1e-9, 89.999, 725.5],
     "Posterize": list(range(9)),
@@ -103,6 +112,9 @@ ops += [[{"op": "resize", "height": h, "width": w}] for h, w in ((1, 1), (7, 5),
 ops += [[{"op": "resizedCrop", "top": t, "left": l, "height": h, "width": w, "size": s}]
         for t, l, h, w, s in ((0, 0, 1, 1, 4), (3, 5, 20, 24, 32), (0, 0, 32, 32, 32), (1, 0, 4, 3, 16), (10, 2, 17, 30, 8))]
 ops += [[{"op": "centerCrop", "size": s}] for s in (1, 3, 8, 31, 32, 33)]
+ops += [[{"op": "GaussianBlur", "radius": r}] for r in (0, 0.1, 0.3, 0.5, 0.7071, 1, 1.2345678, 1.5, 1.9999, 2, 3.7, 11)]
+ops += [[{"op": "crop", "top": t, "left": l, "height": h, "width": w, "outside": o}]
+        for o in ("zero", "reflect") for t, l, h, w in ((-4, -4, 32, 32), (4, 3, 32, 32), (0, -2, 5, 9), (-30, 20, 40, 40), (1, 1, 1, 1))]
 ops += [
     [{"op": "Rotate", "degrees": 27}, {"op": "Solarize", "threshold": 26}, {"op": "resizedCrop", "top": 0, "left": 0, "height": 1, "width": 1, "size": 3}],
     [{"op": "resize", "height": 24, "width": 24}, {"op": "hflip"}, {"op": "Equalize"}, {"op": "Sharpness", "factor": 1.81}, {"op": "centerCrop", "size": 15}],
@@ -116,14 +128,14 @@ results = [[digest(apply_all(p, row)) for p in pictures] for row in ops]
 
 rng = random.Random(5)
 RANGE = {"Rotate": (-400, 400), "ShearX": (-0.5, 0.5), "ShearY": (-0.5, 0.5), "TranslateXRel": (-0.6, 0.6), "TranslateYRel": (-0.6, 0.6),
-         "Color": (0, 2), "Contrast": (0, 2), "Brightness": (0, 2), "Sharpness": (0, 2)}
+         "Color": (0, 2), "Contrast": (0, 2), "Brightness": (0, 2), "Sharpness": (0, 2), "GaussianBlur": (0.1, 2)}
 drawn = []
-for i in range(540):
+for i in range(600):
     name = list(RANGE)[i % len(RANGE)]
     image = [rng.choice(["noise", "photo", "narrow", "bright"]), rng.randint(1, 40), rng.randint(1, 40), i]
     op = [{"op": name, ARGUMENT[name]: rng.uniform(*RANGE[name])}]
     drawn.append([image, op, digest(apply_all(picture(*image), op))])
-for name, value in (("Rotate", -27), ("Sharpness", 1.81), ("ShearY", 0.27), ("Contrast", 0.19)):  # one at DeiT's own size
+for name, value in (("Rotate", -27), ("Sharpness", 1.81), ("ShearY", 0.27), ("Contrast", 0.19), ("GaussianBlur", 1.3)):  # one at DeiT's own size
     image, op = ["photo", 224, 224, 9], [{"op": name, ARGUMENT[name]: value}]
     drawn.append([image, op, digest(apply_all(picture(*image), op))])
 

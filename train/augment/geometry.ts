@@ -108,3 +108,28 @@ export function resizedCrop(image: RgbImage, { top, left, height, width }: Box, 
   }
   return resizeBicubic({ height, width, data }, size, size);
 }
+
+/**
+ * The box, which may reach beyond the image: what lies outside is zero or the image mirrored about its border pixels, as torchvision's
+ * padding before a crop has it.
+ */
+export function crop(image: RgbImage, { top, left, height, width }: Box, outside: "zero" | "reflect"): RgbImage {
+  const data = new Uint8Array(3 * height * width);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      let [sy, sx] = [top + y, left + x];
+      if (outside === "reflect") [sy, sx] = [mirror(sy, image.height), mirror(sx, image.width)];
+      if (sy < 0 || sy >= image.height || sx < 0 || sx >= image.width) continue;
+      for (let c = 0; c < 3; c++) data[3 * (y * width + x) + c] = image.data[3 * (sy * image.width + sx) + c]!;
+    }
+  }
+  return { height, width, data };
+}
+
+/** i reflected into [0, size) without repeating the first and the last, as often as it takes. */
+function mirror(i: number, size: number): number {
+  if (size === 1) return 0;
+  const period = 2 * (size - 1);
+  const phase = ((i % period) + period) % period;
+  return Math.min(phase, period - phase);
+}

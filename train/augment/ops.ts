@@ -1,12 +1,14 @@
 /** The image operations by name, with explicit arguments: what augmentation samples, and what can be asked for by JSON. */
 import { z } from "zod";
 import { centerCrop, resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+import { gaussianBlur } from "./blur.ts";
 import { autoContrast, brightness, color, contrast, equalize, invert, posterize, sharpness, solarize, solarizeAdd } from "./color.ts";
-import { hflip, resizedCrop, rotate, shearX, shearY, translateXRel, translateYRel } from "./geometry.ts";
+import { crop, hflip, resizedCrop, rotate, shearX, shearY, translateXRel, translateYRel } from "./geometry.ts";
 
 const op = <Name extends string, Shape extends z.ZodRawShape>(name: Name, shape: Shape) => z.strictObject({ op: z.literal(name), ...shape });
 const size = z.int().min(1).max(16384);
 const offset = z.int().min(0);
+const position = z.int().min(-16384).max(16384);
 const factor = { factor: z.number() };
 
 const schema = z.discriminatedUnion("op", [
@@ -25,7 +27,9 @@ const schema = z.discriminatedUnion("op", [
   op("ShearY", factor),
   op("TranslateXRel", { fraction: z.number() }),
   op("TranslateYRel", { fraction: z.number() }),
+  op("GaussianBlur", { radius: z.number().min(0).max(1024) }),
   op("hflip", {}),
+  op("crop", { top: position, left: position, height: size, width: size, outside: z.enum(["zero", "reflect"]) }),
   op("resizedCrop", { top: offset, left: offset, height: size, width: size, size }),
   op("resize", { height: size, width: size }),
   op("centerCrop", { size }),
@@ -82,7 +86,9 @@ function apply(image: RgbImage, op: AugmentOp): RgbImage {
     case "ShearY": return shearY(image, op.factor);
     case "TranslateXRel": return translateXRel(image, op.fraction);
     case "TranslateYRel": return translateYRel(image, op.fraction);
+    case "GaussianBlur": return gaussianBlur(image, op.radius);
     case "hflip": return hflip(image);
+    case "crop": return crop(image, op, op.outside);
     case "resizedCrop": return resizedCrop(image, op, op.size);
     case "resize": return resizeBicubic(image, op.height, op.width);
     case "centerCrop": return centerCrop(image, op.size);

@@ -1,0 +1,105 @@
+/**
+ * Everything random about one training image, drawn on the CPU as explicit parameters and apart from applying them.
+ *
+ * A record depends on (settings, source size, seed, epoch, image, copy) alone, and each ingredient has draws of its own, so that a resumed run,
+ * another batch size or an ingredient switched off leaves all other choices as they were.
+ * Order as in timm: crop, flip, auto-augment, colour jitter on bytes; erasing after normalisation. Touvron et al. 2020, table 9,
+ * https://arxiv.org/abs/2012.12877
+ */
+import { z } from "zod";
+import { philox } from "../../engine/random.ts";
+import { parseAutoAugment, sampleAutoAugment, type AutoAugment } from "./auto-augment.ts";
+import { sampleColorJitter } from "./color-jitter.ts";
+import { randomAt, type Draws } from "./draws.ts";
+import { sampleErasing, type EraseBox, type Erasing } from "./erasing.ts";
+import type { AugmentOp } from "./ops.ts";
+import { parseRandAugment, sampleRandAugment, type RandAugment } from "./rand-augment.ts";
+import { sampleCrop, type Crop } from "./random-crop.ts";
+
+const probability = z.number().min(0).max(1);
+const padding = z.int().min(0).max(1024);
+const range = (max: number) => z.tuple([z.number().positive().max(max), z.number().positive().max(max)])
+  .refine(([low, high]) => low <= high, { message: "expected the lower bound first" });
+
+const schema = z.strictObject({
+  /** The output's side. */
+  size: z.int().min(1).max(16384),
+  crop: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("resized"), scale: range(1).default([0.08, 1]), ratio: range(100).default([3 / 4, 4 / 3]) }),
+    z.strictObject({ kind: z.literal("padded"), padding: padding.default(4) }),
+    z.strictObject({ kind: z.literal("simple"), padding: padding.default(4) }),
+    z.strictObject({ kind: z.literal("none") }),
+  ]).default({ kind: "resized", scale: [0.08, 1], ratio: [3 / 4, 4 / 3] }),
+  /** The horizontal flip's probability. */
+  hflip: probability.default(0.5),
+  /** timm's string: "rand-m9-mstd0.5-inc1", "original", "v0", "3a" and the like. */
+  autoAugment: z.string().nullable().default("rand-m9-mstd0.5-inc1"),
+  /** How far brightness, contrast and saturation stray from 1. Not applied beside an auto-augment other than 3-Augment. */
+  colorJitter: z.number().min(0).default(0.3),
+  erasing: z.strictObject({ prob: probability.default(0.25), mode: z.enum(["pixel", "rand", "const"]).default("pixel"), count: z.int().min(1).max(64).default(1) })
+    .default({ prob: 0.25, mode: "pixel", count: 1 }),
+});
+
+/** What `makeAugment` takes: the paper's values where a field is left out. */
+export type AugmentFields = z.input<typeof schema>;
+
+export interface AugmentSettings {
+  readonly size: number;
+  readonly crop: Crop;
+  readonly hflip: number;
+  readonly autoAugment: RandAugment | AutoAugment | null;
+  readonly colorJitter: number;
+  readonly erasing: Erasing;
+}
+
+/** Checked settings, plain data. Unknown names and values out of range are refused by name. */
+export function makeAugment(fields: AugmentFields): AugmentSettings {
+  const parsed = schema.safeParse(fields);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw new Error(`augment: ${path.join(".") || "settings"}: ${message}`);
+  }
+  const { autoAugment: text, colorJitter, ...rest } = parsed.data;
+  const autoAugment = text === null ? null : text.startsWith("rand") ? parseRandAugment(text) : parseAutoAugment(text);
+  const jitters = autoAugment === null || (autoAugment.kind === "auto" && autoAugment.name === "3a");
+  return { ...rest, autoAugment, colorJitter: jitters ? colorJitter : 0 };
+}
+
+/** Where in training an image is drawn: `copy` counts its appearances within the epoch. */
+export interface ImagePlace {
+  readonly seed: number;
+  readonly epoch: number;
+  readonly image: number;
+  readonly copy: number;
+}
+
+export interface ImageRecord {
+  readonly ops: AugmentOp[];
+  /** In the coordinates of the output. */
+  readonly erase: EraseBox[];
+}
+
+// Streams by four letters, so that they stay distinct from other users of the same seed.
+const CROP = 0x61637270; // "acrp"
+const FLIP = 0x61666c70; // "aflp"
+const AUTO = 0x6161756f; // "aauo"
+const JITTER = 0x616a6974; // "ajit"
+const ERASE = 0x61657261; // "aera"
+const NOISE = 0x616e6f69; // "anoi"
+
+/** The operations and boxes of one appearance of one image of size `source`. */
+export function sampleImage(settings: AugmentSettings, source: { readonly height: number; readonly width: number }, at: ImagePlace): ImageRecord {
+  for (const [name, v] of Object.entries(at)) {
+    if (!Number.isInteger(v) || v < 0 || v >= 2 ** 32) throw new Error(`sampleImage: expected ${name} to be an integer in [0, 2^32), got ${v}`);
+  }
+  const { size, crop, hflip, autoAugment, colorJitter, erasing } = settings;
+  const draws = (stream: number): Draws => randomAt(at.seed, stream, [at.image, at.epoch, at.copy]);
+  const ops = sampleCrop(crop, source, size, draws(CROP));
+  if (draws(FLIP).uniform() < hflip) ops.push({ op: "hflip" });
+  if (autoAugment?.kind === "rand") ops.push(...sampleRandAugment(autoAugment, draws(AUTO)));
+  if (autoAugment?.kind === "auto") ops.push(...sampleAutoAugment(autoAugment, draws(AUTO)));
+  ops.push(...sampleColorJitter(colorJitter, draws(JITTER)));
+  const boxes = erasing.prob > 0 ? sampleErasing(erasing, size, size, draws(ERASE)) : [];
+  const erase = boxes.map((box, k): EraseBox => ({ ...box, mode: erasing.mode, seed: philox([at.image, at.epoch, at.copy, k], [at.seed, NOISE])[0] }));
+  return { ops, erase };
+}

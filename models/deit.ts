@@ -34,6 +34,12 @@ const LAYER_NORM_EPS = 1e-6;
 
 const SIZES = { tiny: { dim: 192, heads: 3 }, small: { dim: 384, heads: 6 }, base: { dim: 768, heads: 12 } } as const;
 
+/** The names of the eight DeiT, then those of the `vit_*` of their sizes. `deitConfig` knows them all. */
+export const deitNames: readonly string[] = [
+  ...["", "_distilled"].flatMap((kind) => [...Object.keys(SIZES).map((size) => `deit_${size}${kind}_patch16_224`), `deit_base${kind}_patch16_384`]),
+  ...Object.keys(SIZES).flatMap((size) => [`vit_${size}_patch16_224`, `vit_${size}_patch16_384`]),
+];
+
 /** The config of a timm model name, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch16_384`; `null` for other names. */
 export function deitConfig(name: string): DeitConfig | null {
   const match = /^(deit|vit)_(tiny|small|base)(_distilled)?_patch16_(224|384)$/.exec(name);
@@ -91,6 +97,12 @@ export function deitParams(c: DeitConfig): ParamSpec[] {
 export function deitMacs(c: DeitConfig): number {
   const N = tokens(c), D = c.dim, P = N - prefixTokens(c);
   return c.inChans * c.patchSize ** 2 * P * D + c.depth * ((4 + 2 * c.mlpRatio) * N * D ** 2 + 2 * N ** 2 * D) + prefixTokens(c) * D * c.numClasses;
+}
+
+/** Output elements of the same layers and products, of one image: what timm's tables call activations. */
+export function deitActivations(c: DeitConfig): number {
+  const N = tokens(c), q = prefixTokens(c);
+  return (N - q) * c.dim + c.depth * ((6 + c.mlpRatio) * N * c.dim + c.heads * N ** 2) + q * c.numClasses;
 }
 
 export interface DeitOptions {

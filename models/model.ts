@@ -1,7 +1,7 @@
 /** A model by name or config: what training, evaluation and the command line need to know of it. */
 import type { Tensor } from "../engine/tensor.ts";
-import { checkDeitConfig, deit, deitConfig, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
-import { regnet, regnetConfig, regnetMacs, regnetParams, type RegNetConfig } from "./regnet.ts";
+import { checkDeitConfig, deit, deitActivations, deitConfig, deitMacs, deitNames, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
+import { regnet, regnetActivations, regnetConfig, regnetMacs, regnetNames, regnetParams, type RegNetConfig } from "./regnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 
 export interface ForwardOptions extends DeitOptions {
@@ -19,9 +19,14 @@ export interface Model {
   readonly imageShape: readonly [number, number, number];
   /** Multiply-adds of one image's forward. */
   readonly macs: number;
+  /** Output elements of convolutions, linear layers and attention's products, of one image. */
+  readonly activations: number;
   /** x: (B, ...imageShape), normalised. */
   forward(p: Params, x: Tensor, options?: ForwardOptions): DeitOutput;
 }
+
+/** Every name that `createModel` knows. */
+export const modelNames: readonly string[] = [...deitNames, ...regnetNames];
 
 /** A model by timm name, or of a config object as the command line takes it. `numClasses` replaces the name's own. */
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
@@ -59,6 +64,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
       distilled: config.distilled,
       imageShape: [config.inChans, config.imgSize, config.imgSize],
       macs: deitMacs(config),
+      activations: deitActivations(config),
       forward: (p, x, { training = false, dropPath, ...options } = {}) => deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}) }),
     };
   }
@@ -69,6 +75,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
     distilled: false,
     imageShape: [3, config.imgSize, config.imgSize],
     macs: regnetMacs(config, config.imgSize, config.imgSize),
+    activations: regnetActivations(config, config.imgSize, config.imgSize),
     forward(p, x, { training = false, tap } = {}) {
       const logits = regnet(p, x, config, { training, ...(tap ? { tap } : {}) });
       return { logits, logitsCls: logits, logitsDist: null };

@@ -35,10 +35,12 @@ export interface RegNetConfig {
 const SIZES: Readonly<Record<string, readonly [number, number, number, number, number]>> = {
   regnety_002: [24, 36.44, 2.49, 8, 13],
   regnety_004: [48, 27.89, 2.09, 8, 16],
+  regnety_006: [48, 32.54, 2.32, 16, 15],
   regnety_008: [56, 38.84, 2.4, 16, 14],
   regnety_016: [48, 20.71, 2.65, 24, 27],
   regnety_032: [80, 42.63, 2.66, 24, 21],
   regnety_040: [96, 31.41, 2.24, 64, 22],
+  regnety_064: [112, 33.22, 2.27, 72, 25],
   regnety_080: [192, 76.82, 2.19, 56, 17],
   regnety_120: [168, 73.36, 2.37, 112, 19],
   regnety_160: [200, 106.23, 2.48, 112, 18],
@@ -130,17 +132,33 @@ export function regnetParams(c: RegNetConfig): ParamSpec[] {
 }
 
 /** Multiply-adds of one image's forward: convolutions and linear layers. */
-export function regnetMacs(c: RegNetConfig, height: number, width: number): number {
+export const regnetMacs = (c: RegNetConfig, height: number, width: number): number => cost(c, height, width).macs;
+
+/** Output elements of the same layers, of one image: what timm's tables call activations. */
+export const regnetActivations = (c: RegNetConfig, height: number, width: number): number => cost(c, height, width).activations;
+
+function cost(c: RegNetConfig, height: number, width: number): { macs: number; activations: number } {
   const down = (n: number, stride: number) => Math.ceil(n / stride);
+  let macs = 0, activations = 0;
   let h = down(height, c.stemStride), w = down(width, c.stemStride);
-  let macs = 27 * c.stemWidth * h * w;
-  for (const b of regnetBlocks(c)) {
-    macs += b.into * b.width * h * w;
+  const layer = (perOutput: number, outputs: number): void => {
+    macs += perOutput * outputs;
+    activations += outputs;
+  };
+  layer(3 * 9, c.stemWidth * h * w);
+  const blocks = regnetBlocks(c);
+  for (const b of blocks) {
+    layer(b.into, b.width * h * w);
     h = down(h, b.stride);
     w = down(w, b.stride);
-    macs += (9 * (b.width / b.groups) + b.width + (b.downsample ? b.into : 0)) * b.width * h * w + 2 * b.width * b.squeeze;
+    layer(9 * (b.width / b.groups), b.width * h * w);
+    layer(b.width, b.squeeze);
+    layer(b.squeeze, b.width);
+    layer(b.width, b.width * h * w);
+    if (b.downsample) layer(b.into, b.width * h * w);
   }
-  return macs + regnetBlocks(c).at(-1)!.width * c.numClasses;
+  layer(blocks.at(-1)!.width, c.numClasses);
+  return { macs, activations };
 }
 
 export interface RegNetOptions {

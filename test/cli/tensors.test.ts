@@ -80,5 +80,5 @@ test("bad usage and bad input: one line, exit 2, no stack, nothing written", asy
 test("op --list and models: need no adapter", async () => {
   const [list, models] = await Promise.all([tessera("op", "--list"), tessera("models")]);
   expect(list.out).toMatch(/^layerNorm: x \[\.\.,D\], weight \[D\], bias \[D\] -> y/m);
-  expect(models.out).toMatch(/^deit_tiny_distilled_patch16_224 +3x224x224 +5\.91 M +1\.\d\d G$/m);
+  expect(models.out).toMatch(/^deit_tiny_distilled_patch16_224 +3x224x224 +5\.91 M +1\.26 G +6\.01 M$/m);
 });

@@ -1,6 +1,7 @@
 import { record } from "../../engine/plan.ts";
 import { constant, Scalars } from "../../engine/scalars.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
+import { accumulate } from "../../kernels/accumulate.ts";
 import { adamwStep } from "../../kernels/adamw.ts";
 import { emaStep } from "../../kernels/ema.ts";
 import { gradNorm } from "../../kernels/grad-norm.ts";
@@ -239,6 +240,17 @@ export const cases: Case[] = [
       emaStep({ ema, params: from(b) }, { decay: constant(0) });
       near("copy", await ema.floats(), b, 1e-7);
       await refuses(() => emaStep({ ema: zeros(4), params: zeros(8) }, { decay: constant(0) }), /ema: expected an average \[8\] like the parameters, got \[4\]/);
+    },
+  },
+  {
+    name: "accumulate: begins anew whatever was there, then adds shares; refuses other lengths",
+    async run() {
+      const [a, b] = [values(260, 1), values(260, 2)];
+      const sum = from(new Float32Array(260).fill(NaN));
+      accumulate({ sum, g: from(a) }, { keep: constant(0), share: 0.25 });
+      accumulate({ sum, g: from(b) }, { keep: constant(1), share: 0.25 });
+      near("sum", await sum.floats(), a.map((x, i) => 0.25 * (x + b[i]!)));
+      await refuses(() => accumulate({ sum: zeros(4), g: zeros(8) }, { keep: constant(0), share: 1 }), /accumulate: expected two buffers of one length, a multiple of 4, got \[4\] and \[8\]/);
     },
   },
   ...[

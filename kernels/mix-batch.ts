@@ -1,0 +1,109 @@
+/**
+ * Mixup and CutMix of a whole batch in one launch, each image by a record of its own; and the labels that go with it.
+ *
+ *   y_b = x_{B-1-b} inside b's box;  lam_b x_b + (1 - lam_b) x_{B-1-b} outside
+ *   t_b = share_b s(l_b) + (1 - share_b) s(l_{B-1-b}),   s(l) = (1 - e) onehot(l) + e / K
+ *
+ * Batch, pair and element modes differ in the records alone. Inputs of a model: no gradient flows back.
+ * Zhang et al. 2018, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
+ */
+import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
+import { show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+
+/** What one image's mixing is. */
+export interface MixRecord {
+  /** The image's own share outside the box. */
+  readonly lam: number;
+  /** Its own label's share. */
+  readonly share: number;
+  /** y0, y1, x0, x1; ends excluded. Empty for mixup. */
+  readonly box: readonly [number, number, number, number];
+}
+
+/** Words of one image's record: lam and share as f32 bits, then the box. */
+const WORDS = 6;
+const WG = 64;
+
+/** The content of `records`, u32 (B, 6). */
+export function encodeMix(records: readonly MixRecord[]): Uint32Array {
+  const words = new Uint32Array(WORDS * records.length);
+  const floats = new Float32Array(words.buffer);
+  records.forEach(({ lam, share, box }, b) => {
+    floats[WORDS * b] = lam;
+    floats[WORDS * b + 1] = share;
+    words.set(box, WORDS * b + 2);
+  });
+  return words;
+}
+
+// One thread per unit of one or four elements of a row.
+const imagesKernel = kernelFamily(({ width }: { width: 1 | 4 }) => defineKernel({
+  name: "mixImages",
+  inputs: { x: (width === 4 ? "vec4f" : "f32") as Elem, records: "u32" }, // (B, C, H, W), (B, 6)
+  outputs: { y: (width === 4 ? "vec4f" : "f32") as Elem }, // (B, C, H, W)
+  constants: { WORDS: "u32", UNIT: "u32", H: "u32", ROW: "u32" }, // units in a row
+  params: { n: "u32", per: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.n) { return; }
+    let b = i / p.per;
+    let r = WORDS * b;
+    let lam = bitcast<f32>(records[r]);
+    let own = x[i];
+    let other = x[p.n - p.per - i + 2u * (i % p.per)];
+    let row = (i / ROW) % H;
+    let column = UNIT * (i % ROW)${width === 4 ? " + vec4u(0u, 1u, 2u, 3u)" : ""};
+    let rows = row >= records[r + 2u] && row < records[r + 3u];
+    let inside = ${width === 4
+      ? "(column >= vec4u(records[r + 4u])) & (column < vec4u(records[r + 5u])) & vec4<bool>(rows)"
+      : "rows && column >= records[r + 4u] && column < records[r + 5u]"};
+    y[i] = select(lam * own + (1.0 - lam) * other, other, inside);`,
+}));
+
+/** x: f32 (B, C, H, W); records: u32 (B, 6) from `encodeMix`. Returns (B, C, H, W). */
+export function mixImages(x: Tensor, records: Tensor): Tensor {
+  if (x.shape.length !== 4 || x.requiresGrad) throw new Error(`mixImages: expected images [B,C,H,W] without gradient, got ${show(x.shape)}${x.requiresGrad ? " with" : ""}`);
+  checkRecords("mixImages", records, x.shape[0]!);
+  const [B, , H, W] = x.shape as [number, number, number, number];
+  const width = W % 4 === 0 ? 4 : 1;
+  const n = x.size / width;
+  return imagesKernel({ width })({
+    inputs: { x, records }, outputs: { y: x.shape }, constants: { WORDS, UNIT: width, H, ROW: W / width }, params: { n, per: n / B }, groups: Math.ceil(n / WG),
+  }).y;
+}
+
+// One thread per target.
+const targetsKernel = defineKernel({
+  name: "mixLabels",
+  inputs: { labels: "u32", records: "u32" }, // (B), (B, 6)
+  outputs: { y: "f32" }, // (B, K)
+  constants: { WORDS: "u32", K: "u32" },
+  params: { B: "u32", on: "f32", off: "f32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.B * K) { return; }
+    let b = i / K;
+    let k = i % K;
+    let share = bitcast<f32>(records[WORDS * b + 1u]);
+    y[i] = share * select(p.off, p.on, labels[b] == k) + (1.0 - share) * select(p.off, p.on, labels[p.B - 1u - b] == k);`,
+});
+
+/** labels: u32 (B) below `classes`; records as of `mixImages`. Returns (B, classes) probabilities. */
+export function mixLabels(labels: Tensor, records: Tensor, { classes, smoothing }: { readonly classes: number; readonly smoothing: number }): Tensor {
+  if (labels.shape.length !== 1 || labels.dtype !== "u32") throw new Error(`mixLabels: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
+  if (!Number.isInteger(classes) || classes < 1) throw new Error(`mixLabels: expected a positive number of classes, got ${classes}`);
+  if (!(smoothing >= 0 && smoothing <= 1)) throw new Error(`mixLabels: expected smoothing in [0, 1], got ${smoothing}`);
+  const B = labels.size;
+  checkRecords("mixLabels", records, B);
+  const off = smoothing / classes;
+  return targetsKernel({
+    inputs: { labels, records }, outputs: { y: [B, classes] }, constants: { WORDS, K: classes }, params: { B, on: 1 - smoothing + off, off }, groups: Math.ceil((B * classes) / WG),
+  }).y;
+}
+
+function checkRecords(op: string, records: Tensor, B: number): void {
+  if (records.dtype !== "u32" || String(records.shape) !== String([B, WORDS])) throw new Error(`${op}: expected u32 records [${B},${WORDS}], got ${records.dtype} ${show(records.shape)}`);
+}

@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: ["**/node_modules/**", "test/slow/**"], // see vitest.slow.config.ts
     setupFiles: ["test/node-setup.ts"],
     // A process per file: a driver is chosen once per process, and Dawn's instance lives as long as it.
     pool: "forks",

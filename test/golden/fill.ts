@@ -3,16 +3,18 @@
  * fill.py, so that PyTorch and this engine start from equal bits.
  */
 
-/** In [-1, 1): a 32-bit finaliser (MurmurHash3's) of (i, k), in f64. */
-export function unitValue(i: number, k: number): number {
+/** 32 bits: MurmurHash3's finaliser of (i, k). */
+export function hash(i: number, k: number): number {
   let h = (Math.imul(i, 0x9e3779b1) + Math.imul(k, 0x85ebca6b)) | 0;
   h ^= h >>> 16;
   h = Math.imul(h, 0x85ebca6b);
   h ^= h >>> 13;
   h = Math.imul(h, 0xc2b2ae35);
-  h ^= h >>> 16;
-  return (2 * (h >>> 0)) / 2 ** 32 - 1;
+  return (h ^ (h >>> 16)) >>> 0;
 }
+
+/** In [-1, 1), in f64. */
+export const unitValue = (i: number, k: number): number => (2 * hash(i, k)) / 2 ** 32 - 1;
 
 /** `count` values base + amp * unit, rounded once to f32. k is 1-based in state_dict order; the input is k = 0. */
 export function fill(count: number, k: number, amp: number, base = 0): Float32Array {

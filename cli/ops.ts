@@ -14,13 +14,17 @@ import { layerNorm } from "../kernels/layer-norm.ts";
 import { linear } from "../kernels/linear.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { cutmix, mixup } from "../kernels/mix.ts";
+import { resizeBicubic } from "../kernels/resize-bicubic.ts";
+import { resizePosEmbed } from "../kernels/resize-pos-embed.ts";
 import { logSoftmax, softmax } from "../kernels/softmax.ts";
 
 export interface Input {
   readonly shape: string;
   readonly optional?: boolean;
-  /** Class numbers (I64 or I32) along the last axis of the input named here. Everything else is F32. */
+  /** Class numbers (I64 or I32) along the last axis of the input named here. */
   readonly classesOf?: string;
+  /** U8. Everything else is F32. */
+  readonly bytes?: boolean;
   /** Read, but no gradient flows to it: running statistics. */
   readonly buffer?: boolean;
 }
@@ -72,6 +76,7 @@ const attr = <T>(schema: z.ZodType<T>, says: string, ...fallback: [] | [value: T
 const flag = attr(z.boolean(), "true or false", false);
 const fraction = z.number().min(0).max(1);
 const positive = z.number().positive();
+const size = attr(z.int().positive(), "a positive integer");
 
 const optional = (shape: string): Input => ({ shape, optional: true });
 const buffer = (shape: string): Input => ({ shape, buffer: true });
@@ -168,12 +173,24 @@ export const ops: Readonly<Record<string, OpEntry>> = {
       return cutmix(x, { box: scalars.at("y0") });
     },
   }),
+  resizeBicubic: op({
+    inputs: { x: { shape: "[H,W,C]", bytes: true } },
+    outputs: "y [height,width,C] U8, Pillow's arithmetic",
+    attrs: { height: size, width: size },
+    run: ({ x }, attrs) => resizeBicubic(x, attrs),
+  }),
+  resizePosEmbed: op({
+    inputs: { x: "[1,N,D]" },
+    outputs: "y [1,prefix+height*width,D]",
+    attrs: { prefix: attr(z.union([z.literal(1), z.literal(2)]), "1 or 2"), height: size, width: size },
+    run: ({ x }, attrs) => resizePosEmbed(x, attrs),
+  }),
 };
 
 /** One line per operation: `name: inputs -> outputs; attrs with defaults; variants`. */
 export function describeOps(): string {
   return Object.entries(ops).map(([name, { inputs, outputs, attrs, variants }]) => {
-    const takes = Object.entries(inputs).map(([input, { shape, optional: may, classesOf, buffer: still }]) => `${input}${may ? "?" : ""} ${shape}${classesOf ? " I64 or I32" : ""}${still ? " (no gradient)" : ""}`);
+    const takes = Object.entries(inputs).map(([input, { shape, optional: may, classesOf, bytes, buffer: still }]) => `${input}${may ? "?" : ""} ${shape}${classesOf ? " I64 or I32" : bytes ? " U8" : ""}${still ? " (no gradient)" : ""}`);
     const settings = Object.entries(attrs).map(([key, { says, fallback }]) => `  ${key}: ${says}${fallback ? ` (default ${fallback.says})` : ""}`);
     return [`${name}: ${takes.join(", ")} -> ${outputs}`, ...settings, ...(variants.length > 0 ? [`  variants: ${variants.join(", ")}`] : [])].join("\n");
   }).join("\n");

@@ -11,13 +11,19 @@ export interface FloatArray {
   readonly data: Float32Array;
 }
 
+/** F32 or U8. */
+export interface Values {
+  readonly shape: Shape;
+  readonly data: Float32Array | Uint8Array;
+}
+
 export async function readTensors(host: Host, path: string): Promise<TensorFile> {
   const bytes = await host.readFile(path);
   return inputsFault(() => parseSafetensors(bytes).tensors, path);
 }
 
-export async function writeTensors(host: Host, path: string, tensors: ReadonlyMap<string, FloatArray>): Promise<void> {
-  await host.writeFile(path, writeSafetensors([...tensors].map(([name, { shape, data }]) => [name, { dtype: "F32", shape, data }] as const)));
+export async function writeTensors(host: Host, path: string, tensors: ReadonlyMap<string, Values>): Promise<void> {
+  await host.writeFile(path, writeSafetensors([...tensors].map(([name, { shape, data }]) => [name, { dtype: data instanceof Uint8Array ? "U8" : "F32", shape, data }] as const)));
 }
 
 /** Runs checks that throw plain errors, `what: expected …, got …`: on the command line they are about what the user gave. */
@@ -51,6 +57,14 @@ export function floatsOf(file: TensorFile, name: string, shape?: Shape): FloatAr
   const at = data.findIndex((v) => !Number.isFinite(v));
   if (at >= 0) throw new UsageError(`expected finite numbers in ${name}, got ${data[at]} at element ${at}`);
   return { shape: tensor.shape, data };
+}
+
+/** A U8 tensor. */
+export function bytesOf(file: TensorFile, name: string): { readonly shape: Shape; readonly data: Uint8Array } {
+  const { dtype, shape, data } = found(file, name);
+  if (dtype !== "U8") throw new UsageError(`expected U8 for ${name}, got ${dtype} ${show(shape)}`);
+  if (numel(shape) === 0) throw new UsageError(`expected at least one element in ${name}, got ${show(shape)}`);
+  return { shape, data: data as Uint8Array };
 }
 
 /** I64 or I32 class numbers, each in [0, classes). */

@@ -5,7 +5,7 @@ import { readAll, Tensor } from "../../engine/tensor.ts";
 import { UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { ops, type OpEntry } from "../ops.ts";
-import { checkNames, floatsOf, inputsFault, labelsOf, readTensors, writeTensors, type TensorFile } from "../tensor-file.ts";
+import { bytesOf, checkNames, floatsOf, inputsFault, labelsOf, readTensors, writeTensors, type TensorFile } from "../tensor-file.ts";
 
 export interface OpArgs {
   readonly name: string;
@@ -31,6 +31,7 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
   if (variant !== undefined && !entry.variants.includes(variant)) {
     throw new UsageError(`expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${args.name}, got "${variant}"`);
   }
+  if (backward && Object.values(entry.inputs).every(({ bytes }) => bytes)) throw new UsageError(`expected no --backward for ${args.name}, whose inputs are bytes`);
   const file = await readTensors(host, args.in);
   const names = Object.entries(entry.inputs);
   const required = names.filter(([, input]) => !input.optional).map(([name]) => name);
@@ -48,7 +49,7 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
     return { ...outputs, ...Object.fromEntries(floating.map(([name], i) => [`d${name}`, found[i]!])) };
   }));
 
-  const values = (await readAll(Object.values(result))) as Float32Array[];
+  const values = (await readAll(Object.values(result))) as (Float32Array | Uint8Array)[];
   const named = Object.entries(result).map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
   for (const t of Object.values(result)) t.dispose();
   await writeTensors(host, args.out, new Map(named));
@@ -70,8 +71,12 @@ export function checkAttrs(entry: OpEntry, given: Readonly<Record<string, unknow
 }
 
 function load(file: TensorFile, entry: OpEntry): Record<string, Tensor> {
-  const floats = new Map(Object.entries(entry.inputs).flatMap(([name, { classesOf }]) => (!classesOf && file.has(name) ? [[name, floatsOf(file, name)]] : [])));
-  return Object.fromEntries(Object.entries(entry.inputs).filter(([name]) => file.has(name)).map(([name, { classesOf }]) => {
+  const floats = new Map(Object.entries(entry.inputs).flatMap(([name, { classesOf, bytes }]) => (!classesOf && !bytes && file.has(name) ? [[name, floatsOf(file, name)]] : [])));
+  return Object.fromEntries(Object.entries(entry.inputs).filter(([name]) => file.has(name)).map(([name, { classesOf, bytes }]) => {
+    if (bytes) {
+      const { shape, data } = bytesOf(file, name);
+      return [name, Tensor.from(data, shape, "u8")];
+    }
     if (!classesOf) return [name, Tensor.from(floats.get(name)!.data, floats.get(name)!.shape)];
     const { shape } = floats.get(classesOf)!;
     return [name, Tensor.from(labelsOf(file, name, shape[0]!, shape.at(-1)!), [shape[0]!], "u32")];

@@ -1,0 +1,35 @@
+/** Weights of one resolution in a model of another: the position embedding is interpolated, as the official fine-tuning does. */
+import { show } from "../engine/shape.ts";
+import { interpolationBands } from "../kernels/bands.ts";
+import { gridChange } from "../kernels/resize-pos-embed.ts";
+import { prefixTokens } from "./deit.ts";
+import type { Model } from "./model.ts";
+import type { State } from "./params.ts";
+
+/**
+ * `state` with a position embedding that fits `model`; the same state where it does. In f64 on the CPU, rounded once: the same on every
+ * adapter. `resizePosEmbed` in kernels/ is the operation on the GPU.
+ */
+export function resizedPosEmbed(state: State, { name, config }: Model): State {
+  if (config.arch !== "deit") throw new Error(`resizedPosEmbed: expected a vision transformer, which has a position embedding, got ${name}`);
+  const given = state.get("pos_embed");
+  if (!given) throw new Error("resizedPosEmbed: expected a tensor pos_embed, got none");
+  const { dim: D } = config;
+  if (given.shape.at(-1) !== D) throw new Error(`resizedPosEmbed: expected pos_embed [1,N,${D}], got ${show(given.shape)}`);
+  const size = config.imgSize / config.patchSize;
+  const { prefix, side } = gridChange(given.shape, { prefix: prefixTokens(config), height: size, width: size });
+  if (side === size) return state;
+  const bands = interpolationBands(side, size);
+  const data = new Float32Array((prefix + size * size) * D);
+  data.set(given.data.subarray(0, prefix * D));
+  bands.forEach((row, y) => bands.forEach((column, x) => {
+    for (let d = 0; d < D; d++) {
+      let sum = 0;
+      row.weights.forEach((a, i) => column.weights.forEach((b, j) => {
+        sum += a * b * given.data[(prefix + (row.from + i) * side + column.from + j) * D + d]!;
+      }));
+      data[(prefix + y * size + x) * D + d] = sum;
+    }
+  }));
+  return new Map([...state].map(([key, values]) => [key, key === "pos_embed" ? { shape: [1, prefix + size * size, D], data } : values]));
+}

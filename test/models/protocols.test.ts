@@ -1,0 +1,75 @@
+/** Preprocessing by protocol, byte for byte what the published codes give: test/golden/preprocess.json. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/protocols.ts";
+import { resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+import { unitValue } from "../golden/fill.ts";
+
+interface Golden {
+  readonly columns: readonly string[];
+  readonly cases: readonly (readonly [height: number, width: number, k: number, digests: string])[];
+}
+const golden = JSON.parse(readFileSync(new URL("../golden/preprocess.json", import.meta.url), "utf8")) as Golden;
+
+/** As preprocess.py draws it. */
+function picture(height: number, width: number, k: number): RgbImage {
+  const data = new Uint8Array(3 * height * width);
+  for (let i = 0; i < data.length; i++) data[i] = Math.floor((unitValue(i, k) + 1) * 128);
+  if (k % 2 === 0) return { height, width, data };
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i += 3) {
+      data[i] = (5 * x + 2 * y) % 256;
+      data[i + 1] = (x * height > y * width ? 220 : 40) + (data[i + 1]! % 16);
+      data[i + 2] = Math.floor((x * x + y * y) / 7) % 256;
+    }
+  }
+  return { height, width, data };
+}
+
+const digest = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex").slice(0, 12);
+
+describe("preprocess", () => {
+  test("every picture, protocol and resolution: no byte differs", () => {
+    const wrong: string[] = [];
+    let compared = 0;
+    for (const [height, width, k, digests] of golden.cases) {
+      const image = picture(height, width, k);
+      digests.split(" ").forEach((expected, i) => {
+        const [protocol, model, size] = golden.columns[i]!.split(" ");
+        const out = preprocess(image, preprocessing(protocol as Protocol, model!, Number(size)));
+        if (digest(out.data) !== expected) wrong.push(`${golden.columns[i]} of ${height}x${width}, k ${k}`);
+        compared++;
+      });
+    }
+    expect(wrong).toEqual([]);
+    expect(compared).toBe(golden.columns.length * golden.cases.length);
+    expect(golden.cases.length).toBeGreaterThanOrEqual(200);
+  });
+
+  test("statistics: ImageNet's, but of timm's and Hugging Face's ViT a half", () => {
+    for (const protocol of ["official", "timm", "hf"] as const) {
+      expect(preprocessing(protocol, "deit_base_patch16_384", 384)).toMatchObject({ mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+    }
+    expect(preprocessing("timm", "vit_base_patch16_224", 224)).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
+    expect(preprocessing("hf", "vit_base_patch16_224", 224)).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
+  });
+
+  test("CIFAR's size: images of it stay as they are", () => {
+    const image = picture(32, 32, 3);
+    for (const protocol of ["official", "timm", "hf"] as const) expect(preprocess(image, preprocessing(protocol, "custom deit", 32)).data).toEqual(image.data);
+  });
+
+  test("a batch: planes one after another", () => {
+    const data = Uint8Array.from({ length: 12 }, (_, i) => i);
+    expect([...inputBytes([{ height: 2, width: 2, data }, { height: 2, width: 2, data: data.map((v) => v + 100) }])])
+      .toEqual([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].concat([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].map((v) => v + 100)));
+  });
+
+  test("refuses sizes and bytes that make no image", () => {
+    const image = picture(2, 3, 0);
+    expect(() => resizeBicubic(image, 0, 4)).toThrow("resizeBicubic: expected a positive integer height, got 0");
+    expect(() => resizeBicubic({ ...image, height: 3 }, 4, 4)).toThrow("resizeBicubic: expected 27 bytes for 3x3 RGB, got 18");
+    expect(() => preprocess({ height: 0, width: 3, data: new Uint8Array() }, preprocessing("official", "custom deit", 224))).toThrow("preprocess: expected an image of at least one pixel, got 0x3");
+  });
+});

@@ -1,0 +1,57 @@
+/** Files and images for the input pipeline, in Node: threads, and sharp to decode. */
+import { open, readFile } from "node:fs/promises";
+import { Worker } from "node:worker_threads";
+import sharp from "sharp";
+import type { RgbImage } from "../models/preprocess.ts";
+import type { FileRange, ImagePlatform } from "../train/input/source.ts";
+
+/** Rejects with Node's own error where the file cannot be read. */
+export async function readRange({ path, offset = 0, length }: FileRange): Promise<Uint8Array<ArrayBuffer>> {
+  if (length === undefined) return Uint8Array.from(await readFile(path)).subarray(offset);
+  const file = await open(path);
+  try {
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    while (at < length) {
+      const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+    }
+    return bytes.subarray(0, at);
+  } finally {
+    await file.close();
+  }
+}
+
+/** As Pillow's `open(…).convert("RGB")` has it: stored orientation, no colour management, transparency dropped. Truncated data is an error. */
+export async function decodeImage(encoded: Uint8Array): Promise<RgbImage> {
+  const image = sharp(encoded, { ignoreIcc: true, failOn: "error" }).toColourspace("srgb").removeAlpha().raw();
+  const { data, info } = await image.toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new Error(`expected an image of 3 channels, got ${info.channels}`);
+  return { height: info.height, width: info.width, data };
+}
+
+export function nodeImages(): ImagePlatform {
+  return {
+    read: readRange,
+    decode: decodeImage,
+    startWorker() {
+      const worker = new Worker(new URL("data-worker.mjs", import.meta.url));
+      worker.unref(); // a pipeline that nobody closed must not keep a finished command alive
+      let closing = false;
+      return {
+        post: (message, transfer) => worker.postMessage(message, transfer),
+        listen(onMessage, onError) {
+          worker.on("message", onMessage);
+          worker.on("error", (error: Error) => onError(new Error(`input worker: ${error.message}`)));
+          worker.on("exit", (code) => closing || onError(new Error(`input worker: expected it to go on, got exit ${code}`)));
+          worker.unref(); // a listener takes the reference back
+        },
+        async close() {
+          closing = true;
+          await worker.terminate();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** From what `--data` was found to be to an `ImageSource`. Reads sets of small images whole; of folders and shards only what says where images lie. */
+import { parseCifar, type ImageSet } from "../data.ts";
+import { memorySource, type FileRange, type ImageSource } from "../input/source.ts";
+import { parseCifar100 } from "./cifar100.ts";
+import { gunzip, parseIdxImages } from "./idx.ts";
+import { indexTar, type TarSample } from "./tar.ts";
+
+/** One split, as plain data. */
+export type DataFiles =
+  | { readonly kind: "cifar10"; readonly path: string; readonly classes?: readonly string[] }
+  | { readonly kind: "cifar100"; readonly path: string }
+  | { readonly kind: "idx"; readonly images: string; readonly labels: string; readonly classes: readonly string[]; readonly pad: number }
+  | { readonly kind: "folder"; readonly root: string; readonly classes: readonly { readonly name: string; readonly files: readonly string[] }[] }
+  /** `classes` null: as many as labels go up to. */
+  | { readonly kind: "tar"; readonly shards: readonly string[]; readonly classes: readonly string[] | null };
+
+type Read = (from: FileRange) => Promise<Uint8Array<ArrayBuffer>>;
+
+export async function openSource(files: DataFiles, read: Read): Promise<ImageSource> {
+  switch (files.kind) {
+    case "folder": return openFolder(files);
+    case "tar": return openTar(files, read);
+    default: return memorySource(await openSet(files, read), "path" in files ? files.path : files.images);
+  }
+}
+
+/** A set of small images, in memory. */
+export async function openSet(files: Exclude<DataFiles, { kind: "folder" | "tar" }>, read: Read): Promise<ImageSet> {
+  if (files.kind === "idx") {
+    const [images, labels] = await Promise.all([files.images, files.labels].map(async (path) => gunzip(await read({ path }), path)));
+    return parseIdxImages({ images: images!, labels: labels!, names: [files.images, files.labels], classes: files.classes, pad: files.pad });
+  }
+  const bytes = await read({ path: files.path });
+  try {
+    return files.kind === "cifar100" ? parseCifar100(bytes) : parseCifar(bytes, files.classes);
+  } catch (error) {
+    throw new Error(`${files.path}: ${(error as Error).message}`);
+  }
+}
+
+function openFolder({ root, classes }: Extract<DataFiles, { kind: "folder" }>): ImageSource {
+  const starts = [0];
+  for (const { files } of classes) starts.push(starts.at(-1)! + files.length);
+  const labels = new Uint32Array(starts.at(-1)!);
+  classes.forEach((_, k) => labels.fill(k, starts[k], starts[k + 1]));
+  const path = (i: number): string => `${root}/${classes[labels[i]!]!.name}/${classes[labels[i]!]!.files[i - starts[labels[i]!]!]}`;
+  return { count: labels.length, classes: classes.map((c) => c.name), shape: null, label: (i) => labels[i]!, name: path, at: (i) => ({ path: path(i) }) };
+}
+
+async function openTar({ shards, classes }: Extract<DataFiles, { kind: "tar" }>, read: Read): Promise<ImageSource> {
+  const indexed: TarSample[][] = [];
+  for (const shard of shards) indexed.push(await indexTar(shard, read));
+  const samples = indexed.flat();
+  const top = samples.reduce((most, s) => Math.max(most, s.label), -1);
+  const names = classes ?? Array.from({ length: top + 1 }, (_, k) => String(k));
+  const wrong = samples.find((s) => s.label >= names.length);
+  if (wrong) throw new Error(`tar: expected a class below ${names.length} in sample ${wrong.key} of ${wrong.image.path}, got ${wrong.label}`);
+  if (samples.length === 0) throw new Error(`tar: expected samples of an image and a .cls or .json in ${shards.join(", ")}, got none`);
+  return {
+    count: samples.length, classes: names, shape: null,
+    label: (i) => samples[i]!.label,
+    name: (i) => `${samples[i]!.image.path}, sample ${samples[i]!.key}`,
+    at: (i) => samples[i]!.image,
+  };
+}

@@ -1,46 +1,60 @@
-/** What `convert` does, on bytes: any weights file in, any layout and container out, every F32 bit kept. */
+/** What `convert` does, on weights: any layout in, any layout and container out, every F32 bit kept. */
+import { type AnyWeights, type Container } from "../models/checkpoint-formats.ts";
+import { misfits, notFinite } from "../models/check-state.ts";
 import { deitParams, type DeitConfig } from "../models/deit.ts";
-import { type Container, readAnyWeights } from "../models/checkpoint-formats.ts";
+import type { SafeTensor } from "../models/dtypes.ts";
 import { layoutOf, toHuggingFace, toTimm, type Layout } from "../models/layouts.ts";
-import { checkState, type State } from "../models/params.ts";
+import type { State } from "../models/params.ts";
 import { writeSafetensors } from "../models/safetensors.ts";
-import { writeTorchFile } from "../models/torch-file.ts";
-import { INFO, infoOf } from "../models/weights.ts";
-
-export interface ConvertOptions {
-  readonly to: Layout;
-  readonly container: Container;
-  /** What the file must hold; whatever it holds where not given. */
-  readonly from?: Layout | undefined;
-  /** The moving average of a PyTorch training checkpoint. */
-  readonly ema?: boolean | undefined;
-}
+import { writeSharded } from "../models/sharded.ts";
+import { writeTorchFile } from "../models/torch-writer.ts";
+import { INFO, infoOf, type WeightsInfo } from "../models/weights.ts";
 
 export interface Conversion {
-  readonly bytes: Uint8Array;
+  readonly state: State;
+  readonly info: WeightsInfo | null;
   readonly from: Layout;
   readonly fromContainer: Container;
-  readonly tensors: number;
+  readonly to: Layout;
   /** Names in the file that the model has no use for. */
   readonly ignored: readonly string[];
+  /** Tensors with a NaN or an infinity: they are kept as they are, but no model here loads them. */
+  readonly notFinite: readonly string[];
 }
 
-export function convertWeights(input: Uint8Array, { to, container, from, ema }: ConvertOptions): Conversion {
-  const read = readAnyWeights(input, { ema });
+/** `from`: what the file must hold; whatever it holds where not given. */
+export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Layout; readonly from?: Layout | undefined }): Conversion {
   if (read.state.size === 0) throw new Error("weights: expected tensors, got none");
   const found = layoutOf(read.state);
   if (from !== undefined && from !== found) throw new Error(`weights: expected ${from} names, got ${found} names`);
   const { state: timm, ignored } = toTimm(read.state);
-  if (timm.has("cls_token")) checkState("weights", deitParams(deitConfigOf(timm)), timm);
-  const state = to === "timm" ? timm : toHuggingFace(timm).state;
-  const info = infoOf(read.metadata, read.container);
-  const texts: Readonly<Record<string, string>> = info ? { [INFO]: JSON.stringify(info) } : {};
-  const bytes = container === "safetensors"
-    ? writeSafetensors([...state].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }] as const), { format: "pt", ...texts })
-    // Official files keep the state dict under `model`; Hugging Face's hold it bare.
-    : writeTorchFile(state, to === "timm" ? { wrapper: "model", texts } : {});
-  return { bytes, from: found, fromContainer: read.container, tensors: state.size, ignored };
+  if (timm.has("cls_token")) checkDeit(timm);
+  return {
+    state: to === "timm" ? timm : toHuggingFace(timm).state,
+    info: infoOf(read.metadata, read.container), from: found, fromContainer: read.container, to, ignored, notFinite: notFinite(timm),
+  };
 }
+
+/** Throws unless names and shapes are those of some DeiT, with its second head or (Hugging Face's DeiTForImageClassification) without. */
+function checkDeit(state: State): void {
+  const oneHead = !state.has("head_dist.weight") && !state.has("head_dist.bias");
+  const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && s.name.startsWith("head_dist.")));
+  const wrong = misfits(specs, state);
+  if (wrong.length > 0) throw new Error(`weights: expected the ${specs.length} tensors of this model, got ${wrong.join("; ")}`);
+}
+
+/** One file. Official `.pth` keep the state dict under `model`; Hugging Face's `.bin` hold it bare. */
+export function convertedFile({ state, info, to }: Conversion, container: Container): Uint8Array {
+  if (container === "safetensors") return writeSafetensors(safeTensors(state), metadataOf(info));
+  return writeTorchFile(state, to === "timm" ? { wrapper: "model", texts: textsOf(info) } : {});
+}
+
+/** Shards and their index. */
+export const convertedShards = ({ state, info }: Conversion, name: string, maxBytes: number) => writeSharded(name, safeTensors(state), maxBytes, metadataOf(info));
+
+const textsOf = (info: WeightsInfo | null): Record<string, string> => (info ? { [INFO]: JSON.stringify(info) } : {});
+const metadataOf = (info: WeightsInfo | null) => ({ format: "pt", ...textsOf(info) });
+const safeTensors = (state: State): [string, SafeTensor][] => [...state].map(([name, values]) => [name, { dtype: "F32", shape: values.shape, get data() { return values.data; } }]);
 
 /** The config that a DeiT's shapes tell, but for the number of heads, on which no shape depends. */
 export function deitConfigOf(state: State): DeitConfig {

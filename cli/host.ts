@@ -2,10 +2,11 @@
  * What a job may ask of the machine: files, and a way to tell how far it is. A job written against `Host` runs
  * unchanged in Node (`nodeHost`) and inside a page (`pageHost` in app/page-host.ts). Jobs import the type only.
  */
-import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { stat } from "node:fs/promises";
+import type { ImagePlatform } from "../train/input/source.ts";
+import { nodeImages } from "./data-node.ts";
 import { UsageError } from "./errors.ts";
+import { readWhole, writeAtomic } from "./files.ts";
 import { showProgress, stopProgress } from "./progress.ts";
 
 /** How far a job is: `done` of `total` steps of what `label` names. `note` is shown beside it, e.g. the loss. */
@@ -17,8 +18,10 @@ export interface Progress {
 }
 
 export interface Host {
-  /** Paths are relative to where the command was started. A file that cannot be read is a `UsageError`. */
+  /** Paths are relative to where the command was started; an http(s) URL is fetched, once. A file that cannot be read is a `UsageError`. */
   readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Parts of files, decoders and threads, for the input pipeline. */
+  readonly images: ImagePlatform;
   /** Atomic: whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */
   writeFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
@@ -32,41 +35,37 @@ export type Job<Args = never, Result = unknown> = (host: Host, args: Args) => Pr
 
 /** The machine that Node runs on. `onLog` replaces the line on stderr that `log` writes. */
 export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => void = printEvent): Host {
-  return {
+  const host: Host = {
     async readFile(path) {
       try {
-        const bytes = await readFile(path);
-        return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        return isUrl(path) ? await download(path, host) : await readWhole(path);
       } catch (error) {
+        if (isUrl(path)) throw new UsageError((error as Error).message.replace(/^download: /, ""));
         throw new UsageError(`expected a file that can be read at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
       }
     },
     writeFile: writeAtomic,
     exists: (path) => stat(path).then(() => true, () => false),
+    images: nodeImages(),
     log: onLog,
     progress: showProgress,
   };
+  return host;
 }
 
-async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
-  const folder = dirname(path);
-  await mkdir(folder, { recursive: true });
-  // In the same folder, so that the rename stays within one file system.
-  const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}`);
-  try {
-    const file = await open(temporary, "wx");
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+/** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
+async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
+  const [{ loadUrl }, { downloadFolder }] = await Promise.all([import("../models/load-url.ts"), import("./download-folder.ts")]);
+  const label = `download ${url.replace(/[?#].*$/s, "").split("/").at(-1)}`;
+  const { bytes, sha256, cached } = await loadUrl(url, {
+    cache: downloadFolder(),
+    onProgress: (done, total) => { if (total > 0) host.progress({ label, done, total }); },
+  });
+  host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? ", kept from before" : ""}, sha256 ${sha256}` });
+  return bytes;
 }
+
+const isUrl = (path: string): boolean => /^https?:\/\//i.test(path);
 
 function printEvent(event: Readonly<Record<string, unknown>>): void {
   stopProgress();

@@ -1,53 +1,63 @@
 /** Weights from any file that holds them: safetensors, or PyTorch's `.pth`/`.bin`. */
+import { isFloat, quote, type SafeTensor, toF32 } from "./dtypes.ts";
 import type { State } from "./params.ts";
-import { parseSafetensors, type SafeTensor, toF32 } from "./safetensors.ts";
-import { readTorchFile } from "./torch-file.ts";
-import { isZip } from "./zip.ts";
+import { parseSafetensors } from "./safetensors.ts";
+import { isTorchFile, readTorchFile } from "./torch-file.ts";
 
 export type Container = "safetensors" | "torch";
 
-export interface AnyWeights {
+export interface ReadOptions {
+  /** Take a PyTorch checkpoint's moving average. */
+  readonly ema?: boolean | undefined;
+}
+
+/** A file's tensors as they are. */
+export interface RawWeights {
   readonly container: Container;
-  /** With the file's own names. */
-  readonly state: State;
+  readonly tensors: ReadonlyMap<string, SafeTensor>;
   /** A safetensors file's metadata, or the text beside a checkpoint's state dict. */
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface AnyWeights {
+  readonly container: Container;
+  /** With the file's own names. Values that are not F32 in the file are made so by each access to `data`. */
+  readonly state: State;
+  readonly metadata: RawWeights["metadata"];
 }
 
 // A training checkpoint of ours (train/): parameters among other state, and `tessera` in the metadata.
 const CHECKPOINT_PARAM = "param.";
 
-// The first bytes of PyTorch's files before 1.6: a pickled number in protocol 2.
-const OLD_TORCH = [0x80, 0x02, 0x8a, 0x0a];
+/** Data-parallel training and torch.compile put these before every name. */
+const WRAPPED = /^(module\.|_orig_mod\.)+/;
 
-/**
- * Told apart by their first bytes. Values become F32; counters that no model here uses (`num_batches_tracked`) are left out, and so is
- * the `module.` that data-parallel training puts before every name. `ema` takes a checkpoint's moving average.
- */
-export function readAnyWeights(bytes: Uint8Array, options: { readonly ema?: boolean | undefined } = {}): AnyWeights {
-  if (OLD_TORCH.every((b, i) => bytes[i] === b)) fail("a file of PyTorch 1.6 or later (load it there and save it again)", "one in the older format");
-  if (isZip(bytes)) {
+/** Safetensors and PyTorch's files are told apart by their first bytes. */
+export function readRaw(bytes: Uint8Array, options: ReadOptions = {}): RawWeights {
+  if (isTorchFile(bytes)) {
     const { tensors, texts } = readTorchFile(bytes, options);
-    return { container: "torch", state: floats(tensors), metadata: texts };
+    return { container: "torch", tensors, metadata: texts };
   }
   if (options.ema) fail("a PyTorch checkpoint, for its moving average", "another file");
-  const { tensors, metadata } = parseSafetensors(bytes);
-  if (metadata["tessera"] === undefined) return { container: "safetensors", state: floats(tensors), metadata };
-  const params = [...tensors].filter(([name]) => name.startsWith(CHECKPOINT_PARAM)).map(([name, t]) => [name.slice(CHECKPOINT_PARAM.length), t] as const);
-  return { container: "safetensors", state: floats(new Map(params)), metadata };
+  return { container: "safetensors", ...parseSafetensors(bytes) };
 }
 
-function floats(tensors: ReadonlyMap<string, SafeTensor>): State {
-  const names = [...tensors.keys()];
-  const skip = names.length > 0 && names.every((n) => n.startsWith("module.")) ? "module.".length : 0;
-  return new Map([...tensors].filter(([name]) => !name.endsWith("num_batches_tracked"))
-    .map(([name, tensor]) => [name.slice(skip), { shape: tensor.shape, data: floatsOf(name, tensor) }]));
+/**
+ * Floating-point tensors as F32. Counters that no model here uses (`num_batches_tracked`) are left out, and so are the prefixes of
+ * wrappers and whatever a training checkpoint of ours holds besides its parameters.
+ */
+export function asFloats({ container, tensors, metadata }: RawWeights): AnyWeights {
+  const ours = container === "safetensors" && metadata["tessera"] !== undefined;
+  const params = ours ? [...tensors].filter(([name]) => name.startsWith(CHECKPOINT_PARAM)).map(([name, t]) => [name.slice(CHECKPOINT_PARAM.length), t] as const) : [...tensors];
+  const wrapped = params.length > 0 && params.every(([name]) => WRAPPED.test(name));
+  const state = new Map(params.filter(([name]) => !name.endsWith("num_batches_tracked")).map(([name, tensor]) => {
+    if (!isFloat(tensor.dtype)) fail(`floating point in ${quote(name)}`, tensor.dtype);
+    return [wrapped ? name.replace(WRAPPED, "") : name, { shape: tensor.shape, get data() { return toF32(tensor); } }] as const;
+  }));
+  return { container, state, metadata };
 }
 
-function floatsOf(name: string, tensor: SafeTensor): Float32Array {
-  if (!["F32", "F64", "F16", "BF16"].includes(tensor.dtype)) fail(`floating point in ${JSON.stringify(name.slice(0, 80))}`, tensor.dtype);
-  return toF32(tensor);
-}
+export const readAnyWeights = (bytes: Uint8Array, options: ReadOptions = {}): AnyWeights => asFloats(readRaw(bytes, options));
 
 function fail(expected: string, got: string): never {
   throw new Error(`weights: expected ${expected}, got ${got}`);

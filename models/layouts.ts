@@ -1,11 +1,13 @@
 /**
  * A DeiT's parameter names as timm and as Hugging Face's transformers have them. Hugging Face keeps query, key and value apart where timm
- * has one `qkv` (rows 0…D-1, D…2D-1, 2D…3D-1); nothing is transposed. The distilled model is a `DeiTForImageClassificationWithTeacher`, a
- * plain one a `ViTForImageClassification`.
+ * has one `qkv` (rows 0…D-1, D…2D-1, 2D…3D-1); nothing is transposed. The distilled model is a `DeiTForImageClassificationWithTeacher`
+ * (or `DeiTForImageClassification`, which lacks the second head), a plain one a `ViTForImageClassification`.
  *
  * https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
  */
+import { quote } from "./dtypes.ts";
 import type { State } from "./params.ts";
+import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-layout.ts";
 
 export type Layout = "timm" | "hf";
 
@@ -30,7 +32,7 @@ const BLOCK: readonly (readonly [timm: string, hf4: string, hf5: string])[] = [
 const PARTS = ["q", "k", "v"] as const;
 
 const HF_HEADS = ["classifier", "cls_classifier", "distillation_classifier"];
-const HF_NAME = /^((deit|vit)\.|embeddings\.|(cls_|distillation_)?classifier\.)/;
+const HF_NAME = /^((deit|vit|regnet)\.|embeddings\.|(cls_|distillation_)?classifier\.)/;
 
 export const layoutOf = (state: State): Layout => ([...state.keys()].some((name) => HF_NAME.test(name)) ? "hf" : "timm");
 
@@ -44,26 +46,29 @@ export interface Converted {
 export function toTimm(state: State): Converted {
   if (layoutOf(state) === "timm") return { state, ignored: [] };
   const names = [...state.keys()];
+  if (names.some(isHfRegNet)) return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
   const distilled = names.some((n) => n.endsWith("embeddings.distillation_token"));
-  const heads = distilled ? { cls_classifier: "head", distillation_classifier: "head_dist" } : { classifier: "head" };
+  const two = distilled && !state.has("classifier.weight");
+  const heads = two ? { cls_classifier: "head", distillation_classifier: "head_dist" } : { classifier: "head" };
   for (const head of HF_HEADS) {
     if (!Object.hasOwn(heads, head) && state.has(`${head}.weight`)) {
       fail(`${Object.keys(heads).join(" and ")} of a model with${distilled ? "" : "out"} embeddings.distillation_token`, quote(`${head}.weight`));
     }
   }
-  const renamed = new Map<string, Values>();
-  const ignored: string[] = [];
+  const bare = (name: string) => name.replace(/^(deit|vit)\./, "");
+  const ignored = names.filter((name) => /^pooler\.dense\.(weight|bias)$/.test(bare(name)));
+  const kept = new Map([...state].filter(([name]) => !ignored.includes(name)));
+  return { state: inOrder(fuse(renamed(kept, (name) => timmName(bare(name), heads) ?? fail("Hugging Face's names of a DeiT or ViT", quote(name))))), ignored };
+}
+
+function renamed(state: State, rename: (name: string) => string): State {
+  const out = new Map<string, Values>();
   for (const [name, values] of state) {
-    const bare = name.replace(/^(deit|vit)\./, "");
-    if (/^pooler\.dense\.(weight|bias)$/.test(bare)) {
-      ignored.push(name);
-      continue;
-    }
-    const timm = timmName(bare, heads) ?? fail("Hugging Face's names of a DeiT or ViT", quote(name));
-    if (renamed.has(timm)) fail(`one tensor for timm's ${timm}`, `${quote(name)} besides another`);
-    renamed.set(timm, values);
+    const to = rename(name);
+    if (out.has(to)) fail(`one tensor for ${to}`, `${quote(name)} besides another`);
+    out.set(to, values);
   }
-  return { state: inOrder(fuse(renamed)), ignored };
+  return out;
 }
 
 function timmName(bare: string, heads: Readonly<Record<string, string>>): string | null {
@@ -92,12 +97,21 @@ function fuse(state: State): State {
       if (p.shape.length === 0 || `${p.shape}` !== `${parts[0]!.shape}`) fail(`query, key and value of ${block} of one shape`, parts.map((q) => `[${q.shape}]`).join(", "));
     }
     const [rows, ...rest] = parts[0]!.shape;
-    const each = parts[0]!.data.length;
-    const data = new Float32Array(3 * each);
-    parts.forEach((p, i) => data.set(p.data, i * each));
-    fused.set(`${block}.qkv.${kind}`, { shape: [3 * rows!, ...rest], data });
+    // Made when asked for, so that a large model is not held twice.
+    fused.set(`${block}.qkv.${kind}`, { shape: [3 * rows!, ...rest], get data() { return joined(parts); } });
   }
   return fused;
+}
+
+function joined(parts: readonly Values[]): Float32Array {
+  const arrays = parts.map((p) => p.data);
+  const data = new Float32Array(arrays.reduce((n, a) => n + a.length, 0));
+  let at = 0;
+  for (const a of arrays) {
+    data.set(a, at);
+    at += a.length;
+  }
+  return data;
 }
 
 /** timm's order: stem, blocks by number, norm, heads. */
@@ -114,12 +128,13 @@ function inOrder(state: State): State {
     .map(({ name, values }) => [name, values]));
 }
 
-/** Hugging Face's names in its files (4.x), from either layout; `deit.` for a distilled model, `vit.` for a plain one. */
+/** Hugging Face's names in its files (4.x), from either layout; `deit.` for a model with a distillation token, `vit.` for a plain one. */
 export function toHuggingFace(given: State): Converted {
   const { state, ignored } = toTimm(given);
+  if (state.has("stem.conv.weight")) return { state: renamed(state, (name) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name))), ignored };
   const distilled = state.has("dist_token");
   const prefix = distilled ? "deit." : "vit.";
-  const heads: Readonly<Record<string, string>> = distilled ? { head: "cls_classifier", head_dist: "distillation_classifier" } : { head: "classifier" };
+  const heads: Readonly<Record<string, string>> = state.has("head_dist.weight") ? { head: "cls_classifier", head_dist: "distillation_classifier" } : { head: "classifier" };
   const hf = new Map<string, Values>();
   for (const [name, values] of state) {
     const stem = STEM.find(([timm]) => timm === name);
@@ -136,14 +151,14 @@ export function toHuggingFace(given: State): Converted {
   return { state: hf, ignored };
 }
 
-function split(name: string, { shape, data }: Values): Values[] {
-  const [rows, ...rest] = shape;
-  if (rows === undefined || rows % 3 !== 0) return fail(`query, key and value in ${quote(name)}`, `[${shape}]`);
-  const each = data.length / 3;
-  return PARTS.map((_, i) => ({ shape: [rows / 3, ...rest], data: data.subarray(i * each, (i + 1) * each) }));
+function split(name: string, values: Values): Values[] {
+  const [rows, ...rest] = values.shape;
+  if (rows === undefined || rows % 3 !== 0) return fail(`query, key and value in ${quote(name)}`, `[${values.shape}]`);
+  return PARTS.map((_, i) => ({
+    shape: [rows / 3, ...rest],
+    get data() { const { data } = values, each = data.length / 3; return data.subarray(i * each, (i + 1) * each); },
+  }));
 }
-
-const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 
 function fail(expected: string, got: string): never {
   throw new Error(`weights: expected ${expected}, got ${got}`);

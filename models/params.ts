@@ -1,7 +1,8 @@
 /** A model's parameters: names and shapes as in the PyTorch state dict, initial values, and where they live on the GPU. */
 import { Random } from "../engine/random.ts";
-import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
+import { numel, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { checkState, type State } from "./check-state.ts";
 
 export type Init =
   | { readonly kind: "zeros" }
@@ -22,8 +23,7 @@ export interface ParamSpec {
 
 export type Params = Readonly<Record<string, Tensor>>;
 
-/** Values by name; f32. */
-export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>;
+export type { State } from "./check-state.ts";
 
 export const countParams = (specs: readonly ParamSpec[]): number =>
   specs.reduce((n, s) => n + (s.trainable ? numel(s.shape) : 0), 0);
@@ -39,22 +39,6 @@ export function initialState(specs: readonly ParamSpec[], seed: number): State {
     else if (init.kind === "uniform") for (let i = 0; i < data.length; i++) data[i] = random.uniform(-init.bound, init.bound);
     return [spec.name, { shape: spec.shape, data }];
   }));
-}
-
-/** Throws one error that lists what is missing, unexpected, misshapen or not finite. */
-export function checkState(what: string, specs: readonly ParamSpec[], state: State): void {
-  const names = new Set(specs.map((s) => s.name));
-  const missing = specs.filter((s) => !state.has(s.name)).map((s) => s.name);
-  const unexpected = [...state.keys()].filter((n) => !names.has(n));
-  const misshapen = specs.flatMap((s) => {
-    const got = state.get(s.name);
-    return got && !sameShape(got.shape, s.shape) ? [`${s.name} is ${show(got.shape)}, expected ${show(s.shape)}`] : [];
-  });
-  const broken = specs.flatMap((s) => (state.get(s.name)?.data.every(Number.isFinite) === false ? [s.name] : []));
-  const list = (title: string, items: readonly string[]) =>
-    items.length === 0 ? [] : [`${title}: ${items.slice(0, 8).join(", ")}${items.length > 8 ? ` and ${items.length - 8} more` : ""}`];
-  const wrong = [...list("missing", missing), ...list("unexpected", unexpected), ...list("misshapen", misshapen), ...list("not finite", broken)];
-  if (wrong.length > 0) throw new Error(`${what}: expected the ${specs.length} tensors of this model, got ${wrong.join("; ")}`);
 }
 
 /** A model's tensors on the GPU, for inference: nothing requires a gradient. */

@@ -5,25 +5,13 @@
  *
  * https://github.com/huggingface/safetensors#format
  */
+import { ARRAYS, lazyTensor, quote, type SafeDtype, type SafeTensor } from "./dtypes.ts";
 import { repeatedKey } from "./json-keys.ts";
 
-const ARRAYS = {
-  BOOL: Uint8Array, U8: Uint8Array, I8: Int8Array, I16: Int16Array, U16: Uint16Array, F16: Uint16Array, BF16: Uint16Array,
-  I32: Int32Array, U32: Uint32Array, F32: Float32Array, F64: Float64Array, I64: BigInt64Array, U64: BigUint64Array,
-} as const;
+export type { SafeDtype, SafeTensor } from "./dtypes.ts";
 
 // The reference writer's order, so that equal tensors give equal files; wide types first keeps every tensor aligned.
 const WRITE_ORDER = Object.keys(ARRAYS).reverse() as SafeDtype[];
-
-export type SafeDtype = keyof typeof ARRAYS;
-export type SafeData = Uint8Array | Int8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
-
-/** Row-major. F16 and BF16 hold their bits as u16 (see `toF32`), BOOL one byte per element. */
-export interface SafeTensor {
-  readonly dtype: SafeDtype;
-  readonly shape: readonly number[];
-  readonly data: SafeData;
-}
 
 export interface SafeFile {
   /** In the order of their bytes. */
@@ -36,7 +24,7 @@ const METADATA = "__metadata__";
 const MAX_HEADER_BYTES = 100_000_000; // the reference reader's limit
 
 /**
- * `data` is a view of `bytes` where alignment allows, else a copy, so no more than the file's size is ever allocated for tensors.
+ * Allocates nothing for tensors: `data` is a view of `bytes` where alignment allows, else a copy that each access makes.
  * Throws `safetensors: expected …, got …` for anything but a well-formed file of known dtypes without holes, overlaps or rest.
  */
 export function parseSafetensors(bytes: Uint8Array): SafeFile {
@@ -53,35 +41,12 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
   let previous = "the header";
   for (const { name, dtype, shape, begin, end } of entries) {
     if (begin !== at) fail(`${quote(name)} to start at byte ${at}, where ${previous} ends`, `${begin}, ${begin < at ? "an overlap" : "a hole"}`);
-    const data = dataArray(buffer.subarray(begin, end), dtype);
-    tensors.set(name, { dtype, shape, data });
+    tensors.set(name, lazyTensor(dtype, shape, buffer.subarray(begin, end)));
     at = end;
     previous = quote(name);
   }
   if (at !== buffer.length) fail(`the data to end at byte ${at}, where ${previous} ends`, `${buffer.length} bytes of data`);
   return { tensors, metadata };
-}
-
-/** The F32 values of a floating tensor: `data` itself for F32, else converted. Throws for integers and BOOL. */
-export function toF32({ dtype, data }: SafeTensor): Float32Array {
-  switch (dtype) {
-    case "F32": return data as Float32Array;
-    case "F64": return Float32Array.from(data as Float64Array);
-    case "F16": return Float32Array.from(data as Uint16Array, halfToNumber);
-    case "BF16": {
-      const bits = Uint32Array.from(data as Uint16Array, (b) => b << 16); // the upper half of an f32
-      return new Float32Array(bits.buffer);
-    }
-    default: throw new Error(`safetensors: expected F32, F64, F16 or BF16 to make F32, got ${dtype}`);
-  }
-}
-
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
 }
 
 /**
@@ -194,20 +159,9 @@ function elements(name: string, shape: unknown): number {
   return count;
 }
 
-/** `bytes` as elements, a view where alignment allows, else a copy. Throws unless they are a whole number of elements. */
-export function dataArray(bytes: Uint8Array, dtype: SafeDtype): SafeData {
-  const kind = ARRAYS[dtype];
-  if (bytes.length % kind.BYTES_PER_ELEMENT !== 0) fail(`a multiple of ${kind.BYTES_PER_ELEMENT} bytes for ${dtype}`, `${bytes.length}`);
-  const aligned = bytes.byteOffset % kind.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
-  return new kind(aligned.buffer as ArrayBuffer, aligned.byteOffset, bytes.length / kind.BYTES_PER_ELEMENT);
-}
-
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
-/** On one line and not too long, whatever the file says. */
-const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 
 /** A value of the header, shallowly: a hostile one may be nested a million deep. */
 function show(value: unknown): string {

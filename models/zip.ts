@@ -4,13 +4,12 @@
  *
  * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
-const LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
-const LOCAL_BYTES = 30, CENTRAL_BYTES = 46, END_BYTES = 22, END64_BYTES = 56, LOCATOR64_BYTES = 20;
+import { quote } from "./dtypes.ts";
+import { CENTRAL, CENTRAL_BYTES, crc32, END, END64, END64_BYTES, END_BYTES, fail, LOCAL, LOCAL_BYTES, LOCATOR64, LOCATOR64_BYTES, viewOf } from "./zip-format.ts";
+
 const MAX_COMMENT = 0xffff;
 const EXTRA64 = 1;
-const ENCRYPTED = 1, UTF8_NAMES = 0x800;
-const ALIGN = 64;
-const PADDING_EXTRA = 0x4246; // the id that PyTorch gives to the field that only aligns
+const ENCRYPTED = 1;
 
 export const isZip = (bytes: Uint8Array): boolean => bytes.length >= 4 && viewOf(bytes).getUint32(0, true) === LOCAL;
 
@@ -144,62 +143,6 @@ function number64(view: DataView, at: number, most: number, what: string): numbe
   return Number(value);
 }
 
-/** A zip file of stored entries; the data of each start at a multiple of 64 bytes. Same entries, same bytes. */
-export function writeZip(files: Iterable<readonly [name: string, data: Uint8Array]>): Uint8Array {
-  let size = 0;
-  const entries = [...files].map(([name, data]) => {
-    const encoded = new TextEncoder().encode(name);
-    const header = size;
-    const plain = header + LOCAL_BYTES + encoded.length + 4; // with the head of the padding's own field
-    const start = Math.ceil(plain / ALIGN) * ALIGN;
-    size = start + data.length;
-    return { encoded, data, header, padding: start - plain, start, crc: crc32(data) };
-  });
-  const directory = size;
-  for (const { encoded } of entries) size += CENTRAL_BYTES + encoded.length;
-  if (size + END_BYTES >= 0xffffffff || entries.length >= 0xffff) fail("less than 4 GiB and 65535 entries", `${size} bytes and ${entries.length} entries`);
-  const bytes = new Uint8Array(size + END_BYTES);
-  const view = viewOf(bytes);
-  const u16 = (at: number, ...values: number[]) => values.forEach((v, i) => view.setUint16(at + 2 * i, v, true));
-  const u32 = (at: number, ...values: number[]) => values.forEach((v, i) => view.setUint32(at + 4 * i, v, true));
-  const DOS_EPOCH = 0x21; // 1 January 1980
-  let at = directory;
-  for (const { encoded, data, header, padding, start, crc } of entries) {
-    u32(header, LOCAL);
-    u16(header + 4, 20, UTF8_NAMES, 0, 0, DOS_EPOCH);
-    u32(header + 14, crc, data.length, data.length);
-    u16(header + 26, encoded.length, 4 + padding);
-    bytes.set(encoded, header + LOCAL_BYTES);
-    u16(header + LOCAL_BYTES + encoded.length, PADDING_EXTRA, padding);
-    bytes.set(data, start);
-    u32(at, CENTRAL);
-    u16(at + 4, 20, 20, UTF8_NAMES, 0, 0, DOS_EPOCH);
-    u32(at + 16, crc, data.length, data.length);
-    u16(at + 28, encoded.length);
-    u32(at + 42, header);
-    bytes.set(encoded, at + CENTRAL_BYTES);
-    at += CENTRAL_BYTES + encoded.length;
-  }
-  u32(at, END);
-  u16(at + 8, entries.length, entries.length);
-  u32(at + 12, at - directory, directory);
-  return bytes;
-}
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1;
-  return c;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let c = -1;
-  for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
-  return (c ^ -1) >>> 0;
-}
-
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
 function text(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -208,10 +151,4 @@ function text(bytes: Uint8Array): string {
   }
 }
 
-const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
-
 const hex = (value: number): string => value.toString(16).padStart(8, "0");
-
-function fail(expected: string, got: string): never {
-  throw new Error(`zip: expected ${expected}, got ${got}`);
-}

@@ -4,9 +4,9 @@ import { record } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { loadParams, type State } from "../../models/params.ts";
-import { readWeights } from "../../models/weights.ts";
 import type { Host } from "../host.ts";
 import { checkNames, floatsOf, inputsFault, readTensors, writeTensors } from "../tensor-file.ts";
+import { readWeightsFile } from "../weights-file.ts";
 
 /** A timm name or a config, and a file with its weights. */
 export interface ModelArgs {
@@ -55,6 +55,5 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
 
 export async function readModel(host: Host, args: ModelArgs): Promise<{ model: Model; state: State }> {
   const model = inputsFault(() => createModel(args.model));
-  const bytes = await host.readFile(args.weights);
-  return { model, state: inputsFault(() => readWeights(bytes), args.weights).state };
+  return { model, state: (await readWeightsFile(host, args.weights)).state };
 }

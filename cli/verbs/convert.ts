@@ -1,5 +1,7 @@
 /** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts. Needs no adapter. */
+import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
+import type { Container } from "../../models/checkpoint-formats.ts";
 import { UsageError } from "../errors.ts";
 import { nodeHost } from "../host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
@@ -9,38 +11,67 @@ interface Options extends CommonOptions {
   readonly out: string;
   readonly to: "timm" | "hf";
   readonly from: "auto" | "timm" | "hf";
+  readonly shardMb: string;
   readonly ema?: boolean;
 }
+
+const INDEX = ".safetensors.index.json";
 
 export default function (program: Command): void {
   program.command("convert")
     .description("converts weights between timm's and Hugging Face's names, safetensors and .pth; every F32 value stays as it is")
-    .requiredOption("--in <file>", "weights or checkpoint: safetensors, or PyTorch's .pth or .bin")
-    .requiredOption("--out <file>", ".safetensors, or .pth, .pt or .bin (with timm's names: under the key \"model\")")
-    .addOption(new Option("--to <layout>", "names to write").choices(["timm", "hf"]).makeOptionMandatory())
+    .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
+    .requiredOption("--out <file>", `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model")`)
+    .addOption(new Option("--to <layout>", "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe").choices(["timm", "hf"]).makeOptionMandatory())
     .addOption(new Option("--from <layout>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
+    .option("--shard-mb <n>", "most megabytes (10^6 bytes) of tensors per file, where --out is an index", "5000")
     .option("--ema", "take the moving average of a .pth training checkpoint")
     .action(async (options: Options) => {
-      const ending = /\.(safetensors|pth|pt|bin)$/.exec(options.out)?.[1];
-      if (ending === undefined) throw new UsageError(`expected --out to end in .safetensors, .pth, .pt or .bin, got "${options.out}"`);
-      const { convertWeights } = await import("../convert-weights.ts");
+      const container = containerOf(options.out);
+      const maxBytes = 1e6 * Number(options.shardMb);
+      if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
+      const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }, { inputsFault }] =
+        await Promise.all([import("../convert-weights.ts"), import("../weights-file.ts"), import("../tensor-file.ts")]);
       const host = nodeHost();
-      const input = await host.readFile(options.in);
-      const container = ending === "safetensors" ? "safetensors" : "torch";
-      const from = options.from === "auto" ? undefined : options.from;
-      const { bytes, ...result } = readable(options.in, () => convertWeights(input, { to: options.to, container, from, ema: options.ema }));
-      await host.writeFile(options.out, bytes);
-      if (result.ignored.length > 0) process.stderr.write(`left out: ${result.ignored.join(", ")}\n`);
-      process.stdout.write(`${result.tensors} tensors, ${result.from} (${result.fromContainer}) to ${options.to} (${container}), ${bytes.length} bytes\n`);
-      if (options.json) await writeJson(host, options.json, { ...result, to: options.to, container, bytes: bytes.length });
+      const read = await readAnyWeightsFile(host, options.in, { ema: options.ema });
+      const done = inputsFault(() => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }), options.in);
+
+      const files = new Map<string, Uint8Array>();
+      if (container === "sharded") {
+        const { shards, index } = convertedShards(done, basename(options.out, INDEX), maxBytes);
+        for (const [name, bytes] of shards) files.set(join(dirname(options.out), name), bytes);
+        files.set(options.out, index); // last: an index never stands without its files
+      } else {
+        files.set(options.out, convertedFile(done, container));
+      }
+      const command = options.to === "timm" ? await commandFor(read.metadata, options.out) : null;
+      if (command !== null) files.set(`${options.out}.sh`, new TextEncoder().encode(command));
+      for (const [path, bytes] of files) await host.writeFile(path, bytes);
+
+      const { ignored, notFinite, from, fromContainer } = done;
+      if (ignored.length > 0) process.stderr.write(`left out: ${ignored.join(", ")}\n`);
+      if (notFinite.length > 0) process.stderr.write(`warning: NaN or infinity, kept as it is, in ${notFinite.join(", ")}\n`);
+      const size = [...files.values()].reduce((n, b) => n + b.length, 0);
+      process.stdout.write(`${done.state.size} tensors, ${from} (${fromContainer}) to ${options.to} (${container}), ${size} bytes\n`);
+      if (command !== null) process.stdout.write(`\nto go on training with timm (${options.out}.sh):\n${command}`);
+      if (options.json) await writeJson(host, options.json, { from, fromContainer, to: options.to, container, tensors: done.state.size, ignored, notFinite, bytes: size, files: [...files.keys()], command });
     });
 }
 
-/** A file that cannot be read or converted is the user's to mend. */
-function readable<T>(path: string, body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    throw new UsageError(`${path}: ${(error as Error).message}`);
-  }
+function containerOf(path: string): Container | "sharded" {
+  if (path.endsWith(INDEX) && basename(path) !== INDEX) return "sharded";
+  const ending = /\.(safetensors|pth|pt|bin)$/.exec(path)?.[1];
+  if (ending === undefined) throw new UsageError(`expected --out to end in .safetensors, ${INDEX}, .pth, .pt or .bin, got "${path}"`);
+  return ending === "safetensors" ? "safetensors" : "torch";
+}
+
+/** From a training checkpoint of ours; `null` for files that know no recipe. */
+async function commandFor(metadata: Readonly<Record<string, string>>, out: string): Promise<string | null> {
+  if (metadata["tessera"] === undefined) return null;
+  const [{ timmCommand }, { createModel }, { makeRecipe }, { CIFAR10_MEAN, CIFAR10_STD }] =
+    await Promise.all([import("../timm-command.ts"), import("../../models/model.ts"), import("../../train/recipe.ts"), import("../../train/data.ts")]);
+  const { model, recipe, seed, epoch } = JSON.parse(metadata["tessera"]) as { model: Record<string, unknown>; recipe: Record<string, unknown>; seed: number; epoch: number };
+  const { config } = createModel(model);
+  // Runs of ours are normalised so.
+  return timmCommand({ config, weights: basename(out), recipe: makeRecipe(recipe), seed, epoch, mean: CIFAR10_MEAN, std: CIFAR10_STD });
 }

@@ -1,0 +1,46 @@
+/** Whether weights are those of a model. */
+import { sameShape, show, type Shape } from "../engine/shape.ts";
+
+/** Values by name; f32. `data` may be read from a file or converted anew by each access: take it once. */
+export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>;
+
+interface Spec {
+  readonly name: string;
+  readonly shape: Shape;
+}
+
+const MOST_LISTED = 16;
+
+/** What is missing, unexpected or misshapen, with shapes; empty where everything fits. Values are not looked at. */
+export function misfits(specs: readonly Spec[], state: State): string[] {
+  const names = new Set(specs.map((s) => s.name));
+  const missing = specs.filter((s) => !state.has(s.name)).map((s) => `${s.name} ${show(s.shape)}`);
+  const unexpected = [...state].filter(([name]) => !names.has(name)).map(([name, { shape }]) => `${name} ${show(shape)}`);
+  const misshapen = specs.flatMap((s) => {
+    const got = state.get(s.name);
+    return got && !sameShape(got.shape, s.shape) ? [`${s.name} is ${show(got.shape)}, expected ${show(s.shape)}`] : [];
+  });
+  return [...list("missing", missing), ...list("unexpected", unexpected), ...list("misshapen", misshapen)];
+}
+
+/** Names of tensors with a NaN or an infinity. */
+export const notFinite = (state: State): string[] => [...state].filter(([, { data }]) => !data.every(Number.isFinite)).map(([name]) => name);
+
+/**
+ * Throws one error that lists what is missing, unexpected, misshapen or not finite. Strict: no tensor is skipped or made up. Where only a
+ * classifier differs, the error says what begins it anew (`replaceHead`).
+ */
+export function checkState(what: string, specs: readonly Spec[], state: State): void {
+  const wrong = misfits(specs, state);
+  const broken = wrong.length > 0 ? [] : list("not finite", notFinite(new Map(specs.map((s) => [s.name, state.get(s.name)!]))));
+  if (wrong.length + broken.length === 0) return;
+  const body = (name: string) => !name.startsWith("head");
+  const only = wrong.length > 0 && misfits(specs.filter((s) => body(s.name)), new Map([...state].filter(([name]) => body(name)))).length === 0;
+  const hint = only ? " (only the head differs: --replace-head begins it anew)" : "";
+  throw new Error(`${what}: expected the ${specs.length} tensors of this model, got ${[...wrong, ...broken].join("; ")}${hint}`);
+}
+
+function list(title: string, items: readonly string[]): string[] {
+  if (items.length === 0) return [];
+  return [`${title}: ${items.slice(0, MOST_LISTED).join(", ")}${items.length > MOST_LISTED ? ` and ${items.length - MOST_LISTED} more` : ""}`];
+}

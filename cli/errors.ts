@@ -3,6 +3,15 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** Errors of what the user gave are the user's to mend. */
+export function refusing<T>(body: () => T, path?: string): T {
+  try {
+    return body();
+  } catch (error) {
+    throw new UsageError(`${path === undefined ? "" : `${path}: `}${(error as Error).message}`);
+  }
+}
+
 /** An error as plain data, to cross from a page to Node. */
 export interface ErrorData {
   readonly name: string;

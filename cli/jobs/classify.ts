@@ -5,9 +5,9 @@ import { Tensor } from "../../engine/tensor.ts";
 import { normalizeImages } from "../../kernels/normalize.ts";
 import { loadParams } from "../../models/params.ts";
 import { evalTransform } from "../../models/preprocess.ts";
+import { refusing } from "../errors.ts";
 import type { Host } from "../host.ts";
-import { loadModel, normalizationOf } from "./eval.ts";
-import { refusing } from "./train.ts";
+import { loadModel, normalizationOf } from "../load-model.ts";
 
 export interface ClassifyArgs {
   readonly weights: string;

@@ -6,8 +6,9 @@ import { CIFAR10_MEAN, CIFAR10_STD, parseCifar } from "../../train/data.ts";
 import { checkpointPosition } from "../../train/checkpoint.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train, type EpochMetrics, type StepMetrics } from "../../train/train.ts";
-import { UsageError } from "../errors.ts";
+import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
+import { loadTeacher } from "../load-model.ts";
 
 export interface TrainArgs {
   /** A timm name or a config. */
@@ -46,7 +47,8 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const recipe = refusing(() => makeRecipe(args.recipe));
   const model = refusing(() => createModel(args.model));
   const [trainSet, testSet] = [await host.readFile(args.train), await host.readFile(args.test)].map((bytes) => refusing(() => parseCifar(bytes)));
-  const teacher = args.teacher ? await loadTeacher(host, args.teacher) : undefined;
+  const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
+  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
   const paths = { checkpoint: `${args.out}/checkpoint.safetensors`, weights: `${args.out}/model.safetensors`, ema: `${args.out}/model_ema.safetensors`, metrics: `${args.out}/metrics.jsonl` };
   if (args.resume && !(await host.exists(paths.checkpoint))) throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
@@ -60,7 +62,7 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
 
   const result = await train({
     model, recipe, seed: args.seed, train: trainSet!, test: testSet!, teacher, resume,
-    normalization: { mean: CIFAR10_MEAN, std: CIFAR10_STD },
+    normalization,
     initial: args.initial ? readWeights(await host.readFile(args.initial)).state : undefined,
     maxSteps: args.maxSteps, saveEvery: args.saveEvery, evalEvery: args.evalEvery,
     onCompile: (done, total) => host.progress({ label: `${label}: compiling kernels`, done, total }),
@@ -80,7 +82,7 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
       await host.writeFile(paths.checkpoint, bytes);
     },
   });
-  const info = { config: model.config, classes: trainSet!.classes, mean: CIFAR10_MEAN, std: CIFAR10_STD };
+  const info = { config: model.config, classes: trainSet!.classes, ...normalization };
   await host.writeFile(paths.weights, writeWeights(result.state, info));
   if (result.ema) await host.writeFile(paths.ema, writeWeights(result.ema, info));
   return {
@@ -94,23 +96,6 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
     gpuBytesPeak: getDevice().stats.bytesPeak,
     weights: paths.weights,
   };
-}
-
-export async function loadTeacher(host: Host, { weights, model: given }: NonNullable<TrainArgs["teacher"]>) {
-  const bytes = await host.readFile(weights);
-  const { state, info } = refusing(() => readWeights(bytes), weights);
-  const what = given ?? (info?.config as unknown as Record<string, unknown> | undefined);
-  if (!what) throw new UsageError(`expected a model for the teacher's weights ${weights} (they do not name one), got none`);
-  return { model: refusing(() => createModel(what)), state };
-}
-
-/** Errors of what the user gave are the user's to mend. */
-export function refusing<T>(body: () => T, path?: string): T {
-  try {
-    return body();
-  } catch (error) {
-    throw new UsageError(`${path === undefined ? "" : `${path}: `}${(error as Error).message}`);
-  }
 }
 
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;

@@ -1,0 +1,41 @@
+/** A model with its weights, from any file: for evaluating, classifying, and teaching. */
+import { createModel, type Model } from "../models/model.ts";
+import type { Weights } from "../models/weights.ts";
+import { CIFAR10_MEAN, CIFAR10_STD } from "../train/data.ts";
+import { refusing, UsageError } from "./errors.ts";
+import type { Host } from "./host.ts";
+import { readWeightsFile } from "./weights-file.ts";
+
+/** A timm name or a config. */
+export type ModelChoice = string | Readonly<Record<string, unknown>>;
+
+/** `given` is for files that do not name their model. A name alone leaves the number of classes to the file's classifier. */
+export async function loadModel(host: Host, path: string, given?: ModelChoice): Promise<{ model: Model; weights: Weights }> {
+  const weights = await readWeightsFile(host, path);
+  const what = given ?? (weights.info?.config as unknown as Record<string, unknown> | undefined);
+  if (!what) throw new UsageError(`expected a model for ${path} (the file does not name its own), got none`);
+  return { model: refusing(() => createModel(what, typeof what === "string" ? classesOf(weights) : undefined)), weights };
+}
+
+const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
+
+export const normalizationOf = ({ info }: Weights) => ({ mean: info?.mean ?? CIFAR10_MEAN, std: info?.std ?? CIFAR10_STD });
+
+/**
+ * A model to distil `student` from, which sees the images that the student sees: of its size, normalised as for it.
+ * A convolutional teacher takes any size; a transformer has a position for every patch.
+ */
+export async function loadTeacher(host: Host, path: string, given: ModelChoice | undefined, student: Model, normalization: { readonly mean: readonly number[]; readonly std: readonly number[] }) {
+  const { model, weights } = await loadModel(host, path, given);
+  const refuse = (expected: string, got: string): never => {
+    throw new UsageError(`expected a teacher ${expected}, got ${model.name} of ${path} ${got}`);
+  };
+  const [own, seen] = [model, student].map(({ imageShape }) => `[${imageShape}]`);
+  if (model.config.arch === "deit" ? own !== seen : model.imageShape[0] !== student.imageShape[0]) refuse(`for the student's images ${seen}`, `for ${own}`);
+  if (model.numClasses !== student.numClasses) refuse(`of the student's ${student.numClasses} classes`, `of ${model.numClasses}`);
+  const { mean, std } = weights.info ?? {};
+  for (const [name, values, students] of [["mean", mean, normalization.mean], ["std", std, normalization.std]] as const) {
+    if (values && values.some((v, i) => Math.abs(v - students[i]!) > 1e-3)) refuse(`for images normalised by ${name} ${students}, the student's`, `by ${values}`);
+  }
+  return { model, state: weights.state };
+}

@@ -7,10 +7,15 @@ type Inputs = readonly (Tensor | null)[];
 
 interface OpSpec<I extends Inputs, A, S> {
   readonly name: string;
-  /** Checks, launches, and returns the result with what the backward needs of it. */
-  forward(inputs: I, attrs: A): { readonly y: Tensor; readonly saved: S };
-  /** dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`. */
-  backward(dy: Tensor, saved: S, inputs: I, attrs: A, needs: readonly boolean[]): { readonly [K in keyof I]: Tensor | null };
+  /** Checks, launches, and returns the result with what the backward needs of it. `differentiable`: whether one may follow. */
+  forward(inputs: I, attrs: A, differentiable: boolean): { readonly y: Tensor; readonly saved: S };
+  /**
+   * dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`.
+   * `sofar`: what has reached the input `accumulates` by other ways, if anything has; the gradient returned for it includes that.
+   */
+  backward(dy: Tensor, saved: S, inputs: I, attrs: A, needs: readonly boolean[], sofar: Tensor | null): { readonly [K in keyof I]: Tensor | null };
+  /** The one input, given at no other place, to whose gradient the backward adds in passing; saves a launch where gradients meet. */
+  readonly accumulates?: number;
 }
 
 let enabled = true;
@@ -19,11 +24,15 @@ let order = 0;
 /** Makes a forward and its backward into one differentiable function. */
 export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (inputs: I, attrs: A) => Tensor {
   return (inputs, attrs) => {
-    const { y, saved } = spec.forward(inputs, attrs);
     const needs = inputs.map((t) => t?.requiresGrad === true);
-    if (enabled && needs.includes(true)) {
+    const differentiable = enabled && needs.includes(true);
+    const { y, saved } = spec.forward(inputs, attrs, differentiable);
+    if (differentiable) {
       y.requiresGrad = true;
-      y.node = { name: spec.name, order: order++, inputs, backward: (dy) => spec.backward(dy, saved, inputs, attrs, needs) };
+      y.node = {
+        name: spec.name, order: order++, inputs, accumulates: spec.accumulates ?? null,
+        backward: (dy, sofar) => spec.backward(dy, saved, inputs, attrs, needs, sofar),
+      };
     }
     return y;
   };
@@ -52,12 +61,15 @@ export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tenso
   for (const t of reachable(y)) {
     const g = found.get(t);
     if (!g) continue;
-    const grads = t.node!.backward(g);
-    t.node!.inputs.forEach((input, i) => {
+    const { inputs, accumulates } = t.node!;
+    const into = accumulates === null ? null : inputs[accumulates]!;
+    const sofar = into?.requiresGrad ? (found.get(into) ?? null) : null;
+    const grads = t.node!.backward(g, sofar);
+    inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;
       if (!sameShape(grad.shape, input.shape)) throw new Error(`${t.node!.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
-      const other = found.get(input);
+      const other = i === accumulates ? undefined : found.get(input);
       found.set(input, other ? add(other, grad) : grad);
     });
   }

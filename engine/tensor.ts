@@ -22,7 +22,9 @@ export interface GraphNode {
   /** Later nodes have higher numbers: an order in which gradients can flow. */
   readonly order: number;
   readonly inputs: readonly (Tensor | null)[];
-  readonly backward: (dy: Tensor) => readonly (Tensor | null)[];
+  readonly backward: (dy: Tensor, sofar: Tensor | null) => readonly (Tensor | null)[];
+  /** The input to whose gradient `backward` adds what it is given as `sofar`. */
+  readonly accumulates: number | null;
 }
 
 export class Tensor {

@@ -1,133 +1,125 @@
 /**
- * Stochastic depth: a residual branch left out for whole samples; and dropout, for single elements.
+ * Stochastic depth: a residual branch left out for whole samples.
  *
- *   y = x * keep / (1 - rate),   keep = 1 where u >= rate, u uniform in [0, 1)      dx = dy * keep / (1 - rate)
+ *   y = x * f,   f = keep / (1 - rate),   keep = 1 where u >= rate, u uniform in [0, 1)      dx = dy * f
  *
- * Nothing is saved: backward draws the same u again, Philox with key (seed, stream) and counter (sample or block of four
- * elements, 0, step, 0). Ops that share a seed and a step take different streams.
+ * u is Philox's with key (seed, stream) and counter (sample, 0, step, 0): backward may draw the same again. Ops that share a
+ * seed and a step take different streams. A model's branches get their factors f from one launch, and the layers that end
+ * them apply those (`linear.ts`, `mlp.ts`).
  *
- * Huang et al. 2016, https://arxiv.org/abs/1603.09382, as timm's `drop_path` scales it; Srivastava et al. 2014,
- * https://jmlr.org/papers/v15/srivastava14a.html
+ * Huang et al. 2016, https://arxiv.org/abs/1603.09382, as timm's `drop_path` scales it
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { philoxWgsl } from "../engine/random.ts";
 import type { Scalar } from "../engine/scalars.ts";
-import { sameShape, show } from "../engine/shape.ts";
+import { show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
-export interface DropOptions {
-  /** Chance to be dropped, in [0, 1). */
-  readonly rate: number;
+interface Draws {
   readonly seed: Scalar;
   readonly step: Scalar;
+}
+
+export interface DropPathOptions extends Draws {
+  /** Chance to be dropped, in [0, 1). */
+  readonly rate: number;
   /** A u32 of this op's own. */
   readonly stream: number;
 }
 
+/** One factor per sample: element `at` of `tensor` is the first sample's. */
+export interface SampleFactors {
+  readonly tensor: Tensor;
+  readonly at: number;
+}
+
 const WG = 64;
-const PER = 8; // vectors per thread: a draw costs some hundred operations
-const RANDOM = { rate: "f32", scale: "f32", seed_at: "u32", step_at: "u32", stream: "u32" } as const;
-const DRAW = (block: string) => `philox(vec4u(${block}, 0u, steps[p.step_at], 0u), vec2u(seeds[p.seed_at], p.stream))`;
+const PER = 8; // vectors per thread: a sample's factor is read once for all of them
 
-const random = ({ rate, seed, step, stream }: DropOptions) => ({ rate, scale: 1 / (1 - rate), seed_at: seed.at, step_at: step.at, stream });
-
-function check(name: string, { rate, stream }: DropOptions): void {
+function checkRate(name: string, rate: number): void {
   if (!(rate >= 0 && rate < 1)) throw new Error(`${name}: expected a rate in [0, 1), got ${rate}`);
-  if (!Number.isInteger(stream) || stream < 0 || stream >= 2 ** 32) throw new Error(`${name}: expected a u32 for stream, got ${stream}`);
+}
+
+// One thread per factor.
+const factorsKernel = kernelFamily(({ rates }: { rates: readonly number[] }) => defineKernel({
+  name: "dropPath.factors",
+  inputs: { seeds: "u32", steps: "u32" }, // of scalars
+  outputs: { y: "f32" }, // (streams, B)
+  params: { B: "u32", first: "u32", seed_at: "u32", step_at: "u32" },
+  workgroup: WG,
+  helpers: `const RATES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(r)})`)});
+const SCALES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(1 / (1 - r))})`)});${philoxWgsl}`,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < ${rates.length}u * p.B) {
+      let branch = i / p.B;
+      let u = to_uniform(philox(vec4u(i % p.B, 0u, steps[p.step_at], 0u), vec2u(seeds[p.seed_at], p.first + branch)).x);
+      y[i] = select(0.0, SCALES[branch], u >= RATES[branch]);
+    }`,
+}));
+
+function drawFactors(rates: readonly number[], first: number, B: number, { seed, step }: Draws): Tensor {
+  return factorsKernel({ rates })({
+    inputs: { seeds: seed.tensor, steps: step.tensor }, outputs: { y: [rates.length, B] },
+    params: { B, first, seed_at: seed.at, step_at: step.at }, groups: Math.ceil((rates.length * B) / WG),
+  }).y;
 }
 
 // A workgroup takes WG * PER vectors of one sample.
-const dropPathKernel = kernelFamily(({ adds, W }: { adds: boolean; W: 1 | 4 }) => {
+const scaleKernel = kernelFamily(({ W }: { W: 1 | 4 }) => {
   const T = W === 4 ? "vec4f" : "f32";
   return defineKernel({
-    name: adds ? "dropPathAdd" : "dropPath",
-    inputs: { branch: T, seeds: "u32", steps: "u32", ...(adds ? { x: T } : {}) } as Record<string, "vec4f" | "f32" | "u32">, // (B, ...), 2 of scalars, (B, ...)
+    name: "dropPath.scale",
+    inputs: { x: T, factors: "f32" }, // (B, ...), (any)
     outputs: { y: T }, // (B, ...)
-    params: { ...RANDOM, len: "u32", chunks: "u32" },
+    params: { at: "u32", len: "u32", chunks: "u32" },
     workgroup: WG,
-    helpers: philoxWgsl,
     code: /* wgsl */ `
     let sample = group / p.chunks;
     let first = group % p.chunks * ${WG * PER}u + li;
-    let factor = select(0.0, p.scale, to_uniform(${DRAW("sample")}.x) >= p.rate);
+    let factor = factors[p.at + sample];
     for (var k = 0u; k < ${PER}u; k++) {
       let i = first + k * ${WG}u;
-      if (i < p.len) {
-        let at = sample * p.len + i;
-        y[at] = ${adds ? "x[at] + " : ""}branch[at] * factor;
-      }
+      if (i < p.len) { y[sample * p.len + i] = x[sample * p.len + i] * factor; }
     }`,
   });
 });
 
-function launchDropPath(branch: Tensor, x: Tensor | null, options: DropOptions): Tensor {
-  const size = branch.size / branch.shape[0]!;
-  const W = size % 4 === 0 ? 4 : 1;
-  const len = size / W;
+/** x: (B, ...). Returns x with each sample times its factor; no op of its own. */
+export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
+  const B = x.shape[0]!;
+  const W = (x.size / B) % 4 === 0 ? 4 : 1;
+  const len = x.size / B / W;
   const chunks = Math.ceil(len / (WG * PER));
-  return dropPathKernel({ adds: x !== null, W })({
-    inputs: { branch, seeds: options.seed.tensor, steps: options.step.tensor, ...(x ? { x } : {}) }, outputs: { y: branch.shape },
-    params: { ...random(options), len, chunks }, groups: branch.shape[0]! * chunks,
-  }).y;
+  return scaleKernel({ W })({ inputs: { x, factors: tensor }, outputs: { y: x.shape }, params: { at, len, chunks }, groups: B * chunks }).y;
+}
+
+/** Throws unless there is a factor for each sample of a result of this shape. */
+export function checkFactors(name: string, { tensor, at }: SampleFactors, shape: Shape): void {
+  if (shape.length < 2 || at + shape[0]! > tensor.size) throw new Error(`${name}: expected factors from element ${at} on for a result ${show(shape)}, got ${show(tensor.shape)}`);
 }
 
 const dropPathOp = defineOp({
   name: "dropPath",
-  forward: ([x]: [Tensor], options: DropOptions) => ({ y: launchDropPath(x, null, options), saved: null }),
-  backward: (dy, _, __, options) => [launchDropPath(dy, null, options)],
-});
-
-const dropPathAddOp = defineOp({
-  name: "dropPathAdd",
-  forward: ([x, branch]: [Tensor, Tensor], options: DropOptions) => ({ y: launchDropPath(branch, x, options), saved: null }),
-  backward: (dy, _, __, options, needs) => [dy, !needs[1] ? null : options.rate === 0 ? dy : launchDropPath(dy, null, options)],
-});
-
-// One thread per four elements: one draw.
-const dropoutKernel = defineKernel({
-  name: "dropout",
-  inputs: { x: "f32", seeds: "u32", steps: "u32" },
-  outputs: { y: "f32" },
-  params: { ...RANDOM, n: "u32" },
-  workgroup: WG,
-  helpers: philoxWgsl,
-  code: /* wgsl */ `
-    let block = group * WG + li;
-    let u = ${DRAW("block")};
-    for (var k = 0u; k < 4u; k++) {
-      let i = block * 4u + k;
-      if (i < p.n) { y[i] = select(0.0, x[i] * p.scale, to_uniform(u[k]) >= p.rate); }
-    }`,
-});
-
-const launchDropout = (x: Tensor, options: DropOptions): Tensor => dropoutKernel({
-  inputs: { x, seeds: options.seed.tensor, steps: options.step.tensor }, outputs: { y: x.shape },
-  params: { ...random(options), n: x.size }, groups: Math.ceil(x.size / 4 / WG),
-}).y;
-
-const dropoutOp = defineOp({
-  name: "dropout",
-  forward: ([x]: [Tensor], options: DropOptions) => ({ y: launchDropout(x, options), saved: null }),
-  backward: (dy, _, __, options) => [launchDropout(dy, options)],
+  forward([x]: [Tensor], options: DropPathOptions) {
+    const factors = { tensor: drawFactors([options.rate], options.stream, x.shape[0]!, options), at: 0 };
+    return { y: scaleSamples(x, factors), saved: factors };
+  },
+  backward: (dy, factors) => [scaleSamples(dy, factors)],
 });
 
 /** x: (B, ...). Returns x with whole samples zeroed and the others scaled up; x itself at rate 0. */
-export function dropPath(x: Tensor, options: DropOptions): Tensor {
-  check("dropPath", options);
+export function dropPath(x: Tensor, options: DropPathOptions): Tensor {
+  const { rate, stream } = options;
+  checkRate("dropPath", rate);
+  if (!Number.isInteger(stream) || stream < 0 || stream >= 2 ** 32) throw new Error(`dropPath: expected a u32 for stream, got ${stream}`);
   if (x.shape.length === 0) throw new Error(`dropPath: expected x [B,...], got ${show(x.shape)}`);
-  return options.rate === 0 ? x : dropPathOp([x], options);
+  return rate === 0 ? x : dropPathOp([x], options);
 }
 
-/** x, branch: (B, ...). Returns x + dropPath(branch). */
-export function dropPathAdd(x: Tensor, branch: Tensor, options: DropOptions): Tensor {
-  check("dropPathAdd", options);
-  if (x.shape.length === 0 || !sameShape(x.shape, branch.shape)) throw new Error(`dropPathAdd: expected x and branch of one shape [B,...], got ${show(x.shape)} and ${show(branch.shape)}`);
-  return dropPathAddOp([x, branch], options);
-}
-
-/** x: (...). Returns x with elements zeroed and the others scaled up; x itself at rate 0. */
-export function dropout(x: Tensor, options: DropOptions): Tensor {
-  check("dropout", options);
-  return options.rate === 0 ? x : dropoutOp([x], options);
+/** For each of `rates` the factors of B samples, of streams 0, 1, … in order: (rates, B). For `linear` and `mlp`. */
+export function dropPathFactors(rates: readonly number[], B: number, draws: Draws): Tensor {
+  for (const rate of rates) checkRate("dropPathFactors", rate);
+  return drawFactors(rates, 0, B, draws);
 }

@@ -1,11 +1,11 @@
 /**
  * A fully connected layer, with what commonly follows it.
  *
- *   y = act(u) + residual,   u = x W^T + bias,   act the identity or the exact GELU
+ *   y = f * act(u) + residual,   u = x W^T + bias,   act the identity or the exact GELU, f a factor per sample (1 unless given)
  *
- * Backward, with du = dy * act'(u):
+ * Backward, with du = f * dy * act'(u):
  *
- *   dx = du W,   dW = du^T x,   dbias = sum over rows of du,   dresidual = dy
+ *   dx = du W,   dW = du^T x,   dbias = sum over rows of du (in the launch of dW),   dresidual = dy
  *
  * GELU: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
  */
@@ -13,25 +13,29 @@ import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { columnSums, geluBackwardSums } from "./column-sums.ts";
+import { checkFactors, scaleSamples, type SampleFactors } from "./drop-path.ts";
 import { gemm, type GemmVariant } from "./gemm.ts";
 
 export interface LinearOptions {
   readonly activation?: "none" | "gelu";
   /** Added last; of y's shape. */
   readonly residual?: Tensor | undefined;
+  /** Stochastic depth of this branch. */
+  readonly factors?: SampleFactors | undefined;
   /** Force a kind of kernel; by adapter unless given. */
   readonly variant?: GemmVariant | undefined;
 }
 
 interface Attrs {
   readonly activation: "none" | "gelu";
+  readonly factors: SampleFactors | undefined;
   readonly variant: GemmVariant | undefined;
 }
 
 const op = defineOp({
   name: "linear",
 
-  forward([x, weight, bias, residual]: [Tensor, Tensor, Tensor | null, Tensor | null], { activation, variant }: Attrs) {
+  forward([x, weight, bias, residual]: [Tensor, Tensor, Tensor | null, Tensor | null], { activation, factors, variant }: Attrs, differentiable) {
     const I = x.shape.at(-1), O = weight.shape[0]!;
     if (I === undefined || weight.shape.length !== 2 || weight.shape[1] !== I) {
       throw new Error(`linear: expected x [..,I] and weight [O,I], got ${show(x.shape)} and ${show(weight.shape)}`);
@@ -40,27 +44,35 @@ const op = defineOp({
     const shape = [...x.shape.slice(0, -1), O];
     if (residual && !sameShape(residual.shape, shape)) throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
     if (activation !== "none" && activation !== "gelu") throw new Error(`linear: expected activation "none" or "gelu", got "${String(activation)}"`);
-    // Only a backward reads u, and it follows if any input wants a gradient.
-    const keep = [x, weight, bias].some((t) => t?.requiresGrad);
+    if (factors) checkFactors("linear", factors, shape);
+    // Only a backward reads u, and it does not follow for the residual alone.
+    const keep = differentiable && [x, weight, bias].some((t) => t?.requiresGrad);
+    const rows = x.size / I;
     const { y, kept: u } = gemm({
-      a: { tensor: x }, b: { tensor: weight, transposed: true }, M: x.size / I, N: O, K: I, shape,
+      a: { tensor: x }, b: { tensor: weight, transposed: true }, M: rows, N: O, K: I, shape,
       bias: bias ?? undefined, gelu: activation === "gelu" && (keep ? "keep" : true), residual: residual ?? undefined, variant,
+      factors: factors && { ...factors, rows: rows / shape[0]! },
     });
-    return { y, saved: { u, rows: x.size / I, I, O } };
+    return { y, saved: { u, rows, I, O } };
   },
 
-  backward(dy, { u, rows, I, O }, [x, weight, bias, residual], { variant }, needs) {
+  backward(dy, { u, rows, I, O }, [x, weight, bias, residual], { factors, variant }, needs) {
     const wanted = needs[0] || needs[1] || needs[2];
-    const { du, sums } = u && wanted ? geluBackwardSums(dy, u, O) : { du: dy, sums: null };
+    const own = factors && wanted ? scaleSamples(dy, factors) : dy;
+    const { du, sums } = u && wanted ? geluBackwardSums(own, u, O) : { du: own, sums: null };
+    const biasToo = bias !== null && needs[2] === true;
+    const dW = needs[1]
+      ? gemm({ a: { tensor: du, transposed: true }, b: { tensor: x }, M: O, N: I, K: rows, shape: weight.shape, sums: biasToo && !sums, variant })
+      : null;
     return [
       needs[0] ? gemm({ a: { tensor: du }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
-      needs[1] ? gemm({ a: { tensor: du, transposed: true }, b: { tensor: x }, M: O, N: I, K: rows, shape: weight.shape, variant }).y : null,
-      bias && needs[2] ? (sums ?? columnSums(dy, O)) : null,
+      dW && dW.y,
+      biasToo ? (sums ?? dW?.sums ?? columnSums(du, O)) : null,
       residual && needs[3] ? dy : null,
     ];
   },
 });
 
-/** x: [.., I], weight: [O, I], bias: [O], residual: [.., O]. Returns act(x weight^T + bias) + residual: [.., O]. */
-export const linear = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { activation = "none", residual, variant }: LinearOptions = {}): Tensor =>
-  op([x, weight, bias, residual ?? null], { activation, variant });
+/** x: [.., I], weight: [O, I], bias: [O], residual: [.., O]. Returns factors * act(x weight^T + bias) + residual: [.., O]. */
+export const linear = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { activation = "none", residual, factors, variant }: LinearOptions = {}): Tensor =>
+  op([x, weight, bias, residual ?? null], { activation, factors, variant });

@@ -13,7 +13,7 @@ export type RowVariant = "shared" | "register";
 /** The variant for this device, unless one is asked for. */
 export const rowVariant = (asked?: RowVariant): RowVariant => asked ?? (getDevice().adapter.software ? "register" : "shared");
 
-/** Words for a kernel over rows: `code(body)` runs `body` for `row`, of `p.rows`; `sum(v)` and `max(v)` are over the row. */
+/** Words for a kernel over rows: `code(body)` runs `body` for `row`, of `p.rows` (`group`: the workgroup, if not counted from the first); `sum(v)` and `max(v)` are over the row. */
 export const rowWords = {
   shared: {
     workgroup: 64,
@@ -21,7 +21,7 @@ export const rowWords = {
     first: "li", step: "WG", leads: "li == 0u",
     sum: (v: string) => `workgroup_sum(${v}, li)`,
     max: (v: string) => `workgroup_max(${v}, li)`,
-    code: (body: string) => `let row = group; if (row < p.rows) { ${body} }`,
+    code: (body: string, group = "group") => `let row = ${group}; if (row < p.rows) { ${body} }`,
     groups: (rows: number) => rows,
   },
   register: {
@@ -30,7 +30,7 @@ export const rowWords = {
     first: "0u", step: "1u", leads: "true",
     sum: (v: string) => v,
     max: (v: string) => v,
-    code: (body: string) => `let row = group * WG + li; if (row < p.rows) { ${body} }`,
+    code: (body: string, group = "group") => `let row = ${group} * WG + li; if (row < p.rows) { ${body} }`,
     groups: (rows: number) => Math.ceil(rows / 16),
   },
 } as const;

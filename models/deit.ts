@@ -8,11 +8,12 @@ import type { Scalar } from "../engine/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
-import { dropPathAdd } from "../kernels/drop-path.ts";
+import { dropPathFactors, type SampleFactors } from "../kernels/drop-path.ts";
 import { add, scale } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { concat, expand, reshape, slice } from "../kernels/layout.ts";
 import { linear } from "../kernels/linear.ts";
+import { mlp } from "../kernels/mlp.ts";
 import { patchEmbed } from "../kernels/patch-embed.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
 
@@ -134,20 +135,17 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, tap }: Dei
   const token = (name: string) => expand(w(name), [B!, 1, c.dim]);
   let t = add(concat([token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), patches], 1), w("pos_embed"));
 
+  const rates = Array.from({ length: 2 * c.depth }, (_, k) => (dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0));
+  const drawn = dropPath && rates.some((rate) => rate > 0) ? dropPathFactors(rates, B!, dropPath) : null;
+  const factors = (k: number): SampleFactors | undefined => (drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined);
+
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
-    const rate = dropPath && c.depth > 1 ? (dropPath.rate * i) / (c.depth - 1) : 0;
-    // The residual is added by the branch's last layer itself, unless the branch may be dropped.
-    const branch = (x0: Tensor, input: Tensor, layer: string, stream: number): Tensor => {
-      if (rate === 0) return linear(input, w(`${layer}.weight`), w(`${layer}.bias`), { residual: x0 });
-      const y = linear(input, w(`${layer}.weight`), w(`${layer}.bias`));
-      return dropPathAdd(x0, y, { rate, seed: dropPath!.seed, step: dropPath!.step, stream });
-    };
-    const qkv = linear(norm(`${b}.norm1`, t), w(`${b}.attn.qkv.weight`), w(`${b}.attn.qkv.bias`));
+    const layer = (name: string) => [w(`${b}.${name}.weight`), w(`${b}.${name}.bias`)] as const;
+    const qkv = linear(norm(`${b}.norm1`, t), ...layer("attn.qkv"));
     tap?.(`${b}.attn.qkv`, qkv);
-    t = branch(t, attentionPacked(qkv, { heads: c.heads }), `${b}.attn.proj`, 2 * i);
-    const hidden = linear(norm(`${b}.norm2`, t), w(`${b}.mlp.fc1.weight`), w(`${b}.mlp.fc1.bias`), { activation: "gelu" });
-    t = branch(t, hidden, `${b}.mlp.fc2`, 2 * i + 1);
+    t = linear(attentionPacked(qkv, { heads: c.heads }), ...layer("attn.proj"), { residual: t, factors: factors(2 * i) });
+    t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, factors: factors(2 * i + 1) });
     tap?.(b, t);
   }
   // The norm is per token, so only the tokens that are read need it.

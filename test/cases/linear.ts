@@ -1,7 +1,8 @@
 import { noGrad } from "../../engine/autograd.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { linear } from "../../kernels/linear.ts";
-import { checkOp, refuses, type Case } from "../check.ts";
+import { mlp } from "../../kernels/mlp.ts";
+import { checkOp, refuses, type Case, type Check } from "../check.ts";
 import { linearReference } from "../reference/matmul.ts";
 
 const shapes = [
@@ -32,6 +33,17 @@ export const cases: Case[] = [
       },
     ];
   })),
+  ...(["register", "shared"] as const).flatMap((variant) => [{ rows: 13, I: 5, H: 11, O: 7 }, { rows: 521, I: 4, H: 8, O: 4 }].map(({ rows, I, H, O }) => ({
+    name: `mlp: ${rows} rows (${variant})`,
+    run: () => checkOp({
+      inputs: [[rows, I], [H, I], [H], [O, H], [O], [rows, O]],
+      op: (x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, residual: Tensor) => mlp(x, w1, b1, w2, b2, { residual, variant }),
+      reference: (x: Float64Array, w1: Float64Array, b1: Float64Array, w2: Float64Array, b2: Float64Array, residual: Float64Array) =>
+        linearReference({ rows, I: H, O })(linearReference({ rows, I, O: H, gelu: true })(x, w1, b1), w2, b2, residual),
+      ...(rows > 100 ? { grads: [1, 2, 3] } : {}),
+    } as Check),
+  }))),
+  { name: "mlp: refuses weights that do not meet", run: () => refuses(() => mlp(Tensor.zeros([2, 3]), Tensor.zeros([5, 3]), Tensor.zeros([5]), Tensor.zeros([3, 4]), Tensor.zeros([3])), /mlp: expected weights \[H,3\] and \[O,H\] for x \[2,3\], got \[5,3\] and \[3,4\]/) },
   { name: "linear: no bias", run: () => checkOp({ inputs: [[5, 7], [3, 7]], op: (x, w) => linear(x, w), reference: linearReference({ rows: 5, I: 7, O: 3 }) }) },
   { name: "linear: GELU without a gradient", run: () => checkOp({ inputs: [[5, 7], [3, 7], [3]], op: (x, w, b) => noGrad(() => linear(x, w, b, { activation: "gelu" })), reference: linearReference({ rows: 5, I: 7, O: 3, gelu: true }), grads: [] }) },
   { name: "linear: GELU, gradient of the bias alone", run: () => checkOp({ inputs: [[5, 7], [3, 7], [3]], op: (x, w, b) => linear(x, w, b, { activation: "gelu" }), reference: linearReference({ rows: 5, I: 7, O: 3, gelu: true }), grads: [2] }) },

@@ -1,0 +1,61 @@
+/**
+ * Two fully connected layers with the exact GELU between them, as one op: what lies between is nobody else's.
+ *
+ *   y = f * (gelu(u) W2^T + b2) + residual,   u = x W1^T + b1,   f a factor per sample (1 unless given)
+ *
+ * Backward, with g = f * dy: GELU's derivative is applied where the product is made, biases' sums ride along with weights':
+ *
+ *   du = (g W2) * gelu'(u),   dW2 = g^T gelu(u),   dW1 = du^T x,   dx = du W1,   db2, db1 = sums over rows of g, du
+ *
+ * Dosovitskiy et al. 2020, equation 3, https://arxiv.org/abs/2010.11929
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { sameShape, show } from "../engine/shape.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { checkFactors, scaleSamples, type SampleFactors } from "./drop-path.ts";
+import { gemm, type GemmVariant } from "./gemm.ts";
+
+export interface MlpOptions {
+  /** Added last; of y's shape. */
+  readonly residual?: Tensor | undefined;
+  /** Stochastic depth of this branch. */
+  readonly factors?: SampleFactors | undefined;
+  /** Force a kind of kernel; by adapter unless given. */
+  readonly variant?: GemmVariant | undefined;
+}
+
+type Attrs = { readonly factors: SampleFactors | undefined; readonly variant: GemmVariant | undefined };
+
+const op = defineOp({
+  name: "mlp",
+
+  forward([x, w1, b1, w2, b2, residual]: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | null], { factors, variant }: Attrs, differentiable) {
+    const I = x.shape.at(-1) ?? 0, H = w1.shape[0]!, O = w2.shape[0]!;
+    if (!sameShape(w1.shape, [H, I]) || !sameShape(w2.shape, [O, H])) throw new Error(`mlp: expected weights [H,${I}] and [O,H] for x ${show(x.shape)}, got ${show(w1.shape)} and ${show(w2.shape)}`);
+    if (!sameShape(b1.shape, [H]) || !sameShape(b2.shape, [O])) throw new Error(`mlp: expected biases [${H}] and [${O}], got ${show(b1.shape)} and ${show(b2.shape)}`);
+    const rows = x.size / I;
+    const shape = [...x.shape.slice(0, -1), O];
+    if (residual && !sameShape(residual.shape, shape)) throw new Error(`mlp: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
+    if (factors) checkFactors("mlp", factors, shape);
+    const { y: hidden, kept: u } = gemm({ a: { tensor: x }, b: { tensor: w1, transposed: true }, M: rows, N: H, K: I, shape: [rows, H], bias: b1, gelu: differentiable ? "keep" : true, variant });
+    const { y } = gemm({
+      a: { tensor: hidden }, b: { tensor: w2, transposed: true }, M: rows, N: O, K: H, shape, bias: b2, residual: residual ?? undefined, variant,
+      factors: factors && { ...factors, rows: rows / shape[0]! },
+    });
+    return { y, saved: { hidden, u, rows, I, H, O } };
+  },
+
+  backward(dy, { hidden, u, rows, I, H, O }, [x, w1, , w2], { factors, variant }, needs) {
+    const g = factors ? scaleSamples(dy, factors) : dy;
+    const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) => gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], sums: true, variant });
+    const second = needs[3] || needs[4] ? weightGrad(g, hidden, O, H) : null;
+    const { y: du } = gemm({ a: { tensor: g }, b: { tensor: w2 }, M: rows, N: H, K: O, shape: [rows, H], geluGradOf: u!, variant });
+    const first = needs[1] || needs[2] ? weightGrad(du, x, H, I) : null;
+    const dx = needs[0] ? gemm({ a: { tensor: du }, b: { tensor: w1 }, M: rows, N: I, K: H, shape: x.shape, variant }).y : null;
+    return [dx, first && first.y, first && first.sums, second && second.y, second && second.sums, dy];
+  },
+});
+
+/** x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], residual: [.., O]. Returns [.., O]. */
+export const mlp = (x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, { residual, factors, variant }: MlpOptions = {}): Tensor =>
+  op([x, w1, b1, w2, b2, residual ?? null], { factors, variant });

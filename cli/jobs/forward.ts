@@ -25,6 +25,10 @@ export interface ForwardResult {
   readonly batch: number;
   /** Shapes by name. */
   readonly outputs: Readonly<Record<string, readonly number[]>>;
+  /** Recording the model and compiling its pipelines. */
+  readonly warmUpMs: number;
+  /** The run itself, without reading its results. */
+  readonly runMs: number;
 }
 
 /** The taps that are results of their own: whole stages, not parts of a block. */
@@ -38,19 +42,26 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   const { shape, data } = floatsOf(file, "x");
   const params = inputsFault(() => loadParams("weights", model.params, state), args.weights);
   const x = Tensor.from(data, shape);
+  const startMs = performance.now();
   const plan = await record(() => inputsFault(() => noGrad(() => {
     const activations: Record<string, Tensor> = {};
     const tap = (name: string, value: Tensor) => { if (ACTIVATION.test(name)) activations[name] = value; };
     const { logits, logitsCls, logitsDist } = model.forward(params, x, args.activations ? { tap } : {});
     return { logits, ...(logitsDist ? { logits_cls: logitsCls, logits_dist: logitsDist } : {}), ...activations };
   })), { label: "forward", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) });
+  const compiledMs = performance.now();
   plan.run();
+  await plan.idle();
+  const doneMs = performance.now();
   const values = (await readAll(Object.values(plan.result))) as Float32Array[];
   const outputs = new Map(Object.entries(plan.result).map(([name, t], i) => [name, { shape: t.shape, data: values[i]! }]));
   plan.dispose();
   for (const t of [x, ...Object.values(params)]) t.dispose();
   await writeTensors(host, args.out, outputs);
-  return { model: model.name, batch: shape[0]!, outputs: Object.fromEntries([...outputs].map(([name, t]) => [name, t.shape])) };
+  return {
+    model: model.name, batch: shape[0]!, outputs: Object.fromEntries([...outputs].map(([name, t]) => [name, t.shape])),
+    warmUpMs: compiledMs - startMs, runMs: doneMs - compiledMs,
+  };
 }
 
 export async function readModel(host: Host, args: ModelArgs): Promise<{ model: Model; state: State }> {

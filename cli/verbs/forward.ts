@@ -24,7 +24,8 @@ export default function (program: Command): void {
     .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
     .action(async (options: Options) => {
       const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations };
-      const { outputs } = await runJob<ForwardResult>("forward", args, options);
+      const { outputs, warmUpMs, runMs } = await runJob<ForwardResult>("forward", args, options);
       for (const [name, shape] of Object.entries(outputs)) process.stdout.write(`${name} [${shape.join(",")}]\n`);
+      process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, run ${runMs.toFixed(1)} ms\n`);
     });
 }

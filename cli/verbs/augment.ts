@@ -1,7 +1,7 @@
 /** `tessera augment`: named image operations with explicit arguments, byte for byte as Pillow does them. */
 import { Option, type Command } from "commander";
-import sharp from "sharp";
 import { applyOps, parseOps } from "../../train/augment/ops.ts";
+import { decodeImage, encodePng } from "../decode-image.ts";
 import { UsageError } from "../errors.ts";
 import { nodeHost } from "../host.ts";
 
@@ -22,12 +22,10 @@ export default function (program: Command): void {
     .action(async (options: Options) => {
       if (options.where !== "cpu") throw new UsageError(`expected --where cpu (the GPU's augmentation kernels are not there yet), got ${options.where ?? "none"}`);
       const ops = parse(options.ops);
-      const { data, info } = await sharp(options.image, { ignoreIcc: true }).toColourspace("srgb").removeAlpha().raw().toBuffer({ resolveWithObject: true })
-        .catch((error: Error) => { throw new UsageError(`expected an image that can be decoded at "${options.image}", got ${error.message.split("\n")[0]}`); });
-      if (info.channels !== 3) throw new UsageError(`expected an RGB image at "${options.image}", got ${info.channels} channels`);
-      const result = applied(() => applyOps({ height: info.height, width: info.width, data }, ops));
-      const png = await sharp(result.data, { raw: { width: result.width, height: result.height, channels: 3 } }).png().toBuffer();
-      await nodeHost().writeFile(options.out, png);
+      const host = nodeHost();
+      const image = await decodeImage(await host.readFile(options.image), { upright: false })
+        .catch((error: Error) => { throw new UsageError(`expected an image that can be decoded at "${options.image}", got: ${error.message.trim().split("\n")[0]}`); });
+      await host.writeFile(options.out, await encodePng(applied(() => applyOps(image, ops))));
     });
 }
 

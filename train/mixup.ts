@@ -45,12 +45,22 @@ export function sampleMixes(settings: MixSettings & { readonly mixMode: MixMode 
   const { mixMode } = settings;
   if (!Number.isInteger(count) || count < 2 || count % 2 !== 0) throw new Error(`sampleMixes: expected an even count of images, got ${count}`);
   if (mixMode === "batch") return new Array<Mix>(count).fill(sampleMix(settings, seed, step, height, width));
-  const rows = Array.from({ length: mixMode === "elem" ? count : count / 2 }, (_, row) => drawMix(settings, randomAt(seed, ROWS, [step, row, 0]), height, width));
+  const draws = mixMode === "elem" ? count : count / 2;
+  const rows = Array.from({ length: draws }, (_, row) => drawMix(settings, randomAt(seed, ROWS, [step, row, 0]), height, width));
   return mixMode === "pair" ? [...rows, ...rows.toReversed()] : rows;
 }
 
-/** The same as arrays, for kernels: `lam` (B) of labels, `imageLam` (B) of pixels (1 where mixup is not it), `boxes` (B, 4), empty where CutMix is not it. */
-export function mixArrays(mixes: readonly Mix[]): { lam: Float32Array<ArrayBuffer>; imageLam: Float32Array<ArrayBuffer>; boxes: Uint32Array<ArrayBuffer> } {
+export interface MixArrays {
+  /** (B), of labels. */
+  readonly lam: Float32Array<ArrayBuffer>;
+  /** (B), of pixels; 1 where mixup is not drawn. */
+  readonly imageLam: Float32Array<ArrayBuffer>;
+  /** (B, 4), empty where CutMix is not drawn. */
+  readonly boxes: Uint32Array<ArrayBuffer>;
+}
+
+/** The same as arrays, for kernels. */
+export function mixArrays(mixes: readonly Mix[]): MixArrays {
   return {
     lam: Float32Array.from(mixes, ({ lam }) => lam),
     imageLam: Float32Array.from(mixes, ({ mode, lam }) => (mode === "mixup" ? lam : 1)),
@@ -86,7 +96,9 @@ export function cutmixBox(lam: number, height: number, width: number, cy: number
 function minmaxBox([least, most]: readonly [number, number], height: number, width: number, random: Pick<Random, "int">): [number, number, number, number] {
   const side = (size: number): number => {
     const [from, to] = [Math.trunc(size * least), Math.trunc(size * most)];
-    if (!(from >= 0 && from < to && to <= size)) throw new Error(`cutmixMinmax: expected shares in [0, 1] that leave sides of ${size} pixels a choice, got ${least} and ${most}`);
+    if (!(from >= 0 && from < to && to <= size)) {
+      throw new Error(`cutmixMinmax: expected shares in [0, 1] that leave sides of ${size} pixels a choice, got ${least} and ${most}`);
+    }
     return from + random.int(to - from);
   };
   const [h, w] = [side(height), side(width)];

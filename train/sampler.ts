@@ -1,9 +1,10 @@
 /**
  * Repeated augmentation: which images an epoch shows, and the how-many-th copy each is.
  *
- * The epoch's permutation has every image `repeats` times in a row; replica r of R takes the positions r, r + R, r + 2R, ... of that, and stops after
- * as many as make an epoch of plain training together, rounded down to a multiple of 256 images. So an epoch with 3 repeats shows a
- * third of the images. Facts: DeiT's RASampler. Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; Berman et al. 2019, https://arxiv.org/abs/1902.05509
+ * The epoch's permutation has every image `repeats` times in a row; replica r of R takes the positions r, r + R, r + 2R, ... of that,
+ * and stops after as many as make an epoch of plain training together, rounded down to a multiple of 256 images. So an epoch with 3
+ * repeats shows a third of the images. As DeiT's RASampler. Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; Berman et al. 2019,
+ * https://arxiv.org/abs/1902.05509
  *
  * One device does the work of R replicas by cutting its batch into R shards, each with the positions of one replica and mixed on its own:
  * with one shard the copies of an image are neighbours in a batch, with R >= repeats they are apart.
@@ -30,7 +31,8 @@ export function replicaLength(count: number, { repeats, replicas }: Repeats): nu
 /** The images replica `rank` sees, from the epoch's permutation `order`. */
 export function replicaIndices(order: Uint32Array, rank: number, options: Repeats): Uint32Array {
   if (!(rank >= 0 && rank < options.replicas)) throw new Error(`replicaIndices: expected a rank below ${options.replicas}, got ${rank}`);
-  return Uint32Array.from({ length: replicaLength(order.length, options) }, (_, i) => order[Math.floor((rank + i * options.replicas) / options.repeats)]!);
+  const { repeats, replicas } = options;
+  return Uint32Array.from({ length: replicaLength(order.length, options) }, (_, i) => order[Math.floor((rank + i * replicas) / repeats)]!);
 }
 
 /** Whole batches in an epoch, over all replicas together; the short last one is dropped. */
@@ -44,7 +46,9 @@ export function repeatedSteps(count: number, batchSize: number, options: Repeats
 /** Batch `step`: (batchSize) images and their copy numbers, shard after shard of batchSize / replicas. `order` is the epoch's permutation. */
 export function repeatedBatch(order: Uint32Array, step: number, batchSize: number, options: Repeats): { images: Uint32Array; copies: Uint32Array } {
   const steps = repeatedSteps(order.length, batchSize, options);
-  if (!Number.isInteger(step) || step < 0 || step >= steps) throw new Error(`repeatedBatch: expected step below ${steps} (${order.length} images, batch ${batchSize}), got ${step}`);
+  if (!Number.isInteger(step) || step < 0 || step >= steps) {
+    throw new Error(`repeatedBatch: expected step below ${steps} (${order.length} images, batch ${batchSize}), got ${step}`);
+  }
   const { repeats, replicas } = options;
   const shard = batchSize / replicas;
   const position = (b: number): number => step * batchSize + Math.floor(b / shard) + (b % shard) * replicas;

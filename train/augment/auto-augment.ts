@@ -1,8 +1,8 @@
 /**
  * AutoAugment's ImageNet policies and 3-Augment: one of a list of sub-policies, uniformly, and its operations one after the other.
  *
- * "original" is the paper's, https://arxiv.org/abs/1805.09501 (table 9 of its appendix); "v0" is EfficientNet's on TPUs; an "r" gives either the posterize
- * that grows stronger with magnitude. "3a" is 3-Augment of DeiT III, https://arxiv.org/abs/2204.07118: solarize, grey or blur.
+ * "original" is the paper's, https://arxiv.org/abs/1805.09501; "v0" is EfficientNet's on TPUs; an "r" gives either the posterize that
+ * grows stronger with magnitude. "3a" is 3-Augment of DeiT III, https://arxiv.org/abs/2204.07118: solarize, grey or blur.
  * (Checked against timm 1.0.29.)
  */
 import type { Draws } from "./draws.ts";

@@ -45,9 +45,14 @@ export function sampleErasing({ prob, count }: Pick<Erasing, "prob" | "count">, 
   return boxes;
 }
 
-/** Overwrites the boxes of one normalised image (channels, height, width), in their order. */
+/**
+ * Overwrites the boxes of one normalised image (channels, height, width), in their order. "pixel" takes normal numbers of the box's seed
+ * channel by channel and row by row, "rand" one for each channel.
+ */
 export function eraseBoxes(x: Float32Array, [channels, height, width]: readonly [number, number, number], boxes: readonly EraseBox[]): void {
-  if (x.length !== channels * height * width) throw new Error(`eraseBoxes: expected ${channels * height * width} elements for (${channels}, ${height}, ${width}), got ${x.length}`);
+  if (x.length !== channels * height * width) {
+    throw new Error(`eraseBoxes: expected ${channels * height * width} elements for (${channels}, ${height}, ${width}), got ${x.length}`);
+  }
   for (const box of boxes) {
     const random = new Random(box.seed, NOISE);
     for (let c = 0; c < channels; c++) {

@@ -10,7 +10,7 @@ import { resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
 export const FILL = [124, 116, 104] as const;
 
 /** Source point of an output point: (a x + b y + c, d x + e y + f). */
-type Affine = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
+export type Affine = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
 
 function transform({ height, width, data }: RgbImage, [a, b, c, d, e, f]: Affine): RgbImage {
   const out = new Uint8Array(data.length);
@@ -58,11 +58,16 @@ export function rotate(image: RgbImage, degrees: number): RgbImage {
   if (angle === 180) return gather(image, (y, x) => [height - 1 - y, width - 1 - x]);
   if (height === width && angle === 90) return gather(image, (y, x) => [x, width - 1 - y]);
   if (height === width && angle === 270) return gather(image, (y, x) => [height - 1 - x, y]);
-  const radians = -(angle * (Math.PI / 180));
+  return transform(image, rotation(angle, height, width));
+}
+
+/** The affine map that turns counter-clockwise about the centre, entries rounded to 15 decimals. */
+export function rotation(degrees: number, height: number, width: number): Affine {
+  const radians = -(degrees * (Math.PI / 180));
   const digits = (v: number): number => Number(v.toFixed(15));
   const [cos, sin, minus] = [digits(Math.cos(radians)), digits(Math.sin(radians)), digits(-Math.sin(radians))];
   const [cx, cy] = [width / 2, height / 2];
-  return transform(image, [cos, sin, cos * -cx + sin * -cy + cx, minus, cos, minus * -cx + cos * -cy + cy]);
+  return [cos, sin, cos * -cx + sin * -cy + cx, minus, cos, minus * -cx + cos * -cy + cy];
 }
 
 /** Moves each row by factor times its distance from the top, to the left where factor is positive. */
@@ -127,7 +132,7 @@ export function crop(image: RgbImage, { top, left, height, width }: Box, outside
 }
 
 /** i reflected into [0, size) without repeating the first and the last, as often as it takes. */
-function mirror(i: number, size: number): number {
+export function mirror(i: number, size: number): number {
   if (size === 1) return 0;
   const period = 2 * (size - 1);
   const phase = ((i % period) + period) % period;

@@ -1,8 +1,8 @@
 /**
  * Which part of an image is trained on: torchvision's RandomResizedCrop and RandomCrop, and DeiT III's simple random crop.
  *
- * RandomResizedCrop: area A = share * height * width, aspect a log-uniform; sides sqrt(A a) and sqrt(A / a), rounded half to even; ten tries to
- * find a box inside the image, then the largest central one of allowed aspect. Szegedy et al. 2014, https://arxiv.org/abs/1409.4842
+ * RandomResizedCrop: area A = share * height * width, aspect a log-uniform; sides sqrt(A a) and sqrt(A / a), rounded half to even; ten
+ * tries to find a box inside the image, then the largest central one of allowed aspect. Szegedy et al. 2014, https://arxiv.org/abs/1409.4842
  */
 import { roundHalfEven } from "../../models/preprocess.ts";
 import type { Draws } from "./draws.ts";
@@ -31,7 +31,8 @@ export function sampleResizedCrop({ height, width }: Size, scale: readonly [numb
     const w = roundHalfEven(Math.sqrt(area * aspect));
     const h = roundHalfEven(Math.sqrt(area / aspect));
     // A side may round to 0 on images of few pixels; Pillow has no such crop.
-    if (w >= 1 && h >= 1 && w <= width && h <= height) return { top: draws.int(height - h + 1), left: draws.int(width - w + 1), height: h, width: w };
+    if (w < 1 || h < 1 || w > width || h > height) continue;
+    return { top: draws.int(height - h + 1), left: draws.int(width - w + 1), height: h, width: w };
   }
   const aspect = width / height;
   let [h, w] = [height, width];
@@ -52,13 +53,18 @@ export function sampleCrop(crop: Crop, source: Size, size: number, draws: Draws)
       return [{ op: "resize", ...resized }, window(resized, size, crop.padding, "reflect", draws)];
     }
     case "none":
-      if (height !== size || width !== size) throw new Error(`sampleCrop: expected an image of ${size}x${size} where nothing is cropped, got ${height}x${width}`);
+      if (height !== size || width !== size) {
+        throw new Error(`sampleCrop: expected an image of ${size}x${size} where nothing is cropped, got ${height}x${width}`);
+      }
       return [];
   }
 }
 
 function window({ height, width }: Size, size: number, padding: number, outside: "zero" | "reflect", draws: Draws): AugmentOp {
   const [rows, columns] = [height + 2 * padding - size, width + 2 * padding - size];
-  if (rows < 0 || columns < 0) throw new Error(`sampleCrop: expected an image of at least ${size - 2 * padding} a side for a crop of ${size} with padding ${padding}, got ${height}x${width}`);
+  if (rows < 0 || columns < 0) {
+    const least = size - 2 * padding;
+    throw new Error(`sampleCrop: expected an image of at least ${least} a side for a crop of ${size} with padding ${padding}, got ${height}x${width}`);
+  }
   return { op: "crop", top: draws.int(rows + 1) - padding, left: draws.int(columns + 1) - padding, height: size, width: size, outside };
 }

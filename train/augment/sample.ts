@@ -1,8 +1,8 @@
 /**
  * Everything random about one training image, drawn on the CPU as explicit parameters and apart from applying them.
  *
- * A record depends on (settings, source size, seed, epoch, image, copy) alone, and each ingredient has draws of its own, so that a resumed run,
- * another batch size or an ingredient switched off leaves all other choices as they were.
+ * A record depends on (settings, source size, seed, epoch, image, copy) alone, and each ingredient has draws of its own, so that a
+ * resumed run, another batch size or an ingredient switched off leaves all other choices as they were.
  * Order as in timm: crop, flip, auto-augment, colour jitter on bytes; erasing after normalisation. Touvron et al. 2020, table 9,
  * https://arxiv.org/abs/2012.12877
  */
@@ -36,8 +36,11 @@ const schema = z.strictObject({
   autoAugment: z.string().nullable().default("rand-m9-mstd0.5-inc1"),
   /** How far brightness, contrast and saturation stray from 1. Not applied beside an auto-augment other than 3-Augment. */
   colorJitter: z.number().min(0).default(0.3),
-  erasing: z.strictObject({ prob: probability.default(0.25), mode: z.enum(["pixel", "rand", "const"]).default("pixel"), count: z.int().min(1).max(64).default(1) })
-    .default({ prob: 0.25, mode: "pixel", count: 1 }),
+  erasing: z.strictObject({
+    prob: probability.default(0.25),
+    mode: z.enum(["pixel", "rand", "const"]).default("pixel"),
+    count: z.int().min(1).max(64).default(1),
+  }).default({ prob: 0.25, mode: "pixel", count: 1 }),
 });
 
 /** What `makeAugment` takes: the paper's values where a field is left out. */
@@ -100,6 +103,7 @@ export function sampleImage(settings: AugmentSettings, source: { readonly height
   if (autoAugment?.kind === "auto") ops.push(...sampleAutoAugment(autoAugment, draws(AUTO)));
   ops.push(...sampleColorJitter(colorJitter, draws(JITTER)));
   const boxes = erasing.prob > 0 ? sampleErasing(erasing, size, size, draws(ERASE)) : [];
-  const erase = boxes.map((box, k): EraseBox => ({ ...box, mode: erasing.mode, seed: philox([at.image, at.epoch, at.copy, k], [at.seed, NOISE])[0] }));
+  const noise = (k: number): number => philox([at.image, at.epoch, at.copy, k], [at.seed, NOISE])[0];
+  const erase = boxes.map((box, k): EraseBox => ({ ...box, mode: erasing.mode, seed: noise(k) }));
   return { ops, erase };
 }

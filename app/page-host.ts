@@ -1,6 +1,7 @@
 /** The machine behind a headless page: files and progress lines go to the server that the page came from. */
 import { toError, type ErrorData } from "../cli/errors.ts";
 import type { Host } from "../cli/host.ts";
+import { pageImages } from "./page-images.ts";
 
 export interface PageHost extends Host {
   /** Resolves when every event so far has arrived. */
@@ -19,6 +20,7 @@ export function pageHost(token: string): PageHost {
     async readFile(path) {
       return new Uint8Array(await (await answered(fetch(url(path)))).arrayBuffer());
     },
+    images: pageImages(`/__file/${token}`),
     async writeFile(path, bytes) {
       await answered(fetch(url(path), { method: "PUT", body: new Blob([bytes as Uint8Array<ArrayBuffer>]) }));
     },

@@ -1,9 +1,8 @@
-/** Files and images for the input pipeline, in Node: threads, and sharp to decode. */
+/** Files and images for the input pipeline, in Node. */
 import { open, readFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
-import sharp from "sharp";
-import type { RgbImage } from "../models/preprocess.ts";
 import type { FileRange, ImagePlatform } from "../train/input/source.ts";
+import { decodeImage } from "./decode-image.ts";
 
 /** Rejects with Node's own error where the file cannot be read. */
 export async function readRange({ path, offset = 0, length }: FileRange): Promise<Uint8Array<ArrayBuffer>> {
@@ -23,18 +22,10 @@ export async function readRange({ path, offset = 0, length }: FileRange): Promis
   }
 }
 
-/** As Pillow's `open(…).convert("RGB")` has it: stored orientation, no colour management, transparency dropped. Truncated data is an error. */
-export async function decodeImage(encoded: Uint8Array): Promise<RgbImage> {
-  const image = sharp(encoded, { ignoreIcc: true, failOn: "error" }).toColourspace("srgb").removeAlpha().raw();
-  const { data, info } = await image.toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3) throw new Error(`expected an image of 3 channels, got ${info.channels}`);
-  return { height: info.height, width: info.width, data };
-}
-
 export function nodeImages(): ImagePlatform {
   return {
     read: readRange,
-    decode: decodeImage,
+    decode: (encoded) => decodeImage(encoded, { upright: false }),
     startWorker() {
       const worker = new Worker(new URL("data-worker.mjs", import.meta.url));
       worker.unref(); // a pipeline that nobody closed must not keep a finished command alive

@@ -40,7 +40,7 @@ function send(response: ServerResponse, type: string, content: string | Buffer):
   response.writeHead(200, { ...(config.server?.headers as Record<string, string>), "content-type": type }).end(content);
 }
 
-/** GET, HEAD, PUT /__file/TOKEN?path=… and POST /__event/TOKEN. */
+/** GET (whole, or with offset and length), HEAD, PUT /__file/TOKEN?path=… and POST /__event/TOKEN. */
 function bridge(host: Host, token: string): Plugin {
   return {
     name: "tessera-host",
@@ -54,7 +54,7 @@ function bridge(host: Host, token: string): Plugin {
         const [, kind, given] = url.pathname.split("/");
         if (kind !== "__file" && kind !== "__event") return next();
         if (given !== token) return void response.writeHead(403).end();
-        const answer = kind === "__file" ? answerFile(host, url.searchParams.get("path") ?? "", request, response) : answerEvent(host, request, response);
+        const answer = kind === "__file" ? answerFile(host, url.searchParams, request, response) : answerEvent(host, request, response);
         answer.catch((error: unknown) => {
           response.writeHead(error instanceof UsageError ? 404 : 500, { "content-type": "application/json" }).end(JSON.stringify(errorData(error)));
         });
@@ -63,14 +63,16 @@ function bridge(host: Host, token: string): Plugin {
   };
 }
 
-async function answerFile(host: Host, path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answerFile(host: Host, query: URLSearchParams, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const path = query.get("path") ?? "";
+  const [offset, length] = [query.get("offset"), query.get("length")];
   if (request.method === "PUT") {
     await host.writeFile(path, await body(request));
     response.writeHead(204).end();
   } else if (request.method === "HEAD") {
     response.writeHead((await host.exists(path)) ? 200 : 404).end();
   } else {
-    const bytes = await host.readFile(path);
+    const bytes = offset === null ? await host.readFile(path) : await host.images.read({ path, offset: Number(offset), ...(length === null ? {} : { length: Number(length) }) });
     response.writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes.byteLength, "cache-control": "no-store" }).end(bytes);
   }
 }

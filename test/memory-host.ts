@@ -8,11 +8,20 @@ export interface MemoryHost extends Host {
 
 export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): MemoryHost {
   const kept = new Map(Object.entries(files));
+  const readFile = (path: string): Promise<Uint8Array<ArrayBuffer>> => {
+    const bytes = kept.get(path);
+    return bytes ? Promise.resolve(Uint8Array.from(bytes)) : Promise.reject(new UsageError(`expected a file at "${path}", got none`));
+  };
+  const none = (): never => {
+    throw new Error("memoryHost: expected sets of images in memory, got files to decode");
+  };
   return {
     files: kept,
-    readFile(path) {
-      const bytes = kept.get(path);
-      return bytes ? Promise.resolve(Uint8Array.from(bytes)) : Promise.reject(new UsageError(`expected a file at "${path}", got none`));
+    readFile,
+    images: {
+      read: async ({ path, offset = 0, length }) => (await readFile(path)).subarray(offset, length === undefined ? undefined : offset + length),
+      decode: none,
+      startWorker: none,
     },
     writeFile: (path, bytes) => Promise.resolve(void kept.set(path, bytes)),
     exists: (path) => Promise.resolve(kept.has(path)),

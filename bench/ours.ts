@@ -1,34 +1,42 @@
 /** Our side, as a user writes it: a step recorded once, then replayed. */
 import { gradients } from "../engine/autograd.ts";
+import { getDevice } from "../engine/device.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
+import { adamwStep } from "../kernels/adamw.ts";
 import { attention } from "../kernels/attention.ts";
+import { batchNorm } from "../kernels/batch-norm.ts";
 import { conv2d } from "../kernels/conv2d.ts";
+import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { gelu } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { linear } from "../kernels/linear.ts";
 import { matmul } from "../kernels/matmul.ts";
+import { patchEmbed } from "../kernels/patch-embed.ts";
 import { softmax } from "../kernels/softmax.ts";
-import { deit, deitParams } from "../models/deit.ts";
+import { deit } from "../models/deit.ts";
 import { loadParams, ParameterStore } from "../models/params.ts";
+import { regnet } from "../models/regnet.ts";
 import { distillationLoss } from "../train/loss.ts";
 import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
-import type { Inputs, Work } from "./cases.ts";
+import { modelParams, type Inputs, type KernelWork, type TrainWork, type Work } from "./case.ts";
 import type { Contender, Prepared } from "./contender.ts";
 
-type Model = Extract<Work, { readonly op: "forward" | "train" }>;
-type Kernel = Exclude<Work, Model>;
 type Tensors = Readonly<Record<string, Tensor>>;
 
 export const ours = (version: string): Contender => ({
   name: "ours", version, flags: {},
-  prepare: ({ work, backward }, inputs) =>
-    work.op === "train" ? training(work, inputs) : work.op === "forward" ? inference(work, inputs) : kernel(work, backward, inputs),
+  async prepare({ work, backward }, inputs) {
+    const before = getDevice().stats.bytesLive;
+    const prepared = await (work.op === "train" ? training(work, inputs) : work.op === "forward" ? inference(work, inputs)
+      : work.op === "adamw" ? update(work, inputs) : kernel(work, backward, inputs));
+    return { ...prepared, bytes: () => getDevice().stats.bytesLive - before };
+  },
 });
 
-function compute(work: Kernel, t: Tensors): Tensor {
+function compute(work: KernelWork, t: Tensors, aside: Tensors): Tensor {
   switch (work.op) {
     case "matmul": return matmul(t["a"]!, t["b"]!);
     case "linear": return linear(t["x"]!, t["weight"]!, t["bias"]!);
@@ -36,40 +44,61 @@ function compute(work: Kernel, t: Tensors): Tensor {
     case "gelu": return gelu(t["x"]!);
     case "layerNorm": return layerNorm(t["x"]!, t["weight"]!, t["bias"]!, { eps: 1e-6 });
     case "attention": return attention(t["q"]!, t["k"]!, t["v"]!);
-    case "conv2d": return conv2d(t["x"]!, t["weight"]!, null, { stride: work.stride, padding: work.padding });
+    case "conv2d": return conv2d(t["x"]!, t["weight"]!, null, { stride: work.stride, padding: work.padding, groups: work.groups });
+    case "patchEmbed": return patchEmbed(t["x"]!, t["weight"]!, t["bias"]!);
+    case "batchNorm": return batchNorm(t["x"]!, t["weight"]!, t["bias"]!, aside["mean"]!, aside["variance"]!, { training: true });
+    case "crossEntropy": return crossEntropy(t["logits"]!, t["target"]!);
   }
 }
 
-async function kernel(work: Kernel, backward: boolean, inputs: Inputs): Promise<Prepared> {
-  const tensors = upload(inputs);
-  const wanted = Object.entries(tensors).flatMap(([name, t]) => (name === "dy" ? [] : [t]));
+async function kernel(work: KernelWork, backward: boolean, inputs: Inputs): Promise<Prepared> {
+  const tensors = Object.fromEntries([...inputs.keys()].map((name) => [name, uploadOne(inputs, name)]));
+  // Running statistics are moved, and no result.
+  const aside: Tensors = work.op === "batchNorm" ? { mean: Tensor.zeros([work.C]), variance: Tensor.zeros([work.C]) } : {};
+  const wanted = Object.entries(tensors).flatMap(([name, t]) => (name === "dy" || name === "target" ? [] : [t]));
   for (const t of wanted) t.requiresGrad = backward;
   const plan = await record(() => {
-    const y = compute(work, tensors);
+    const y = compute(work, tensors, aside);
     return backward ? [y, ...gradients(y, wanted, tensors["dy"]!)] : [y];
   });
-  return prepared(plan, plan.result, () => disposeAll(tensors));
+  return prepared(plan, plan.result, () => disposeAll({ ...tensors, ...aside }));
 }
 
-async function inference({ config }: Model, inputs: Inputs): Promise<Prepared> {
-  const specs = deitParams(config);
+async function update({ n, recipe }: Extract<Work, { op: "adamw" }>, inputs: Inputs): Promise<Prepared> {
+  const params = uploadOne(inputs, "params"), grads = uploadOne(inputs, "grads");
+  const m = Tensor.zeros([n]), v = Tensor.zeros([n]);
+  const scalars = new Scalars({ lr: "f32", bias1: "f32", bias2: "f32" });
+  const { lr, beta1, beta2, eps, weightDecay } = recipe;
+  const at = { lr: scalars.at("lr"), bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
+  const plan = await record(() => adamwStep({ params, grads, m, v }, { ...at, beta1, beta2, eps, weightDecay, decayed: n }));
+  let t = 0;
+  const next = () => {
+    t++;
+    scalars.set({ lr, bias1: 1 - beta1 ** t, bias2: 1 - beta2 ** t });
+  };
+  return prepared(plan, [params], () => disposeAll({ params, grads, m, v, scalars: scalars.tensor }), next);
+}
+
+async function inference({ config }: Extract<Work, { op: "forward" }>, inputs: Inputs): Promise<Prepared> {
+  const specs = modelParams(config);
   const params = loadParams("bench", specs, stateOf(specs, inputs));
   const x = uploadOne(inputs, "x");
-  const plan = await record(() => deit(params, x, config).logits);
+  const plan = await record(() => (config.arch === "deit" ? deit(params, x, config).logits : regnet(params, x, config)));
   return prepared(plan, [plan.result], () => disposeAll({ ...params, x }));
 }
 
-async function training({ B, config, recipe }: Extract<Work, { op: "train" }>, inputs: Inputs): Promise<Prepared> {
-  const specs = deitParams(config);
+async function training({ B, config, recipe }: TrainWork, inputs: Inputs): Promise<Prepared> {
+  const specs = modelParams(config);
   const store = new ParameterStore("bench", specs, stateOf(specs, inputs));
   const settings = makeRecipe({ ...recipe, batchSize: B, emaDecay: null });
   const optimizer = new Optimizer(settings, store);
   const scalars = new Scalars(optimizerScalars);
-  const batch = { x: uploadOne(inputs, "x"), target: uploadOne(inputs, "target"), teacherLogits: uploadOne(inputs, "teacherLogits") };
+  const x = uploadOne(inputs, "x"), target = uploadOne(inputs, "target");
+  const teacherLogits = recipe.distillation === "none" ? null : uploadOne(inputs, "teacherLogits");
   const plan = await record(() => {
-    const { logitsCls, logitsDist } = deit(store.tensors, batch.x, config);
+    const { logitsCls, logitsDist } = deit(store.tensors, x, config);
     const { loss } = distillationLoss({
-      logits: logitsCls, logitsDist, target: batch.target, teacherLogits: batch.teacherLogits,
+      logits: logitsCls, logitsDist, target, teacherLogits,
       kind: settings.distillation, alpha: settings.alpha, tau: settings.tau, reduction: settings.reduction,
     });
     const targets = store.gradTargets;
@@ -80,12 +109,16 @@ async function training({ B, config, recipe }: Extract<Work, { op: "train" }>, i
   const dispose = () => {
     optimizer.dispose();
     store.dispose();
-    disposeAll({ ...batch, scalars: scalars.tensor });
+    disposeAll({ x, target, scalars: scalars.tensor, ...(teacherLogits ? { teacherLogits } : {}) });
   };
   return prepared(plan, [plan.result.loss], dispose, () => scalars.set(optimizer.scalarsAt(++t, recipe.lr)));
 }
 
+/** WebGPU's queries come in sets of 4096, two to a launch. */
+const MOST_TIMED = 2048;
+
 function prepared(plan: Plan<unknown>, results: readonly Tensor[], dispose: () => void, beforeRun?: () => void): Prepared {
+  const timed = getDevice().features.has("timestamp-query") && plan.launches <= MOST_TIMED;
   return {
     async run(times) {
       for (let i = 0; i < times; i++) {
@@ -95,6 +128,7 @@ function prepared(plan: Plan<unknown>, results: readonly Tensor[], dispose: () =
       await plan.idle();
     },
     result: async () => (await readAll(results)) as Float32Array[],
+    ...(timed ? { gpuMs: async () => (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0) } : {}),
     dispose() {
       plan.dispose();
       dispose();
@@ -106,8 +140,6 @@ function uploadOne(inputs: Inputs, name: string): Tensor {
   const { data, shape } = inputs.get(name)!;
   return Tensor.from(data, shape);
 }
-
-const upload = (inputs: Inputs): Tensors => Object.fromEntries([...inputs.keys()].map((name) => [name, uploadOne(inputs, name)]));
 
 /** The parameters among a model's inputs. */
 const stateOf = (params: readonly { readonly name: string }[], inputs: Inputs): Inputs => new Map(params.map(({ name }) => [name, inputs.get(name)!]));

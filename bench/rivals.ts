@@ -1,29 +1,76 @@
-/** Rivals' libraries made loadable where a benchmark runs. Node only; the page of a built site has them bundled. */
-import { fileURLToPath } from "node:url";
+/** Rivals' libraries: installed when first needed, and made loadable where a benchmark runs. Node only. */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { join } from "node:path";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
 import { build } from "vite";
 import { nodeGPU } from "../engine/node.ts";
 
-/** Each is a file of this folder whose default export starts a contender. */
-export type RivalName = "tfjs";
+type Where = "node" | "chromium";
+
+/** Modules of bench/rivals by the name that results have them under, where there is one. */
+const MODULES = {
+  "tfjs": { node: "tfjs-webgpu", chromium: "tfjs-webgpu" },
+  "tfjs-webgl": { node: "tfjs-webgl", chromium: "tfjs-webgl" },
+  "tfjs-wasm": { node: "tfjs-wasm", chromium: "tfjs-wasm" },
+  "ort": { node: "ort-node", chromium: "ort-webgpu" },
+  "ort-wasm": { node: "ort-wasm", chromium: "ort-wasm" },
+  "ort-cpu": { node: "ort-cpu", chromium: null },
+  "jax": { node: "jax", chromium: "jax" },
+  "torch": { node: "torch", chromium: null },
+} as const satisfies Record<string, Record<Where, string | null>>;
+
+export type RivalName = keyof typeof MODULES;
+export const rivalNames = Object.keys(MODULES) as readonly RivalName[];
+
+/** What `--against all` means there: whatever could run. */
+export const rivalsIn = (where: Where): RivalName[] =>
+  rivalNames.filter((name) => (where === "node" ? !["tfjs-webgl", "tfjs-wasm", "ort-wasm", "jax"].includes(name) : MODULES[name].chromium !== null));
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const FOLDER = join(root, "bench/rivals");
 const CACHE = "node_modules/.cache/tessera";
 
+/** Where the rivals' own files are: as a page loads them, or Node. */
+export const rivalsBase = (where: Where): string => (where === "node" ? `${pathToFileURL(FOLDER).href}/` : "/bench/rivals/");
+
 /**
- * Bundles bench/NAME.ts with its library into one module, and returns where a benchmark in Node or in a served page can
+ * Installs the libraries of bench/rivals/package.json as its lock file has them, unless they are. They are large and nothing
+ * but the benchmark needs them, so they are no dependencies of the project. Scripts of theirs, which would fetch CUDA, do not run.
+ */
+export async function installRivals(say: (message: string) => void): Promise<void> {
+  const lock = await readFile(join(FOLDER, "package-lock.json"));
+  const stamp = join(FOLDER, "node_modules/.installed");
+  if (existsSync(stamp) && (await readFile(stamp)).equals(lock)) return;
+  say("installing the rivals' libraries into bench/rivals/node_modules (once, some 400 MB)");
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  try {
+    await promisify(execFile)(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: FOLDER, shell: process.platform === "win32" });
+  } catch (error) {
+    const { stderr } = error as { stderr?: string };
+    throw new Error(`bench: expected "npm ci" in bench/rivals to install the rivals, got ${stderr?.trim().split("\n").filter((line) => !/warn/.test(line))[0] ?? String(error)} (--against none goes without)`);
+  }
+  await writeFile(stamp, lock);
+}
+
+/**
+ * Bundles a rival's module with its library into one file, and returns where a benchmark in Node or in a served page can
  * import it from. Libraries written for bundlers do not load in Node as they are, and in a page they are thousands of files.
  */
-export async function bundleRival(name: RivalName, where: "node" | "chromium"): Promise<string> {
+export async function bundleRival(name: RivalName, where: Where): Promise<string> {
+  const module = MODULES[name][where];
+  if (module === null) throw new Error(`bench: expected a rival that runs in ${where === "node" ? "Node" : "a page"}, got ${name}`);
   const node = where === "node";
+  const input = join(FOLDER, `${module}.ts`);
   const bundled = await build({
     configFile: false, root, logLevel: "error",
     ssr: { noExternal: true, target: "node" },
     build: {
       write: false, minify: false, ssr: node, target: "esnext", copyPublicDir: false,
-      ...(node ? {} : { lib: { entry: join(root, `bench/${name}.ts`), formats: ["es"] } }),
-      rolldownOptions: { input: join(root, `bench/${name}.ts`), output: { format: "es", codeSplitting: false } },
+      ...(node ? {} : { lib: { entry: input, formats: ["es"] } }),
+      rolldownOptions: { input, output: { format: "es", codeSplitting: false } },
     },
   });
   const [output] = Array.isArray(bundled) ? bundled : [bundled];

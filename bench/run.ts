@@ -1,23 +1,33 @@
 /**
  * Measures contenders against each other on one adapter, in one process or page. Nothing here knows Node or a browser.
  *
- * A case's results are compared first, and only if they agree is it timed. Then the contenders take turns, A B A B, so
- * that whatever else the machine does meets all of them alike. A sample is a few runs and one wait for the adapter: on
- * a GPU a single kernel would measure the wait.
+ * A case's results are compared first, and only what agrees is timed. Then the contenders take turns, A B C, C B A, ..., so
+ * that whatever else the machine does meets all of them alike, and nobody always comes second. A sample is a few runs and one
+ * wait for the adapter, long enough that the clock's steps do not matter. A ratio is of neighbours in time, pair by pair.
  */
-import { inputsOf, type Affordable, type Case } from "./cases.ts";
+import { inputsOf, type Affordable, type Case } from "./case.ts";
 import type { Contender, Prepared } from "./contender.ts";
+import { drift, drifted, median, medianInterval, quantile, round } from "./stats.ts";
 
 export interface Timing {
   readonly medianMs: number;
   readonly minMs: number;
   readonly maxMs: number;
+  readonly q1Ms: number;
+  readonly q3Ms: number;
   /** Samples. */
   readonly runs: number;
   /** Runs in a sample; the times are for one. */
   readonly runsPerSample: number;
-  /** The very first run, with everything that is compiled for it. */
+  /** From nothing to the first result: upload, pipelines, the very first run. */
   readonly firstMs: number;
+  /** The second half's median over the first's; `drifted` if that is more than the samples' spread. */
+  readonly drift: number;
+  readonly drifted: boolean;
+  /** By the GPU's clock, launches only. Absent where there is no such clock. */
+  readonly gpuMs?: number;
+  /** On the device for this case, by the library's own account. */
+  readonly memoryBytes?: number;
 }
 
 /** Why a contender has no timing. */
@@ -35,11 +45,14 @@ export interface Measured {
   readonly rivals: Readonly<Record<string, Timing | Failure>>;
   /** The rival's median over ours: above 1 we are faster. Only where both results agree. */
   readonly ratio: Readonly<Record<string, number>>;
-  /** Least and most of the same ratio over pairs of neighbouring samples. */
+  /** Median of the same ratio over pairs of neighbouring samples, and the range that holds it in 95 of 100 cases. What regressions are judged by. */
+  readonly paired: Readonly<Record<string, { readonly ratio: number; readonly low: number; readonly high: number }>>;
+  /** Least and most over those pairs. */
   readonly ratioRange: Readonly<Record<string, readonly [number, number]>>;
   /** Largest relative difference of results from any rival; `null` without one to compare with. */
   readonly difference: number | null;
   readonly tolerance: number;
+  readonly toleranceReason: string;
   /** Of ours; `null` where the case does not count such work. */
   readonly gflops: number | null;
   readonly gbps: number | null;
@@ -52,52 +65,98 @@ export interface Limits {
   readonly seconds: number;
   /** After so long sampling a case it ends, with the samples there are. */
   readonly atMostSeconds: number;
-  /** Runs are bundled into samples at least so long. */
+  /** Each contender's runs are bundled into samples at least so long. */
   readonly sampleMs: number;
 }
 
-export const limitsFor = (set: Affordable): Limits =>
-  set === "gpu" ? { samples: 30, seconds: 3, atMostSeconds: 20, sampleMs: 10 } : { samples: 5, seconds: 3, atMostSeconds: 45, sampleMs: 2 };
+/** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
+export const limitsFor = (set: Affordable, quick: boolean): Limits =>
+  set === "gpu" ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10 }
+    : { samples: quick ? 9 : 7, seconds: quick ? 2 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: 10 };
 
 interface Entrant {
   readonly contender: Contender;
   prepared: Prepared | null;
   failure: Failure | null;
   firstMs: number;
+  times: number;
+  gpuMs: number | undefined;
+  memoryBytes: number | undefined;
   results: readonly Float32Array[];
   readonly samples: number[];
 }
 
 export interface MeasureOptions {
   readonly limits: Limits;
-  /** How long something took, in ms; to be replaced by tests. */
+  /** A clock in ms; to be replaced by tests. */
   readonly now?: () => number;
 }
 
 /** Compares, then times one case. A contender that fails is reported, and does not stop the others. */
 export async function measure(c: Case, ours: Contender, rivals: readonly Contender[], { limits, now = () => performance.now() }: MeasureOptions): Promise<Measured> {
-  const inputs = inputsOf(c);
-  const entrants = [ours, ...rivals].map((contender): Entrant => ({ contender, prepared: null, failure: null, firstMs: 0, results: [], samples: [] }));
+  const entrants = [ours, ...rivals].map((contender): Entrant => ({
+    contender, prepared: null, failure: null, firstMs: 0, times: 1, gpuMs: undefined, memoryBytes: undefined, results: [], samples: [],
+  }));
   const [first, ...others] = entrants as [Entrant, ...Entrant[]];
-  const attempt = async (e: Entrant, body: () => Promise<void>) => {
-    if (e.failure) return;
-    try {
-      await body();
-    } catch (error) {
-      e.failure = { error: (error as Error).message.split("\n")[0]! };
-    }
-  };
   const timed = async (e: Entrant, times: number): Promise<number> => {
     const from = now();
     await e.prepared!.run(times);
     return (now() - from) / times;
   };
 
+  const differences = await compareResults(c, entrants, now);
+  // Compared means warm, but for what a machine does late: one more run each, which also tells how many make a sample.
+  for (const e of entrants) {
+    await attempt(e, async () => {
+      const once = await timed(e, 1);
+      e.times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.01, once)));
+      if (e.times > 1) e.times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.001, await timed(e, e.times))));
+    });
+  }
+  const started = now();
+  for (let round = 0; entrants.some((e) => !e.failure); round++) {
+    const secondsOn = (now() - started) / 1000;
+    if (round > 0 && (secondsOn > limits.atMostSeconds || (round >= limits.samples && (secondsOn > limits.seconds || round >= 5 * limits.samples)))) break;
+    for (const e of round % 2 === 0 ? entrants : [...entrants].reverse()) await attempt(e, async () => void e.samples.push(await timed(e, e.times)));
+  }
+  for (const e of entrants) await attempt(e, async () => { e.gpuMs = await onGpu(e.prepared!); });
+  for (const e of entrants) e.prepared?.dispose();
+
+  const byName = <T>(list: readonly Entrant[], value: (e: Entrant) => T) => Object.fromEntries(list.map((e) => [e.contender.name, value(e)]));
+  const counted = first.failure ? [] : others.filter((e) => !e.failure);
+  const compared = differences.filter((d) => d !== null);
+  const rate = (work: number) => (first.failure || work === 0 ? null : round(work / median(first.samples) / 1e6));
+  const pairs = (e: Entrant) => e.samples.map((ms, i) => ms / first.samples[i]!);
+  return {
+    name: c.name, suite: c.suite, dtype: c.dtype, flops: c.flops, bytes: c.bytes,
+    ours: timing(first), rivals: byName(others, timing),
+    ratio: byName(counted, (e) => round(median(e.samples) / median(first.samples))),
+    paired: byName(counted, (e) => {
+      const [low, high] = medianInterval(pairs(e));
+      return { ratio: round(median(pairs(e))), low: round(low), high: round(high) };
+    }),
+    ratioRange: byName(counted, (e) => [round(Math.min(...pairs(e))), round(Math.max(...pairs(e)))] as const),
+    difference: compared.length > 0 ? Number(Math.max(...compared).toExponential(2)) : null, tolerance: c.tolerance, toleranceReason: c.reason,
+    gflops: rate(c.flops), gbps: rate(c.bytes),
+  };
+}
+
+async function attempt(e: Entrant, body: () => Promise<void>): Promise<void> {
+  if (e.failure) return;
+  try {
+    await body();
+  } catch (error) {
+    e.failure = { error: String(error instanceof Error ? error.message : error).split("\n")[0]! };
+  }
+}
+
+/** Runs every contender for the first time; who disagrees with ours fails. Returns the differences from ours. */
+async function compareResults(c: Case, entrants: readonly Entrant[], now: () => number): Promise<(number | null)[]> {
+  const inputs = inputsOf(c);
   for (const e of entrants) {
     await attempt(e, async () => {
       const from = now();
       e.prepared = await e.contender.prepare(c, inputs);
-      if (!e.prepared) throw new Error("has no way to compute this");
       const results: Float32Array[] = [];
       for (let i = 0; i < c.compared; i++) {
         await e.prepared.run(1);
@@ -105,43 +164,36 @@ export async function measure(c: Case, ours: Contender, rivals: readonly Contend
         results.push(...(await e.prepared.result()));
       }
       e.results = results;
+      e.memoryBytes = e.prepared.bytes?.();
     });
   }
-  const differences = new Map(others.map((e) => [e, e.failure || first.failure ? null : difference(first.results, e.results)]));
-  for (const [e, d] of differences) {
-    if (d !== null && !(d <= c.tolerance)) e.failure = { error: `results differ by ${d.toExponential(1)}, more than ${c.tolerance.toExponential(1)}` };
-  }
+  const [first, ...others] = entrants;
+  return others.map((e) => {
+    if (e.failure || first!.failure) return null;
+    const d = difference(first!.results, e.results);
+    if (!(d <= c.tolerance)) e.failure = { error: `results differ by ${d.toExponential(1)}, more than ${c.tolerance.toExponential(1)}` };
+    return d;
+  });
+}
 
-  // Compared means warm, but for what a machine does late: one more run each, which also tells how many make a sample.
-  const warm = new Map<Entrant, number>();
-  for (const e of entrants) await attempt(e, async () => void warm.set(e, await timed(e, 1)));
-  const times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.01, Math.min(...warm.values()))));
-  const started = now();
-  while (entrants.some((e) => !e.failure)) {
-    const [taken, secondsOn] = [Math.max(...entrants.map((e) => e.samples.length)), (now() - started) / 1000];
-    if (taken > 0 && (secondsOn > limits.atMostSeconds || (taken >= limits.samples && (secondsOn > limits.seconds || taken >= 2 * limits.samples)))) break;
-    for (const e of entrants) await attempt(e, async () => void e.samples.push(await timed(e, times)));
+/** Mean of enough runs that a clock which steps by 0.1 ms is off by little: its steps fall evenly. */
+async function onGpu(prepared: Prepared): Promise<number | undefined> {
+  if (!prepared.gpuMs) return undefined;
+  let sum = 0, n = 0;
+  while (n < 3 || (sum < 5 && n < 20)) {
+    sum += await prepared.gpuMs();
+    n++;
   }
-  for (const e of entrants) e.prepared?.dispose();
+  return sum > 0 ? sum / n : undefined;
+}
 
-  const timing = (e: Entrant): Timing | Failure => e.failure ?? {
-    medianMs: round(median(e.samples)), minMs: round(Math.min(...e.samples)), maxMs: round(Math.max(...e.samples)),
-    runs: e.samples.length, runsPerSample: times, firstMs: round(e.firstMs),
-  };
-  const byName = <T>(list: readonly Entrant[], value: (e: Entrant) => T) => Object.fromEntries(list.map((e) => [e.contender.name, value(e)]));
-  const counted = first.failure ? [] : others.filter((e) => !e.failure);
-  const compared = [...differences.values()].filter((d) => d !== null);
-  const rate = (work: number) => (first.failure || work === 0 ? null : round(work / median(first.samples) / 1e6));
-  return {
-    name: c.name, suite: c.suite, dtype: c.dtype, flops: c.flops, bytes: c.bytes,
-    ours: timing(first), rivals: byName(others, timing),
-    ratio: byName(counted, (e) => round(median(e.samples) / median(first.samples))),
-    ratioRange: byName(counted, (e) => {
-      const pairs = e.samples.map((ms, i) => ms / first.samples[i]!);
-      return [round(Math.min(...pairs)), round(Math.max(...pairs))] as const;
-    }),
-    difference: compared.length > 0 ? Number(Math.max(...compared).toExponential(2)) : null, tolerance: c.tolerance,
-    gflops: rate(c.flops), gbps: rate(c.bytes),
+function timing(e: Entrant): Timing | Failure {
+  const { samples: s } = e;
+  return e.failure ?? {
+    medianMs: round(median(s)), minMs: round(Math.min(...s)), maxMs: round(Math.max(...s)), q1Ms: round(quantile(s, 0.25)), q3Ms: round(quantile(s, 0.75)),
+    runs: s.length, runsPerSample: e.times, firstMs: round(e.firstMs), drift: round(drift(s)), drifted: drifted(s),
+    ...(e.gpuMs === undefined ? {} : { gpuMs: round(e.gpuMs) }),
+    ...(e.memoryBytes === undefined ? {} : { memoryBytes: e.memoryBytes }),
   };
 }
 
@@ -163,12 +215,3 @@ export function difference(a: readonly Float32Array[], b: readonly Float32Array[
     return scale === 0 ? Infinity : most / scale;
   }));
 }
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((x, y) => x - y);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-/** Four figures are more than a timing is good for. */
-const round = (x: number): number => Number(x.toPrecision(4));

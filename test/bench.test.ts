@@ -1,8 +1,10 @@
 /** The benchmark's own arithmetic, and what it refuses to time. Contenders here take as long as they say. */
 import { expect, test } from "vitest";
-import { cases, inputsOf, type Case } from "../bench/cases.ts";
+import { inputsOf, type Case } from "../bench/case.ts";
+import { cases } from "../bench/cases.ts";
 import type { Contender } from "../bench/contender.ts";
-import { difference, measure, median, type Limits } from "../bench/run.ts";
+import { difference, measure, type Limits } from "../bench/run.ts";
+import { median } from "../bench/stats.ts";
 
 const limits: Limits = { samples: 5, seconds: 0, atMostSeconds: 1000, sampleMs: 0 };
 const small: Case = { ...cases[0]!, work: { op: "matmul", M: 1, K: 2, N: 2 }, flops: 8e6, bytes: 4e6, compared: 1 };

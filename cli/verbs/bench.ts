@@ -1,50 +1,117 @@
 /** `tessera bench`: a table of our times beside others', measured side by side. */
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { InvalidArgumentError, Option, type Command } from "commander";
+import { compare, pool, type Comparison, type Results } from "../../bench/compare.ts";
 import type { RivalName } from "../../bench/rivals.ts";
-import type { Failure, Measured, Timing } from "../../bench/run.ts";
+import { benchTable, comparisonTable } from "../bench-table.ts";
+import { UsageError } from "../errors.ts";
+import { nodeHost } from "../host.ts";
 import type { BenchArgs, BenchResult } from "../jobs/bench.ts";
-import { runJob, type CommonOptions } from "../run-job.ts";
-
-const RIVALS: readonly RivalName[] = ["tfjs"];
+import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
-  readonly suite: BenchArgs["suite"];
-  readonly against: readonly RivalName[];
+  readonly suite: BenchArgs["suite"] | "first" | "size";
+  readonly against: string;
+  readonly quick: boolean;
   readonly cases: string;
   readonly samples?: number;
+  readonly alone?: boolean;
+  readonly check?: boolean | string;
+  readonly writeBaseline?: boolean;
 }
+
+type Report = BenchResult & Pick<Results, "where">;
+
+/** Measurements of a whole choice that a check takes the middle of, and again of what looks slower. */
+const SITTINGS = 3;
 
 export default function (program: Command): void {
   program.command("bench")
     .description("time kernels, inference and training beside other libraries, on the same adapter and taking turns")
-    .addOption(new Option("--suite <name>", "what to measure").choices(["kernels", "inference", "train", "all"]).default("all"))
-    .addOption(new Option("--against <names>", "rivals, separated by commas; \"none\" for ours alone").argParser(rivals).default(["tfjs"], "tfjs"))
+    .addOption(new Option("--suite <name>", "what to measure; first: from nothing to the first result, each in a fresh process or page; size: of bundles").choices(["kernels", "inference", "train", "scaling", "first", "size", "all"]).default("all"))
+    .option("--against <names>", "rivals, separated by commas: tfjs, tfjs-webgl, tfjs-wasm, ort, ort-wasm, ort-cpu, jax, torch; \"all\" that run there, \"none\" for ours alone", "tfjs")
+    .option("--quick", "a few small cases, in less than three minutes", false)
     .option("--cases <text>", "only cases whose name contains this", "")
     .option("--samples <n>", "samples of each contender in a case", positive)
+    .option("--check [file]", "compare with an earlier result, by default bench/results' own for this adapter; exit 1 if a case got slower")
+    .option("--write-baseline", "measure as --check does and keep that as bench/results' own for this adapter")
+    .addOption(new Option("--alone", "the first rival in our place, for --suite first").hideHelp())
     .action(async (options: Options) => {
+      if (options.check !== undefined && options.writeBaseline) throw new UsageError("expected --check or --write-baseline, got both");
+      if (options.suite === "first" || options.suite === "size") {
+        const { firstRuns } = await import("../bench-first.ts");
+        const { bundleSizes } = await import("../../bench/bundle-size.ts");
+        const result = options.suite === "size" ? { bundle: await bundleSizes() } : await firstRuns(options);
+        if (options.json) await writeJson(nodeHost(), options.json, result);
+        process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+        return;
+      }
       const where = options.where ?? "node";
-      const { bundleRival, provideNavigator } = await import("../../bench/rivals.ts");
-      const against: Record<string, string> = {};
-      for (const name of options.against) against[name] = await bundleRival(name, where);
-      if (where === "node" && options.against.length > 0) provideNavigator();
-      const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
-      const args: BenchArgs = { suite: options.suite, against, only: options.cases, samples: options.samples, version, commit: await commit() };
-      const { cases } = await runJob<BenchResult>("bench", args, { ...options, where });
-      process.stdout.write(`${table(cases, options.against)}\n`);
+      const bench = await prepare(options, where);
+      const { check, writeBaseline, json, ...common } = options;
+      if (check === undefined && !writeBaseline) {
+        const result = await runJob<BenchResult>("bench", bench, { ...options, where });
+        process.stdout.write(`${benchTable(result)}\n`);
+        return;
+      }
+      const measure = async (names?: readonly string[]): Promise<Report> => {
+        const sittings: BenchResult[] = [];
+        for (let i = 0; i < SITTINGS; i++) sittings.push(await runJob<BenchResult>("bench", { ...bench, names }, { ...common, where }));
+        const last = sittings.at(-1)!;
+        return { where, ...last, cases: last.cases.map((c) => pool(sittings.map((s) => s.cases.find((other) => other.name === c.name)!))) };
+      };
+      const after = await measure();
+      const file = typeof check === "string" ? check : baselineFile(after);
+      if (writeBaseline) {
+        await writeJson(nodeHost(), file, after);
+        process.stdout.write(`${benchTable(after)}\nwritten: ${file}\n`);
+        return;
+      }
+      const verdict = await judge(readBaseline(file), after, measure);
+      if (json) await writeJson(nodeHost(), json, { ...after, comparison: verdict });
+      process.stdout.write(`${benchTable(after)}\n\ncompared with ${basename(file)}:\n${comparisonTable(verdict)}\n`);
+      if (verdict.regressions.length > 0) throw new Error(`expected no case slower than before, got ${verdict.regressions.join("; ")}`);
     });
 }
 
-function rivals(text: string): RivalName[] {
-  if (text === "none") return [];
-  return text.split(",").map((name) => {
-    const rival = RIVALS.find((known) => known === name.trim());
-    if (!rival) throw new InvalidArgumentError(`expected ${RIVALS.join(", ")} or none`);
-    return rival;
-  });
+async function prepare(options: Options, where: "node" | "chromium"): Promise<BenchArgs> {
+  const { bundleRival, installRivals, provideNavigator, rivalNames, rivalsBase, rivalsIn } = await import("../../bench/rivals.ts");
+  const asked = options.against.split(",").map((name) => name.trim());
+  const unknown = asked.find((name) => name !== "all" && name !== "none" && !rivalNames.includes(name as RivalName));
+  if (unknown !== undefined) throw new UsageError(`expected --against ${rivalNames.join(", ")}, all or none, got ${unknown}`);
+  const names = options.against === "none" ? [] : asked.includes("all") ? rivalsIn(where) : (asked as RivalName[]);
+  if (names.length > 0) await installRivals((message) => process.stderr.write(`${message}\n`));
+  const against: Record<string, string> = {};
+  for (const name of names) against[name] = await bundleRival(name, where);
+  if (where === "node" && names.length > 0) provideNavigator();
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  return {
+    suite: options.suite as BenchArgs["suite"], quick: options.quick, against, base: rivalsBase(where), only: options.cases,
+    samples: options.samples, alone: options.alone, version, commit: await commit(),
+  };
+}
+
+/** What looks slower is measured anew and judged once more: only what stays slower is. */
+async function judge(before: Results, after: Report, measure: (names: readonly string[]) => Promise<Report>): Promise<Comparison> {
+  const first = compare(before, after);
+  const suspects = [...new Set([...first.changes.filter((c) => c.verdict === "slower").map((c) => c.name), ...first.lost.map((l) => l.split(":")[0]!)])];
+  if (suspects.length === 0) return first;
+  process.stderr.write(`looks slower, measured again: ${suspects.join(", ")}\n`);
+  const again = compare(before, await measure(suspects));
+  const second = new Map(again.changes.map((c) => [`${c.name} ${c.rival}`, c]));
+  return { ...first, changes: first.changes.map((c) => second.get(`${c.name} ${c.rival}`) ?? c), lost: again.lost, regressions: again.regressions };
+}
+
+const baselineFile = ({ adapter, where }: Report): string =>
+  fileURLToPath(new URL(`../../bench/results/check-${adapter.vendor || "unnamed"}-${adapter.architecture || "adapter"}-${where}.json`, import.meta.url));
+
+function readBaseline(file: string): Results {
+  if (!existsSync(file)) throw new UsageError(`expected an earlier result at ${file}, got none: bench --quick --write-baseline makes one`);
+  return JSON.parse(readFileSync(file, "utf8")) as Results;
 }
 
 function positive(text: string): number {
@@ -62,18 +129,3 @@ async function commit(): Promise<string> {
     return "unknown";
   }
 }
-
-function table(cases: readonly Measured[], names: readonly string[]): string {
-  const header = ["case", "ours ms", ...names.flatMap((name) => [`${name} ms`, "ratio", "(range)"]), "GFLOP/s", "GB/s", "samples", "difference"];
-  const rows = cases.map((c) => [
-    c.name, ms(c.ours),
-    ...names.flatMap((name) => [ms(c.rivals[name]!), c.ratio[name]?.toFixed(2) ?? "-", c.ratioRange[name]?.map((r) => r.toFixed(2)).join("-") ?? ""]),
-    c.gflops?.toPrecision(3) ?? "", c.gbps?.toPrecision(3) ?? "", "error" in c.ours ? "" : String(c.ours.runs), c.difference?.toExponential(1) ?? "",
-  ]);
-  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => row[i]!.length)));
-  const line = (row: readonly string[]) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ").trimEnd();
-  const failures = cases.flatMap((c) => Object.entries({ ours: c.ours, ...c.rivals }).flatMap(([who, t]) => ("error" in t ? [`${c.name}: ${who}: ${t.error}`] : [])));
-  return [line(header), ...rows.map(line), ...failures].join("\n");
-}
-
-const ms = (t: Timing | Failure): string => ("error" in t ? "failed" : t.medianMs.toPrecision(3));

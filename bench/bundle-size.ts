@@ -1,0 +1,91 @@
+/** What a page downloads to train or run a model with each library: the smallest app that does, built by Vite. Node only. */
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { build } from "vite";
+
+export interface Size {
+  readonly does: string;
+  readonly raw: number;
+  readonly gzip: number;
+  readonly brotli: number;
+  /** The files by extension, in bytes as they are. */
+  readonly files: Readonly<Record<string, number>>;
+}
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+const TFJS = "setBackend, tensor, variable, tidy, variableGrads, fused, reshape, transpose, concat, tile, add, sub, mul, mean, square, rsqrt, erf, softmax, logSoftmax, matMul, unstack, slice, sum, neg, oneHot, argMax, AdamOptimizer";
+
+/** Apps as source; each holds on to what it needs, so that nothing else is bundled and nothing of it is dropped. */
+const APPS: Readonly<Record<string, { readonly does: string; readonly source: string }>> = {
+  ours: {
+    does: "trains: DeiT, its recipe, AdamW",
+    source: `
+      import { initDevice } from "ROOT/engine/device.ts";
+      import { createModel } from "ROOT/models/model.ts";
+      import { train } from "ROOT/train/train.ts";
+      globalThis.app = { initDevice, createModel, train };`,
+  },
+  "ours, inference": {
+    does: "runs DeiT",
+    source: `
+      import { initDevice } from "ROOT/engine/device.ts";
+      import { record } from "ROOT/engine/plan.ts";
+      import { deit, deitConfig, deitParams } from "ROOT/models/deit.ts";
+      import { loadParams } from "ROOT/models/params.ts";
+      import { parseSafetensors } from "ROOT/models/safetensors.ts";
+      globalThis.app = { initDevice, record, deit, deitConfig, deitParams, loadParams, parseSafetensors };`,
+  },
+  tfjs: {
+    does: "trains on WebGPU: core with all gradients, Adam; the model is the app's to write",
+    source: `
+      import { NAMES } from "@tensorflow/tfjs-core";
+      import "@tensorflow/tfjs-core/dist/register_all_gradients";
+      import "@tensorflow/tfjs-backend-webgpu";
+      globalThis.app = { NAMES };`.replaceAll("NAMES", TFJS),
+  },
+  ort: {
+    does: "runs an ONNX file on WebGPU; it cannot train",
+    source: `
+      import { InferenceSession, Tensor } from "onnxruntime-web/webgpu";
+      globalThis.app = { InferenceSession, Tensor };`,
+  },
+};
+
+/** Builds each app below bench/rivals, whose libraries have to be installed, and weighs what came out. */
+export async function bundleSizes(): Promise<Record<string, Size | { readonly error: string }>> {
+  const folder = join(root, "bench/rivals/node_modules/.size");
+  await rm(folder, { recursive: true, force: true });
+  const sizes: Record<string, Size | { readonly error: string }> = {};
+  for (const [name, { does, source }] of Object.entries(APPS)) {
+    try {
+      const app = join(folder, name.replace(/\W+/g, "-"));
+      await mkdir(app, { recursive: true });
+      await writeFile(join(app, "index.html"), `<!doctype html><script type="module" src="./main.ts"></script>`);
+      await writeFile(join(app, "main.ts"), source.replaceAll("ROOT/", root));
+      await build({ configFile: false, root: app, logLevel: "error", build: { target: "esnext", outDir: "dist", assetsInlineLimit: 0, modulePreload: false } });
+      sizes[name] = await weigh(join(app, "dist"), does);
+    } catch (error) {
+      sizes[name] = { error: (error as Error).message.split("\n")[0]! };
+    }
+  }
+  await rm(folder, { recursive: true, force: true });
+  return sizes;
+}
+
+async function weigh(folder: string, does: string): Promise<Size> {
+  const total = { raw: 0, gzip: 0, brotli: 0 };
+  const files: Record<string, number> = {};
+  for (const file of await readdir(join(folder, "assets"))) {
+    const bytes = await readFile(join(folder, "assets", file));
+    const extension = file.split(".").at(-1)!;
+    files[extension] = (files[extension] ?? 0) + bytes.length;
+    total.raw += bytes.length;
+    total.gzip += gzipSync(bytes, { level: 9 }).length;
+    // Its best level takes minutes for a large wasm file and gains a percent.
+    total.brotli += brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: bytes.length > 3e6 ? 6 : 11 } }).length;
+  }
+  return { does, ...total, files };
+}

@@ -74,7 +74,7 @@ async function stream(url: string, onProgress: DownloadOptions["onProgress"], si
   const part: Part = { bytes: new Uint8Array(0), done: 0, total: null, etag: null };
   let trouble = "";
   for (let i = 0; i < TRIES; i++) {
-    if (i > 0) await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** i));
+    if (i > 0) await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** i));
     const response = await ask(url, part, signal).catch((error: unknown) => {
       if (signal?.aborted) throw error;
       trouble = reason(error);

@@ -4,14 +4,17 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { convertedFile, convertWeights } from "../../cli/convert-weights.ts";
 import { Random } from "../../engine/random.ts";
+import { checkState } from "../../models/check-state.ts";
 import { type Container, readAnyWeights } from "../../models/checkpoint-formats.ts";
 import { type Layout, toHuggingFace, toTimm } from "../../models/layouts.ts";
-import type { State } from "../../models/params.ts";
+import { createModel } from "../../models/model.ts";
+import { initialState, type State } from "../../models/params.ts";
 import { unpickle } from "../../models/pickle.ts";
 import { parseSafetensors } from "../../models/safetensors.ts";
+import { readWeightFiles, writeSharded } from "../../models/sharded.ts";
 import { readTorchFile } from "../../models/torch-file.ts";
 import { writeTorchFile } from "../../models/torch-writer.ts";
-import { readWeights, writeWeights } from "../../models/weights.ts";
+import { readWeights, replaceHead, writeWeights } from "../../models/weights.ts";
 import { readZip } from "../../models/zip.ts";
 import { writeZip } from "../../models/zip-writer.ts";
 
@@ -133,6 +136,19 @@ describe("hostile pickles", () => {
       expect(() => read(ascii(text)), JSON.stringify(text)).toThrow(/^pickle: expected /);
     }
   });
+  test("numbers and texts that claim more than there is, and memo bombs", () => {
+    expect(() => read(ascii("\u008b\u007f\u007f\u007f\u007f"))).toThrow("pickle: expected an opcode"); // LONG4
+    expect(() => read(Uint8Array.of(0x80, 2, 0x8a, 255, 1, 2))).toThrow("255 bytes at byte 4, got 2");
+    expect(() => read(Uint8Array.of(0x80, 2, 0x58, 255, 255, 255, 255, 0x61))).toThrow("4294967295 bytes");
+    expect(() => read(Uint8Array.of(0x80, 4, 0x95))).toThrow("pickle protocol 2");
+    // Tuples of two references to the one before: 2^200 leaves, if anybody walked them.
+    const bomb: number[] = [0x29];
+    for (let i = 0; i < 200; i++) bomb.push(0x71, i, 0x68, i, 0x86);
+    bomb.push(0x2e);
+    expect(read(Uint8Array.from(bomb))).toBeDefined();
+    const state = [0x7d, 0x58, 1, 0, 0, 0, 0x61, ...bomb.slice(0, -1), 0x73, 0x2e];
+    expect(() => readTorchFile(writeZip([["a/data.pkl", Uint8Array.from(state)]]))).toThrow('expected a tensor as "a" of the state dict, got a Tuple');
+  });
   test("a million nested lists cost nothing", () => {
     const deep = new Uint8Array(2_000_001).fill("]".charCodeAt(0), 0, 1_000_000).fill("a".charCodeAt(0), 999_999 + 1);
     deep[1_999_999] = ".".charCodeAt(0);
@@ -180,6 +196,7 @@ describe("hostile zip files", () => {
   test("overlaps, places out of range, compression, sizes, names twice", () => {
     expect(() => readZip(patched(central(0) + 10, 8))).toThrow('"a/data.pkl" stored without compression, got method 8');
     expect(() => readZip(patched(central(0) + 8, 1))).toThrow("in clear");
+    expect(() => readZip(patched(8, 8))).toThrow('"a/data.pkl" stored without compression, got method 8');
     expect(() => readZip(patched(central(0) + 24, 9))).toThrow("in its own size of 9 bytes, got 3");
     expect(() => readZip(patched(central(1) + 42, 0))).toThrow("or later, where the entry before it ends, got 0");
     expect(() => readZip(patched(central(1) + 45, 120))).toThrow("got no entry there");
@@ -189,6 +206,129 @@ describe("hostile zip files", () => {
     expect(() => readZip(patched(64, 0))).toThrow("a damaged file");
     expect(() => readZip(patched(-12, 3))).toThrow("entries in a directory");
     expect(() => readZip(writeZip([["a", ascii("x")], ["a", ascii("x")]]))).toThrow('every name once, got "a" twice');
+  });
+});
+
+describe("timm's own checkpoints and older ones", () => {
+  const timm = JSON.parse(new TextDecoder().decode(file("checkpoint-timm.json"))) as
+    { saver: Record<"state_dict" | "state_dict_ema", Digest>; old: Digest; cycles: Record<string, object>; forward: Record<string, Record<string, number>> };
+  test("a .pth.tar of timm's training: the model, or its moving average", () => {
+    const bytes = file("checkpoint-timm.pth.tar");
+    expect(digest(readAnyWeights(bytes).state)).toEqual(timm.saver.state_dict);
+    expect(digest(readAnyWeights(bytes, { ema: true }).state)).toEqual(timm.saver.state_dict_ema);
+    expect(timm.saver.state_dict).not.toEqual(timm.saver.state_dict_ema);
+  });
+  test("PyTorch's format before 1.6", () => {
+    const bytes = file("checkpoint-old.pth");
+    expect(digest(readAnyWeights(bytes).state)).toEqual(timm.old);
+    for (let n = 20; n < bytes.length; n++) expect(() => readAnyWeights(bytes.subarray(0, n)), `${n} bytes`).toThrow(/^(pickle|torch file|safetensors): expected /);
+    const longer = new Uint8Array(bytes.length + 1);
+    longer.set(bytes);
+    expect(() => readAnyWeights(longer)).toThrow("where its last storage ends");
+    const tar = new Uint8Array(1024);
+    tar.set(ascii("ustar"), 257);
+    expect(() => readAnyWeights(tar)).toThrow("got a tar archive of an older one");
+  });
+  test("names behind module. and _orig_mod.", () => expect(digest(readAnyWeights(file("checkpoint-wrapped.pth")).state)).toEqual(timm.old));
+  test("the round trip that was recorded kept every bit", () => {
+    expect(Object.keys(timm.cycles)).toContain("deit_tiny_distilled_patch16_224");
+    expect(Object.keys(timm.cycles)).toContain("regnety_002");
+    for (const forward of Object.values(timm.forward)) expect(forward["largest difference"]).toBe(0);
+  });
+});
+
+describe("RegNetY, and other classes of Hugging Face", () => {
+  const fake = (names: readonly string[]): State => new Map(names.map((name, i) => [name, { shape: [1], data: Float32Array.of(i) }]));
+  const model = createModel("regnety_004");
+  const state = initialState(model.params, 1);
+  test("RegNetY both ways, every name", () => {
+    const { state: hf } = toHuggingFace(state);
+    for (const name of ["regnet.embedder.embedder.convolution.weight", "regnet.embedder.embedder.normalization.running_mean", "regnet.encoder.stages.0.layers.0.shortcut.convolution.weight",
+      "regnet.encoder.stages.3.layers.5.layer.1.normalization.running_var", "regnet.encoder.stages.1.layers.2.layer.2.attention.0.bias",
+      "regnet.encoder.stages.1.layers.2.layer.2.attention.2.weight", "regnet.encoder.stages.1.layers.2.layer.3.normalization.weight", "classifier.1.bias"]) expect([...hf.keys()]).toContain(name);
+    expect(hf.get("regnet.encoder.stages.1.layers.2.layer.2.attention.2.weight")).toBe(state.get("s2.b3.se.fc2.weight"));
+    expect(hf.get("regnet.encoder.stages.3.layers.5.layer.3.convolution.weight")).toBe(state.get("s4.b6.conv3.conv.weight"));
+    expect(toTimm(hf).state).toEqual(state);
+    expect(() => toTimm(new Map([...hf, ...fake(["regnet.encoder.stages.4.layers.0.layer.0.convolution.weight"])]))).toThrow("expected Hugging Face's names of a RegNetY");
+  });
+  test("a distillation token with one head: DeiTForImageClassification", () => {
+    const names = Object.keys(golden.distilled).filter((n) => !n.startsWith("head_dist"));
+    const { state: two } = readWeights(file("checkpoint-training.pth"));
+    const one = new Map([...two].filter(([name]) => names.includes(name)));
+    const hf = toHuggingFace(one).state;
+    expect([...hf.keys()].filter((n) => n.includes("classifier"))).toEqual(["classifier.weight", "classifier.bias"]);
+    expect(digest(toTimm(hf).state)).toEqual(digest(one));
+    const raw = { container: "safetensors" as const, metadata: {}, state: hf };
+    expect(convertWeights(raw, { to: "timm" }).state.size).toBe(one.size);
+  });
+});
+
+describe("strict loading", () => {
+  const small = (numClasses: number) => createModel({ arch: "deit", imgSize: 8, patchSize: 4, dim: 8, depth: 2, heads: 2, numClasses, distilled: true });
+  const { params } = small(5);
+  const state = initialState(params, 3);
+  const error = (s: State, of = params) => { try { checkState("weights", of, s); } catch (e) { return (e as Error).message; } return ""; };
+  test("all that is wrong in one error, with shapes", () => {
+    const wrong = new Map(state);
+    wrong.delete("blocks.0.attn.qkv.bias");
+    wrong.set("blocks.9.extra", { shape: [2, 3], data: new Float32Array(6) });
+    wrong.set("norm.weight", { shape: [9], data: new Float32Array(9) });
+    expect(error(wrong)).toBe(`weights: expected the ${params.length} tensors of this model, got missing: blocks.0.attn.qkv.bias [24]; unexpected: blocks.9.extra [2,3]; misshapen: norm.weight is [9], expected [8]`);
+    expect(error(state)).toBe("");
+  });
+  test("NaN and infinities by name; convert keeps them and says so", () => {
+    const broken = new Map([...state, ["norm.bias", { shape: [8], data: Float32Array.of(0, 0, NaN, 0, 0, 0, 0, 0) }], ["head.bias", { shape: [5], data: new Float32Array(5).fill(-Infinity) }]]);
+    expect(error(broken)).toContain("got not finite: norm.bias, head.bias");
+    const done = convertWeights({ container: "safetensors", metadata: {}, state: broken }, { to: "hf" });
+    expect(done.notFinite.toSorted()).toEqual(["head.bias", "norm.bias"]);
+    expect(toTimm(done.state).state.get("norm.bias")!.data[2]).toBeNaN();
+  });
+  test("the head of other classes anew, on request only", () => {
+    const other = small(7).params;
+    expect(error(state, other)).toMatch(/misshapen: head\.weight is \[5,8\], expected \[7,8\].*--replace-head begins it anew/);
+    const { state: replaced, replaced: names } = replaceHead(other, state, 11);
+    expect(names).toEqual(["head.weight", "head.bias", "head_dist.weight", "head_dist.bias"]);
+    expect(error(replaced, other)).toBe("");
+    expect(replaced.get("head.weight")).toEqual(initialState(other, 11).get("head.weight"));
+    expect(replaced.get("norm.weight")).toBe(state.get("norm.weight"));
+    expect(replaceHead(params, state, 11).replaced).toEqual([]);
+    // Anything but the head stays strict.
+    const plain = new Map([...state].filter(([name]) => name !== "dist_token"));
+    expect(error(replaceHead(other, plain, 1).state, other)).toMatch(/got missing: dist_token \[1,1,8\]$/);
+    expect(error(plain)).not.toContain("--replace-head");
+  });
+});
+
+describe("sharded", () => {
+  const { state } = readWeights(file("checkpoint-training.pth"));
+  const entries = [...state].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }] as const);
+  const { shards, index } = writeSharded("model", entries, 3000, { format: "pt" });
+  const load = (change: (files: Map<string, Uint8Array>) => void = () => {}) => {
+    const files = new Map([["model.safetensors.index.json", index], ...shards]);
+    change(files);
+    return readWeightFiles("a/model.safetensors.index.json", async (path) => files.get(path.replace("a/", "")) ?? Promise.reject(new Error(`no ${path}`)));
+  };
+  const indexed = (change: (map: Record<string, unknown>) => void) => load((files) => {
+    const json = JSON.parse(new TextDecoder().decode(index)) as { weight_map: Record<string, unknown> };
+    change(json.weight_map);
+    files.set("model.safetensors.index.json", ascii(JSON.stringify(json)));
+  });
+  test("as one", async () => {
+    expect(shards.size).toBeGreaterThan(2);
+    for (const bytes of shards.values()) expect(bytes.length).toBeLessThan(6000);
+    expect(digest((await load()).state)).toEqual(golden.distilled);
+  });
+  test("what does not fit the index is refused", async () => {
+    const [first, second] = [...shards.keys()] as [string, string];
+    await expect(load((files) => files.delete(second))).rejects.toThrow(`no a/${second}`);
+    await expect(load((files) => files.set(first, files.get(second)!))).rejects.toThrow(/^weights: expected "cls_token".* in model-00001-of-.* as the index says, got none$/);
+    await expect(load((files) => files.set(first, files.get(first)!.subarray(0, 900)))).rejects.toThrow(`(in ${first})`);
+    await expect(indexed((map) => { delete map["cls_token"]; })).rejects.toThrow('expected only what the index says');
+    for (const name of ["../secret.safetensors", "/etc/passwd", "http://x/y.safetensors", "b/c.safetensors", ".hidden.bin", 7]) {
+      await expect(indexed((map) => { map["cls_token"] = name; })).rejects.toThrow("expected a file's name for \"cls_token\"");
+    }
+    await expect(load((files) => files.set("model.safetensors.index.json", ascii("{}")))).rejects.toThrow('"weight_map"');
+    await expect(load((files) => files.set("model.safetensors.index.json", ascii('{"weight_map":{"a":"x.bin","a":"y.bin"}}')))).rejects.toThrow('got "a" twice');
   });
 });
 

@@ -1,0 +1,148 @@
+/** Downloads, from a local server that answers well, badly, and not to the end. */
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { downloadFolder } from "../../cli/download-folder.ts";
+import { nodeHost } from "../../cli/host.ts";
+import { readWeightsFile } from "../../cli/weights-file.ts";
+import { loadUrl } from "../../models/load-url.ts";
+import { writeSharded } from "../../models/sharded.ts";
+import { writeSafetensors } from "../../models/safetensors.ts";
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+let answers: Record<string, Answer> = {};
+let asked: string[] = [];
+const server = createServer((request, response) => {
+  const path = request.url!.split("?")[0]!;
+  asked.push(`${path}${request.headers.range ? ` ${request.headers.range}` : ""}`);
+  const answer = answers[path];
+  if (answer) answer(request, response);
+  else response.writeHead(404).end("<html>no such file</html>");
+});
+await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+const folder = await mkdtemp(join(tmpdir(), "tessera-download-"));
+process.env["TESSERA_CACHE"] = folder;
+afterAll(async () => {
+  server.close();
+  server.closeAllConnections();
+  await rm(folder, { recursive: true });
+});
+beforeEach(async () => {
+  asked = [];
+  answers = {};
+  await rm(join(folder, "weights"), { recursive: true, force: true });
+});
+
+const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7919) >> 3);
+const sum = createHash("sha256").update(content).digest("hex");
+const whole = (bytes: Uint8Array, headers: Record<string, string> = {}): Answer => (_, response) => void response.writeHead(200, { "content-length": bytes.length, ...headers }).end(bytes);
+/** Sends so many bytes of the whole, then breaks the connection; goes on where it is asked to. */
+const broken = (at: number, etag?: string): Answer => (request, response) => {
+  const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
+  if (from > 0 && request.headers["if-range"] === etag) {
+    response.writeHead(206, { "content-range": `bytes ${from}-${content.length - 1}/${content.length}`, "content-length": content.length - from }).end(content.subarray(from));
+    return;
+  }
+  response.writeHead(200, { "content-length": content.length, ...(etag ? { etag } : {}) });
+  response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
+};
+const kept = async () => (await readdir(join(folder, "weights")).catch(() => [])).sort();
+
+test("a whole file, with progress, kept and checked", async () => {
+  answers = { "/w.safetensors": whole(content) };
+  const seen: number[] = [];
+  const cache = downloadFolder();
+  const first = await loadUrl(`${base}/w.safetensors`, { cache, onProgress: (done, total) => { seen.push(done); expect(total).toBe(content.length); } });
+  expect(first).toEqual({ bytes: content, sha256: sum, cached: false });
+  expect(seen.at(-1)).toBe(content.length);
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+  expect((await loadUrl(`${base}/w.safetensors#sha256=${sum}`, { cache })).cached).toBe(true);
+  expect(asked).toEqual(["/w.safetensors"]);
+  // What is kept but no longer whole, or not what it was, is fetched again.
+  const file = (await kept()).find((n) => n.endsWith(".safetensors"))!;
+  await truncate(join(folder, "weights", file), 1000);
+  expect((await loadUrl(`${base}/w.safetensors`, { cache })).cached).toBe(false);
+  await writeFile(join(folder, "weights", file), content.map((b, i) => (i === 7 ? b ^ 1 : b)));
+  expect((await loadUrl(`${base}/w.safetensors`, { cache })).bytes).toEqual(content);
+  expect((await readFile(join(folder, "weights", file))).equals(content)).toBe(true);
+  await rm(join(folder, "weights", `${file}.json`));
+  expect((await loadUrl(`${base}/w.safetensors`, { cache })).cached).toBe(false);
+});
+
+test("without a length, the end of the stream is the file's", async () => {
+  answers = { "/w": (_, response) => void response.writeHead(200).end(content) };
+  expect((await loadUrl(`${base}/w`)).sha256).toBe(sum);
+});
+
+test("a broken connection: goes on where it broke if it is the same file, else from the start", async () => {
+  answers = { "/w": broken(100_000, '"v1"') };
+  expect((await loadUrl(`${base}/w`)).sha256).toBe(sum);
+  expect(asked).toEqual(["/w", expect.stringMatching(/^\/w bytes=[1-9]\d*-$/)]);
+  asked = [];
+  let times = 0;
+  const changes: Answer = (request, response) => (times++ === 0 ? broken(100_000, '"v1"') : whole(content.toReversed()))(request, response);
+  answers = { "/w": changes };
+  expect((await loadUrl(`${base}/w`)).bytes).toEqual(content.toReversed());
+  asked = [];
+  times = 0;
+  answers = { "/w": (request, response) => (times++ === 0 ? broken(100_000) : whole(content))(request, response) };
+  expect((await loadUrl(`${base}/w`)).sha256).toBe(sum);
+  expect(asked).toEqual(["/w", "/w"]);
+});
+
+test("a file that never arrives whole is an error, and nothing is kept", async () => {
+  answers = { "/w": broken(50_000), "/busy": (_, response) => void response.writeHead(503).end() };
+  await expect(loadUrl(`${base}/w`, { cache: downloadFolder() })).rejects.toThrow(/^download: expected 300000 bytes of .*\/w, got .* after 4 tries$/);
+  await expect(loadUrl(`${base}/busy`, { cache: downloadFolder() })).rejects.toThrow("got status 503 after 4 tries");
+  expect(asked.length).toBe(8);
+  expect(await kept()).toEqual([]);
+});
+
+test("a wrong range, status or checksum", async () => {
+  const cache = downloadFolder();
+  await expect(loadUrl(`${base}/none`, { cache })).rejects.toThrow(`download: expected a file at ${base}/none, got status 404`);
+  answers = { "/w": whole(content) };
+  const other = "0".repeat(64);
+  await expect(loadUrl(`${base}/w#sha256=${other}`, { cache })).rejects.toThrow(`download: expected sha256 ${other} of ${base}/w, got ${sum}`);
+  expect(await kept()).toEqual([]);
+  await expect(loadUrl(`${base}/w#sha256=12`, { cache })).rejects.toThrow("64 hexadecimal digits");
+  const closed = createServer();
+  await new Promise<void>((resolve) => closed.listen(0, "127.0.0.1", resolve));
+  const { port } = closed.address() as AddressInfo;
+  await new Promise((resolve) => closed.close(resolve));
+  await expect(loadUrl(`http://127.0.0.1:${port}/w`, { cache })).rejects.toThrow("got ECONNREFUSED after 4 tries");
+  let times = 0;
+  answers = {
+    "/w": (request, response) => {
+      if (times++ === 0) broken(1000, '"v1"')(request, response);
+      else response.writeHead(206, { "content-range": "bytes 5-9/10" }).end(content.subarray(0, 5));
+    },
+  };
+  await expect(loadUrl(`${base}/w`, { cache })).rejects.toThrow("got bytes 5-9/10");
+});
+
+test("weights by URL: one file, and several through their index", async () => {
+  const tensor = (n: number) => ({ dtype: "F32" as const, shape: [n], data: Float32Array.from({ length: n }, (_, i) => i - 0.5) });
+  const entries = [["a", tensor(4)], ["b", tensor(3)], ["c", tensor(5)]] as const;
+  const { shards, index } = writeSharded("model", entries, 20, {});
+  expect([...shards.keys()]).toEqual(["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"]);
+  answers = Object.fromEntries([...shards].map(([name, bytes]) => [`/m/${name}`, whole(bytes)]));
+  answers["/m/model.safetensors.index.json"] = whole(index);
+  answers["/one"] = whole(writeSafetensors(entries));
+  const lines: string[] = [];
+  const host = nodeHost((event) => lines.push(String(event["message"])));
+  for (const path of ["/m/model.safetensors.index.json?key=1", "/one"]) {
+    const { state } = await readWeightsFile(host, base + path);
+    expect([...state].map(([name, { shape, data }]) => [name, shape, [...data]])).toEqual(entries.map(([name, t]) => [name, t.shape, [...t.data]]));
+  }
+  expect(lines.length).toBe(5);
+  expect(lines[0]).toMatch(/^http:.*index\.json: \d+ bytes, sha256 [0-9a-f]{64}$/);
+  await expect(readWeightsFile(host, `${base}/gone`)).rejects.toMatchObject({ name: "UsageError", message: `expected a file at ${base}/gone, got status 404` });
+  answers["/html"] = whole(new TextEncoder().encode("<html>sign in</html>"));
+  await expect(readWeightsFile(host, `${base}/html`)).rejects.toMatchObject({ name: "UsageError", message: expect.stringMatching(/^expected a header .*html\)$/) });
+});

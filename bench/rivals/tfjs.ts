@@ -163,8 +163,8 @@ function forward(w: Tensors, x: tf.Tensor, c: Config): [tf.Tensor, tf.Tensor | n
   }
   // The norm is per token, so only the tokens that are read need it.
   const read = norm("norm", tf.slice(t, [0, 0, 0], [B, prefix, D]));
-  const [cls, dist] = tf.unstack(read, 1) as [tf.Tensor, tf.Tensor?];
-  return [layer("head", cls), dist ? layer("head_dist", dist) : null];
+  const head = (name: string, at: number) => layer(name, tf.reshape(tf.slice(read, [0, at, 0], [B, 1, D]), [B, D]));
+  return [head("head", 0), c.distilled ? head("head_dist", 1) : null];
 }
 
 function inference({ config }: Extract<Work, { op: "forward" }>, inputs: Inputs): Made {

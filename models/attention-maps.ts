@@ -1,10 +1,82 @@
-/** What a vision transformer looks at: attention probabilities of one block, from its queries and keys. */
+/** What a vision transformer looks at: attention probabilities per block and head, and their rollout over blocks. */
 import { noGrad } from "../engine/autograd.ts";
 import { scope } from "../engine/memory.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
+import { scale } from "../kernels/elementwise.ts";
+import { permute, reshape, slice } from "../kernels/layout.ts";
+import { matmul } from "../kernels/matmul.ts";
+import { softmax } from "../kernels/softmax.ts";
 import { prefixTokens, tokens, type DeitConfig } from "./deit.ts";
 import type { Model } from "./model.ts";
 import type { Params } from "./params.ts";
+
+export interface Attention {
+  readonly images: number;
+  readonly heads: number;
+  /** Tokens: class, distillation if there is one, then patches by rows. */
+  readonly tokens: number;
+  /** Tokens before the patches. */
+  readonly prefix: number;
+  /** Patches per side. */
+  readonly side: number;
+  /** For each block asked for, (images, heads, tokens, tokens): rows are queries and sum to 1. */
+  readonly blocks: readonly Float32Array[];
+}
+
+/** x: (B, C, H, W), normalised. `blocks` count from 0; all of them unless given. */
+export async function attentionProbabilities(model: Model, params: Params, x: Tensor, blocks?: readonly number[]): Promise<Attention> {
+  const config = model.config as DeitConfig;
+  if (config.arch !== "deit") throw new Error(`attentionMaps: expected a vision transformer, got ${model.name}`);
+  const wanted = blocks ?? Array.from({ length: config.depth }, (_, i) => i);
+  const wrong = wanted.find((b) => !Number.isInteger(b) || b < 0 || b >= config.depth);
+  if (wrong !== undefined) throw new Error(`attentionMaps: expected blocks from 0 to ${config.depth - 1}, got ${wrong}`);
+  const found = scope(() => noGrad(() => {
+    const kept = new Map<string, Tensor>();
+    model.forward(params, x, { tap: (name, t) => { if (name.endsWith(".attn.qkv")) kept.set(name, t); } });
+    return wanted.map((b) => probabilities(kept.get(`blocks.${b}.attn.qkv`)!, config.heads));
+  }));
+  const data = (await readAll(found)) as Float32Array[];
+  for (const t of found) t.dispose();
+  return { images: x.shape[0]!, heads: config.heads, tokens: tokens(config), prefix: prefixTokens(config), side: config.imgSize / config.patchSize, blocks: data };
+}
+
+/** softmax(q kᵀ / √d). qkv: (B, N, 3 D). Returns (B, H, N, N). */
+function probabilities(qkv: Tensor, heads: number): Tensor {
+  const [B, N, D3] = qkv.shape as [number, number, number];
+  const d = D3 / 3 / heads;
+  const split = permute(reshape(qkv, [B, N, 3, heads, d]), [2, 0, 3, 1, 4]);
+  const [q, k] = [0, 1].map((i) => reshape(slice(split, 0, i, i + 1), [B, heads, N, d]));
+  return softmax(scale(matmul(q!, k!, { transposeB: true }), 1 / Math.sqrt(d)));
+}
+
+/** How much `token` (0: class, 1: distillation) of an image attends to each patch, per head, in `attention.blocks[block]`. */
+export function headMaps({ heads, tokens: N, prefix, blocks }: Attention, image: number, block: number, token: number): Float32Array[] {
+  return Array.from({ length: heads }, (_, h) => {
+    const row = ((image * heads + h) * N + token) * N;
+    return blocks[block]!.slice(row + prefix, row + N);
+  });
+}
+
+/**
+ * How much of each patch reaches `token` over all blocks: row `token` of A_L … A_1, A = (mean over heads + identity) / 2. The identity is
+ * the residual path. Abnar and Zuidema 2020, https://arxiv.org/abs/2005.00928
+ */
+export function rollout({ heads, tokens: N, prefix, blocks }: Attention, image: number, token: number): Float32Array {
+  let row = new Float64Array(N);
+  row[token] = 1;
+  for (const block of blocks.toReversed()) {
+    const next = Float64Array.from(row, (v) => v / 2);
+    for (let h = 0; h < heads; h++) {
+      for (let n = 0; n < N; n++) {
+        const share = row[n]! / (2 * heads);
+        const from = ((image * heads + h) * N + n) * N;
+        for (let m = 0; m < N; m++) next[m]! += share * block[from + m]!;
+      }
+    }
+    row = next;
+  }
+  return Float32Array.from(row.subarray(prefix));
+}
 
 /** How much the class token (and, if there is one, the distillation token) attends to each patch: mean over heads. */
 export interface AttentionMap {
@@ -17,38 +89,9 @@ export interface AttentionMap {
 
 /** x: (B, C, H, W), normalised. `block` counts from 0; the last one unless given. */
 export async function attentionMaps(model: Model, params: Params, x: Tensor, block?: number): Promise<AttentionMap> {
-  const config = model.config as DeitConfig;
-  if (config.arch !== "deit") throw new Error(`attentionMaps: expected a vision transformer, got ${model.name}`);
-  const which = block ?? config.depth - 1;
-  const qkv = scope(() => noGrad(() => {
-    let found: Tensor | null = null;
-    model.forward(params, x, { tap: (name, t) => { if (name === `blocks.${which}.attn.qkv`) found = t; } });
-    if (!found) throw new Error(`attentionMaps: expected a block below ${config.depth}, got ${which}`);
-    return found as Tensor;
-  }));
-  const [data] = (await readAll([qkv])) as Float32Array[];
-  qkv.dispose();
-  const [B, N, H, D, q] = [x.shape[0]!, tokens(config), config.heads, config.dim, prefixTokens(config)];
-  const rows = (token: number) => Array.from({ length: B }, (_, b) => attend(data!, b, token, { N, H, D }).subarray(q));
-  return { side: config.imgSize / config.patchSize, cls: rows(0), dist: config.distilled ? rows(1) : null };
+  const attention = await attentionProbabilities(model, params, x, [block ?? (model.config as DeitConfig).depth - 1]);
+  const means = (token: number) => Array.from({ length: attention.images }, (_, image) => mean(headMaps(attention, image, 0, token)));
+  return { side: attention.side, cls: means(0), dist: attention.prefix === 2 ? means(1) : null };
 }
 
-/** One token's attention over all tokens, mean over heads. qkv: (B, N, 3, H, D/H). */
-function attend(qkv: Float32Array, b: number, token: number, { N, H, D }: { N: number; H: number; D: number }): Float32Array {
-  const d = D / H;
-  const mean = new Float32Array(N);
-  for (let h = 0; h < H; h++) {
-    const query = (b * N + token) * 3 * D + h * d;
-    const scores = Array.from({ length: N }, (_, n) => {
-      const key = (b * N + n) * 3 * D + D + h * d;
-      let s = 0;
-      for (let i = 0; i < d; i++) s += qkv[query + i]! * qkv[key + i]!;
-      return s / Math.sqrt(d);
-    });
-    const max = Math.max(...scores);
-    const e = scores.map((s) => Math.exp(s - max));
-    const sum = e.reduce((a, v) => a + v, 0);
-    for (let n = 0; n < N; n++) mean[n]! += e[n]! / sum / H;
-  }
-  return mean;
-}
+const mean = (maps: readonly Float32Array[]): Float32Array => maps[0]!.map((_, i) => maps.reduce((sum, m) => sum + m[i]!, 0) / maps.length);

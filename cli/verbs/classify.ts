@@ -1,35 +1,47 @@
 /** `tessera classify`: the most probable classes of image files. */
-import type { Command } from "commander";
-import sharp from "sharp";
+import { readdirSync, statSync } from "node:fs";
+import { basename, extname, join } from "node:path";
+import { Option, type Command } from "commander";
+import { headChoices, type HeadChoice } from "../../models/heads.ts";
+import { PROTOCOLS, type Protocol } from "../../models/protocols.ts";
 import { UsageError } from "../errors.ts";
-import type { Classified, ClassifyArgs } from "../jobs/classify.ts";
-import { parseModel } from "../model-options.ts";
+import type { ClassifyArgs, ClassifyResult } from "../jobs/classify.ts";
+import { parseModel, shipped } from "../model-options.ts";
+import { integer } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
   readonly weights: string;
   readonly model?: string;
-  readonly topk: string;
-  readonly cropPct: string;
+  readonly topk: number;
+  readonly protocol: Protocol;
+  readonly head: HeadChoice;
+  readonly batchSize: number;
+  readonly maps?: string;
+  readonly resizePosEmbed?: boolean;
 }
+
+const IMAGE = /\.(jpe?g|png|webp)$/i;
 
 export default function (program: Command): void {
   program.command("classify")
-    .description("top-k classes of image files (JPEG, PNG, WebP and what else sharp reads)")
-    .argument("<image...>", "image files")
+    .description("top-k classes of image files (JPEG, PNG, WebP)")
+    .argument("<image...>", "image files, or folders of them")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
-    .option("--topk <k>", "how many classes", "5")
-    .option("--crop-pct <share>", "share of the resized short side that the centre crop keeps", "1")
+    .option("--topk <k>", "how many classes", integer(1), 5)
+    .addOption(new Option("--protocol <name>", "whose resizing, crop and normalisation (weights that name their own mean and std keep them)").choices(PROTOCOLS).default("official"))
+    .addOption(new Option("--head <name>", "of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head").choices(headChoices).default("mean"))
+    .option("--batch-size <n>", "images at a time", integer(1), 8)
+    .option("--maps <folder>", "write attention rollout and the last block's heads on each image, as PNG")
+    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (images: string[], options: Options) => {
-      const [k, cropPct] = [Number(options.topk), Number(options.cropPct)];
-      if (!Number.isInteger(k) || k < 1) throw new UsageError(`expected a positive integer for --topk, got "${options.topk}"`);
-      if (!(cropPct > 0 && cropPct <= 1)) throw new UsageError(`expected a share in (0, 1] for --crop-pct, got "${options.cropPct}"`);
+      const { weights, topk, protocol, head, batchSize, maps, resizePosEmbed } = options;
       const args: ClassifyArgs = {
-        weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model), k, cropPct,
-        images: await Promise.all(images.map(decode)),
+        weights, model: options.model === undefined ? undefined : parseModel(options.model), k: topk, protocol, head, batchSize, maps, resizePosEmbed,
+        images: named(images.flatMap(expand)), imagenetClasses: shipped("app/data/imagenet/classes.txt"),
       };
-      const results = await runJob<readonly Classified[]>("classify", args, options);
+      const { results } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top } of results) {
         process.stdout.write(`${name}\n`);
         for (const { label, probability } of top) process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
@@ -37,13 +49,24 @@ export default function (program: Command): void {
     });
 }
 
-/** Upright RGB bytes; transparency is dropped, as Pillow's `convert("RGB")` drops it. */
-async function decode(path: string): Promise<ClassifyArgs["images"][number]> {
-  try {
-    const { data, info } = await sharp(path).rotate().toColourspace("srgb").removeAlpha().raw().toBuffer({ resolveWithObject: true });
-    if (info.channels !== 3) throw new Error(`${info.channels} channels`);
-    return { name: path, height: info.height, width: info.width, rgb: data.toString("base64") };
-  } catch (error) {
-    throw new UsageError(`expected an image that can be decoded at "${path}", got ${(error as Error).message.split("\n")[0]}`);
-  }
+/** A file as it is, a folder as the images in it, by name. */
+function expand(path: string): string[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw new UsageError(`expected an image or a folder at "${path}", got none`);
+  if (!stat.isDirectory()) return [path];
+  const found = readdirSync(path).filter((name) => IMAGE.test(name)).sort().map((name) => join(path, name));
+  if (found.length === 0) throw new UsageError(`expected .jpg, .jpeg, .png or .webp files in "${path}", got none`);
+  return found;
+}
+
+/** Each image with a name of its own for its maps. */
+function named(paths: readonly string[]): ClassifyArgs["images"] {
+  const taken = new Set<string>();
+  return paths.map((path) => {
+    const own = basename(path, extname(path));
+    let stem = own;
+    for (let n = 2; taken.has(stem); n++) stem = `${own}-${n}`;
+    taken.add(stem);
+    return { path, stem };
+  });
 }

@@ -27,6 +27,7 @@ export function pageHost(token: string): PageHost {
     async exists(path) {
       return (await fetch(url(path), { method: "HEAD" })).ok;
     },
+    stopAsked: () => false,
     log: (event) => send({ log: event }),
     progress: (state) => send({ progress: state }),
     flush: async () => void (await sent),

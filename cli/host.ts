@@ -25,6 +25,8 @@ export interface Host {
   /** Atomic: whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */
   writeFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
+  /** Whether the job was asked to stop at its next good moment: in Node by Ctrl-C, which a second time ends the process. */
+  stopAsked(): boolean;
   /** One thing that happened, as JSON-able data. With only a `message`, that is the line that people see. */
   log(event: Readonly<Record<string, unknown>>): void;
   progress(state: Progress): void;
@@ -47,10 +49,26 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
     writeFile: writeAtomic,
     exists: (path) => stat(path).then(() => true, () => false),
     images: nodeImages(),
+    stopAsked: interrupted,
     log: onLog,
     progress: showProgress,
   };
   return host;
+}
+
+let asked: boolean | null = null;
+
+/** Whether Ctrl-C was pressed since this was first called. Pressed again, it ends the process as it always does. */
+function interrupted(): boolean {
+  if (asked === null) {
+    asked = false;
+    process.once("SIGINT", () => {
+      asked = true;
+      stopProgress();
+      process.stderr.write("stopping after this step; Ctrl-C again ends at once\n");
+    });
+  }
+  return asked;
 }
 
 /** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join, resolve } from "node:path";
+import type { DataFiles } from "../train/data/open.ts";
 import { UsageError } from "./errors.ts";
 import { defaultCacheDir } from "./jobs-node/cifar10.ts";
 
@@ -44,7 +45,12 @@ export function parseModel(text: string): string | Record<string, unknown> {
 }
 
 /** "cifar10-subset" (shipped), "cifar10" (fetched by `data cifar10`), or a folder with train.bin and test.bin in CIFAR-10's form. */
-export function dataFiles(name: string): { train: string; test: string } {
+export function dataFiles(name: string): { train: DataFiles; test: DataFiles } {
+  const { train, test } = cifarFiles(name);
+  return { train: { kind: "cifar10", path: train }, test: { kind: "cifar10", path: test } };
+}
+
+function cifarFiles(name: string): { train: string; test: string } {
   if (name === "cifar10-subset") return { train: shipped("app/data/cifar10/train.bin"), test: shipped("app/data/cifar10/test.bin") };
   if (name === "cifar10") {
     const folder = join(defaultCacheDir(), "cifar10");

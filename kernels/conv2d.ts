@@ -10,14 +10,17 @@
  *   dbias[o] = sum over b, i, j of dy[b,o,i,j]
  *
  * Direct, without an im2col buffer: a thread owns a tile of neighbouring outputs and sums it in registers. A 1x1 convolution
- * of stride 1 is run as one of a single row of H*W pixels.
+ * of stride 1 is run as one of a single row of H*W pixels; one that cuts the image into patches as a matrix product.
  *
  * Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", https://arxiv.org/abs/1603.07285
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { rowReader } from "./conv-rows.ts";
+import { patchConv, patchConvInput, patchConvWeight } from "./patch-conv.ts";
+import type { PatchSizes } from "./patches.ts";
 import { workgroupSum } from "./reduce.ts";
 
 interface Geometry {
@@ -39,40 +42,6 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** The tile size of which the fewest tiles of at most `most` cover n. */
 const tileOf = (n: number, most: number): number => Math.ceil(n / Math.ceil(n / most));
-
-/**
- * WGSL that reads the columns `columns` of the row `row` (i32), counted from a tile's first column x0 = tile * step (i32), in
- * vectors where alignment is known. `place` computes where, once; `load` reads from the plane that starts at `first`; `value`
- * names a column's value. Outside of the image, and unless `given` holds, it is 0. `step` is null if x0 is any number, `H` if
- * the row surely exists.
- */
-function rowReader(kind: string, { columns, H, W, step, tiles }: { columns: readonly number[]; H: number | null; W: number; step: number | null; tiles: number }) {
-  const width = step === null ? 1 : [4, 2].find((v) => W % v === 0 && step % v === 0) ?? 1;
-  const unitOf = (column: number) => Math.floor(column / width);
-  const units = [...new Set(columns.map(unitOf))].sort((a, b) => a - b);
-  const lanes = (unit: number) => [...new Set(columns.filter((c) => unitOf(c) === unit).map((c) => c - unit * width))];
-  const id = (unit: number) => unit - units[0]!;
-  const always = (unit: number) => step !== null && unit >= 0 && (tiles - 1) * step + (unit + 1) * width <= W;
-  const one = (unit: number) => width > 1 && lanes(unit).length === 1;
-  return {
-    elem: (width === 4 ? "vec4f" : width === 2 ? "vec2f" : "f32") as Elem,
-    width,
-    place: (given: readonly string[] = []) => units.flatMap((unit) => {
-      const x = `x0 + ${unit * width}`;
-      const ok = [...given, ...(H !== null ? [`(row >= 0) & (row < ${H})`] : []), ...(always(unit) ? [] : [`(${x} >= 0) & (${x} < ${W})`])].join(" & ") || "true";
-      const at = `${H !== null ? `clamp(row, 0, ${H - 1})` : "row"} * ${W} + ${always(unit) ? x : `clamp(${x}, 0, ${W - width})`}`;
-      return [`let ${kind}_at${id(unit)} = u32(${at}) / ${width}u;`, `let ${kind}_ok${id(unit)} = ${ok};`];
-    }),
-    load: (name: string, buffer: string, first: string) => units.map((unit) => {
-      const value = `${buffer}[${first} / ${width}u + ${kind}_at${id(unit)}]${one(unit) ? `.${"xyzw"[lanes(unit)[0]!]}` : ""}`;
-      return `let ${name}_${id(unit)} = select(${one(unit) || width === 1 ? "0.0" : `vec${width}f()`}, ${value}, ${kind}_ok${id(unit)});`;
-    }),
-    value: (name: string, column: number) => {
-      const unit = unitOf(column);
-      return `${name}_${id(unit)}${one(unit) || width === 1 ? "" : `.${"xyzw"[column - unit * width]}`}`;
-    },
-  };
-}
 
 const GATHER_WG = 64;
 
@@ -163,7 +132,7 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
   };
 });
 
-// Backward for x at strides above 2, which only patch embeddings have: one thread per element.
+// Backward for x at strides above 2: one thread per element.
 const sparseInputKernel = defineKernel({
   name: "conv2d.backwardInputSparse",
   inputs: { dy: "f32", weight: "f32" }, // (B, G*O, HO, WO), (G*O, C, KH, KW)
@@ -306,12 +275,19 @@ const op = defineOp({
   forward([x, weight, bias]: [Tensor, Tensor, Tensor | null], { stride = 1, padding = 0, groups = 1 }: Conv2dOptions) {
     const f = geometry(x, weight, bias, stride, padding, groups);
     const [B, O] = [x.shape[0]!, weight.shape[0]!];
+    const patches = cutsPatches(f);
+    if (patches) return { y: patchConv(x, weight, bias, patches), saved: f };
     const y = gatherKernel({ ...flattened(f), transposed: false, bias: bias !== null })(x, weight, bias);
     return { y: y.view([B, O, f.Ho, f.Wo]), saved: f };
   },
 
   backward(dy, f, [x, weight, bias], _, needs) {
     const [B, O, Ho, Wo] = dy.shape as [number, number, number, number];
+    const patches = cutsPatches(f);
+    if (patches) {
+      const { dweight = null, dbias = null } = needs[1] || needs[2] ? patchConvWeight(x, dy, patches) : {};
+      return [needs[0] ? patchConvInput(dy, weight, patches) : null, dweight, dbias];
+    }
     const flat = flattened(f);
     const dx = () => (f.stride <= 2
       ? gatherKernel({ ...flat, transposed: true, bias: false })(dy, weight, null).view(x.shape)
@@ -342,6 +318,10 @@ function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number
     Ho: Math.floor((H + 2 * padding - kh) / stride) + 1, Wo: Math.floor((W + 2 * padding - kw) / stride) + 1,
   };
 }
+
+/** The patches that this convolution cuts an image into, if it does nothing else. */
+const cutsPatches = ({ C, H, W, kh, kw, stride, padding, groups }: Geometry): PatchSizes | null =>
+  stride > 1 && kh === stride && kw === stride && padding === 0 && groups === 1 && H % stride === 0 && W % stride === 0 ? { C, H, W, p: stride } : null;
 
 /** A 1x1 convolution of stride 1 knows no rows. */
 const flattened = (f: Geometry): Geometry =>

@@ -45,8 +45,8 @@ export interface Epilogue {
   readonly factors?: { readonly tensor: Tensor; readonly at: number; readonly rows: number } | undefined;
   /** Added. */
   readonly residual?: Tensor | undefined;
-  /** WGSL of the caller's own: changes `v` of row `m` and column `n` (vectors of `per` columns). */
-  readonly custom?: { readonly code: (per: 1 | 4) => string; readonly inputs: Readonly<Record<string, Tensor>> } | undefined;
+  /** WGSL of the caller's own: changes `v` (f32) of row `m` and column `n`. */
+  readonly custom?: { readonly code: string; readonly inputs: Readonly<Record<string, Tensor>> } | undefined;
 }
 
 export interface Gemm extends Epilogue {
@@ -133,11 +133,11 @@ export function gemm(g: Gemm): Product {
 
   const maps = { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null };
   const fours = [lda, ldb, ldc, N, aAlongK ? K : M, bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...(g.rowBias ? [M] : []), ...steps.a, ...steps.b, ...steps.c];
-  const vec = kind === "shared" && !maps.a && !maps.b && !maps.c && fours.every((n) => n % 4 === 0);
-  const slotsFor = (per: 1 | 4): Slots => ({
+  const vec = kind === "shared" && !maps.a && !maps.b && !maps.c && !custom && fours.every((n) => n % 4 === 0);
+  const slots: Slots = {
     bias: g.bias ? "n" : g.rowBias ? "m" : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
-    factors: !!g.factors, residual: !!g.residual, sums: !!g.sums, custom: custom ? { code: custom.code(per), inputs: Object.keys(custom.inputs) } : null,
-  });
+    factors: !!g.factors, residual: !!g.residual, sums: !!g.sums, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
+  };
   const bias = g.bias ?? g.rowBias;
   const extra = {
     ...(bias ? { bias } : {}), ...(g.geluGradOf ? { before: g.geluGradOf } : {}), ...(g.factors ? { factors: g.factors.tensor } : {}),
@@ -156,7 +156,7 @@ export function gemm(g: Gemm): Product {
     tile, aAlongK, bAlongK, maps, rank: batch.length, vec,
     edge: M % (tile.y * tile.tm) !== 0 || N % (tile.x * tile.tn) !== 0,
     tail: K % tile.bk !== 0 || chunk % tile.bk !== 0,
-    slots: splits > 1 ? { ...NO_SLOTS, sums: !!g.sums } : slotsFor(vec ? 4 : 1),
+    slots: splits > 1 ? { ...NO_SLOTS, sums: !!g.sums } : slots,
   })({
     inputs: { a: a.tensor, b: b.tensor, ...(splits > 1 ? {} : extra) },
     outputs: splits > 1 ? { y: [splits, matrices, M, N], ...(g.sums ? { sums: [splits, M] } : {}) } : outputs,
@@ -164,7 +164,7 @@ export function gemm(g: Gemm): Product {
   });
   if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: made["sums"] ?? null };
   const count = matrices * M * N;
-  const sum = reduceKernel(slotsFor(1))({
+  const sum = reduceKernel(slots)({
     inputs: { parts: made["y"]!, ...extra, ...(g.sums ? { sum_parts: made["sums"]! } : {}) }, outputs,
     params: { count, splits, M, N, alpha, ...extraParams }, groups: Math.ceil(Math.max(count, M) / REDUCE_WG),
   });

@@ -1,88 +1,97 @@
 /**
  * Images to tokens: each p x p patch of all channels, flattened, through one fully connected layer (a convolution whose
- * stride is its kernel's size).
+ * stride is its kernel's size). Optionally with a model's own tokens in front, and a position added to each token.
  *
  *   y[b, i] = W patch(x, b, i) + bias,   patches in row-major order
+ *   t[b] = [prefix; y[b]] + position
  *
- * Backward, with rows over all patches: dW = dy^T patches,   dbias = sum of dy,   dx = dy W put back where it was taken.
+ * Backward, with rows over all patches: dW = dy^T patches,   dbias = sum of dy,   dx = dy W put back where it was taken,
+ * dposition = sum of dt over b, and dprefix its first rows.
  *
  * Dosovitskiy et al. 2020, section 3.1, https://arxiv.org/abs/2010.11929
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { columnSums } from "./column-sums.ts";
 import { gemm, type GemmVariant } from "./gemm.ts";
+import { patchesPerImage, patchMap } from "./patches.ts";
 
 const WG = 64;
 
-// x (B, C, H, W) and patches (B * P, C * p * p) hold the same values in another order.
-const SIZES = { C: "u32", H: "u32", W: "u32", S: "u32" } as const;
-const index = /* wgsl */ `
-fn in_patches(i: u32) -> u32 {
-  let column = i % W; let row = i / W % H; let channel = i / (W * H) % C; let image = i / (W * H * C);
-  let token = (image * (H / S) + row / S) * (W / S) + column / S;
-  return ((token * C + channel) * S + row % S) * S + column % S;
-}`;
-
-// One thread per pixel.
-const patchifyKernel = defineKernel({
-  name: "patchEmbed.patchify",
-  inputs: { x: "f32" }, // (B, C, H, W)
-  outputs: { patches: "f32" }, // (B * P, C * S * S)
-  constants: SIZES,
-  params: { n: "u32" },
+// One thread per element of the position. Images in order.
+const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) => defineKernel({
+  name: "patchEmbed.backwardTokens",
+  inputs: { dy: "f32" }, // (B, T, D)
+  outputs: Object.fromEntries(["dposition", ...prefixNames(prefix)].map((name) => [name, "f32"])) as Record<string, "f32">, // (T, D), (D) each
+  params: { B: "u32", D: "u32", n: "u32" },
   workgroup: WG,
-  helpers: index,
-  code: `let i = group * WG + li; if (i < p.n) { patches[in_patches(i)] = x[i]; }`,
-});
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) {
+      var s = 0.0;
+      for (var b = 0u; b < p.B; b++) { s += dy[b * p.n + i]; }
+      dposition[i] = s;
+      ${prefixNames(prefix).map((name, k) => `if (i / p.D == ${k}u) { ${name}[i % p.D] = s; }`).join(" ")}
+    }`,
+}));
 
-// One thread per pixel.
-const unpatchifyKernel = defineKernel({
-  name: "patchEmbed.unpatchify",
-  inputs: { patches: "f32" }, // (B * P, C * S * S)
-  outputs: { x: "f32" }, // (B, C, H, W)
-  constants: SIZES,
-  params: { n: "u32" },
-  workgroup: WG,
-  helpers: index,
-  code: `let i = group * WG + li; if (i < p.n) { x[i] = patches[in_patches(i)]; }`,
-});
+const prefixNames = (n: number): string[] => Array.from({ length: n }, (_, k) => `prefix${k}`);
+
+interface Attrs {
+  readonly variant: GemmVariant | undefined;
+}
 
 const op = defineOp({
   name: "patchEmbed",
 
-  forward([x, weight, bias]: [Tensor, Tensor, Tensor | null], { variant }: { variant: GemmVariant | undefined }) {
+  // x, weight, bias, then position and the tokens in front, if there are any
+  forward([x, weight, bias, position, ...prefix]: readonly [Tensor, Tensor, Tensor | null, Tensor | null, ...Tensor[]], { variant }: Attrs) {
     const [B, C, H, W] = x.shape as [number, number, number, number];
-    const [D, , S] = weight.shape as [number, number, number, number];
-    if (x.shape.length !== 4 || !sameShape(weight.shape, [D, C, S, S])) {
+    const [D, , p] = weight.shape as [number, number, number, number];
+    if (x.shape.length !== 4 || !sameShape(weight.shape, [D, C, p, p])) {
       throw new Error(`patchEmbed: expected x [B,C,H,W] and weight [D,C,p,p], got ${show(x.shape)} and ${show(weight.shape)}`);
     }
-    if (H % S !== 0 || W % S !== 0) throw new Error(`patchEmbed: expected sides that are multiples of ${S}, got ${show(x.shape)}`);
+    if (H % p !== 0 || W % p !== 0) throw new Error(`patchEmbed: expected sides that are multiples of ${p}, got ${show(x.shape)}`);
     if (bias && !sameShape(bias.shape, [D])) throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
-    const P = (H / S) * (W / S), K = C * S * S;
-    const move = { constants: { C, H, W, S }, params: { n: x.size }, groups: Math.ceil(x.size / WG) };
-    const { patches } = patchifyKernel({ ...move, inputs: { x }, outputs: { patches: [B * P, K] } });
+    const sizes = { C, H, W, p };
+    const P = patchesPerImage(sizes), K = C * p * p, first = prefix.length, T = P + first;
+    if (position && position.size !== T * D) throw new Error(`patchEmbed: expected a position [1,${T},${D}], got ${show(position.shape)}`);
+    for (const token of prefix) if (token.size !== D) throw new Error(`patchEmbed: expected tokens [1,1,${D}], got ${show(token.shape)}`);
+    // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
+    const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
     const { y } = gemm({
-      a: { tensor: patches }, b: { tensor: weight, transposed: true }, M: B * P, N: D, K, shape: [B, P, D], bias: bias ?? undefined, variant,
+      a: { tensor: x, map: patchMap(sizes, patch) }, b: { tensor: weight, transposed: true }, M: B * T, N: D, K, shape: [B, T, D], bias: bias ?? undefined, variant,
+      custom: position === null ? undefined : {
+        code: `let token = m % ${T}u; ${prefixNames(first).map((name, k) => `if (token == ${k}u) { v = ${name}[n]; }`).join(" ")} v += position[token * ${D}u + n];`,
+        inputs: { position, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!])) },
+      },
     });
-    return { y, saved: { patches, move, rows: B * P, D, K } };
+    return { y, saved: { sizes, B, P, D, K, T, first } };
   },
 
-  backward(dy, { patches, move, rows, D, K }, [x, weight, bias], { variant }, needs) {
-    const dx = () => {
-      const { y } = gemm({ a: { tensor: dy }, b: { tensor: weight }, M: rows, N: K, K: D, shape: [rows, K], variant });
-      return unpatchifyKernel({ ...move, inputs: { patches: y }, outputs: { x: x.shape } }).x;
-    };
-    return [
-      needs[0] ? dx() : null,
-      needs[1] ? gemm({ a: { tensor: dy, transposed: true }, b: { tensor: patches }, M: D, N: K, K: rows, shape: weight.shape, variant }).y : null,
-      bias && needs[2] ? columnSums(dy, D) : null,
-    ];
+  backward(dy, { sizes, B, P, D, K, T, first }, [x, weight, bias, position, ...prefix], { variant }, needs) {
+    const rows = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
+    const dW = needs[1] || needs[2] ? gemm({
+      a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } }, b: { tensor: x, map: patchMap(sizes) },
+      M: D, N: K, K: B * P, shape: weight.shape, sums: bias !== null, variant,
+    }) : null;
+    const dx = () => gemm({ a: { tensor: dy, map: rows }, b: { tensor: weight }, M: B * P, N: K, K: D, shape: x.shape, out: { map: patchMap(sizes), batch: [] }, variant }).y;
+    const tokens: Readonly<Record<string, Tensor>> = position === null ? {} : tokenGradsKernel({ prefix: first })({
+      inputs: { dy }, outputs: { dposition: position.shape, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!.shape])) },
+      params: { B, D, n: T * D }, groups: Math.ceil((T * D) / WG),
+    });
+    return [needs[0] ? dx() : null, dW && dW.y, dW && dW.sums, tokens["dposition"] ?? null, ...prefixNames(first).map((name) => tokens[name] ?? null)];
   },
 });
 
+export interface PatchEmbedOptions {
+  readonly variant?: GemmVariant | undefined;
+}
+
 /** x: [B, C, H, W], weight: [D, C, p, p], bias: [D]. Returns [B, P, D], P = (H / p) (W / p). */
-export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: { readonly variant?: GemmVariant | undefined } = {}): Tensor =>
-  op([x, weight, bias], { variant });
+export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: PatchEmbedOptions = {}): Tensor => op([x, weight, bias, null], { variant });
+
+/** The same behind one or two tokens [1, 1, D] of the model's own, plus position [1, T, D]: a transformer's first tokens, [B, T, D]. */
+export const patchTokens = (x: Tensor, weight: Tensor, bias: Tensor, prefix: readonly Tensor[], position: Tensor, { variant }: PatchEmbedOptions = {}): Tensor =>
+  op([x, weight, bias, position, ...prefix], { variant });

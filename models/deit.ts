@@ -8,13 +8,14 @@ import type { Scalar } from "../engine/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
-import { dropPathFactors, type SampleFactors } from "../kernels/drop-path.ts";
+import { dropPath as dropPathOp, dropPathFactors, type SampleFactors } from "../kernels/drop-path.ts";
+import { dropout } from "../kernels/dropout.ts";
 import { add, scale } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
-import { concat, expand, reshape, slice } from "../kernels/layout.ts";
+import { reshape, slice } from "../kernels/layout.ts";
 import { linear } from "../kernels/linear.ts";
 import { mlp } from "../kernels/mlp.ts";
-import { patchEmbed } from "../kernels/patch-embed.ts";
+import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
 
 export interface DeitConfig {
@@ -32,6 +33,9 @@ export interface DeitConfig {
 }
 
 const LAYER_NORM_EPS = 1e-6;
+
+/** Dropout's random streams begin here, past those of stochastic depth. */
+const DROPOUT = 0x64726f70; // "drop"
 
 const SIZES = { tiny: { dim: 192, heads: 3 }, small: { dim: 384, heads: 6 }, base: { dim: 768, heads: 12 } } as const;
 
@@ -109,6 +113,8 @@ export function deitActivations(c: DeitConfig): number {
 export interface DeitOptions {
   /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks. */
   readonly dropPath?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
+  /** Elements left out while training: after the position embedding, and in each branch after projection, activation and second layer. */
+  readonly dropout?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
   /** Sees intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
   readonly tap?: (name: string, value: Tensor) => void;
 }
@@ -122,7 +128,7 @@ export interface DeitOutput {
 }
 
 /** x: (B, inChans, imgSize, imgSize), normalised. */
-export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, tap }: DeitOptions = {}): DeitOutput {
+export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: drop, tap }: DeitOptions = {}): DeitOutput {
   const [B, C, H, W] = x.shape;
   if (x.shape.length !== 4 || C !== c.inChans || H !== c.imgSize || W !== c.imgSize) {
     throw new Error(`deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}], got ${show(x.shape)}`);
@@ -130,22 +136,33 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, tap }: Dei
   const w = (name: string): Tensor => p[name]!;
   const norm = (name: string, t: Tensor) => layerNorm(t, w(`${name}.weight`), w(`${name}.bias`), { eps: LAYER_NORM_EPS });
 
-  const patches = patchEmbed(x, w("patch_embed.proj.weight"), w("patch_embed.proj.bias"));
-  tap?.("patch_embed", patches);
-  const token = (name: string) => expand(w(name), [B!, 1, c.dim]);
-  let t = add(concat([token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), patches], 1), w("pos_embed"));
+  const proj = [w("patch_embed.proj.weight"), w("patch_embed.proj.bias")] as const;
+  tap?.("patch_embed", patchEmbed(x, ...proj));
+  let t = patchTokens(x, ...proj, [w("cls_token"), ...(c.distilled ? [w("dist_token")] : [])], w("pos_embed"));
 
   const rates = Array.from({ length: 2 * c.depth }, (_, k) => (dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0));
   const drawn = dropPath && rates.some((rate) => rate > 0) ? dropPathFactors(rates, B!, dropPath) : null;
   const factors = (k: number): SampleFactors | undefined => (drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined);
+
+  const dropped = (y: Tensor, stream: number): Tensor => (drop ? dropout(y, { ...drop, stream: DROPOUT + stream }) : y);
+  t = dropped(t, 0);
 
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
     const layer = (name: string) => [w(`${b}.${name}.weight`), w(`${b}.${name}.bias`)] as const;
     const qkv = linear(norm(`${b}.norm1`, t), ...layer("attn.qkv"));
     tap?.(`${b}.attn.qkv`, qkv);
-    t = linear(attentionPacked(qkv, { heads: c.heads }), ...layer("attn.proj"), { residual: t, factors: factors(2 * i) });
-    t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, factors: factors(2 * i + 1) });
+    const mixed = attentionPacked(qkv, { heads: c.heads });
+    if (!drop) {
+      t = linear(mixed, ...layer("attn.proj"), { residual: t, factors: factors(2 * i) });
+      t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, factors: factors(2 * i + 1) });
+    } else {
+      // What is dropped lies between the parts of the fused layers.
+      const branch = (y: Tensor, k: number) => add(t, rates[k]! > 0 ? dropPathOp(y, { rate: rates[k]!, seed: dropPath!.seed, step: dropPath!.step, stream: k }) : y);
+      t = branch(dropped(linear(mixed, ...layer("attn.proj")), 3 * i + 1), 2 * i);
+      const hidden = dropped(linear(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), { activation: "gelu" }), 3 * i + 2);
+      t = branch(dropped(linear(hidden, ...layer("mlp.fc2")), 3 * i + 3), 2 * i + 1);
+    }
     tap?.(b, t);
   }
   // The norm is per token, so only the tokens that are read need it.

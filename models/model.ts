@@ -65,7 +65,8 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
       imageShape: [config.inChans, config.imgSize, config.imgSize],
       macs: deitMacs(config),
       activations: deitActivations(config),
-      forward: (p, x, { training = false, dropPath, ...options } = {}) => deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}) }),
+      forward: (p, x, { training = false, dropPath, dropout, ...options } = {}) =>
+        deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}), ...(training && dropout ? { dropout } : {}) }),
     };
   }
   return {

@@ -3,6 +3,7 @@ import { Random } from "../engine/random.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { checkState, type State } from "./check-state.ts";
+import { FlatLayout } from "./flat.ts";
 
 export type Init =
   | { readonly kind: "zeros" }
@@ -47,85 +48,92 @@ export function loadParams(what: string, specs: readonly ParamSpec[], state: Sta
   return Object.fromEntries(specs.map((s) => [s.name, Tensor.from(state.get(s.name)!.data, s.shape)]));
 }
 
-// Bindings start at multiples of 256 bytes.
-const ALIGN = 64;
-
 /**
- * A model's parameters for training: all trainable ones in one flat buffer, with another of the same layout for their
- * gradients, so that an optimizer takes one launch. Those with weight decay come first.
+ * A model's parameters for training: all that are trained in one flat buffer, with another of the same layout for their
+ * gradients, so that an optimizer takes one launch. Those with weight decay come first. Running statistics lie in a flat
+ * buffer of their own; what is frozen has tensors of its own.
  */
 export class ParameterStore {
   readonly specs: readonly ParamSpec[];
-  /** By name; views into `flat`, and tensors of their own for what is not trained. */
+  /** By name; views into `flat` and `stats`, and tensors of their own for what is frozen. */
   readonly tensors: Params;
-  /** [n]: every trainable parameter, zeros between them. */
+  readonly layout: FlatLayout;
+  readonly statsLayout: FlatLayout;
+  /** [n]: every trained parameter, zeros between them. */
   readonly flat: Tensor;
   /** [n], in the layout of `flat`. */
   readonly grads: Tensor;
+  /** Running statistics; `null` if the model has none. */
+  readonly stats: Tensor | null;
   /** Weight decay applies to the first so many elements of `flat`. */
   readonly decayed: number;
-  readonly #layout: readonly { readonly spec: ParamSpec; readonly start: number }[];
+  readonly #frozen: readonly string[];
 
-  constructor(what: string, specs: readonly ParamSpec[], state: State) {
+  /** `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
+  constructor(what: string, specs: readonly ParamSpec[], state: State, trains: (spec: ParamSpec) => boolean = () => true) {
     checkState(what, specs, state);
     this.specs = specs;
-    const trained = specs.filter((s) => s.trainable);
-    let n = 0;
-    const put = (spec: ParamSpec) => {
-      const start = n;
-      n += Math.ceil(numel(spec.shape) / ALIGN) * ALIGN;
-      return { spec, start };
-    };
-    const decayed = trained.filter((s) => s.decay).map(put);
-    this.decayed = n;
-    this.#layout = [...decayed, ...trained.filter((s) => !s.decay).map(put)];
-    const values = new Float32Array(n);
-    for (const { spec, start } of this.#layout) values.set(state.get(spec.name)!.data, start);
-    this.flat = Tensor.from(values, [n]);
-    this.grads = Tensor.zeros([n]);
-    const views = new Map(this.#layout.map(({ spec, start }) => {
-      const view = new Tensor(spec.shape, "f32", this.flat.storage, 4 * start);
+    const trained = specs.filter((s) => s.trainable && trains(s));
+    if (trained.length === 0) throw new Error(`${what}: expected at least one parameter to train, got none`);
+    const decayed = trained.filter((s) => s.decay);
+    this.layout = new FlatLayout([...decayed, ...trained.filter((s) => !s.decay)]);
+    this.decayed = this.layout.parts[decayed.length]?.start ?? this.layout.size;
+    this.statsLayout = new FlatLayout(specs.filter((s) => !s.trainable));
+    this.flat = this.layout.from(state);
+    this.grads = Tensor.zeros([this.layout.size]);
+    this.stats = this.statsLayout.size > 0 ? this.statsLayout.from(state) : null;
+    const tensors: Record<string, Tensor> = {};
+    this.layout.views(this.flat).forEach((view, i) => {
       view.requiresGrad = true;
-      return [spec.name, view];
-    }));
-    this.tensors = Object.fromEntries(specs.map((s) => [s.name, views.get(s.name) ?? Tensor.from(state.get(s.name)!.data, s.shape)]));
+      tensors[this.layout.parts[i]!.name] = view;
+    });
+    if (this.stats) this.statsLayout.views(this.stats).forEach((view, i) => { tensors[this.statsLayout.parts[i]!.name] = view; });
+    const frozen = specs.filter((s) => !tensors[s.name]);
+    for (const s of frozen) tensors[s.name] = Tensor.from(state.get(s.name)!.data, s.shape);
+    this.#frozen = frozen.map((s) => s.name);
+    this.tensors = tensors;
   }
 
   /** The trained parameters, in the order of `gradTargets`. */
   get trained(): Tensor[] {
-    return this.#layout.map(({ spec }) => this.tensors[spec.name]!);
+    return this.layout.parts.map(({ name }) => this.tensors[name]!);
   }
 
   /** Where each trained parameter's gradient belongs. */
   get gradTargets(): Tensor[] {
-    return this.#layout.map(({ spec, start }) => new Tensor(spec.shape, "f32", this.grads.storage, 4 * start));
+    return this.layout.views(this.grads);
   }
 
   /** A flat buffer's values by parameter name (`flat`, `grads`, or an optimizer's of the same layout). */
-  async readFlat(flat: Tensor): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
-    const values = await flat.floats();
-    return new Map(this.#layout.map(({ spec, start }) => [spec.name, { shape: spec.shape, data: values.slice(start, start + numel(spec.shape)) }]));
+  readFlat(flat: Tensor): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
+    return this.layout.read(flat);
   }
 
   /** The inverse of `readFlat`. */
   writeFlat(flat: Tensor, state: State): void {
-    const values = new Float32Array(flat.size);
-    for (const { spec, start } of this.#layout) values.set(state.get(spec.name)!.data, start);
-    flat.write(values);
+    this.layout.write(flat, state);
   }
 
-  /** Everything that belongs in a checkpoint of the model, in state-dict order. `flat` may be an average of the parameters. */
-  async state(flat = this.flat): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
-    const trained = await this.readFlat(flat);
+  /** Everything that belongs in a checkpoint of the model, in state-dict order. `flat` and `stats` may be averages. */
+  async state(flat = this.flat, stats = this.stats): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
+    const values = new Map([...(await this.layout.read(flat)), ...(stats ? await this.statsLayout.read(stats) : [])]);
     const all = new Map<string, { shape: Shape; data: Float32Array }>();
-    for (const s of this.specs) all.set(s.name, trained.get(s.name) ?? { shape: s.shape, data: await this.tensors[s.name]!.floats() });
+    for (const s of this.specs) all.set(s.name, values.get(s.name) ?? { shape: s.shape, data: await this.tensors[s.name]!.floats() });
     return all;
+  }
+
+  /** Puts saved values back, all of them. */
+  restore(state: State): void {
+    this.layout.write(this.flat, state);
+    if (this.stats) this.statsLayout.write(this.stats, state);
+    for (const name of this.#frozen) this.tensors[name]!.write(state.get(name)!.data);
   }
 
   dispose(): void {
     this.flat.dispose();
     this.grads.dispose();
-    for (const s of this.specs) if (!s.trainable) this.tensors[s.name]!.dispose();
+    this.stats?.dispose();
+    for (const name of this.#frozen) this.tensors[name]!.dispose();
   }
 }
 

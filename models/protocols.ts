@@ -27,7 +27,8 @@ export interface Preprocessing {
   readonly std: readonly number[];
 }
 
-const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+/** Per-channel mean and deviation of ImageNet, in [0, 1] units. */
+export const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 
 /** Up to this size the official code takes images as they are: CIFAR's. */

@@ -25,6 +25,7 @@ export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): Me
     },
     writeFile: (path, bytes) => Promise.resolve(void kept.set(path, bytes)),
     exists: (path) => Promise.resolve(kept.has(path)),
+    stopAsked: () => false,
     log: () => undefined,
     progress: () => undefined,
   };

@@ -30,7 +30,7 @@ export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer
   };
   put(PARAM, await store.state());
   for (const [name, flat] of Object.entries(optimizer.state)) put(`${name}.`, await store.readFlat(flat));
-  if (optimizer.ema) put(EMA, await store.readFlat(optimizer.ema));
+  if (optimizer.ema) put(EMA, await store.state(optimizer.ema.flat, optimizer.ema.stats));
   const meta: Meta = { format: "tessera-checkpoint", version: 1, seed, recipe, model, ...position };
   return writeSafetensors(entries, { tessera: JSON.stringify(meta) });
 }
@@ -51,11 +51,15 @@ export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, opti
     if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
     return [name, t];
   }));
-  const trained = store.specs.filter((s) => s.trainable).map((s) => s.name);
-  store.writeFlat(store.flat, part(PARAM, trained));
-  for (const s of store.specs) if (!s.trainable) store.tensors[s.name]!.write(part(PARAM, [s.name]).get(s.name)!.data);
+  const names = store.specs.map((spec) => spec.name);
+  const trained = store.layout.parts.map(({ name }) => name);
+  store.restore(part(PARAM, names));
   for (const [name, flat] of Object.entries(optimizer.state)) store.writeFlat(flat, part(`${name}.`, trained));
-  if (optimizer.ema) store.writeFlat(optimizer.ema, part(EMA, trained));
+  if (optimizer.ema) {
+    const average = part(EMA, names);
+    store.layout.write(optimizer.ema.flat, average);
+    if (optimizer.ema.stats) store.statsLayout.write(optimizer.ema.stats, average);
+  }
   const { epoch, stepInEpoch, step } = meta;
   return { epoch, stepInEpoch, step };
 }

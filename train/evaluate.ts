@@ -5,8 +5,9 @@ import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/normalize.ts";
 import type { Model } from "../models/model.ts";
 import type { Params } from "../models/params.ts";
-import type { ImageSet } from "./data.ts";
-import type { Normalization } from "./step.ts";
+import { InputPipeline } from "./input/pipeline.ts";
+import type { ImagePlatform, ImageSource } from "./input/source.ts";
+import type { Normalization } from "./step-input.ts";
 
 /** Of one head, or of the mean of both. */
 export interface Score {
@@ -25,6 +26,16 @@ export interface Evaluation {
   readonly dist?: Score;
   readonly imagesPerSecond: number;
 }
+
+export interface EvaluateOptions {
+  readonly platform: ImagePlatform;
+  readonly workers?: number | undefined;
+  /** Share of the resized image that is kept, where images have another size than the model's; 0.875 is the official 256 to 224. */
+  readonly cropPct?: number;
+  readonly onProgress?: (done: number) => void;
+}
+
+const OFFICIAL_CROP = 0.875;
 
 export class Evaluator {
   readonly #model: Model;
@@ -48,36 +59,44 @@ export class Evaluator {
   }
 
   /** Logits [count, K] of each output: the model's own, then the two heads' of a distilled model. */
-  async logits(set: ImageSet, onProgress?: (done: number) => void): Promise<Float32Array[]> {
-    const [B] = this.#images.shape as [number];
-    if (String(set.shape) !== String(this.#model.imageShape)) {
-      throw new Error(`evaluate: expected images [${this.#model.imageShape}], got [${set.shape}]`);
-    }
-    const size = this.#images.size / B;
+  async logits(images: ImageSource, { platform, workers = 0, cropPct = OFFICIAL_CROP, onProgress }: EvaluateOptions): Promise<Float32Array[]> {
+    const [B, , side] = this.#images.shape as [number, number, number, number];
     const K = this.#model.numClasses;
-    const all = this.#plan.result.map(() => new Float32Array(set.count * K));
-    for (let at = 0; at < set.count; at += B) {
-      const n = Math.min(B, set.count - at);
-      const batch = new Uint8Array(B * size); // the last batch is filled up with black images, whose logits are not used
-      batch.set(set.images.subarray(at * size, (at + n) * size));
-      this.#images.write(batch);
-      this.#plan.run();
-      const parts = (await readAll(this.#plan.result)) as Float32Array[];
-      parts.forEach((part, i) => all[i]!.set(part.subarray(0, n * K), at * K));
-      onProgress?.(at + n);
+    const all = this.#plan.result.map(() => new Float32Array(images.count * K));
+    const ready = String(images.shape) === String(this.#model.imageShape);
+    const pipeline = new InputPipeline(images, {
+      batchSize: B, order: () => ({ images: Uint32Array.from({ length: images.count }, (_, i) => i) }),
+      prepare: ready ? { kind: "decode" } : { kind: "evaluate", size: side, cropPct },
+      platform, workers, epochs: 1, keepLast: true,
+      maxCorrupt: 0, // a score of other images than those asked for would be no score
+    });
+    try {
+      for (let at = 0; at < images.count; at += B) {
+        const { bytes, labels } = await pipeline.next();
+        const batch = new Uint8Array(this.#images.size); // the last batch is filled up with black images, whose logits are not used
+        batch.set(bytes);
+        this.#images.write(batch);
+        this.#plan.run();
+        const parts = (await readAll(this.#plan.result)) as Float32Array[];
+        parts.forEach((part, i) => all[i]!.set(part.subarray(0, labels.length * K), at * K));
+        onProgress?.(at + labels.length);
+      }
+    } finally {
+      await pipeline.close();
     }
     return all;
   }
 
-  async evaluate(set: ImageSet, onProgress?: (done: number) => void): Promise<Evaluation> {
-    if (set.classes.length !== this.#model.numClasses) {
-      throw new Error(`evaluate: expected ${this.#model.numClasses} classes, got ${set.classes.length}`);
+  async evaluate(images: ImageSource, options: EvaluateOptions): Promise<Evaluation> {
+    if (images.classes.length !== this.#model.numClasses) {
+      throw new Error(`evaluate: expected ${this.#model.numClasses} classes, got ${images.classes.length}`);
     }
     const startMs = performance.now();
-    const logits = await this.logits(set, onProgress);
+    const logits = await this.logits(images, options);
     const seconds = (performance.now() - startMs) / 1000;
-    const [model, cls, dist] = logits.map((l) => score(l, set.labels, this.#model.numClasses));
-    return { count: set.count, model: model!, ...(cls && dist ? { cls, dist } : {}), imagesPerSecond: set.count / seconds };
+    const labels = Uint32Array.from({ length: images.count }, (_, i) => images.label(i));
+    const [model, cls, dist] = logits.map((l) => score(l, labels, this.#model.numClasses));
+    return { count: images.count, model: model!, ...(cls && dist ? { cls, dist } : {}), imagesPerSecond: images.count / seconds };
   }
 
   dispose(): void {

@@ -4,6 +4,7 @@ import { Tensor } from "../engine/tensor.ts";
 import { adamwStep } from "../kernels/adamw.ts";
 import { emaStep } from "../kernels/ema.ts";
 import { gradNorm } from "../kernels/grad-norm.ts";
+import { lambStep } from "../kernels/lamb.ts";
 import { sgdStep } from "../kernels/sgd.ts";
 import type { ParameterStore } from "../models/params.ts";
 import type { Recipe } from "./recipe.ts";
@@ -11,40 +12,56 @@ import type { Recipe } from "./recipe.ts";
 /** Per-step numbers that the launches read. */
 export const optimizerScalars = { lr: "f32", bias1: "f32", bias2: "f32", emaDecay: "f32" } as const;
 
+/** The moving average of a model: of its parameters and of its running statistics, in the store's layouts. */
+export interface Ema {
+  readonly flat: Tensor;
+  readonly stats: Tensor | null;
+}
+
 export class Optimizer {
   readonly #recipe: Recipe;
   readonly #store: ParameterStore;
+  /** LAMB's alone: which elements belong to which parameter. */
+  readonly #tables: { readonly segments: Tensor; readonly owners: Tensor } | null;
   /** Flat buffers in the store's layout, by the name they have in checkpoints. */
   readonly state: Readonly<Record<string, Tensor>>;
-  /** The parameters' moving average, flat; `null` if none is kept. */
-  readonly ema: Tensor | null;
+  /** `null` if none is kept. */
+  readonly ema: Ema | null;
 
   constructor(recipe: Recipe, store: ParameterStore) {
     this.#recipe = recipe;
     this.#store = store;
     const zeros = () => Tensor.zeros(store.flat.shape);
-    this.state = recipe.optimizer === "adamw" ? { exp_avg: zeros(), exp_avg_sq: zeros() } : { momentum_buffer: zeros() };
-    this.ema = recipe.emaDecay === null ? null : zeros();
+    this.state = recipe.optimizer === "sgd" ? { momentum_buffer: zeros() } : { exp_avg: zeros(), exp_avg_sq: zeros() };
+    this.#tables = recipe.optimizer === "lamb" ? store.layout.tables() : null;
+    this.ema = recipe.emaDecay === null ? null : { flat: zeros(), stats: store.stats && Tensor.zeros(store.stats.shape) };
   }
 
-  /** The average starts as a copy of the parameters. */
+  /** The average starts as a copy of the model. */
   async initEma(): Promise<void> {
-    this.ema?.write(await this.#store.flat.floats());
+    this.ema?.flat.write(await this.#store.flat.floats());
+    this.ema?.stats?.write(await this.#store.stats!.floats());
   }
 
-  /** Records one update from `store.grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
-  step(scalars: { at(name: keyof typeof optimizerScalars): Scalar }): Tensor {
+  /** Records one update from `grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
+  step(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads = this.#store.grads): Tensor {
     const { optimizer, weightDecay, clipGrad, beta1, beta2, eps, momentum } = this.#recipe;
-    const { flat: params, grads, decayed } = this.#store;
+    const { flat: params, stats, decayed } = this.#store;
     const finite = gradNorm(grads);
     const common = { decayed, weightDecay, finite, lr: scalars.at("lr"), ...(clipGrad === null ? {} : { clip: clipGrad }) };
-    if (optimizer === "adamw") {
-      const { exp_avg: m, exp_avg_sq: v } = this.state as { exp_avg: Tensor; exp_avg_sq: Tensor };
-      adamwStep({ params, grads, m, v }, { ...common, beta1, beta2, eps, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") });
-    } else {
+    if (optimizer === "sgd") {
       sgdStep({ params, grads, momentum: this.state["momentum_buffer"]! }, { ...common, momentum });
+    } else {
+      const { exp_avg: m, exp_avg_sq: v } = this.state as { exp_avg: Tensor; exp_avg_sq: Tensor };
+      const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
+      if (optimizer === "adamw") adamwStep({ params, grads, m, v }, { ...common, ...moments, eps });
+      else lambStep({ params, grads, m, v }, { ...common, ...moments, ...this.#tables!, eps });
     }
-    if (this.ema) emaStep({ ema: this.ema, params }, { decay: scalars.at("emaDecay"), finite });
+    if (this.ema) {
+      const decay = scalars.at("emaDecay");
+      emaStep({ ema: this.ema.flat, params }, { decay, finite });
+      if (this.ema.stats) emaStep({ ema: this.ema.stats, params: stats! }, { decay, finite });
+    }
     return finite;
   }
 
@@ -56,6 +73,9 @@ export class Optimizer {
 
   dispose(): void {
     for (const t of Object.values(this.state)) t.dispose();
-    this.ema?.dispose();
+    this.ema?.flat.dispose();
+    this.ema?.stats?.dispose();
+    this.#tables?.segments.dispose();
+    this.#tables?.owners.dispose();
   }
 }

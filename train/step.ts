@@ -1,41 +1,42 @@
-/** One training step as a recorded plan: bytes in, parameters updated, numbers out. */
+/** One training step as recorded plans: bytes in, parameters updated, numbers out. */
 import { gradients, noGrad } from "../engine/autograd.ts";
 import { place, record, type Plan, type RecordOptions } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { accumulate } from "../kernels/accumulate.ts";
 import { countCorrect } from "../kernels/argmax.ts";
-import { cutmix, mixTargets, mixup } from "../kernels/mix.ts";
-import { normalizeImages } from "../kernels/normalize.ts";
+import { mixImages, mixLabels } from "../kernels/mix-batch.ts";
 import type { Model } from "../models/model.ts";
 import type { Params, ParameterStore } from "../models/params.ts";
 import { distillationLoss } from "./loss.ts";
 import { optimizerScalars, type Optimizer } from "./optimizer.ts";
-import type { Recipe } from "./recipe.ts";
+import { mixes, type Recipe } from "./recipe.ts";
 
-/** What changes from step to step, besides the images. */
-export const stepScalars = { ...optimizerScalars, lam: "f32", imageLam: "f32", y0: "u32", y1: "u32", x0: "u32", x1: "u32", seed: "u32", step: "u32" } as const;
-
-export interface Normalization {
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-}
+/** What changes from step to step, besides images and labels. `keep` is 0 for the first of an update's batches, then 1. */
+export const stepScalars = { ...optimizerScalars, keep: "f32", seed: "u32", step: "u32" } as const;
 
 export interface TrainStep {
-  /** u8 [B,C,H,W], to be written before each run. */
-  readonly images: Tensor;
   /** u32 [B]. */
   readonly labels: Tensor;
+  /** u32 [B,6], from `encodeMix`; `null` where nothing is mixed. */
+  readonly mix: Tensor | null;
+  /** [B,K]: the teacher's answers, where they are cached. */
+  readonly teacherLogits: Tensor | null;
   readonly scalars: Scalars<typeof stepScalars>;
-  readonly plan: Plan<{
-    /** [] each: the whole loss, the label term, the teacher term (0 without distillation). */
-    readonly loss: Tensor;
-    readonly base: Tensor;
-    readonly distill: Tensor | null;
-    /** [2]: gradient norm; 1 if all gradients were finite, else 0 and the update was skipped. */
-    readonly norm: Tensor;
-    /** u32 [1]: how many images the student's mean of heads had right (of the unmixed label). */
-    readonly correct: Tensor;
-  }>;
+  /** Gradients of one batch; also the update, unless several batches make one. */
+  readonly batch: Plan<BatchResult & { readonly norm: Tensor | null }>;
+  /** The update alone, after the last of several batches. */
+  readonly update: Plan<Tensor> | null;
+  readonly dispose: () => void;
+}
+
+export interface BatchResult {
+  /** [] each: the whole loss, the label term, the teacher term (`null` without distillation). */
+  readonly loss: Tensor;
+  readonly base: Tensor;
+  readonly distill: Tensor | null;
+  /** u32 [1]: how many images the student's answer had right (of the unmixed label). */
+  readonly correct: Tensor;
 }
 
 export interface StepOptions {
@@ -43,48 +44,57 @@ export interface StepOptions {
   readonly store: ParameterStore;
   readonly optimizer: Optimizer;
   readonly recipe: Recipe;
-  readonly normalization: Normalization;
+  /** The launches that make (B, C, H, W), normalised, of what was written for this batch. */
+  readonly input: () => Tensor;
   readonly teacher: { readonly model: Model; readonly params: Params } | null;
   readonly onCompile?: RecordOptions["onCompile"];
 }
 
-/** Records the step: normalise, mix, teacher, student, loss, gradients, update. */
-export async function recordStep({ model, store, optimizer, recipe, normalization, teacher, onCompile }: StepOptions): Promise<TrainStep> {
-  const B = recipe.batchSize;
-  const images = Tensor.zeros([B, ...model.imageShape], "u8");
+/** Records the step: input, mixing, teacher, student, loss, gradients, update. */
+export async function recordStep({ model, store, optimizer, recipe, input, teacher, onCompile }: StepOptions): Promise<TrainStep> {
+  const B = recipe.batchSize / recipe.accumulate;
   const labels = Tensor.zeros([B], "u32");
+  const mix = mixes(recipe) ? Tensor.zeros([B, 6], "u32") : null;
+  const distills = recipe.distillation !== "none";
+  const cached = distills && recipe.cacheTeacher ? Tensor.zeros([B, model.numClasses]) : null;
   const scalars = new Scalars(stepScalars);
-  const mixes = recipe.mixProb > 0 && (recipe.mixup > 0 || recipe.cutmix > 0);
+  const sum = recipe.accumulate > 1 ? Tensor.zeros(store.grads.shape) : null;
+  const options = { ...(onCompile ? { onCompile } : {}) };
 
-  const plan = await record(() => {
-    let x = normalizeImages(images, normalization);
-    if (mixes && recipe.mixup > 0) x = mixup(x, { lam: scalars.at("imageLam") });
-    if (mixes && recipe.cutmix > 0) x = cutmix(x, { box: scalars.at("y0") });
-
+  const batch = await record(() => {
+    const read = input();
+    const x = mix ? mixImages(read, mix) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
-    const teacherLogits = teacher && recipe.distillation !== "none" ? noGrad(() => teacher.model.forward(teacher.params, x).logits) : null;
-    const dropPath = { rate: recipe.dropPath, seed: scalars.at("seed"), step: scalars.at("step") };
-    const out = model.forward(store.tensors, x, { training: true, ...(recipe.dropPath > 0 ? { dropPath } : {}) });
-
+    const teacherLogits = !distills ? null : cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits);
+    const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
+    const out = model.forward(store.tensors, x, {
+      training: recipe.trainMode,
+      ...(recipe.dropPath > 0 ? { dropPath: { rate: recipe.dropPath, ...draws } } : {}),
+      ...(recipe.dropout > 0 ? { dropout: { rate: recipe.dropout, ...draws } } : {}),
+    });
     const { loss, base, distill } = distillationLoss({
       logits: out.logitsCls,
-      logitsDist: out.logitsDist,
+      logitsDist: recipe.singleToken ? out.logitsCls : out.logitsDist,
       // Mixed labels carry the smoothing; unmixed ones get it in the loss.
-      ...(mixes
-        ? { target: mixTargets(labels, { classes: model.numClasses, lam: scalars.at("lam"), smoothing: recipe.labelSmoothing }) }
+      ...(mix
+        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing }) }
         : { labels, labelSmoothing: recipe.labelSmoothing }),
       teacherLogits,
       kind: recipe.distillation, alpha: recipe.alpha, tau: recipe.tau, reduction: recipe.reduction,
     });
     const targets = store.gradTargets;
     gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));
-    const norm = optimizer.step(scalars);
-    return { loss, base, distill, norm, correct: countCorrect(out.logits.detach(), labels) };
-  }, { label: "training step", ...(onCompile ? { onCompile } : {}) });
-  return { images, labels, scalars, plan };
-}
+    if (sum) accumulate({ sum, g: store.grads }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
+    return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
+  }, { label: "training step", ...options });
+  const update = sum ? await record(() => optimizer.step(scalars, sum), { label: "update", ...options }) : null;
 
-export function disposeStep(step: TrainStep): void {
-  step.plan.dispose();
-  for (const t of [step.images, step.labels, step.scalars.tensor]) t.dispose();
+  return {
+    labels, mix, teacherLogits: cached, scalars, batch, update,
+    dispose() {
+      batch.dispose();
+      update?.dispose();
+      for (const t of [labels, mix, cached, sum, scalars.tensor]) t?.dispose();
+    },
+  };
 }

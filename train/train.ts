@@ -3,24 +3,37 @@
  *
  * Everything random depends on (seed, epoch, step, image) alone, so a run that was stopped goes on with the same bits.
  */
-import { readAll } from "../engine/tensor.ts";
+import { encodeMix } from "../kernels/mix-batch.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, initialState, loadParams, type State } from "../models/params.ts";
 import { restoreCheckpoint, saveCheckpoint, type Position } from "./checkpoint.ts";
-import { batchIndices, epochOrder, gather, randomCropFlip, stepsPerEpoch, type ImageSet } from "./data.ts";
-import { Evaluator, type Evaluation } from "./evaluate.ts";
-import { sampleMix } from "./mixup.ts";
+import { Evaluator } from "./evaluate.ts";
+import type { Batch } from "./input/options.ts";
+import { InputPipeline } from "./input/pipeline.ts";
+import type { ImagePlatform, ImageSource } from "./input/source.ts";
+import { readBatch, readStep, Throughput, type EpochMetrics, type StepMetrics } from "./metrics.ts";
+import { mixArrays, sampleMixes } from "./mixup.ts";
 import { Optimizer } from "./optimizer.ts";
+import { recipeOrder, recipeSteps } from "./order.ts";
 import { checkRecipe, type Recipe } from "./recipe.ts";
 import { learningRate } from "./schedule.ts";
-import { disposeStep, recordStep, type Normalization, type TrainStep } from "./step.ts";
+import { makeStepInput, type Normalization, type StepInput } from "./step-input.ts";
+import { recordStep, type TrainStep } from "./step.ts";
+import { cachedLogits, teacherAnswers } from "./teacher-cache.ts";
+import { trains } from "./trained.ts";
+
+export type { EpochMetrics, StepMetrics } from "./metrics.ts";
 
 export interface TrainOptions {
   readonly model: Model;
   readonly recipe: Recipe;
   readonly seed: number;
-  readonly train: ImageSet;
-  readonly test: ImageSet;
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+  /** What reads and decodes images, where they are files. */
+  readonly platform: ImagePlatform;
+  /** Threads that prepare images. */
+  readonly workers?: number | undefined;
   readonly normalization: Normalization;
   readonly teacher?: { readonly model: Model; readonly state: State } | undefined;
   /** Where to begin: a checkpoint of this very run, or weights of this model. */
@@ -33,37 +46,14 @@ export interface TrainOptions {
   readonly maxSteps?: number | undefined;
   /** Save a checkpoint every so many steps, besides the end of each epoch. */
   readonly saveEvery?: number | undefined;
+  /** Save a checkpoint at the first step after so many seconds without one. */
+  readonly saveSeconds?: number | undefined;
   /** Asked between steps; `true` saves and stops. */
   readonly shouldStop?: (() => boolean) | undefined;
   readonly onCompile?: (done: number, total: number) => void;
   readonly onMetrics?: (metrics: StepMetrics | EpochMetrics) => void;
   readonly onCheckpoint?: ((bytes: Uint8Array, position: Position) => Promise<void>) | undefined;
-}
-
-export interface StepMetrics {
-  readonly kind: "step";
-  readonly epoch: number;
-  readonly step: number;
-  readonly totalSteps: number;
-  readonly lr: number;
-  readonly loss: number;
-  readonly base: number;
-  readonly distill: number;
-  readonly gradNorm: number;
-  /** False: the gradients were not finite and the update was skipped. */
-  readonly finite: boolean;
-  readonly trainTop1: number;
-  readonly imagesPerSecond: number;
-}
-
-export interface EpochMetrics {
-  readonly kind: "epoch";
-  readonly epoch: number;
-  readonly step: number;
-  readonly trainLoss: number;
-  readonly trainTop1: number;
-  readonly test: Evaluation;
-  readonly seconds: number;
+  readonly onCorrupt?: ((image: { readonly name: string; readonly reason: string }) => void) | undefined;
 }
 
 export interface TrainResult {
@@ -85,154 +75,139 @@ const MAX_SKIPPED = 20;
 
 export async function train(o: TrainOptions): Promise<TrainResult> {
   const { model, recipe, seed, train: images } = o;
-  checkRecipe(recipe, model, o.teacher?.model ?? null);
+  const { accumulate } = recipe;
+  checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, o.teacher?.model ?? null);
   checkImages("training", images, model);
   checkImages("test", o.test, model);
-  const perEpoch = stepsPerEpoch(images.count, recipe.batchSize);
+  const perEpoch = images.count === 0 ? 0 : recipeSteps(images.count, recipe);
   if (perEpoch === 0) throw new Error(`train: expected at least a batch of ${recipe.batchSize} images, got ${images.count}`);
   const totalSteps = Math.min(recipe.epochs * perEpoch, o.maxSteps ?? Infinity);
 
-  const store = new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed));
+  const store = new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly));
   const optimizer = new Optimizer(recipe, store);
   await optimizer.initEma();
   const teacher = o.teacher ? { model: o.teacher.model, params: loadParams(`teacher ${o.teacher.model.name}`, o.teacher.model.params, o.teacher.state) } : null;
+  const answers = teacher && recipe.cacheTeacher ? await teacherAnswers(teacher, images, o) : null;
   let position: Position = o.resume
     ? restoreCheckpoint(o.resume, store, optimizer, seed, recipe, model.config)
     : { epoch: 0, stepInEpoch: 0, step: 0 };
-  const step = await recordStep({ model, store, optimizer, recipe, normalization: o.normalization, teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) });
-  const evaluator = await Evaluator.create(model, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, 2 * recipe.batchSize));
+  const input = makeStepInput(o);
+  const step = await recordStep({ model, store, optimizer, recipe, input: () => input.launch(), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) });
+  const evaluator = await Evaluator.create(model, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate));
+  const pipeline = new InputPipeline(images, {
+    batchSize: recipe.batchSize / accumulate, order: recipeOrder(images.count, seed, recipe), prepare: input.prepare,
+    platform: o.platform, workers: o.workers ?? 0, start: { epoch: position.epoch, step: position.stepInEpoch * accumulate }, epochs: recipe.epochs,
+    ...(o.onCorrupt ? { onCorrupt: o.onCorrupt } : {}),
+  });
 
   const epochs: EpochMetrics[] = [];
   const health = { skippedInARow: 0 };
   const rates = new Throughput(recipe.batchSize);
-  const save = async () => o.onCheckpoint?.(await saveCheckpoint(store, optimizer, seed, recipe, model.config, position), position);
-
-  while (position.step < totalSteps) {
-    const { epoch } = position;
-    const order = epochOrder(images.count, seed, epoch);
-    const totals = { loss: 0, correct: 0, steps: 0 };
-    const pending: Promise<void>[] = [];
-    const startMs = performance.now();
-    let stopping = false;
-
-    while (position.stepInEpoch < perEpoch && position.step < totalSteps && !stopping) {
-      const lr = learningRate(recipe, { epoch, step: position.step, stepsPerEpoch: perEpoch });
-      feed(step, o, order, position, lr, optimizer);
-      step.plan.run();
-      rates.tick();
-      position = { ...position, stepInEpoch: position.stepInEpoch + 1, step: position.step + 1 };
-      pending.push(report(step, o, { epoch, step: position.step, totalSteps, lr }, totals, health, rates));
-      if (pending.length >= IN_FLIGHT) await pending.shift();
-      if (health.skippedInARow >= MAX_SKIPPED) {
-        throw new Error(`train: expected finite gradients, got ${health.skippedInARow} updates in a row without (step ${position.step}); the last good checkpoint stands`);
-      }
-      stopping = o.shouldStop?.() ?? false;
-      const saves = o.saveEvery !== undefined && position.step % o.saveEvery === 0 && position.stepInEpoch < perEpoch;
-      if (stopping || saves) {
-        await Promise.all(pending.splice(0));
-        await save();
-      }
-    }
-    await Promise.all(pending.splice(0));
-    if (position.stepInEpoch === perEpoch) position = { ...position, epoch: epoch + 1, stepInEpoch: 0 };
-    const last = position.step >= totalSteps || stopping;
-    if (last || (epoch + 1) % (o.evalEvery ?? 1) === 0) {
-      const seconds = (performance.now() - startMs) / 1000;
-      const metrics: EpochMetrics = {
-        kind: "epoch", epoch, step: position.step, seconds,
-        trainLoss: totals.loss / totals.steps, trainTop1: totals.correct / (totals.steps * recipe.batchSize),
-        test: await evaluator.evaluate(o.test),
-      };
-      epochs.push(metrics);
-      o.onMetrics?.(metrics);
-      rates.pause();
-    }
-    if (!stopping) await save();
-    if (stopping) break;
-  }
-
-  const result: TrainResult = {
-    state: await store.state(),
-    ema: optimizer.ema ? await store.state(optimizer.ema) : null,
-    position, epochs,
-    finished: position.step >= totalSteps,
-    planBytes: step.plan.bytes,
-    launches: step.plan.launches,
-    imagesPerSecond: rates.imagesPerSecond,
+  let savedMs = performance.now();
+  const save = async () => {
+    await o.onCheckpoint?.(await saveCheckpoint(store, optimizer, seed, recipe, model.config, position), position);
+    savedMs = performance.now();
   };
-  disposeStep(step);
-  evaluator.dispose();
-  optimizer.dispose();
-  store.dispose();
-  for (const t of Object.values(teacher?.params ?? {})) t.dispose();
-  return result;
+
+  try {
+    while (position.step < totalSteps) {
+      const { epoch } = position;
+      const totals = { loss: 0, correct: 0, steps: 0 };
+      const pending: Promise<void>[] = [];
+      const startMs = performance.now();
+      const waitedBefore = pipeline.stats.waitedMs;
+      let stopping = false;
+
+      while (position.stepInEpoch < perEpoch && position.step < totalSteps && !stopping) {
+        const lr = learningRate(recipe, { epoch, step: position.step, stepsPerEpoch: perEpoch });
+        const numbers = optimizer.scalarsAt(position.step + 1, lr);
+        const [fromMs, waitedMs] = [performance.now(), pipeline.stats.waitedMs];
+        const batches = [];
+        for (let part = 0; part < accumulate; part++) {
+          const batch = await pipeline.next();
+          write(step, input, batch, recipe, seed, position.step * accumulate + part, answers);
+          step.scalars.set({ ...numbers, keep: part === 0 ? 0 : 1, seed, step: position.step * accumulate + part });
+          step.batch.run();
+          batches.push(readBatch(step));
+        }
+        step.update?.run();
+        rates.tick();
+        const inputWait = (pipeline.stats.waitedMs - waitedMs) / Math.max(performance.now() - fromMs, 1e-3);
+        position = { ...position, stepInEpoch: position.stepInEpoch + 1, step: position.step + 1 };
+        const at = { epoch, step: position.step, totalSteps, lr, inputWait };
+        pending.push(readStep(step, batches, recipe.batchSize).then(({ correct, ...result }) => {
+          totals.steps++;
+          totals.loss += result.loss;
+          totals.correct += correct;
+          health.skippedInARow = result.finite ? 0 : health.skippedInARow + 1;
+          o.onMetrics?.({ kind: "step", ...at, ...result, imagesPerSecond: rates.imagesPerSecond });
+        }));
+        if (pending.length >= IN_FLIGHT) await pending.shift();
+        if (health.skippedInARow >= MAX_SKIPPED) {
+          throw new Error(`train: expected finite gradients, got ${health.skippedInARow} updates in a row without (step ${position.step}); the last good checkpoint stands`);
+        }
+        stopping = o.shouldStop?.() ?? false;
+        const due = (o.saveEvery !== undefined && position.step % o.saveEvery === 0) || performance.now() - savedMs > 1000 * (o.saveSeconds ?? Infinity);
+        if (stopping || (due && position.stepInEpoch < perEpoch)) {
+          await Promise.all(pending.splice(0));
+          await save();
+        }
+      }
+      await Promise.all(pending.splice(0));
+      const ended = position.stepInEpoch === perEpoch;
+      if (ended) position = { ...position, epoch: epoch + 1, stepInEpoch: 0 };
+      const last = position.step >= totalSteps || stopping;
+      if (last || (epoch + 1) % (o.evalEvery ?? 1) === 0) {
+        const seconds = (performance.now() - startMs) / 1000;
+        const metrics: EpochMetrics = {
+          kind: "epoch", epoch, step: position.step, seconds,
+          inputWait: (pipeline.stats.waitedMs - waitedBefore) / (1000 * seconds),
+          trainLoss: totals.loss / totals.steps, trainTop1: totals.correct / (totals.steps * recipe.batchSize),
+          test: await evaluator.evaluate(o.test, o),
+        };
+        epochs.push(metrics);
+        o.onMetrics?.(metrics);
+        rates.pause();
+      }
+      if (!stopping) await save();
+      if (stopping) break;
+    }
+
+    return {
+      state: await store.state(),
+      ema: optimizer.ema ? await store.state(optimizer.ema.flat, optimizer.ema.stats) : null,
+      position, epochs,
+      finished: position.step >= totalSteps,
+      planBytes: step.batch.bytes + (step.update?.bytes ?? 0),
+      launches: accumulate * step.batch.launches + (step.update?.launches ?? 0),
+      imagesPerSecond: rates.imagesPerSecond,
+    };
+  } finally {
+    await pipeline.close();
+    step.dispose();
+    input.dispose();
+    evaluator.dispose();
+    optimizer.dispose();
+    store.dispose();
+    for (const t of Object.values(teacher?.params ?? {})) t.dispose();
+  }
 }
 
-/** Writes a step's inputs: images and labels of its batch, and its numbers. */
-function feed(step: TrainStep, o: TrainOptions, order: Uint32Array, { epoch, step: t, stepInEpoch }: Position, lr: number, optimizer: Optimizer): void {
-  const { recipe, seed, train: images } = o;
-  const indices = batchIndices(order, stepInEpoch, recipe.batchSize);
-  const batch = gather(images, indices);
-  step.images.write(recipe.cropPadding === null ? batch.images : randomCropFlip(images, indices, { padding: recipe.cropPadding, seed, epoch }));
-  step.labels.write(Uint32Array.from(batch.labels));
-  const [, height, width] = images.shape;
-  const { mode, lam, box } = sampleMix(recipe, seed, t, height, width);
-  // Both ways of mixing are in the plan; the one that is not drawn gets numbers with which it changes nothing.
-  const [y0, y1, x0, x1] = mode === "cutmix" ? box : [0, 0, 0, 0];
-  step.scalars.set({ ...optimizer.scalarsAt(t + 1, lr), lam, imageLam: mode === "mixup" ? lam : 1, y0, y1, x0, x1, seed, step: t });
+/** Writes a batch: its images, labels, mixing, and the teacher's answers where they are cached. `t` numbers the batches of the run. */
+function write(step: TrainStep, input: StepInput, batch: Batch, recipe: Recipe, seed: number, t: number, answers: Float32Array | null): void {
+  input.write(batch);
+  step.labels.write(batch.labels);
+  const { side } = input;
+  const mixes = step.mix ? sampleMixes(recipe, seed, t, batch.labels.length, side, side) : null;
+  if (mixes) {
+    const { lam, imageLam, boxes } = mixArrays(mixes);
+    step.mix!.write(encodeMix(mixes.map((_, b) => ({ lam: imageLam[b]!, share: lam[b]!, box: [...boxes.subarray(4 * b, 4 * b + 4)] as [number, number, number, number] }))));
+  }
+  if (answers) step.teacherLogits!.write(cachedLogits(answers, batch.images, mixes?.map(({ lam }) => lam) ?? null, step.teacherLogits!.shape[1]!));
 }
 
-/** Reads a step's results when they are there, and passes them on. */
-async function report(
-  step: TrainStep, o: TrainOptions, at: { epoch: number; step: number; totalSteps: number; lr: number },
-  totals: { loss: number; correct: number; steps: number }, health: { skippedInARow: number }, rates: Throughput,
-): Promise<void> {
-  const { loss, base, distill, norm, correct } = step.plan.result;
-  const [l, b, d, n, c] = await readAll([loss, base, distill ?? base, norm, correct]);
-  const finite = n![1] === 1 && Number.isFinite(l![0]);
-  totals.steps++;
-  totals.loss += l![0]!;
-  totals.correct += c![0]!;
-  health.skippedInARow = finite ? 0 : health.skippedInARow + 1;
-  o.onMetrics?.({
-    kind: "step", ...at, finite,
-    loss: l![0]!, base: b![0]!, distill: distill ? d![0]! : 0,
-    gradNorm: n![0]!, trainTop1: c![0]! / o.recipe.batchSize,
-    imagesPerSecond: rates.imagesPerSecond,
-  });
-}
-
-/** Images per second of a usual step: the median, which first runs (drivers compile then) and evaluations leave as it is. */
-class Throughput {
-  readonly #batch: number;
-  readonly #ms: number[] = [];
-  #lastMs: number | null = null;
-
-  constructor(batch: number) {
-    this.#batch = batch;
-  }
-
-  tick(): void {
-    const now = performance.now();
-    if (this.#lastMs !== null) this.#ms.push(now - this.#lastMs);
-    if (this.#ms.length > RECENT) this.#ms.shift();
-    this.#lastMs = now;
-  }
-
-  pause(): void {
-    this.#lastMs = null;
-  }
-
-  get imagesPerSecond(): number {
-    const sorted = [...this.#ms].sort((a, b) => a - b);
-    return sorted.length === 0 ? 0 : (this.#batch * 1000) / sorted[sorted.length >> 1]!;
-  }
-}
-
-/** Steps that the rate is taken over. */
-const RECENT = 99;
-
-function checkImages(what: string, set: ImageSet, model: Model): void {
-  if (String(set.shape) !== String(model.imageShape)) throw new Error(`train: expected ${what} images [${model.imageShape}], got [${set.shape}]`);
-  if (set.classes.length !== model.numClasses) throw new Error(`train: expected ${what} images of ${model.numClasses} classes, got ${set.classes.length}`);
+function checkImages(what: string, source: ImageSource, model: Model): void {
+  const [channels] = model.imageShape;
+  if (channels !== 3) throw new Error(`train: expected a model of 3 channels, got ${channels}`);
+  if (source.classes.length !== model.numClasses) throw new Error(`train: expected ${what} images of ${model.numClasses} classes, got ${source.classes.length}`);
 }

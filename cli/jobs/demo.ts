@@ -12,6 +12,8 @@ import { createModel, type Model } from "../../models/model.ts";
 import { countParams, loadParams, type Params, type State } from "../../models/params.ts";
 import { readWeights } from "../../models/weights.ts";
 import { balancedSubset, CIFAR10_MEAN, CIFAR10_STD, gather, parseCifar, type ImageSet } from "../../train/data.ts";
+import { memoryOnly } from "../../train/input/memory.ts";
+import { memorySource } from "../../train/input/source.ts";
 import { Evaluator } from "../../train/evaluate.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train } from "../../train/train.ts";
@@ -49,6 +51,7 @@ const PLAIN_SHARE = 0.65;
 const RECIPE = {
   batchSize: 50, lr: 1e-3, scaleLr: false, schedule: "step", minLr: 1e-5, weightDecay: 0.05,
   labelSmoothing: 0.1, dropPath: 0, mixup: 0, cutmix: 0, emaDecay: null, cropPadding: 4,
+  autoAugment: null, colorJitter: 0, erasing: 0, repeats: 1,
 } as const;
 
 const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
@@ -70,7 +73,7 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
   host.log({ message: `student ${describeModel(model)}: ${epochs} epochs of ${trainSet.count} images, twice` });
 
   const recipe = { ...RECIPE, epochs, warmupEpochs: Math.min(5, epochs / 10) };
-  const common: Omit<TrainArgs, "recipe" | "out"> = { model: config, seed: args.seed, train: trainPath, test: testPath, evalEvery: Math.max(1, Math.round(epochs / 10)) };
+  const common: Omit<TrainArgs, "recipe" | "out"> = { model: config, seed: args.seed, train: { kind: "cifar10", path: trainPath }, test: { kind: "cifar10", path: testPath }, evalEvery: Math.max(1, Math.round(epochs / 10)) };
   const distilled = await run(host, "distilled", { ...common, label: "distilled", recipe: { ...recipe, distillation: "hard" }, teacher: { weights: args.teacher }, out: `${args.out}/distilled` });
   // The same student but for the distillation token, as in the paper's comparison: without a teacher nothing would train it.
   const plainConfig = { ...config, distilled: false };
@@ -101,7 +104,7 @@ interface Trained {
 async function evaluateTeacher(host: Host, teacher: Trained, test: ImageSet): Promise<number> {
   const params = loadParams("teacher", teacher.model.params, teacher.state);
   const evaluator = await Evaluator.create(teacher.model, params, normalization, 100);
-  const { model } = await evaluator.evaluate(test, (done) => host.progress({ label: "teacher: evaluating", done, total: test.count }));
+  const { model } = await evaluator.evaluate(memorySource(test, "test images"), { platform: memoryOnly, onProgress: (done) => host.progress({ label: "teacher: evaluating", done, total: test.count }) });
   evaluator.dispose();
   dispose(params);
   return model.top1;
@@ -113,7 +116,7 @@ async function fit(host: Host, teacher: Trained, trainSet: ImageSet, testSet: Im
   for (const { maxEpochs, ...size } of STUDENTS) {
     const config = { arch: "deit", imgSize: trainSet.shape[1], numClasses: trainSet.classes.length, distilled: true, ...size };
     const trial = await train({
-      model: createModel(config), teacher, train: trainSet, test: firstOf(testSet, 50), seed, normalization,
+      model: createModel(config), teacher, train: memorySource(trainSet, "training images"), test: memorySource(firstOf(testSet, 50), "test images"), platform: memoryOnly, seed, normalization,
       recipe: makeRecipe({ ...RECIPE, epochs: 1, warmupEpochs: 0, distillation: "hard" }),
       maxSteps: 9, onCompile: (done, total) => host.progress({ label: "sizing the student to this adapter: compiling kernels", done, total }),
     });
@@ -155,7 +158,7 @@ async function sample(test: ImageSet, teacher: Trained, distilled: Trained, plai
   for (const { model: m, state } of [teacher, distilled, plain]) {
     const params = loadParams(m.name, m.params, state);
     const evaluator = await Evaluator.create(m, params, normalization, set.count);
-    const [logits] = await evaluator.logits(set);
+    const [logits] = await evaluator.logits(memorySource(set, "samples"), { platform: memoryOnly });
     answers.push(Array.from({ length: set.count }, (_, i) => topThree(logits!.subarray(i * m.numClasses, (i + 1) * m.numClasses), test.classes)));
     evaluator.dispose();
     dispose(params);

@@ -1,8 +1,8 @@
 /** `eval`: top-1, top-5, loss and images per second of a checkpoint on a split. */
 import { loadParams } from "../../models/params.ts";
-import { parseCifar } from "../../train/data.ts";
+import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { Evaluator, type Evaluation } from "../../train/evaluate.ts";
-import { refusing } from "../errors.ts";
+import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { loadModel, normalizationOf, type ModelChoice } from "../load-model.ts";
 
@@ -10,15 +10,18 @@ export interface EvalArgs {
   readonly weights: string;
   /** Where the file does not name its model. */
   readonly model?: ModelChoice | undefined;
-  readonly data: string;
+  readonly data: DataFiles;
   readonly batchSize: number;
 }
 
 export default async function evalJob(host: Host, args: EvalArgs): Promise<Evaluation> {
   const { model, weights } = await loadModel(host, args.weights, args.model);
-  const bytes = await host.readFile(args.data);
-  const set = refusing(() => parseCifar(bytes, weights.info?.classes ?? model.numClasses), args.data);
+  // The file's own classes, where it has any, are what its logits stand for.
+  const files: DataFiles = args.data.kind === "cifar10" && weights.info?.classes ? { ...args.data, classes: weights.info.classes } : args.data;
+  const images = await openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+    throw new UsageError(error.message);
+  });
   const params = refusing(() => loadParams(model.name, model.params, weights.state), args.weights);
   const evaluator = await Evaluator.create(model, params, normalizationOf(weights), args.batchSize);
-  return evaluator.evaluate(set, (done) => host.progress({ label: "eval", done, total: set.count }));
+  return evaluator.evaluate(images, { platform: host.images, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
 }

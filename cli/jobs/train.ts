@@ -1,37 +1,51 @@
 /** `train`: trains or distils on a data set, saves checkpoints, resumes. */
 import { getDevice } from "../../engine/device.ts";
-import { createModel } from "../../models/model.ts";
-import { readWeights, writeWeights } from "../../models/weights.ts";
-import { CIFAR10_MEAN, CIFAR10_STD, parseCifar } from "../../train/data.ts";
+import { DeviceLostError, OutOfMemoryError } from "../../engine/errors.ts";
+import { createModel, type Model } from "../../models/model.ts";
+import type { State } from "../../models/params.ts";
+import { resizedPosEmbed } from "../../models/pos-embed.ts";
+import { IMAGENET } from "../../models/protocols.ts";
+import { replaceHead, writeWeights, type Weights } from "../../models/weights.ts";
+import { CIFAR10_MEAN, CIFAR10_STD } from "../../train/data.ts";
+import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { checkpointPosition } from "../../train/checkpoint.ts";
-import { makeRecipe } from "../../train/recipe.ts";
-import { train, type EpochMetrics, type StepMetrics } from "../../train/train.ts";
+import type { EpochMetrics, StepMetrics } from "../../train/metrics.ts";
+import { makeRecipe, type Recipe } from "../../train/recipe.ts";
+import { train } from "../../train/train.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { loadTeacher } from "../load-model.ts";
+import { tensorboardFile, type ScalarEvent } from "../tensorboard.ts";
+import { readWeightsFile } from "../weights-file.ts";
 
 export interface TrainArgs {
-  /** A timm name or a config. */
+  /** A timm name or a config; without classes of its own it has the data's. */
   readonly model: string | Readonly<Record<string, unknown>>;
   readonly recipe: Readonly<Record<string, unknown>>;
   readonly seed: number;
-  /** CIFAR-10 binary files. */
-  readonly train: string;
-  readonly test: string;
+  readonly train: DataFiles;
+  readonly test: DataFiles;
   /** A weights file, with its config inside or given. */
   readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
-  /** Folder for checkpoint.safetensors, model.safetensors and metrics.jsonl. */
+  /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
   readonly out: string;
   readonly resume?: boolean | undefined;
+  /** Weights to begin with; on request with a new classifier, or with the position embedding of another resolution. */
   readonly initial?: string | undefined;
+  readonly replaceHead?: boolean | undefined;
+  readonly resizePosEmbed?: boolean | undefined;
+  readonly workers?: number | undefined;
   readonly maxSteps?: number | undefined;
   readonly saveEvery?: number | undefined;
+  readonly saveSeconds?: number | undefined;
   readonly evalEvery?: number | undefined;
   /** Shown with progress. */
   readonly label?: string | undefined;
 }
 
 export interface TrainSummary {
+  /** As it was in effect. */
+  readonly recipe: Recipe;
   readonly epochs: readonly EpochMetrics[];
   readonly steps: readonly StepMetrics[];
   readonly finished: boolean;
@@ -43,33 +57,45 @@ export interface TrainSummary {
   readonly weights: string;
 }
 
+/** A line of metrics with the seconds since 1970 at which it was written. */
+type Line = (StepMetrics | EpochMetrics) & { readonly time: number };
+
+/** What is lost at most with the device. */
+const SAVE_SECONDS = 300;
+
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
   const recipe = refusing(() => makeRecipe(args.recipe));
-  const model = refusing(() => createModel(args.model));
-  const [trainSet, testSet] = [await host.readFile(args.train), await host.readFile(args.test)].map((bytes) => refusing(() => parseCifar(bytes)));
-  const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
+  const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
+  const model = refusing(() => createModel(args.model, typeof args.model === "string" ? trainSet.classes.length : undefined));
+  const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
+  const normalization = normalizationFor(args.train, initial);
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
-  const paths = { checkpoint: `${args.out}/checkpoint.safetensors`, weights: `${args.out}/model.safetensors`, ema: `${args.out}/model_ema.safetensors`, metrics: `${args.out}/metrics.jsonl` };
+  const at = (name: string) => `${args.out}/${name}`;
+  const paths = { checkpoint: at("checkpoint.safetensors"), weights: at("model.safetensors"), ema: at("model_ema.safetensors"), metrics: at("metrics.jsonl"), events: at("events.out.tfevents.tessera") };
   if (args.resume && !(await host.exists(paths.checkpoint))) throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
-  const metrics: (StepMetrics | EpochMetrics)[] = [];
+  const metrics: Line[] = [];
   if (resume && (await host.exists(paths.metrics))) {
     // The lines are written before the checkpoint, so a kill between the two leaves lines of steps that are to be done again.
     const { step } = refusing(() => checkpointPosition(resume), paths.checkpoint);
     metrics.push(...readLines(await host.readFile(paths.metrics)).filter((m) => m.step <= step));
   }
   const label = args.label ?? "train";
+  let saved: number | null = resume ? refusing(() => checkpointPosition(resume), paths.checkpoint).step : null;
 
   const result = await train({
-    model, recipe, seed: args.seed, train: trainSet!, test: testSet!, teacher, resume,
-    normalization,
-    initial: args.initial ? readWeights(await host.readFile(args.initial)).state : undefined,
-    maxSteps: args.maxSteps, saveEvery: args.saveEvery, evalEvery: args.evalEvery,
+    model, recipe, seed: args.seed, train: trainSet, test: testSet, teacher, resume, normalization,
+    platform: host.images, workers: args.workers,
+    initial: initial ? beginning(host, model, initial, args) : undefined,
+    maxSteps: args.maxSteps, saveEvery: args.saveEvery, saveSeconds: args.saveSeconds ?? SAVE_SECONDS, evalEvery: args.evalEvery,
+    shouldStop: () => host.stopAsked(),
     onCompile: (done, total) => host.progress({ label: `${label}: compiling kernels`, done, total }),
+    onCorrupt: ({ name, reason }) => host.log({ message: `${label}: ${name} left out: ${reason}` }),
     onMetrics(m) {
-      metrics.push(m);
+      metrics.push({ ...m, time: Date.now() / 1000 });
       if (m.kind === "step") {
-        host.progress({ label, done: m.step, total: m.totalSteps, note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s` });
+        const waits = m.inputWait >= 0.05 ? `, ${percent(m.inputWait)} waiting for images` : "";
+        host.progress({ label, done: m.step, total: m.totalSteps, note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}` });
         if (!m.finite) host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
       } else {
         host.log({ message: `${label}: ${describe(m)}` });
@@ -79,13 +105,21 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
       // Metrics first: a checkpoint never stands without the lines that lead to it.
       const lines = metrics.filter((m) => m.step <= position.step);
       await host.writeFile(paths.metrics, new TextEncoder().encode(lines.map((m) => `${JSON.stringify(m)}\n`).join("")));
+      await host.writeFile(paths.events, tensorboardFile(lines.flatMap(scalarsOf)));
       await host.writeFile(paths.checkpoint, bytes);
+      saved = position.step;
     },
+  }).catch((error: unknown) => {
+    const cause = error as Error;
+    if (!(cause instanceof DeviceLostError || cause instanceof OutOfMemoryError)) throw cause;
+    const stands = saved === null ? "no checkpoint was saved yet" : `the checkpoint of step ${saved} stands in ${paths.checkpoint}; go on with --resume`;
+    throw Object.assign(cause, { message: `${label}: ${cause.message}; ${stands}` });
   });
-  const info = { config: model.config, classes: trainSet!.classes, ...normalization };
+  const info = { config: model.config, classes: [...trainSet.classes], ...normalization };
   await host.writeFile(paths.weights, writeWeights(result.state, info));
   if (result.ema) await host.writeFile(paths.ema, writeWeights(result.ema, info));
   return {
+    recipe,
     epochs: metrics.filter((m) => m.kind === "epoch"),
     steps: metrics.filter((m) => m.kind === "step"),
     finished: result.finished,
@@ -98,6 +132,37 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   };
 }
 
+const open = (host: Host, files: DataFiles) => openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+  throw new UsageError(error.message);
+});
+
+/** What the weights were trained with, else CIFAR's own statistics for CIFAR, else ImageNet's. */
+function normalizationFor({ kind }: DataFiles, initial: Weights | null): { mean: readonly number[]; std: readonly number[] } {
+  const { mean, std } = initial?.info ?? {};
+  if (mean && std) return { mean, std };
+  return kind === "cifar10" || kind === "cifar100" ? { mean: CIFAR10_MEAN, std: CIFAR10_STD } : IMAGENET;
+}
+
+/** The weights that training begins with, fitted to the model as far as was asked. */
+function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs): State {
+  let fitted: State = state;
+  if (args.resizePosEmbed) fitted = refusing(() => resizedPosEmbed(fitted, model), args.initial);
+  if (args.replaceHead) {
+    const { state: with_, replaced } = refusing(() => replaceHead(model.params, fitted, args.seed), args.initial);
+    host.log({ message: replaced.length ? `classifier begun anew: ${replaced.join(", ")}` : "classifier kept: it fits the model" });
+    fitted = with_;
+  }
+  return fitted;
+}
+
+/** A line of metrics as TensorBoard has it. */
+function scalarsOf(m: Line): ScalarEvent[] {
+  const values: Record<string, number | undefined> = m.kind === "step"
+    ? { "train/loss": m.loss, "train/loss_base": m.base, "train/loss_distill": m.distill, "train/lr": m.lr, "train/grad_norm": m.gradNorm, "train/top1": m.trainTop1, "train/images_per_second": m.imagesPerSecond }
+    : { "test/top1": m.test.model.top1, "test/top5": m.test.model.top5, "test/loss": m.test.model.loss, "test/top1_cls": m.test.cls?.top1, "test/top1_dist": m.test.dist?.top1 };
+  return Object.entries(values).flatMap(([tag, value]) => (value === undefined ? [] : [{ tag, value, step: m.step, wallTime: m.time }]));
+}
+
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** One epoch in a line. */
@@ -107,5 +172,4 @@ export function describe(m: EpochMetrics): string {
   return `epoch ${m.epoch + 1}: train loss ${m.trainLoss.toFixed(4)}, top-1 ${percent(m.trainTop1)}; test top-1 ${percent(model.top1)}${heads}, ${m.seconds.toFixed(0)} s`;
 }
 
-const readLines = (bytes: Uint8Array): (StepMetrics | EpochMetrics)[] =>
-  new TextDecoder().decode(bytes).split("\n").filter(Boolean).map((line) => JSON.parse(line) as StepMetrics | EpochMetrics);
+const readLines = (bytes: Uint8Array): Line[] => new TextDecoder().decode(bytes).split("\n").filter(Boolean).map((line) => JSON.parse(line) as Line);

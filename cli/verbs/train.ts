@@ -1,10 +1,11 @@
 /** `tessera train`: every item of the recipe is an option, or a key of `--config`. */
+import { readdirSync } from "node:fs";
 import { Option, type Command } from "commander";
 import type { z } from "zod";
-import { recipeSchema } from "../../train/recipe.ts";
-import { UsageError } from "../errors.ts";
+import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
+import { refusing, UsageError } from "../errors.ts";
 import type { TrainArgs, TrainSummary } from "../jobs/train.ts";
-import { dataFiles, parseModel, readJson } from "../model-options.ts";
+import { dataFiles, parseModel, readJson, shipped } from "../model-options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -15,6 +16,11 @@ interface Options extends CommonOptions {
   readonly teacherModel?: string;
   readonly weights?: string;
   readonly resume?: boolean;
+  readonly replaceHead?: boolean;
+  readonly resizePosEmbed?: boolean;
+  readonly workers?: string;
+  readonly saveMinutes?: string;
+  readonly preset?: string;
   readonly maxSteps?: string;
   readonly saveEvery?: string;
   readonly evalEvery?: string;
@@ -24,6 +30,7 @@ interface Options extends CommonOptions {
 
 /** Recipe items as commander names them: `labelSmoothing` is `--label-smoothing`. */
 const items = Object.entries(recipeSchema.shape) as [string, z.ZodType][];
+const PRESETS = readdirSync(shipped("train/presets")).map((file) => file.replace(/\.json$/, "")).sort();
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 const defaults = recipeSchema.parse({}) as Record<string, unknown>;
 
@@ -36,30 +43,47 @@ export default function (program: Command): void {
     .option("--teacher <file>", "weights to distil from")
     .option("--teacher-model <name|json>", "the teacher's model, where its file does not say")
     .option("--weights <file>", "begin with these weights instead of random ones")
+    .option("--replace-head", "begin the classifier anew where the weights have other classes")
+    .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
+    .option("--workers <n>", "threads that read and augment images (0: none)")
     .option("--resume", "go on from the checkpoint in --out")
     .option("--max-steps <n>", "stop after so many steps in all")
     .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch")
     .option("--eval-every <n>", "evaluate after every so many epochs")
-    .option("--config <file>", "recipe as JSON; options win over it");
+    .option("--save-minutes <n>", "save a checkpoint after so many minutes without one (5)")
+    .option("--preset <name>", `recipe that ships: ${PRESETS.join(", ")}`)
+    .option("--config <file>", "recipe as JSON; wins over the preset, options win over it");
   for (const [name] of items) command.addOption(new Option(`--${kebab(name)} <value>`, `recipe (${JSON.stringify(defaults[name])})`));
   command.action(async (options: Options) => {
-    const recipe: Record<string, unknown> = options.config ? readJson(options.config) : {};
+    const recipe: Record<string, unknown> = { ...preset(options.preset), ...(options.config ? readJson(options.config) : {}) };
     for (const [name] of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
     const args: TrainArgs = {
       model: parseModel(options.model), recipe, seed: options.seed ?? 0, ...dataFiles(options.data), out: options.out,
       teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
-      initial: options.weights, resume: options.resume,
+      initial: options.weights, resume: options.resume, replaceHead: options.replaceHead, resizePosEmbed: options.resizePosEmbed,
+      workers: options.workers === undefined ? undefined : Number(options.workers), saveSeconds: options.saveMinutes === undefined ? undefined : 60 * Number(options.saveMinutes),
       maxSteps: count("--max-steps", options.maxSteps), saveEvery: count("--save-every", options.saveEvery), evalEvery: count("--eval-every", options.evalEvery),
     };
+    process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
     const result = await runJob<TrainSummary>("train", args, options);
     process.stdout.write(`${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\n`);
   });
 }
 
-/** Numbers, booleans and null as such; anything else is text, which the recipe judges. */
+/** The recipe in effect; what is refused is refused before anything starts. */
+const checkedRecipe = (settings: Record<string, unknown>): Recipe => refusing(() => makeRecipe(settings));
+
+function preset(name: string | undefined): Record<string, unknown> {
+  if (name === undefined) return {};
+  if (!PRESETS.includes(name)) throw new UsageError(`expected a preset of ${PRESETS.join(", ")}, got "${name}"`);
+  return readJson(shipped(`train/presets/${name}.json`))["recipe"] as Record<string, unknown>;
+}
+
+/** Numbers, booleans, lists of numbers and null as such; anything else is text, which the recipe judges. */
 function parseValue(text: string): unknown {
   if (text === "true" || text === "false") return text === "true";
   if (text === "null") return null;
+  if (/^\[.*\]$/.test(text)) return text.slice(1, -1).split(",").map(Number);
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 

@@ -36,7 +36,7 @@ function run(title: string, distillation: "hard" | "none", gain: number, seed: n
       const top1 = 0.12 + (0.42 + gain) * (1 - Math.exp(-(e + 1) / 4)) + 0.015 * noise(e + seed);
       const dist = distillation === "none" ? 0.09 + 0.02 * noise(e) : top1 + 0.008;
       return {
-        kind: "epoch", epoch: e, step: 200 * (e + 1), trainLoss: 2.2 - 0.09 * e, trainTop1: top1, seconds: 12.5,
+        kind: "epoch", epoch: e, step: 200 * (e + 1), trainLoss: 2.2 - 0.09 * e, trainTop1: top1, seconds: 12.5, inputWait: 0,
         test: { count: 2000, model: score(top1 + (dist < 0.2 ? -0.02 : 0.012)), cls: score(top1), dist: score(dist), imagesPerSecond: 900 },
       } as const;
     }),

@@ -27,6 +27,10 @@ const shapes = [
   { why: "weight summed over stripes", x: [3, 2, 40, 40], weight: [3, 2, 3, 3], padding: 1, stride: 2 },
   { why: "kernel 5x3", x: [1, 2, 6, 6], weight: [3, 2, 5, 3], padding: 2 },
   { why: "7x7 stride 4", x: [1, 2, 12, 12], weight: [3, 2, 7, 7], padding: 3, stride: 4 },
+  { why: "patches of 2x2, two images, no bias", x: [2, 3, 6, 4], weight: [5, 3, 2, 2], stride: 2 },
+  { why: "patches with a rest of the image", x: [2, 2, 7, 9], weight: [3, 2, 3, 3], stride: 3 },
+  { why: "patches in groups", x: [2, 4, 4, 6], weight: [4, 2, 2, 2], stride: 2, groups: 2 },
+  { why: "patches, the weights' sum split", x: [3, 1, 32, 64], weight: [2, 1, 2, 2], stride: 2, bias: true },
   { why: "patch embedding 16x16", x: [1, 3, 32, 48], weight: [6, 3, 16, 16], stride: 16, bias: true },
 ];
 

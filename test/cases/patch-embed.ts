@@ -1,5 +1,5 @@
 import { Tensor } from "../../engine/tensor.ts";
-import { patchEmbed } from "../../kernels/patch-embed.ts";
+import { patchEmbed, patchTokens } from "../../kernels/patch-embed.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
 import { patchEmbedReference } from "../reference/matmul.ts";
 
@@ -19,6 +19,23 @@ export const cases: Case[] = [
       reference: patchEmbedReference(B, C, H, W, D, p), shape: [B, (H / p) * (W / p), D],
     }),
   }))),
+  ...(["register", "shared"] as const).flatMap((variant) => [1, 2].map((prefix) => ({
+    name: `patchTokens: ${prefix} in front (${variant})`,
+    run: () => checkOp({
+      inputs: [[3, 2, 6, 9], [5, 2, 3, 3], [5], [1, 6 + prefix, 5], ...Array.from({ length: prefix }, () => [1, 1, 5])],
+      op: (x, w, b, position, ...front) => patchTokens(x!, w!, b!, front, position!, { variant }),
+      reference(x, w, b, position, ...front) {
+        const y = patchEmbedReference(3, 2, 6, 9, 5, 3)(x!, w!, b);
+        const T = 6 + prefix;
+        return Float64Array.from({ length: 3 * T * 5 }, (_, i) => {
+          const d = i % 5, t = Math.floor(i / 5) % T, image = Math.floor(i / 5 / T);
+          return (t < prefix ? front[t]![d]! : y[(image * 6 + t - prefix) * 5 + d]!) + position![t * 5 + d]!;
+        });
+      },
+      shape: [3, 6 + prefix, 5],
+    }),
+  }))),
+  { name: "patchTokens: refuses a position of other tokens", run: () => refuses(() => patchTokens(Tensor.zeros([1, 1, 4, 4]), Tensor.zeros([3, 1, 2, 2]), Tensor.zeros([3]), [Tensor.zeros([1, 1, 3])], Tensor.zeros([1, 4, 3])), /patchEmbed: expected a position \[1,5,3\], got \[1,4,3\]/) },
   { name: "patchEmbed: refuses sides that are no multiple of a patch", run: () => refuses(() => patchEmbed(Tensor.zeros([1, 3, 8, 9]), Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([2])), /patchEmbed: expected sides that are multiples of 4, got \[1,3,8,9\]/) },
   { name: "patchEmbed: refuses other channels", run: () => refuses(() => patchEmbed(Tensor.zeros([1, 3, 8, 8]), Tensor.zeros([2, 1, 4, 4]), Tensor.zeros([2])), /patchEmbed: expected x \[B,C,H,W\] and weight \[D,C,p,p\], got \[1,3,8,8\] and \[2,1,4,4\]/) },
 ];

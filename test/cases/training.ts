@@ -5,9 +5,11 @@ import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
 import { readWeights } from "../../models/weights.ts";
 import { CIFAR10_CLASSES, type ImageSet } from "../../train/data.ts";
+import { memoryOnly } from "../../train/input/memory.ts";
+import { memorySource } from "../../train/input/source.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train, type StepMetrics, type TrainOptions, type TrainResult } from "../../train/train.ts";
-import { refuses, type Case } from "../check.ts";
+import { close, refuses, type Case } from "../check.ts";
 
 /** Images whose class shows: a bright square at one of ten places, over noise. */
 function squares(count: number, side: number, seed: number): ImageSet {
@@ -25,7 +27,11 @@ const student = createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 16, 
 const plain = createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 16, depth: 2, heads: 2, numClasses: 10 });
 const teacherModel = createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 16, depth: 1, heads: 2, numClasses: 10 });
 const teacher = { model: teacherModel, state: initialState(teacherModel.params, 9) };
-const data = { train: squares(80, 16, 1), test: squares(20, 16, 2), normalization: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } };
+const source = (count: number, side: number, seed: number) => memorySource(squares(count, side, seed), "squares");
+const data = { train: source(80, 16, 1), test: source(20, 16, 2), platform: memoryOnly, normalization: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } };
+
+/** Images as they are. */
+const PLAIN = { crop: "none", hflip: 0, autoAugment: null, erasing: 0, repeats: 1 } as const;
 
 /** Everything on at once: distillation, mixing, dropped paths, crops, the average. */
 const everything = makeRecipe({ epochs: 5, batchSize: 16, lr: 0.02, warmupEpochs: 1, distillation: "hard", dropPath: 0.3, emaDecay: 0.9, cropPadding: 2 });
@@ -73,10 +79,36 @@ export const cases: Case[] = [
       const saved = await stopAt(2);
       await refuses(() => run({ resume: saved, seed: 5 }), /resume: expected a checkpoint with seed 5, got 3/);
       await refuses(() => run({ resume: saved, recipe: { ...everything, lr: 0.5 } }), /resume: expected a checkpoint with lr 0.5, got 0.02/);
-      await refuses(() => run({ resume: saved, model: plain, recipe: { ...everything, distillation: "none" } }), /resume: expected a checkpoint with model/);
+      await refuses(() => run({ resume: saved, model: plain, recipe: { ...everything, distillation: "none" }, teacher: undefined }), /resume: expected a checkpoint with model/);
       await refuses(() => run({ resume: saved.slice(0, saved.length - 4) }), /safetensors/);
       const names = [...readWeights(saved).state.keys()].sort();
       if (String(names) !== String(student.params.map((p) => p.name).sort())) throw new Error(`names: got ${names}`);
+    },
+  },
+  {
+    name: "training: two batches for one update, cached teacher, one token, LAMB, dropout, only the attention trained: the same bits twice, and finite",
+    async run() {
+      const recipe = { ...everything, accumulate: 2, cacheTeacher: true, singleToken: true, optimizer: "lamb", dropout: 0.1, trainOnly: "attention", mixMode: "elem" } as const;
+      const steps: StepMetrics[] = [];
+      const o = { model: plain, recipe, maxSteps: 6 };
+      const first = await run({ ...o, onMetrics: (m) => { if (m.kind === "step") steps.push(m); } });
+      sameBits("twice", first, await run(o));
+      if (steps.length !== 6 || steps.some((s) => !s.finite || !(s.loss > 0) || !(s.distill > 0))) throw new Error(`expected 6 finite steps, got ${JSON.stringify(steps)}`);
+      const start = initialState(plain.params, 3);
+      for (const [name, { data: x }] of first.state) {
+        const changed = x.some((v, i) => v !== start.get(name)!.data[i]);
+        const expected = /^head\.|^pos_embed$|\.attn\./.test(name);
+        if (changed !== expected) throw new Error(`${name}: expected ${expected ? "a change" : "none"}, got the other`);
+      }
+    },
+  },
+  {
+    name: "training: two half batches give the update of one whole batch",
+    async run() {
+      // Nothing random and nothing that goes by the batch, so that only rounding differs.
+      const recipe = { ...everything, ...PLAIN, mixup: 0, cutmix: 0, dropPath: 0, emaDecay: null, lr: 1e-3, optimizer: "sgd" } as const;
+      const [whole, halves] = [await run({ recipe, maxSteps: 3 }), await run({ recipe: { ...recipe, accumulate: 2 }, maxSteps: 3 })];
+      for (const [name, { data: x }] of whole.state) x.forEach((v, i) => close(`${name}[${i}]`, halves.state.get(name)!.data[i]!, v, 1e-6));
     },
   },
   {
@@ -93,7 +125,7 @@ export const cases: Case[] = [
   {
     name: "training: learns what can be learnt, without a teacher too",
     async run() {
-      const recipe = makeRecipe({ epochs: 60, batchSize: 16, lr: 1e-2, scaleLr: false, schedule: "step", warmupEpochs: 1, mixup: 0, cutmix: 0, dropPath: 0, emaDecay: null, cropPadding: null });
+      const recipe = makeRecipe({ epochs: 60, batchSize: 16, lr: 1e-2, scaleLr: false, schedule: "step", warmupEpochs: 1, mixup: 0, cutmix: 0, dropPath: 0, emaDecay: null, ...PLAIN });
       const { epochs } = await train({ model: plain, recipe, seed: 1, ...data, evalEvery: 60 });
       const { top1 } = epochs.at(-1)!.test.model;
       if (top1 < 0.95) throw new Error(`top-1: expected at least 0.95 on squares that show their class, got ${top1}`);
@@ -125,8 +157,10 @@ export const cases: Case[] = [
       await refuses(() => run({ model: plain }), /expected a student with a distillation token/);
       const five = createModel({ ...(teacherModel.config as object), numClasses: 5 } as Record<string, unknown>);
       await refuses(() => run({ teacher: { model: five, state: initialState(five.params, 1) } }), /expected a teacher of 10 classes, got 5/);
-      await refuses(() => run({ recipe: { ...everything, batchSize: 81 } }), /expected at least a batch of 81 images, got 80/);
-      await refuses(() => run({ train: squares(80, 20, 1) }), /expected training images \[3,16,16\], got \[3,20,20\]/);
+      await refuses(() => run({ recipe: { ...everything, batchSize: 84 } }), /expected at least a batch of 84 images, got 80/);
+      await refuses(() => run({ recipe: { ...everything, accumulate: 3 } }), /expected a batch that 3 equal batches make up, got 16 images/);
+      await refuses(() => run({ recipe: { ...everything, singleToken: true } }), /expected a student without a distillation token for singleToken/);
+      await refuses(() => run({ recipe: { ...everything, distillation: "none" } }), /expected distillation "soft" or "hard" with a teacher, got "none"/);
       await refuses(() => makeRecipe({ epoch: 3 }), /recipe: .*epoch/);
       await refuses(() => makeRecipe({ dropPath: 2 }), /recipe: dropPath/);
     },

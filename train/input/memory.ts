@@ -1,0 +1,8 @@
+/** For sets whose images all lie in memory: nothing is read or decoded, and no thread is needed. */
+import type { ImagePlatform } from "./source.ts";
+
+const refuse = (what: string) => (): never => {
+  throw new Error(`input: expected images in memory and no workers, got ${what}`);
+};
+
+export const memoryOnly: ImagePlatform = { read: refuse("a file"), decode: refuse("an encoded image"), startWorker: refuse("a worker to start") };

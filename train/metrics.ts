@@ -1,0 +1,91 @@
+/** What a run says of itself while it trains. */
+import { readAll } from "../engine/tensor.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { TrainStep } from "./step.ts";
+
+export interface StepMetrics {
+  readonly kind: "step";
+  readonly epoch: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly lr: number;
+  readonly loss: number;
+  readonly base: number;
+  readonly distill: number;
+  readonly gradNorm: number;
+  /** False: the gradients were not finite and the update was skipped. */
+  readonly finite: boolean;
+  readonly trainTop1: number;
+  readonly imagesPerSecond: number;
+  /** Share of the step's time that it waited for images. */
+  readonly inputWait: number;
+}
+
+export interface EpochMetrics {
+  readonly kind: "epoch";
+  readonly epoch: number;
+  readonly step: number;
+  readonly trainLoss: number;
+  readonly trainTop1: number;
+  readonly test: Evaluation;
+  readonly seconds: number;
+  /** Share of the epoch's time that it waited for images. */
+  readonly inputWait: number;
+}
+
+/** One batch's results. */
+interface BatchNumbers {
+  readonly loss: number;
+  readonly base: number;
+  readonly distill: number;
+  readonly correct: number;
+  readonly norm: readonly [norm: number, finite: number] | null;
+}
+
+/** Reads a batch's results as they are now, whatever runs after it. */
+export async function readBatch({ batch }: TrainStep): Promise<BatchNumbers> {
+  const { loss, base, distill, norm, correct } = batch.result;
+  const [l, b, d, c, n] = await readAll([loss, base, distill ?? base, correct, norm ?? base]);
+  return { loss: l![0]!, base: b![0]!, distill: distill ? d![0]! : 0, correct: c![0]!, norm: norm ? [n![0]!, n![1]!] : null };
+}
+
+/** An update's numbers from those of its batches; `norm` where the update is a plan of its own. */
+export async function readStep(step: TrainStep, batches: readonly Promise<BatchNumbers>[], images: number) {
+  const updated = step.update ? step.update.result.floats() : null;
+  const parts = await Promise.all(batches);
+  const [gradNorm, flag] = updated ? await updated : parts[0]!.norm!;
+  const mean = (of: (part: BatchNumbers) => number) => parts.reduce((sum, part) => sum + of(part), 0) / parts.length;
+  const loss = mean((p) => p.loss);
+  const correct = parts.reduce((sum, p) => sum + p.correct, 0);
+  return { loss, base: mean((p) => p.base), distill: mean((p) => p.distill), gradNorm: gradNorm!, finite: flag === 1 && Number.isFinite(loss), correct, trainTop1: correct / images };
+}
+
+/** Images per second of a usual step: the median, which first runs (drivers compile then) and evaluations leave as it is. */
+export class Throughput {
+  readonly #batch: number;
+  readonly #ms: number[] = [];
+  #lastMs: number | null = null;
+
+  constructor(batch: number) {
+    this.#batch = batch;
+  }
+
+  tick(): void {
+    const now = performance.now();
+    if (this.#lastMs !== null) this.#ms.push(now - this.#lastMs);
+    if (this.#ms.length > RECENT) this.#ms.shift();
+    this.#lastMs = now;
+  }
+
+  pause(): void {
+    this.#lastMs = null;
+  }
+
+  get imagesPerSecond(): number {
+    const sorted = [...this.#ms].sort((a, b) => a - b);
+    return sorted.length === 0 ? 0 : (this.#batch * 1000) / sorted[sorted.length >> 1]!;
+  }
+}
+
+/** Steps that the rate is taken over. */
+const RECENT = 99;

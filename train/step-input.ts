@@ -1,0 +1,74 @@
+/** What a step's images come from: tensors written before each run, and the launches that make the model's input of them. */
+import { Tensor } from "../engine/tensor.ts";
+import { normalizeImages } from "../kernels/normalize.ts";
+import type { Model } from "../models/model.ts";
+import { eraseBoxes } from "./augment/erasing.ts";
+import { makeAugment, type AugmentSettings } from "./augment/sample.ts";
+import type { Batch } from "./input/options.ts";
+import type { Prepare } from "./input/prepare.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** Of each channel, in [0, 1] units. */
+export interface Normalization {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+export interface StepInput {
+  /** The images' height and width. */
+  readonly side: number;
+  /** What the input pipeline does before. */
+  readonly prepare: Prepare;
+  /** Recorded: (B, 3, side, side), normalised. */
+  launch(): Tensor;
+  write(batch: Batch): void;
+  dispose(): void;
+}
+
+interface InputSettings {
+  readonly model: Model;
+  readonly recipe: Recipe;
+  readonly seed: number;
+  readonly normalization: Normalization;
+}
+
+/** Images are augmented before they reach the GPU, in the pipeline's workers; bytes cross, unless something is erased after normalisation. */
+export function makeStepInput({ model, recipe, seed, normalization }: InputSettings): StepInput {
+  const [channels, side] = model.imageShape;
+  const shape = [recipe.batchSize / recipe.accumulate, channels, side, side];
+  const erases = recipe.erasing > 0;
+  const images = Tensor.zeros(shape, erases ? "f32" : "u8");
+  return {
+    side,
+    prepare: { kind: "augment", settings: augmentOf(recipe, side), seed },
+    launch: () => (erases ? images : normalizeImages(images, normalization)),
+    write: (batch) => images.write(erases ? erasedImages(batch, [channels, side, side], normalization) : batch.bytes),
+    dispose: () => images.dispose(),
+  };
+}
+
+/** Normalised images (B, channels, height, width) with their boxes erased. */
+function erasedImages({ bytes, erase }: Batch, shape: readonly [number, number, number], { mean, std }: Normalization): Float32Array {
+  const [channels, height, width] = shape;
+  const area = height * width;
+  const out = Float32Array.from(bytes, (v, i) => {
+    const c = Math.floor(i / area) % channels;
+    return (v / 255 - mean[c]!) / std[c]!;
+  });
+  erase.forEach((boxes, b) => eraseBoxes(out.subarray(b * channels * area, (b + 1) * channels * area), shape, boxes));
+  return out;
+}
+
+/** Images of this size or less keep it, as CIFAR's in the official code. */
+const SMALL = 32;
+
+/** The recipe's augmentation for images of `side`. */
+export function augmentOf(recipe: Recipe, side: number): AugmentSettings {
+  const { cropScale: scale, cropRatio: ratio, cropPadding: padding, hflip, autoAugment, colorJitter, erasing, erasingMode, erasingCount } = recipe;
+  const kind = recipe.crop !== "auto" ? recipe.crop : side <= SMALL ? "padded" : "resized";
+  return makeAugment({
+    size: side, hflip, autoAugment, colorJitter,
+    crop: kind === "resized" ? { kind, scale, ratio } : kind === "none" ? { kind } : { kind, padding },
+    erasing: { prob: erasing, mode: erasingMode, count: erasingCount },
+  });
+}

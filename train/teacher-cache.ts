@@ -1,0 +1,53 @@
+/**
+ * A teacher that answers once: its logits for every training image as it is, instead of for what each step makes of it. Cheaper by the
+ * teacher's forward, and weaker: crops and colours that change what is to be seen do not change the answer.
+ */
+import { Evaluator } from "./evaluate.ts";
+import type { Model } from "../models/model.ts";
+import type { Params } from "../models/params.ts";
+import type { ImagePlatform, ImageSource } from "./input/source.ts";
+import type { Normalization } from "./step-input.ts";
+
+interface CacheOptions {
+  readonly platform: ImagePlatform;
+  readonly workers?: number | undefined;
+  readonly normalization: Normalization;
+  readonly recipe: { readonly batchSize: number };
+}
+
+/** Logits (count, K) of all images. */
+export async function teacherAnswers({ model, params }: { readonly model: Model; readonly params: Params }, images: ImageSource, o: CacheOptions): Promise<Float32Array> {
+  const evaluator = await Evaluator.create(model, params, o.normalization, Math.min(images.count, o.recipe.batchSize));
+  const [logits] = await evaluator.logits(images, o);
+  evaluator.dispose();
+  return logits!;
+}
+
+/**
+ * The answers for a batch (B, K), as logits: of each image alone, or where images are mixed, the logarithm of both answers' probabilities
+ * mixed in the shares of the labels. Image b is mixed with image B - 1 - b.
+ */
+export function cachedLogits(answers: Float32Array, images: Uint32Array, shares: readonly number[] | null, K: number): Float32Array {
+  const B = images.length;
+  const row = (b: number) => answers.subarray(images[b]! * K, (images[b]! + 1) * K);
+  const out = new Float32Array(B * K);
+  if (!shares) {
+    for (let b = 0; b < B; b++) out.set(row(b), b * K);
+    return out;
+  }
+  const probabilities = Array.from({ length: B }, (_, b) => softmax(row(b)));
+  for (let b = 0; b < B; b++) {
+    for (let k = 0; k < K; k++) {
+      const p = shares[b]! * probabilities[b]![k]! + (1 - shares[b]!) * probabilities[B - 1 - b]![k]!;
+      out[b * K + k] = Math.log(Math.max(p, 1e-30));
+    }
+  }
+  return out;
+}
+
+function softmax(logits: Float32Array): Float64Array {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const e = Float64Array.from(logits, (v) => Math.exp(v - max));
+  const sum = e.reduce((a, b) => a + b, 0);
+  return e.map((v) => v / sum);
+}

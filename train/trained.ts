@@ -1,0 +1,15 @@
+/** Which parameters a fine-tuning trains. */
+import type { ParamSpec } from "../models/params.ts";
+import type { Recipe } from "./recipe.ts";
+
+const isHead = (name: string): boolean => /^head(_dist)?\./.test(name);
+
+/**
+ * "attention" as in Touvron et al. 2022, https://arxiv.org/abs/2203.09795: attention layers, with the position embedding and the
+ * classifiers, which a new resolution and new classes need.
+ */
+export function trains(which: Recipe["trainOnly"]): (spec: ParamSpec) => boolean {
+  if (which === "head") return ({ name }) => isHead(name);
+  if (which === "attention") return ({ name }) => isHead(name) || name === "pos_embed" || name.includes(".attn.");
+  return () => true;
+}

@@ -3,6 +3,7 @@ import { noGrad } from "../engine/autograd.ts";
 import { record, type Plan } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/normalize.ts";
+import { combineHeads, type HeadChoice } from "../models/heads.ts";
 import type { Model } from "../models/model.ts";
 import type { Params } from "../models/params.ts";
 import { InputPipeline } from "./input/pipeline.ts";
@@ -32,6 +33,8 @@ export interface EvaluateOptions {
   readonly workers?: number | undefined;
   /** Share of the resized image that is kept, where images have another size than the model's; 0.875 is the official 256 to 224. */
   readonly cropPct?: number;
+  /** How a distilled model's heads answer together; the mean of their logits unless given. */
+  readonly head?: HeadChoice | undefined;
   readonly onProgress?: (done: number) => void;
 }
 
@@ -92,11 +95,13 @@ export class Evaluator {
       throw new Error(`evaluate: expected ${this.#model.numClasses} classes, got ${images.classes.length}`);
     }
     const startMs = performance.now();
-    const logits = await this.logits(images, options);
+    const [own, ...heads] = await this.logits(images, options);
+    const [cls = own!, dist = null] = heads;
+    const answer = options.head === undefined ? own! : combineHeads(options.head, cls, dist, this.#model.numClasses);
     const seconds = (performance.now() - startMs) / 1000;
     const labels = Uint32Array.from({ length: images.count }, (_, i) => images.label(i));
-    const [model, cls, dist] = logits.map((l) => score(l, labels, this.#model.numClasses));
-    return { count: images.count, model: model!, ...(cls && dist ? { cls, dist } : {}), imagesPerSecond: images.count / seconds };
+    const scored = (logits: Float32Array) => score(logits, labels, this.#model.numClasses);
+    return { count: images.count, model: scored(answer), ...(dist ? { cls: scored(cls), dist: scored(dist) } : {}), imagesPerSecond: images.count / seconds };
   }
 
   dispose(): void {

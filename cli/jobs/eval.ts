@@ -1,4 +1,5 @@
 /** `eval`: top-1, top-5, loss and images per second of a checkpoint on a split. */
+import type { HeadChoice } from "../../models/heads.ts";
 import { loadParams } from "../../models/params.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { Evaluator, type Evaluation } from "../../train/evaluate.ts";
@@ -12,6 +13,7 @@ export interface EvalArgs {
   readonly model?: ModelChoice | undefined;
   readonly data: DataFiles;
   readonly batchSize: number;
+  readonly head?: HeadChoice | undefined;
 }
 
 export default async function evalJob(host: Host, args: EvalArgs): Promise<Evaluation> {
@@ -22,6 +24,7 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<Evalu
     throw new UsageError(error.message);
   });
   const params = refusing(() => loadParams(model.name, model.params, weights.state), args.weights);
+  if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name} with a single head`);
   const evaluator = await Evaluator.create(model, params, normalizationOf(weights), args.batchSize);
-  return evaluator.evaluate(images, { platform: host.images, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
+  return evaluator.evaluate(images, { platform: host.images, head: args.head, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
 }

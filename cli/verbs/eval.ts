@@ -1,5 +1,6 @@
 /** `tessera eval`: how good a checkpoint is. */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
+import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import type { Evaluation, Score } from "../../train/evaluate.ts";
 import { UsageError } from "../errors.ts";
 import type { EvalArgs } from "../jobs/eval.ts";
@@ -12,6 +13,7 @@ interface Options extends CommonOptions {
   readonly data: string;
   readonly split: string;
   readonly batchSize: string;
+  readonly head?: HeadChoice;
 }
 
 export default function (program: Command): void {
@@ -21,6 +23,7 @@ export default function (program: Command): void {
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--data <name>", "cifar10-subset, cifar10, or a folder with train.bin and test.bin", "cifar10-subset")
     .option("--split <name>", "train or test", "test")
+    .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
     .option("--batch-size <n>", "images at a time", "100")
     .action(async (options: Options) => {
       if (options.split !== "train" && options.split !== "test") throw new UsageError(`expected split train or test, got "${options.split}"`);
@@ -28,12 +31,12 @@ export default function (program: Command): void {
       if (!Number.isInteger(batchSize) || batchSize < 1) throw new UsageError(`expected a positive integer for --batch-size, got "${options.batchSize}"`);
       const args: EvalArgs = {
         weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataFiles(options.data)[options.split], batchSize,
+        data: dataFiles(options.data)[options.split], batchSize, head: options.head,
       };
       const result = await runJob<Evaluation>("eval", args, options);
       const line = (name: string, s: Score) => `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
       process.stdout.write(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
-      process.stdout.write(line(result.cls ? "mean of both heads" : "model", result.model));
+      process.stdout.write(line(!result.cls ? "model" : { mean: "mean of both heads", "softmax-sum": "sum of softmaxes", cls: "class head", dist: "distillation head" }[options.head ?? "mean"], result.model));
       if (result.cls) process.stdout.write(line("class head", result.cls));
       if (result.dist) process.stdout.write(line("distillation head", result.dist));
     });

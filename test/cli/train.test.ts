@@ -1,0 +1,81 @@
+/** `train` and `eval` as commands: teachers of every format, presets, refusals, Ctrl-C. */
+import { execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, test } from "vitest";
+import { checkpointPosition } from "../../train/checkpoint.ts";
+
+const config = (more: object = {}) => JSON.stringify({ arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true, ...more });
+const folder = mkdtempSync(join(tmpdir(), "tessera-train-"));
+const at = (name: string) => join(folder, name);
+
+async function tessera(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  try {
+    return { code: 0, ...(await promisify(execFile)(process.execPath, ["cli/tessera.mjs", ...args])) };
+  } catch (error) {
+    return error as { code: number; stdout: string; stderr: string };
+  }
+}
+
+const train = (out: string, ...more: string[]) =>
+  tessera("train", "--model", config(), "--out", at(out), "--preset", "small-images", "--batch-size", "20", "--max-steps", "2", "--eval-every", "100", ...more);
+
+describe("train and eval", { timeout: 120_000 }, () => {
+  beforeAll(async () => {
+    expect((await train("teacher")).code).toBe(0);
+  }, 120_000);
+
+  test("a distilled DeiT teaches, from safetensors, .pth and Hugging Face's names alike", async () => {
+    const files = { safetensors: at("teacher/model.safetensors"), pth: at("teacher.pth"), hf: at("teacher-hf.safetensors") };
+    expect((await tessera("convert", "--in", files.safetensors, "--out", files.pth, "--to", "timm")).code).toBe(0);
+    expect((await tessera("convert", "--in", files.safetensors, "--out", files.hf, "--to", "hf")).code).toBe(0);
+    const students: Buffer[] = [];
+    for (const [name, file] of Object.entries(files)) {
+      const { code, stderr } = await train(name, "--distillation", "hard", "--teacher", file, "--teacher-model", config());
+      expect(code, stderr).toBe(0);
+      expect(stderr).toMatch(/recipe: \{.*"distillation":"hard"/);
+      students.push(readFileSync(at(`${name}/model.safetensors`)));
+    }
+    expect(students[1]!.equals(students[0]!) && students[2]!.equals(students[0]!)).toBe(true);
+  });
+
+  test("what contradicts itself is one line and exit 2", async () => {
+    const refused = async (pattern: RegExp, ...args: string[]) => {
+      const { code, stderr } = await train("refused", ...args);
+      expect(stderr.trim().split("\n").at(-1)).toMatch(pattern);
+      expect(code).not.toBe(0);
+    };
+    await refused(/expected a teacher for distillation "hard", got none/, "--distillation", "hard");
+    await refused(/expected a teacher of the student's 10 classes, got .* of 7/, "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ numClasses: 7 }));
+    await refused(/expected a preset of .*small-images.*, got "none"/, "--preset", "none");
+    await refused(/recipe: autoAugment|expected .*rand/i, "--auto-augment", "rand-x9");
+  });
+
+  test("heads answer alone and together; a plain model has but one", async () => {
+    const lines = new Set<string>();
+    for (const head of ["mean", "softmax-sum", "cls", "dist"]) {
+      const { code, stdout } = await tessera("eval", "--weights", at("teacher/model.safetensors"), "--head", head);
+      expect(code).toBe(0);
+      lines.add(stdout.split("\n")[1]!.replace(/^.*top-1/, ""));
+    }
+    expect(lines.size).toBeGreaterThan(2);
+    expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--head", "dist")).stderr).toMatch(/expected a distilled model for --head dist/);
+  });
+
+  test("Ctrl-C saves and stops; the checkpoint goes on", async () => {
+    const args = ["cli/tessera.mjs", "train", "--model", config(), "--out", at("stopped"), "--preset", "small-images", "--batch-size", "20", "--epochs", "50", "--save-every", "1", "--eval-every", "100"];
+    const child = spawn(process.execPath, args, { stdio: "ignore" });
+    const checkpoint = at("stopped/checkpoint.safetensors");
+    const watch = setInterval(() => existsSync(checkpoint) && (clearInterval(watch), child.kill("SIGINT")), 10);
+    const code = await new Promise((resolve) => child.on("exit", resolve));
+    expect(code).toBe(0);
+    expect(existsSync(at("stopped/model.safetensors"))).toBe(true);
+    expect(existsSync(at("stopped/events.out.tfevents.tessera"))).toBe(true);
+    const { step } = checkpointPosition(readFileSync(checkpoint));
+    const { code: resumed, stdout } = await tessera(...args.slice(1), "--resume", "--max-steps", String(step + 2));
+    expect(resumed).toBe(0);
+    expect(stdout).toMatch(new RegExp(`after ${step + 2} steps`));
+  });
+});

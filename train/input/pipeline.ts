@@ -146,7 +146,7 @@ export class InputPipeline {
       }
       corrupt.set(index, { index, reason });
     }
-    throw new Error(`input: expected an image that can be decoded among ${entries.images.length}, got none; ${this.#source.name(entries.images[position]!)}: ${this.#bad.get(entries.images[position]!)}`);
+    throw new Error(`input: expected an image that can be decoded among ${entries.images.length}, got none; ${this.#source.name(entries.images[0]!)}: ${this.#bad.get(entries.images[0]!)}`);
   }
 
   #report({ index, reason }: Corrupt): void {

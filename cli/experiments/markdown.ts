@@ -1,2 +1,54 @@
-import type { Results } from "./tables.ts";
-export const markdown = (results: Results): string => JSON.stringify(results.tables, null, 1);
+/** The experiments' tables as Markdown, with what agrees with the paper and what does not. */
+import type { Table } from "../../train/experiments/suite.ts";
+import { verdict } from "./verdict.ts";
+import type { Line, Results } from "./tables.ts";
+
+export const TITLES: Readonly<Record<Table, string>> = {
+  distillation: "Distillation (the paper's tables 2 and 3)",
+  ablation: "Ablation (table 8)",
+  transfer: "Transfer (table 7 and section 6.4)",
+};
+
+export const one = (v: number | null): string => (v === null ? "–" : v.toFixed(1));
+export const signed = (v: number | null): string => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(1)}`);
+export const gainText = ({ gain }: Line): string => (gain ? `${signed(gain.mean)}${gain.error === null ? "" : ` ± ${one(gain.error)}`}` : "–");
+
+export function markdown(results: Results): string {
+  const tables = (Object.entries(results.tables) as [Table, readonly Line[]][]).filter(([, lines]) => lines.length > 0);
+  return [
+    "# The paper's experiments at a small scale", "",
+    ...describe(results).flatMap((line) => [line, ""]),
+    ...tables.flatMap(([table, lines]) => [
+      `## ${TITLES[table]}`, "",
+      "| run | test top-1 %, mean | deviation | seeds | gain ± standard error | train top-1 % | paper, ImageNet | paper's gain |",
+      "|---|---|---|---|---|---|---|---|",
+      ...lines.map((l) => `| ${l.label} | ${one(l.mean)} | ${one(l.deviation)} | ${l.values.length} | ${gainText(l)} | ${one(l.trainTop1)} | ${one(l.paper)} | ${signed(l.paperGain)} |`), "",
+      ...verdict(table, lines).map((line) => `- ${line}`), "",
+    ]),
+    "## The commands", "",
+    ...commands(results).flatMap(([label, command]) => [`- ${label}`, "", `      ${command}`, ""]),
+  ].join("\n");
+}
+
+/** What was run, on what, in sentences. */
+export function describe({ scale, teacherTop1, outcomes }: Results): string[] {
+  const adapters = [...new Set(outcomes.map((o) => `${adapterText(o.adapter)}, in ${o.where === "chromium" ? "Chromium" : "Node"}`))];
+  const [dates, commits] = [[...new Set(outcomes.map((o) => o.date))], [...new Set(outcomes.map((o) => o.commit))]];
+  const hours = outcomes.reduce((sum, o) => sum + o.seconds, 0) / 3600;
+  return [
+    `Scale "${scale.name}": ${scale.about}. ${outcomes.length} trainings, ${hours.toFixed(1)} hours of them together, several at a time. Adapter: ${adapters.join("; ")}. ${dates.join(", ")}, commit ${commits.join(", ")}.`,
+    `The CNN teacher ships with the project (app/data/teacher; trained on all 50,000 images of CIFAR-10): ${teacherTop1.cnn}.${teacherTop1.deit === null ? "" : ` The DeiT teacher, trained on the same 50,000 images without a teacher for ${scale.epochs.teacher} epochs: ${one(teacherTop1.deit)} % of all 10,000. It is the largest training of a DeiT from scratch here, and what the transfer runs begin with.`}`,
+    "Gains are against a table's first row, in points, over pairs of runs with the same seed (the same images in the same order); the error is the standard error of that mean. The paper's figures are of DeiT-B on ImageNet with 300 epochs: the same comparisons, at some ten thousand times the computation.",
+  ];
+}
+
+function adapterText(adapter: Readonly<Record<string, unknown>>): string {
+  const text = ["description", "device", "architecture", "vendor"].map((key) => adapter[key]).find((v) => typeof v === "string" && v !== "");
+  return `${String(text ?? "unknown")}${adapter["software"] === true ? " (software)" : ""}`;
+}
+
+/** One command per experiment, of its first seed. */
+export function commands({ outcomes }: Results): [string, string][] {
+  const seen = new Set<string>();
+  return outcomes.filter(({ id }) => !seen.has(id) && seen.add(id)).map(({ id, command }) => [id, command]);
+}

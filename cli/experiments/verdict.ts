@@ -1,0 +1,40 @@
+/** What a table says beside the paper's, from its figures alone: a difference counts beyond two standard errors. */
+import type { Table } from "../../train/experiments/suite.ts";
+import type { Line } from "./tables.ts";
+
+const CLEAR = 2;
+
+/** +1 better, -1 worse, 0 not told apart; `null` where one seed says nothing. */
+export function direction({ gain }: Line): 1 | 0 | -1 | null {
+  if (!gain || gain.error === null) return null;
+  if (Math.abs(gain.mean) <= CLEAR * gain.error) return 0;
+  return gain.mean > 0 ? 1 : -1;
+}
+
+/** Two runs of the paper differ by .2 (table 8); less is no difference. */
+const PAPER_SPREAD = 0.2;
+
+export function verdict(table: Table, lines: readonly Line[]): string[] {
+  const judged = lines.filter((l) => l.gain);
+  const names = (of: readonly Line[]) => of.map((l) => l.label).join("; ");
+  const groups = new Map<string, Line[]>();
+  for (const line of judged) {
+    const ours = direction(line);
+    const paper = line.paperGain === null ? null : Math.abs(line.paperGain) <= PAPER_SPREAD ? 0 : line.paperGain > 0 ? 1 : -1;
+    const key = ours === null ? "one seed" : ours === 0 ? "unclear" : paper === null ? (ours > 0 ? "better" : "worse") : ours === paper ? "agrees" : "differs";
+    groups.set(key, [...(groups.get(key) ?? []), line]);
+  }
+  const say: [string, string][] = [
+    ["agrees", "As in the paper, beyond two standard errors"], ["differs", "Other than in the paper, beyond two standard errors"],
+    ["better", "Better than the first row beyond two standard errors, no figure in the paper"], ["worse", "Worse than the first row beyond two standard errors, no figure in the paper"],
+    ["unclear", "Within two standard errors of the first row"], ["one seed", "One seed: not judged"],
+  ];
+  return [...say.flatMap(([key, text]) => (groups.has(key) ? [`${text}: ${names(groups.get(key)!)}.`] : [])), ...WHY[table]];
+}
+
+/** Reasons that hold whatever the figures; what they explain is in the table above them. */
+const WHY: Readonly<Record<Table, readonly string[]>> = {
+  distillation: [],
+  ablation: ["The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down."],
+  transfer: ["The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes."],
+};

@@ -7,6 +7,7 @@ export const TITLES: Readonly<Record<Table, string>> = {
   distillation: "Distillation (the paper's tables 2 and 3)",
   ablation: "Ablation (table 8)",
   transfer: "Transfer (table 7 and section 6.4)",
+  largest: "The largest runs from scratch: all of CIFAR-10, all 10,000 test images",
 };
 
 export const one = (v: number | null): string => (v === null ? "–" : v.toFixed(1));
@@ -37,7 +38,7 @@ export function describe({ scale, teacherTop1, outcomes }: Results): string[] {
   const hours = outcomes.reduce((sum, o) => sum + o.seconds, 0) / 3600;
   return [
     `Scale "${scale.name}": ${scale.about}. ${outcomes.length} trainings, ${hours.toFixed(1)} hours of them together, several at a time. Adapter: ${adapters.join("; ")}. ${dates.join(", ")}, commit ${commits.join(", ")}.`,
-    `The CNN teacher ships with the project (app/data/teacher; trained on all 50,000 images of CIFAR-10): ${teacherTop1.cnn}.${teacherTop1.deit === null ? "" : ` The DeiT teacher, trained on the same 50,000 images without a teacher for ${scale.epochs.teacher} epochs: ${one(teacherTop1.deit)} % of all 10,000. It is the largest training of a DeiT from scratch here, and what the transfer runs begin with.`}`,
+    `The CNN teacher ships with the project (app/data/teacher; trained on all 50,000 images of CIFAR-10)${teacherTop1.cnn ? `: ${teacherTop1.cnn.map(({ data, top1, count }) => `${one(100 * top1)} % of the ${count.toLocaleString("en")} test images of ${data}`).join(", ")}` : ""}.${teacherTop1.deit === null ? "" : ` The DeiT teacher, trained on the same 50,000 images without a teacher for ${scale.epochs.teacher} epochs: ${one(teacherTop1.deit)} % of all 10,000. The transfer runs begin with it.`}`,
     "Gains are against a table's first row, in points, over pairs of runs with the same seed (the same images in the same order); the error is the standard error of that mean. The paper's figures are of DeiT-B on ImageNet with 300 epochs: the same comparisons, at some ten thousand times the computation.",
   ];
 }

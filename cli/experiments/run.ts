@@ -1,12 +1,11 @@
 /** Runs experiments as `train` commands in processes of their own, several at a time; what is done or begun already is kept. */
-import { spawn } from "node:child_process";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Experiment, Scale } from "../../train/experiments/suite.ts";
 import { writeAtomic } from "../files.ts";
 import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
+import { tessera } from "./command.ts";
 import type { Outcome } from "./tables.ts";
 
 export interface RunOptions {
@@ -108,22 +107,6 @@ interface Trained {
   readonly step: number;
   readonly imagesPerSecond: number;
   readonly epochs: readonly { readonly trainTop1: number; readonly trainLoss: number; readonly test: { readonly count: number; readonly model: { readonly top1: number }; readonly cls?: { readonly top1: number }; readonly dist?: { readonly top1: number } } }[];
-}
-
-/** Runs a command of ours. Its last words are the error, if it fails. */
-function tessera(args: readonly string[], jobs: number, label: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Trainings side by side share the cores better than the threads of one of them do (Mesa's CPU driver).
-    const threads = { LP_NUM_THREADS: String(Math.max(1, Math.floor(availableParallelism() / jobs))) };
-    const child = spawn(process.execPath, [shipped("cli/tessera.mjs"), ...args], { stdio: ["ignore", "ignore", "pipe"], env: { ...threads, ...process.env } });
-    let words = "";
-    child.stderr.on("data", (chunk: Buffer) => (words = (words + chunk.toString()).slice(-4000)));
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      if (code === 0) return resolve();
-      reject(new Error(`${label}: expected training to end well, got ${signal ?? `exit ${code}`}: ${words.trim().split(/[\r\n]/).at(-1) ?? ""}`));
-    });
-  });
 }
 
 /** Paths as they are from the folder that the command is run in. */

@@ -1,7 +1,8 @@
 /** From runs to tables: means over seeds, their deviation, and differences from the row that each table compares with. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Answer, Experiment, Scale, Table } from "../../train/experiments/suite.ts";
+import { TABLES, type Answer, type Experiment, type Scale, type Table } from "../../train/experiments/suite.ts";
+import { teacherTop1, type TeacherTop1 } from "./teacher.ts";
 
 /** One training, as kept in its folder. Shares, not percent. */
 export interface Outcome {
@@ -38,17 +39,15 @@ export interface Line {
 
 export interface Results {
   readonly scale: Scale;
-  readonly teacherTop1: { readonly cnn: string; readonly deit: number | null };
+  readonly teacherTop1: { readonly cnn: TeacherTop1 | null; readonly deit: number | null };
   readonly tables: Readonly<Record<Table, readonly Line[]>>;
   readonly outcomes: readonly Outcome[];
 }
 
-const TABLES: readonly Table[] = ["distillation", "ablation", "transfer"];
-
 /** Everything that is done in `out`. Seeds are the folders that are there. */
 export function collect(all: readonly Experiment[], scale: Scale, out: string): Results {
   const outcomes = new Map(all.map((e) => [e.id, seedsOf(out, e.id)]));
-  return tabulate(all, scale, outcomes);
+  return tabulate(all, scale, outcomes, teacherTop1(out));
 }
 
 function seedsOf(out: string, id: string): Outcome[] {
@@ -60,7 +59,7 @@ function seedsOf(out: string, id: string): Outcome[] {
   return found;
 }
 
-export function tabulate(all: readonly Experiment[], scale: Scale, outcomes: ReadonlyMap<string, readonly Outcome[]>): Results {
+export function tabulate(all: readonly Experiment[], scale: Scale, outcomes: ReadonlyMap<string, readonly Outcome[]>, cnn: TeacherTop1 | null): Results {
   const tables = Object.fromEntries(TABLES.map((table) => {
     const rows = all.filter((e) => e.table === table).flatMap((e) => e.rows.map((row) => ({ e, row, runs: outcomes.get(e.id) ?? [] }))).filter(({ runs }) => runs.length > 0);
     const first = rows[0];
@@ -77,7 +76,7 @@ export function tabulate(all: readonly Experiment[], scale: Scale, outcomes: Rea
     })];
   })) as unknown as Record<Table, readonly Line[]>;
   const deit = outcomes.get("teacher/deit")?.[0];
-  return { scale, teacherTop1: { cnn: "72.2 % of the 1,000 shipped test images, 69.3 % of all 10,000", deit: deit ? 100 * deit.top1.model : null }, tables, outcomes: [...outcomes.values()].flat() };
+  return { scale, teacherTop1: { cnn, deit: deit ? 100 * deit.top1.model : null }, tables, outcomes: [...outcomes.values()].flat() };
 }
 
 /** The same seed is the same order of images and the same draws, so runs are compared in pairs. */

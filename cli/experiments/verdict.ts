@@ -37,4 +37,5 @@ const WHY: Readonly<Record<Table, readonly string[]>> = {
   distillation: [],
   ablation: ["The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down."],
   transfer: ["The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes."],
+  largest: ["One run each, and not of the same length: what a DeiT from scratch reached here, not a comparison. Of a software adapter; hours and images per second are in results.json."],
 };

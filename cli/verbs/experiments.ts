@@ -4,13 +4,14 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Option, type Command } from "commander";
-import { SCALES, experiments, type Scale, type Table } from "../../train/experiments/suite.ts";
+import { SCALES, TABLES, experiments, type Scale, type Table } from "../../train/experiments/suite.ts";
 import { UsageError } from "../errors.ts";
 import { targetData } from "../experiments/data.ts";
 import { markdown } from "../experiments/markdown.ts";
 import { page } from "../experiments/page.ts";
 import { runAll } from "../experiments/run.ts";
 import { collect } from "../experiments/tables.ts";
+import { judgeTeacher } from "../experiments/teacher.ts";
 import { writeAtomic } from "../files.ts";
 import type { CommonOptions } from "../run-job.ts";
 
@@ -23,11 +24,9 @@ interface Options extends CommonOptions {
   readonly report?: boolean;
 }
 
-const TABLES: readonly Table[] = ["distillation", "ablation", "transfer"];
-
 export default function (program: Command): void {
   program.command("experiments")
-    .description("the paper's tables of distillation, ablation and transfer at a small scale; goes on where it was stopped, writes results.json, RESULTS.md and a page")
+    .description("the paper's tables of distillation, ablation and transfer at a small scale, and the largest runs that fit; goes on where it was stopped, writes results.json, RESULTS.md and a page")
     .addOption(new Option("--scale <name>", "small: for a software adapter; full: for a GPU").choices(Object.keys(SCALES)).default("small"))
     .option("--seeds <list>", "seeds of every run", "0,1,2")
     .option("--tables <list>", TABLES.join(", "), TABLES.join())
@@ -44,6 +43,7 @@ export default function (program: Command): void {
       const out = resolve(options.out, scale.name);
       if (!options.report) {
         const jobs = options.jobs === undefined ? Math.max(1, Math.floor(availableParallelism())) : whole("--jobs", options.jobs, 1);
+        await judgeTeacher(scale, out);
         await runAll(chosen, { seeds, jobs, out, scale, target: await targetData(resolve(options.out)), adapter: options.adapter, where: options.where });
       }
       const results = collect(experiments(scale), scale, out);

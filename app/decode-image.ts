@@ -1,29 +1,21 @@
 /**
  * Image files to RGB bytes in a page or worker: the browser's decoder without colour management, transparency dropped. Read back through
- * WebGL, since a 2D canvas multiplies by the transparency first and loses what lay below. cli/decode-image.ts does it in Node.
+ * WebGL, since a 2D canvas multiplies by the transparency first and loses what lay below. cli/decode-image.ts does it in Node. Of CMYK
+ * Chromium's rounding is its own: a level beside Pillow's in places.
  */
 import type { RgbImage } from "../models/preprocess.ts";
+import { splitOrientation, turned } from "./exif.ts";
 
 /** Throws where the browser cannot decode the bytes. `upright`: turned as the file's EXIF data says. */
 export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }: { readonly upright: boolean }): Promise<RgbImage> {
-  // Chromium turns a JPEG even where imageOrientation is "none", and never a WebP.
-  const file = upright ? encoded : withoutExif(encoded);
-  const bitmap = await createImageBitmap(new Blob([file]), { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  const { orientation, file } = splitOrientation(encoded);
+  const bitmap = await createImageBitmap(new Blob([file]), { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   try {
-    return { height: bitmap.height, width: bitmap.width, data: withoutAlpha(pixelsOf(bitmap)) };
+    const stored = { height: bitmap.height, width: bitmap.width, data: withoutAlpha(pixelsOf(bitmap)) };
+    return upright ? turned(stored, orientation) : stored;
   } finally {
     bitmap.close();
   }
-}
-
-/** A JPEG whose EXIF segment has another number, which decoders pass over; other bytes as they are. */
-function withoutExif(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 4 || view.getUint16(0) !== 0xffd8) return bytes;
-  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
-    if (bytes[at + 1] === 0xe1) return bytes.with(at + 1, 0xef);
-  }
-  return bytes;
 }
 
 let shared: WebGL2RenderingContext | null = null;

@@ -59,6 +59,7 @@ Image.fromarray(np.stack([SMOOTH[:, :, 0], SMOOTH[:, :, 1], SMOOTH[:, :, 2], SMO
 for orientation in (2, 3, 4, 5, 6, 7, 8):
     oriented(f"exif-{orientation}.jpg", orientation, quality=90, subsampling=0)
 oriented("exif-6.webp", 6, lossless=True)
+oriented("exif-8.png", 8)
 (OUT / "truncated.png").write_bytes((OUT / "alpha.png").read_bytes()[:-400])
 (OUT / "truncated.jpg").write_bytes((OUT / "rgb.jpg").read_bytes()[:-100])
 (OUT / "text.jpg").write_text("no image\n")

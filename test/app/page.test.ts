@@ -1,0 +1,96 @@
+/** Image decoding in Node and in a page, against what Pillow reads (test/golden/images.json); downloads kept in a page's Cache. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openChromium } from "../../cli/chromium.ts";
+import { decodeImage } from "../../cli/decode-image.ts";
+import type { Downloaded } from "./page-checks.ts";
+
+const chromium = await openChromium();
+afterAll(() => chromium.close());
+const inPage = (name: keyof typeof import("./page-checks.ts"), ...args: unknown[]) => chromium.runModule("/test/app/page-checks.ts", name, args);
+
+type Recorded = readonly [height: number, width: number, rgb: string];
+type Decode = (name: string, upright: boolean) => Promise<Recorded | { readonly error: string }>;
+const golden = JSON.parse(readFileSync(new URL("../golden/images.json", import.meta.url), "utf8")) as
+  { readonly broken: readonly string[]; readonly stored: Readonly<Record<string, Recorded>>; readonly upright: Readonly<Record<string, Recorded>> };
+
+const inNode: Decode = async (name, upright) => {
+  try {
+    const { height, width, data } = await decodeImage(readFileSync(new URL(`../golden/images/${name}`, import.meta.url)), { upright });
+    return [height, width, Buffer.from(data).toString("base64")];
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+};
+
+/** The largest difference of a byte; another size is an error. */
+function apart(got: Awaited<ReturnType<Decode>>, [height, width, rgb]: Recorded): number {
+  if ("error" in got) throw new Error(got.error);
+  expect([got[0], got[1]]).toEqual([height, width]);
+  const [a, b] = [got[2], rgb].map((text) => Buffer.from(text, "base64"));
+  expect(a!.length).toBe(b!.length);
+  return a!.reduce((most, v, i) => Math.max(most, Math.abs(v - b![i]!)), 0);
+}
+
+describe.each([
+  ["Node", inNode, {}],
+  // Chromium hands out CMYK as RGB, rounded its own way.
+  ["a page", (name, upright) => inPage("decoded", `/test/golden/images/${name}`, upright), { "cmyk.jpg": 1 }],
+] as [string, Decode, Record<string, number>][])("images decoded in %s", (_, decode, levels) => {
+  test.each(Object.keys(golden.stored))("%s: every byte as Pillow has it, as stored and upright", async (name) => {
+    expect(apart(await decode(name, false), golden.stored[name]!)).toBe(levels[name] ?? 0);
+    expect(apart(await decode(name, true), golden.upright[name] ?? golden.stored[name]!)).toBe(levels[name] ?? 0);
+  });
+  test.each(golden.broken)("%s is refused", async (name) => {
+    expect(await decode(name, true)).toEqual({ error: expect.stringMatching(/./) });
+  });
+});
+
+test("what was recorded is of every kind", () => {
+  expect(Object.keys(golden.upright).sort()).toEqual(["exif-2.jpg", "exif-3.jpg", "exif-4.jpg", "exif-5.jpg", "exif-6.jpg", "exif-6.webp", "exif-7.jpg", "exif-8.jpg", "exif-8.png"]);
+});
+
+describe("downloads in a page", () => {
+  const content = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 7919) >> 3);
+  const sum = createHash("sha256").update(content).digest("hex");
+  let asked = 0;
+  const server = createServer((_, response) => {
+    asked++;
+    // The page is isolated: what comes from elsewhere must allow it.
+    response.writeHead(200, { "content-length": content.length, "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", "cache-control": "no-store" }).end(content);
+  });
+  let url = "";
+  beforeAll(async () => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/w.safetensors`;
+  });
+  afterAll(() => void server.close());
+  const download = (fragment = "") => inPage("download", url + fragment, "test-weights") as Promise<Downloaded>;
+
+  test("progress to the end, kept, and read from the Cache the second time", async () => {
+    const { progress, ...first } = await download();
+    expect(first).toEqual({ length: content.length, sha256: sum, cached: false });
+    expect(progress.length).toBeGreaterThan(1);
+    expect(progress.at(-1)).toEqual([content.length, content.length]);
+    expect(progress.map(([done]) => done)).toEqual(progress.map(([done]) => done).toSorted((a, b) => a - b));
+    expect(await download(`#sha256=${sum}`)).toEqual({ length: content.length, sha256: sum, cached: true, progress: [] });
+    expect(asked).toBe(1);
+  });
+
+  test("survives a reload of the page; what is kept but spoiled is fetched again", async () => {
+    await chromium.page.reload();
+    await chromium.page.waitForFunction(() => "tessera" in globalThis);
+    expect((await download()).cached).toBe(true);
+    await inPage("spoil", url, "test-weights", "no weights");
+    expect(await download()).toMatchObject({ sha256: sum, cached: false });
+    expect(await download()).toMatchObject({ sha256: sum, cached: true });
+    expect(asked).toBe(2);
+  });
+
+  test("another checksum than asked for is refused", async () => {
+    await expect(download(`#sha256=${"0".repeat(64)}`)).rejects.toThrow(`expected sha256 ${"0".repeat(64)} of ${url}, got ${sum}`);
+  });
+});

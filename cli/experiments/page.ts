@@ -19,7 +19,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9375rem; font-varian
 th, td { padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400; white-space: nowrap; }
 th:first-child { text-align: left; white-space: normal; min-width: 11rem; }
 thead th { color: var(--soft); font-size: .8125rem; vertical-align: bottom; white-space: normal; line-height: 1.3; }
-.chart { min-width: 10rem; width: 30%; padding-right: 0; }
+th.chart, td.chart { min-width: 10rem; width: 28%; padding-right: 1.5rem; text-align: center; }
 svg { display: block; width: 100%; height: 1.25rem; overflow: visible; }
 .zero { stroke: var(--line); } .better { color: var(--better); } .worse { color: var(--worse); } .even { color: var(--none); }
 svg g { stroke: currentColor; fill: currentColor; }
@@ -50,7 +50,7 @@ ${commands(results).map(([id, command]) => `<p class="note">${escape(id)}</p><pr
 
 function section(table: Table, lines: readonly Line[]): string {
   const reach = Math.max(1, ...lines.flatMap(({ gain }) => (gain ? [Math.abs(gain.mean) + 2 * (gain.error ?? 0)] : [])));
-  const head = ["run", "test top-1 %", "deviation", "gain ± error", `gain, −${reach.toFixed(0)} to +${reach.toFixed(0)} points; bars: two standard errors`, "train top-1 %", "paper", "paper's gain"];
+  const head = ["run", "test top-1 %", "deviation", "gain ± error", `gain, −${reach.toFixed(0)} to +${reach.toFixed(0)} points, two errors either side`, "train top-1 %", "paper", "paper's gain"];
   const wide = new Set([2, 5]);
   const cell = (text: string, i: number) => `<td${wide.has(i) ? ' class="wide"' : ""}>${escape(text)}</td>`;
   return `<h2>${escape(TITLES[table])}</h2>

@@ -34,7 +34,7 @@ export function verdict(table: Table, lines: readonly Line[]): string[] {
 
 /** Reasons that hold whatever the figures; what they explain is in the table above them. */
 const WHY: Readonly<Record<Table, readonly string[]>> = {
-  distillation: [],
+  distillation: ["A student here sees each image some twenty times, the paper's three hundred times. A DeiT teacher that is right less often than the CNN still taught more: our reading, not tested, is that its mistakes are those of a student of the same kind, and easier to follow in few steps; the paper's students have the time to learn what only a CNN sees."],
   ablation: ["The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down."],
   transfer: ["The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes."],
   largest: ["One run each, and not of the same length: what a DeiT from scratch reached here, not a comparison. Of a software adapter; hours and images per second are in results.json."],

@@ -1,12 +1,12 @@
 /** The experiments as data and as tables: what is run, and what the figures are said to show. Running them takes hours and is not tested here. */
-import { mkdtempSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { markdown } from "../../cli/experiments/markdown.ts";
 import { page } from "../../cli/experiments/page.ts";
 import { commandOf, runFolder } from "../../cli/experiments/run.ts";
-import { collect, deviation, type Outcome } from "../../cli/experiments/tables.ts";
+import { collect, deviation, type Outcome, type Results } from "../../cli/experiments/tables.ts";
 import { direction, verdict } from "../../cli/experiments/verdict.ts";
 import { experiments, SCALES, TABLES } from "../../train/experiments/suite.ts";
 import { makeRecipe } from "../../train/recipe.ts";
@@ -111,4 +111,13 @@ test("the table and the page show every row, the adapter as software, and escape
     expect(made).toContain("+10.0");
   }
   expect(html).not.toContain("<script");
+});
+
+test("the committed table and page are what the committed figures say, and hard distillation beats none beyond two standard errors there", () => {
+  const file = (name: string) => readFileSync(new URL(`../../train/experiments/results/small/${name}`, import.meta.url), "utf8");
+  const results = JSON.parse(file("results.json")) as Results;
+  expect(markdown(results)).toBe(file("RESULTS.md"));
+  expect(page(results)).toBe(file("results.html"));
+  const hard = results.tables.distillation.filter((l) => ["hard, one token", "hard, distillation token: distillation head"].includes(l.label));
+  expect(hard.map(direction)).toEqual([1, 1]);
 });

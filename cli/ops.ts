@@ -3,7 +3,7 @@ import { z } from "zod";
 import { constant, Scalars } from "../engine/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { attention } from "../kernels/attention.ts";
+import { attention, ATTENTION_VARIANTS } from "../kernels/attention.ts";
 import { batchNorm } from "../kernels/batch-norm.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
@@ -12,6 +12,7 @@ import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { klDistillation } from "../kernels/kl-distillation.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { linear } from "../kernels/linear.ts";
+import { TILES, type GemmVariant } from "../kernels/gemm.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { cutmix, mixup } from "../kernels/mix.ts";
 import { resizeBicubic } from "../kernels/resize-bicubic.ts";
@@ -81,23 +82,25 @@ const size = attr(z.int().positive(), "a positive integer");
 const optional = (shape: string): Input => ({ shape, optional: true });
 const buffer = (shape: string): Input => ({ shape, buffer: true });
 
+const GEMM_VARIANTS: readonly GemmVariant[] = ["register", "shared", ...(Object.keys(TILES) as (keyof typeof TILES)[])];
+
 export const ops: Readonly<Record<string, OpEntry>> = {
   matmul: op({
     inputs: { a: "[..,M,K]", b: "[..,K,N]" },
     outputs: "y [..,M,N]",
     attrs: { transposeA: flag, transposeB: flag },
-    variants: ["register", "shared"],
+    variants: GEMM_VARIANTS,
     run: ({ a, b }, attrs, variant) => matmul(a, b, { ...attrs, variant }),
   }),
   linear: op({
     inputs: { x: "[..,I]", weight: "[O,I]", bias: optional("[O]") },
     outputs: "y [..,O]",
     attrs: { activation: attr<"none" | "gelu">(z.enum(["none", "gelu"]), '"none" or "gelu"', "none") },
-    variants: ["register", "shared"],
+    variants: GEMM_VARIANTS,
     run: ({ x, weight, bias }, attrs, variant) => linear(x, weight, bias ?? null, { ...attrs, variant }),
   }),
-  softmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", run: ({ x }) => softmax(x) }),
-  logSoftmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", run: ({ x }) => logSoftmax(x) }),
+  softmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ["shared", "register"], run: ({ x }, _, variant) => softmax(x, variant ? { variant } : {}) }),
+  logSoftmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ["shared", "register"], run: ({ x }, _, variant) => logSoftmax(x, variant ? { variant } : {}) }),
   layerNorm: op({
     inputs: { x: "[..,D]", weight: "[D]", bias: "[D]" },
     outputs: "y [..,D]",
@@ -109,7 +112,7 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     inputs: { q: "[B,H,N,D]", k: "[B,H,M,D]", v: "[B,H,M,D]" },
     outputs: "y [B,H,N,D]",
     attrs: { scale: attr(z.number().optional(), "a number", undefined, "D^-1/2") },
-    variants: ["shared", "register"],
+    variants: ATTENTION_VARIANTS,
     run: ({ q, k, v }, { scale }, variant) => attention(q, k, v, { ...(scale === undefined ? {} : { scale }), ...(variant ? { variant } : {}) }),
   }),
   gelu: op({ inputs: { x: "[..]" }, outputs: "y [..]", run: ({ x }) => gelu(x) }),

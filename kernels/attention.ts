@@ -22,8 +22,23 @@ import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { chosen } from "../engine/tuning.ts";
+import { attentionBatched, attentionBatchedPacked } from "./attention-batched.ts";
 
-export type AttentionVariant = "shared" | "register";
+/** Kernels, and rows or threads per workgroup where not the usual number; `batched` is the one of attention-batched.ts. */
+export type AttentionVariant = keyof typeof BLOCKS | "batched";
+type Kind = "register" | "shared";
+
+// Fewer threads waste less past the last of 197 tokens; more share what they stream.
+const BLOCKS = {
+  "register": { kind: "register", threads: 16 },
+  "register-32": { kind: "register", threads: 32 },
+  "register-64": { kind: "register", threads: 64 },
+  "shared": { kind: "shared", threads: 128 },
+  "shared-64": { kind: "shared", threads: 64 },
+} as const satisfies Readonly<Record<string, { kind: Kind; threads: number }>>;
+
+export const ATTENTION_VARIANTS = [...Object.keys(BLOCKS), "batched"] as readonly AttentionVariant[];
 
 export interface AttentionOptions {
   /** D ** -0.5 unless given. */
@@ -33,7 +48,9 @@ export interface AttentionOptions {
 }
 
 interface Config {
-  readonly variant: AttentionVariant;
+  readonly kind: Kind;
+  /** Per workgroup, at most. */
+  readonly threads: number;
   /** q, k, v in one [B,N,3,H,D]; otherwise each on its own, [B,H,N,D]. */
   readonly packed: boolean;
   readonly D: number;
@@ -47,14 +64,14 @@ const PARAMS = { n: "u32", m: "u32", heads: "u32", share: "u32", scale: "f32" } 
 const LOG2E = "1.4426950408889634";
 
 /** The words that the three kernels share. A row is DV elements of type T; a thread keeps rows, or shares of them, in arrays. */
-function words({ variant, packed, D, lanes, rolled }: Config) {
-  const shared = variant === "shared";
+function words({ kind, threads, packed, D, lanes, rolled }: Config) {
+  const shared = kind === "shared";
   const W = D % 4 === 0 ? 4 : 1;
   const T: "vec4f" | "f32" = W === 4 ? "vec4f" : "f32";
   const DV = D / W;
   // Threads per row: shares of at most 32 floats leave registers for four of them.
   const split = shared ? [1, 2, 3, 4].find((s) => DV % s === 0 && D / s <= 32) ?? 1 : 1;
-  const rows = shared ? Math.floor(128 / split) : 16;
+  const rows = Math.floor(threads / split);
   const WG = rows * split;
   const R = shared ? 4 : 1; // streamed rows at a time
   const tile = D > 64 ? 8 : 16; // and per workgroup tile
@@ -163,7 +180,7 @@ const kernels = kernelFamily((config: Config) => {
   const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, N, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
   const common = {
     params: PARAMS, workgroup: w.WG, helpers: w.helpers,
-    needs: config.variant === "register" && config.lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
+    needs: config.kind === "register" && config.lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
   } as const;
 
   // Owns queries.
@@ -248,7 +265,7 @@ const kernels = kernelFamily((config: Config) => {
   };
 });
 
-interface Sizes {
+export interface Sizes {
   readonly B: number;
   readonly H: number;
   readonly N: number;
@@ -258,15 +275,22 @@ interface Sizes {
   readonly variant: AttentionVariant;
 }
 
-function lanesOf(variant: AttentionVariant): 1 | 4 | 8 {
+interface FusedSizes extends Sizes {
+  readonly variant: keyof typeof BLOCKS;
+}
+
+const isFused = (sizes: Sizes): sizes is FusedSizes => sizes.variant !== "batched";
+
+function lanesOf(kind: Kind): 1 | 4 | 8 {
   const { gpu, features } = getDevice();
-  if (variant === "shared" || !features.has("subgroups")) return 1;
+  if (kind === "shared" || !features.has("subgroups")) return 1;
   const least = gpu.adapterInfo.subgroupMinSize ?? 1;
   return least >= 8 ? 8 : least >= 4 ? 4 : 1;
 }
 
-function plan({ B, H, N, M, D, scale, variant }: Sizes, packed: boolean) {
-  const k = kernels({ variant, packed, D, lanes: lanesOf(variant), rolled: variant === "register" || getDevice().adapter.software });
+function plan({ B, H, N, M, D, scale, variant }: FusedSizes, packed: boolean) {
+  const { kind, threads } = BLOCKS[variant];
+  const k = kernels({ kind, threads, packed, D, lanes: lanesOf(kind), rolled: kind === "register" || getDevice().adapter.software });
   const params = { n: N, m: M, heads: H, share: k.share, scale };
   return {
     ...k,
@@ -278,7 +302,7 @@ function plan({ B, H, N, M, D, scale, variant }: Sizes, packed: boolean) {
 
 const op = defineOp({
   name: "attention",
-  forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: Sizes) {
+  forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: FusedSizes) {
     const { forward, overQueries, stats } = plan(sizes, false);
     const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q.shape, lse: stats } });
     return { y, saved: { y, lse } };
@@ -294,7 +318,7 @@ const op = defineOp({
 
 const packedOp = defineOp({
   name: "attentionPacked",
-  forward([qkv]: [Tensor], sizes: Sizes) {
+  forward([qkv]: [Tensor], sizes: FusedSizes) {
     const { forward, overQueries, stats } = plan(sizes, true);
     const { B, H, N, D } = sizes;
     const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: [B, N, H * D], lse: stats } });
@@ -310,7 +334,13 @@ const packedOp = defineOp({
 
 const MAX_WIDTH = 128;
 
-function checked(name: string, sizes: Omit<Sizes, "scale" | "variant">, { scale, variant }: AttentionOptions): Sizes {
+/** The kernels that the tuner found best, if they are any. */
+function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale" | "variant">): AttentionVariant | undefined {
+  const choice = chosen(`${name} ${B}x${H}x${N}x${M}x${D}`);
+  return ATTENTION_VARIANTS.find((v) => v === choice);
+}
+
+function checked(name: string, sizes: Omit<Sizes, "scale" | "variant">, { scale, variant = measured(name, sizes) }: AttentionOptions): Sizes {
   const { B, H, D } = sizes;
   if (D > MAX_WIDTH) throw new Error(`${name}: expected heads of at most ${MAX_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;
@@ -325,7 +355,8 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   if (q.shape.length !== 4 || !sameShape(k.shape, [B, H, M, D]) || !sameShape(v.shape, k.shape)) {
     throw new Error(`attention: expected q [B,H,N,D], k and v [B,H,M,D], got ${show(q.shape)}, ${show(k.shape)} and ${show(v.shape)}`);
   }
-  return op([q, k, v], checked("attention", { B, H, N, M, D }, options));
+  const sizes = checked("attention", { B, H, N, M, D }, options);
+  return isFused(sizes) ? op([q, k, v], sizes) : attentionBatched(q, k, v, sizes);
 }
 
 /** qkv: (B, N, 3 * H * D), its last axis laid out (3, H, D). Returns (B, N, H * D): self-attention of H heads. */
@@ -335,5 +366,6 @@ export function attentionPacked(qkv: Tensor, { heads: H, ...options }: Attention
   if (qkv.shape.length !== 3 || !Number.isInteger(H) || H < 1 || !Number.isInteger(D)) {
     throw new Error(`attentionPacked: expected qkv [B,N,3*${H}*D], got ${show(qkv.shape)}`);
   }
-  return packedOp([qkv], checked("attentionPacked", { B, H, N, M: N, D }, options));
+  const sizes = checked("attentionPacked", { B, H, N, M: N, D }, options);
+  return isFused(sizes) ? packedOp([qkv], sizes) : attentionBatchedPacked(qkv, sizes);
 }

@@ -10,11 +10,13 @@
  * https://doi.org/10.1109/SC.2008.5214359
  */
 import { getDevice } from "../engine/device.ts";
+import { chosen } from "../engine/tuning.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemmKernel, NO_SLOTS, REDUCE_WG, reduceKernel, type Map, type Slots, type Tile } from "./gemm-kernels.ts";
 
-export type GemmVariant = "register" | "shared";
+/** A kind, whose tile then goes by the shape, or one tile. */
+export type GemmVariant = "register" | "shared" | TileName;
 
 /** A matrix, or a batch of them, inside a tensor. Distances are in elements. */
 export interface Operand {
@@ -68,19 +70,35 @@ export interface Gemm extends Epilogue {
   readonly variant?: GemmVariant | undefined;
 }
 
+const register = (tm: number, tn: number, y = 8): Tile => ({ kind: "register", x: 8, y, tm, tn, bk: 1 });
+const shared = (x: number, y: number, side: number, bk: number): Tile => ({ kind: "shared", x, y, tm: side, tn: side, bk });
+
+/** Every tile there is. `register-MxN` is what one thread computes, `shared-MxN` what a workgroup does. */
+export const TILES = {
+  "register-8x8": register(8, 8),
+  "register-8x4": register(8, 4),
+  "register-4x8": register(4, 8),
+  "register-4x4": register(4, 4),
+  "register-flat-8x8": register(8, 8, 1), // one row of threads, for matrices of few rows
+  "register-flat-4x8": register(4, 8, 1),
+  "register-flat-1x8": register(1, 8, 1),
+  "shared-128x128": shared(16, 16, 8, 8),
+  "shared-128x112": shared(14, 16, 8, 8), // the widths of RegNetY-16GF are multiples of 112
+  "shared-128x64": shared(8, 16, 8, 16),
+  "shared-64x64": shared(8, 8, 8, 16),
+  "shared-32x32": shared(8, 8, 4, 16),
+} as const satisfies Readonly<Record<string, Tile>>;
+export type TileName = keyof typeof TILES;
+
+export const isTile = (name: string): name is TileName => Object.hasOwn(TILES, name);
+
 // On processors, 64 sums per thread hide the loads; more threads than rows would only repeat the last one.
 function registerTile(M: number, N: number): Tile {
-  return { kind: "register", x: 8, y: M > 8 ? 8 : 1, tm: M === 1 ? 1 : M <= 4 ? 4 : 8, tn: N > 32 ? 8 : 4, bk: 1 };
+  return register(M === 1 ? 1 : M <= 4 ? 4 : 8, N > 32 ? 8 : 4, M > 8 ? 8 : 1);
 }
 
 // A multiply of 8 x 8 per thread is worth more than one of 4 x 4: it reads shared memory half as often per sum.
-const SHARED_TILES: readonly (Tile & { readonly worth: number })[] = [
-  { kind: "shared", x: 16, y: 16, tm: 8, tn: 8, bk: 8, worth: 1 }, // 128 x 128
-  { kind: "shared", x: 14, y: 16, tm: 8, tn: 8, bk: 8, worth: 0.98 }, // 128 x 112: the widths of RegNetY-16GF are multiples of 112
-  { kind: "shared", x: 8, y: 16, tm: 8, tn: 8, bk: 16, worth: 1 }, // 128 x 64
-  { kind: "shared", x: 8, y: 8, tm: 8, tn: 8, bk: 16, worth: 0.9 }, // 64 x 64
-  { kind: "shared", x: 8, y: 8, tm: 4, tn: 4, bk: 16, worth: 0.5 }, // 32 x 32
-];
+const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.98], ["shared-128x64", 1], ["shared-64x64", 0.9], ["shared-32x32", 0.5]] as const;
 
 // So many tiles occupy a GPU.
 const ENOUGH_TILES = 128;
@@ -89,14 +107,23 @@ const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(
 
 /** The tile that wastes least at the edges, among those of which there are enough. */
 function sharedTile(M: number, N: number, matrices: number): Tile {
-  let best = SHARED_TILES.at(-1)!, most = 0;
-  for (const t of SHARED_TILES) {
+  let best: Tile = TILES["shared-32x32"], most = 0;
+  for (const [name, worth] of WORTH) {
+    const t = TILES[name];
     const [m, n] = tilesOf(t, M, N);
-    const value = (t.worth * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
+    const value = (worth * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
     if (m * n * matrices >= ENOUGH_TILES && value > most) [best, most] = [t, value];
   }
-  const { kind, x, y, tm, tn, bk } = best;
-  return { kind, x, y, tm, tn, bk };
+  return best;
+}
+
+/** The caller's tile, or the one measured to be fastest here, or the one that suits such an adapter. */
+function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
+  const plain = !a.map && !b.map && !out?.map; // what the tuner can pose again
+  const name = variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
+  if (name !== undefined && isTile(name)) return TILES[name];
+  const kind = name === "register" || name === "shared" ? name : getDevice().adapter.software ? "register" : "shared";
+  return kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices);
 }
 
 // Long sums with few tiles are cut along K; each share is at least this long.
@@ -126,14 +153,13 @@ export function gemm(g: Gemm): Product {
   const matrices = numel(batch);
   const dense = (size: number) => batch.map((_, r) => size * numel(batch.slice(r + 1)));
   const steps = { a: a.batch ?? dense(M * K), b: b.batch ?? dense(K * N), c: out?.batch ?? dense(M * N) };
-  const kind = g.variant ?? (getDevice().adapter.software ? "register" : "shared");
-  const tile = kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices);
+  const tile = tileOf(g, matrices);
   const [tilesM, tilesN] = tilesOf(tile, M, N);
   const { splits, chunk } = out ? { splits: 1, chunk: K } : splitK(tile, tilesM * tilesN * matrices, K);
 
   const maps = { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null };
   const fours = [lda, ldb, ldc, N, aAlongK ? K : M, bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...(g.rowBias ? [M] : []), ...steps.a, ...steps.b, ...steps.c];
-  const vec = kind === "shared" && !maps.a && !maps.b && !maps.c && !custom && fours.every((n) => n % 4 === 0);
+  const vec = tile.kind === "shared" && !maps.a && !maps.b && !maps.c && !custom && fours.every((n) => n % 4 === 0);
   const slots: Slots = {
     bias: g.bias ? "n" : g.rowBias ? "m" : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
     factors: !!g.factors, residual: !!g.residual, sums: !!g.sums, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,

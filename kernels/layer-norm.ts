@@ -182,4 +182,4 @@ export interface LayerNormOptions {
 
 /** x: (..., D); weight, bias: (D). Returns (..., D). */
 export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, { eps = 1e-6, variant }: LayerNormOptions = {}): Tensor =>
-  op([x, weight, bias], { eps, variant: rowVariant(variant) });
+  op([x, weight, bias], { eps, variant: rowVariant("layerNorm", x, variant) });

@@ -5,13 +5,20 @@
  * The kernel's text walks its row by `for (var i = FIRST; i < end; i += STEP)`, and gets sums and maxima over all that share it.
  */
 import { getDevice } from "../engine/device.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { chosen } from "../engine/tuning.ts";
 import { workgroupMax, workgroupSum } from "./reduce.ts";
 
 /** A workgroup per row, its threads sharing what they find; or a thread per row. */
 export type RowVariant = "shared" | "register";
 
-/** The variant for this device, unless one is asked for. */
-export const rowVariant = (asked?: RowVariant): RowVariant => asked ?? (getDevice().adapter.software ? "register" : "shared");
+/** The one asked for, or the one measured to be faster for `op` on such rows, or the one that suits such an adapter. */
+export function rowVariant(op: string, x: Tensor, asked?: RowVariant): RowVariant {
+  if (asked) return asked;
+  const D = x.shape.at(-1) ?? 1;
+  const choice = chosen(`${op} ${x.size / D}x${D}`);
+  return choice === "shared" || choice === "register" ? choice : getDevice().adapter.software ? "register" : "shared";
+}
 
 /** Words for a kernel over rows: `code(body)` runs `body` for `row`, of `p.rows` (`group`: the workgroup, if not counted from the first); `sum(v)` and `max(v)` are over the row. */
 export const rowWords = {

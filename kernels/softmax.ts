@@ -78,13 +78,23 @@ const op = (name: string, log: boolean) => defineOp({
 const softmaxOp = op("softmax", false);
 const logSoftmaxOp = op("logSoftmax", true);
 
+/** The softmax of each row, and its gradient from its result: parts of other operations, not ones of their own. */
+export function softmaxRows(x: Tensor): Tensor {
+  const { forward, grid } = run(x, false, rowVariant("softmax", x));
+  return forward({ ...grid, inputs: { x }, outputs: { y: x.shape } }).y;
+}
+export function softmaxRowsBackward(y: Tensor, dy: Tensor): Tensor {
+  const { backward, grid } = run(y, false, rowVariant("softmax", y));
+  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y.shape } }).dx;
+}
+
 export interface RowOptions {
   /** Chosen by the adapter unless given. */
   readonly variant?: RowVariant;
 }
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */
-export const softmax = (x: Tensor, options: RowOptions = {}): Tensor => softmaxOp([x], { variant: rowVariant(options.variant) });
+export const softmax = (x: Tensor, options: RowOptions = {}): Tensor => softmaxOp([x], { variant: rowVariant("softmax", x, options.variant) });
 
 /** x: (..., D). Returns (..., D), the logarithm of softmax(x). */
-export const logSoftmax = (x: Tensor, options: RowOptions = {}): Tensor => logSoftmaxOp([x], { variant: rowVariant(options.variant) });
+export const logSoftmax = (x: Tensor, options: RowOptions = {}): Tensor => logSoftmaxOp([x], { variant: rowVariant("logSoftmax", x, options.variant) });

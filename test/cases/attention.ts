@@ -1,14 +1,15 @@
 import { gradients } from "../../engine/autograd.ts";
 import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { attention, attentionPacked, type AttentionVariant } from "../../kernels/attention.ts";
+import { attention, attentionPacked, ATTENTION_VARIANTS, type AttentionVariant } from "../../kernels/attention.ts";
 import { mul } from "../../kernels/elementwise.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { softmax } from "../../kernels/softmax.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
 import { attentionPackedReference, attentionReference } from "../reference/attention.ts";
 
-const variants: readonly AttentionVariant[] = ["register", "shared"];
+const variants: readonly AttentionVariant[] = ["register", "shared", "batched"];
+const others = ATTENTION_VARIANTS.filter((v) => !variants.includes(v));
 
 // q and k scaled up: logits of 1e4, one key far ahead of the others.
 const steep = (shape: readonly number[], seed: number) => ({ shape, values: uniform(shape.reduce((a, b) => a * b), seed).map((x) => x * 100) });
@@ -68,7 +69,10 @@ export const cases: Case[] = variants.flatMap((variant) => [
   packed({ why: "a batch of short sequences", B: 2, N: 17, H: 3, D: 32, variant }),
   packed({ why: "a width that fills no vector", B: 2, N: 5, H: 2, D: 3, variant }),
   packed({ why: "DeiT, 196 patches and a token", B: 1, N: 197, H: 1, D: 64, variant }),
-]).concat([
+]).concat(others.flatMap((variant) => [
+  separate({ why: "queries past a workgroup, keys past a tile", B: 1, H: 2, N: 67, M: 19, D: 32, variant }),
+  packed({ why: "primes", B: 2, N: 37, H: 3, D: 16, variant }),
+])).concat([
   {
     name: "attention: refuses keys of another width",
     run: () => refuses(() => attention(Tensor.zeros([1, 2, 3, 4]), Tensor.zeros([1, 2, 3, 5]), Tensor.zeros([1, 2, 3, 5])), /attention: expected q \[B,H,N,D\], k and v \[B,H,M,D\], got \[1,2,3,4\], \[1,2,3,5\]/),

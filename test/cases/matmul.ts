@@ -1,5 +1,5 @@
 import { Tensor } from "../../engine/tensor.ts";
-import { gemm, type GemmVariant } from "../../kernels/gemm.ts";
+import { gemm, TILES, type GemmVariant, type TileName } from "../../kernels/gemm.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
 import { geluReference } from "../reference/elementwise.ts";
@@ -61,6 +61,10 @@ export const cases: Case[] = [
       }),
     })),
   ]),
+  ...(Object.keys(TILES) as TileName[]).map((variant) => ({
+    name: `matmul: one more than a tile, by ${variant}`,
+    run: () => checkOp({ inputs: [[129, 33], [33, 65]], op: (x, y) => matmul(x, y, { variant }), reference: matmulReference([129, 33], [33, 65]), grads: [] }),
+  })),
   ...[
     { why: "32 x 32 tiles without edges", a: [32, 16], b: [16, 32] },
     { why: "64 x 64 tiles", a: [701, 7], b: [7, 767] },

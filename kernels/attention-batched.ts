@@ -1,0 +1,105 @@
+/**
+ * Scaled dot-product attention by batched products, with the N x M matrix P in memory. On a GPU whose products run near
+ * its peak this can beat the fused kernels in training, for which P is then kept; the tuner measures which.
+ *
+ *   S = scale * q k^T,   P = softmax(S),   y = P v
+ *   dv = P^T dy,   dS = P * (dy v^T - rowsum(P * dy v^T)),   dq = scale * dS k,   dk = scale * dS^T q
+ *
+ * Vaswani et al. 2017, section 3.2.1, https://arxiv.org/abs/1706.03762
+ */
+import { defineOp } from "../engine/autograd.ts";
+import { getDevice } from "../engine/device.ts";
+import { defineKernel } from "../engine/kernel.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import type { Sizes } from "./attention.ts";
+import { gemm, type Operand } from "./gemm.ts";
+import { softmaxRows, softmaxRowsBackward } from "./softmax.ts";
+
+/** Where a head's rows lie in a tensor. */
+type Place = Omit<Operand, "tensor" | "transposed" | "map">;
+
+/** [B,H,rows,D], and [B,N,thirds,H,D] from one of its thirds on. */
+const dense = (H: number, rows: number, D: number): Place => ({ ld: D, batch: [H * rows * D, rows * D] });
+const packed = (H: number, N: number, D: number, thirds: 1 | 3, third: number): Place => ({ ld: thirds * H * D, batch: [N * thirds * H * D, D], offset: third * H * D });
+
+interface Places {
+  readonly q: Operand;
+  readonly k: Operand;
+  readonly v: Operand;
+}
+
+function probabilities({ q, k }: Places, { B, H, N, M, D, scale }: Sizes): Tensor {
+  const bytes = 4 * B * H * N * M, most = getDevice().limits.maxStorageBufferBindingSize;
+  if (bytes > most) throw new Error(`attention: expected at most ${most} bytes of probabilities for variant batched, got ${bytes} (${B} x ${H} x ${N} x ${M})`);
+  return softmaxRows(gemm({ a: q, b: { ...k, transposed: true }, M: N, N: M, K: D, batch: [B, H], shape: [B, H, N, M], alpha: scale }).y);
+}
+
+/** dq, dk and dv; `to` says where the rows of each go. */
+function backward(dy: Operand, P: Tensor, { q, k, v }: Places, { B, H, N, M, D, scale }: Sizes, shapes: readonly [readonly number[], readonly number[]], to: readonly [Place, Place]) {
+  const batch = [B, H];
+  const [toQ, toK] = to.map(({ ld, batch: steps }) => ({ ld: ld!, batch: steps! })) as [{ ld: number; batch: readonly number[] }, { ld: number; batch: readonly number[] }];
+  const dP = gemm({ a: dy, b: { ...v, transposed: true }, M: N, N: M, K: D, batch, shape: [B, H, N, M] }).y;
+  const dS = softmaxRowsBackward(P, dP);
+  return {
+    dq: gemm({ a: { tensor: dS }, b: k, M: N, N: D, K: M, batch, shape: shapes[0], out: toQ, alpha: scale }).y,
+    dk: gemm({ a: { tensor: dS, transposed: true }, b: q, M, N: D, K: N, batch, shape: shapes[1], out: toK, alpha: scale }).y,
+    dv: gemm({ a: { tensor: P, transposed: true }, b: dy, M, N: D, K: N, batch, shape: shapes[1], out: toK }).y,
+  };
+}
+
+const op = defineOp({
+  name: "attentionBatched",
+  forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: Sizes) {
+    const { B, H, N, M, D } = sizes;
+    const P = probabilities({ q: { tensor: q }, k: { tensor: k }, v: { tensor: v } }, sizes);
+    return { y: gemm({ a: { tensor: P }, b: { tensor: v }, M: N, N: D, K: M, batch: [B, H], shape: q.shape }).y, saved: P };
+  },
+  backward(dy, P, [q, k, v], sizes) {
+    const { H, N, M, D } = sizes;
+    const { dq, dk, dv } = backward({ tensor: dy }, P, { q: { tensor: q }, k: { tensor: k }, v: { tensor: v } }, sizes, [q.shape, k.shape], [dense(H, N, D), dense(H, M, D)]);
+    return [dq, dk, dv];
+  },
+});
+
+const thirds = (qkv: Tensor, { H, N, D }: Sizes): Places => {
+  const [q, k, v] = [0, 1, 2].map((third) => ({ tensor: qkv, ...packed(H, N, D, 3, third) })) as [Operand, Operand, Operand];
+  return { q, k, v };
+};
+
+// One thread per element: the three gradients side by side, as q, k and v lie.
+const pack = defineKernel({
+  name: "attention.pack", workgroup: 64,
+  inputs: { dq: "f32", dk: "f32", dv: "f32" }, // (B, N, H, D) each
+  outputs: { dqkv: "f32" }, // (B, N, 3, H, D)
+  params: { n: "u32", width: "u32" },
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) {
+      let third = i / p.width % 3u;
+      let at = i / (3u * p.width) * p.width + i % p.width;
+      if (third == 0u) { dqkv[i] = dq[at]; } else if (third == 1u) { dqkv[i] = dk[at]; } else { dqkv[i] = dv[at]; }
+    }`,
+});
+
+const packedOp = defineOp({
+  name: "attentionBatchedPacked",
+  forward([qkv]: [Tensor], sizes: Sizes) {
+    const { B, H, N, D } = sizes;
+    const places = thirds(qkv, sizes);
+    const P = probabilities(places, sizes);
+    const { ld, batch } = packed(H, N, D, 1, 0);
+    return { y: gemm({ a: { tensor: P }, b: places.v, M: N, N: D, K: N, batch: [B, H], shape: [B, N, H * D], out: { ld: ld!, batch: batch! } }).y, saved: P };
+  },
+  backward(dy, P, [qkv], sizes) {
+    const { B, H, N, D } = sizes;
+    const side = packed(H, N, D, 1, 0);
+    const { dq, dk, dv } = backward({ tensor: dy, ...side }, P, thirds(qkv, sizes), sizes, [[B, N, H * D], [B, N, H * D]], [side, side]);
+    return [pack({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv.shape }, params: { n: qkv.size, width: H * D }, groups: Math.ceil(qkv.size / 64) }).dqkv];
+  },
+});
+
+/** As `attention`, whose checks have been made. */
+export const attentionBatched = (q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor => op([q, k, v], sizes);
+
+/** As `attentionPacked`, whose checks have been made. */
+export const attentionBatchedPacked = (qkv: Tensor, sizes: Sizes): Tensor => packedOp([qkv], sizes);

@@ -19,11 +19,27 @@ function boxRadius(sigma: number): number {
   return f(whole + f(over / f(6 * f(variance - (whole + 1) * (whole + 1)))));
 }
 
+/** A box blur: pixels at most `radius` away have `weight`, those one further `part`, in units of 2^-24. */
+export interface Blur {
+  readonly radius: number;
+  readonly weight: number;
+  readonly part: number;
+}
+
+/** The box for a deviation of `sigma` pixels; `null` where it leaves the image. */
+export function blurBox(sigma: number): Blur | null {
+  const box = boxRadius(sigma);
+  if (box === 0) return null;
+  const radius = Math.trunc(box);
+  const weight = Math.trunc(f(2 ** 24 / f(f(box * 2) + 1)));
+  return { radius, weight, part: Math.floor((2 ** 24 - (2 * radius + 1) * weight) / 2) };
+}
+
 /** `radius` is the Gaussian's standard deviation in pixels; 0 leaves the image. */
 export function gaussianBlur({ height, width, data }: RgbImage, radius: number): RgbImage {
-  const box = boxRadius(radius);
+  const box = blurBox(radius);
   let out = data.slice();
-  if (box === 0) return { height, width, data: out };
+  if (!box) return { height, width, data: out };
   for (let pass = 0; pass < PASSES; pass++) out = blurRows(out, { count: height, stride: 3 * width }, { count: width, stride: 3 }, box);
   for (let pass = 0; pass < PASSES; pass++) out = blurRows(out, { count: width, stride: 3 }, { count: height, stride: 3 * width }, box);
   return { height, width, data: out };
@@ -36,11 +52,8 @@ interface Axis {
 }
 
 /** One box blur along `along`, for every line `across`. */
-function blurRows(data: Uint8Array, across: Axis, along: Axis, radius: number): Uint8Array<ArrayBuffer> {
+function blurRows(data: Uint8Array, across: Axis, along: Axis, { radius: l, weight, part }: Blur): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(data.length);
-  const l = Math.trunc(radius);
-  const weight = Math.trunc(f(2 ** 24 / f(f(radius * 2) + 1))); // of 2^24
-  const part = Math.floor((2 ** 24 - (2 * l + 1) * weight) / 2);
   const last = along.count - 1;
   for (let line = 0; line < across.count; line++) {
     for (let c = 0; c < 3; c++) {

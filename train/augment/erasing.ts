@@ -5,6 +5,7 @@
  * that is smaller than the image on both sides. As in timm. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
  */
 import { Random } from "../../engine/random.ts";
+import { ERASE_NOISE } from "../../kernels/augment-finish.ts";
 import { roundHalfEven } from "../../models/preprocess.ts";
 import type { Draws } from "./draws.ts";
 import type { Box } from "./geometry.ts";
@@ -25,7 +26,6 @@ export interface EraseBox extends Box {
 
 const [LEAST, MOST] = [0.02, 1 / 3];
 const ASPECT = [Math.log(0.3), Math.log(1 / 0.3)] as const;
-const NOISE = 0x6e6f6973; // "nois"
 
 export function sampleErasing({ prob, count }: Pick<Erasing, "prob" | "count">, height: number, width: number, draws: Draws): Box[] {
   if (draws.uniform() > prob) return [];
@@ -54,7 +54,7 @@ export function eraseBoxes(x: Float32Array, [channels, height, width]: readonly 
     throw new Error(`eraseBoxes: expected ${channels * height * width} elements for (${channels}, ${height}, ${width}), got ${x.length}`);
   }
   for (const box of boxes) {
-    const random = new Random(box.seed, NOISE);
+    const random = new Random(box.seed, ERASE_NOISE);
     for (let c = 0; c < channels; c++) {
       const colour = box.mode === "rand" ? random.normal() : 0;
       for (let y = box.top; y < box.top + box.height; y++) {

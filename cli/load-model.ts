@@ -1,5 +1,8 @@
 /** A model with its weights, from any file: for evaluating, classifying, and teaching. */
+import { checkState } from "../models/check-state.ts";
 import { createModel, type Model } from "../models/model.ts";
+import type { State } from "../models/params.ts";
+import { resizedPosEmbed } from "../models/pos-embed.ts";
 import type { Weights } from "../models/weights.ts";
 import { CIFAR10_MEAN, CIFAR10_STD } from "../train/data.ts";
 import { refusing, UsageError } from "./errors.ts";
@@ -23,7 +26,8 @@ export const normalizationOf = ({ info }: Weights) => ({ mean: info?.mean ?? CIF
 
 /**
  * A model to distil `student` from, which sees the images that the student sees: of its size, normalised as for it.
- * A convolutional teacher takes any size; a transformer has a position for every patch.
+ * A convolutional teacher takes any size; a transformer has a position for every patch. Weights that do not fit are refused here, before
+ * any work.
  */
 export async function loadTeacher(host: Host, path: string, given: ModelChoice | undefined, student: Model, normalization: { readonly mean: readonly number[]; readonly std: readonly number[] }) {
   const { model, weights } = await loadModel(host, path, given);
@@ -37,5 +41,10 @@ export async function loadTeacher(host: Host, path: string, given: ModelChoice |
   for (const [name, values, students] of [["mean", mean, normalization.mean], ["std", std, normalization.std]] as const) {
     if (values && values.some((v, i) => Math.abs(v - students[i]!) > 1e-3)) refuse(`for images normalised by ${name} ${students}, the student's`, `by ${values}`);
   }
+  refusing(() => checkState(model.name, model.params, weights.state), path);
   return { model, state: weights.state };
 }
+
+/** Weights for `model`, on request with its position embedding interpolated. */
+export const fittedState = (model: Model, { state }: Weights, resizePosEmbed: boolean | undefined, path: string): State =>
+  (resizePosEmbed ? refusing(() => resizedPosEmbed(state, model), path) : state);

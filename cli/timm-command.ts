@@ -4,8 +4,9 @@
  *
  * https://github.com/huggingface/pytorch-image-models/blob/main/train.py (1.0.29)
  */
-import { deitConfig, deitNames, type DeitConfig } from "../models/deit.ts";
-import { regnetConfig, regnetNames, type RegNetConfig } from "../models/regnet.ts";
+import type { DeitConfig } from "../models/deit.ts";
+import { nameOf } from "../models/model.ts";
+import type { RegNetConfig } from "../models/regnet.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { linearScaledLr } from "../train/schedule.ts";
 
@@ -62,14 +63,12 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
 }
 
 function model(config: DeitConfig | RegNetConfig, notes: string[]): (string | number)[][] {
-  const same = (base: object, but: readonly string[]) => Object.entries(config).every(([key, value]) => but.includes(key) || JSON.stringify((base as Record<string, unknown>)[key]) === JSON.stringify(value));
+  const name = nameOf(config);
   if (config.arch === "regnety") {
-    const name = regnetNames.find((n) => same(regnetConfig(n)!, ["numClasses", "imgSize"]));
-    if (name === undefined) notes.push("timm has no RegNetY of this size by name: --model is to be replaced");
+    if (name === null) notes.push("timm has no RegNetY of this size by name: --model is to be replaced");
     return [["--model", name ?? "regnety_002"], ["--img-size", config.imgSize]];
   }
-  const name = deitNames.find((n) => same(deitConfig(n)!, ["numClasses"]));
-  if (name !== undefined) return [["--model", name]];
+  if (name !== null) return [["--model", name]];
   // Any other size: timm's smallest with its sizes replaced.
   const sizes = { patch_size: config.patchSize, embed_dim: config.dim, depth: config.depth, num_heads: config.heads, mlp_ratio: config.mlpRatio };
   return [

@@ -28,16 +28,27 @@ export const notFinite = (state: State): string[] => [...state].filter(([, { dat
 
 /**
  * Throws one error that lists what is missing, unexpected, misshapen or not finite. Strict: no tensor is skipped or made up. Where only a
- * classifier differs, the error says what begins it anew (`replaceHead`).
+ * classifier or the position embedding differs, the error says what fits them (`replaceHead`, `resizedPosEmbed`).
  */
 export function checkState(what: string, specs: readonly Spec[], state: State): void {
   const wrong = misfits(specs, state);
   const broken = wrong.length > 0 ? [] : list("not finite", notFinite(new Map(specs.map((s) => [s.name, state.get(s.name)!]))));
   if (wrong.length + broken.length === 0) return;
-  const body = (name: string) => !name.startsWith("head");
-  const only = wrong.length > 0 && misfits(specs.filter((s) => body(s.name)), new Map([...state].filter(([name]) => body(name)))).length === 0;
-  const hint = only ? " (only the head differs: --replace-head begins it anew)" : "";
+  const hint = wrong.length > 0 ? remedy(specs, state) : "";
   throw new Error(`${what}: expected the ${specs.length} tensors of this model, got ${[...wrong, ...broken].join("; ")}${hint}`);
+}
+
+const isHead = (name: string): boolean => name.startsWith("head");
+const isPositions = (name: string): boolean => name === "pos_embed";
+
+/** What would mend it; empty where more is wrong than that. */
+function remedy(specs: readonly Spec[], state: State): string {
+  const among = (of: (name: string) => boolean) => misfits(specs.filter((s) => of(s.name)), new Map([...state].filter(([name]) => of(name)))).length > 0;
+  if (among((name) => !isHead(name) && !isPositions(name)) || (among(isPositions) && !state.has("pos_embed"))) return "";
+  const [head, positions] = [among(isHead), among(isPositions)];
+  const [both, only] = [" (only the head and the position embedding differ: train --replace-head --resize-pos-embed begins the one anew and interpolates the other)",
+    head ? " (only the head differs: train --replace-head begins it anew)" : " (only the position embedding differs: --resize-pos-embed interpolates it)"];
+  return head && positions ? both : only;
 }
 
 function list(title: string, items: readonly string[]): string[] {

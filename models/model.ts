@@ -38,13 +38,23 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
   const given = numClasses === undefined ? what : { ...what, numClasses };
   if (given["arch"] === "deit" || given["arch"] === "vit") {
     const base: DeitConfig = { arch: "deit", imgSize: 224, patchSize: 16, inChans: 3, dim: 192, depth: 12, heads: 3, mlpRatio: 4, numClasses: 1000, distilled: false };
-    return build("custom deit", { ...merge(base, given), arch: "deit" });
+    const config: DeitConfig = { ...merge(base, given), arch: "deit" };
+    return build(nameOf(config) ?? "custom deit", config);
   }
   if (given["arch"] === "regnety") {
     const base = { ...regnetConfig("regnety_002")!, imgSize: 224 };
-    return build("custom regnety", merge(base, given));
+    const config = merge(base, given);
+    return build(nameOf(config) ?? "custom regnety", config);
   }
   throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${JSON.stringify(given["arch"])}`);
+}
+
+/** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
+export function nameOf(config: DeitConfig | RegNetConfig): string | null {
+  const free = config.arch === "deit" ? ["numClasses"] : ["numClasses", "imgSize"];
+  const same = (base: DeitConfig | RegNetConfig) =>
+    Object.entries(base).every(([key, value]) => free.includes(key) || JSON.stringify(value) === JSON.stringify((config as unknown as Record<string, unknown>)[key]));
+  return modelNames.find((name) => same((deitConfig(name) ?? regnetConfig(name))!)) ?? null;
 }
 
 function merge<T extends object>(base: T, given: Readonly<Record<string, unknown>>): T {

@@ -1,5 +1,4 @@
 /** Weights by name: from any file, to safetensors files with timm's names. */
-import { sameShape } from "../engine/shape.ts";
 import { type AnyWeights, type Container, readAnyWeights } from "./checkpoint-formats.ts";
 import type { DeitConfig } from "./deit.ts";
 import { toTimm } from "./layouts.ts";
@@ -69,11 +68,11 @@ export function writeWeights(state: State, info: WeightsInfo): Uint8Array {
 const HEAD = /^head(_dist|\.fc)?\.(weight|bias)$/;
 
 /**
- * For another number of classes: a classifier that is missing or of another shape gets the initial values of `seed`; everything else
- * stays, and must still fit (`checkState`). `replaced` names what was begun anew; it is empty where the head fits.
+ * For other classes: the classifier, both heads of a distilled model, gets the initial values of `seed`, one that happens to fit too: ten
+ * other classes are as new as a hundred. Everything else stays, and must still fit (`checkState`). `replaced` names what was begun anew.
  */
 export function replaceHead(specs: readonly ParamSpec[], state: State, seed: number): { state: State; replaced: readonly string[] } {
-  const anew = specs.filter((s) => HEAD.test(s.name) && !sameShape(state.get(s.name)?.shape ?? [], s.shape));
+  const anew = specs.filter((s) => HEAD.test(s.name));
   return { state: new Map([...state, ...initialState(anew, seed)]), replaced: anew.map((s) => s.name) };
 }
 

@@ -51,13 +51,13 @@ export class Evaluator {
     this.#plan = plan;
   }
 
-  /** Records the forward for batches of this size. `params` may change between runs. */
-  static async create(model: Model, params: Params, normalization: Normalization, batchSize: number): Promise<Evaluator> {
+  /** Records the forward for batches of this size, and compiles its pipelines beside each other. `params` may change between runs. */
+  static async create(model: Model, params: Params, normalization: Normalization, batchSize: number, onCompile?: (done: number, total: number) => void): Promise<Evaluator> {
     const images = Tensor.zeros([batchSize, ...model.imageShape], "u8");
     const plan = await record(() => noGrad(() => {
       const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
       return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
-    }), { label: "evaluation" });
+    }), { label: "evaluation", ...(onCompile ? { onCompile } : {}) });
     return new Evaluator(model, images, plan);
   }
 

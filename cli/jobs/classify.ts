@@ -8,14 +8,13 @@ import { combineHeads, type HeadChoice } from "../../models/heads.ts";
 import type { Model } from "../../models/model.ts";
 import { overlay } from "../../models/overlay.ts";
 import { loadParams, type Params } from "../../models/params.ts";
-import { resizedPosEmbed } from "../../models/pos-embed.ts";
 import type { RgbImage } from "../../models/preprocess.ts";
 import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/protocols.ts";
 import type { Weights } from "../../models/weights.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { readImage, writePng } from "../image-files.ts";
-import { loadModel, type ModelChoice } from "../load-model.ts";
+import { fittedState, loadModel, type ModelChoice } from "../load-model.ts";
 
 export interface ClassifyArgs {
   readonly weights: string;
@@ -45,7 +44,9 @@ export interface ClassifyResult {
   readonly protocol: Protocol;
   readonly head: HeadChoice;
   readonly results: readonly Classified[];
-  /** Without loading and compiling; with decoding. */
+  /** Recording the model and compiling its pipelines. */
+  readonly warmUpMs: number;
+  /** Without loading and warm-up; with decoding. */
   readonly imagesPerSecond: number;
 }
 
@@ -56,8 +57,7 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   if (args.maps !== undefined && model.config.arch !== "deit") throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);
   if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name}`);
   if (model.imageShape[0] !== 3) throw new UsageError(`expected a model of 3 channels, got ${model.imageShape[0]}`);
-  const state = args.resizePosEmbed ? refusing(() => resizedPosEmbed(weights.state, model), args.weights) : weights.state;
-  const params = refusing(() => loadParams(model.name, model.params, state), args.weights);
+  const params = refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights);
   const labels = await labelsOf(host, model, weights, args.imagenetClasses);
 
   const size = model.imageShape[1];
@@ -65,6 +65,7 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   const normalization = { mean: weights.info?.mean ?? steps.mean, std: weights.info?.std ?? steps.std };
   const B = Math.min(args.batchSize, args.images.length);
   const pixels = Tensor.zeros([B, 3, size, size], "u8");
+  const recordMs = performance.now();
   const plan = await record(() => noGrad(() => {
     const { logitsCls, logitsDist } = model.forward(params, normalizeImages(pixels, normalization));
     return logitsDist ? [logitsCls, logitsDist] : [logitsCls];
@@ -94,7 +95,7 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   }
   plan.dispose();
   for (const t of [pixels, ...Object.values(params)]) t.dispose();
-  return { model: model.name, protocol: args.protocol, head: args.head, results, imagesPerSecond: (1000 * results.length) / (performance.now() - startMs) };
+  return { model: model.name, protocol: args.protocol, head: args.head, results, warmUpMs: startMs - recordMs, imagesPerSecond: (1000 * results.length) / (performance.now() - startMs) };
 }
 
 /** The weights' own names, ImageNet's, or numbers. */

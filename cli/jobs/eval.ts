@@ -5,7 +5,7 @@ import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { Evaluator, type Evaluation } from "../../train/evaluate.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
-import { loadModel, normalizationOf, type ModelChoice } from "../load-model.ts";
+import { fittedState, loadModel, normalizationOf, type ModelChoice } from "../load-model.ts";
 
 export interface EvalArgs {
   readonly weights: string;
@@ -14,17 +14,26 @@ export interface EvalArgs {
   readonly data: DataFiles;
   readonly batchSize: number;
   readonly head?: HeadChoice | undefined;
+  readonly resizePosEmbed?: boolean | undefined;
 }
 
-export default async function evalJob(host: Host, args: EvalArgs): Promise<Evaluation> {
+export interface EvalResult extends Evaluation {
+  /** Recording the model and compiling its pipelines, which `imagesPerSecond` leaves out. */
+  readonly warmUpMs: number;
+}
+
+export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalResult> {
   const { model, weights } = await loadModel(host, args.weights, args.model);
   // The file's own classes, where it has any, are what its logits stand for.
   const files: DataFiles = args.data.kind === "cifar10" && weights.info?.classes ? { ...args.data, classes: weights.info.classes } : args.data;
   const images = await openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
     throw new UsageError(error.message);
   });
-  const params = refusing(() => loadParams(model.name, model.params, weights.state), args.weights);
+  const params = refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights);
   if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name} with a single head`);
-  const evaluator = await Evaluator.create(model, params, normalizationOf(weights), args.batchSize);
-  return evaluator.evaluate(images, { platform: host.images, head: args.head, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
+  const startMs = performance.now();
+  const evaluator = await Evaluator.create(model, params, normalizationOf(weights), args.batchSize, (done, total) => host.progress({ label: "compiling kernels", done, total }));
+  const warmUpMs = performance.now() - startMs;
+  const scored = await evaluator.evaluate(images, { platform: host.images, head: args.head, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
+  return { ...scored, warmUpMs };
 }

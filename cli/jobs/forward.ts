@@ -4,6 +4,7 @@ import { record } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { loadParams, type State } from "../../models/params.ts";
+import { resizedPosEmbed } from "../../models/pos-embed.ts";
 import type { Host } from "../host.ts";
 import { checkNames, floatsOf, inputsFault, readTensors, writeTensors } from "../tensor-file.ts";
 import { readWeightsFile } from "../weights-file.ts";
@@ -18,6 +19,7 @@ export interface ForwardArgs extends ModelArgs {
   readonly in: string;
   readonly out: string;
   readonly activations?: boolean | undefined;
+  readonly resizePosEmbed?: boolean | undefined;
 }
 
 export interface ForwardResult {
@@ -40,7 +42,8 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   // What grad and step need besides x may stay in the file.
   checkNames(file, ["x"], ["labels", "target", "teacher_logits"], args.in);
   const { shape, data } = floatsOf(file, "x");
-  const params = inputsFault(() => loadParams("weights", model.params, state), args.weights);
+  const fitted = args.resizePosEmbed ? inputsFault(() => resizedPosEmbed(state, model), args.weights) : state;
+  const params = inputsFault(() => loadParams("weights", model.params, fitted), args.weights);
   const x = Tensor.from(data, shape);
   const startMs = performance.now();
   const plan = await record(() => inputsFault(() => noGrad(() => {

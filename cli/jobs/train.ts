@@ -149,7 +149,7 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
   if (args.resizePosEmbed) fitted = refusing(() => resizedPosEmbed(fitted, model), args.initial);
   if (args.replaceHead) {
     const { state: with_, replaced } = refusing(() => replaceHead(model.params, fitted, args.seed), args.initial);
-    host.log({ message: replaced.length ? `classifier begun anew: ${replaced.join(", ")}` : "classifier kept: it fits the model" });
+    host.log({ message: `classifier begun anew: ${replaced.join(", ")}` });
     fitted = with_;
   }
   return fitted;

@@ -41,11 +41,12 @@ export default function (program: Command): void {
         weights, model: options.model === undefined ? undefined : parseModel(options.model), k: topk, protocol, head, batchSize, maps, resizePosEmbed,
         images: named(images.flatMap(expand)), imagenetClasses: shipped("app/data/imagenet/classes.txt"),
       };
-      const { results } = await runJob<ClassifyResult>("classify", args, options);
+      const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top } of results) {
         process.stdout.write(`${name}\n`);
         for (const { label, probability } of top) process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
       }
+      process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s\n`);
     });
 }
 

@@ -1,9 +1,9 @@
 /** `tessera eval`: how good a checkpoint is. */
 import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
-import type { Evaluation, Score } from "../../train/evaluate.ts";
+import type { Score } from "../../train/evaluate.ts";
 import { UsageError } from "../errors.ts";
-import type { EvalArgs } from "../jobs/eval.ts";
+import type { EvalArgs, EvalResult } from "../jobs/eval.ts";
 import { dataFiles, parseModel } from "../model-options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
@@ -14,6 +14,7 @@ interface Options extends CommonOptions {
   readonly split: string;
   readonly batchSize: string;
   readonly head?: HeadChoice;
+  readonly resizePosEmbed?: boolean;
 }
 
 export default function (program: Command): void {
@@ -25,17 +26,19 @@ export default function (program: Command): void {
     .option("--split <name>", "train or test", "test")
     .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
     .option("--batch-size <n>", "images at a time", "100")
+    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
       if (options.split !== "train" && options.split !== "test") throw new UsageError(`expected split train or test, got "${options.split}"`);
       const batchSize = Number(options.batchSize);
       if (!Number.isInteger(batchSize) || batchSize < 1) throw new UsageError(`expected a positive integer for --batch-size, got "${options.batchSize}"`);
       const args: EvalArgs = {
         weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataFiles(options.data)[options.split], batchSize, head: options.head,
+        data: dataFiles(options.data)[options.split], batchSize, head: options.head, resizePosEmbed: options.resizePosEmbed,
       };
-      const result = await runJob<Evaluation>("eval", args, options);
+      const result = await runJob<EvalResult>("eval", args, options);
       const line = (name: string, s: Score) => `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
       process.stdout.write(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
+      process.stderr.write(`warm-up ${result.warmUpMs.toFixed(0)} ms, not counted above\n`);
       process.stdout.write(line(!result.cls ? "model" : { mean: "mean of both heads", "softmax-sum": "sum of softmaxes", cls: "class head", dist: "distillation head" }[options.head ?? "mean"], result.model));
       if (result.cls) process.stdout.write(line("class head", result.cls));
       if (result.dist) process.stdout.write(line("distillation head", result.dist));

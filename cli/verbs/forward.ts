@@ -11,6 +11,7 @@ interface Options extends CommonOptions {
   readonly in: string;
   readonly out: string;
   readonly activations?: boolean;
+  readonly resizePosEmbed?: boolean;
 }
 
 export default function (program: Command): void {
@@ -22,8 +23,9 @@ export default function (program: Command): void {
     .requiredOption("--in <file>", "x [B,3,H,W], normalised")
     .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist")
     .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
+    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
-      const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations };
+      const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations, resizePosEmbed: options.resizePosEmbed };
       const { outputs, warmUpMs, runMs } = await runJob<ForwardResult>("forward", args, options);
       for (const [name, shape] of Object.entries(outputs)) process.stdout.write(`${name} [${shape.join(",")}]\n`);
       process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, run ${runMs.toFixed(1)} ms\n`);

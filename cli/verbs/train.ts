@@ -43,7 +43,7 @@ export default function (program: Command): void {
     .option("--teacher <file>", "weights to distil from")
     .option("--teacher-model <name|json>", "the teacher's model, where its file does not say")
     .option("--weights <file>", "begin with these weights instead of random ones")
-    .option("--replace-head", "begin the classifier anew where the weights have other classes")
+    .option("--replace-head", "with --weights: begin the classifier anew, one of as many classes too")
     .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
     .option("--workers <n>", "threads that read and augment images (0: none)")
     .option("--resume", "go on from the checkpoint in --out")

@@ -291,7 +291,14 @@ describe("strict loading", () => {
     expect(error(replaced, other)).toBe("");
     expect(replaced.get("head.weight")).toEqual(initialState(other, 11).get("head.weight"));
     expect(replaced.get("norm.weight")).toBe(state.get("norm.weight"));
-    expect(replaceHead(params, state, 11).replaced).toEqual([]);
+    // As many other classes are other classes.
+    const same = replaceHead(params, state, 11);
+    expect(same.replaced).toEqual(names);
+    expect(same.state.get("head_dist.weight")).toEqual(initialState(params, 11).get("head_dist.weight"));
+    expect(same.state.get("head.weight")!.data).not.toEqual(state.get("head.weight")!.data);
+    const larger = createModel({ arch: "deit", imgSize: 12, patchSize: 4, dim: 8, depth: 2, heads: 2, numClasses: 5, distilled: true }).params;
+    expect(error(state, larger)).toMatch(/misshapen: pos_embed is \[1,6,8\], expected \[1,11,8\] \(only the position embedding differs: --resize-pos-embed interpolates it\)$/);
+    expect(error(replaceHead(other, state, 1).state, larger)).toMatch(/--replace-head --resize-pos-embed/);
     // Anything but the head stays strict.
     const plain = new Map([...state].filter(([name]) => name !== "dist_token"));
     expect(error(replaceHead(other, plain, 1).state, other)).toMatch(/got missing: dist_token \[1,1,8\]$/);

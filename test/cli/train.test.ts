@@ -49,8 +49,16 @@ describe("train and eval", { timeout: 120_000 }, () => {
     };
     await refused(/expected a teacher for distillation "hard", got none/, "--distillation", "hard");
     await refused(/expected a teacher of the student's 10 classes, got .* of 7/, "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ numClasses: 7 }));
+    const deeper = await train("refused", "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ depth: 2 }));
+    expect(deeper).toMatchObject({ code: 2, stderr: expect.stringMatching(/\n.*teacher\/model\.safetensors: .*expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]*\n$/) });
     await refused(/expected a preset of .*small-images.*, got "none"/, "--preset", "none");
     await refused(/recipe: autoAugment|expected .*rand/i, "--auto-augment", "rand-x9");
+  });
+
+  test("--replace-head begins a classifier of as many classes anew too", async () => {
+    const { code, stderr } = await train("anew", "--weights", at("teacher/model.safetensors"), "--replace-head");
+    expect(code).toBe(0);
+    expect(stderr).toContain("classifier begun anew: head.weight, head.bias, head_dist.weight, head_dist.bias\n");
   });
 
   test("heads answer alone and together; a plain model has but one", async () => {

@@ -8,7 +8,7 @@
  */
 import { defineKernel } from "../engine/kernel.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { checkSlot, CODES, WORDS, type Slot } from "./augment-op.ts";
+import { checkSlot, CODES, pixelWgsl, WORDS, type Slot } from "./augment-records.ts";
 
 const WG = 64;
 const PASSES = 3;
@@ -20,7 +20,7 @@ const kernel = defineKernel({
   outputs: { y: "u32" }, // (B, H, W)
   params: { n: "u32", area: "u32", length: "u32", stride: "u32", slots: "u32", slot: "u32" }, // of the axis
   workgroup: WG,
-  helpers: "fn load(at: u32) -> vec3u { return (vec3u(x[at]) >> vec3u(0u, 8u, 16u)) & vec3u(0xffu); }",
+  helpers: `${pixelWgsl}fn load(at: u32) -> vec3u { return unpack(x[at]); }`,
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
@@ -37,8 +37,7 @@ const kernel = defineKernel({
     var sum = vec3u(0u);
     for (var k = -radius; k <= radius; k++) { sum += load(first + u32(clamp(at + k, 0, last)) * p.stride); }
     let ends = load(first + u32(clamp(at - radius - 1, 0, last)) * p.stride) + load(first + u32(clamp(at + radius + 1, 0, last)) * p.stride);
-    let v = (sum * records[r + 2u] + ends * records[r + 3u] + ${2 ** 23}u) >> vec3u(24u);
-    y[i] = v.x | (v.y << 8u) | (v.z << 16u);`,
+    y[i] = pack((sum * records[r + 2u] + ends * records[r + 3u] + ${2 ** 23}u) >> vec3u(24u));`,
 });
 
 /** Pixels u32 (B, H, W), blurred where the slot's record is a blur. */

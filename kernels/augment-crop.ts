@@ -6,12 +6,11 @@
  * Every axis of every image comes as bands: which run of source rows (columns) an output row (column) is made of, with weights in units of
  * 2^-22. A crop is bands of one weight, padding with zeros an empty band, a flip the bands in reverse. Both passes are in one kernel, the
  * width first and rounded to a byte, as `resizeBicubic` in two. https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters
- *
- * Pixels between augmentation kernels are words: red, green and blue from the lowest byte on.
  */
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { pixelWgsl } from "./augment-records.ts";
 import type { Band } from "./bands.ts";
 
 const WG = 64;
@@ -47,8 +46,8 @@ const kernel = kernelFamily(({ layout }: { layout: "planes" | "pixels" }) => def
   params: { n: "u32", height: "u32", width: "u32", band: "u32" },
   workgroup: WG,
   helpers: layout === "pixels"
-    ? "fn load(at: u32, plane: u32) -> vec3i { return vec3i((vec3u(x[at]) >> vec3u(0u, 8u, 16u)) & vec3u(0xffu)); }"
-    : `fn byte(at: u32) -> i32 { return i32((x[at / 4u] >> (8u * (at % 4u))) & 0xffu); }
+    ? `${pixelWgsl}fn load(at: u32, plane: u32) -> vec3i { return vec3i(unpack(x[at])); }`
+    : `${pixelWgsl}fn byte(at: u32) -> i32 { return i32((x[at / 4u] >> (8u * (at % 4u))) & 0xffu); }
 fn load(at: u32, plane: u32) -> vec3i { return vec3i(byte(at), byte(at + plane), byte(at + 2u * plane)); }`,
   code: /* wgsl */ `
     let i = group * WG + li;
@@ -71,8 +70,7 @@ fn load(at: u32, plane: u32) -> vec3i { return vec3i(byte(at), byte(at + plane),
       for (var l = 0u; l < columns; l++) { sum += bands[across + ${HEAD}u + l] * load(row + l, plane); }
       total += bands[down + ${HEAD}u + k] * clamp(sum >> vec3u(22u), vec3i(0), vec3i(255));
     }
-    let v = vec3u(clamp(total >> vec3u(22u), vec3i(0), vec3i(255)));
-    y[i] = v.x | (v.y << 8u) | (v.z << 16u);`,
+    y[i] = pack(vec3u(clamp(total >> vec3u(22u), vec3i(0), vec3i(255))));`,
 }));
 
 interface CropOptions {

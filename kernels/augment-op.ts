@@ -7,62 +7,10 @@
  * https://pillow.readthedocs.io/en/stable/reference/ImageOps.html; Cubuk et al. 2019, https://arxiv.org/abs/1909.13719
  */
 import { defineKernel } from "../engine/kernel.ts";
-import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkSlot, CODES, pixelWgsl, WORDS, type Slot } from "./augment-records.ts";
 
-/** What a record's first word says. The others follow from it; see `PixelOp`. */
-export const CODES = {
-  none: 0, invert: 1, posterize: 2, solarize: 3, solarizeAdd: 4, color: 5, contrast: 6, brightness: 7, sharpness: 8,
-  turn: 9, affine: 10, autoContrast: 11, equalize: 12, blur: 13,
-} as const;
-
-/** An operation and its arguments as kernels have them. */
-export type PixelOp =
-  | { readonly code: "none" | "invert" | "autoContrast" | "equalize" }
-  /** Bits kept; least value inverted; what is added. */
-  | { readonly code: "posterize" | "solarize" | "solarizeAdd"; readonly value: number }
-  | { readonly code: "color" | "contrast" | "brightness" | "sharpness"; readonly factor: number }
-  /** Source (column, row) of (x, y): (a x + b y + c, d x + e y + f), integers. */
-  | { readonly code: "turn"; readonly map: readonly number[] }
-  /** The same between pixels' centres, (0, 0) that of the first. */
-  | { readonly code: "affine"; readonly map: readonly number[] }
-  /** Whole radius, and the weights inside and at the ends in units of 2^-24. */
-  | { readonly code: "blur"; readonly radius: number; readonly weight: number; readonly part: number };
-
-/** Words of one record. */
-export const WORDS = 16;
 const WG = 64;
-/** Factors beyond saturate every pixel that they change. */
-const MOST = 2 ** 20;
-/** An affine map's coefficients are split at this: products with coordinates are exact in f32. */
-const UNIT = 2 ** -12;
-
-/** Writes `op` into the record at `at` of `words`. */
-export function encodeOp(words: Uint32Array, at: number, op: PixelOp): void {
-  const [ints, floats] = [Int32Array, Float32Array].map((T) => new T(words.buffer, words.byteOffset, words.length)) as [Int32Array, Float32Array];
-  words.fill(0, at, at + WORDS);
-  words[at] = CODES[op.code];
-  switch (op.code) {
-    case "posterize": case "solarize": case "solarizeAdd": words[at + 1] = op.value; break;
-    case "color": case "contrast": case "brightness": case "sharpness": {
-      const alpha = Math.fround(Math.min(MOST, Math.max(-MOST, op.factor)));
-      if (alpha === 1) return void (words[at] = CODES.none);
-      if (Math.abs(alpha) < 2 ** -100) break; // no more than 0
-      const exponent = Math.floor(Math.log2(Math.abs(alpha))) - 23;
-      words[at + 1] = Math.abs(alpha) * 2 ** -exponent;
-      floats[at + 2] = Math.sign(alpha) * 2 ** exponent;
-      break;
-    }
-    case "turn": ints.set(op.map, at + 1); break;
-    case "affine": {
-      const whole = op.map.map((v) => Math.round(v / UNIT) * UNIT);
-      floats.set(whole, at + 1);
-      floats.set(op.map.map((v, k) => v - whole[k]!), at + 7);
-      break;
-    }
-    case "blur": words.set([op.radius, op.weight, op.part], at + 1); break;
-  }
-}
 
 // One thread per pixel.
 const kernel = defineKernel({
@@ -71,10 +19,7 @@ const kernel = defineKernel({
   outputs: { y: "u32" }, // (B, H, W)
   params: { n: "u32", height: "u32", width: "u32", slots: "u32", slot: "u32", fill: "u32" },
   workgroup: WG,
-  helpers: /* wgsl */ `
-fn unpack(word: u32) -> vec3u { return (vec3u(word) >> vec3u(0u, 8u, 16u)) & vec3u(0xffu); }
-fn pack(v: vec3u) -> u32 { return v.x | (v.y << 8u) | (v.z << 16u); }
-fn f(at: u32) -> f32 { return bitcast<f32>(records[at]); }
+  helpers: /* wgsl */ `${pixelWgsl}fn f(at: u32) -> f32 { return bitcast<f32>(records[at]); }
 
 // round(mantissa * |v - d|) to 24 bits, halves to even, times a power of two, on top of d.
 fn blend(d: vec3u, v: vec3u, r: u32) -> vec3u {
@@ -159,12 +104,6 @@ fn affine(first: u32, at: vec2f, r: u32) -> u32 {
     y[i] = pack(out);`,
 });
 
-/** Which record of each image counts: `records` are u32 (B, slots, 16), from `encodeOp`. */
-export interface Slot {
-  readonly records: Tensor;
-  readonly slot: number;
-}
-
 /** Pixels u32 (B, H, W) after the operation of one slot; a blur leaves them (see augment-blur.ts). `tables` from `augmentTables`. */
 export function augmentOp(x: Tensor, { records, slot }: Slot, tables: Tensor | null, fill: readonly [number, number, number]): Tensor {
   const { B, height, width, slots } = checkSlot("augmentOp", x, { records, slot });
@@ -173,14 +112,4 @@ export function augmentOp(x: Tensor, { records, slot }: Slot, tables: Tensor | n
     inputs: { x, records, tables: tables ?? records }, outputs: { y: x.shape },
     params: { n, height, width, slots, slot, fill: fill[0] | (fill[1] << 8) | (fill[2] << 16) }, groups: Math.ceil(n / WG),
   }).y;
-}
-
-export function checkSlot(op: string, x: Tensor, { records, slot }: Slot): { B: number; height: number; width: number; slots: number } {
-  const [B = 0, height = 0, width = 0] = x.shape;
-  const [images, slots = 0, words] = records.shape;
-  if (x.dtype !== "u32" || x.shape.length !== 3) throw new Error(`${op}: expected u32 pixels [B,H,W], got ${x.dtype} ${show(x.shape)}`);
-  if (records.dtype !== "u32" || images !== B || words !== WORDS || !(slot >= 0 && slot < slots)) {
-    throw new Error(`${op}: expected u32 records [${B},more than ${slot},${WORDS}], got ${records.dtype} ${show(records.shape)}`);
-  }
-  return { B, height, width, slots };
 }

@@ -9,7 +9,7 @@
  */
 import { defineKernel } from "../engine/kernel.ts";
 import { Tensor } from "../engine/tensor.ts";
-import { checkSlot, CODES, WORDS, type Slot } from "./augment-op.ts";
+import { checkSlot, CODES, pixelWgsl, WORDS, type Slot } from "./augment-records.ts";
 
 /** Threads, and values of a byte. */
 const WG = 256;
@@ -45,7 +45,7 @@ const kernel = defineKernel({
   outputs: { tables: "u32" }, // (B, 257): a byte for each channel; at last the mean
   params: { area: "u32", slots: "u32", slot: "u32" },
   workgroup: WG,
-  helpers: /* wgsl */ `
+  helpers: /* wgsl */ `${pixelWgsl}
 var<workgroup> bins: array<atomic<u32>, 768>;
 var<workgroup> grey: atomic<u32>;
 var<workgroup> before: array<u32, 768>;
@@ -83,7 +83,7 @@ fn equalized(v: u32, c: u32, area: u32) -> u32 {
     let end = select(0u, p.area, counts || sums);
     var total = 0u;
     for (var i = li; i < end; i += WG) {
-      let v = (vec3u(x[group * p.area + i]) >> vec3u(0u, 8u, 16u)) & vec3u(0xffu);
+      let v = unpack(x[group * p.area + i]);
       total += (19595u * v.x + 38470u * v.y + 7471u * v.z + 32768u) >> 16u;
       if (counts) {
         atomicAdd(&bins[v.x], 1u);

@@ -1,6 +1,6 @@
 /** Named operations as the augmentation kernels take them: bands for what changes an image's size or place, records for the rest. */
+import type { PixelOp } from "../../kernels/augment-records.ts";
 import { antialiasedBands, BICUBIC, type Band } from "../../kernels/bands.ts";
-import type { PixelOp } from "../../kernels/augment-op.ts";
 import { quantized } from "../../kernels/resize-bicubic.ts";
 import { middle } from "../../models/preprocess.ts";
 import { blurBox } from "./blur.ts";

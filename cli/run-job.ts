@@ -1,6 +1,7 @@
 /** Runs a job where the caller wants it: on Dawn in Node, or in a headless Chromium page. */
 import { performance } from "node:perf_hooks";
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
+import type { Tuning } from "../engine/tuning.ts";
 import { errorData, toError, UsageError } from "./errors.ts";
 import { knownSetup } from "./find.mjs";
 import { nodeHost, type Host } from "./host.ts";
@@ -20,13 +21,17 @@ export interface CommonOptions {
 /**
  * Runs cli/jobs/`job`.ts with `args` (JSON-able) and resolves to what it does. Names the adapter first, on stderr.
  * With `--json` the result is also written there, with the adapter beside it.
+ * `then` is called with both. Kernels go by the adapter's tuned table, if there is one; not where they are being tuned.
  */
-export async function runJob<Result>(job: string, args: unknown, options: CommonOptions, host: Host = nodeHost()): Promise<Result> {
+export async function runJob<Result>(
+  job: string, args: unknown, options: CommonOptions, host: Host = nodeHost(), then?: (adapter: AdapterDescription, result: unknown) => Promise<void>,
+): Promise<Result> {
   const started = performance.now();
   const where = options.where ?? ((await knownSetup()).node || options.adapter ? "node" : "chromium");
   try {
     const { result, adapter } = await (where === "node" ? inNode(job, args, options, host) : inChromium(job, args, options, host));
     stopProgress();
+    await then?.(adapter, result);
     if (options.json) await writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
     return result as Result;
   } finally {
@@ -45,6 +50,14 @@ export function announce(adapter: AdapterDescription, where: "node" | "chromium"
   process.stderr.write(`adapter: ${adapterName(adapter)} (${kind}), in ${where === "node" ? "Node" : "Chromium"}\n`);
 }
 
+async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuning | null> {
+  if (job === "tune") return null;
+  const { savedTuning } = await import("./tuning-cache.ts");
+  const tuning = await savedTuning(adapter);
+  if (tuning && ["train", "bench"].includes(job)) process.stderr.write(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}\n`);
+  return tuning;
+}
+
 interface Ran {
   readonly result: unknown;
   readonly adapter: AdapterDescription;
@@ -55,6 +68,8 @@ async function inNode(job: string, args: unknown, options: CommonOptions, host: 
   const { openNodeDevice } = await import("./node-adapter.ts");
   const { adapter } = await openNodeDevice(options.adapter).catch(badAdapter);
   announce(adapter, "node");
+  const { useTuning } = await import("../engine/tuning.ts");
+  useTuning(await tuningFor(job, adapter));
   const { default: run } = (await import(new URL(`jobs/${job}.ts`, import.meta.url).href)) as { default: (host: Host, args: unknown) => Promise<unknown> };
   return { result: await run(host, args), adapter };
 }
@@ -67,6 +82,8 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
   const chromium = await openChromium({ adapter: kind, named, host }).catch(badAdapter);
   try {
     announce(chromium.adapter, "chromium");
+    const tuning = await tuningFor(job, chromium.adapter);
+    if (tuning) await chromium.runModule("/engine/tuning.ts", "useTuning", [tuning]);
     return { result: await chromium.runJob(`/cli/jobs/${job}.ts`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();

@@ -1,7 +1,7 @@
 /**
  * Which of an operation's kernels runs for a shape. Kernels ask when they are chosen; `tune` measures the answers on an
- * adapter. Where there is no answer, kernels decide by themselves. A table never changes under a device that has one in
- * use, so the same table gives the same bits.
+ * adapter. Where there is no answer, kernels decide by themselves. The same
+ * table gives the same bits.
  */
 import { getDevice, type Device } from "./device.ts";
 
@@ -14,13 +14,14 @@ export interface Tuning {
 
 const inUse = new WeakMap<Device, Tuning>();
 
-/** Kernels chosen on `device` from now on go by this table. Plans recorded before keep theirs. */
-export function useTuning(device: Device, tuning: Tuning): void {
-  inUse.set(device, tuning);
+/** Kernels chosen on the current device from now on go by this table, or by none. Plans recorded before keep theirs. */
+export function useTuning(tuning: Tuning | null): void {
+  if (tuning) inUse.set(getDevice(), tuning);
+  else inUse.delete(getDevice());
 }
 
 /** The table in use, if there is one. */
-export const tuningOf = (device: Device): Tuning | null => inUse.get(device) ?? null;
+export const tuningInUse = (): Tuning | null => inUse.get(getDevice()) ?? null;
 
 let asked: Set<string> | null = null;
 
@@ -32,10 +33,10 @@ export function chosen(question: string): string | undefined {
 }
 
 /** What `body` asks, each question once. */
-export async function questionsOf(body: () => unknown): Promise<string[]> {
+export function questionsOf(body: () => void): string[] {
   const found = (asked = new Set());
   try {
-    await body();
+    body();
   } finally {
     asked = null;
   }

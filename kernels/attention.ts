@@ -304,14 +304,14 @@ const op = defineOp({
   name: "attention",
   forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: FusedSizes) {
     const { forward, overQueries, stats } = plan(sizes, false);
-    const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q.shape, lse: stats } });
+    const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q.shape, lse: stats }, store: { y: q.dtype } });
     return { y, saved: { y, lse } };
   },
   backward(dy, { y, lse }, [q, k, v], sizes, needs) {
     const { backwardQ, backwardKV, overQueries, overKeys, stats } = plan(sizes, false);
-    const { dq, deltas } = backwardQ({ ...overQueries, inputs: { q, k, v, y, dy, lse }, outputs: { dq: q.shape, deltas: stats } });
+    const { dq, deltas } = backwardQ({ ...overQueries, inputs: { q, k, v, y, dy, lse }, outputs: { dq: q.shape, deltas: stats }, store: { dq: q.dtype } });
     if (!needs[1] && !needs[2]) return [dq, null, null];
-    const { dk, dv } = backwardKV({ ...overKeys, inputs: { q, k, v, dy, lse, deltas }, outputs: { dk: k.shape, dv: v.shape } });
+    const { dk, dv } = backwardKV({ ...overKeys, inputs: { q, k, v, dy, lse, deltas }, outputs: { dk: k.shape, dv: v.shape }, store: { dk: k.dtype, dv: v.dtype } });
     return [dq, dk, dv];
   },
 });
@@ -321,12 +321,12 @@ const packedOp = defineOp({
   forward([qkv]: [Tensor], sizes: FusedSizes) {
     const { forward, overQueries, stats } = plan(sizes, true);
     const { B, H, N, D } = sizes;
-    const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: [B, N, H * D], lse: stats } });
+    const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: [B, N, H * D], lse: stats }, store: { y: qkv.dtype } });
     return { y, saved: { y, lse } };
   },
   backward(dy, { y, lse }, [qkv], sizes) {
     const { backwardQ, backwardKVPacked, overQueries, overKeys, stats } = plan(sizes, true);
-    const { dq: dqkv, deltas } = backwardQ({ ...overQueries, inputs: { qkv, y, dy, lse }, outputs: { dq: qkv.shape, deltas: stats } });
+    const { dq: dqkv, deltas } = backwardQ({ ...overQueries, inputs: { qkv, y, dy, lse }, outputs: { dq: qkv.shape, deltas: stats }, store: { dq: qkv.dtype } });
     backwardKVPacked({ ...overKeys, inputs: { qkv, dy, lse, deltas }, updates: { dqkv } });
     return [dqkv];
   },
@@ -335,12 +335,12 @@ const packedOp = defineOp({
 const MAX_WIDTH = 128;
 
 /** The kernels that the tuner found best, if they are any. */
-function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale" | "variant">): AttentionVariant | undefined {
-  const choice = chosen(`${name} ${B}x${H}x${N}x${M}x${D}`);
+function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale" | "variant">, training: boolean): AttentionVariant | undefined {
+  const choice = chosen(`${name} ${B}x${H}x${N}x${M}x${D}${training ? " fwd+bwd" : ""}`);
   return ATTENTION_VARIANTS.find((v) => v === choice);
 }
 
-function checked(name: string, sizes: Omit<Sizes, "scale" | "variant">, { scale, variant = measured(name, sizes) }: AttentionOptions): Sizes {
+function checked(name: string, sizes: Omit<Sizes, "scale" | "variant">, training: boolean, { scale, variant = measured(name, sizes, training) }: AttentionOptions): Sizes {
   const { B, H, D } = sizes;
   if (D > MAX_WIDTH) throw new Error(`${name}: expected heads of at most ${MAX_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;
@@ -355,7 +355,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   if (q.shape.length !== 4 || !sameShape(k.shape, [B, H, M, D]) || !sameShape(v.shape, k.shape)) {
     throw new Error(`attention: expected q [B,H,N,D], k and v [B,H,M,D], got ${show(q.shape)}, ${show(k.shape)} and ${show(v.shape)}`);
   }
-  const sizes = checked("attention", { B, H, N, M, D }, options);
+  const sizes = checked("attention", { B, H, N, M, D }, q.requiresGrad || k.requiresGrad || v.requiresGrad, options);
   return isFused(sizes) ? op([q, k, v], sizes) : attentionBatched(q, k, v, sizes);
 }
 
@@ -366,6 +366,6 @@ export function attentionPacked(qkv: Tensor, { heads: H, ...options }: Attention
   if (qkv.shape.length !== 3 || !Number.isInteger(H) || H < 1 || !Number.isInteger(D)) {
     throw new Error(`attentionPacked: expected qkv [B,N,3*${H}*D], got ${show(qkv.shape)}`);
   }
-  const sizes = checked("attentionPacked", { B, H, N, M: N, D }, options);
+  const sizes = checked("attentionPacked", { B, H, N, M: N, D }, qkv.requiresGrad, options);
   return isFused(sizes) ? packedOp([qkv], sizes) : attentionBatchedPacked(qkv, sizes);
 }

@@ -1,0 +1,106 @@
+/**
+ * Measures which kernel answers a question best on the current adapter.
+ *
+ * Every candidate is checked first; a wrong one is dropped and reported. Samples are of many runs and one wait, by the wall
+ * clock and at least `SAMPLE_MS` long, so that neither the steps of a page's clock nor those of a GPU's quantised one
+ * (65,536 ns) matter; candidates take turns, in the other direction each time. Another kernel than the default is chosen
+ * only where it is faster beyond doubt: noise changes nothing.
+ */
+import { getDevice } from "../../engine/device.ts";
+import { trimPool } from "../../engine/memory.ts";
+import { record, type Plan } from "../../engine/plan.ts";
+import { readAll, type Tensor } from "../../engine/tensor.ts";
+import { median, medianInterval, round } from "../stats.ts";
+import { DEFAULT, lacking, type Problem } from "./problem.ts";
+
+const SAMPLE_MS = 20;
+const ROUNDS = 9;
+/** Candidates so much slower than the best in the first round are not timed further. */
+const HOPELESS = 1.5;
+/** What another kernel than the default must win by. */
+const MARGIN = 1.03;
+
+export interface Measurement {
+  readonly name: string;
+  /** Of one run; `null` where it was not timed. */
+  readonly ms: number | null;
+  /** Why it was not timed, or dropped. */
+  readonly out?: string;
+  /** Its results were wrong. */
+  readonly wrong?: boolean;
+}
+
+export interface Answer {
+  readonly question: string;
+  readonly flops: number;
+  /** DEFAULT where no other kernel is faster beyond doubt. */
+  readonly choice: string;
+  /** The default's time over the choice's. */
+  readonly gain: number;
+  readonly measured: readonly Measurement[];
+}
+
+interface Racer {
+  readonly name: string;
+  readonly plan: Plan<readonly Tensor[]>;
+  readonly samples: number[];
+}
+
+export async function tune(problem: Problem, now: () => number = () => performance.now()): Promise<Answer> {
+  const out: Measurement[] = [];
+  const racers: Racer[] = [];
+  try {
+    for (const { name, needs, run } of problem.candidates) {
+      const lacks = lacking(getDevice(), needs);
+      if (lacks) {
+        out.push({ name, ms: null, out: `this adapter lacks ${lacks}` });
+        continue;
+      }
+      const plan = await record(run, { label: `tune ${name}` });
+      plan.run();
+      const fault = problem.fault((await readAll(plan.result)) as Float32Array[]);
+      if (fault) {
+        plan.dispose();
+        out.push({ name, ms: null, out: fault, wrong: true });
+      } else racers.push({ name, plan, samples: [] });
+    }
+    return await race(problem, racers, out, now);
+  } finally {
+    for (const { plan } of racers) plan.dispose();
+    trimPool();
+  }
+}
+
+async function race(problem: Problem, racers: readonly Racer[], out: Measurement[], now: () => number): Promise<Answer> {
+  if (racers.length === 0) throw new Error(`tune ${problem.question}: expected a kernel that is right, got none: ${out.map((m) => `${m.name}: ${m.out}`).join("; ")}`);
+  const timed = async (plan: Racer["plan"], times: number): Promise<number> => {
+    const from = now();
+    for (let i = 0; i < times; i++) plan.run();
+    await plan.idle();
+    return (now() - from) / times;
+  };
+  const rough = new Map<Racer, number>();
+  for (const racer of racers) rough.set(racer, Math.min(await timed(racer.plan, 1), await timed(racer.plan, 2)));
+  const best = Math.min(...rough.values());
+  const kept = racers.filter((r) => r.name === DEFAULT || rough.get(r)! <= HOPELESS * best);
+  for (const r of racers) if (!kept.includes(r)) out.push({ name: r.name, ms: round(rough.get(r)!), out: `more than ${HOPELESS} times the best` });
+  for (let turn = 0; turn < ROUNDS; turn++) {
+    for (const racer of turn % 2 === 0 ? kept : kept.toReversed()) {
+      const times = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(1e-3, rough.get(racer)!)));
+      racer.samples.push(await timed(racer.plan, times));
+    }
+  }
+  return answer(problem, kept, out);
+}
+
+/** Exported for tests: the judgement alone. */
+export function answer({ question, flops }: Pick<Problem, "question" | "flops">, racers: readonly { readonly name: string; readonly samples: readonly number[] }[], out: readonly Measurement[] = []): Answer {
+  const byTime = racers.map(({ name, samples }) => ({ name, ms: median(samples), interval: medianInterval(samples) })).sort((a, b) => a.ms - b.ms);
+  const first = byTime[0]!, usual = byTime.find(({ name }) => name === DEFAULT);
+  const surely = !usual || (usual.ms >= MARGIN * first.ms && first.interval[1] < usual.interval[0]);
+  const choice = surely ? first : usual;
+  return {
+    question, flops, choice: choice.name, gain: usual ? round(usual.ms / choice.ms) : 1,
+    measured: [...byTime.map(({ name, ms }) => ({ name, ms: round(ms) })), ...out],
+  };
+}

@@ -1,11 +1,14 @@
 /** What a step's images come from: tensors written before each run, and the launches that make the model's input of them. */
+import { getDevice } from "../engine/device.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/normalize.ts";
 import type { Model } from "../models/model.ts";
+import { BatchAugment } from "./augment/batch.ts";
 import { eraseBoxes } from "./augment/erasing.ts";
 import { makeAugment, type AugmentSettings } from "./augment/sample.ts";
 import type { Batch } from "./input/options.ts";
 import type { Prepare } from "./input/prepare.ts";
+import type { ImageSource } from "./input/source.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Of each channel, in [0, 1] units. */
@@ -30,17 +33,49 @@ interface InputSettings {
   readonly recipe: Recipe;
   readonly seed: number;
   readonly normalization: Normalization;
+  /** The images' source. */
+  readonly train: ImageSource;
+  /** Where images are augmented: on the GPU unless said. */
+  readonly augment?: "gpu" | "cpu" | undefined;
 }
 
-/** Images are augmented before they reach the GPU, in the pipeline's workers; bytes cross, unless something is erased after normalisation. */
-export function makeStepInput({ model, recipe, seed, normalization }: InputSettings): StepInput {
+/** What is random is drawn on the CPU either way, and images cross to the GPU once, as bytes. */
+export function makeStepInput(o: InputSettings): StepInput {
+  const settings = augmentOf(o.recipe, o.model.imageShape[1]);
+  return o.augment === "cpu" ? augmentedOnCpu(o, settings) : augmentedOnGpu(o, settings);
+}
+
+/** Of images whose sizes differ, so much as this times the output's side, and its area, is resized on the GPU; what is larger is so in workers. */
+const STRETCH = 4;
+const AREA = 4;
+
+function augmentedOnGpu({ recipe, seed, normalization, train }: InputSettings, settings: AugmentSettings): StepInput {
+  const { size } = settings;
+  const count = recipe.batchSize / recipe.accumulate;
+  const [, height, width] = train.shape ?? [3, 0, 0];
+  // The most that one binding takes is a bound too.
+  const fits = Math.floor(getDevice().limits.maxStorageBufferBindingSize / (3 * count));
+  const area = train.shape ? height * width : Math.max(size * size, Math.min(AREA * size * size, fits));
+  const side = train.shape ? Math.max(height, width) : STRETCH * size;
+  const images = new BatchAugment(settings, { count, bytes: 3 * count * area, stretch: side / size, normalization });
+  return {
+    side: size,
+    prepare: { kind: "draw", settings, seed, area, side },
+    launch: () => images.launch(),
+    write: (batch) => images.write(batch),
+    dispose: () => images.dispose(),
+  };
+}
+
+/** The reference: images are augmented in the pipeline's workers; bytes cross, unless something is erased after normalisation. */
+function augmentedOnCpu({ model, recipe, seed, normalization }: InputSettings, settings: AugmentSettings): StepInput {
   const [channels, side] = model.imageShape;
   const shape = [recipe.batchSize / recipe.accumulate, channels, side, side];
   const erases = recipe.erasing > 0;
   const images = Tensor.zeros(shape, erases ? "f32" : "u8");
   return {
     side,
-    prepare: { kind: "augment", settings: augmentOf(recipe, side), seed },
+    prepare: { kind: "augment", settings, seed },
     launch: () => (erases ? images : normalizeImages(images, normalization)),
     write: (batch) => images.write(erases ? erasedImages(batch, [channels, side, side], normalization) : batch.bytes),
     dispose: () => images.dispose(),
@@ -48,14 +83,14 @@ export function makeStepInput({ model, recipe, seed, normalization }: InputSetti
 }
 
 /** Normalised images (B, channels, height, width) with their boxes erased. */
-function erasedImages({ bytes, erase }: Batch, shape: readonly [number, number, number], { mean, std }: Normalization): Float32Array {
+function erasedImages({ bytes, records }: Batch, shape: readonly [number, number, number], { mean, std }: Normalization): Float32Array {
   const [channels, height, width] = shape;
   const area = height * width;
   const out = Float32Array.from(bytes, (v, i) => {
     const c = Math.floor(i / area) % channels;
     return (v / 255 - mean[c]!) / std[c]!;
   });
-  erase.forEach((boxes, b) => eraseBoxes(out.subarray(b * channels * area, (b + 1) * channels * area), shape, boxes));
+  records.forEach(({ erase: boxes }, b) => eraseBoxes(out.subarray(b * channels * area, (b + 1) * channels * area), shape, boxes));
   return out;
 }
 

@@ -34,6 +34,8 @@ export interface TrainOptions {
   readonly platform: ImagePlatform;
   /** Threads that prepare images. */
   readonly workers?: number | undefined;
+  /** Where images are augmented: "gpu" unless said. A run that is resumed must stay with its choice to end in the same bits. */
+  readonly augment?: "gpu" | "cpu" | undefined;
   readonly normalization: Normalization;
   readonly teacher?: { readonly model: Model; readonly state: State } | undefined;
   /** Where to begin: a checkpoint of this very run, or weights of this model. */
@@ -104,8 +106,9 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
   const health = { skippedInARow: 0 };
   const rates = new Throughput(recipe.batchSize);
   let savedMs = performance.now();
+  const about = { classes: o.train.classes, ...o.normalization, ...(o.teacher ? { teacher: o.teacher.model.name } : {}) };
   const save = async () => {
-    await o.onCheckpoint?.(await saveCheckpoint(store, optimizer, seed, recipe, model.config, position), position);
+    await o.onCheckpoint?.(await saveCheckpoint(store, optimizer, seed, recipe, model.config, position, about), position);
     savedMs = performance.now();
   };
 

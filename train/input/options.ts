@@ -1,5 +1,5 @@
 /** What an `InputPipeline` is asked for, and what it gives. */
-import type { EraseBox } from "../augment/erasing.ts";
+import type { ImageRecord } from "../augment/sample.ts";
 import type { Prepare } from "./prepare.ts";
 import type { ImagePlatform } from "./source.ts";
 
@@ -44,8 +44,8 @@ export interface Batch {
   readonly images: Uint32Array;
   readonly copies: Uint32Array;
   readonly labels: Uint32Array;
-  /** Of each image, where `augment` drew any. */
-  readonly erase: readonly (readonly EraseBox[])[];
+  /** Of each image, what was drawn and is still to be done. */
+  readonly records: readonly ImageRecord[];
 }
 
 export interface InputStats {

@@ -6,7 +6,7 @@
  * reported, and the next entry of the epoch's order whose image can be takes its place, label and all (past the end, from the beginning).
  */
 import type { Batch, EpochEntries, InputOptions, InputStats } from "./options.ts";
-import type { Prepared } from "./prepare.ts";
+import { rawImage, type Prepared } from "./prepare.ts";
 import { inMemory, type ImageSource } from "./source.ts";
 import { startPreparer, type Preparer } from "./workers.ts";
 
@@ -30,6 +30,7 @@ export class InputPipeline {
   readonly #source: ImageSource;
   readonly #o: InputOptions;
   readonly #preparer: Preparer | null;
+  readonly #raw: Parameters<typeof rawImage>[2] | null;
   readonly #ahead: number;
   readonly #queue: Promise<Made>[] = [];
   readonly #bad = new Map<number, string>();
@@ -60,8 +61,9 @@ export class InputPipeline {
     if (!Number.isInteger(start.step) || start.step < 0 || start.step > this.stepsPerEpoch) throw new Error(`input: expected to start at a step from 0 to ${this.stepsPerEpoch}, got ${start.step}`);
     if (start.step === this.stepsPerEpoch) this.#at = { epoch: start.epoch + 1, step: 0 };
     // What is in memory and stays as it is needs a copy and nobody's help.
-    const plain = options.prepare.kind === "decode" && source.count > 0 && inMemory(source.at(0));
-    this.#preparer = plain ? null : startPreparer(options.platform, options.prepare, workers);
+    const { prepare } = options;
+    this.#raw = (prepare.kind === "decode" || prepare.kind === "draw") && source.count > 0 && inMemory(source.at(0)) ? prepare : null;
+    this.#preparer = this.#raw ? null : startPreparer(options.platform, prepare, workers);
     this.#fill();
   }
 
@@ -138,7 +140,7 @@ export class InputPipeline {
       let reason = this.#bad.get(index);
       if (reason === undefined) {
         const at = this.#source.at(index);
-        if (!this.#preparer && inMemory(at)) return { index, copy, image: { ...at, erase: [] } };
+        if (this.#raw && inMemory(at)) return { index, copy, image: rawImage(at, { image: index, copy, epoch }, this.#raw) };
         const outcome = await this.#preparer!.run({ at, image: index, copy, epoch });
         if ("data" in outcome) return { index, copy, image: outcome };
         reason = outcome.corrupt;
@@ -173,6 +175,6 @@ function pack(source: ImageSource, made: readonly Entry[], epoch: number, step: 
     epoch, step, bytes, offsets,
     heights: of((e) => e.image.height), widths: of((e) => e.image.width),
     images: of((e) => e.index), copies: of((e) => e.copy), labels: of((e) => source.label(e.index)),
-    erase: made.map((e) => e.image.erase),
+    records: made.map((e) => e.image.record),
   };
 }

@@ -1,8 +1,9 @@
-/** The work on one image before its batch: decode, and where the CPU is to do it, augment or crop. Runs in workers. */
+/** The work on one image before its batch: decode, draw what augmentation does, and where the CPU is to do it, do it or crop. Runs in workers. */
 import { evalTransform, type RgbImage } from "../../models/preprocess.ts";
-import type { EraseBox } from "../augment/erasing.ts";
+import { isPlacing } from "../augment/encode.ts";
+import { crop } from "../augment/geometry.ts";
 import { applyOps } from "../augment/ops.ts";
-import { sampleImage, type AugmentSettings } from "../augment/sample.ts";
+import { sampleImage, type AugmentSettings, type ImageRecord } from "../augment/sample.ts";
 import { inMemory, interleaved, planar, type FileRange, type ImagePlatform, type RawImage } from "./source.ts";
 
 /** Plain data, so that it can be sent to a worker. */
@@ -11,6 +12,8 @@ export type Prepare =
   | { readonly kind: "decode" }
   /** As training sees it: drawn from (seed, epoch, image, copy) and applied, bytes of `settings.size`. */
   | { readonly kind: "augment"; readonly settings: AugmentSettings; readonly seed: number }
+  /** The same draws, left to the GPU: of the image only what the crop takes. What has more than `area` pixels or a longer side is resized here. */
+  | { readonly kind: "draw"; readonly settings: AugmentSettings; readonly seed: number; readonly area: number; readonly side: number }
   /** As evaluation sees it: the short side to size / cropPct, then the centre. */
   | { readonly kind: "evaluate"; readonly size: number; readonly cropPct: number };
 
@@ -23,14 +26,22 @@ export interface Task {
 }
 
 export interface Prepared extends RawImage {
-  /** What `augment` drew and left to the GPU, as it comes after normalisation. */
-  readonly erase: readonly EraseBox[];
+  /** What was drawn and is left to the GPU; of `augment` what comes after normalisation. */
+  readonly record: ImageRecord;
 }
+
+const NOTHING: ImageRecord = { ops: [], erase: [] };
+
+/** An image in memory that goes to the GPU as it is. */
+export const rawImage = (at: RawImage, task: Omit<Task, "at">, prepare: Extract<Prepare, { kind: "decode" | "draw" }>): Prepared =>
+  ({ ...at, record: prepare.kind === "decode" ? NOTHING : sampleImage(prepare.settings, at, placeOf(task, prepare)) });
+
+const placeOf = ({ image, copy, epoch }: Omit<Task, "at">, { seed }: { readonly seed: number }) => ({ seed, epoch, image, copy });
 
 /** The image, or why its file gives none. Whatever else goes wrong is thrown. */
 export async function prepareImage(task: Task, prepare: Prepare, platform: ImagePlatform): Promise<Prepared | { readonly corrupt: string }> {
-  const { at, image, copy, epoch } = task;
-  if (inMemory(at)) return prepare.kind === "decode" ? { ...at, erase: [] } : work(interleaved(at));
+  const { at } = task;
+  if (inMemory(at)) return prepare.kind === "decode" ? rawImage(at, task, prepare) : work(interleaved(at));
   let decoded: RgbImage;
   try {
     decoded = await platform.decode(await platform.read(at));
@@ -40,12 +51,20 @@ export async function prepareImage(task: Task, prepare: Prepare, platform: Image
   return work(decoded);
 
   function work(source: RgbImage): Prepared {
-    if (prepare.kind === "decode") return { ...planar(source), erase: [] };
+    if (prepare.kind === "decode") return { ...planar(source), record: NOTHING };
     if (prepare.kind === "evaluate") {
       const { size, cropPct } = prepare;
-      return { height: size, width: size, data: evalTransform(source, size, cropPct) as Uint8Array<ArrayBuffer>, erase: [] };
+      return { height: size, width: size, data: evalTransform(source, size, cropPct) as Uint8Array<ArrayBuffer>, record: NOTHING };
     }
-    const { ops, erase } = sampleImage(prepare.settings, source, { seed: prepare.seed, epoch, image, copy });
-    return { ...planar(applyOps(source, ops)), erase };
+    const { ops, erase } = sampleImage(prepare.settings, source, placeOf(task, prepare));
+    if (prepare.kind === "augment") return { ...planar(applyOps(source, ops)), record: { ops: [], erase } };
+    const [first] = ops;
+    const box = first?.op === "resizedCrop" ? first : null;
+    const seen = box ? crop(source, box, "zero") : source;
+    const left = box ? ops.with(0, { ...box, top: 0, left: 0 }) : ops;
+    if (seen.height * seen.width <= prepare.area && Math.max(seen.height, seen.width) <= prepare.side) return { ...planar(seen), record: { ops: left, erase } };
+    const placed = left.findIndex((op) => !isPlacing(op));
+    const placing = placed < 0 ? left.length : placed;
+    return { ...planar(applyOps(seen, left.slice(0, placing))), record: { ops: left.slice(placing), erase } };
   }
 }

@@ -1,0 +1,210 @@
+/** Augmentation on the GPU against the CPU's, which is Pillow's to the bit (test/train/augment.test.ts). */
+import { scope } from "../../engine/memory.ts";
+import { Random, philox } from "../../engine/random.ts";
+import { readAll, Tensor } from "../../engine/tensor.ts";
+import { augmentCrop } from "../../kernels/augment-crop.ts";
+import { augmentFinish, encodeErasing, ERASE_MODES } from "../../kernels/augment-finish.ts";
+import { augmentOp } from "../../kernels/augment-op.ts";
+import { toPlanes, type RgbImage } from "../../models/preprocess.ts";
+import { applyOpsOnGpu } from "../../train/augment/apply-gpu.ts";
+import { BatchAugment } from "../../train/augment/batch.ts";
+import { eraseBoxes, type EraseBox } from "../../train/augment/erasing.ts";
+import { applyOps, type AugmentOp } from "../../train/augment/ops.ts";
+import { makeAugment, sampleImage, type AugmentFields, type ImageRecord } from "../../train/augment/sample.ts";
+import { close, refuses, type Case } from "../check.ts";
+import golden from "../golden/augment.json" with { type: "json" };
+import { unitValue } from "../golden/fill.ts";
+
+/** Bytes by kind: any, one colour, few values, mostly one value, the whole range once along x. */
+function picture(kind: string, height: number, width: number, k: number): RgbImage {
+  const data = Uint8Array.from({ length: 3 * height * width }, (_, i) => {
+    const v = Math.floor(128 * (unitValue(i, k) + 1));
+    const [y, x] = [Math.floor(i / 3 / width), Math.floor(i / 3) % width];
+    switch (kind) {
+      case "constant": return 40 + 70 * (i % 3);
+      case "narrow": return 100 + (v % (20 + 7 * (i % 3)));
+      case "bright": return v < 200 ? 255 : v - 200;
+      // As augment.py draws it.
+      case "photo": return [(x * 5 + y * 2) % 256, (x * height > y * width ? 220 : 40) + (v % 16), Math.floor((x * x + y * y) / 7) % 256][i % 3]!;
+      case "smooth": return (x * 5 + y * 2 + 90 * (i % 3)) % 256;
+      default: return v;
+    }
+  });
+  return { height, width, data };
+}
+
+const PICTURES = ([[1, 1], [1, 7], [7, 1], [5, 3], [33, 47], [32, 32]] as const).flatMap(([height, width], n) =>
+  ["noise", "constant", "narrow", "bright", "smooth"].map((kind) => ({ what: `${kind} ${height}x${width}`, image: picture(kind, height, width, n + 1) })));
+
+/** Differing bytes, and the largest difference. */
+function difference(a: RgbImage, b: RgbImage): { count: number; most: number } {
+  if (a.height !== b.height || a.width !== b.width) throw new Error(`expected ${b.height}x${b.width}, got ${a.height}x${a.width}`);
+  let [count, most] = [0, 0];
+  b.data.forEach((v, i) => {
+    const e = Math.abs(v - a.data[i]!);
+    if (e > 0) count++;
+    most = Math.max(most, e);
+  });
+  return { count, most };
+}
+
+const exact: readonly (readonly AugmentOp[])[] = [
+  [{ op: "AutoContrast" }], [{ op: "Equalize" }], [{ op: "Invert" }], [{ op: "hflip" }],
+  ...[0, 1, 4, 8].map((bits): AugmentOp[] => [{ op: "Posterize", bits }]),
+  ...[0, 26, 127.5, 256].map((threshold): AugmentOp[] => [{ op: "Solarize", threshold }]),
+  ...[0, 99, 255].map((add): AugmentOp[] => [{ op: "SolarizeAdd", add }]),
+  ...(["Color", "Contrast", "Brightness", "Sharpness"] as const).flatMap((op) => [0, 0.19, 1, 1.81, -0.7, 1e9].map((factor): AugmentOp[] => [{ op, factor }])),
+  ...[0, 0.1, 1.3, 6].map((radius): AugmentOp[] => [{ op: "GaussianBlur", radius }]),
+  ...[90, 180, 270, -360].map((degrees): AugmentOp[] => [{ op: "Rotate", degrees }]),
+  [{ op: "resize", height: 9, width: 20 }],
+  [{ op: "resizedCrop", top: 0, left: 0, height: 1, width: 1, size: 5 }],
+  [{ op: "crop", top: -2, left: 1, height: 6, width: 9, outside: "zero" }],
+  [{ op: "crop", top: -3, left: -9, height: 8, width: 13, outside: "reflect" }],
+  [{ op: "centerCrop", size: 1 }],
+  [{ op: "resize", height: 11, width: 8 }, { op: "hflip" }, { op: "Equalize" }, { op: "Contrast", factor: 1.4 }, { op: "resizedCrop", top: 2, left: 1, height: 6, width: 5, size: 7 }, { op: "AutoContrast" }],
+];
+
+const near: readonly (readonly AugmentOp[])[] = [
+  ...[27, -13.7, 44.9, 725.5, 90.5].map((degrees): AugmentOp[] => [{ op: "Rotate", degrees }]),
+  ...[0.27, -0.3, 0].flatMap((factor): AugmentOp[][] => [[{ op: "ShearX", factor }], [{ op: "ShearY", factor }]]),
+  ...[0.405, -0.13, 0.5, 0].flatMap((fraction): AugmentOp[][] => [[{ op: "TranslateXRel", fraction }], [{ op: "TranslateYRel", fraction }]]),
+];
+
+/** `ops` on every picture; of those that move pixels between others, single ones may be off by a level. */
+async function onPictures(ops: readonly AugmentOp[], most: number): Promise<void> {
+  let [differing, bytes] = [0, 0];
+  for (const { what, image } of PICTURES) {
+    const expected = applyOps(image, ops);
+    const found = difference(await applyOpsOnGpu(image, ops), expected);
+    differing += found.count;
+    bytes += expected.data.length;
+    if (found.most > most) throw new Error(`${what}: expected differences of at most ${most}, got ${found.most} in ${found.count} bytes`);
+  }
+  if (differing > 0.01 * bytes) throw new Error(`expected at most 1 % of ${bytes} bytes to differ, got ${differing}`);
+}
+
+const NORMALIZATION = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
+/** A batch as the pipeline gives it: images of several sizes, what is drawn for each, and what the CPU makes of them. */
+function batchOf(fields: AugmentFields, sizes: readonly (readonly [number, number])[], seed: number) {
+  const settings = makeAugment(fields);
+  const images = sizes.map(([height, width], n) => picture(["smooth", "noise", "narrow", "bright"][n % 4]!, height, width, n));
+  const records = images.map((image, n) => sampleImage(settings, image, { seed, epoch: 1, image: n, copy: 0 }));
+  const planes = images.map(toPlanes);
+  const lengths = planes.map(({ length }) => length);
+  const offsets = Uint32Array.from(lengths, (_, n) => lengths.slice(0, n).reduce((a, b) => a + b, 0));
+  const bytes = new Uint8Array(lengths.reduce((a, b) => a + b, 0));
+  planes.forEach((plane, n) => bytes.set(plane, offsets[n]));
+  const raw = { bytes, offsets, heights: Uint32Array.from(images, (i) => i.height), widths: Uint32Array.from(images, (i) => i.width), records };
+  return { settings, records, raw, expected: images.map((image, n) => applyOps(image, records[n]!.ops)) };
+}
+
+const GEOMETRIC = /^(Rotate|Shear|Translate)/;
+const interpolates = ({ ops }: ImageRecord): boolean => ops.some(({ op }) => GEOMETRIC.test(op));
+
+/** The whole of a recipe's augmentation, in one batch twice over: what is left from the first batch must not show in the second. */
+async function onBatch(fields: AugmentFields, sizes: readonly (readonly [number, number])[]): Promise<void> {
+  const size = fields.size;
+  const stretch = Math.max(...sizes.flat()) / size;
+  const first = batchOf(fields, sizes, 1);
+  const gpu = new BatchAugment(first.settings, { count: sizes.length, bytes: first.raw.bytes.length, stretch, normalization: NORMALIZATION });
+  for (const { raw, records, expected } of [first, batchOf(fields, sizes, 2)]) {
+    gpu.write(raw);
+    const [pixels, x] = scope(() => [gpu.pixels(), gpu.launch()]);
+    const [words, floats] = (await readAll([pixels!, x!])) as [Uint32Array, Float32Array];
+    pixels!.dispose();
+    x!.dispose();
+    let differing = 0;
+    expected.forEach((image, n) => {
+      const found = { height: size, width: size, data: Uint8Array.from(image.data, (_, i) => words[n * size * size + Math.floor(i / 3)]! >>> (8 * (i % 3))) };
+      const { count, most } = difference(found, image);
+      differing += count;
+      if (count > 0 && !interpolates(records[n]!)) throw new Error(`image ${n}: expected the CPU's bytes, got ${count} others (${JSON.stringify(records[n]!.ops)})`);
+      // A level less before the image is stretched or coloured may be more after.
+      if (most > 40) throw new Error(`image ${n}: expected differences of a few levels, got ${most} (${JSON.stringify(records[n]!.ops)})`);
+      // Of the GPU's own bytes: what normalisation and erasing make of them.
+      const planes = toPlanes(found);
+      const wanted = Float32Array.from(planes, (v, i) => (v / 255 - NORMALIZATION.mean[Math.floor(i / size / size)]!) / NORMALIZATION.std[Math.floor(i / size / size)]!);
+      eraseBoxes(wanted, [3, size, size], records[n]!.erase);
+      wanted.forEach((v, i) => close(`image ${n}, element ${i}`, floats[n * wanted.length + i]!, v, 1e-4));
+    });
+    if (differing > 0.01 * words.length) throw new Error(`expected at most 1 % of pixels to differ, got ${differing} bytes in ${words.length} pixels`);
+  }
+  gpu.dispose();
+}
+
+const named = (ops: readonly AugmentOp[]): string => ops.map(({ op, ...fields }) => `${op} ${Object.values(fields).join(" ")}`.trim()).join(", ");
+
+export const cases: Case[] = [
+  ...exact.map((ops): Case => ({ name: `augment: ${named(ops)}, no byte differs from the CPU`, run: () => onPictures(ops, 0) })),
+  ...near.map((ops): Case => ({ name: `augment: ${named(ops)}, within a level of the CPU`, run: () => onPictures(ops, 1) })),
+  {
+    name: "augment: AutoContrast of any lowest and highest value, rounded as in f64",
+    async run() {
+      // Three channels, three pairs: every value between, so also those that the stretch maps to whole numbers.
+      for (let n = 0; n < 40; n++) {
+        const ends = [0, 1, 2].map((c): [number, number] => { const [a, b] = philox([n, c, 0, 0], [5, 0]); return [a % 254, (a % 254) + 1 + (b % (255 - (a % 254)))]; });
+        const image = { height: 1, width: 256, data: Uint8Array.from({ length: 768 }, (_, i) => Math.min(ends[i % 3]![1], Math.max(ends[i % 3]![0], Math.floor(i / 3)))) };
+        const { count } = difference(await applyOpsOnGpu(image, [{ op: "AutoContrast" }]), applyOps(image, [{ op: "AutoContrast" }]));
+        if (count > 0) throw new Error(`${ends.join(" and ")}: expected the CPU's bytes, got ${count} others`);
+      }
+    },
+  },
+  {
+    name: "augment: whole outputs of Pillow",
+    async run() {
+      for (const [[kind, height, width, k], ops, h, w, bytes] of golden.full as unknown as [[string, number, number, number], AugmentOp[], number, number, string][]) {
+        const got = await applyOpsOnGpu(picture(kind, height, width, k), ops);
+        const { most } = difference(got, { height: h, width: w, data: Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)) });
+        if (most > (ops.some(({ op }) => GEOMETRIC.test(op)) ? 1 : 0)) throw new Error(`${named(ops)} on ${kind} ${height}x${width}: expected Pillow's bytes, got differences of ${most}`);
+      }
+    },
+  },
+  ...([
+    { why: "the paper's recipe", fields: { size: 24 }, sizes: [[40, 31], [24, 24], [17, 60], [9, 9], [33, 47], [1, 1]] },
+    { why: "small images, several boxes", fields: { size: 15, crop: { kind: "padded" }, erasing: { prob: 1, mode: "rand", count: 4 } }, sizes: [[15, 15], [15, 15], [15, 15]] },
+    { why: "3-Augment and the simple crop", fields: { size: 16, autoAugment: "3a", crop: { kind: "simple" }, erasing: { prob: 1, mode: "const" } }, sizes: [[20, 31], [16, 16], [40, 22], [13, 13], [19, 19]] },
+    { why: "AutoAugment, noise in every image", fields: { size: 16, autoAugment: "original-mstd0.5", erasing: { prob: 1, count: 2 } }, sizes: [[16, 20], [30, 16], [16, 16], [21, 22]] },
+    { why: "colour jitter alone, nothing cropped", fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0.6 }, sizes: [[13, 13], [13, 13], [13, 13]] },
+    { why: "nothing at all", fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0, hflip: 0, erasing: { prob: 0 } }, sizes: [[13, 13]] },
+  ] satisfies { why: string; fields: AugmentFields; sizes: [number, number][] }[]).map(({ why, fields, sizes }): Case => ({ name: `augment: a batch, ${why}`, run: () => onBatch(fields, sizes) })),
+  {
+    name: "augment: noise is the normal numbers of the CPU, at both ends of its range too",
+    async run() {
+      const size = 160;
+      const box: EraseBox = { top: 3, left: 5, height: 150, width: 151, mode: "pixel", seed: 77 };
+      const out = scope(() => augmentFinish(Tensor.zeros([1, size, size], "u32"), Tensor.from(encodeErasing([[box]], 2), [1, 13], "u32"), NORMALIZATION));
+      const got = await out.floats();
+      out.dispose();
+      const expected = new Float32Array(3 * size * size);
+      eraseBoxes(expected, [3, size, size], [box]);
+      let squares = 0;
+      expected.forEach((v, i) => {
+        const [y, x] = [Math.floor(i / size) % size, i % size];
+        if (y < 3 || y >= 153 || x < 5 || x >= 156) return;
+        close(`element ${i}`, got[i]!, v, 2e-5 * (1 + Math.abs(v)));
+        squares += got[i]! ** 2 / (3 * 150 * 151);
+      });
+      close("variance", squares, 1, 0.02);
+      if (new Random(77, 1).normal() === expected[3 * size + 5]) throw new Error("expected the box's own stream");
+    },
+  },
+  {
+    name: "augment: refuses what does not fit",
+    async run() {
+      const image = picture("noise", 4, 5, 1);
+      await refuses(() => applyOpsOnGpu({ ...image, height: 5 }, []), /applyOps: expected 75 bytes for 5x5 RGB, got 60/);
+      await refuses(() => applyOpsOnGpu(image, [{ op: "centerCrop", size: 5 }]), /centerCrop: expected an image of at least 5x5, got 4x5/);
+      await refuses(() => applyOpsOnGpu(image, [{ op: "resizedCrop", top: 1, left: 0, height: 4, width: 5, size: 2 }]), /resizedCrop: expected a box inside 4x5, got 4x5 at 1, 0/);
+      await refuses(() => augmentOp(Tensor.zeros([1, 2, 2], "u32"), { records: Tensor.zeros([2, 1, 16], "u32"), slot: 0 }, null, [0, 0, 0]), /augmentOp: expected u32 records \[1,more than 0,16\], got u32 \[2,1,16\]/);
+      await refuses(() => augmentCrop(Tensor.zeros([12], "u8"), { sources: Tensor.zeros([1, 3], "u32"), bands: Tensor.zeros([1, 3, 3], "i32"), height: 2, width: 2 }), /augmentCrop: expected i32 bands \[1,4,2 \+ taps\], got i32 \[1,3,3\]/);
+      await refuses(() => encodeErasing([[1, 2].map((seed) => ({ top: 0, left: 0, height: 1, width: 1, mode: ERASE_MODES[0], seed }))], 1), /expected at most 1 boxes in an image, got 2/);
+      const gpu = new BatchAugment(makeAugment({ size: 4, crop: { kind: "none" } }), { count: 1, bytes: 48, stretch: 1, normalization: NORMALIZATION });
+      const raw = { bytes: new Uint8Array(48), offsets: new Uint32Array(1), heights: Uint32Array.of(4), widths: Uint32Array.of(4) };
+      await refuses(() => gpu.write({ ...raw, records: [] }), /augment: expected 1 images, got 0/);
+      await refuses(() => gpu.write({ ...raw, bytes: new Uint8Array(49), records: [{ ops: [], erase: [] }] }), /expected at most 48 bytes of images, got 49/);
+      await refuses(() => gpu.write({ ...raw, heights: Uint32Array.of(3), records: [{ ops: [], erase: [] }] }), /expected operations that lead to 4x4, got 3x4 for image 0/);
+      gpu.dispose();
+    },
+  },
+];

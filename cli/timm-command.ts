@@ -5,7 +5,7 @@
  * https://github.com/huggingface/pytorch-image-models/blob/main/train.py (1.0.29)
  */
 import type { DeitConfig } from "../models/deit.ts";
-import { nameOf } from "../models/model.ts";
+import { modelNames, nameOf } from "../models/model.ts";
 import type { RegNetConfig } from "../models/regnet.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { linearScaledLr } from "../train/schedule.ts";
@@ -18,21 +18,24 @@ export interface TimmRun {
   readonly seed: number;
   /** Epochs that are done. */
   readonly epoch: number;
+  /** Of the images that the weights know; `undefined` where the checkpoint does not say. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
+  /** The teacher's model by name, where the run distilled from one. */
+  readonly teacher?: string | undefined;
 }
 
-/** The paper's teacher, which the command names where a run distils; a checkpoint does not say which one it was. */
+/** The paper's teacher, which the command names where that of the run has no name of timm's. */
 const TEACHER = "regnety_160";
 
 /** A shell script: comments, then one command for one machine of `GPUS` processes, whose batches together are the recipe's. */
-export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std }: TimmRun): string {
+export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std, teacher }: TimmRun): string {
   const notes: string[] = [];
   const args: (string | number)[][] = [["--data-dir", '"${DATA:?folder of the data set}"'], ...model(config, notes)];
   const flag = (name: string, ...values: (string | number)[]) => void args.push([`--${name}`, ...values]);
   flag("num-classes", config.numClasses);
-  if (mean) flag("mean", ...mean);
-  if (std) flag("std", ...std);
+  if (mean && std) flag("mean", ...mean), flag("std", ...std);
+  else notes.push("the checkpoint does not say how images were normalised: --mean and --std are timm's for this model");
   flag("initial-checkpoint", quoted(weights));
   if (epoch > 0) flag("start-epoch", epoch);
   flag("epochs", r.epochs);
@@ -54,7 +57,7 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   if (r.dropout) flag("drop", r.dropout);
   if (r.emaDecay !== null) flag("model-ema"), flag("model-ema-decay", r.emaDecay);
   augmentation(r, flag, notes);
-  distillation(r, config.numClasses, flag, notes);
+  distillation(r, config.numClasses, teacher, flag, notes);
   if (r.trainOnly !== undefined && r.trainOnly !== "all") notes.push(`our run trained "${r.trainOnly}" only; timm's train.py trains all`);
   if (epoch > 0) notes.push("the optimizer's moments are not carried over: they begin anew");
   flag("seed", seed);
@@ -69,8 +72,8 @@ function model(config: DeitConfig | RegNetConfig, notes: string[]): (string | nu
     return [["--model", name ?? "regnety_002"], ["--img-size", config.imgSize]];
   }
   if (name !== null) return [["--model", name]];
-  // Any other size: timm's smallest with its sizes replaced.
-  const sizes = { patch_size: config.patchSize, embed_dim: config.dim, depth: config.depth, num_heads: config.heads, mlp_ratio: config.mlpRatio };
+  // Any other size: timm's smallest with its sizes replaced; --img-size alone would only resize the images.
+  const sizes = { img_size: config.imgSize, patch_size: config.patchSize, embed_dim: config.dim, depth: config.depth, num_heads: config.heads, mlp_ratio: config.mlpRatio };
   return [
     ["--model", config.distilled ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224"], ["--img-size", config.imgSize], ["--in-chans", config.inChans],
     ["--model-kwargs", ...Object.entries(sizes).map(([key, value]) => `${key}=${value}`)],
@@ -94,10 +97,11 @@ function augmentation(r: Recipe, flag: Flag, notes: string[]): void {
 }
 
 /** timm: task weight * task loss + distillation weight * (cross-entropy with the teacher's choice, or KL per image * tau^2). */
-function distillation(r: Recipe, classes: number, flag: Flag, notes: string[]): void {
+function distillation(r: Recipe, classes: number, teacher: string | undefined, flag: Flag, notes: string[]): void {
   if (r.distillation === "none") return;
-  flag("kd-model-name", TEACHER);
-  notes.push(`the teacher's name is not in the checkpoint: --kd-model-name is the paper's`);
+  const known = teacher !== undefined && modelNames.includes(teacher);
+  flag("kd-model-name", known ? teacher : TEACHER);
+  if (!known) notes.push(`timm has no teacher "${teacher ?? "of an unknown name"}": --kd-model-name is the paper's`);
   flag("kd-distill-type", "token");
   flag("kd-token-distill-type", r.distillation);
   flag("task-loss-weight", 1 - r.alpha);

@@ -38,13 +38,19 @@ export const weightsOf = ({ state, metadata, container }: AnyWeights): Weights =
 /** What a file says about itself; `null` for files from elsewhere. Throws where it says something, but not this. */
 export function infoOf(metadata: Readonly<Record<string, string>>, container: Container): WeightsInfo | null {
   const checkpoint = container === "safetensors" ? metadata["tessera"] : undefined;
-  const info = metadata[INFO] === undefined ? checkpoint && { config: parse(checkpoint)["model"] } : parse(metadata[INFO]);
+  const info = metadata[INFO] === undefined ? checkpoint && infoOfRun(parse(checkpoint)) : parse(metadata[INFO]);
   if (info === undefined) return null;
   const { config, classes, mean, std } = info as Readonly<Record<string, unknown>>;
   if (!isObject(config)) fail("a config in the file's metadata", typeof config);
   if (classes !== undefined && !isList(classes, "string")) fail("class names in the file's metadata", typeof classes);
   for (const numbers of [mean, std]) if (numbers !== undefined && !isList(numbers, "number")) fail("mean and std of numbers in the file's metadata", typeof numbers);
   return info as unknown as WeightsInfo;
+}
+
+/** Of a training checkpoint's record: what train/checkpoint.ts writes. */
+function infoOfRun({ model, about }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { classes, mean, std } = isObject(about) ? about : {};
+  return { config: model, ...(classes === undefined ? {} : { classes }), ...(mean === undefined ? {} : { mean }), ...(std === undefined ? {} : { std }) };
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {

@@ -12,18 +12,29 @@ export interface Position {
   readonly step: number;
 }
 
+/** What the weights stand for beyond their names, for whoever takes them elsewhere. Going on does not depend on it. */
+export interface About {
+  readonly classes: readonly string[];
+  /** Per channel, of inputs in [0, 1]. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** The teacher's model by name. */
+  readonly teacher?: string;
+}
+
 interface Meta extends Position {
   readonly format: "tessera-checkpoint";
   readonly version: 1;
   readonly seed: number;
   readonly recipe: Recipe;
   readonly model: unknown;
+  readonly about: About;
 }
 
 const PARAM = "param.";
 const EMA = "ema.";
 
-export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown, position: Position): Promise<Uint8Array> {
+export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown, position: Position, about: About): Promise<Uint8Array> {
   const entries = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
   const put = (prefix: string, state: State) => {
     for (const [name, { shape, data }] of state) entries.set(prefix + name, { dtype: "F32", shape, data });
@@ -31,7 +42,7 @@ export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer
   put(PARAM, await store.state());
   for (const [name, flat] of Object.entries(optimizer.state)) put(`${name}.`, await store.readFlat(flat));
   if (optimizer.ema) put(EMA, await store.state(optimizer.ema.flat, optimizer.ema.stats));
-  const meta: Meta = { format: "tessera-checkpoint", version: 1, seed, recipe, model, ...position };
+  const meta: Meta = { format: "tessera-checkpoint", version: 1, seed, recipe, model, about, ...position };
   return writeSafetensors(entries, { tessera: JSON.stringify(meta) });
 }
 

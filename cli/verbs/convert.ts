@@ -2,6 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
 import type { Container } from "../../models/checkpoint-formats.ts";
+import type { About } from "../../train/checkpoint.ts";
 import { UsageError } from "../errors.ts";
 import { nodeHost } from "../host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
@@ -68,10 +69,8 @@ function containerOf(path: string): Container | "sharded" {
 /** From a training checkpoint of ours; `null` for files that know no recipe. */
 async function commandFor(metadata: Readonly<Record<string, string>>, out: string): Promise<string | null> {
   if (metadata["tessera"] === undefined) return null;
-  const [{ timmCommand }, { createModel }, { makeRecipe }, { CIFAR10_MEAN, CIFAR10_STD }] =
-    await Promise.all([import("../timm-command.ts"), import("../../models/model.ts"), import("../../train/recipe.ts"), import("../../train/data.ts")]);
-  const { model, recipe, seed, epoch } = JSON.parse(metadata["tessera"]) as { model: Record<string, unknown>; recipe: Record<string, unknown>; seed: number; epoch: number };
-  const { config } = createModel(model);
-  // Runs of ours are normalised so.
-  return timmCommand({ config, weights: basename(out), recipe: makeRecipe(recipe), seed, epoch, mean: CIFAR10_MEAN, std: CIFAR10_STD });
+  const [{ timmCommand }, { createModel }, { makeRecipe }] = await Promise.all([import("../timm-command.ts"), import("../../models/model.ts"), import("../../train/recipe.ts")]);
+  const { model, recipe, seed, epoch, about } = JSON.parse(metadata["tessera"]) as
+    { model: Record<string, unknown>; recipe: Record<string, unknown>; seed: number; epoch: number; about?: About };
+  return timmCommand({ config: createModel(model).config, weights: basename(out), recipe: makeRecipe(recipe), seed, epoch, mean: about?.mean, std: about?.std, teacher: about?.teacher });
 }

@@ -3,12 +3,14 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { convertedFile, convertWeights } from "../../cli/convert-weights.ts";
+import { noGrad } from "../../engine/autograd.ts";
 import { Random } from "../../engine/random.ts";
+import { Tensor } from "../../engine/tensor.ts";
 import { checkState } from "../../models/check-state.ts";
 import { type Container, readAnyWeights } from "../../models/checkpoint-formats.ts";
 import { type Layout, toHuggingFace, toTimm } from "../../models/layouts.ts";
 import { createModel } from "../../models/model.ts";
-import { initialState, type State } from "../../models/params.ts";
+import { initialState, loadParams, type State } from "../../models/params.ts";
 import { unpickle } from "../../models/pickle.ts";
 import { parseSafetensors } from "../../models/safetensors.ts";
 import { readWeightFiles, writeSharded } from "../../models/sharded.ts";
@@ -17,6 +19,7 @@ import { writeTorchFile } from "../../models/torch-writer.ts";
 import { readWeights, replaceHead, writeWeights } from "../../models/weights.ts";
 import { readZip } from "../../models/zip.ts";
 import { writeZip } from "../../models/zip-writer.ts";
+import { fillInput } from "../golden/fill.ts";
 
 type Digest = Record<string, { shape: number[]; sha256: string }>;
 const file = (name: string) => new Uint8Array(readFileSync(new URL(`../golden/${name}`, import.meta.url)));
@@ -250,6 +253,15 @@ describe("RegNetY, and other classes of Hugging Face", () => {
     expect(hf.get("regnet.encoder.stages.3.layers.5.layer.3.convolution.weight")).toBe(state.get("s4.b6.conv3.conv.weight"));
     expect(toTimm(hf).state).toEqual(state);
     expect(() => toTimm(new Map([...hf, ...fake(["regnet.encoder.stages.4.layers.0.layer.0.convolution.weight"])]))).toThrow("expected Hugging Face's names of a RegNetY");
+  });
+  test("a RegNetForImageClassification of transformers loads strictly, and answers as it does there", async () => {
+    const bytes = file("checkpoint-regnet-hf.safetensors");
+    const { logits } = JSON.parse(parseSafetensors(bytes).metadata["recorded"]!) as { logits: number[] };
+    const small = createModel({ arch: "regnety", imgSize: 32, w0: 8, wa: 6, wm: 2, groupWidth: 8, depth: 5, stemWidth: 8, numClasses: 7 });
+    const got = await noGrad(() => small.forward(loadParams("weights", small.params, readWeights(bytes).state), Tensor.from(fillInput(2 * 3 * 32 * 32), [2, 3, 32, 32])).logits).floats();
+    expect(got.length).toBe(logits.length);
+    logits.forEach((v, i) => expect(Math.abs(got[i]! - v)).toBeLessThan(1e-4 * (1 + Math.abs(v))));
+    expect([...toHuggingFace(readWeights(bytes).state).state.keys()].sort()).toEqual([...parseSafetensors(bytes).tensors.keys()].filter((n) => !n.endsWith("num_batches_tracked")).sort());
   });
   test("a distillation token with one head: DeiTForImageClassification", () => {
     const names = Object.keys(golden.distilled).filter((n) => !n.startsWith("head_dist"));

@@ -5,7 +5,8 @@ import type { z } from "zod";
 import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { TrainArgs, TrainSummary } from "../jobs/train.ts";
-import { dataFiles, parseModel, readJson, shipped } from "../model-options.ts";
+import { DATA_HELP, dataFiles } from "../data-files.ts";
+import { parseModel, readJson, shipped } from "../model-options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -19,6 +20,7 @@ interface Options extends CommonOptions {
   readonly replaceHead?: boolean;
   readonly resizePosEmbed?: boolean;
   readonly workers?: string;
+  readonly augment?: "gpu" | "cpu";
   readonly saveMinutes?: string;
   readonly preset?: string;
   readonly maxSteps?: string;
@@ -38,7 +40,7 @@ export default function (program: Command): void {
   const command = program.command("train")
     .description("train a model, or distil it from a teacher; the recipe's defaults are the paper's")
     .requiredOption("--model <name|json>", "timm name, JSON file, or JSON")
-    .option("--data <name>", "cifar10-subset (ships), cifar10 (see `data`), or a folder with train.bin and test.bin", "cifar10-subset")
+    .option("--data <name>", DATA_HELP, "cifar10-subset")
     .option("--out <folder>", "where checkpoint, weights and metrics go", "runs/train")
     .option("--teacher <file>", "weights to distil from")
     .option("--teacher-model <name|json>", "the teacher's model, where its file does not say")
@@ -46,6 +48,7 @@ export default function (program: Command): void {
     .option("--replace-head", "with --weights: begin the classifier anew, one of as many classes too")
     .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
     .option("--workers <n>", "threads that read and augment images (0: none)")
+    .addOption(new Option("--augment <place>", "where images are augmented, the same for a run that is resumed (gpu)").choices(["gpu", "cpu"]))
     .option("--resume", "go on from the checkpoint in --out")
     .option("--max-steps <n>", "stop after so many steps in all")
     .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch")
@@ -61,7 +64,7 @@ export default function (program: Command): void {
       model: parseModel(options.model), recipe, seed: options.seed ?? 0, ...dataFiles(options.data), out: options.out,
       teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
       initial: options.weights, resume: options.resume, replaceHead: options.replaceHead, resizePosEmbed: options.resizePosEmbed,
-      workers: options.workers === undefined ? undefined : Number(options.workers), saveSeconds: options.saveMinutes === undefined ? undefined : 60 * Number(options.saveMinutes),
+      workers: options.workers === undefined ? undefined : Number(options.workers), augment: options.augment, saveSeconds: options.saveMinutes === undefined ? undefined : 60 * Number(options.saveMinutes),
       maxSteps: count("--max-steps", options.maxSteps), saveEvery: count("--save-every", options.saveEvery), evalEvery: count("--eval-every", options.evalEvery),
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);

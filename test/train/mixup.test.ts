@@ -64,6 +64,13 @@ describe("sampleMix", () => {
     expect(draws({ ...DEIT, cutmix: 0 }, 50).every((m) => m.mode === "mixup")).toBe(true);
     expect(draws({ ...DEIT, mixSwitchProb: 0 }, 50).every((m) => m.mode === "mixup")).toBe(true);
     expect(draws({ ...DEIT, mixSwitchProb: 1 }, 50).every((m) => m.mode === "cutmix")).toBe(true);
+    // Bounds for CutMix's sides switch it on, as in timm, whatever its alpha.
+    const bounded = { ...DEIT, cutmix: 0, cutmixMinmax: [0.25, 0.5] } as const;
+    for (const { mode, box: [y0, y1, x0, x1] } of draws({ ...bounded, mixup: 0 }, 100)) {
+      expect(mode).toBe("cutmix");
+      for (const side of [y1 - y0, x1 - x0]) expect(side >= 8 && side < 16).toBe(true);
+    }
+    expect(new Set(draws(bounded, 50).map((m) => m.mode))).toEqual(new Set(["mixup", "cutmix"]));
     const some = draws({ ...DEIT, mixProb: 0.3 }, 4000).filter((m) => m.mode !== "none").length;
     expect(Math.abs(some - 1200)).toBeLessThan(4 * Math.sqrt(840));
   });

@@ -60,6 +60,18 @@ describe("against timm", () => {
     expect(recording.erasing.filter(([, , , , , boxes]) => boxes.length > 1).length).toBeGreaterThan(50);
   });
 
+  test("erasing's box is smaller than the image on both sides: one as wide or as high is drawn again", () => {
+    // On 32x32 an area of 0.3 with an aspect of 0.3, or of 1 / 0.3, has sides of 10 and 32; then 13x13 fits.
+    const area = (0.3 - 0.02) / (1 / 3 - 0.02);
+    for (const aspect of [0, 1]) {
+      const draws = replay([0, area, aspect, 0.5, 0.5, 0.25, 0.75]);
+      expect(sampleErasing({ prob: 1, count: 1 }, 32, 32, draws)).toEqual([{ top: 5, left: 15, height: 13, width: 13 }]);
+      expect(draws.left()).toBe(0);
+    }
+    // One pixel less is taken.
+    expect(sampleErasing({ prob: 1, count: 1 }, 33, 33, replay([0, area * (32 / 33) ** 2, 0, 0, 0]))[0]!.width).toBeLessThan(33);
+  });
+
   test("colour jitter's range and the simple crop's resize are torchvision's", () => {
     for (const [amount, [low, high]] of recording.jitter) {
       const ends = [0, 1].map((u) => sampleColorJitter(amount, { uniform: (a = 0, b = 1) => a + (b - a) * u, int: (n) => n - 1, normal: () => 0 }));

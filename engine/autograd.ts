@@ -110,7 +110,7 @@ const fillKernel = defineKernel({
 });
 
 const add = (a: Tensor, b: Tensor): Tensor =>
-  addKernel({ inputs: { a, b }, outputs: { y: a.shape }, params: { n: a.size }, groups: Math.ceil(a.size / 64) }).y;
+  addKernel({ inputs: { a, b }, outputs: { y: a.shape }, store: { y: a.dtype }, params: { n: a.size }, groups: Math.ceil(a.size / 64) }).y;
 
 const fill = (shape: readonly number[], value: number): Tensor =>
   fillKernel({ outputs: { y: shape }, params: { n: numel(shape), value }, groups: Math.ceil(numel(shape) / 64) }).y;

@@ -1,6 +1,7 @@
 /** Declares kernels: bindings are generated from named lists, so that the host and the WGSL cannot drift apart. */
 import { getDevice, type Device } from "./device.ts";
 import { launch, output, type Binding } from "./launch.ts";
+import { narrowed, narrowElems } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
@@ -9,7 +10,7 @@ import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
 export type Elem = "f32" | "vec2f" | "vec4f" | "f16" | "vec2h" | "vec4h" | "u32" | "vec4u" | "i32";
 
 const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
-  f32: ["f32"], vec2f: ["f32"], vec4f: ["f32"], f16: ["f16"], vec2h: ["f16"], vec4h: ["f16"],
+  f32: ["f32", "f16"], vec2f: ["f32", "f16"], vec4f: ["f32", "f16"], f16: ["f16"], vec2h: ["f16"], vec4h: ["f16"],
   u32: ["u32", "u8"], vec4u: ["u32", "u8"], i32: ["i32"],
 };
 const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
@@ -55,6 +56,8 @@ export type LaunchArgs<I, U, O, C, P> =
   & {
     /** Workgroups: a count of any size (see `group`), or per dimension. */
     readonly groups: number | readonly [number, number, number?];
+    /** Outputs declared as f32 that are stored as f16 where this says so; f32 inputs may be f16 without saying. */
+    readonly store?: { readonly [K in keyof O]?: DType };
   };
 
 type None = Readonly<Record<never, never>>;
@@ -72,10 +75,13 @@ export function defineKernel<
   let device: Device | undefined;
   let pipelines = new Map<string, Pipeline>();
 
-  const pipelineFor = (constants: Values<C>, folded: number): Pipeline => {
-    const key = Object.values(constants).join() + "/" + folded;
+  const pipelineFor = (constants: Values<C>, folded: number, narrow: ReadonlySet<string>): Pipeline => {
+    const key = [...Object.values(constants)].join() + "/" + folded + "/" + [...narrow].join();
     let pipeline = pipelines.get(key);
-    if (!pipeline) pipelines.set(key, (pipeline = pipelineOf(spec.name, source(spec as unknown as AnySpec, constants, folded), signature)));
+    if (!pipeline) {
+      if (narrow.size > 0 && !getDevice().features.has("shader-f16")) throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
+      pipelines.set(key, (pipeline = pipelineOf(spec.name, source(spec as unknown as AnySpec, constants, folded, narrow), signature)));
+    }
     return pipeline;
   };
 
@@ -90,7 +96,7 @@ export function defineKernel<
     }
     const made = Object.fromEntries(outputs.map(([name, elem]) => {
       const shape = args.outputs![name]!;
-      const dtype = dtypesOf[elem][0]!;
+      const dtype = args.store?.[name] ?? dtypesOf[elem][0]!;
       return [name, new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${spec.name} ${name} ${show(shape)}`))];
     }));
     const bindings: Binding[] = [
@@ -99,8 +105,12 @@ export function defineKernel<
       ...outputs.map(([name, elem]) => bind(spec.name, name, elem, made[name]!, "write")),
     ];
     const { groups, folded } = fold(spec.name, device, args.groups);
+    const isNarrow = (bound: (name: string) => Tensor) => ([name, elem]: [string, Elem]) => elem in narrowElems && bound(name).dtype === "f16";
+    const narrow = new Set([
+      ...inputs.filter(isNarrow((name) => args.inputs![name]!)), ...updates.filter(isNarrow((name) => args.updates![name]!)), ...outputs.filter(isNarrow((name) => made[name]!)),
+    ].map(([name]) => name));
     launch({
-      pipeline: pipelineFor((args.constants ?? {}) as Values<C>, folded),
+      pipeline: pipelineFor((args.constants ?? {}) as Values<C>, folded, narrow),
       bindings,
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
@@ -127,12 +137,13 @@ interface LooseArgs {
   readonly constants?: Readonly<Record<string, number>>;
   readonly params?: Readonly<Record<string, number>>;
   readonly groups: number | readonly [number, number, number?];
+  readonly store?: Readonly<Record<string, DType>>;
 }
 
 function bind(kernel: string, name: string, elem: Elem, tensor: Tensor, access: Binding["access"]): Binding {
   if (!dtypesOf[elem].includes(tensor.dtype)) throw new Error(`${kernel}: expected ${dtypesOf[elem].join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
   const bytes = Math.ceil(tensor.bytes / 4) * 4;
-  if (bytes % elemBytes[elem] !== 0) throw new Error(`${kernel}: expected ${name} to be whole ${elem}s, got ${show(tensor.shape)}`);
+  if (bytes % elemBytes[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem] !== 0) throw new Error(`${kernel}: expected ${name} to be whole ${elem}s, got ${show(tensor.shape)}`);
   return { storage: tensor.storage, offset: tensor.offset, bytes, access };
 }
 
@@ -156,10 +167,11 @@ function fold(kernel: string, device: Device, groups: number | readonly [number,
 interface AnySpec extends KernelSpec<Buffers, Buffers, Buffers, Scalars, Scalars> {}
 
 /** The whole WGSL module: declarations made from the spec, then its code. */
-function source(spec: AnySpec, constants: Readonly<Record<string, number>>, folded: number): string {
+function source(spec: AnySpec, constants: Readonly<Record<string, number>>, folded: number, narrow: ReadonlySet<string>): string {
   let binding = 0;
+  const wide = new Map(Object.entries({ ...spec.inputs, ...spec.updates, ...spec.outputs }).filter(([name]) => narrow.has(name)));
   const storage = (access: string) => ([name, elem]: [string, Elem]) =>
-    `@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${elem}>;`;
+    `@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${narrow.has(name) ? narrowElems[elem] : elem}>;`;
   const buffers = [
     ...Object.entries(spec.inputs ?? {}).map(storage("read")),
     ...Object.entries(spec.updates ?? {}).map(storage("read_write")),
@@ -177,12 +189,12 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
     ...(fields ? [`struct Params { ${fields} }`, `@group(0) @binding(${binding}) var<uniform> p: Params;`] : []),
     ...Object.entries(spec.constants ?? {}).map(([name, type]) => `const ${name}: ${type} = ${literal(spec.name, name, type, constants[name])};`),
     `const WG = ${x * y}u; const WGX = ${x}u; const WGY = ${y}u;`,
-    spec.helpers ?? "",
+    narrowed(spec.helpers ?? "", wide),
     `@compute @workgroup_size(${x}, ${y})`,
     "fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) li: u32, @builtin(num_workgroups) groups: vec3u) {",
     "  let group = wid.x + wid.y * groups.x;",
     folded > 0 ? `  if (group >= ${folded}u) { return; }` : "",
-    typeof spec.code === "string" ? spec.code : spec.code(constants),
+    narrowed(typeof spec.code === "string" ? spec.code : spec.code(constants), wide),
     "}",
   ].filter(Boolean).join("\n");
 }

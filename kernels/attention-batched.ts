@@ -94,7 +94,7 @@ const packedOp = defineOp({
     const { B, H, N, D } = sizes;
     const side = packed(H, N, D, 1, 0);
     const { dq, dk, dv } = backward({ tensor: dy, ...side }, P, thirds(qkv, sizes), sizes, [[B, N, H * D], [B, N, H * D]], [side, side]);
-    return [pack({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv.shape }, params: { n: qkv.size, width: H * D }, groups: Math.ceil(qkv.size / 64) }).dqkv];
+    return [pack({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv.shape }, store: { dqkv: qkv.dtype }, params: { n: qkv.size, width: H * D }, groups: Math.ceil(qkv.size / 64) }).dqkv];
   },
 });
 

@@ -66,6 +66,6 @@ export function columnSums(x: Tensor, D: number): Tensor {
 /** dy, u: N rows of D. Returns du = dy * gelu'(u), shaped like dy, and its column sums (D). */
 export function geluBackwardSums(dy: Tensor, u: Tensor, D: number): { readonly du: Tensor; readonly sums: Tensor } {
   const { stripes, ...run } = grid(dy.size / D, D);
-  const { du, y } = geluStripeKernel({ ...run, inputs: { dy, u }, outputs: { du: dy.shape, y: [stripes, D] } });
+  const { du, y } = geluStripeKernel({ ...run, inputs: { dy, u }, outputs: { du: dy.shape, y: [stripes, D] }, store: { du: dy.dtype } });
   return { du, sums: stripes > 1 ? columnSums(y, D) : y.view([D]) };
 }

@@ -19,6 +19,7 @@ import { sumTo, workgroupMax, workgroupSum } from "./reduce.ts";
 const WG = 64;
 
 type Kind = "f32" | "u32" | "i32";
+const kindOf = ({ dtype }: Tensor): Kind => (dtype === "u32" || dtype === "i32" ? dtype : "f32");
 
 // A label outside of [0, K) is no class's: nothing is read there, and its row has no label term.
 const targetAt = (kind: Kind): string =>
@@ -93,16 +94,16 @@ const op = defineOp({
   forward([logits, target]: [Tensor, Tensor], { labelSmoothing }: { labelSmoothing: number }) {
     const [B, K] = logits.shape as [number, number];
     const sizes = { constants: { K }, params: { scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / B }, groups: B };
-    const { rows, stats } = forwardKernel({ kind: target.dtype as Kind })({ ...sizes, inputs: { logits, truth: target }, outputs: { rows: [B], stats: [B, 3] } });
+    const { rows, stats } = forwardKernel({ kind: kindOf(target) })({ ...sizes, inputs: { logits, truth: target }, outputs: { rows: [B], stats: [B, 3] } });
     return { y: sumTo(rows, []), saved: { stats, sizes } };
   },
   backward(dy, { stats, sizes }, [logits, target], _, needs) {
     const { constants, params: { scale, perRow }, groups } = sizes;
     const dlogits = needs[0]
-      ? backwardKernel({ kind: target.dtype as Kind })({ ...sizes, inputs: { logits, truth: target, stats, dy }, outputs: { dlogits: logits.shape } }).dlogits
+      ? backwardKernel({ kind: kindOf(target) })({ ...sizes, inputs: { logits, truth: target, stats, dy }, outputs: { dlogits: logits.shape }, store: { dlogits: logits.dtype } }).dlogits
       : null;
     const dtarget = needs[1]
-      ? backwardTargetKernel({ inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, constants, params: { scale: scale * perRow }, groups }).dtarget
+      ? backwardTargetKernel({ inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, store: { dtarget: target.dtype }, constants, params: { scale: scale * perRow }, groups }).dtarget
       : null;
     return [dlogits, dtarget];
   },
@@ -112,7 +113,7 @@ const op = defineOp({
 export function crossEntropy(logits: Tensor, target: Tensor, { labelSmoothing = 0 }: { readonly labelSmoothing?: number } = {}): Tensor {
   const [B, K] = logits.shape;
   if (logits.shape.length !== 2) throw new Error(`crossEntropy: expected logits [B,K], got ${show(logits.shape)}`);
-  const fits = target.dtype === "f32"
+  const fits = target.dtype === "f32" || target.dtype === "f16"
     ? target.shape.length === 2 && target.shape[0] === B && target.shape[1] === K
     : (target.dtype === "u32" || target.dtype === "i32") && target.shape.length === 1 && target.shape[0] === B;
   if (!fits) {

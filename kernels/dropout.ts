@@ -41,7 +41,7 @@ const kernel = defineKernel({
 });
 
 const launch = (x: Tensor, { rate, seed, step, stream }: DropoutOptions): Tensor => kernel({
-  inputs: { x, seeds: seed.tensor, steps: step.tensor }, outputs: { y: x.shape },
+  inputs: { x, seeds: seed.tensor, steps: step.tensor }, outputs: { y: x.shape }, store: { y: x.dtype },
   params: { n: x.size, rate, scale: 1 / (1 - rate), seed_at: seed.at, step_at: step.at, stream }, groups: Math.ceil(x.size / (4 * WG)),
 }).y;
 

@@ -29,8 +29,8 @@ function unary(name: string, expr: { readonly y: string; readonly dx: string; re
   const grid = (x: Tensor) => ({ params: { n: x.size }, groups: Math.ceil(x.size / WG) });
   const op = defineOp({
     name,
-    forward: ([x]: [Tensor]) => ({ y: forwardKernel({ ...grid(x), inputs: { xs: x }, outputs: { ys: x.shape } }).ys, saved: null }),
-    backward: (dy, _, [x]) => [backwardKernel({ ...grid(x), inputs: { xs: x, dys: dy }, outputs: { dxs: x.shape } }).dxs],
+    forward: ([x]: [Tensor]) => ({ y: forwardKernel({ ...grid(x), inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype } }).ys, saved: null }),
+    backward: (dy, _, [x]) => [backwardKernel({ ...grid(x), inputs: { xs: x, dys: dy }, outputs: { dxs: x.shape }, store: { dxs: x.dtype } }).dxs],
   });
   return (x: Tensor): Tensor => op([x], null);
 }
@@ -57,7 +57,7 @@ const scaleOp = defineOp({
 });
 
 const scaled = (x: Tensor, factor: number): Tensor =>
-  scaleKernel({ inputs: { xs: x }, outputs: { ys: x.shape }, params: { n: x.size, factor }, groups: Math.ceil(x.size / WG) }).ys;
+  scaleKernel({ inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype }, params: { n: x.size, factor }, groups: Math.ceil(x.size / WG) }).ys;
 
 /** x times a number. */
 export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor);
@@ -112,14 +112,14 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     forward([a, b]: [Tensor, Tensor]) {
       const shape = broadcastShapes(name, a.shape, b.shape);
       const n = numel(shape);
-      const { ys } = built(a, b, shape).forward({ inputs: { as_: a, bs: b }, outputs: { ys: shape }, params: { n }, groups: Math.ceil(n / WG) });
+      const { ys } = built(a, b, shape).forward({ inputs: { as_: a, bs: b }, outputs: { ys: shape }, store: { ys: a.dtype }, params: { n }, groups: Math.ceil(n / WG) });
       return { y: ys, saved: null };
     },
     backward(dy, _, [a, b], __, needs) {
       const side = (which: "da" | "db", t: Tensor): Tensor => {
         const plain = expr[which] === "dy";
         const d = plain ? dy : built(a, b, dy.shape).backward(which)({
-          inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, params: { n: dy.size }, groups: Math.ceil(dy.size / WG),
+          inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype }, params: { n: dy.size }, groups: Math.ceil(dy.size / WG),
         }).ds;
         return sameShape(d.shape, t.shape) ? d : sumTo(d, t.shape);
       };

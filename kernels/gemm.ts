@@ -12,7 +12,7 @@
 import { getDevice } from "../engine/device.ts";
 import { chosen } from "../engine/tuning.ts";
 import { numel, type Shape } from "../engine/shape.ts";
-import type { Tensor } from "../engine/tensor.ts";
+import type { DType, Tensor } from "../engine/tensor.ts";
 import { gemmKernel, NO_SLOTS, REDUCE_WG, reduceKernel, type Map, type Slots, type Tile } from "./gemm-kernels.ts";
 
 /** A kind, whose tile then goes by the shape, or one tile. */
@@ -61,6 +61,8 @@ export interface Gemm extends Epilogue {
   readonly batch?: readonly number[];
   /** Of the result. */
   readonly shape: Shape;
+  /** How the result (and what is kept) is stored; like `a` unless given. Sums are f32. */
+  readonly store?: DType;
   /** Where the result's rows (or rows and columns) and matrices lie in it, if not densely one after the other. */
   readonly out?: { readonly ld?: number; readonly map?: Map; readonly batch: readonly number[] };
   readonly alpha?: number;
@@ -172,6 +174,9 @@ export function gemm(g: Gemm): Product {
   const extraParams: Record<string, number> = g.factors ? { factors_at: g.factors.at, factor_rows: g.factors.rows } : {};
   const outputs = { y: g.shape, ...(g.gelu === "keep" ? { kept: g.shape } : {}), ...(g.sums ? { sums: [M] } : {}) };
 
+  const y = g.store ?? a.tensor.dtype;
+  const store = { y, ...(g.gelu === "keep" ? { kept: y } : {}) };
+
   const product = tilesM * tilesN * matrices * splits;
   const params: Record<string, number> = {
     M, N, K, lda, ldb, ldc, a_offset: a.offset ?? 0, b_offset: b.offset ?? 0,
@@ -186,12 +191,13 @@ export function gemm(g: Gemm): Product {
   })({
     inputs: { a: a.tensor, b: b.tensor, ...(splits > 1 ? {} : extra) },
     outputs: splits > 1 ? { y: [splits, matrices, M, N], ...(g.sums ? { sums: [splits, M] } : {}) } : outputs,
+    store: splits > 1 ? {} : store,
     params, groups: product + (g.sums ? splits * Math.ceil(M / (tile.x * tile.y)) : 0),
   });
   if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: made["sums"] ?? null };
   const count = matrices * M * N;
   const sum = reduceKernel(slots)({
-    inputs: { parts: made["y"]!, ...extra, ...(g.sums ? { sum_parts: made["sums"]! } : {}) }, outputs,
+    inputs: { parts: made["y"]!, ...extra, ...(g.sums ? { sum_parts: made["sums"]! } : {}) }, outputs, store,
     params: { count, splits, M, N, alpha, ...extraParams }, groups: Math.ceil(Math.max(count, M) / REDUCE_WG),
   });
   return { y: sum["y"]!, kept: sum["kept"] ?? null, sums: sum["sums"] ?? null };

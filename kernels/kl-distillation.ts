@@ -127,8 +127,8 @@ const op = defineOp({
     const [B, K] = student.shape as [number, number];
     const args = { inputs: { student, teacher, stats, dy }, constants: { K }, params: { invTau: 1 / tau, factor: tau / n }, groups: B };
     return [
-      needs[0] ? backwardKernel({ ...args, outputs: { dstudent: student.shape } }).dstudent : null,
-      needs[1] ? backwardTeacherKernel({ ...args, outputs: { dteacher: teacher.shape } }).dteacher : null,
+      needs[0] ? backwardKernel({ ...args, outputs: { dstudent: student.shape }, store: { dstudent: student.dtype } }).dstudent : null,
+      needs[1] ? backwardTeacherKernel({ ...args, outputs: { dteacher: teacher.shape }, store: { dteacher: teacher.dtype } }).dteacher : null,
     ];
   },
 });

@@ -156,7 +156,7 @@ const op = defineOp({
       throw new Error(`layerNorm: expected weight and bias [${D}] for x ${show(x.shape)}, got ${show(weight.shape)} and ${show(bias.shape)}`);
     }
     const { forward, rows, len, groups } = plan(x, attrs, false);
-    const { y, stats } = forward({ inputs: { x, weight, bias }, outputs: { y: x.shape, stats: [rows, 2] }, params: { rows, len, eps: attrs.eps }, groups });
+    const { y, stats } = forward({ inputs: { x, weight, bias }, outputs: { y: x.shape, stats: [rows, 2] }, store: { y: x.dtype }, params: { rows, len, eps: attrs.eps }, groups });
     return { y, saved: stats };
   },
   backward(dy, stats, [x, weight], attrs, _, sofar) {
@@ -165,7 +165,7 @@ const op = defineOp({
     const stripes = Math.ceil(rows / stripe);
     const columns = Math.ceil((len * LANES[attrs.variant]) / rowWords[attrs.variant].workgroup);
     const { dx, ...parts } = backward({
-      inputs: { dy, x, weight, stats, ...(sofar ? { others: sofar } : {}) }, outputs: { dx: x.shape, dweight: [stripes, D], dbias: [stripes, D] },
+      inputs: { dy, x, weight, stats, ...(sofar ? { others: sofar } : {}) }, outputs: { dx: x.shape, dweight: [stripes, D], dbias: [stripes, D] }, store: { dx: x.dtype },
       params: { rows, len, stripe, columns, stripes }, groups: columns * stripes + groups,
     });
     if (stripes === 1) return [dx, parts.dweight.view([D]), parts.dbias.view([D])];

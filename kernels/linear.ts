@@ -62,7 +62,7 @@ const op = defineOp({
     const { du, sums } = u && wanted ? geluBackwardSums(own, u, O) : { du: own, sums: null };
     const biasToo = bias !== null && needs[2] === true;
     const dW = needs[1]
-      ? gemm({ a: { tensor: du, transposed: true }, b: { tensor: x }, M: O, N: I, K: rows, shape: weight.shape, sums: biasToo && !sums, variant })
+      ? gemm({ a: { tensor: du, transposed: true }, b: { tensor: x }, M: O, N: I, K: rows, shape: weight.shape, store: "f32", sums: biasToo && !sums, variant })
       : null;
     return [
       needs[0] ? gemm({ a: { tensor: du }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,

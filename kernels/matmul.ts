@@ -6,7 +6,7 @@
  * Backward: dA = dy B^T and dB = A^T dy, transposed where the input was, summed over the batch axes that were repeated.
  */
 import { defineOp } from "../engine/autograd.ts";
-import { broadcastShapes, broadcastStrides, numel, show, type Shape } from "../engine/shape.ts";
+import { broadcastShapes, broadcastStrides, numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm, type GemmVariant } from "./gemm.ts";
 import { sumTo } from "./reduce.ts";
@@ -50,14 +50,15 @@ const op = defineOp({
 
   backward(dy, { M, N, K, batch }, [a, b], { ta, tb, variant }, needs) {
     const A = { tensor: a, batch: batch.a }, B = { tensor: b, batch: batch.b }, dY = { tensor: dy, batch: batch.y };
-    const full = (t: Tensor) => (batch.sizes.length > 0 ? [...dy.shape.slice(0, -2), ...t.shape.slice(-2)] : t.shape);
+    const store = (t: Tensor) => (sameShape(full(t), t.shape) ? t.dtype : "f32");
+    const full = (t: Tensor): Shape => (batch.sizes.length > 0 ? [...dy.shape.slice(0, -2), ...t.shape.slice(-2)] : t.shape);
     const shared = { batch: batch.sizes, variant };
     const da = () => sumTo(gemm(ta
-      ? { a: { ...B, transposed: tb }, b: { ...dY, transposed: true }, M: K, N: M, K: N, shape: full(a), ...shared }
-      : { a: dY, b: { ...B, transposed: !tb }, M, N: K, K: N, shape: full(a), ...shared }).y, a.shape);
+      ? { a: { ...B, transposed: tb }, b: { ...dY, transposed: true }, M: K, N: M, K: N, shape: full(a), store: store(a), ...shared }
+      : { a: dY, b: { ...B, transposed: !tb }, M, N: K, K: N, shape: full(a), store: store(a), ...shared }).y, a.shape);
     const db = () => sumTo(gemm(tb
-      ? { a: { ...dY, transposed: true }, b: { ...A, transposed: ta }, M: N, N: K, K: M, shape: full(b), ...shared }
-      : { a: { ...A, transposed: !ta }, b: dY, M: K, N, K: M, shape: full(b), ...shared }).y, b.shape);
+      ? { a: { ...dY, transposed: true }, b: { ...A, transposed: ta }, M: N, N: K, K: M, shape: full(b), store: store(b), ...shared }
+      : { a: { ...A, transposed: !ta }, b: dY, M: K, N, K: M, shape: full(b), store: store(b), ...shared }).y, b.shape);
     return [needs[0] ? da() : null, needs[1] ? db() : null];
   },
 });

@@ -47,7 +47,7 @@ const op = defineOp({
 
   backward(dy, { hidden, u, rows, I, H, O }, [x, w1, , w2], { factors, variant }, needs) {
     const g = factors ? scaleSamples(dy, factors) : dy;
-    const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) => gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], sums: true, variant });
+    const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) => gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, variant });
     const second = needs[3] || needs[4] ? weightGrad(g, hidden, O, H) : null;
     const { y: du } = gemm({ a: { tensor: g }, b: { tensor: w2 }, M: rows, N: H, K: O, shape: [rows, H], geluGradOf: u!, variant });
     const first = needs[1] || needs[2] ? weightGrad(du, x, H, I) : null;

@@ -74,7 +74,7 @@ const op = defineOp({
     const rows = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
     const dW = needs[1] || needs[2] ? gemm({
       a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } }, b: { tensor: x, map: patchMap(sizes) },
-      M: D, N: K, K: B * P, shape: weight.shape, sums: bias !== null, variant,
+      M: D, N: K, K: B * P, shape: weight.shape, store: "f32", sums: bias !== null, variant,
     }) : null;
     const dx = () => gemm({ a: { tensor: dy, map: rows }, b: { tensor: weight }, M: B * P, N: K, K: D, shape: x.shape, out: { map: patchMap(sizes), batch: [] }, variant }).y;
     const tokens: Readonly<Record<string, Tensor>> = position === null ? {} : tokenGradsKernel({ prefix: first })({

@@ -138,7 +138,7 @@ const reduceOp = defineOp({
   },
   backward(dy, _, [x], { len, inner, scale }) {
     const n = x.size;
-    return [repeatKernel({ inputs: { dy }, outputs: { dx: x.shape }, params: { n, len, inner, scale }, groups: Math.ceil(n / WG) }).dx];
+    return [repeatKernel({ inputs: { dy }, outputs: { dx: x.shape }, store: { dx: x.dtype }, params: { n, len, inner, scale }, groups: Math.ceil(n / WG) }).dx];
   },
 });
 

@@ -66,12 +66,12 @@ const op = (name: string, log: boolean) => defineOp({
   forward([x]: [Tensor], { variant }: { variant: RowVariant }) {
     if (x.shape.length === 0) throw new Error(`${name}: expected at least one axis, got ${show(x.shape)}`);
     const { forward, grid } = run(x, log, variant);
-    const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x.shape } });
+    const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } });
     return { y, saved: y };
   },
   backward(dy, y, [x], { variant }) {
     const { backward, grid } = run(x, log, variant);
-    return [backward({ ...grid, inputs: { y, dy }, outputs: { dx: x.shape } }).dx];
+    return [backward({ ...grid, inputs: { y, dy }, outputs: { dx: x.shape }, store: { dx: x.dtype } }).dx];
   },
 });
 
@@ -81,11 +81,11 @@ const logSoftmaxOp = op("logSoftmax", true);
 /** The softmax of each row, and its gradient from its result: parts of other operations, not ones of their own. */
 export function softmaxRows(x: Tensor): Tensor {
   const { forward, grid } = run(x, false, rowVariant("softmax", x));
-  return forward({ ...grid, inputs: { x }, outputs: { y: x.shape } }).y;
+  return forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } }).y;
 }
 export function softmaxRowsBackward(y: Tensor, dy: Tensor): Tensor {
   const { backward, grid } = run(y, false, rowVariant("softmax", y));
-  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y.shape } }).dx;
+  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y.shape }, store: { dx: y.dtype } }).dx;
 }
 
 export interface RowOptions {

@@ -1,0 +1,44 @@
+/**
+ * f16 storage for kernels that are written once, in f32: the text's loads from narrow buffers become f32, its stores to them f16.
+ * All arithmetic stays in f32. Subscripts are the only way to a buffer, so the text itself says where its loads and stores are.
+ */
+import type { Elem } from "./kernel.ts";
+
+/** The f16 element that stands for one of f32. */
+export const narrowElems: Readonly<Partial<Record<Elem, Elem>>> = { f32: "f16", vec2f: "vec2h", vec4f: "vec4h" };
+
+/** `text` with the buffers of `wide` (name, f32 element) held as f16. Stores must be whole: `name[i] = value;`. */
+export function narrowed(text: string, wide: ReadonlyMap<string, Elem>): string {
+  if (wide.size === 0) return text;
+  const access = new RegExp(`(?<![\\w.])(${[...wide.keys()].join("|")})\\[`, "g");
+  let out = "", at = 0;
+  for (let match = access.exec(text); match; match = access.exec(text)) {
+    const name = match[1]!, elem = wide.get(name)!;
+    const close = closing(text, access.lastIndex);
+    const index = narrowed(text.slice(access.lastIndex, close), wide);
+    const rest = text.slice(close + 1);
+    if (/^\s*([-+*/%]|\.\w+\s*|\[[^\]]*\]\s*)=(?!=)/.test(rest)) throw new Error(`kernel: expected whole stores to ${name}, got "${name}[..]${rest.slice(0, 20)}"`);
+    const store = /^\s*=(?!=)/.exec(rest);
+    out += text.slice(at, match.index);
+    at = close + 1;
+    if (store) {
+      const end = text.indexOf(";", at);
+      out += `${name}[${index}] = ${narrowElems[elem]}(${narrowed(text.slice(at + store[0].length, end).trim(), wide)})`;
+      at = end;
+    } else {
+      out += `${elem}(${name}[${index}])`;
+    }
+    access.lastIndex = at;
+  }
+  return out + text.slice(at);
+}
+
+/** Where the bracket ends that was opened just before `from`. */
+function closing(text: string, from: number): number {
+  let depth = 1;
+  for (let i = from; i < text.length; i++) {
+    if (text[i] === "[") depth++;
+    else if (text[i] === "]" && --depth === 0) return i;
+  }
+  throw new Error(`kernel: expected a closing bracket after "${text.slice(from - 20, from)}", got none`);
+}

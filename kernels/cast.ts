@@ -1,0 +1,30 @@
+/** Element types: y = x rounded to f16, or widened to f32. dx = dy as x's type; a gradient that already has it passes. */
+import { defineOp } from "../engine/autograd.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
+import type { Tensor } from "../engine/tensor.ts";
+
+const WG = 64;
+
+// One thread per four elements, or per element where they are no whole fours.
+const kernel = kernelFamily(({ elem }: { elem: "f32" | "vec4f" }) => defineKernel({
+  name: "cast", inputs: { xs: elem }, outputs: { ys: elem }, params: { n: "u32" }, workgroup: WG,
+  code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i]; }`,
+}));
+
+function converted(x: Tensor, dtype: "f32" | "f16"): Tensor {
+  if (x.dtype === dtype) return x;
+  const W = x.size % 4 === 0 ? 4 : 1;
+  return kernel({ elem: W === 4 ? "vec4f" : "f32" })({ inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: dtype }, params: { n: x.size / W }, groups: Math.ceil(x.size / W / WG) }).ys;
+}
+
+const op = defineOp({
+  name: "cast",
+  forward: ([x]: [Tensor], dtype: "f32" | "f16") => ({ y: converted(x, dtype), saved: null }),
+  backward: (dy, _, [x]) => [converted(dy, x.dtype as "f32" | "f16")],
+});
+
+/** x: f32 or f16, of any shape. Returns its values as `dtype`; x itself if it has it. */
+export function cast(x: Tensor, dtype: "f32" | "f16"): Tensor {
+  if (x.dtype !== "f32" && x.dtype !== "f16") throw new Error(`cast: expected f32 or f16, got ${x.dtype}`);
+  return x.dtype === dtype ? x : op([x], dtype);
+}

@@ -1,11 +1,18 @@
-/** Image decoding in Node and in a page, against what Pillow reads (test/golden/images.json); downloads kept in a page's Cache. */
+/** Image decoding in Node and in a page, against what Pillow reads (test/golden/images.json); `classify` in both; downloads kept in a page's Cache. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openChromium } from "../../cli/chromium.ts";
 import { decodeImage } from "../../cli/decode-image.ts";
+import { nodeHost } from "../../cli/host.ts";
+import classifyJob, { type ClassifyArgs, type ClassifyResult } from "../../cli/jobs/classify.ts";
+import { createModel } from "../../models/model.ts";
+import { initialState } from "../../models/params.ts";
+import { writeWeights } from "../../models/weights.ts";
 import type { Downloaded } from "./page-checks.ts";
 
 const chromium = await openChromium();
@@ -51,6 +58,28 @@ describe.each([
 
 test("what was recorded is of every kind", () => {
   expect(Object.keys(golden.upright).sort()).toEqual(["exif-2.jpg", "exif-3.jpg", "exif-4.jpg", "exif-5.jpg", "exif-6.jpg", "exif-6.webp", "exif-7.jpg", "exif-8.jpg", "exif-8.png"]);
+});
+
+test("classify in a page answers as in Node, maps included", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tessera-page-"));
+  const config = { arch: "deit", imgSize: 48, patchSize: 16, inChans: 3, dim: 16, depth: 1, heads: 2, mlpRatio: 2, numClasses: 10, distilled: true } as const;
+  const { params } = createModel(config);
+  writeFileSync(join(folder, "w.safetensors"), writeWeights(initialState(params, 5), { config }));
+  const images = ["exif-6.webp", "alpha.png", "progressive.jpg"].map((name) => ({ path: resolve("test/golden/images", name), stem: name }));
+  const args = (maps: string): ClassifyArgs =>
+    ({ weights: join(folder, "w.safetensors"), images, k: 10, protocol: "official", head: "mean", batchSize: 2, maps: join(folder, maps), imagenetClasses: "" });
+  const page = (await chromium.runJob("/cli/jobs/classify.ts", args("page"))) as ClassifyResult;
+  const node = await classifyJob(nodeHost(), args("node"));
+  page.results.forEach(({ name, top, maps }, i) => {
+    const expected = node.results[i]!;
+    expect(name).toBe(expected.name);
+    for (const { index, probability } of top) expect(probability).toBeCloseTo(expected.top.find((t) => t.index === index)!.probability, 5);
+    expect(maps!.length).toBe(6);
+    for (const [k, path] of maps!.entries()) expect(existsSync(path) && existsSync(expected.maps![k]!)).toBe(true);
+  });
+  const [a, b] = await Promise.all(["page", "node"].map((where) => decodeImage(readFileSync(join(folder, where, "exif-6.webp.dist-rollout.png")), { upright: false })));
+  expect(a!.data.reduce((most, v, i) => Math.max(most, Math.abs(v - b!.data[i]!)), 0)).toBeLessThanOrEqual(1);
+  rmSync(folder, { recursive: true });
 });
 
 describe("downloads in a page", () => {

@@ -4,8 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { decodeImage } from "../../cli/decode-image.ts";
-import type { ClassifyResult } from "../../cli/jobs/classify.ts";
+import { nodeHost, type Host, type Progress } from "../../cli/host.ts";
+import classifyJob, { type ClassifyResult } from "../../cli/jobs/classify.ts";
+import evalJob from "../../cli/jobs/eval.ts";
 import { main } from "../../cli/main.ts";
+import { dataFiles } from "../../cli/model-options.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { attentionProbabilities, headMaps, rollout } from "../../models/attention-maps.ts";
@@ -111,6 +114,25 @@ describe("classify", { timeout: 60_000 }, () => {
       expect(stdout.split("\n").slice(0, 2)).toEqual([at("images/alpha.png"), `  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`]);
       expect(stdout.trimEnd().split("\n").length).toBe(5 * IMAGES.length);
     });
+
+  test("kernels are compiled beforehand, with progress, and timed apart", async () => {
+    const fresh = config({ dim: 24, numClasses: 10 }); // sizes that no other test here has compiled kernels for
+    const model = createModel(fresh);
+    const seen: Progress[] = [];
+    const host: Host = { ...nodeHost(), progress: (p) => void seen.push(p), readFile: async () => writeWeights(weightsOf(model), { config: fresh }) as Uint8Array<ArrayBuffer> };
+    const compiled = () => seen.splice(0).filter((p) => p.label === "compiling kernels").map((p) => [p.done, p.total]);
+    const evaluated = await evalJob(host, { weights: "w", data: dataFiles("cifar10-subset").test, batchSize: 100 });
+    const steps = compiled();
+    expect(steps.length).toBeGreaterThan(3);
+    expect(steps.map(([done]) => done)).toEqual(steps.map((_, i) => i + 1));
+    expect(steps.at(-1)![0]).toBe(steps.at(-1)![1]);
+    expect(evaluated.warmUpMs).toBeGreaterThan(0);
+    const image = readFileSync(at("images/rgb.jpg"));
+    const files: Host = { ...host, readFile: async (path) => (path.endsWith(".jpg") ? Uint8Array.from(image) : host.readFile(path)) };
+    const named = await classifyJob(files, { weights: "w", images: [{ path: "a.jpg", stem: "a" }], k: 1, protocol: "official", head: "mean", batchSize: 1, imagenetClasses: "" });
+    expect(compiled().length).toBeGreaterThan(3);
+    expect(named.warmUpMs).toBeGreaterThan(0);
+  });
 
   test("all 1000 names of ImageNet, whose probabilities add up to 1", async () => {
     await tessera("classify", at("images/rgb.jpg"), "--weights", at("named.safetensors"), "--topk", "2000", "--json", at("all.json"));

@@ -8,6 +8,7 @@ export default defineConfig({
     include: ["test/slow/**/*.slow.test.ts"],
     setupFiles: ["test/node-setup.ts"],
     pool: "forks",
+    execArgv: ["--expose-gc"],
     fileParallelism: false,
     testTimeout: 20 * MINUTE,
     hookTimeout: 2 * MINUTE,

@@ -55,6 +55,8 @@ export interface TrainOptions {
   readonly onCompile?: (done: number, total: number) => void;
   readonly onMetrics?: (metrics: StepMetrics | EpochMetrics) => void;
   readonly onCheckpoint?: ((bytes: Uint8Array, position: Position) => Promise<void>) | undefined;
+  /** The share of the training images that may be corrupt before it ends the run. */
+  readonly maxCorrupt?: number | undefined;
   readonly onCorrupt?: ((image: { readonly name: string; readonly reason: string }) => void) | undefined;
 }
 
@@ -99,7 +101,7 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
   const pipeline = new InputPipeline(images, {
     batchSize: recipe.batchSize / accumulate, order: recipeOrder(images.count, seed, recipe), prepare: input.prepare,
     platform: o.platform, workers: o.workers ?? 0, start: { epoch: position.epoch, step: position.stepInEpoch * accumulate }, epochs: recipe.epochs,
-    ...(o.onCorrupt ? { onCorrupt: o.onCorrupt } : {}),
+    ...(o.onCorrupt ? { onCorrupt: o.onCorrupt } : {}), ...(o.maxCorrupt === undefined ? {} : { maxCorrupt: o.maxCorrupt }),
   });
 
   const epochs: EpochMetrics[] = [];

@@ -1,10 +1,27 @@
 /** The set that models are transferred to: a part of Fashion-MNIST, in the form that `--data` reads. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { balancedSubset, writeCifar } from "../../train/data.ts";
+import { openSet } from "../../train/data/open.ts";
+import { dataSplit, type Split } from "../data-files.ts";
+import { readRange } from "../data-node.ts";
+import { writeAtomic } from "../files.ts";
+import { fetchFashionMnist } from "../jobs-node/fashion-mnist.ts";
 
-/** Folder with train.bin and test.bin. */
+/** Of each class; as many as the shipped part of CIFAR-10 has. */
+const PER_CLASS: Readonly<Record<Split, number>> = { train: 200, test: 100 };
+
+/** Folder with train.bin and test.bin, made once. */
 export async function targetData(out: string): Promise<string> {
   const folder = join(out, "data", "fashion-mnist");
-  if (existsSync(join(folder, "test.bin"))) return folder;
-  throw new Error(`experiments: expected the transfer set in ${folder}`);
+  const missing = (["train", "test"] as const).filter((split) => !existsSync(join(folder, `${split}.bin`)));
+  if (missing.length === 0) return folder;
+  const whole = await fetchFashionMnist({ log: (line) => process.stderr.write(`${line}\n`) });
+  for (const split of missing) {
+    const files = dataSplit(whole, split);
+    if (files.kind !== "idx") throw new Error(`experiments: expected IDX files in ${whole}, got ${files.kind}`);
+    const set = await openSet(files, readRange);
+    await writeAtomic(join(folder, `${split}.bin`), writeCifar(set, balancedSubset(set, PER_CLASS[split], 0)));
+  }
+  return folder;
 }

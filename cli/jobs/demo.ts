@@ -73,7 +73,7 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
   host.log({ message: `student ${describeModel(model)}: ${epochs} epochs of ${trainSet.count} images, twice` });
 
   const recipe = { ...RECIPE, epochs, warmupEpochs: Math.min(5, epochs / 10) };
-  const common: Omit<TrainArgs, "recipe" | "out"> = { model: config, seed: args.seed, train: { kind: "cifar10", path: trainPath }, test: { kind: "cifar10", path: testPath }, evalEvery: Math.max(1, Math.round(epochs / 10)) };
+  const common: Omit<TrainArgs, "recipe" | "out"> = { model: config, seed: args.seed, train: { kind: "cifar10", paths: [trainPath] }, test: { kind: "cifar10", paths: [testPath] }, evalEvery: Math.max(1, Math.round(epochs / 10)) };
   const distilled = await run(host, "distilled", { ...common, label: "distilled", recipe: { ...recipe, distillation: "hard" }, teacher: { weights: args.teacher }, out: `${args.out}/distilled` });
   // The same student but for the distillation token, as in the paper's comparison: without a teacher nothing would train it.
   const plainConfig = { ...config, distilled: false };

@@ -35,6 +35,7 @@ export interface TrainArgs {
   readonly replaceHead?: boolean | undefined;
   readonly resizePosEmbed?: boolean | undefined;
   readonly workers?: number | undefined;
+  readonly maxCorrupt?: number | undefined;
   /** Where images are augmented; "gpu" unless given. */
   readonly augment?: "gpu" | "cpu" | undefined;
   readonly maxSteps?: number | undefined;
@@ -87,7 +88,7 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
 
   const result = await train({
     model, recipe, seed: args.seed, train: trainSet, test: testSet, teacher, resume, normalization,
-    platform: host.images, workers: args.workers, augment: args.augment,
+    platform: host.images, workers: args.workers, maxCorrupt: args.maxCorrupt, augment: args.augment,
     initial: initial ? beginning(host, model, initial, args) : undefined,
     maxSteps: args.maxSteps, saveEvery: args.saveEvery, saveSeconds: args.saveSeconds ?? SAVE_SECONDS, evalEvery: args.evalEvery,
     shouldStop: () => host.stopAsked(),

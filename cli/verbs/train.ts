@@ -20,6 +20,7 @@ interface Options extends CommonOptions {
   readonly replaceHead?: boolean;
   readonly resizePosEmbed?: boolean;
   readonly workers?: string;
+  readonly maxCorrupt?: string;
   readonly augment?: "gpu" | "cpu";
   readonly saveMinutes?: string;
   readonly preset?: string;
@@ -49,6 +50,7 @@ export default function (program: Command): void {
     .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
     .option("--workers <n>", "threads that read and augment images (0: none)")
     .addOption(new Option("--augment <place>", "where images are augmented, the same for a run that is resumed (gpu)").choices(["gpu", "cpu"]))
+    .option("--max-corrupt <share>", "of the images that may be unreadable before the run stops; they are named (0.01)")
     .option("--resume", "go on from the checkpoint in --out")
     .option("--max-steps <n>", "stop after so many steps in all")
     .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch")
@@ -65,6 +67,7 @@ export default function (program: Command): void {
       teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
       initial: options.weights, resume: options.resume, replaceHead: options.replaceHead, resizePosEmbed: options.resizePosEmbed,
       workers: options.workers === undefined ? undefined : Number(options.workers), augment: options.augment, saveSeconds: options.saveMinutes === undefined ? undefined : 60 * Number(options.saveMinutes),
+      maxCorrupt: share("--max-corrupt", options.maxCorrupt),
       maxSteps: count("--max-steps", options.maxSteps), saveEvery: count("--save-every", options.saveEvery), evalEvery: count("--eval-every", options.evalEvery),
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
@@ -88,6 +91,13 @@ function parseValue(text: string): unknown {
   if (text === "null") return null;
   if (/^\[.*\]$/.test(text)) return text.slice(1, -1).split(",").map(Number);
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+}
+
+function share(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1)) throw new UsageError(`expected a share from 0 to 1 for ${option}, got "${text}"`);
+  return value;
 }
 
 function count(option: string, text: string | undefined): number | undefined {

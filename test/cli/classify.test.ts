@@ -6,9 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { decodeImage } from "../../cli/decode-image.ts";
 import { nodeHost, type Host, type Progress } from "../../cli/host.ts";
 import classifyJob, { type ClassifyResult } from "../../cli/jobs/classify.ts";
-import evalJob from "../../cli/jobs/eval.ts";
 import { main } from "../../cli/main.ts";
-import { dataFiles } from "../../cli/model-options.ts";
+import { dataFiles } from "../../cli/data-files.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { attentionProbabilities, headMaps, rollout } from "../../models/attention-maps.ts";
@@ -20,6 +19,7 @@ import { toPlanes } from "../../models/preprocess.ts";
 import { preprocess, preprocessing, PROTOCOLS, type Protocol } from "../../models/protocols.ts";
 import { parseSafetensors, writeSafetensors } from "../../models/safetensors.ts";
 import { writeWeights } from "../../models/weights.ts";
+import { Evaluator } from "../../train/evaluate.ts";
 import { fillState } from "../golden/fill.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tessera-classify-"));
@@ -115,23 +115,30 @@ describe("classify", { timeout: 60_000 }, () => {
       expect(stdout.trimEnd().split("\n").length).toBe(5 * IMAGES.length);
     });
 
-  test("kernels are compiled beforehand, with progress, and timed apart", async () => {
-    const fresh = config({ dim: 24, numClasses: 10 }); // sizes that no other test here has compiled kernels for
-    const model = createModel(fresh);
-    const seen: Progress[] = [];
-    const host: Host = { ...nodeHost(), progress: (p) => void seen.push(p), readFile: async () => writeWeights(weightsOf(model), { config: fresh }) as Uint8Array<ArrayBuffer> };
-    const compiled = () => seen.splice(0).filter((p) => p.label === "compiling kernels").map((p) => [p.done, p.total]);
-    const evaluated = await evalJob(host, { weights: "w", data: dataFiles("cifar10-subset").test, batchSize: 100 });
-    const steps = compiled();
-    expect(steps.length).toBeGreaterThan(3);
-    expect(steps.map(([done]) => done)).toEqual(steps.map((_, i) => i + 1));
-    expect(steps.at(-1)![0]).toBe(steps.at(-1)![1]);
-    expect(evaluated.warmUpMs).toBeGreaterThan(0);
-    const image = readFileSync(at("images/rgb.jpg"));
-    const files: Host = { ...host, readFile: async (path) => (path.endsWith(".jpg") ? Uint8Array.from(image) : host.readFile(path)) };
-    const named = await classifyJob(files, { weights: "w", images: [{ path: "a.jpg", stem: "a" }], k: 1, protocol: "official", head: "mean", batchSize: 1, imagenetClasses: "" });
-    expect(compiled().length).toBeGreaterThan(3);
-    expect(named.warmUpMs).toBeGreaterThan(0);
+  test("kernels are compiled beforehand, with progress, and timed apart; in evaluation too", async () => {
+    // Sizes that no other test here has compiled kernels for.
+    const [fresh, other] = [24, 40].map((dim) => createModel(config({ dim, numClasses: 10 }))) as [typeof distilled, typeof distilled];
+    let seen: [number, number][] = [];
+    const files: Record<string, Uint8Array> = { w: writeWeights(weightsOf(fresh), { config: fresh.config }), "a.jpg": readFileSync(at("images/rgb.jpg")) };
+    const host: Host = {
+      ...nodeHost(),
+      progress: ({ label, done, total }) => void (label === "compiling kernels" && seen.push([done, total])),
+      readFile: async (path) => Uint8Array.from(files[path]!),
+    };
+    const whole = () => {
+      const total = seen.length;
+      expect(total).toBeGreaterThan(3);
+      expect(seen).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
+      seen = [];
+    };
+    const { warmUpMs } = await classifyJob(host, { weights: "w", images: [{ path: "a.jpg", stem: "a" }], k: 1, protocol: "official", head: "mean", batchSize: 1, imagenetClasses: "" });
+    whole();
+    expect(warmUpMs).toBeGreaterThan(0);
+    const evaluator = await Evaluator.create(other, loadParams("weights", other.params, weightsOf(other)), { mean: [0, 0, 0], std: [1, 1, 1] }, 2, (done, total) => void seen.push([done, total]));
+    whole();
+    evaluator.dispose();
+    expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--json", at("eval.json"))).stderr).toMatch(/warm-up \d+ ms, not counted above\n/);
+    expect(JSON.parse(readFileSync(at("eval.json"), "utf8")).warmUpMs).toBeGreaterThan(0);
   });
 
   test("all 1000 names of ImageNet, whose probabilities add up to 1", async () => {

@@ -7,7 +7,7 @@ import { indexTar, type TarSample } from "./tar.ts";
 
 /** One split, as plain data. */
 export type DataFiles =
-  | { readonly kind: "cifar10"; readonly path: string; readonly classes?: readonly string[] }
+  | { readonly kind: "cifar10"; /** One after the other. */ readonly paths: readonly string[]; readonly classes?: readonly string[] }
   | { readonly kind: "cifar100"; readonly path: string }
   | { readonly kind: "idx"; readonly images: string; readonly labels: string; readonly classes: readonly string[]; readonly pad: number }
   | { readonly kind: "folder"; readonly root: string; readonly classes: readonly { readonly name: string; readonly files: readonly string[] }[] }
@@ -20,7 +20,7 @@ export async function openSource(files: DataFiles, read: Read): Promise<ImageSou
   switch (files.kind) {
     case "folder": return openFolder(files);
     case "tar": return openTar(files, read);
-    default: return memorySource(await openSet(files, read), "path" in files ? files.path : files.images);
+    default: return memorySource(await openSet(files, read), files.kind === "cifar10" ? files.paths.join(" + ") : files.kind === "cifar100" ? files.path : files.images);
   }
 }
 
@@ -30,12 +30,30 @@ export async function openSet(files: Exclude<DataFiles, { kind: "folder" | "tar"
     const [images, labels] = await Promise.all([files.images, files.labels].map(async (path) => gunzip(await read({ path }), path)));
     return parseIdxImages({ images: images!, labels: labels!, names: [files.images, files.labels], classes: files.classes, pad: files.pad });
   }
-  const bytes = await read({ path: files.path });
-  try {
-    return files.kind === "cifar100" ? parseCifar100(bytes) : parseCifar(bytes, files.classes);
-  } catch (error) {
-    throw new Error(`${files.path}: ${(error as Error).message}`);
+  const paths = files.kind === "cifar10" ? files.paths : [files.path];
+  const sets: ImageSet[] = [];
+  for (const path of paths) {
+    const bytes = await read({ path });
+    try {
+      sets.push(files.kind === "cifar100" ? parseCifar100(bytes) : parseCifar(bytes, files.classes));
+    } catch (error) {
+      throw new Error(`${path}: ${(error as Error).message}`);
+    }
   }
+  return sets.length === 1 ? sets[0]! : joined(sets);
+}
+
+/** One set after the other. */
+function joined(sets: readonly ImageSet[]): ImageSet {
+  const count = sets.reduce((n, s) => n + s.count, 0);
+  const images = new Uint8Array(sets.reduce((n, s) => n + s.images.length, 0)), labels = new Uint8Array(count);
+  let at = 0, bytes = 0;
+  for (const set of sets) {
+    images.set(set.images, bytes);
+    labels.set(set.labels, at);
+    [at, bytes] = [at + set.count, bytes + set.images.length];
+  }
+  return { ...sets[0]!, images, labels, count };
 }
 
 function openFolder({ root, classes }: Extract<DataFiles, { kind: "folder" }>): ImageSource {

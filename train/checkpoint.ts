@@ -2,7 +2,7 @@
 import { parseSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import type { ParameterStore, State } from "../models/params.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { Recipe } from "./recipe.ts";
+import { makeRecipe, type Recipe } from "./recipe.ts";
 
 /** Where a run stands. Data order, crops, mixing and dropped paths follow from seed, epoch and step, so these are all there is. */
 export interface Position {
@@ -33,6 +33,8 @@ interface Meta extends Position {
 
 const PARAM = "param.";
 const EMA = "ema.";
+/** F32 [2]: what the loss is multiplied by, and finite updates since it changed. */
+const LOSS_SCALE = "loss_scale";
 
 export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown, position: Position, about: About): Promise<Uint8Array> {
   const entries = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
@@ -41,6 +43,10 @@ export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer
   };
   put(PARAM, await store.state());
   for (const [name, flat] of Object.entries(optimizer.state)) put(`${name}.`, await store.readFlat(flat));
+  if (optimizer.lossScale) {
+    const { scale, good } = optimizer.lossScale;
+    entries.set(LOSS_SCALE, { dtype: "F32", shape: [2], data: Float32Array.of(await scale.item(), await good.item()) });
+  }
   if (optimizer.ema) put(EMA, await store.state(optimizer.ema.flat, optimizer.ema.stats));
   const meta: Meta = { format: "tessera-checkpoint", version: 1, seed, recipe, model, about, ...position };
   return writeSafetensors(entries, { tessera: JSON.stringify(meta) });
@@ -56,7 +62,8 @@ export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, opti
   };
   same("model", meta.model, model);
   same("seed", meta.seed, seed);
-  for (const key of Object.keys(recipe) as (keyof Recipe)[]) same(key, meta.recipe[key], recipe[key]);
+  const before = makeRecipe(meta.recipe); // items that are younger than the checkpoint had their defaults
+  for (const key of Object.keys(recipe) as (keyof Recipe)[]) same(key, before[key], recipe[key]);
   const part = (prefix: string, names: readonly string[]): State => new Map(names.map((name) => {
     const t = tensors.get(prefix + name);
     if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
@@ -66,6 +73,11 @@ export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, opti
   const trained = store.layout.parts.map(({ name }) => name);
   store.restore(part(PARAM, names));
   for (const [name, flat] of Object.entries(optimizer.state)) store.writeFlat(flat, part(`${name}.`, trained));
+  if (optimizer.lossScale) {
+    const [scale, good] = part("", [LOSS_SCALE]).get(LOSS_SCALE)!.data;
+    optimizer.lossScale.scale.write([scale!]);
+    optimizer.lossScale.good.write([good!]);
+  }
   if (optimizer.ema) {
     const average = part(EMA, names);
     store.layout.write(optimizer.ema.flat, average);

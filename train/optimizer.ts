@@ -4,6 +4,7 @@ import { Tensor } from "../engine/tensor.ts";
 import { adamwStep } from "../kernels/adamw.ts";
 import { emaStep } from "../kernels/ema.ts";
 import { gradNorm } from "../kernels/grad-norm.ts";
+import { makeLossScale, updateLossScale, type LossScale } from "../kernels/loss-scale.ts";
 import { lambStep } from "../kernels/lamb.ts";
 import { sgdStep } from "../kernels/sgd.ts";
 import type { ParameterStore } from "../models/params.ts";
@@ -27,6 +28,8 @@ export class Optimizer {
   readonly state: Readonly<Record<string, Tensor>>;
   /** `null` if none is kept. */
   readonly ema: Ema | null;
+  /** `null` in f32. */
+  readonly lossScale: LossScale | null;
 
   constructor(recipe: Recipe, store: ParameterStore) {
     this.#recipe = recipe;
@@ -34,6 +37,7 @@ export class Optimizer {
     const zeros = () => Tensor.zeros(store.flat.shape);
     this.state = recipe.optimizer === "sgd" ? { momentum_buffer: zeros() } : { exp_avg: zeros(), exp_avg_sq: zeros() };
     this.#tables = recipe.optimizer === "lamb" ? store.layout.tables() : null;
+    this.lossScale = recipe.dtype === "f16" ? makeLossScale(recipe.lossScale) : null;
     this.ema = recipe.emaDecay === null ? null : { flat: zeros(), stats: store.stats && Tensor.zeros(store.stats.shape) };
   }
 
@@ -62,6 +66,7 @@ export class Optimizer {
       emaStep({ ema: this.ema.flat, params }, { decay, finite });
       if (this.ema.stats) emaStep({ ema: this.ema.stats, params: stats! }, { decay, finite });
     }
+    if (this.lossScale) updateLossScale(this.lossScale, finite, this.#recipe.lossScaleGrowth);
     return finite;
   }
 
@@ -73,6 +78,8 @@ export class Optimizer {
 
   dispose(): void {
     for (const t of Object.values(this.state)) t.dispose();
+    this.lossScale?.scale.dispose();
+    this.lossScale?.good.dispose();
     this.ema?.flat.dispose();
     this.ema?.stats?.dispose();
     this.#tables?.segments.dispose();

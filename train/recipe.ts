@@ -70,6 +70,14 @@ export const recipeSchema = z.strictObject({
   /** One draw for the batch, for each pair of images, or for each image. */
   mixMode: z.enum(["batch", "pair", "elem"]).default("batch"),
 
+  /** How activations and matrices are stored; parameters, their gradients and all sums stay f32. */
+  dtype: z.enum(["f32", "f16"]).default("f32"),
+  /** The same of the teacher. */
+  teacherDtype: z.enum(["f32", "f16"]).default("f32"),
+  /** With f16: what the loss is multiplied by at first (a power of two), and how many finite updates in a row double it. */
+  lossScale: positive.refine((v) => Number.isInteger(Math.log2(v)) && v <= 2 ** 24, "expected a power of two up to 16777216").default(65536),
+  lossScaleGrowth: z.number().int().positive().default(2000),
+
   distillation: z.enum(["none", "soft", "hard"]).default("none"),
   /** Weight of the distillation term: 0.5 for hard; the paper's soft runs have 0.1 with tau 3. */
   alpha: fraction.default(0.5),

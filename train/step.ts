@@ -5,6 +5,7 @@ import { Scalars } from "../engine/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { accumulate } from "../kernels/accumulate.ts";
 import { countCorrect } from "../kernels/argmax.ts";
+import { unscale } from "../kernels/loss-scale.ts";
 import { mixImages, mixLabels } from "../kernels/mix-batch.ts";
 import type { Model } from "../models/model.ts";
 import type { Params, ParameterStore } from "../models/params.ts";
@@ -83,7 +84,8 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
       kind: recipe.distillation, alpha: recipe.alpha, tau: recipe.tau, reduction: recipe.reduction,
     });
     const targets = store.gradTargets;
-    gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));
+    gradients(loss, store.trained, optimizer.lossScale?.scale).forEach((grad, i) => place(grad, targets[i]!));
+    if (optimizer.lossScale) unscale(store.grads, optimizer.lossScale);
     if (sum) accumulate({ sum, g: store.grads }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
   }, { label: "training step", ...options });

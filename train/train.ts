@@ -6,6 +6,7 @@
 import { encodeMix } from "../kernels/mix-batch.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, initialState, loadParams, type State } from "../models/params.ts";
+import { storedModel, storedParams } from "../models/stored.ts";
 import { restoreCheckpoint, saveCheckpoint, type Position } from "./checkpoint.ts";
 import { Evaluator } from "./evaluate.ts";
 import type { Batch } from "./input/options.ts";
@@ -87,17 +88,18 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
   if (perEpoch === 0) throw new Error(`train: expected at least a batch of ${recipe.batchSize} images, got ${images.count}`);
   const totalSteps = Math.min(recipe.epochs * perEpoch, o.maxSteps ?? Infinity);
 
+  const stored = storedModel(model, recipe.dtype);
   const store = new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly));
   const optimizer = new Optimizer(recipe, store);
   await optimizer.initEma();
-  const teacher = o.teacher ? { model: o.teacher.model, params: loadParams(`teacher ${o.teacher.model.name}`, o.teacher.model.params, o.teacher.state) } : null;
+  const teacher = o.teacher ? { model: storedModel(o.teacher.model, recipe.teacherDtype), params: storedParams(loadParams(`teacher ${o.teacher.model.name}`, o.teacher.model.params, o.teacher.state), recipe.teacherDtype) } : null;
   const answers = teacher && recipe.cacheTeacher ? await teacherAnswers(teacher, images, o) : null;
   let position: Position = o.resume
     ? restoreCheckpoint(o.resume, store, optimizer, seed, recipe, model.config)
     : { epoch: 0, stepInEpoch: 0, step: 0 };
   const input = makeStepInput(o);
-  const step = await recordStep({ model, store, optimizer, recipe, input: () => input.launch(), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) });
-  const evaluator = await Evaluator.create(model, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate));
+  const step = await recordStep({ model: stored, store, optimizer, recipe, input: () => input.launch(), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) });
+  const evaluator = await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate));
   const pipeline = new InputPipeline(images, {
     batchSize: recipe.batchSize / accumulate, order: recipeOrder(images.count, seed, recipe), prepare: input.prepare,
     platform: o.platform, workers: o.workers ?? 0, start: { epoch: position.epoch, step: position.stepInEpoch * accumulate }, epochs: recipe.epochs,

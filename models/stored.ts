@@ -1,0 +1,34 @@
+/** Models whose activations and matrices are stored as f16; sums, norms' parameters, biases and what comes out are f32. */
+import { noGrad } from "../engine/autograd.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { cast } from "../kernels/cast.ts";
+import type { Model } from "./model.ts";
+import type { Params } from "./params.ts";
+
+export type StoredType = "f32" | "f16";
+
+const isMatrix = (name: string, { shape }: Tensor): boolean => shape.length > 1 && name.endsWith(".weight");
+
+const halved = (params: Params): Params => Object.fromEntries(Object.entries(params).map(([name, t]) => [name, isMatrix(name, t) ? cast(t, "f16") : t]));
+
+/** The model as it computes with such storage. Gradients reach the f32 parameters it is given. */
+export function storedModel(model: Model, dtype: StoredType): Model {
+  if (dtype === "f32") return model;
+  return {
+    ...model,
+    forward(p, x, { tap, ...options } = {}) {
+      const out = model.forward(halved(p), cast(x, "f16"), { ...options, ...(tap ? { tap: (name, value) => tap(name, cast(value, "f32")) } : {}) });
+      const logits = cast(out.logits, "f32");
+      const logitsCls = out.logitsCls === out.logits ? logits : cast(out.logitsCls, "f32");
+      return { logits, logitsCls, logitsDist: out.logitsDist && cast(out.logitsDist, "f32") };
+    },
+  };
+}
+
+/** Parameters for inference so stored: matrices take half the memory, and their f32 goes back to the pool. */
+export function storedParams(params: Params, dtype: StoredType): Params {
+  if (dtype === "f32") return params;
+  const made = noGrad(() => halved(params));
+  for (const [name, t] of Object.entries(params)) if (made[name] !== t) t.dispose();
+  return made;
+}

@@ -2,6 +2,8 @@
 import { gradients } from "../../engine/autograd.ts";
 import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
+import { cast } from "../../kernels/cast.ts";
+import { checkDtype } from "../dtype.ts";
 import { UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { ops, type OpEntry } from "../ops.ts";
@@ -14,6 +16,8 @@ export interface OpArgs {
   readonly attrs?: Readonly<Record<string, unknown>> | undefined;
   readonly backward?: boolean | undefined;
   readonly variant?: string | undefined;
+  /** How floating tensors are stored; sums are f32 either way. Files stay F32. */
+  readonly dtype?: "f32" | "f16" | undefined;
 }
 
 export interface OpResult {
@@ -27,7 +31,8 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
   const entry = ops[args.name];
   if (!entry) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${args.name}"`);
   const attrs = checkAttrs(entry, args.attrs ?? {});
-  const { variant, backward = false } = args;
+  const { variant, backward = false, dtype = "f32" } = args;
+  checkDtype(dtype);
   if (variant !== undefined && !entry.variants.includes(variant)) {
     throw new UsageError(`expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${args.name}, got "${variant}"`);
   }
@@ -42,7 +47,9 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
     const inputs = load(file, entry);
     const floating = Object.entries(inputs).filter(([name, t]) => t.dtype === "f32" && !entry.inputs[name]!.buffer);
     for (const [, t] of floating) t.requiresGrad = backward;
-    const outputs = entry.run(inputs, attrs, variant);
+    const stored = Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t.dtype === "f32" && !entry.inputs[name]!.buffer ? cast(t, dtype) : t]));
+    const made = entry.run(stored, attrs, variant);
+    const outputs = Object.fromEntries(Object.entries(made).map(([name, t]) => [name, t.dtype === "f16" ? cast(t, "f32") : t]));
     if (!backward) return outputs;
     const { shape, data } = floatsOf(file, "dy");
     const found = gradients(outputs["y"]!, floating.map(([, t]) => t), Tensor.from(data, shape));

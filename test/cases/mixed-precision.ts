@@ -92,10 +92,13 @@ export const cases: Case[] = [
     async run() {
       const [half, full] = [await course({ maxSteps: 40, saveEvery: undefined }), await course({ recipe: { ...recipe, dtype: "f32" }, maxSteps: 40, saveEvery: undefined })];
       if (half.steps.some((s) => !s.finite)) throw new Error("expected finite gradients at every step");
-      // At a rate at which rounding is not yet amplified from step to step, the courses differ by what f16's three digits leave.
-      const first = full.steps[0]!.loss, last = full.steps.at(-1)!.loss;
+      // Rounding is amplified from step to step: the courses agree closely at first, and later on the average.
+      const first = full.steps[0]!.loss;
+      const apart = (from: number, to: number) => Math.abs([half, full].map(({ steps }) => steps.slice(from, to).reduce((sum, s) => sum + s.loss, 0) / (to - from)).reduce((a, b) => a - b));
+      for (let i = 0; i < 8; i++) if (apart(i, i + 1) > 0.002 * first) throw new Error(`step ${i + 1}: expected a loss of ${full.steps[i]!.loss}, got ${half.steps[i]!.loss}`);
+      if (apart(30, 40) > 0.02 * first) throw new Error(`steps 31 to 40: expected losses within 2 % of ${first}, got ${apart(30, 40)} apart`);
+      const last = full.steps.at(-1)!.loss;
       if (!(last < first - 0.2)) throw new Error(`expected a loss below ${first - 0.2}, got ${last}`);
-      full.steps.forEach(({ loss }, i) => { if (!(Math.abs(half.steps[i]!.loss - loss) <= 0.005 * first)) throw new Error(`step ${i + 1}: expected a loss of ${loss}, got ${half.steps[i]!.loss}`); });
       if (!(half.result.planBytes < 0.75 * full.result.planBytes)) throw new Error(`bytes of a step: expected less than 3/4 of ${full.result.planBytes}, got ${half.result.planBytes}`);
     },
   },

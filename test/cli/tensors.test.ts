@@ -63,7 +63,7 @@ test("bad usage and bad input: one line, exit 2, no stack, nothing written", asy
   const runs: [string[], RegExp][] = [
     [["op", "linear", ...io], /^tessera op: expected tensors x, weight, bias \(optional\), .* got a, b, dy$/],
     [["op", "matmul", ...io, "--attrs", '{"transposeA":1}'], /^tessera op: expected true or false for attr transposeA, got 1$/],
-    [["op", "matmul", ...io, "--dtype", "f64"], /^tessera op: expected --dtype f32, .* got "f64"$/],
+    [["op", "matmul", ...io, "--dtype", "f64"], /^tessera op: expected --dtype f32 or f16, got "f64"$/],
     [["forward", "--model", "deit_huge", "--weights", "matmul.safetensors", ...io], /^tessera forward: expected a timm name .* got "deit_huge"$/],
     [["grad", "--config", '{"arch":"deit","imgSize":32,"patchSize":5}', "--weights", "matmul.safetensors", ...io], /^tessera grad: expected imgSize to be a multiple of patchSize 5, got 32$/],
     [["step", "--steps", "0"], /^tessera step: expected an integer from 1 on for --steps <n>, got "0"$/],

@@ -144,9 +144,10 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     inputs: { logits: "[B,K]", target: { shape: "[B,K] probabilities, or", optional: true }, labels: { shape: "[B]", optional: true, classesOf: "logits" } },
     outputs: "y [] (mean over the batch)",
     attrs: { labelSmoothing: attr(fraction, "a number in [0, 1]", 0) },
-    run({ logits, target, labels }, { labelSmoothing }) {
+    variants: ["shared", "register"],
+    run({ logits, target, labels }, { labelSmoothing }, variant) {
       if (!target === !labels) throw new Error(`crossEntropy: expected either target or labels, got ${target ? "both" : "neither"}`);
-      return crossEntropy(logits, target ?? labels!, { labelSmoothing });
+      return crossEntropy(logits, target ?? labels!, { labelSmoothing, ...(variant ? { variant } : {}) });
     },
   }),
   klDistillation: op({

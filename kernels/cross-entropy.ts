@@ -14,103 +14,95 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { sumTo, workgroupMax, workgroupSum } from "./reduce.ts";
+import { sumTo } from "./reduce.ts";
+import { rowVariant, rowWords, type RowVariant } from "./rows.ts";
 
 const WG = 64;
 
 type Kind = "f32" | "u32" | "i32";
 const kindOf = ({ dtype }: Tensor): Kind => (dtype === "u32" || dtype === "i32" ? dtype : "f32");
 
-// A label outside of [0, K) is no class's: nothing is read there, and its row has no label term.
-const targetAt = (kind: Kind): string =>
-  kind === "f32" ? "p.off + p.scale * truth[group * K + k]" : "p.off + select(0.0, p.scale, u32(truth[group]) == k)";
+interface Config {
+  readonly kind: Kind;
+  readonly variant: RowVariant;
+  /** Elements per load. */
+  readonly W: 1 | 4;
+}
 
-// One workgroup per row.
-const forwardKernel = kernelFamily(({ kind }: { kind: Kind }) => defineKernel({
-  name: "crossEntropy.forward",
-  inputs: { logits: "f32", truth: kind }, // (B, K), (B, K) or (B)
-  outputs: { rows: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 3): max, sum of exp(logits - max), sum of t
-  constants: { K: "u32" },
-  params: { scale: "f32", off: "f32", perRow: "f32" },
-  workgroup: WG,
-  helpers: workgroupSum + workgroupMax,
-  code: ({ K }) => {
-    const each = (body: string): string => `for (var j = 0u; j < ${Math.ceil(K / WG)}u; j++) { let k = j * WG + li; if (k < K) { ${body} } }`;
-    return /* wgsl */ `
-    var m = logits[group * K];
-    ${each("m = max(m, logits[group * K + k]);")}
-    m = workgroup_max(m, li);
+// One workgroup or one thread per row forward, see rows.ts; one thread per vector backward. `p.len` counts vectors of a row, `i` all of them.
+const kernels = kernelFamily(({ kind, variant, W }: Config) => {
+  const w = rowWords[variant];
+  const T = W === 4 ? "vec4f" : "f32";
+  const truth = kind === "f32" ? T : kind;
+  const total = (v: string) => (W === 4 ? `dot(${v}, vec4f(1.0))` : v);
+  const most = (v: string) => (W === 4 ? `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))` : v);
+  // A label outside of [0, K) is no class's: its row has no label term.
+  const classes = W === 4 ? "vec4u(4u * (i - row * p.len)) + vec4u(0u, 1u, 2u, 3u)" : "i - row * p.len";
+  const target = kind === "f32" ? `${T}(p.off) + p.scale * truth[i]` : `${T}(p.off) + select(${T}(0.0), ${T}(p.scale), ${W === 4 ? "vec4u(u32(truth[row]))" : "u32(truth[row])"} == ${classes})`;
+  const walk = (body: string) => `for (var i = row * p.len + ${w.first}; i < (row + 1u) * p.len; i += ${w.step}) { ${body} }`;
+  const params = { rows: "u32", len: "u32", scale: "f32", off: "f32", perRow: "f32" } as const;
+  const each = (body: string) => `let i = group * WG + li; if (i < p.rows * p.len) { let row = i / p.len; ${body} }`;
+  return {
+    forward: defineKernel({
+      name: "crossEntropy.forward",
+      inputs: { logits: T, truth }, // (B, K), (B, K) or (B)
+      outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 3): max, sum of exp(logits - max), sum of t
+      params, workgroup: w.workgroup, helpers: w.helpers,
+      code: w.code(/* wgsl */ `
+    var m = -3.4e38;
+    ${walk(`let v = logits[i]; m = max(m, ${most("v")});`)}
+    m = ${w.max("m")};
     var s = 0.0;
-    ${each("s += exp(logits[group * K + k] - m);")}
-    s = workgroup_sum(s, li);
-    let logSum = log(s);
-    var loss = 0.0;
     var total = 0.0;
-    ${each(`let t = ${targetAt(kind)}; total += t; loss += t * (logSum - (logits[group * K + k] - m));`)}
-    loss = workgroup_sum(loss, li);
-    total = workgroup_sum(total, li);
-    if (li == 0u) {
-      rows[group] = loss * p.perRow;
-      stats[group * 3u] = m; stats[group * 3u + 1u] = s; stats[group * 3u + 2u] = total;
-    }`;
-  },
-}));
-
-// One workgroup per row.
-const backwardKernel = kernelFamily(({ kind }: { kind: Kind }) => defineKernel({
-  name: "crossEntropy.backward",
-  inputs: { logits: "f32", truth: kind, stats: "f32", dy: "f32" }, // (B, K), (B, K) or (B), (B, 3), ()
-  outputs: { dlogits: "f32" }, // (B, K)
-  constants: { K: "u32" },
-  params: { scale: "f32", off: "f32", perRow: "f32" },
-  workgroup: WG,
-  code: /* wgsl */ `
-    for (var j = 0u; j < (K + WG - 1u) / WG; j++) {
-      let k = j * WG + li;
-      if (k < K) {
-        let softmax = exp(logits[group * K + k] - stats[group * 3u]) / stats[group * 3u + 1u];
-        dlogits[group * K + k] = (softmax * stats[group * 3u + 2u] - (${targetAt(kind)})) * p.perRow * dy[0];
-      }
-    }`,
-}));
-
-// One workgroup per row.
-const backwardTargetKernel = defineKernel({
-  name: "crossEntropy.backwardTarget",
-  inputs: { logits: "f32", stats: "f32", dy: "f32" }, // (B, K), (B, 3), ()
-  outputs: { dtarget: "f32" }, // (B, K)
-  constants: { K: "u32" },
-  params: { scale: "f32" },
-  workgroup: WG,
-  code: /* wgsl */ `
-    for (var j = 0u; j < (K + WG - 1u) / WG; j++) {
-      let k = j * WG + li;
-      if (k < K) { dtarget[group * K + k] = (log(stats[group * 3u + 1u]) - (logits[group * K + k] - stats[group * 3u])) * p.scale * dy[0]; }
-    }`,
+    var along = 0.0; // sum of t * (logits - max)
+    ${walk(`let v = logits[i] - ${T}(m); let t = ${target}; s += ${total("exp(v)")}; total += ${total("t")}; along += ${W === 4 ? "dot(t, v)" : "t * v"};`)}
+    s = ${w.sum("s")};
+    total = ${w.sum("total")};
+    along = ${w.sum("along")};
+    if (${w.leads}) {
+      losses[row] = (log(s) * total - along) * p.perRow;
+      stats[row * 3u] = m; stats[row * 3u + 1u] = s; stats[row * 3u + 2u] = total;
+    }`),
+    }),
+    backward: defineKernel({
+      name: "crossEntropy.backward",
+      inputs: { logits: T, truth, stats: "f32", dy: "f32" }, // (B, K), (B, K) or (B), (B, 3), ()
+      outputs: { dlogits: T }, // (B, K)
+      params, workgroup: WG,
+      code: each(`
+      let softmax = exp(logits[i] - ${T}(stats[row * 3u])) / stats[row * 3u + 1u];
+      dlogits[i] = (softmax * stats[row * 3u + 2u] - (${target})) * p.perRow * dy[0];`),
+    }),
+    backwardTarget: defineKernel({
+      name: "crossEntropy.backwardTarget",
+      inputs: { logits: T, stats: "f32", dy: "f32" }, // (B, K), (B, 3), ()
+      outputs: { dtarget: T }, // (B, K)
+      params, workgroup: WG,
+      code: each(`dtarget[i] = (${T}(log(stats[row * 3u + 1u]) + stats[row * 3u]) - logits[i]) * p.scale * p.perRow * dy[0];`),
+    }),
+  };
 });
 
 const op = defineOp({
   name: "crossEntropy",
-  forward([logits, target]: [Tensor, Tensor], { labelSmoothing }: { labelSmoothing: number }) {
+  forward([logits, target]: [Tensor, Tensor], { labelSmoothing, variant }: { labelSmoothing: number; variant: RowVariant }) {
     const [B, K] = logits.shape as [number, number];
-    const sizes = { constants: { K }, params: { scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / B }, groups: B };
-    const { rows, stats } = forwardKernel({ kind: kindOf(target) })({ ...sizes, inputs: { logits, truth: target }, outputs: { rows: [B], stats: [B, 3] } });
-    return { y: sumTo(rows, []), saved: { stats, sizes } };
+    const W = K % 4 === 0 ? 4 : 1;
+    const config: Config = { kind: kindOf(target), variant, W };
+    const params = { rows: B, len: K / W, scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / B };
+    const { losses, stats } = kernels(config).forward({ params, groups: rowWords[variant].groups(B), inputs: { logits, truth: target }, outputs: { losses: [B], stats: [B, 3] } });
+    return { y: sumTo(losses, []), saved: { stats, config, grid: { params, groups: Math.ceil((B * K) / W / WG) } } };
   },
-  backward(dy, { stats, sizes }, [logits, target], _, needs) {
-    const { constants, params: { scale, perRow }, groups } = sizes;
-    const dlogits = needs[0]
-      ? backwardKernel({ kind: kindOf(target) })({ ...sizes, inputs: { logits, truth: target, stats, dy }, outputs: { dlogits: logits.shape }, store: { dlogits: logits.dtype } }).dlogits
-      : null;
-    const dtarget = needs[1]
-      ? backwardTargetKernel({ inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, store: { dtarget: target.dtype }, constants, params: { scale: scale * perRow }, groups }).dtarget
-      : null;
+  backward(dy, { stats, config, grid }, [logits, target], _, needs) {
+    const { backward, backwardTarget } = kernels(config);
+    const dlogits = needs[0] ? backward({ ...grid, inputs: { logits, truth: target, stats, dy }, outputs: { dlogits: logits.shape }, store: { dlogits: logits.dtype } }).dlogits : null;
+    const dtarget = needs[1] ? backwardTarget({ ...grid, inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, store: { dtarget: target.dtype } }).dtarget : null;
     return [dlogits, dtarget];
   },
 });
 
 /** logits: (B, K); target: (B, K) probabilities, or (B) labels as u32 or i32. Returns (): the mean over the batch. */
-export function crossEntropy(logits: Tensor, target: Tensor, { labelSmoothing = 0 }: { readonly labelSmoothing?: number } = {}): Tensor {
+export function crossEntropy(logits: Tensor, target: Tensor, { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant } = {}): Tensor {
   const [B, K] = logits.shape;
   if (logits.shape.length !== 2) throw new Error(`crossEntropy: expected logits [B,K], got ${show(logits.shape)}`);
   const fits = target.dtype === "f32" || target.dtype === "f16"
@@ -120,5 +112,5 @@ export function crossEntropy(logits: Tensor, target: Tensor, { labelSmoothing = 
     throw new Error(`crossEntropy: expected f32 probabilities [${B},${K}] or u32 or i32 labels [${B}] for logits ${show(logits.shape)}, got ${target.dtype} ${show(target.shape)}`);
   }
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) throw new Error(`crossEntropy: expected labelSmoothing in [0, 1], got ${labelSmoothing}`);
-  return op([logits, target], { labelSmoothing });
+  return op([logits, target], { labelSmoothing, variant: rowVariant("crossEntropy", logits, variant) });
 }

@@ -4,6 +4,7 @@ import { readAll, Tensor } from "../../engine/tensor.ts";
 import { argmax, countCorrect } from "../../kernels/argmax.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
+import type { RowVariant } from "../../kernels/rows.ts";
 import { distillationLoss } from "../../train/loss.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
 import golden from "../golden/losses.json" with { type: "json" };
@@ -48,6 +49,8 @@ const spec = {
   target: [0.655, 0.025, 0.295, 0.025, 0.295, 0.025, 0.655, 0.025],
 };
 
+const variants: readonly RowVariant[] = ["register", "shared"];
+
 export const cases: Case[] = [
   ...[
     { why: "one row, two classes", B: 1, K: 2 },
@@ -56,19 +59,19 @@ export const cases: Case[] = [
     { why: "one class more than a workgroup", B: 3, K: 65 },
     { why: "ImageNet's classes", B: 2, K: 1000 },
     { why: "more rows than a workgroup", B: 67, K: 3 },
-  ].flatMap(({ why, B, K }) => [0, 0.1].map((labelSmoothing) => ({
-    name: `crossEntropy: labels, smoothing ${labelSmoothing}: ${why}`,
+  ].flatMap(({ why, B, K }) => variants.flatMap((variant) => [0, 0.1].map((labelSmoothing) => ({
+    name: `crossEntropy (${variant}): labels, smoothing ${labelSmoothing}: ${why}`,
     run: () => checkOp({
-      inputs: [spread([B, K], 4, 1)], op: (z) => crossEntropy(z, labels(some(B, K)), { labelSmoothing }), reference: labelCrossEntropy(K, some(B, K), labelSmoothing),
+      inputs: [spread([B, K], 4, 1)], op: (z) => crossEntropy(z, labels(some(B, K)), { labelSmoothing, variant }), reference: labelCrossEntropy(K, some(B, K), labelSmoothing),
       shape: [], tol: TOL,
     }),
-  }))),
-  ...[0, 0.2].map((labelSmoothing) => ({
-    name: `crossEntropy: targets of any sum, gradients of both, smoothing ${labelSmoothing}`,
+  })))),
+  ...variants.flatMap((variant) => [[67, 0], [67, 0.2], [68, 0.2]].map(([K = 0, labelSmoothing = 0]) => ({
+    name: `crossEntropy (${variant}): targets of any sum, gradients of both, ${K} classes, smoothing ${labelSmoothing}`,
     run: () => checkOp({
-      inputs: [spread([5, 67], 4, 1), [5, 67]], op: (z, t) => crossEntropy(z, t, { labelSmoothing }), reference: softCrossEntropy(67, labelSmoothing), shape: [], tol: 5e-6,
+      inputs: [spread([5, K], 4, 1), [5, K]], op: (z, t) => crossEntropy(z, t, { labelSmoothing, variant }), reference: softCrossEntropy(K, labelSmoothing), shape: [], tol: 5e-6,
     }),
-  })),
+  }))),
   {
     name: "crossEntropy: logits far apart and far from 0",
     run: () => checkOp({

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { createModel } from "../../models/model.ts";
 import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/protocols.ts";
 import { resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
 import { unitValue } from "../golden/fill.ts";
@@ -53,6 +54,25 @@ describe("preprocess", () => {
     }
     expect(preprocessing("timm", "vit_base_patch16_224", 224)).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
     expect(preprocessing("hf", "vit_base_patch16_224", 224)).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
+  });
+
+  test("a model from a config, as files carry it, is preprocessed as the one of timm's name that it is, else as a DeiT", () => {
+    const steps = (protocol: Protocol, what: Parameters<typeof createModel>[0], size: number) => preprocessing(protocol, createModel(what).name, size);
+    for (const protocol of ["official", "timm", "hf"] as const) {
+      for (const name of ["deit_tiny_distilled_patch16_224", "deit_base_patch16_384", "regnety_004", "regnety_160"]) {
+        const model = createModel(name, 12);
+        const config = JSON.parse(JSON.stringify(model.config)) as Record<string, unknown>;
+        expect(createModel(config).name).toBe(name);
+        expect(steps(protocol, config, model.imageShape[1])).toEqual(preprocessing(protocol, name, model.imageShape[1]));
+      }
+      // A plain ViT's config is a plain DeiT's.
+      expect(createModel({ ...createModel("vit_base_patch16_224").config }).name).toBe("deit_base_patch16_224");
+      const custom = { arch: "deit", imgSize: 224, dim: 64, heads: 1, depth: 3 };
+      expect(createModel(custom).name).toBe("custom deit");
+      expect(steps(protocol, custom, 224)).toEqual(preprocessing(protocol, "deit_tiny_patch16_224", 224));
+    }
+    expect(steps("timm", "regnety_004", 224)).toMatchObject({ resize: 232 });
+    expect(steps("timm", { ...createModel("regnety_004").config }, 224)).toMatchObject({ resize: 232 });
   });
 
   test("CIFAR's size: images of it stay as they are", () => {

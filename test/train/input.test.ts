@@ -5,12 +5,14 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nodeImages } from "../../cli/data-node.ts";
+import { toPlanes } from "../../models/preprocess.ts";
+import { applyOps } from "../../train/augment/ops.ts";
 import { makeAugment } from "../../train/augment/sample.ts";
 import { epochOrder, type ImageSet } from "../../train/data.ts";
 import { openSource } from "../../train/data/open.ts";
 import type { Batch, InputOptions } from "../../train/input/options.ts";
 import { InputPipeline } from "../../train/input/pipeline.ts";
-import { memorySource, type ImagePlatform, type ImageSource } from "../../train/input/source.ts";
+import { interleaved, memorySource, type ImagePlatform, type ImageSource } from "../../train/input/source.ts";
 
 const COUNT = 24;
 const BATCH = 4;
@@ -186,6 +188,43 @@ describe("a set in memory", () => {
     const small = { prepare: { kind: "augment", settings: makeAugment({ size: 32, crop: { kind: "padded" } }), seed: 2 } } as const;
     expect(await batches(6, { ...small, workers: 2 }, memorySource(set, "set"))).toEqual(await batches(6, small, memorySource(set, "set")));
     expect(set.images).toEqual(before);
+  });
+});
+
+describe("draws left to the GPU", () => {
+  const augment = { kind: "augment", settings, seed: 1 } as const;
+  const draw = { ...augment, kind: "draw" } as const;
+  /** What is left to do, done on the CPU, as bytes (3, 16, 16) of each image. */
+  const finished = (b: Batch): Uint8Array[] => b.records.map(({ ops }, k) => {
+    const [height, width] = [b.heights[k]!, b.widths[k]!];
+    return toPlanes(applyOps(interleaved({ height, width, data: b.bytes.subarray(b.offsets[k]!, b.offsets[k]! + 3 * height * width) }), ops));
+  });
+  const whole = (b: Batch): Uint8Array[] => b.records.map((_, k) => b.bytes.subarray(768 * k, 768 * (k + 1)));
+
+  test("give the bytes and boxes of the CPU, whether an image is resized here or there", async () => {
+    const expected = await batches(6, { prepare: augment });
+    for (const [area, side, workers] of [[1e6, 1000, 0], [250, 1000, 1], [1e6, 18, 0], [256, 16, 2]] as const) {
+      const drawn = await batches(6, { prepare: { ...draw, area, side }, workers });
+      drawn.forEach((b, k) => {
+        expect(finished(b)).toEqual(whole(expected[k]!));
+        expect(b.records.map(({ erase }) => erase)).toEqual(expected[k]!.records.map(({ erase }) => erase));
+        // Never more than was asked for, but the output's own size.
+        b.heights.forEach((h, n) => expect(h === 16 && b.widths[n] === 16 || (h * b.widths[n]! <= area && Math.max(h, b.widths[n]!) <= side)).toBe(true));
+      });
+    }
+  });
+  test("are the same with workers and after a stop, and images in memory go as they are", async () => {
+    const prepare = { ...draw, area: 300, side: 20 };
+    const all = await batches(9, { prepare });
+    expect(await batches(9, { prepare, workers: 3 })).toEqual(all);
+    expect(await batches(5, { prepare, start: { epoch: 0, step: 4 }, workers: 1 })).toEqual(all.slice(4));
+    const data = Uint8Array.from({ length: COUNT * 768 }, (_, i) => (i * 31) % 256);
+    const set: ImageSet = { images: data, labels: new Uint8Array(COUNT), count: COUNT, classes: ["one"], shape: [3, 16, 16] };
+    const none = { ...platform, startWorker: () => { throw new Error("not needed"); } };
+    const [raw] = await batches(1, { prepare, workers: 2, platform: none }, memorySource(set, "set"));
+    const [made] = await batches(1, { prepare: augment }, memorySource(set, "set"));
+    expect(raw!.bytes).toEqual(new Uint8Array([...raw!.images].flatMap((i) => [...data.subarray(768 * i, 768 * (i + 1))])));
+    expect(finished(raw!)).toEqual(whole(made!));
   });
 });
 

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { splitOrientation } from "../../app/exif.ts";
 import { openChromium } from "../../cli/chromium.ts";
 import { decodeImage } from "../../cli/decode-image.ts";
 import { nodeHost } from "../../cli/host.ts";
@@ -13,6 +14,7 @@ import classifyJob, { type ClassifyArgs, type ClassifyResult } from "../../cli/j
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
 import { writeWeights } from "../../models/weights.ts";
+import { uniform } from "../check.ts";
 import type { Downloaded } from "./page-checks.ts";
 
 const chromium = await openChromium();
@@ -54,6 +56,24 @@ describe.each([
   test.each(golden.broken)("%s is refused", async (name) => {
     expect(await decode(name, true)).toEqual({ error: expect.stringMatching(/./) });
   });
+});
+
+test("EXIF data that is cut or damaged turns nothing or something, and never fails", () => {
+  for (const name of ["exif-6.jpg", "exif-6.webp", "exif-8.png"]) {
+    const file = Uint8Array.from(readFileSync(new URL(`../golden/images/${name}`, import.meta.url)));
+    const before = file.slice();
+    const { orientation, file: blanked } = splitOrientation(file);
+    expect(orientation).toBe(Number(/\d/.exec(name)![0]));
+    expect(splitOrientation(blanked)).toEqual({ orientation: 1, file: blanked });
+    expect(file).toEqual(before); // a copy was blanked
+    for (let n = 0; n < file.length; n++) expect([1, orientation]).toContain(splitOrientation(file.slice(0, n)).orientation);
+    const random = uniform(2 * 2000, 3);
+    for (let i = 0; i < 2000; i++) {
+      const damaged = file.slice();
+      damaged[Math.floor(((random[2 * i]! + 1) / 2) * Math.min(file.length, 200))] = Math.floor((random[2 * i + 1]! + 1) * 128);
+      expect(splitOrientation(damaged).orientation).toBeGreaterThanOrEqual(1);
+    }
+  }
 });
 
 test("what was recorded is of every kind", () => {

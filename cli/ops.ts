@@ -157,7 +157,8 @@ export const ops: Readonly<Record<string, OpEntry>> = {
       tau: attr(positive, "a positive number", 1),
       reduction: attr<"numel" | "batchmean">(z.enum(["numel", "batchmean"]), '"numel" or "batchmean"', "numel"),
     },
-    run: ({ student, teacher }, attrs) => klDistillation(student, teacher, attrs),
+    variants: ["shared", "register"],
+    run: ({ student, teacher }, attrs, variant) => klDistillation(student, teacher, { ...attrs, ...(variant ? { variant } : {}) }),
   }),
   mixup: op({
     inputs: { x: "[B,C,H,W]" },

@@ -114,16 +114,16 @@ export const cases: Case[] = [
     { why: "a high temperature, one class more than a workgroup", B: 3, K: 65, tau: 20, reduction: "numel" as const },
     { why: "the textbook's divisor, more rows than a workgroup", B: 67, K: 5, tau: 3, reduction: "batchmean" as const },
     { why: "a low temperature, ImageNet's classes", B: 2, K: 1000, tau: 0.5, reduction: "batchmean" as const },
-  ].map(({ why, B, K, tau, reduction }) => {
+  ].flatMap(({ why, B, K, tau, reduction }) => variants.map((variant) => {
     const teacher = spread([B, K], 4, 9);
     return {
-      name: `klDistillation: ${why}`,
+      name: `klDistillation (${variant}): ${why}`,
       run: () => checkOp({
-        inputs: [spread([B, K], 4, 1), teacher], op: (s, t) => klDistillation(s, t, { tau, reduction }),
+        inputs: [spread([B, K], 4, 1), teacher], op: (s, t) => klDistillation(s, t, { tau, reduction, variant }),
         reference: (s, t) => klReference(K, t!, tau, reduction)(s!), shape: [], tol: 5e-6,
       }),
     };
-  }),
+  })),
   {
     name: "klDistillation: logits far from 0, and no loss where both agree",
     run: () => checkOp({

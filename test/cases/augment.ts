@@ -33,8 +33,13 @@ function picture(kind: string, height: number, width: number, k: number): RgbIma
   return { height, width, data };
 }
 
-const PICTURES = ([[1, 1], [1, 7], [7, 1], [5, 3], [33, 47], [32, 32]] as const).flatMap(([height, width], n) =>
-  ["noise", "constant", "narrow", "bright", "smooth"].map((kind) => ({ what: `${kind} ${height}x${width}`, image: picture(kind, height, width, n + 1) })));
+/** Their mean lies in the middle of two greys. */
+const HALVES = { what: "two greys", image: { height: 1, width: 2, data: Uint8Array.of(10, 10, 10, 11, 11, 11) } };
+/** 31 times this lies in the middle of two f32, of which the even one is 128. */
+const TIE = 1082401 / 2 ** 18;
+
+const PICTURES = [HALVES, ...([[1, 1], [1, 7], [7, 1], [5, 3], [33, 47], [32, 32]] as const).flatMap(([height, width], n) =>
+  ["noise", "constant", "narrow", "bright", "smooth"].map((kind) => ({ what: `${kind} ${height}x${width}`, image: picture(kind, height, width, n + 1) })))];
 
 /** Differing bytes, and the largest difference. */
 function difference(a: RgbImage, b: RgbImage): { count: number; most: number } {
@@ -53,7 +58,7 @@ const exact: readonly (readonly AugmentOp[])[] = [
   ...[0, 1, 4, 8].map((bits): AugmentOp[] => [{ op: "Posterize", bits }]),
   ...[0, 26, 127.5, 256].map((threshold): AugmentOp[] => [{ op: "Solarize", threshold }]),
   ...[0, 99, 255].map((add): AugmentOp[] => [{ op: "SolarizeAdd", add }]),
-  ...(["Color", "Contrast", "Brightness", "Sharpness"] as const).flatMap((op) => [0, 0.19, 1, 1.81, -0.7, 1e9].map((factor): AugmentOp[] => [{ op, factor }])),
+  ...(["Color", "Contrast", "Brightness", "Sharpness"] as const).flatMap((op) => [0, 0.19, 1, 1.81, -0.7, 1e9, TIE].map((factor): AugmentOp[] => [{ op, factor }])),
   ...[0, 0.1, 1.3, 6].map((radius): AugmentOp[] => [{ op: "GaussianBlur", radius }]),
   ...[90, 180, 270, -360].map((degrees): AugmentOp[] => [{ op: "Rotate", degrees }]),
   [{ op: "resize", height: 9, width: 20 }],

@@ -1,8 +1,9 @@
 /** `--dtype` and `--teacher-dtype`: how tensors are stored on the GPU. */
 import { adapterName, getDevice } from "../engine/device.ts";
+import type { StoredType } from "../models/stored.ts";
 import { UsageError } from "./errors.ts";
 
-export type StoredType = "f32" | "f16";
+export type { StoredType };
 
 export function parseDtype(text: string, option = "--dtype"): StoredType {
   if (text !== "f32" && text !== "f16") throw new UsageError(`expected ${option} f32 or f16, got "${text}"`);

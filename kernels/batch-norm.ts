@@ -233,7 +233,7 @@ const op = defineOp({
       }).stats
       : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, groups: Math.ceil(C / WG) }).stats;
     const n = B * layout.P;
-    const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, params: { C, n }, groups: [Math.ceil(n / WG), C] });
+    const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, store: { y: x.dtype }, params: { C, n }, groups: [Math.ceil(n / WG), C] });
     return { y, saved: { y, stats, layout, grid, variant } };
   },
 
@@ -245,7 +245,7 @@ const op = defineOp({
     const { dweight, dbias } = sumStripesKernel({ inputs: parts, outputs: { dweight: [C], dbias: [C] }, params: { C, stripes }, groups: Math.ceil(C / WG) });
     const n = B * layout.P;
     const dx = () => inputKernel({ ...layout, relu })({
-      inputs: { x, dy, stats, weight, dweight, dbias, ...masked }, outputs: { dx: x.shape },
+      inputs: { x, dy, stats, weight, dweight, dbias, ...masked }, outputs: { dx: x.shape }, store: { dx: x.dtype },
       params: { C, n, share: training ? C / x.size : 0 }, groups: [Math.ceil(n / WG), C],
     }).dx;
     return [needs[0] ? dx() : null, dweight, dbias, null, null];

@@ -125,7 +125,7 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
     const tiles = B * XT * YT;
     return kernel({
       inputs: bias ? { x, weight, bias } : ({ x, weight } as never),
-      outputs: { y: [B, groups * M, target.H, target.W] },
+      outputs: { y: [B, groups * M, target.H, target.W] }, store: { y: x.dtype },
       params: { tiles },
       groups: [Math.ceil(tiles / GATHER_WG), groups * MT],
     }).y;
@@ -292,7 +292,7 @@ const op = defineOp({
     const dx = () => (f.stride <= 2
       ? gatherKernel({ ...flat, transposed: true, bias: false })(dy, weight, null).view(x.shape)
       : sparseInputKernel({
-        inputs: { dy, weight }, outputs: { dx: x.shape },
+        inputs: { dy, weight }, outputs: { dx: x.shape }, store: { dx: x.dtype },
         constants: { G: f.groups, C: f.C, O: f.O, H: f.H, W: f.W, HO: Ho, WO: Wo, KH: f.kh, KW: f.kw, STRIDE: f.stride, PADDING: f.padding },
         params: { n: x.size }, groups: Math.ceil(x.size / 64),
       }).dx);

@@ -13,7 +13,7 @@ export function patchConv(x: Tensor, weight: Tensor, bias: Tensor | null, sizes:
   const B = x.shape[0]!, O = weight.shape[0]!, P = patchesPerImage(sizes), { C, H, W, p } = sizes;
   return gemm({
     a: { tensor: weight, batch: [0] }, b: { tensor: x, transposed: true, map: transposedMap(patchMap(sizes)), batch: [C * H * W] },
-    M: O, N: P, K: C * p * p, batch: [B], shape: [B, O, H / p, W / p], rowBias: bias ?? undefined,
+    M: O, N: P, K: C * p * p, batch: [B], shape: [B, O, H / p, W / p], store: x.dtype, rowBias: bias ?? undefined,
   }).y;
 }
 
@@ -21,7 +21,7 @@ export function patchConvInput(dy: Tensor, weight: Tensor, sizes: PatchSizes): T
   const [B, O] = dy.shape as [number, number], P = patchesPerImage(sizes), { C, H, W, p } = sizes;
   return gemm({
     a: { tensor: weight, transposed: true, batch: [0] }, b: { tensor: dy, batch: [O * P] },
-    M: C * p * p, N: P, K: O, batch: [B], shape: [B, C, H, W], out: { map: transposedMap(patchMap(sizes)), batch: [C * H * W] },
+    M: C * p * p, N: P, K: O, batch: [B], shape: [B, C, H, W], store: dy.dtype, out: { map: transposedMap(patchMap(sizes)), batch: [C * H * W] },
   }).y;
 }
 
@@ -29,7 +29,7 @@ export function patchConvWeight(x: Tensor, dy: Tensor, sizes: PatchSizes): { rea
   const [B, O] = dy.shape as [number, number], P = patchesPerImage(sizes), { C, p } = sizes;
   const { y, sums } = gemm({
     a: { tensor: dy, map: { row: `i * ${P}u`, col: `i / ${P}u * ${O * P}u + i % ${P}u` } }, b: { tensor: x, map: patchMap(sizes) },
-    M: O, N: C * p * p, K: B * P, shape: [O, C, p, p], sums: true,
+    M: O, N: C * p * p, K: B * P, shape: [O, C, p, p], store: "f32", sums: true,
   });
   return { dweight: y, dbias: sums! };
 }

@@ -67,15 +67,15 @@ const op = defineOp({
     const [B, C, H, W] = x.shape as [number, number, number, number];
     if (!sameShape(s.shape, [B, C])) throw new Error(`scaleChannels: expected s [${B},${C}] for x ${show(x.shape)}, got ${show(s.shape)}`);
     const grid = { constants: { P: H * W }, params: { n: x.size }, groups: Math.ceil(x.size / WG) };
-    return { y: scaleKernel({ inputs: { x, s }, outputs: { y: x.shape }, ...grid }).y, saved: grid };
+    return { y: scaleKernel({ inputs: { x, s }, outputs: { y: x.shape }, store: { y: x.dtype }, ...grid }).y, saved: grid };
   },
 
   backward(dy, grid, [x, s], _, needs) {
     const { P } = grid.constants;
     const ds = () => (P <= SMALL
-      ? smallSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, constants: { P }, params: { n: s.size }, groups: Math.ceil(s.size / WG) })
-      : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, params: { P }, groups: s.size })).ds;
-    return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x.shape }, ...grid }).y : null, needs[1] ? ds() : null];
+      ? smallSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, store: { ds: s.dtype }, constants: { P }, params: { n: s.size }, groups: Math.ceil(s.size / WG) })
+      : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, store: { ds: s.dtype }, params: { P }, groups: s.size })).ds;
+    return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x.shape }, store: { y: x.dtype }, ...grid }).y : null, needs[1] ? ds() : null];
   },
 });
 

@@ -11,6 +11,8 @@ import { loadParams, type Params } from "../../models/params.ts";
 import type { RgbImage } from "../../models/preprocess.ts";
 import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/protocols.ts";
 import type { Weights } from "../../models/weights.ts";
+import { storedModel, storedParams } from "../../models/stored.ts";
+import { checkDtype, type StoredType } from "../dtype.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { readImage, writePng } from "../image-files.ts";
@@ -28,6 +30,8 @@ export interface ClassifyArgs {
   /** Folder for attention maps. */
   readonly maps?: string | undefined;
   readonly resizePosEmbed?: boolean | undefined;
+  /** How activations and matrices are stored. */
+  readonly dtype?: StoredType | undefined;
   /** File with ImageNet's class names, for weights of 1000 classes that do not name theirs. */
   readonly imagenetClasses: string;
 }
@@ -53,11 +57,14 @@ export interface ClassifyResult {
 const IMAGENET_CLASSES = 1000;
 
 export default async function classifyJob(host: Host, args: ClassifyArgs): Promise<ClassifyResult> {
-  const { model, weights } = await loadModel(host, args.weights, args.model);
+  const { dtype = "f32" } = args;
+  checkDtype(dtype);
+  const { model: loaded, weights } = await loadModel(host, args.weights, args.model);
+  const model = storedModel(loaded, dtype);
   if (args.maps !== undefined && model.config.arch !== "deit") throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);
   if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name}`);
   if (model.imageShape[0] !== 3) throw new UsageError(`expected a model of 3 channels, got ${model.imageShape[0]}`);
-  const params = refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights);
+  const params = storedParams(refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights), dtype);
   const labels = await labelsOf(host, model, weights, args.imagenetClasses);
 
   const size = model.imageShape[1];

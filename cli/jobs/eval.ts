@@ -1,8 +1,10 @@
 /** `eval`: top-1, top-5, loss and images per second of a checkpoint on a split. */
 import type { HeadChoice } from "../../models/heads.ts";
 import { loadParams } from "../../models/params.ts";
+import { storedModel, storedParams } from "../../models/stored.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { Evaluator, type Evaluation } from "../../train/evaluate.ts";
+import { checkDtype, type StoredType } from "../dtype.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { fittedState, loadModel, normalizationOf, type ModelChoice } from "../load-model.ts";
@@ -15,6 +17,8 @@ export interface EvalArgs {
   readonly batchSize: number;
   readonly head?: HeadChoice | undefined;
   readonly resizePosEmbed?: boolean | undefined;
+  /** How activations and matrices are stored. */
+  readonly dtype?: StoredType | undefined;
 }
 
 export interface EvalResult extends Evaluation {
@@ -23,16 +27,18 @@ export interface EvalResult extends Evaluation {
 }
 
 export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalResult> {
+  const { dtype = "f32" } = args;
+  checkDtype(dtype);
   const { model, weights } = await loadModel(host, args.weights, args.model);
   // The file's own classes, where it has any, are what its logits stand for.
   const files: DataFiles = args.data.kind === "cifar10" && weights.info?.classes ? { ...args.data, classes: weights.info.classes } : args.data;
   const images = await openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
     throw new UsageError(error.message);
   });
-  const params = refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights);
+  const params = storedParams(refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights), dtype);
   if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name} with a single head`);
   const startMs = performance.now();
-  const evaluator = await Evaluator.create(model, params, normalizationOf(weights), args.batchSize, (done, total) => host.progress({ label: "compiling kernels", done, total }));
+  const evaluator = await Evaluator.create(storedModel(model, dtype), params, normalizationOf(weights), args.batchSize, (done, total) => host.progress({ label: "compiling kernels", done, total }));
   const warmUpMs = performance.now() - startMs;
   const scored = await evaluator.evaluate(images, { platform: host.images, head: args.head, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
   return { ...scored, warmUpMs };

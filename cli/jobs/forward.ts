@@ -5,6 +5,8 @@ import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { loadParams, type State } from "../../models/params.ts";
 import { resizedPosEmbed } from "../../models/pos-embed.ts";
+import { storedModel, storedParams } from "../../models/stored.ts";
+import { checkDtype, type StoredType } from "../dtype.ts";
 import type { Host } from "../host.ts";
 import { checkNames, floatsOf, inputsFault, readTensors, writeTensors } from "../tensor-file.ts";
 import { readWeightsFile } from "../weights-file.ts";
@@ -20,6 +22,8 @@ export interface ForwardArgs extends ModelArgs {
   readonly out: string;
   readonly activations?: boolean | undefined;
   readonly resizePosEmbed?: boolean | undefined;
+  /** How activations and matrices are stored. */
+  readonly dtype?: StoredType | undefined;
 }
 
 export interface ForwardResult {
@@ -37,19 +41,21 @@ export interface ForwardResult {
 const ACTIVATION = /^(patch_embed|blocks\.\d+|norm|stem|s\d)$/;
 
 export default async function forwardJob(host: Host, args: ForwardArgs): Promise<ForwardResult> {
+  const { dtype = "f32" } = args;
+  checkDtype(dtype);
   const { model, state } = await readModel(host, args);
   const file = await readTensors(host, args.in);
   // What grad and step need besides x may stay in the file.
   checkNames(file, ["x"], ["labels", "target", "teacher_logits"], args.in);
   const { shape, data } = floatsOf(file, "x");
   const fitted = args.resizePosEmbed ? inputsFault(() => resizedPosEmbed(state, model), args.weights) : state;
-  const params = inputsFault(() => loadParams("weights", model.params, fitted), args.weights);
+  const params = storedParams(inputsFault(() => loadParams("weights", model.params, fitted), args.weights), dtype);
   const x = Tensor.from(data, shape);
   const startMs = performance.now();
   const plan = await record(() => inputsFault(() => noGrad(() => {
     const activations: Record<string, Tensor> = {};
     const tap = (name: string, value: Tensor) => { if (ACTIVATION.test(name)) activations[name] = value; };
-    const { logits, logitsCls, logitsDist } = model.forward(params, x, args.activations ? { tap } : {});
+    const { logits, logitsCls, logitsDist } = storedModel(model, dtype).forward(params, x, args.activations ? { tap } : {});
     return { logits, ...(logitsDist ? { logits_cls: logitsCls, logits_dist: logitsDist } : {}), ...activations };
   })), { label: "forward", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) });
   const compiledMs = performance.now();

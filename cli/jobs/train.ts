@@ -12,6 +12,7 @@ import { checkpointPosition } from "../../train/checkpoint.ts";
 import type { EpochMetrics, StepMetrics } from "../../train/metrics.ts";
 import { makeRecipe, type Recipe } from "../../train/recipe.ts";
 import { train } from "../../train/train.ts";
+import { checkDtype } from "../dtype.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 import { loadTeacher } from "../load-model.ts";
@@ -68,6 +69,7 @@ const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
   const recipe = refusing(() => makeRecipe(args.recipe));
+  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
   const model = refusing(() => createModel(args.model, typeof args.model === "string" ? trainSet.classes.length : undefined));
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);

@@ -8,6 +8,7 @@ import { UsageError } from "../errors.ts";
 import type { ClassifyArgs, ClassifyResult } from "../jobs/classify.ts";
 import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
+import type { StoredType } from "../dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -19,6 +20,7 @@ interface Options extends CommonOptions {
   readonly batchSize: number;
   readonly maps?: string;
   readonly resizePosEmbed?: boolean;
+  readonly dtype: StoredType;
 }
 
 const IMAGE = /\.(jpe?g|png|webp)$/i;
@@ -34,11 +36,12 @@ export default function (program: Command): void {
     .addOption(new Option("--head <name>", "of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head").choices(headChoices).default("mean"))
     .option("--batch-size <n>", "images at a time", integer(1), 8)
     .option("--maps <folder>", "write attention rollout and the last block's heads on each image, as PNG")
+    .addOption(new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way").choices(["f32", "f16"]).default("f32"))
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (images: string[], options: Options) => {
-      const { weights, topk, protocol, head, batchSize, maps, resizePosEmbed } = options;
+      const { weights, topk, protocol, head, batchSize, maps, resizePosEmbed, dtype } = options;
       const args: ClassifyArgs = {
-        weights, model: options.model === undefined ? undefined : parseModel(options.model), k: topk, protocol, head, batchSize, maps, resizePosEmbed,
+        weights, model: options.model === undefined ? undefined : parseModel(options.model), k: topk, protocol, head, batchSize, maps, resizePosEmbed, dtype,
         images: named(images.flatMap(expand)), imagenetClasses: shipped("app/data/imagenet/classes.txt"),
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);

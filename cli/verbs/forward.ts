@@ -1,7 +1,8 @@
 /** `forward`: a model's outputs on images from a file. */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import type { ForwardArgs, ForwardResult } from "../jobs/forward.ts";
 import { modelOf } from "../options.ts";
+import type { StoredType } from "../dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -12,6 +13,7 @@ interface Options extends CommonOptions {
   readonly out: string;
   readonly activations?: boolean;
   readonly resizePosEmbed?: boolean;
+  readonly dtype: StoredType;
 }
 
 export default function (program: Command): void {
@@ -23,9 +25,10 @@ export default function (program: Command): void {
     .requiredOption("--in <file>", "x [B,3,H,W], normalised")
     .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist")
     .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
+    .addOption(new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way").choices(["f32", "f16"]).default("f32"))
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
-      const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations, resizePosEmbed: options.resizePosEmbed };
+      const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations, resizePosEmbed: options.resizePosEmbed, dtype: options.dtype };
       const { outputs, warmUpMs, runMs } = await runJob<ForwardResult>("forward", args, options);
       for (const [name, shape] of Object.entries(outputs)) process.stdout.write(`${name} [${shape.join(",")}]\n`);
       process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, run ${runMs.toFixed(1)} ms\n`);

@@ -11,6 +11,8 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
 const WG = 64;
+/** Threads that count, a row each: a batch has few rows, so one launch does. */
+const COUNT_WG = 256;
 
 // One workgroup per row. Each thread starts from a value of the row, so that the result is an index of it whatever the row holds.
 const argmaxKernel = defineKernel({
@@ -49,14 +51,23 @@ var<workgroup> best_index: array<u32, WG>;`,
 // One workgroup: each thread counts its share of the rows, the first adds the counts.
 const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) => defineKernel({
   name: "countCorrect",
-  inputs: { classes: "u32", labels }, // (B), (B)
+  inputs: { x: "f32", labels }, // (B, K), (B)
   outputs: { y: "u32" }, // (1)
+  constants: { K: "u32" },
   params: { B: "u32" },
-  workgroup: WG,
+  workgroup: COUNT_WG,
   helpers: "var<workgroup> counts: array<u32, WG>;",
   code: /* wgsl */ `
     var count = 0u;
-    for (var b = li; b < p.B; b += WG) { count += select(0u, 1u, classes[b] == u32(labels[b])); }
+    for (var b = li; b < p.B; b += WG) {
+      var index = 0u;
+      var value = x[b * K];
+      for (var k = 1u; k < K; k++) {
+        let v = x[b * K + k];
+        if (v > value) { value = v; index = k; }
+      }
+      count += select(0u, 1u, index == u32(labels[b]));
+    }
     counts[li] = count;
     workgroupBarrier();
     if (li == 0u) {
@@ -78,6 +89,6 @@ export function countCorrect(logits: Tensor, labels: Tensor): Tensor {
   if (logits.shape.length !== 2 || !sameShape(labels.shape, [logits.shape[0]!]) || (labels.dtype !== "u32" && labels.dtype !== "i32")) {
     throw new Error(`countCorrect: expected logits [B,K] and u32 or i32 labels [B], got ${show(logits.shape)} and ${labels.dtype} ${show(labels.shape)}`);
   }
-  const classes = argmax(logits);
-  return countKernel({ labels: labels.dtype })({ inputs: { classes, labels }, outputs: { y: [1] }, params: { B: labels.size }, groups: 1 }).y;
+  const [B, K] = logits.shape as [number, number];
+  return countKernel({ labels: labels.dtype })({ inputs: { x: logits, labels }, outputs: { y: [1] }, constants: { K }, params: { B }, groups: 1 }).y;
 }

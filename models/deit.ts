@@ -10,12 +10,13 @@ import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
 import { dropPath as dropPathOp, dropPathFactors, type SampleFactors } from "../kernels/drop-path.ts";
 import { dropout } from "../kernels/dropout.ts";
-import { add, scale } from "../kernels/elementwise.ts";
+import { add, mean } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
-import { reshape, slice } from "../kernels/layout.ts";
+import { slice } from "../kernels/layout.ts";
 import { linear } from "../kernels/linear.ts";
 import { mlp } from "../kernels/mlp.ts";
 import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";
+import { tokenLinear } from "../kernels/token-linear.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
 
 export interface DeitConfig {
@@ -168,10 +169,9 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
   // The norm is per token, so only the tokens that are read need it.
   if (tap) tap("norm", norm("norm", t));
   const read = norm("norm", slice(t, 1, 0, prefixTokens(c)));
-  const head = (name: string, at: number) =>
-    linear(reshape(slice(read, 1, at, at + 1), [B!, c.dim]), w(`${name}.weight`), w(`${name}.bias`));
+  const head = (name: string, at: number) => tokenLinear(read, at, w(`${name}.weight`), w(`${name}.bias`));
   const logitsCls = head("head", 0);
   if (!c.distilled) return { logits: logitsCls, logitsCls, logitsDist: null };
   const logitsDist = head("head_dist", 1);
-  return { logits: scale(add(logitsCls, logitsDist), 0.5), logitsCls, logitsDist };
+  return { logits: mean(logitsCls, logitsDist), logitsCls, logitsDist };
 }

@@ -1,8 +1,11 @@
 /** `op NAME`: one operation, forward and backward, on tensors from a file. */
+import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
+import type { CheckArgs, CheckResult } from "../jobs/check-op.ts";
 import { parseDtype } from "../dtype.ts";
 import type { OpArgs, OpResult } from "../jobs/op.ts";
+import type { WgslArgs, WgslResult } from "../jobs/op-wgsl.ts";
 import { jsonObject } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
@@ -14,6 +17,9 @@ interface Options extends CommonOptions {
   readonly variant?: string;
   readonly dtype: string;
   readonly list?: boolean;
+  readonly check?: boolean;
+  readonly watch?: boolean;
+  readonly printWgsl?: boolean;
 }
 
 export default function (program: Command): void {
@@ -27,6 +33,9 @@ export default function (program: Command): void {
     .option("--variant <name>", "force a kind of kernel; see --list")
     .option("--dtype <name>", "f32, or f16: how tensors are stored; sums are f32 either way", "f32")
     .option("--list", "print every operation with its inputs, attributes, defaults and variants")
+    .option("--check", "run the operation's own test cases and time it, instead of --in and --out")
+    .option("--watch", "--check again whenever a file of its kernels is saved")
+    .option("--print-wgsl", "print the whole WGSL of its launches, forward and backward, for some shape; nothing runs")
     .action(async (name: string | undefined, options: Options) => {
       if (options.list) {
         const { describeOps } = await import("../ops.ts");
@@ -35,9 +44,45 @@ export default function (program: Command): void {
       }
       const { in: input, out, attrs, backward, variant, dtype } = options;
       if (name === undefined) throw new UsageError("expected the name of an operation, got none; see tessera op --list");
+      if (options.check || options.watch || options.printWgsl) return develop(name, options);
       if (input === undefined || out === undefined) throw new UsageError(`expected ${input === undefined ? "--in" : "--out"} <file>, got none; see tessera op --help`);
       const args: OpArgs = { name, in: input, out, backward, variant, dtype: parseDtype(dtype), attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) };
       const { outputs } = await runJob<OpResult>("op", args, options);
       for (const [output, shape] of Object.entries(outputs)) process.stdout.write(`${output} [${shape.join(",")}]\n`);
     });
+}
+
+/** For whoever writes the kernel. */
+async function develop(name: string, options: Options): Promise<void> {
+  const { ops } = await import("../ops.ts");
+  if (!Object.hasOwn(ops, name)) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${name}"`);
+  const { attrs, variant } = options;
+  if (options.watch) {
+    const { watchOp } = await import("../watch-op.ts");
+    const pass = (["where", "adapter", "variant", "attrs"] as const).flatMap((key) => (options[key] === undefined ? [] : [`--${key}`, options[key]]));
+    const what = options.printWgsl ? "--print-wgsl" : "--check";
+    return watchOp(name, [fileURLToPath(new URL("../tessera.mjs", import.meta.url)), "op", name, what, ...pass]);
+  }
+  if (options.printWgsl) {
+    const { launches } = await runJob<WgslResult>("op-wgsl", { name, variant, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs, options);
+    process.stdout.write(launches.map(({ pass, kernel, groups, wgsl }) => `// ${pass}: ${kernel}, ${groups.join(" x ")} workgroups\n${wgsl}\n`).join("\n"));
+    return;
+  }
+  const { kernelCases } = await import("./doctor.ts");
+  const result = await runJob<CheckResult>("check-op", { name, variant, suites: kernelCases().suites } satisfies CheckArgs, options);
+  for (const line of checkLines(name, result)) process.stdout.write(`${line}\n`);
+  const { failures, broken, passed } = result;
+  if (broken) throw new Error(`expected WGSL that compiles, got ${broken.split("\n")[0]}`);
+  if (failures.length > 0) throw new Error(`expected every check of ${name} to pass, got ${failures.length} of ${passed + failures.length} that failed`);
+}
+
+function checkLines(name: string, { passed, skipped, failures, broken, speeds, ceilings }: CheckResult): string[] {
+  if (broken) return [broken];
+  const share = (value: number | null, most: number, unit: string) => (value === null ? [] : [`${value} ${unit} (${((100 * value) / most).toFixed(0)} % of the measured ${most})`]);
+  return [
+    `${name}: ${passed} of ${passed + failures.length} checks passed${skipped > 0 ? `, ${skipped} skipped: the adapter lacks what they need` : ""}`,
+    ...failures.map((f) => `FAILED ${f.name}: ${f.reason}`),
+    ...speeds.map(({ name: shape, ms, gflops, gbps }) => [`${shape}: ${ms} ms`, ...share(gflops, ceilings!.fmaGFlops, "GFLOP/s"), ...share(gbps, ceilings!.copyGBps, "GB/s")].join(", ")),
+    ...(failures.length === 0 && speeds.length === 0 ? [`${name}: not timed, the benchmark has no case of it`] : []),
+  ];
 }

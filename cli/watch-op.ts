@@ -1,0 +1,55 @@
+/**
+ * The kernel developer's loop: checks and times one operation again whenever a file that its kernels are made of is saved.
+ * Each time in a process of its own, so that it is the saved text that runs, and what breaks there breaks nothing here.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { readFileSync, watch } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** The op's own file and every file of kernels and the engine that it imports, from the repository's root. */
+export function sourcesOf(op: string): string[] {
+  const list = join(ROOT, "cli/ops.ts");
+  const own = [...readFileSync(list, "utf8").matchAll(/import \{([^}]*)\} from "(\.\.\/kernels\/[\w-]+\.ts)"/g)].find(([, names]) => names!.split(/[\s,]+/).includes(op));
+  const found = new Set<string>();
+  const visit = (file: string) => {
+    if (found.has(file)) return;
+    found.add(file);
+    for (const [, path] of readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^;]*? from "(\.[^"]*)"/gm)) visit(join(dirname(file), path!));
+  };
+  if (own) visit(join(dirname(list), own[2]!));
+  return [...found].map((file) => relative(ROOT, file));
+}
+
+/** Editors save in several steps; a check begins when none has come for so long. */
+const QUIET_MS = 150;
+
+/** Runs `node ARGS` now and after each change, one at a time; a change ends the run before. Never resolves: Ctrl-C ends it. */
+export function watchOp(op: string, args: readonly string[]): Promise<never> {
+  const sources = new Set(sourcesOf(op));
+  let child: ChildProcess | null = null;
+  let timer: NodeJS.Timeout | undefined;
+  const run = (why: string) => {
+    child?.kill();
+    process.stdout.write(`\n${new Date().toTimeString().slice(0, 8)} ${why}\n`);
+    const own = (child = spawn(process.execPath, args, { cwd: process.cwd(), stdio: ["ignore", "inherit", "inherit"] }));
+    own.on("close", () => {
+      if (child !== own) return; // another run has taken its place
+      child = null;
+      process.stdout.write(`watching ${sources.size} files of ${op}\n`);
+    });
+  };
+  for (const folder of new Set([...sources].map(dirname))) {
+    watch(join(ROOT, folder), (_, file) => {
+      const changed = file === null ? undefined : join(folder, basename(file));
+      if (changed === undefined || !sources.has(changed)) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => run(`${changed} was saved`), QUIET_MS);
+    });
+  }
+  process.once("exit", () => child?.kill());
+  run(`checking ${op}`);
+  return new Promise<never>(() => {});
+}

@@ -23,31 +23,38 @@ const stepOf = (out: string): number => {
   return existsSync(checkpoint) ? checkpointPosition(readFileSync(checkpoint)).step : 0;
 };
 
-test(`${KILLS} kills at random moments of ${STEPS} steps end in the same bits`, async () => {
+test(`${KILLS} kills at random moments of runs of ${STEPS} steps: each run ends in the same bits as the unbroken one`, async () => {
   const folder = mkdtempSync(join(tmpdir(), "tessera-kills-"));
-  const [whole, broken] = [join(folder, "whole"), join(folder, "broken")];
+  const whole = join(folder, "whole");
   const fromMs = performance.now();
   await promisify(execFile)(process.execPath, args(whole));
   const wholeMs = performance.now() - fromMs;
   const random = new Random(SEED, 0);
-  const steps: number[] = [];
-  for (let k = 0; k < KILLS; k++) {
-    const resume = stepOf(broken) > 0 ? ["--resume"] : [];
-    const child = spawn(process.execPath, [...args(broken), ...resume], { stdio: "ignore" });
+  const runs: number[][] = [[]];
+  const out = () => join(folder, `run-${runs.length}`);
+  const begun = () => (stepOf(out()) > 0 ? ["--resume"] : []);
+  const compare = () => {
+    for (const file of ["model.safetensors", "model_ema.safetensors", "checkpoint.safetensors"]) {
+      expect(readFileSync(join(out(), file)).equals(readFileSync(join(whole, file))), `${file} of run ${runs.length}`).toBe(true);
+    }
+  };
+  for (let kills = 0; kills < KILLS; ) {
+    const child = spawn(process.execPath, [...args(out()), ...begun()], { stdio: "ignore" });
     const ended = new Promise<string>((resolve) => child.on("exit", (code, signal) => resolve(signal ?? `exit ${code}`)));
-    // Anywhere from the start of the process to the time that all steps take: some kills come before a step, some after many.
-    setTimeout(() => child.kill("SIGKILL"), wholeMs * random.uniform(0.05, 0.6));
+    // Anywhere from the start of the process to past the time that all steps take: before a first step, while files are written, at the very end.
+    const timer = setTimeout(() => child.kill("SIGKILL"), wholeMs * random.uniform(0.1, 0.8));
     const how = await ended;
-    steps.push(stepOf(broken));
-    if (how !== "SIGKILL") {
-      expect(how).toBe("exit 0"); // done before its kill; from here on there is nothing left to break
-      break;
+    clearTimeout(timer);
+    if (how === "SIGKILL") {
+      kills++;
+      runs.at(-1)!.push(stepOf(out()));
+    } else {
+      expect(how).toBe("exit 0"); // done before its kill
+      compare();
+      if (kills < KILLS) runs.push([]);
     }
   }
-  await promisify(execFile)(process.execPath, [...args(broken), ...(stepOf(broken) > 0 ? ["--resume"] : [])]);
-  console.log(`killed ${steps.length} times, at steps ${steps.join(" ")}`);
-  expect(steps.length).toBe(KILLS);
-  for (const file of ["model.safetensors", "model_ema.safetensors", "checkpoint.safetensors"]) {
-    expect(readFileSync(join(broken, file)).equals(readFileSync(join(whole, file))), file).toBe(true);
-  }
+  await promisify(execFile)(process.execPath, [...args(out()), ...begun()]);
+  compare();
+  console.log(`${KILLS} kills over ${runs.length} runs, at steps ${runs.map((steps) => steps.join(" ")).join(" | ")}`);
 });

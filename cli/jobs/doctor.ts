@@ -22,7 +22,7 @@ export interface Tested {
 
 export interface Diagnosis {
   readonly where: "node" | "chromium";
-  readonly device: { readonly name: string; readonly software: boolean; readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> };
+  readonly device: { readonly name: string; readonly software: boolean; readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>>; readonly subgroups: string; readonly subgroupMatrix: readonly string[] };
   readonly tested: readonly Tested[];
   readonly counters: Stats;
 }
@@ -43,7 +43,7 @@ export default async function doctorJob(host: Host, { suites, only = "" }: Docto
   for (const { suite, test } of cases.slice(tested.length)) tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });
   return {
     where: typeof document === "undefined" ? "node" : "chromium",
-    device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits) },
+    device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits), ...subgroupsOf(device.gpu.adapterInfo) },
     tested, counters: { ...device.stats },
   };
 }
@@ -60,6 +60,16 @@ async function outcome(test: Case, features: ReadonlySet<string>): Promise<Pick<
     const { message } = error as Error;
     return { result: "failed", timeMs: timeMs(), reason: error instanceof DeviceLostError ? message : message.split("\n").slice(0, 3).join(" | ") };
   }
+}
+
+/** Sizes of subgroups, and the matrix shapes (M x N x K) that subgroups multiply where the experimental feature is there. No kernel uses the latter yet. */
+function subgroupsOf(info: GPUAdapterInfo): { subgroups: string; subgroupMatrix: string[] } {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly { componentType: string; resultComponentType: string; M: number; N: number; K: number }[] };
+  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+  return {
+    subgroups: least ? (least === most ? String(least) : `${least} to ${most}`) : "none",
+    subgroupMatrix: Array.from(subgroupMatrixConfigs, (c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`),
+  };
 }
 
 /** A `GPUSupportedLimits` has its numbers as getters of its prototype. */

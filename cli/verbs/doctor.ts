@@ -60,6 +60,7 @@ function report({ where, device, tested, counters }: Diagnosis, untested: readon
     `where: ${where}, Node ${process.versions.node}, ${process.platform} ${release()} ${process.arch}`,
     `adapter: ${device.name} (${device.software ? "SOFTWARE, runs on the CPU" : "GPU"})`,
     `features: ${device.features.join(", ") || "none"}`,
+    `subgroups of: ${device.subgroups}; subgroup matrices: ${device.subgroupMatrix.join(", ") || "none"}`,
     "limits:",
     ...LIMITS.map((name) => `  ${name} ${device.limits[name] ?? "not reported"}`),
     "self-tests, against f64:",

@@ -1,13 +1,12 @@
 /** Declares kernels: bindings are generated from named lists, so that the host and the WGSL cannot drift apart. */
 import { getDevice, type Device } from "./device.ts";
 import { launch, output, type Binding } from "./launch.ts";
-import { narrowed, narrowElems } from "./narrow.ts";
+import { narrowed, narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
 
-/** The element type of a buffer as WGSL sees it. */
-export type Elem = "f32" | "vec2f" | "vec4f" | "f16" | "vec2h" | "vec4h" | "u32" | "vec4u" | "i32";
+export type { Elem } from "./narrow.ts";
 
 const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
   f32: ["f32", "f16"], vec2f: ["f32", "f16"], vec4f: ["f32", "f16"], f16: ["f16"], vec2h: ["f16"], vec4h: ["f16"],

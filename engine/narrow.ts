@@ -2,7 +2,9 @@
  * f16 storage for kernels that are written once, in f32: the text's loads from narrow buffers become f32, its stores to them f16.
  * All arithmetic stays in f32. Subscripts are the only way to a buffer, so the text itself says where its loads and stores are.
  */
-import type { Elem } from "./kernel.ts";
+
+/** The element type of a buffer as WGSL sees it. */
+export type Elem = "f32" | "vec2f" | "vec4f" | "f16" | "vec2h" | "vec4h" | "u32" | "vec4u" | "i32";
 
 /** The f16 element that stands for one of f32. */
 export const narrowElems: Readonly<Partial<Record<Elem, Elem>>> = { f32: "f16", vec2f: "vec2h", vec4f: "vec4h" };

@@ -3,7 +3,7 @@ import { attentionQuestions, fuzzKernels, gemmQuestions } from "./kernel-fuzz.ts
 
 // `shared` tiles compile slowly on processors: few of them here, all of them in test/slow.
 test("GEMM's kernels on random shapes, poisoned memory", async () => {
-  expect(await fuzzKernels(gemmQuestions(198), 2, 1, (name) => name.startsWith("register") || name === "shared-32x32")).toBe(48);
+  expect(await fuzzKernels(gemmQuestions(198), 2, 1, (name) => name.startsWith("register") || name === "shared-32x32")).toBe(16);
 });
 
 test("attention's kernels on random shapes, poisoned memory", async () => {

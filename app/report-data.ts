@@ -1,4 +1,4 @@
-/** What the report of a distillation run shows; it is embedded in the page as JSON. */
+/** What the report of a training shows, or of two side by side; it is embedded in the page as JSON. */
 import type { EpochMetrics, StepMetrics } from "../train/train.ts";
 
 export interface RunSummary {
@@ -36,10 +36,19 @@ export interface ReportData {
   readonly adapter: { readonly name: string; readonly software: boolean; readonly where: string };
   readonly data: { readonly name: string; readonly train: number; readonly test: number; readonly classes: readonly string[]; readonly side: number };
   readonly student: { readonly name: string; readonly params: number; readonly macs: number; readonly config: Readonly<Record<string, unknown>> };
-  readonly teacher: { readonly name: string; readonly params: number; readonly macs: number; readonly top1: number; readonly trainedOn: string };
-  /** Patches per side in the attention maps. */
+  /** `top1` null: not judged here. */
+  readonly teacher: { readonly name: string; readonly params: number; readonly macs: number; readonly top1: number | null; readonly trainedOn: string } | null;
+  /** Patches per side in the attention maps, of samples if there are any. */
   readonly patches: number;
   readonly runs: readonly RunSummary[];
   readonly samples: readonly Sample[];
   readonly seconds: number;
+}
+
+const POINTS = 400;
+
+/** The steps that are drawn. */
+export function thinned(steps: readonly StepMetrics[]): RunSummary["steps"] {
+  const every = Math.max(1, Math.ceil(steps.length / POINTS));
+  return steps.filter((_, i) => i % every === 0).map(({ step, loss, base, distill, lr, trainTop1 }) => ({ step, loss, base, distill, lr, trainTop1 }));
 }

@@ -15,6 +15,8 @@ export interface Progress {
   readonly done: number;
   readonly total: number;
   readonly note?: string;
+  /** What `note` is about, from the start: shown as a small curve where there is a terminal. */
+  readonly curve?: readonly number[];
 }
 
 export interface Host {

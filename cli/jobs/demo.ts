@@ -6,7 +6,7 @@ import { adapterName, getDevice } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { scope } from "../../engine/memory.ts";
 import { normalizeImages } from "../../kernels/normalize.ts";
-import type { ReportData, RunSummary, Sample } from "../../app/report-data.ts";
+import { thinned, type ReportData, type RunSummary, type Sample } from "../../app/report-data.ts";
 import { attentionMaps } from "../../models/attention-maps.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { countParams, loadParams, type Params, type State } from "../../models/params.ts";
@@ -131,13 +131,12 @@ async function fit(host: Host, teacher: Trained, trainSet: ImageSet, testSet: Im
 async function run(host: Host, title: string, args: TrainArgs): Promise<{ run: RunSummary; summary: TrainSummary }> {
   const startMs = performance.now();
   const summary = await trainJob(host, args);
-  const every = Math.ceil(summary.steps.length / 400);
   return {
     summary,
     run: {
       title,
       recipe: makeRecipe(args.recipe),
-      steps: summary.steps.filter((_, i) => i % every === 0).map(({ step, loss, base, distill, lr, trainTop1 }) => ({ step, loss, base, distill, lr, trainTop1 })),
+      steps: thinned(summary.steps),
       epochs: summary.epochs,
       imagesPerSecond: summary.imagesPerSecond,
       seconds: (performance.now() - startMs) / 1000,

@@ -1,8 +1,8 @@
 /** `train`: trains or distils on a data set, saves checkpoints, resumes. */
-import { getDevice } from "../../engine/device.ts";
+import { adapterName, getDevice } from "../../engine/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../../engine/errors.ts";
 import { createModel, type Model } from "../../models/model.ts";
-import type { State } from "../../models/params.ts";
+import { countParams, type State } from "../../models/params.ts";
 import { resizedPosEmbed } from "../../models/pos-embed.ts";
 import { IMAGENET } from "../../models/protocols.ts";
 import { replaceHead, writeWeights, type Weights } from "../../models/weights.ts";
@@ -48,6 +48,11 @@ export interface TrainArgs {
 }
 
 export interface TrainSummary {
+  readonly data: { readonly train: number; readonly test: number; readonly classes: readonly string[] };
+  readonly model: ModelFacts;
+  readonly teacher: ModelFacts | null;
+  readonly adapter: { readonly name: string; readonly software: boolean };
+  readonly seconds: number;
   /** As it was in effect. */
   readonly recipe: Recipe;
   readonly epochs: readonly EpochMetrics[];
@@ -61,6 +66,17 @@ export interface TrainSummary {
   readonly weights: string;
 }
 
+/** For people. */
+export interface ModelFacts {
+  readonly name: string;
+  readonly side: number;
+  readonly params: number;
+  readonly macs: number;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+const factsOf = (model: Model): ModelFacts => ({ name: model.name, side: model.imageShape[1], params: countParams(model.params), macs: model.macs, config: model.config as unknown as Record<string, unknown> });
+
 /** A line of metrics with the seconds since 1970 at which it was written. */
 type Line = (StepMetrics | EpochMetrics) & { readonly time: number };
 
@@ -68,6 +84,7 @@ type Line = (StepMetrics | EpochMetrics) & { readonly time: number };
 const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
+  const startMs = performance.now();
   const recipe = refusing(() => makeRecipe(args.recipe));
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
@@ -86,6 +103,7 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
     metrics.push(...readLines(await host.readFile(paths.metrics)).filter((m) => m.step <= step));
   }
   const label = args.label ?? "train";
+  const losses = metrics.filter((m) => m.kind === "step").map((m) => m.loss);
   let saved: number | null = resume ? refusing(() => checkpointPosition(resume), paths.checkpoint).step : null;
 
   const result = await train({
@@ -100,7 +118,8 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
       metrics.push({ ...m, time: Date.now() / 1000 });
       if (m.kind === "step") {
         const waits = m.inputWait >= 0.05 ? `, ${percent(m.inputWait)} waiting for images` : "";
-        host.progress({ label, done: m.step, total: m.totalSteps, note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}` });
+        losses.push(m.loss);
+        host.progress({ label, done: m.step, total: m.totalSteps, curve: losses, note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}` });
         if (!m.finite) host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
       } else {
         host.log({ message: `${label}: ${describe(m)}` });
@@ -123,7 +142,12 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const info = { config: model.config, classes: [...trainSet.classes], ...normalization };
   await host.writeFile(paths.weights, writeWeights(result.state, info));
   if (result.ema) await host.writeFile(paths.ema, writeWeights(result.ema, info));
+  const { adapter } = getDevice();
   return {
+    data: { train: trainSet.count, test: testSet.count, classes: trainSet.classes },
+    model: factsOf(model), teacher: teacher ? factsOf(teacher.model) : null,
+    adapter: { name: adapterName(adapter), software: adapter.software },
+    seconds: (performance.now() - startMs) / 1000,
     recipe,
     epochs: metrics.filter((m) => m.kind === "epoch"),
     steps: metrics.filter((m) => m.kind === "step"),

@@ -1,16 +1,12 @@
 /** `tessera demo`: distillation from start to finish on what ships, and a report of it. */
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import type { ReportData } from "../../app/report-data.ts";
-import { renderReport } from "../../app/report.ts";
 import { UsageError } from "../errors.ts";
 import { nodeHost } from "../host.ts";
 import type { DemoArgs } from "../jobs/demo.ts";
 import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
+import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -34,24 +30,10 @@ export default function (program: Command): void {
         command: "npm install && npm run demo", commit: commit(), where: options.where === "chromium" ? "Chromium" : "Node", date: new Date().toISOString().slice(0, 10),
       };
       const data = await runJob<ReportData>("demo", args, options, host);
-      const path = resolve(options.out, "report.html");
-      await host.writeFile(path, new TextEncoder().encode(renderReport(readFileSync(shipped("app/report.html"), "utf8"), ...uplot(), data)));
+      const url = await writeReport(resolve(options.out, "report.html"), data);
       process.stdout.write(summary(data));
-      process.stdout.write(`report: ${pathToFileURL(path).href}\nweights: ${resolve(options.out, "distilled/model.safetensors")}\n`);
+      process.stdout.write(`report: ${url}\nweights: ${resolve(options.out, "distilled/model.safetensors")}\n`);
     });
-}
-
-function uplot(): [string, string] {
-  const folder = createRequire(import.meta.url).resolve("uplot/package.json").replace(/package\.json$/, "dist/");
-  return [readFileSync(`${folder}uPlot.iife.min.js`, "utf8"), readFileSync(`${folder}uPlot.min.css`, "utf8")];
-}
-
-function commit(): string {
-  try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] }).toString().trim();
-  } catch {
-    return "unknown";
-  }
 }
 
 /** What the demo found, as a table. */
@@ -67,7 +49,7 @@ function summary({ runs, teacher, adapter, student, seconds }: ReportData): stri
   const lines = table.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "));
   return [
     `adapter: ${adapter.name}${adapter.software ? " (software)" : ""}, in ${adapter.where}`,
-    `student: ${student.name}, ${(student.params / 1e6).toFixed(2)} M parameters; teacher: ${teacher.name}, test top-1 ${percent(teacher.top1)}`,
+    `student: ${student.name}, ${(student.params / 1e6).toFixed(2)} M parameters; teacher: ${teacher?.name ?? "none"}, test top-1 ${percent(teacher?.top1 ?? undefined)}`,
     ...lines, `in ${seconds.toFixed(0)} s`, "",
   ].join("\n");
 }

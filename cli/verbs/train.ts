@@ -1,12 +1,15 @@
 /** `tessera train`: every item of the recipe is an option, or a key of `--config`. */
 import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { Option, type Command } from "commander";
 import type { z } from "zod";
+import { thinned, type ReportData } from "../../app/report-data.ts";
 import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { TrainArgs, TrainSummary } from "../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../data-files.ts";
 import { parseModel, readJson, shipped } from "../model-options.ts";
+import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -72,8 +75,26 @@ export default function (program: Command): void {
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
     const result = await runJob<TrainSummary>("train", args, options);
-    process.stdout.write(`${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\n`);
+    const report = await writeReport(join(options.out, "report.html"), reportOf(result, options, args));
+    process.stdout.write(`${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\nreport: ${report}\n`);
   });
+}
+
+/** What the page shows: curves and figures of the one run. */
+function reportOf(result: TrainSummary, options: Options, { seed }: TrainArgs): ReportData {
+  const { model, teacher, recipe } = result;
+  return {
+    title: `${model.name} trained on ${options.data}`, date: new Date().toISOString().slice(0, 10), commit: commit(),
+    command: ["npm run -s tessera --", ...process.argv.slice(2).map((part) => (/^[\w./:,=@+-]+$/.test(part) ? part : `'${part}'`))].join(" "),
+    adapter: { ...result.adapter, where: options.where === "chromium" ? "Chromium" : "Node" },
+    data: { name: options.data, train: result.data.train, test: result.data.test, classes: result.data.classes, side: model.side },
+    student: model, teacher: teacher ? { ...teacher, top1: null, trainedOn: options.teacher ?? "" } : null,
+    patches: 0, samples: [], seconds: result.seconds,
+    runs: [{
+      title: recipe.distillation === "none" ? `seed ${seed}` : `distilled, seed ${seed}`, recipe, steps: thinned(result.steps), epochs: result.epochs,
+      imagesPerSecond: result.imagesPerSecond, seconds: result.seconds, launchesPerStep: result.launchesPerStep, gpuBytes: result.gpuBytesPeak,
+    }],
+  };
 }
 
 /** The recipe in effect; what is refused is refused before anything starts. */

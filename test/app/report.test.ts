@@ -170,7 +170,7 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
     expect(await cells("result")).toEqual([
       ["Distilled", percent(distilled!.cls?.top1), percent(distilled!.dist?.top1), percent(distilled!.model.top1)],
       ["Without the teacher1", percent(plain!.cls?.top1), percent(plain!.dist?.top1), percent(plain!.model.top1)],
-      ["Teacher, RegNetY", percent(DATA.teacher.top1), "–", "–"],
+      ["Teacher, RegNetY", percent(DATA.teacher!.top1!), "–", "–"],
     ]);
     const lead = await page.$eval(".lead", (e) => e.textContent);
     expect(lead).toContain(percent(distilled!.model.top1));
@@ -179,7 +179,8 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
   });
 
   test("the table of figures holds the data's", async () => {
-    const { student: s, teacher: t, runs } = DATA;
+    const { student: s, runs } = DATA;
+    const t = DATA.teacher!;
     const values = await page.$$eval("#figures tbody tr", (rows) => rows.map((r) => [...r.querySelectorAll("data")].map((d) => Number(d.value))));
     const of = (key: "imagesPerSecond" | "launchesPerStep" | "gpuBytes" | "seconds") => runs.map((r) => r[key]);
     expect(values).toEqual([[t.params, s.params, s.params], [t.macs, s.macs, s.macs], of("imagesPerSecond"), of("launchesPerStep"), of("gpuBytes"), of("seconds")]);
@@ -192,6 +193,20 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
       ["–", "117.7 MiB", "117.7 MiB"],
       ["–", "183.2", "190.2"],
     ]);
+  });
+
+  test("one run without a teacher and without samples has its curves and figures, and no empty sections", async () => {
+    const alone: ReportData = { ...DATA, teacher: null, samples: [], patches: 0, runs: [DATA.runs[1]!] };
+    await writeFile(join(folder, "alone.html"), await render(alone));
+    const other = await browser.newPage();
+    const wrong: string[] = [];
+    other.on("pageerror", (e) => wrong.push(String(e)));
+    await other.goto(pathToFileURL(join(folder, "alone.html")).href);
+    await other.waitForSelector(".uplot canvas");
+    expect(wrong).toEqual([]);
+    expect(await other.$$eval("h2", (all) => all.map((h) => h.textContent))).toEqual(["Curves", "Figures", "Recipe", "Reproduce"]);
+    expect(await other.$$eval("#figures thead th", (all) => all.map((h) => h.textContent))).toEqual(["Figure", "Without the teacher"]);
+    await other.close();
   });
 
   test("the recipe is whole, its differences marked", async () => {

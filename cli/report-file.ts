@@ -1,0 +1,31 @@
+/** The report of a training as one HTML file. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { ReportData } from "../app/report-data.ts";
+import { renderReport } from "../app/report.ts";
+import { writeAtomic } from "./files.ts";
+import { shipped } from "./model-options.ts";
+
+/** Writes it; its URL. */
+export async function writeReport(path: string, data: ReportData): Promise<string> {
+  const whole = resolve(path);
+  await writeAtomic(whole, new TextEncoder().encode(renderReport(readFileSync(shipped("app/report.html"), "utf8"), ...uplot(), data)));
+  return pathToFileURL(whole).href;
+}
+
+function uplot(): [string, string] {
+  const folder = createRequire(import.meta.url).resolve("uplot/package.json").replace(/package\.json$/, "dist/");
+  return [readFileSync(`${folder}uPlot.iife.min.js`, "utf8"), readFileSync(`${folder}uPlot.min.css`, "utf8")];
+}
+
+/** What of this repository ran, as far as git knows. */
+export function commit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] }).toString().trim();
+  } catch {
+    return "unknown";
+  }
+}

@@ -38,7 +38,7 @@ export function blurBox(sigma: number): Blur | null {
 /** `radius` is the Gaussian's standard deviation in pixels; 0 leaves the image. */
 export function gaussianBlur({ height, width, data }: RgbImage, radius: number): RgbImage {
   const box = blurBox(radius);
-  let out = data.slice();
+  let out = new Uint8Array(data);
   if (!box) return { height, width, data: out };
   for (let pass = 0; pass < PASSES; pass++) out = blurRows(out, { count: height, stride: 3 * width }, { count: width, stride: 3 }, box);
   for (let pass = 0; pass < PASSES; pass++) out = blurRows(out, { count: width, stride: 3 }, { count: height, stride: 3 * width }, box);

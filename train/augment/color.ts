@@ -109,7 +109,7 @@ export function sharpness(image: RgbImage, factor: number): RgbImage {
 
 /** 3x3 mean with a centre of weight 5; pixels on the border stay. */
 function smooth({ height, width, data }: RgbImage): Uint8Array {
-  const out = data.slice();
+  const out = new Uint8Array(data); // not slice, which of a Node Buffer is a view
   const row = 3 * width;
   for (let y = 1; y < height - 1; y++) {
     for (let i = y * row + 3; i < (y + 1) * row - 3; i++) {

@@ -38,6 +38,9 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
   };
 }
 
+/** Whether what is computed from these now can be differentiated. */
+export const differentiable = (inputs: Inputs): boolean => enabled && inputs.some((t) => t?.requiresGrad === true);
+
 /** Runs `body` without recording how its results were computed. */
 export function noGrad<T>(body: () => T): T {
   const before = enabled;

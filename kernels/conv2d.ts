@@ -45,11 +45,15 @@ const tileOf = (n: number, most: number): number => Math.ceil(n / Math.ceil(n / 
 
 const GATHER_WG = 64;
 
+/** A batch norm with fixed statistics, (O) each: what follows the sum in the same launch. */
+type Norm = Readonly<Record<"gain" | "shift" | "mean" | "variance", Tensor>>;
+const NORM_INPUTS = { gain: "f32", shift: "f32", mean: "f32", variance: "f32" } as const;
+
 /**
  * The forward, or the backward for x (`transposed`). A thread makes TY rows of TX pixels in TM channels: for each kernel row it
  * reads what its pixels need of each channel once, and uses every value TM times or more.
  */
-const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean; readonly bias: boolean }) => {
+const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean; readonly bias: boolean; readonly norm?: { readonly eps: number; readonly relu: boolean } }) => {
   const { kh, kw, stride, padding, groups, transposed } = f;
   const [source, target] = transposed ? [{ H: f.Ho, W: f.Wo }, f] : [f, { H: f.Ho, W: f.Wo }];
   const [K, M] = transposed ? [f.O, f.C] : [f.C, f.O]; // channels of a group that are summed over, and made
@@ -78,7 +82,7 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
 
   const kernel = defineKernel({
     name: transposed ? "conv2d.backwardInput" : "conv2d.forward",
-    inputs: { x: elem, weight: "f32", ...(f.bias ? { bias: "f32" as const } : {}) }, // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O)
+    inputs: { x: elem, weight: "f32", ...(f.bias ? { bias: "f32" as const } : {}), ...(f.norm ? NORM_INPUTS : {}) }, // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O)
     outputs: { y: "f32" }, // y or dx (B, groups*M, H, W)
     params: { tiles: "u32" },
     workgroup: GATHER_WG,
@@ -110,21 +114,23 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
       ]),
       `if (wid.x * WG + li >= p.tiles) { return; }`,
       `let to = ((b * ${groups}u + g) * ${M}u + m0) * ${target.H * target.W}u + ty * ${TY * target.W}u + tx * ${TX}u;`,
+      ...(f.norm ? range(TM).map((i) => `let n_${i} = g * ${M}u + ${channel(i)}; let s_${i} = inverseSqrt(variance[n_${i}] + ${f.norm!.eps}) * gain[n_${i}];`) : []),
       ...range(TM).flatMap((i) => pixels.map(({ r, j, id }) => {
         const inside = [
           ...(M % TM ? [`(m0 + ${i}u < ${M}u)`] : []),
           ...(target.H % TY ? [`(ty * ${TY}u + ${r}u < ${target.H}u)`] : []),
           ...(target.W % TX ? [`(tx * ${TX}u + ${j}u < ${target.W}u)`] : []),
         ].join(" & ") || "true";
-        return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = a_${i}_${id}; }`;
+        const value = f.norm ? `(a_${i}_${id} - mean[n_${i}]) * s_${i} + shift[n_${i}]` : `a_${i}_${id}`;
+        return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = ${f.norm?.relu ? `max(${value}, 0.0)` : value}; }`;
       })),
     ].join("\n"),
   });
-  return (x: Tensor, weight: Tensor, bias: Tensor | null): Tensor => {
+  return (x: Tensor, weight: Tensor, bias: Tensor | null, norm?: Norm): Tensor => {
     const B = x.shape[0]!;
     const tiles = B * XT * YT;
     return kernel({
-      inputs: bias ? { x, weight, bias } : ({ x, weight } as never),
+      inputs: { x, weight, ...(bias ? { bias } : {}), ...norm } as never,
       outputs: { y: [B, groups * M, target.H, target.W] }, store: { y: x.dtype },
       params: { tiles },
       groups: [Math.ceil(tiles / GATHER_WG), groups * MT],
@@ -303,6 +309,20 @@ const op = defineOp({
 
 /** x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null. Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride) + 1. */
 export const conv2d = (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor => op([x, weight, bias], options);
+
+export interface ConvNormOptions extends Conv2dOptions {
+  readonly eps?: number;
+  /** Apply max(y, 0) last. */
+  readonly relu?: boolean;
+}
+
+/** `batchNorm` of `conv2d` without a bias, with the running statistics `mean` and `variance`, in one launch. No gradient flows. */
+export function convNorm(x: Tensor, weight: Tensor, norm: Norm, { stride = 1, padding = 0, groups = 1, eps = 1e-5, relu = false }: ConvNormOptions = {}): Tensor {
+  const f = geometry(x, weight, null, stride, padding, groups);
+  const O = weight.shape[0]!;
+  for (const [name, t] of Object.entries(norm)) if (!sameShape(t.shape, [O])) throw new Error(`convNorm: expected ${name} [${O}] for weight ${show(weight.shape)}, got ${show(t.shape)}`);
+  return gatherKernel({ ...flattened(f), transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm).view([x.shape[0]!, O, f.Ho, f.Wo]);
+}
 
 function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding: number, groups: number): Geometry {
   const refuse = (what: string) => { throw new Error(`conv2d: expected ${what}`); };

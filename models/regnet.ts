@@ -3,10 +3,11 @@
  *
  * Radosavovic et al. 2020, "Designing network design spaces", https://arxiv.org/abs/2003.13678
  */
+import { differentiable } from "../engine/autograd.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { batchNorm } from "../kernels/batch-norm.ts";
-import { conv2d } from "../kernels/conv2d.ts";
+import { conv2d, convNorm } from "../kernels/conv2d.ts";
 import { add, relu, sigmoid } from "../kernels/elementwise.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { reshape } from "../kernels/layout.ts";
@@ -172,10 +173,14 @@ export interface RegNetOptions {
 export function regnet(p: Params, x: Tensor, c: RegNetConfig, { training = false, tap }: RegNetOptions = {}): Tensor {
   if (x.shape.length !== 4 || x.shape[1] !== 3) throw new Error(`regnety: expected images [B,3,H,W], got ${show(x.shape)}`);
   const w = (name: string): Tensor => p[name]!;
-  const conv = (name: string, t: Tensor, o: { stride?: number; padding?: number; groups?: number; relu: boolean }) => batchNorm(
-    conv2d(t, w(`${name}.conv.weight`), null, { stride: o.stride ?? 1, padding: o.padding ?? 0, groups: o.groups ?? 1 }),
-    w(`${name}.bn.weight`), w(`${name}.bn.bias`), w(`${name}.bn.running_mean`), w(`${name}.bn.running_var`), { training, relu: o.relu },
-  );
+  // With fixed statistics and no gradient wanted, the norm is part of the convolution's launch.
+  const folds = !training && !differentiable([x, ...Object.values(p)]);
+  const conv = (name: string, t: Tensor, { relu, stride = 1, padding = 0, groups = 1 }: { stride?: number; padding?: number; groups?: number; relu: boolean }) => {
+    const [gain, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) => w(`${name}.bn.${part}`)) as [Tensor, Tensor, Tensor, Tensor];
+    const weight = w(`${name}.conv.weight`), o = { stride, padding, groups };
+    if (folds) return convNorm(t, weight, { gain, shift, mean, variance }, { ...o, relu });
+    return batchNorm(conv2d(t, weight, null, o), gain, shift, mean, variance, { training, relu });
+  };
   const dense = (name: string, t: Tensor) => {
     const weight = w(`${name}.weight`);
     return linear(t, reshape(weight, weight.shape.slice(0, 2)), w(`${name}.bias`));

@@ -40,8 +40,11 @@ export type KernelWork = Exclude<Work, { readonly op: "forward" | "train" | "ada
 
 export type Suite = "kernels" | "inference" | "train" | "scaling";
 
-/** "software": affordable where the processor plays the GPU. "gpu": large enough to keep a GPU busy. */
-export type Affordable = "software" | "gpu";
+/** "software": affordable where the processor plays the GPU. "gpu": large enough to keep a GPU busy. "large": on a software adapter, on request. */
+export type Affordable = "software" | "gpu" | "large";
+
+/** What kind of adapter measures. */
+export type Adapter = Exclude<Affordable, "large">;
 
 export interface Case {
   readonly name: string;

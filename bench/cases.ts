@@ -1,5 +1,5 @@
 /** Everything that is measured, as data. Who computes it is elsewhere: every contender gets the same case and the same inputs. */
-import type { Affordable, Case, Suite } from "./case.ts";
+import type { Adapter, Case, Suite } from "./case.ts";
 import { inference, training } from "./cases/models.ts";
 import { kernels } from "./cases/kernels.ts";
 import { scalingCases } from "./cases/scaling.ts";
@@ -9,10 +9,12 @@ export const cases: readonly Case[] = [...kernels, ...inference, ...training, ..
 export interface Choice {
   readonly suite: Suite | "all";
   readonly quick: boolean;
+  /** Also what takes minutes on a software adapter. */
+  readonly large?: boolean;
   /** Only names that contain this. */
   readonly only: string;
 }
 
 /** The cases of a choice that an adapter can afford. */
-export const chosenCases = (set: Affordable, { suite, quick, only }: Choice): Case[] =>
-  cases.filter((c) => c.sets.includes(set) && (suite === "all" || c.suite === suite) && (!quick || c.quick) && c.name.includes(only));
+export const chosenCases = (set: Adapter, { suite, quick, large = false, only }: Choice): Case[] =>
+  cases.filter((c) => (c.sets.includes(set) || (large && c.sets.includes("large"))) && (suite === "all" || c.suite === suite) && (!quick || c.quick) && c.name.includes(only));

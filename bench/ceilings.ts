@@ -6,7 +6,7 @@
 import { defineKernel } from "../engine/kernel.ts";
 import { record } from "../engine/plan.ts";
 import { Tensor } from "../engine/tensor.ts";
-import type { Affordable } from "./case.ts";
+import type { Adapter } from "./case.ts";
 import { median, round } from "./stats.ts";
 
 export interface Ceilings {
@@ -46,7 +46,7 @@ const fmaKernel = defineKernel({
 });
 
 /** Measures both ceilings of the current device: the best of some runs. A software adapter gets less to do. */
-export async function measureCeilings(set: Affordable, now: () => number = () => performance.now()): Promise<Ceilings> {
+export async function measureCeilings(set: Adapter, now: () => number = () => performance.now()): Promise<Ceilings> {
   const n = set === "gpu" ? 2 ** 25 : 2 ** 22; // 128 and 16 MiB, in and out each
   const x = Tensor.zeros([n]);
   const copy = await best(() => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, groups: Math.ceil(n / 4 / WG) }).y, now);

@@ -5,7 +5,7 @@
  * that whatever else the machine does meets all of them alike, and nobody always comes second. A sample is a few runs and one
  * wait for the adapter, long enough that the clock's steps do not matter. A ratio is of neighbours in time, pair by pair.
  */
-import { inputsOf, type Affordable, type Case } from "./case.ts";
+import { inputsOf, type Adapter, type Case } from "./case.ts";
 import type { Contender, Prepared } from "./contender.ts";
 import { drift, drifted, median, medianInterval, quantile, round } from "./stats.ts";
 
@@ -70,7 +70,7 @@ export interface Limits {
 }
 
 /** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
-export const limitsFor = (set: Affordable, quick: boolean): Limits =>
+export const limitsFor = (set: Adapter, quick: boolean): Limits =>
   set === "gpu" ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10 }
     : { samples: quick ? 9 : 7, seconds: quick ? 2 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: 10 };
 

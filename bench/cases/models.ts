@@ -7,6 +7,7 @@ import { both, forward, train, type Place } from "./make.ts";
 const all: Place = { sets: both };
 const gpu: Place = { sets: ["gpu"] };
 const software: Place = { sets: ["software"] };
+const large: Place = { sets: ["gpu", "large"] };
 
 const deit = (size: string) => deitConfig(`deit_${size}_patch16_224`)!;
 export const TINY = "deit_tiny_distilled_patch16_224";
@@ -19,11 +20,14 @@ export const inference: readonly Case[] = [
   forward({ sets: ["software"], quick: true }, "deit_dim96_depth4_distilled_patch4_32", 8, dim96),
   forward(software, "deit_tiny_depth4_distilled_patch16_112", 1, tiny112),
   forward(all, TINY, 1, tiny),
+  forward({ sets: ["large"] }, TINY, 16, tiny),
   forward({ ...gpu, quick: true }, TINY, 64, tiny),
   forward(gpu, "deit_tiny_patch16_224", 64, deit("tiny")),
-  forward(gpu, "deit_small_distilled_patch16_224", 1, deit("small_distilled")),
+  forward(large, "deit_small_distilled_patch16_224", 1, deit("small_distilled")),
   forward(gpu, "deit_small_distilled_patch16_224", 64, deit("small_distilled")),
-  forward(gpu, "deit_base_distilled_patch16_224", 1, deit("base_distilled")),
+  forward({ sets: ["large"] }, "deit_small_distilled_patch16_224", 8, deit("small_distilled")),
+  forward(large, "deit_base_distilled_patch16_224", 1, deit("base_distilled")),
+  forward({ sets: ["large"] }, "deit_base_distilled_patch16_224", 4, deit("base_distilled")),
   forward(gpu, "deit_base_distilled_patch16_224", 64, deit("base_distilled")),
   forward(software, "regnety_002_64", 1, { ...regnetConfig("regnety_002")!, imgSize: 64 }),
   forward(gpu, "regnety_004", 1, regnetConfig("regnety_004")!),
@@ -35,6 +39,7 @@ export const training: readonly Case[] = [
   train({ sets: ["software"], quick: true }, "deit_dim96_depth4_patch4_32", 8, { ...dim96, distilled: false }),
   train({ ...all, quick: true }, "deit_dim96_depth4_distilled_patch4_32", 8, dim96),
   train(all, "deit_tiny_depth4_distilled_patch16_112", 2, tiny112),
+  train({ sets: ["large"] }, TINY, 2, tiny),
   train({ ...gpu, quick: true }, TINY, 4, tiny),
   train(gpu, TINY, 32, tiny),
   train(gpu, "deit_tiny_patch16_224", 32, deit("tiny")),

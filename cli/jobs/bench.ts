@@ -12,6 +12,7 @@ import type { Host } from "../host.ts";
 export interface BenchArgs {
   readonly suite: Suite | "all";
   readonly quick: boolean;
+  readonly large?: boolean | undefined;
   /** Rivals' modules by name, where this process or page can import them. */
   readonly against: Readonly<Record<string, string>>;
   /** URL of the rivals' own files. */
@@ -41,10 +42,10 @@ export interface BenchResult {
 }
 
 export default async function benchJob(host: Host, args: BenchArgs): Promise<BenchResult> {
-  const { suite, quick, against, base, only, names, samples, alone = false, version, commit } = args;
+  const { suite, quick, large = false, against, base, only, names, samples, alone = false, version, commit } = args;
   const device = getDevice();
   const set = device.adapter.software ? "software" : "gpu";
-  const chosen = chosenCases(set, { suite, quick, only }).filter((c) => names === undefined || names.includes(c.name));
+  const chosen = chosenCases(set, { suite, quick, large, only }).filter((c) => names === undefined || names.includes(c.name));
   if (chosen.length === 0) throw new UsageError(`expected cases of suite ${suite} with "${only}" in their name for this adapter, got none`);
   const limits = { ...limitsFor(set, quick), ...(samples === undefined ? {} : { samples }) };
   const contenders: Contender[] = alone ? [] : [ours(version)];

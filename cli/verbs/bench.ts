@@ -17,6 +17,7 @@ interface Options extends CommonOptions {
   readonly suite: BenchArgs["suite"] | "first" | "size";
   readonly against: string;
   readonly quick: boolean;
+  readonly large?: boolean;
   readonly cases: string;
   readonly samples?: number;
   readonly alone?: boolean;
@@ -35,6 +36,7 @@ export default function (program: Command): void {
     .addOption(new Option("--suite <name>", "what to measure; first: from nothing to the first result, each in a fresh process or page; size: of bundles").choices(["kernels", "inference", "train", "scaling", "first", "size", "all"]).default("all"))
     .option("--against <names>", "rivals, separated by commas: tfjs, tfjs-webgl, tfjs-wasm, ort, ort-wasm, ort-cpu, jax, torch; \"all\" that run there, \"none\" for ours alone", "tfjs")
     .option("--quick", "a few small cases, in less than three minutes", false)
+    .option("--large", "also what takes minutes on a software adapter: DeiT-S and DeiT-B, larger batches", false)
     .option("--cases <text>", "only cases whose name contains this", "")
     .option("--samples <n>", "samples of each contender in a case", positive)
     .option("--check [file]", "compare with an earlier result, by default bench/results' own for this adapter; exit 1 if a case got slower")
@@ -90,7 +92,7 @@ async function prepare(options: Options, where: "node" | "chromium"): Promise<Be
   if (where === "node" && names.length > 0) provideNavigator();
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   return {
-    suite: options.suite as BenchArgs["suite"], quick: options.quick, against, base: rivalsBase(where), only: options.cases,
+    suite: options.suite as BenchArgs["suite"], quick: options.quick, large: options.large, against, base: rivalsBase(where), only: options.cases,
     samples: options.samples, alone: options.alone, version, commit: await commit(),
   };
 }

@@ -9,6 +9,10 @@ export interface Prepared {
   result(): Promise<readonly Float32Array[]>;
   /** One more run by the GPU's own clock, in ms: the sum of its launches. Only where there is such a clock. */
   gpuMs?(): Promise<number>;
+  /** Kernels in one run. */
+  readonly launches?: number;
+  /** What one run keeps this thread busy, in ms: recording nothing, waiting for nothing. Leaves the GPU idle. */
+  threadMs?(): Promise<number>;
   /** Bytes on the device for this case, as the library itself counts them. */
   bytes?(): number;
   /** Gives its memory back. */

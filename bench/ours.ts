@@ -128,6 +128,15 @@ function prepared(plan: Plan<unknown>, results: readonly Tensor[], dispose: () =
       await plan.idle();
     },
     result: async () => (await readAll(results)) as Float32Array[],
+    launches: plan.launches,
+    async threadMs() {
+      const fromMs = performance.now();
+      beforeRun?.();
+      plan.run();
+      const ms = performance.now() - fromMs;
+      await plan.idle();
+      return ms;
+    },
     ...(timed ? { gpuMs: async () => (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0) } : {}),
     dispose() {
       plan.dispose();

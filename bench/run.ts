@@ -26,6 +26,10 @@ export interface Timing {
   readonly drifted: boolean;
   /** By the GPU's clock, launches only. Absent where there is no such clock. */
   readonly gpuMs?: number;
+  /** Kernels in one run. */
+  readonly launches?: number;
+  /** What a run keeps the JavaScript thread busy: median of some runs with an idle GPU. */
+  readonly threadMs?: number;
   /** On the device for this case, by the library's own account. */
   readonly memoryBytes?: number;
 }
@@ -81,6 +85,7 @@ interface Entrant {
   firstMs: number;
   times: number;
   gpuMs: number | undefined;
+  threadMs: number | undefined;
   memoryBytes: number | undefined;
   results: readonly Float32Array[];
   readonly samples: number[];
@@ -95,7 +100,7 @@ export interface MeasureOptions {
 /** Compares, then times one case. A contender that fails is reported, and does not stop the others. */
 export async function measure(c: Case, ours: Contender, rivals: readonly Contender[], { limits, now = () => performance.now() }: MeasureOptions): Promise<Measured> {
   const entrants = [ours, ...rivals].map((contender): Entrant => ({
-    contender, prepared: null, failure: null, firstMs: 0, times: 1, gpuMs: undefined, memoryBytes: undefined, results: [], samples: [],
+    contender, prepared: null, failure: null, firstMs: 0, times: 1, gpuMs: undefined, threadMs: undefined, memoryBytes: undefined, results: [], samples: [],
   }));
   const [first, ...others] = entrants as [Entrant, ...Entrant[]];
   const timed = async (e: Entrant, times: number): Promise<number> => {
@@ -119,7 +124,10 @@ export async function measure(c: Case, ours: Contender, rivals: readonly Contend
     if (round > 0 && (secondsOn > limits.atMostSeconds || (round >= limits.samples && (secondsOn > limits.seconds || round >= 5 * limits.samples)))) break;
     for (const e of round % 2 === 0 ? entrants : [...entrants].reverse()) await attempt(e, async () => void e.samples.push(await timed(e, e.times)));
   }
-  for (const e of entrants) await attempt(e, async () => { e.gpuMs = await onGpu(e.prepared!); });
+  for (const e of entrants) await attempt(e, async () => {
+    e.gpuMs = await onGpu(e.prepared!);
+    e.threadMs = await onThread(e.prepared!);
+  });
   for (const e of entrants) e.prepared?.dispose();
 
   const byName = <T>(list: readonly Entrant[], value: (e: Entrant) => T) => Object.fromEntries(list.map((e) => [e.contender.name, value(e)]));
@@ -187,12 +195,23 @@ async function onGpu(prepared: Prepared): Promise<number | undefined> {
   return sum > 0 ? sum / n : undefined;
 }
 
+const THREAD_RUNS = 5;
+
+async function onThread(prepared: Prepared): Promise<number | undefined> {
+  if (!prepared.threadMs) return undefined;
+  const times: number[] = [];
+  for (let i = 0; i < THREAD_RUNS; i++) times.push(await prepared.threadMs());
+  return median(times);
+}
+
 function timing(e: Entrant): Timing | Failure {
   const { samples: s } = e;
   return e.failure ?? {
     medianMs: round(median(s)), minMs: round(Math.min(...s)), maxMs: round(Math.max(...s)), q1Ms: round(quantile(s, 0.25)), q3Ms: round(quantile(s, 0.75)),
     runs: s.length, runsPerSample: e.times, firstMs: round(e.firstMs), drift: round(drift(s)), drifted: drifted(s),
     ...(e.gpuMs === undefined ? {} : { gpuMs: round(e.gpuMs) }),
+    ...(e.prepared?.launches === undefined ? {} : { launches: e.prepared.launches }),
+    ...(e.threadMs === undefined ? {} : { threadMs: round(e.threadMs) }),
     ...(e.memoryBytes === undefined ? {} : { memoryBytes: e.memoryBytes }),
   };
 }

@@ -13,21 +13,24 @@ function align(rows: readonly (readonly string[])[]): string {
 
 export function benchTable({ cases, rivalFlags, absent, ceilings, adapter }: BenchResult): string {
   const names = Object.keys(rivalFlags);
-  const header = ["case", "ours ms", "GPU ms", ...names.flatMap((name) => [`${name} ms`, "ratio", "(95 %)"]), "GFLOP/s", "GB/s", "of peak", "samples", "difference"];
+  const header = ["case", "ours ms", "GPU ms", "thread ms", "launches", ...names.flatMap((name) => [`${name} ms`, "ratio", "(95 %)"]), "GFLOP/s", "GB/s", "of peak", "samples", "difference"];
   const rows = cases.map((c) => [
     c.name, ms(c.ours), "error" in c.ours ? "" : (c.ours.gpuMs?.toPrecision(3) ?? "-"),
+    "error" in c.ours ? "" : (c.ours.threadMs?.toPrecision(2) ?? "-"), "error" in c.ours ? "" : String(c.ours.launches ?? "-"),
     ...names.flatMap((name) => [ms(c.rivals[name]), c.ratio[name]?.toFixed(2) ?? "-", c.paired[name] ? `${c.paired[name].low.toFixed(2)}-${c.paired[name].high.toFixed(2)}` : ""]),
     c.gflops?.toPrecision(3) ?? "", c.gbps?.toPrecision(3) ?? "", c.peakFraction === null ? "" : `${Math.round(100 * c.peakFraction)} %`,
     "error" in c.ours ? "" : String(c.ours.runs), c.difference?.toExponential(1) ?? "",
   ]);
-  const failures = cases.flatMap((c) => Object.entries({ ours: c.ours, ...c.rivals }).flatMap(([who, t]) => ("error" in t ? [`${c.name}: ${who}: ${t.error}`] : [])));
+  const failures = cases.flatMap((c) => Object.entries({ ours: c.ours, ...c.rivals }).flatMap(([who, t]) => ("error" in t ? [{ name: c.name, why: `${who}: ${t.error}` }] : [])));
+  const reasons = new Map<string, string[]>();
+  for (const { name, why } of failures) reasons.set(why, [...(reasons.get(why) ?? []), name]);
   const drifts = cases.some((c) => [c.ours, ...Object.values(c.rivals)].some((t) => !("error" in t) && t.drifted));
   return [
     `ratio: the rival's median over ours, above 1 we are faster; the adapter's ceilings: ${ceilings.fmaGFlops} GFLOP/s, ${ceilings.copyGBps} GB/s`,
     ...(adapter.software ? ["a SOFTWARE adapter, on the processor: none of this says anything of a GPU"] : []),
     align([header, ...rows]),
     ...(drifts ? ["~ its times drifted: the two halves of its samples differ by more than their spread"] : []),
-    ...failures,
+    ...[...reasons].map(([why, of]) => `${why}: ${of.length === 1 ? of[0]! : `${of.length} cases, from ${of[0]!} to ${of.at(-1)!}`}`),
     ...Object.entries(absent).map(([name, why]) => `${name}: did not start: ${why}`),
   ].join("\n");
 }

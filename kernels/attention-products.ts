@@ -11,9 +11,9 @@ import { defineOp } from "../engine/autograd.ts";
 import { getDevice } from "../engine/device.ts";
 import { defineKernel } from "../engine/kernel.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import type { Sizes } from "./attention.ts";
+import type { Sizes } from "./attention-kernels.ts";
 import { gemm, type Operand } from "./gemm.ts";
-import { softmaxRows, softmaxRowsBackward } from "./softmax.ts";
+import { softmaxRows, softmaxRowsBackward } from "./softmax-rows.ts";
 
 /** Where a head's rows lie in a tensor. */
 type Place = Omit<Operand, "tensor" | "transposed" | "map">;
@@ -99,7 +99,7 @@ const packedOp = defineOp({
 });
 
 /** As `attention`, whose checks have been made. */
-export const attentionBatched = (q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor => op([q, k, v], sizes);
+export const attentionByProducts = (q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor => op([q, k, v], sizes);
 
 /** As `attentionPacked`, whose checks have been made. */
-export const attentionBatchedPacked = (qkv: Tensor, sizes: Sizes): Tensor => packedOp([qkv], sizes);
+export const packedAttentionByProducts = (qkv: Tensor, sizes: Sizes): Tensor => packedOp([qkv], sizes);

@@ -1,0 +1,44 @@
+/**
+ * What Tint makes of the hot kernels: it gives a loop that it cannot prove finite a counter, and clamps an index that it cannot
+ * prove in range. test/generated-code/figures.txt says how many of each a kernel has; a kernel that gains one fails here.
+ * After a change that is meant: `npx vitest run test/generated-code.test.ts -u`, and look at what changed.
+ */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { dumpedSpirv, figuresOf, type Figures } from "./generated-code/spirv.ts";
+
+let folder = "";
+let figures: readonly (readonly [string, Figures])[] = [];
+let otherBackend = false;
+
+// In a process of its own: Dawn prints to stdout, and its toggles are chosen once. The driver is the one that this process has chosen.
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tessera-generated-"));
+  const names = join(folder, "names.json");
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "test/generated-code/dump.ts", names], { maxBuffer: 2 ** 28 });
+  otherBackend = /Dumped (MSL|HLSL|GLSL)/i.test(stdout); // Metal, Direct3D: another language, and the same transforms before it
+  if (otherBackend) return;
+  const spirv = dumpedSpirv(stdout);
+  figures = (JSON.parse(await readFile(names, "utf8")) as [string, string][]).map(([code, name]) => {
+    const text = spirv.get(code.trim());
+    if (text === undefined) throw new Error(`expected the generated code of ${name} in what Dawn printed, got none`);
+    return [name, figuresOf(text)] as const;
+  });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const row = (...cells: readonly (string | number)[]) => `${String(cells[0]).padEnd(54)}${cells.slice(1).map((c) => String(c).padStart(12)).join("")}`;
+
+test("injected loop counters and clamps per hot kernel are as recorded", async ({ skip }) => {
+  if (otherBackend) skip("Dawn prints SPIR-V on Vulkan only");
+  expect(figures.length).toBeGreaterThan(100);
+  const table = [
+    row("kernel", "inner loops", "counted", "outer loops", "counted", "clamped: wg", "own arrays"),
+    ...figures.map(([name, f]) => row(name, f.inner, f.innerCounted, f.outer, f.outerCounted, f.workgroupClamps, f.ownClamps)),
+  ];
+  await expect(`${table.join("\n")}\n`).toMatchFileSnapshot("generated-code/figures.txt");
+});

@@ -129,11 +129,11 @@ function sharedCode(c: Config): string {
     const at = `${t}_base + ${place.row(row)} + ${place.along(k)}`;
     const read = vec ? `${t}[(${at}) / 4u]` : `${t}[${at}]`;
     const write = (q: number) => `${t}_tile[(kk + ${alongK ? q : 0}u) * ${rows + 4}u + row + ${alongK ? 0 : q}u] = ${vec ? `v.${"xyzw"[q]}` : "v"};`;
-    const loads = (rows * bk) / W, rounds = Math.ceil(loads / (x * y));
+    const loads = (rows * bk) / W, rounds = Math.ceil(loads / (x * y)), whole = loads % (x * y) === 0;
     return /* wgsl */ `
       for (var r = 0u; r < ${rounds}u; r++) {
-        let s = li + r * WG;
-        ${loads % (x * y) === 0 ? "" : `if (s >= ${loads}u) { continue; }`}
+        ${whole ? "" : `if (li + r * WG >= ${loads}u) { continue; }`}
+        let s = ${whole ? "li + r * WG" : `min(li + r * WG, ${loads - 1}u)`}; // which Tint can prove
         let kk = ${alongK ? fast : slow}; let row = ${alongK ? slow : fast};
         let v = ${tail ? `select(${vec ? "vec4f()" : "0.0"}, ${read}, k + kk < k1)` : read};
         ${join(W, write)}

@@ -14,10 +14,12 @@ import type { Tensor } from "../engine/tensor.ts";
 export const workgroupSum = /* wgsl */ `
 var<workgroup> partial_sum: array<f32, WG>;
 fn workgroup_sum(v: f32, t: u32) -> f32 {
-  partial_sum[t] = v;
+  let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
+  partial_sum[i] = v;
   workgroupBarrier();
-  for (var s = WG / 2u; s > 0u; s /= 2u) {
-    if (t < s) { partial_sum[t] += partial_sum[t + s]; }
+  for (var n = 0u; n < countTrailingZeros(WG); n++) {
+    let s = WG >> (n + 1u);
+    if (i < s) { partial_sum[i] += partial_sum[(i + s) % WG]; }
     workgroupBarrier();
   }
   let total = partial_sum[0];
@@ -30,10 +32,12 @@ fn workgroup_sum(v: f32, t: u32) -> f32 {
 export const workgroupMax = /* wgsl */ `
 var<workgroup> partial_max: array<f32, WG>;
 fn workgroup_max(v: f32, t: u32) -> f32 {
-  partial_max[t] = v;
+  let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
+  partial_max[i] = v;
   workgroupBarrier();
-  for (var s = WG / 2u; s > 0u; s /= 2u) {
-    if (t < s) { partial_max[t] = max(partial_max[t], partial_max[t + s]); }
+  for (var n = 0u; n < countTrailingZeros(WG); n++) {
+    let s = WG >> (n + 1u);
+    if (i < s) { partial_max[i] = max(partial_max[i], partial_max[(i + s) % WG]); }
     workgroupBarrier();
   }
   let largest = partial_max[0];

@@ -42,3 +42,19 @@ test("injected loop counters and clamps per hot kernel are as recorded", async (
   ];
   await expect(`${table.join("\n")}\n`).toMatchFileSnapshot("generated-code/figures.txt");
 });
+
+test("what a GPU runs most is clean: shared tiles and attention, turn by turn and index by index", ({ skip }) => {
+  if (otherBackend) skip("Dawn prints SPIR-V on Vulkan only");
+  const hottest = figures.filter(([name]) => /^gemm\.shared|^attention\.\w+ shared.* for a GPU/.test(name));
+  expect(hottest.length).toBeGreaterThan(40);
+  // The sums of rows have a loop over memory of their own, after the product.
+  const sums = (name: string) => (/ TN edges$| patches for a GPU #2$/.test(name) ? 1 : 0);
+  expect(hottest.filter(([name, f]) => f.innerCounted > sums(name) || f.workgroupClamps + f.ownClamps > 0).map(([name]) => name)).toEqual([]);
+});
+
+test("sums and maxima over a workgroup are clean", ({ skip }) => {
+  if (otherBackend) skip("Dawn prints SPIR-V on Vulkan only");
+  const reducing = figures.filter(([name]) => /^(softmax|logSoftmax|layerNorm|batchNorm|crossEntropy|sum|gradNorm)\b/.test(name));
+  expect(reducing.length).toBeGreaterThan(20);
+  expect(reducing.filter(([, f]) => f.workgroupClamps + f.ownClamps > 0).map(([name]) => name)).toEqual([]);
+});

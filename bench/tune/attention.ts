@@ -8,7 +8,7 @@ const TOLERANCE = 1e-4;
 export function attentionProblem(question: string): Problem | null {
   const match = /^(attention|attentionPacked) (\d+)x(\d+)x(\d+)x(\d+)x(\d+)( fwd\+bwd)?$/.exec(question);
   if (!match) return null;
-  const packed = match[1] === "attentionPacked", backward = match[6] !== undefined;
+  const packed = match[1] === "attentionPacked", backward = match[7] !== undefined;
   const [B, H, N, M, D] = match.slice(2, 7).map(Number) as [number, number, number, number, number];
   const inputs = packed
     ? [{ data: values(B * N * 3 * H * D, 1), shape: [B, N, 3 * H * D] }]

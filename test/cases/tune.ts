@@ -3,7 +3,7 @@ import { DEFAULT, lacking, type Problem } from "../../bench/tune/problem.ts";
 import { modelQuestions, opQuestions, problemOf } from "../../bench/tune/questions.ts";
 import { getDevice } from "../../engine/device.ts";
 import { record } from "../../engine/plan.ts";
-import { Tensor } from "../../engine/tensor.ts";
+import { readAll, Tensor } from "../../engine/tensor.ts";
 import { tuningInUse, useTuning } from "../../engine/tuning.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { mul } from "../../kernels/elementwise.ts";
@@ -101,6 +101,15 @@ export const cases: Case[] = [
       if (long < 9) throw new Error(`expected at least 9 samples longer than 10 ms, got ${long}`);
     }),
   },
+  ...([["attention 1x2x5x5x4", 1], ["attention 1x2x5x5x4 fwd+bwd", 4], ["attentionPacked 1x2x5x5x4", 1], ["attentionPacked 1x2x5x5x4 fwd+bwd", 2]] as const).map(([question, results]): Case => ({
+    name: `tune: ${question} is what is timed, with gradients or without`,
+    run: () => withProblem(question, [DEFAULT], async (problem) => {
+      const made = problem.candidates[0]!.run();
+      same("results", made.length, results);
+      same("fault", problem.fault((await readAll(made)) as Float32Array[]), null);
+      for (const t of made) t.dispose();
+    }),
+  })),
   { name: "tune: kernels go by the table, and by themselves without one", run: obeyed },
   {
     name: "tune: what a model asks can be posed again",

@@ -1,5 +1,5 @@
 /** What a run says of itself while it trains. */
-import { readAll } from "../engine/tensor.ts";
+import { readAll, type Tensor } from "../engine/tensor.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { TrainStep } from "./step.ts";
 
@@ -15,9 +15,11 @@ export interface StepMetrics {
   readonly gradNorm: number;
   /** False: the gradients were not finite and the update was skipped. */
   readonly finite: boolean;
+  /** With f16: what the next loss is multiplied by. */
+  readonly lossScale?: number;
   readonly trainTop1: number;
   readonly imagesPerSecond: number;
-  /** Share of the step's time that it waited for images. */
+  /** Share of the time since the step before that was spent waiting for images. */
   readonly inputWait: number;
 }
 
@@ -39,25 +41,31 @@ interface BatchNumbers {
   readonly base: number;
   readonly distill: number;
   readonly correct: number;
-  readonly norm: readonly [norm: number, finite: number] | null;
+  readonly update: Update | null;
 }
+
+/** What an update left: the gradients' norm, 1 if they were finite, the loss scale in f16. */
+type Update = readonly [norm: number, finite: number, lossScale: number | null];
 
 /** Reads a batch's results as they are now, whatever runs after it. */
-export async function readBatch({ batch }: TrainStep): Promise<BatchNumbers> {
+export async function readBatch({ batch, lossScale }: TrainStep): Promise<BatchNumbers> {
   const { loss, base, distill, norm, correct } = batch.result;
-  const [l, b, d, c, n] = await readAll([loss, base, distill ?? base, correct, norm ?? base]);
-  return { loss: l![0]!, base: b![0]!, distill: distill ? d![0]! : 0, correct: c![0]!, norm: norm ? [n![0]!, n![1]!] : null };
+  const [l, b, d, c, ...u] = await readAll([loss, base, distill ?? base, correct, ...(norm ? updated(norm, lossScale) : [])]);
+  return { loss: l![0]!, base: b![0]!, distill: distill ? d![0]! : 0, correct: c![0]!, update: norm ? updateOf(u) : null };
 }
 
-/** An update's numbers from those of its batches; `norm` where the update is a plan of its own. */
+const updated = (norm: Tensor, lossScale: Tensor | null): Tensor[] => (lossScale ? [norm, lossScale] : [norm]);
+const updateOf = ([norm, scale]: readonly ArrayLike<number>[]): Update => [norm![0]!, norm![1]!, scale ? scale[0]! : null];
+
+/** An update's numbers from those of its batches. */
 export async function readStep(step: TrainStep, batches: readonly Promise<BatchNumbers>[], images: number) {
-  const updated = step.update ? step.update.result.floats() : null;
+  const own = step.update ? readAll(updated(step.update.result, step.lossScale)).then(updateOf) : null;
   const parts = await Promise.all(batches);
-  const [gradNorm, flag] = updated ? await updated : parts[0]!.norm!;
+  const [gradNorm, flag, lossScale] = own ? await own : parts[0]!.update!;
   const mean = (of: (part: BatchNumbers) => number) => parts.reduce((sum, part) => sum + of(part), 0) / parts.length;
   const loss = mean((p) => p.loss);
   const correct = parts.reduce((sum, p) => sum + p.correct, 0);
-  return { loss, base: mean((p) => p.base), distill: mean((p) => p.distill), gradNorm: gradNorm!, finite: flag === 1 && Number.isFinite(loss), correct, trainTop1: correct / images };
+  return { loss, base: mean((p) => p.base), distill: mean((p) => p.distill), gradNorm, finite: flag === 1 && Number.isFinite(loss), ...(lossScale === null ? {} : { lossScale }), correct, trainTop1: correct / images };
 }
 
 /** Images per second of a usual step: the median, which first runs (drivers compile then) and evaluations leave as it is. */

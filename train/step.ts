@@ -28,6 +28,8 @@ export interface TrainStep {
   readonly batch: Plan<BatchResult & { readonly norm: Tensor | null }>;
   /** The update alone, after the last of several batches. */
   readonly update: Plan<Tensor> | null;
+  /** []: the optimizer's; `null` in f32. */
+  readonly lossScale: Tensor | null;
   readonly dispose: () => void;
 }
 
@@ -92,7 +94,7 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
   const update = sum ? await record(() => optimizer.step(scalars, sum), { label: "update", ...options }) : null;
 
   return {
-    labels, mix, teacherLogits: cached, scalars, batch, update,
+    labels, mix, teacherLogits: cached, scalars, batch, update, lossScale: optimizer.lossScale?.scale ?? null,
     dispose() {
       batch.dispose();
       update?.dispose();

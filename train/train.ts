@@ -124,11 +124,11 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
       const startMs = performance.now();
       const waitedBefore = pipeline.stats.waitedMs;
       let stopping = false;
+      let [fromMs, waitedMs] = [startMs, waitedBefore];
 
       while (position.stepInEpoch < perEpoch && position.step < totalSteps && !stopping) {
         const lr = learningRate(recipe, { epoch, step: position.step, stepsPerEpoch: perEpoch });
         const numbers = optimizer.scalarsAt(position.step + 1, lr);
-        const [fromMs, waitedMs] = [performance.now(), pipeline.stats.waitedMs];
         const batches = [];
         for (let part = 0; part < accumulate; part++) {
           const batch = await pipeline.next();
@@ -139,7 +139,9 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
         }
         step.update?.run();
         rates.tick();
-        const inputWait = (pipeline.stats.waitedMs - waitedMs) / Math.max(performance.now() - fromMs, 1e-3);
+        const [nowMs, waited] = [performance.now(), pipeline.stats.waitedMs];
+        const inputWait = (waited - waitedMs) / Math.max(nowMs - fromMs, 1e-3);
+        [fromMs, waitedMs] = [nowMs, waited];
         position = { ...position, stepInEpoch: position.stepInEpoch + 1, step: position.step + 1 };
         const at = { epoch, step: position.step, totalSteps, lr, inputWait };
         pending.push(readStep(step, batches, recipe.batchSize).then(({ correct, ...result }) => {

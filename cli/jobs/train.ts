@@ -187,7 +187,7 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
 /** A line of metrics as TensorBoard has it. */
 function scalarsOf(m: Line): ScalarEvent[] {
   const values: Record<string, number | undefined> = m.kind === "step"
-    ? { "train/loss": m.loss, "train/loss_base": m.base, "train/loss_distill": m.distill, "train/lr": m.lr, "train/grad_norm": m.gradNorm, "train/top1": m.trainTop1, "train/images_per_second": m.imagesPerSecond }
+    ? { "train/loss": m.loss, "train/loss_base": m.base, "train/loss_distill": m.distill, "train/lr": m.lr, "train/grad_norm": m.gradNorm, "train/top1": m.trainTop1, "train/images_per_second": m.imagesPerSecond, "train/input_wait": m.inputWait, "train/loss_scale": m.lossScale }
     : { "test/top1": m.test.model.top1, "test/top5": m.test.model.top5, "test/loss": m.test.model.loss, "test/top1_cls": m.test.cls?.top1, "test/top1_dist": m.test.dist?.top1 };
   return Object.entries(values).flatMap(([tag, value]) => (value === undefined ? [] : [{ tag, value, step: m.step, wallTime: m.time }]));
 }

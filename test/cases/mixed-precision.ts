@@ -81,6 +81,7 @@ export const cases: Case[] = [
       for (let i = 0; i < steps.length; i++) {
         const halved = Math.min(i + 1, skipped);
         if (scales[i]![0] !== 2 ** (24 - halved) || scales[i]![1] !== i + 1 - halved) throw new Error(`step ${i + 1}: expected a scale of 2^${24 - halved} and ${i + 1 - halved} good, got ${scales[i]}`);
+        if (steps[i]!.lossScale !== scales[i]![0]) throw new Error(`step ${i + 1}: expected the metrics' scale to be ${scales[i]![0]}, got ${steps[i]!.lossScale}`);
         const differs = sameBits(start, readWeights(saved[i]!).state);
         if ((differs === null) !== i < skipped) throw new Error(`step ${i + 1}: expected ${i < skipped ? "unchanged weights" : "changed ones"}, got ${differs ?? "none changed"}`);
       }
@@ -121,8 +122,8 @@ export const cases: Case[] = [
     async run() {
       const model = createModel({ ...(student.config as object), distilled: true } as Record<string, unknown>);
       const teacher = { model: student, state: initialState(student.params, 9) };
-      const { steps } = await course({ model, teacher, recipe: { ...recipe, teacherDtype: "f16", distillation: "soft", clipGrad: 1, accumulate: 2, emaDecay: 0.9 }, maxSteps: 3, saveEvery: undefined });
-      if (steps.length !== 3 || steps.some((s) => !s.finite || !(s.distill > 0))) throw new Error(`expected 3 finite steps, got ${JSON.stringify(steps)}`);
+      const { steps, scales } = await course({ model, teacher, recipe: { ...recipe, teacherDtype: "f16", distillation: "soft", clipGrad: 1, accumulate: 2, emaDecay: 0.9, lossScale: 2 ** 10, lossScaleGrowth: 2 }, maxSteps: 3 });
+      if (steps.length !== 3 || steps.some((s, i) => !s.finite || !(s.distill > 0) || s.lossScale !== scales[i]![0]) || steps[2]!.lossScale !== 2 ** 11) throw new Error(`expected 3 finite steps, got ${JSON.stringify(steps)}`);
     },
   },
 ];

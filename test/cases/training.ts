@@ -151,6 +151,17 @@ export const cases: Case[] = [
     },
   },
   {
+    name: "training: the share of a step that waits for images is of the whole step, the GPU's part included",
+    async run() {
+      // Images that take 0.2 ms each to look up, a student that takes far longer to train.
+      const slow = { ...data.train, at: (i: number) => { for (const untilMs = performance.now() + 0.2; performance.now() < untilMs; ); return data.train.at(i); } };
+      const steps: StepMetrics[] = [];
+      const { epochs } = await run({ train: slow, maxSteps: 20, onMetrics: (m) => { if (m.kind === "step") steps.push(m); } });
+      const [epoch, step] = [epochs.at(-1)!.inputWait, steps.map((m) => m.inputWait).sort((a, b) => a - b)[10]!];
+      if (!(step > 0 && step < 1 && step < 2 * epoch && step > epoch / 2)) throw new Error(`expected a step's share near its epoch's ${epoch}, got ${step}`);
+    },
+  },
+  {
     name: "training: contradictory settings and unfit data are refused",
     async run() {
       await refuses(() => run({ teacher: undefined }), /recipe: expected a teacher for distillation "hard", got none/);

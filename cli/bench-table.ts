@@ -17,7 +17,7 @@ export function benchTable({ cases, rivalFlags, absent, ceilings, adapter }: Ben
   const rows = cases.map((c) => [
     c.name, ms(c.ours), "error" in c.ours ? "" : (c.ours.gpuMs?.toPrecision(3) ?? "-"),
     "error" in c.ours ? "" : (c.ours.threadMs?.toPrecision(2) ?? "-"), "error" in c.ours ? "" : String(c.ours.launches ?? "-"),
-    ...names.flatMap((name) => [ms(c.rivals[name]), c.ratio[name]?.toFixed(2) ?? "-", c.paired[name] ? `${c.paired[name].low.toFixed(2)}-${c.paired[name].high.toFixed(2)}` : ""]),
+    ...names.flatMap((name) => [ms(c.rivals[name]), c.paired[name]?.ratio.toFixed(2) ?? "-", c.paired[name] ? `${c.paired[name].low.toFixed(2)}-${c.paired[name].high.toFixed(2)}` : ""]),
     c.gflops?.toPrecision(3) ?? "", c.gbps?.toPrecision(3) ?? "", c.peakFraction === null ? "" : `${Math.round(100 * c.peakFraction)} %`,
     "error" in c.ours ? "" : String(c.ours.runs), c.difference?.toExponential(1) ?? "",
   ]);
@@ -26,7 +26,7 @@ export function benchTable({ cases, rivalFlags, absent, ceilings, adapter }: Ben
   for (const { name, why } of failures) reasons.set(why, [...(reasons.get(why) ?? []), name]);
   const drifts = cases.some((c) => [c.ours, ...Object.values(c.rivals)].some((t) => !("error" in t) && t.drifted));
   return [
-    `ratio: the rival's median over ours, above 1 we are faster; the adapter's ceilings: ${ceilings.fmaGFlops} GFLOP/s, ${ceilings.copyGBps} GB/s`,
+    `ratio: the rival's time over ours, the median over pairs of neighbouring samples: above 1 we are faster; the adapter's ceilings: ${ceilings.fmaGFlops} GFLOP/s, ${ceilings.copyGBps} GB/s`,
     ...(adapter.software ? ["a SOFTWARE adapter, on the processor: none of this says anything of a GPU"] : []),
     align([header, ...rows]),
     ...(drifts ? ["~ its times drifted: the two halves of its samples differ by more than their spread"] : []),

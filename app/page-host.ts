@@ -16,6 +16,12 @@ export function pageHost(token: string): PageHost {
     // One after another: lines must not overtake each other.
     sent = sent.then(() => fetch(`/__event/${token}`, { method: "POST", body: JSON.stringify(event) })).catch(() => undefined);
   };
+  let stop = false;
+  let asking: Promise<unknown> | null = null;
+  const ask = async () => {
+    const { stop: asked } = (await (await fetch(`/__stop/${token}`)).json()) as { stop: boolean };
+    stop = asked;
+  };
   return {
     async readFile(path) {
       return new Uint8Array(await (await answered(fetch(url(path)))).arrayBuffer());
@@ -27,7 +33,11 @@ export function pageHost(token: string): PageHost {
     async exists(path) {
       return (await fetch(url(path), { method: "HEAD" })).ok;
     },
-    stopAsked: () => false,
+    // What is known now; the answer to this question is there for the next.
+    stopAsked() {
+      asking ??= ask().catch(() => undefined).finally(() => (asking = null));
+      return stop;
+    },
     log: (event) => send({ log: event }),
     progress: (state) => send({ progress: state }),
     flush: async () => void (await sent),

@@ -1,6 +1,6 @@
 /** A real headless Chromium page that runs the engine, driven from Node. */
 import { tmpdir } from "node:os";
-import puppeteer, { type Browser, type Page } from "puppeteer";
+import puppeteer, { type Browser, type LaunchOptions, type Page } from "puppeteer";
 import type { Hooks, Outcome } from "../app/headless.ts";
 import type { AdapterDescription } from "../engine/device.ts";
 import { toError } from "./errors.ts";
@@ -49,10 +49,23 @@ const FLAGS: Record<ChromiumAdapter, readonly string[]> = {
 export async function openChromium(options: ChromiumOptions = {}): Promise<Chromium> {
   const setup = await knownSetup();
   const kind = options.adapter ?? defaultAdapter(setup);
-  const server = await servePage(options.host ?? nodeHost());
+  const given = options.host ?? nodeHost();
+  let stops = false;
+  const host: Host = { ...given, stopAsked: () => ((stops = true), given.stopAsked()) };
+  // Ctrl-C ends the process, and the browser with it, unless a job looks out for it: then the second one does.
+  const interrupted = (): void => {
+    if (!stops || given.stopAsked()) process.exit(130);
+  };
+  const server = await servePage(host);
+  process.on("SIGINT", interrupted);
+  const close = async (): Promise<void> => {
+    process.off("SIGINT", interrupted);
+    await browser?.close();
+    await server.close();
+  };
   let browser: Browser | undefined;
   try {
-    browser = await launch(setup, kind);
+    browser = await launch(setup, kind, { handleSIGINT: false });
     const page = await browser.newPage();
     const call = caller(page);
     await page.goto(server.url, { timeout: 120_000 });
@@ -66,14 +79,10 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
       page, browser, adapter,
       runModule: (url, exportName, args = []) => call("runModule", url, exportName, args),
       runJob: (url, args) => call("runJob", url, server.token, args),
-      async close() {
-        await browser?.close();
-        await server.close();
-      },
+      close,
     };
   } catch (error) {
-    await browser?.close();
-    await server.close();
+    await close();
     throw error;
   }
 }
@@ -86,7 +95,7 @@ export async function launchChromium(): Promise<Browser> {
 
 const defaultAdapter = (setup: Setup): ChromiumAdapter => (setup.node && !setup.node.software ? "gpu" : "swiftshader");
 
-function launch(setup: Setup, kind: ChromiumAdapter): Promise<Browser> {
+function launch(setup: Setup, kind: ChromiumAdapter, options: Pick<LaunchOptions, "handleSIGINT"> = {}): Promise<Browser> {
   if (!setup.chromium) throw new Error("openChromium: expected an installed Chrome or Chromium, got none; run: node cli/setup.mjs --tests");
   if (kind === "lavapipe" && !setup.lavapipeIcd) throw new Error("openChromium: expected Mesa's lavapipe, got none; run: node cli/setup.mjs --tests");
   const env: Record<string, string | undefined> = { ...process.env, XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"] ?? tmpdir() };
@@ -94,6 +103,7 @@ function launch(setup: Setup, kind: ChromiumAdapter): Promise<Browser> {
   delete env["VK_ICD_FILENAMES"];
   if (kind === "lavapipe") env["VK_ICD_FILENAMES"] = setup.lavapipeIcd!;
   return puppeteer.launch({
+    ...options,
     executablePath: setup.chromium.path,
     headless: true,
     args: [...COMMON, ...FLAGS[kind]],

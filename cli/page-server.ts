@@ -40,7 +40,7 @@ function send(response: ServerResponse, type: string, content: string | Buffer):
   response.writeHead(200, { ...(config.server?.headers as Record<string, string>), "content-type": type }).end(content);
 }
 
-/** GET (whole, or with offset and length), HEAD, PUT /__file/TOKEN?path=… and POST /__event/TOKEN. */
+/** GET (whole, or with offset and length), HEAD, PUT /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
 function bridge(host: Host, token: string): Plugin {
   return {
     name: "tessera-host",
@@ -52,8 +52,9 @@ function bridge(host: Host, token: string): Plugin {
         if (url.pathname === PAGE) return send(response, "text/html", readFileSync(join(server.config.root, PAGE)));
         if (url.pathname === "/@vite/client") return send(response, "text/javascript", "export const injectQuery = (url) => url;");
         const [, kind, given] = url.pathname.split("/");
-        if (kind !== "__file" && kind !== "__event") return next();
+        if (kind !== "__file" && kind !== "__event" && kind !== "__stop") return next();
         if (given !== token) return void response.writeHead(403).end();
+        if (kind === "__stop") return send(response, "application/json", JSON.stringify({ stop: host.stopAsked() }));
         const answer = kind === "__file" ? answerFile(host, url.searchParams, request, response) : answerEvent(host, request, response);
         answer.catch((error: unknown) => {
           response.writeHead(error instanceof UsageError ? 404 : 500, { "content-type": "application/json" }).end(JSON.stringify(errorData(error)));

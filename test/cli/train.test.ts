@@ -72,18 +72,29 @@ describe("train and eval", { timeout: 120_000 }, () => {
     expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--head", "dist")).stderr).toMatch(/expected a distilled model for --head dist/);
   });
 
-  test("Ctrl-C saves and stops; the checkpoint goes on", async () => {
-    const args = ["cli/tessera.mjs", "train", "--model", config(), "--out", at("stopped"), "--preset", "small-images", "--batch-size", "20", "--epochs", "50", "--save-every", "1", "--eval-every", "100"];
-    const child = spawn(process.execPath, args, { stdio: "ignore" });
-    const checkpoint = at("stopped/checkpoint.safetensors");
+  test.each(["node", "chromium"])("Ctrl-C saves and stops, in %s; what goes on ends in the same bits", async (where) => {
+    const args = ["train", "--where", where, "--model", config(), "--preset", "small-images", "--batch-size", "20", "--epochs", "50", "--eval-every", "100"];
+    const out = at(`stopped-${where}`);
+    const child = spawn(process.execPath, ["cli/tessera.mjs", ...args, "--out", out, "--save-every", "1"], { stdio: ["ignore", "pipe", "pipe"] });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (text) => (stdout += text));
+    child.stderr.on("data", (text) => (stderr += text));
+    const checkpoint = join(out, "checkpoint.safetensors");
     const watch = setInterval(() => existsSync(checkpoint) && (clearInterval(watch), child.kill("SIGINT")), 10);
     const code = await new Promise((resolve) => child.on("exit", resolve));
-    expect(code).toBe(0);
-    expect(existsSync(at("stopped/model.safetensors"))).toBe(true);
-    expect(existsSync(at("stopped/events.out.tfevents.tessera"))).toBe(true);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain("stopping after this step; Ctrl-C again ends at once\n");
     const { step } = checkpointPosition(readFileSync(checkpoint));
-    const { code: resumed, stdout } = await tessera(...args.slice(1), "--resume", "--max-steps", String(step + 2));
-    expect(resumed).toBe(0);
-    expect(stdout).toMatch(new RegExp(`after ${step + 2} steps`));
+    expect(stdout).toContain(`stopped after ${step} steps`);
+    expect(step).toBeLessThan(400); // of 5000
+    for (const file of ["model.safetensors", "events.out.tfevents.tessera"]) expect(existsSync(join(out, file)), file).toBe(true);
+    const last = String(step + 2);
+    const [resumed, whole] = await Promise.all([
+      tessera(...args, "--out", out, "--resume", "--max-steps", last),
+      tessera(...args, "--out", at(`whole-${where}`), "--max-steps", last),
+    ]);
+    expect(resumed.stdout, resumed.stderr).toContain(`after ${last} steps`);
+    expect(whole.code, whole.stderr).toBe(0);
+    expect(readFileSync(join(out, "model.safetensors")).equals(readFileSync(at(`whole-${where}/model.safetensors`)))).toBe(true);
   });
 });

@@ -3,6 +3,7 @@ import { gradients } from "../engine/autograd.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { scope } from "../engine/memory.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
+import { guarded } from "./guarded.ts";
 
 /** One thing to hold, in Node and in a page alike. `run` throws when it does not. */
 export interface Case {
@@ -32,7 +33,7 @@ const STEP = 1e-5;
 const DIRECTIONS = 2;
 
 /**
- * Runs `op` on the GPU and compares. For each input x, along random directions v,
+ * Runs `op` on the GPU, once as users do and once in memory that shows writes past its ends (guarded.ts), and compares. For each input x, along random directions v,
  *
  *   <dL/dx, v> = d/dt L(x + t v),   L = <reference(x), dy>,
  *
@@ -45,7 +46,7 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
   const expected = reference(...values);
   const dyValues = uniform(expected.length, 100);
 
-  const result = scope(() => {
+  const run = () => {
     const tensors = values.map((v, i) => Tensor.from(v, shapes[i]!));
     for (const i of wanted) tensors[i]!.requiresGrad = true;
     const y = op(...tensors);
@@ -53,9 +54,16 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
     if (y.size !== expected.length) throw new Error(`size: expected ${expected.length}, got ${y.size} (${show(y.shape)})`);
     if (wanted.length === 0) return [y];
     return [y, ...gradients(y, wanted.map((i) => tensors[i]!), Tensor.from(dyValues, y.shape))];
-  });
+  };
+  const result = scope(run);
   const [y, ...found] = (await readAll(result)) as Float32Array[];
   for (const t of result) t.dispose();
+  const again = await guarded(run);
+  again.forEach((bits, i) => {
+    const values = [y!, ...found][i]!;
+    const other = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).findIndex((byte, at) => byte !== bits[at]);
+    if (other >= 0) throw new Error(`${i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`}: expected the same bits in memory that was NaN before, got others at byte ${other}`);
+  });
 
   for (let i = 0; i < expected.length; i++) close(`y[${i}]`, y![i]!, expected[i]!, tol * (1 + Math.abs(expected[i]!)));
   wanted.forEach((input, k) => {

@@ -1,6 +1,5 @@
 import { getDevice } from "../../engine/device.ts";
 import { philox, toUniform } from "../../engine/random.ts";
-import { Scalars } from "../../engine/scalars.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { dropPath, dropPathFactors } from "../../kernels/drop-path.ts";
 import { dropout } from "../../kernels/dropout.ts";
@@ -13,9 +12,8 @@ const SEED = 0xdeadbeef, STEP = 12345, STREAM = 7;
 
 /** Seed and step past the first word, so that reading another one shows. */
 function options(rate: number) {
-  const scalars = new Scalars({ other: "f32", seed: "u32", step: "u32" });
-  scalars.set({ other: 0.5, seed: SEED, step: STEP });
-  return { rate, seed: scalars.at("seed"), step: scalars.at("step"), stream: STREAM };
+  const tensor = Tensor.from([1, SEED, STEP], [3], "u32");
+  return { rate, seed: { tensor, at: 1 }, step: { tensor, at: 2 }, stream: STREAM };
 }
 
 const draw = (block: number, lane: number): number => toUniform(philox([block, 0, STEP, 0], [SEED, STREAM])[lane]!);

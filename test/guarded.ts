@@ -1,0 +1,108 @@
+/**
+ * Runs an operation's launches in memory that shows where they go astray. Every buffer is new and larger than its tensor: before
+ * and behind it lie canaries, and bindings reach over those behind, so that WebGPU's own bounds hide nothing. What launches are to
+ * write is NaN before (all bits set), and so is what lies around inputs: what is left out, or read from outside, shows in the values.
+ */
+import { getDevice } from "../engine/device.ts";
+import { bindGroup, flush, withRecorder, type Launch } from "../engine/launch.ts";
+import { collect, type Storage } from "../engine/memory.ts";
+import type { Tensor } from "../engine/tensor.ts";
+
+const BEFORE = 256; // what offsets of bindings are multiples of
+const BEHIND = 4096;
+const CANARY = 0xff; // each byte
+
+interface Guarded {
+  readonly storage: Storage;
+  readonly buffer: GPUBuffer;
+  /** The first kernel that binds it to write, if any does. */
+  writer: string | null;
+}
+
+/** The bits of the tensors that `body` returns. Throws where a launch wrote past an end of its tensor, or changed an input. */
+export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array[]> {
+  const device = getDevice();
+  const { gpu } = device;
+  const launches: Launch[] = [];
+  const { result, storages } = collect(() => withRecorder({ launches }, body));
+  const all = new Map<Storage, Guarded>();
+  const sizeOf = (storage: Storage) => BEFORE + storage.bytes + BEHIND;
+  flush();
+  const guard = (storage: Storage): Guarded => {
+    const known = all.get(storage);
+    if (known) return known;
+    const buffer = gpu.createBuffer({ label: "guarded", size: sizeOf(storage), usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+    gpu.queue.writeBuffer(buffer, 0, new Uint8Array(sizeOf(storage)).fill(CANARY));
+    if (storage.state === "live") {
+      const encoder = gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(storage.use("guarded"), 0, buffer, BEFORE, storage.bytes);
+      gpu.queue.submit([encoder.finish()]);
+    }
+    const made = { storage, buffer, writer: null };
+    all.set(storage, made);
+    return made;
+  };
+
+  for (const launch of launches) await launch.pipeline.compile();
+  for (const launch of launches) {
+    const { bindings, pipeline, groups } = launch;
+    // A launch that binds several parts of a buffer has tensors of its own behind the first.
+    const alone = (storage: Storage) => bindings.filter((b) => b.storage === storage).length === 1;
+    const homes = bindings.map(({ storage, offset, access }) => {
+      const home = guard(storage);
+      if (access !== "read") home.writer ??= pipeline.label;
+      return { buffer: home.buffer, offset: BEFORE + offset };
+    });
+    const wide = bindings.map((b) => (alone(b.storage) ? { ...b, bytes: b.storage.bytes - b.offset + BEHIND } : b));
+    const encoder = gpu.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline.gpu);
+    pass.setBindGroup(0, bindGroup(device, { ...launch, bindings: wide }, homes));
+    pass.dispatchWorkgroups(...groups);
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+  }
+  for (const { storage } of result) guard(storage); // an input, or a result that no launch writes
+  const inputs = [...all.values()].filter(({ storage }) => storage.state === "live");
+  const bytes = await read([...all.values()].map(({ storage, buffer }) => ({ buffer, size: sizeOf(storage) })).concat(inputs.map(({ storage }) => ({ buffer: storage.use("guarded"), size: storage.bytes }))));
+  const found = new Map([...all.keys()].map((storage, i) => [storage, bytes[i]!]));
+  try {
+    for (const { storage, writer } of all.values()) {
+      const whole = found.get(storage)!;
+      const astray = whole.findIndex((byte, i) => (i < BEFORE || i >= BEFORE + storage.bytes) && byte !== CANARY);
+      if (astray >= 0) {
+        const where = astray < BEFORE ? `${BEFORE - astray} bytes before its tensor` : `at byte ${astray - BEFORE} of a tensor of ${storage.bytes}`;
+        throw new Error(`${writer ?? "no kernel"}: expected writes inside of its tensors only, got one ${where} (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
+      }
+    }
+    inputs.forEach(({ storage, writer }, i) => {
+      if (writer !== null) return; // changed in place, as it says
+      const before = bytes[all.size + i]!, after = found.get(storage)!;
+      if (before.some((byte, at) => byte !== after[BEFORE + at])) throw new Error(`expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
+    });
+    return result.map(({ storage, offset, bytes: size }) => found.get(storage)!.slice(BEFORE + offset, BEFORE + offset + size));
+  } finally {
+    for (const { buffer } of all.values()) buffer.destroy();
+    for (const storage of storages) storage.free();
+  }
+}
+
+/** What buffers hold. */
+async function read(buffers: readonly { readonly buffer: GPUBuffer; readonly size: number }[]): Promise<Uint8Array[]> {
+  const device = getDevice();
+  const { gpu } = device;
+  const staging = gpu.createBuffer({ label: "guarded read", size: buffers.reduce((n, b) => n + b.size, 0), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = gpu.createCommandEncoder();
+  let at = 0;
+  for (const { buffer, size } of buffers) {
+    encoder.copyBufferToBuffer(buffer, 0, staging, at, size);
+    at += size;
+  }
+  gpu.queue.submit([encoder.finish()]);
+  await device.wait(staging.mapAsync(GPUMapMode.READ));
+  const all = new Uint8Array(staging.getMappedRange());
+  at = 0;
+  const parts = buffers.map(({ size }) => all.slice(at, (at += size)));
+  staging.destroy();
+  return parts;
+}

@@ -1,0 +1,99 @@
+#!/bin/bash
+# The whole GPU run: ./run.sh [--smoke] [OUT] [STEP|PART…]
+# Each step is a process with a time limit and a log of its own; one that fails stops no other, but the end is non-zero.
+# Without steps: all, some 20 minutes. Parts, each under 9 minutes on an H100: part1 part2 part3 part4. Results add up in OUT.
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PYTHON=${PYTHON:-python3}
+OUT=$HERE/out
+SMOKE=
+STEPS=
+
+# Seconds that a step may take at most.
+limit() {
+  case $1 in
+    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
+    models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
+  esac
+}
+
+for word in "$@"; do
+  case $word in
+    --smoke) SMOKE=--smoke ;;
+    part1) STEPS="$STEPS doctor tests tune" ;;
+    part2) STEPS="$STEPS kernels unsafe f16" ;;
+    part3) STEPS="$STEPS models tfjs" ;;
+    part4) STEPS="$STEPS torch" ;;
+    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch) STEPS="$STEPS $word" ;;
+    summary) STEPS="${STEPS:- }" ;;
+    -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
+    *) OUT=$word ;;
+  esac
+done
+[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs torch"
+mkdir -p "$OUT/steps" || exit 2
+OUT=$(cd "$OUT" && pwd)
+
+# Libraries that this machine lacks come from the archive; what it has is its own.
+mkdir -p "$OUT/.lib"
+known=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null)
+for file in "$HERE"/lib/*; do
+  name=$(basename "$file")
+  case $known in
+    *"$name "*) rm -f "$OUT/.lib/$name" ;;
+    *) ln -sf "$file" "$OUT/.lib/$name"; echo "library from the archive: $name" ;;
+  esac
+done
+# Containers may have the driver outside of every usual folder.
+for folder in /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do [ -d $folder ] && LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$folder; done
+export LD_LIBRARY_PATH=$OUT/.lib${LD_LIBRARY_PATH:+:${LD_LIBRARY_PATH#:}}
+if [ -z "$VK_DRIVER_FILES$VK_ICD_FILENAMES" ]; then
+  found=$(ls /etc/vulkan/icd.d/nvidia*.json /usr/share/vulkan/icd.d/nvidia*.json /usr/local/nvidia/share/vulkan/icd.d/nvidia*.json 2>/dev/null | head -1)
+  if [ -z "$found" ]; then
+    for name in libGLX_nvidia.so.0 libEGL_nvidia.so.0; do
+      for folder in /usr/lib/x86_64-linux-gnu /usr/lib64 /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do
+        [ -z "$found" ] && [ -e $folder/$name ] || continue
+        found=$OUT/.lib/nvidia_icd.json
+        echo "{\"file_format_version\": \"1.0.1\", \"ICD\": {\"library_path\": \"$folder/$name\", \"api_version\": \"1.3.0\"}}" > "$found"
+      done
+    done
+  fi
+  [ -n "$found" ] && export VK_DRIVER_FILES=$found
+fi
+export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/tmp} HOME=${HOME:-/tmp}
+
+failed=
+node() { "$HERE/bin/node" --max-old-space-size=16000 "$HERE/js/main.mjs" "$@" --out "$OUT" $SMOKE; }
+# step NAME COMMAND…: its output goes to a log, its last lines to the screen.
+step() {
+  local name=$1 began=$SECONDS; shift
+  echo "== $name"
+  export -f node; export HERE OUT SMOKE
+  timeout -k 5 "$(limit "${name%%-*}")" bash -c '"$@"' -- "$@" > "$OUT/steps/$name.log" 2>&1
+  local code=$?
+  tail -n 12 "$OUT/steps/$name.log" | cut -c 1-240
+  echo "== $name: $([ $code -eq 0 ] && echo done || echo "FAILED ($code)") in $((SECONDS - began)) s"
+  echo "{\"step\": \"$name\", \"code\": $code, \"seconds\": $((SECONDS - began))}" > "$OUT/steps/$name.end.json"
+  [ $code -eq 0 ] || failed="$failed $name"
+}
+
+for name in $STEPS; do
+  # A step begins nothing new in the last tenth of its time.
+  seconds=$(($(limit $name) * 88 / 100))
+  case $name in
+    doctor)
+      step doctor node doctor
+      step doctor-matrix node doctor-matrix
+      (nvidia-smi; "$HERE/bin/node" --version; uname -a) > "$OUT/steps/machine.log" 2>&1 ;;
+    torch)
+      if "$PYTHON" -c 'import torch' 2> /dev/null; then
+        step torch "$PYTHON" -u "$HERE/torch_models.py" "$OUT/steps/torch.json" --seconds $((seconds - 40)) $SMOKE
+      else
+        echo "== torch: not run, \"$PYTHON\" (PYTHON) cannot import torch"
+      fi ;;
+    *) step "$name" node "$name" --seconds $seconds ;;
+  esac
+done
+
+node summary || failed="$failed summary"
+tar -czf "$OUT/steps.tar.gz" -C "$OUT" steps
+[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }

@@ -1,0 +1,64 @@
+/** What every step of the GPU run shares: its adapter with Dawn's switches, the tuned table, the file it leaves. Node only. */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { adapterName, type AdapterDescription, type Device } from "../../engine/device.ts";
+import { initNodeDevice } from "../../engine/node.ts";
+import { useTuning } from "../../engine/tuning.ts";
+
+const FINE_CLOCK = "disable-dawn-features=timestamp_quantization";
+
+/**
+ * Dawn's switches. `safe` is what a page runs with, but for its coarse clock; `f16` lets NVIDIA's driver have shader-f16, which
+ * Dawn withholds; `matrix` is for looking at experimental features; `unsafe` drops every check of bounds and of calls.
+ */
+export const TOGGLES = {
+  safe: [FINE_CLOCK],
+  f16: ["enable-dawn-features=vulkan_enable_f16_on_nvidia", FINE_CLOCK],
+  matrix: ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model", FINE_CLOCK],
+  unsafe: ["enable-dawn-features=skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod", FINE_CLOCK],
+} as const;
+
+export type Toggles = keyof typeof TOGGLES;
+
+export interface Run {
+  /** Folder of results. */
+  readonly out: string;
+  /** Everything small, to see that it works; also on a software adapter. */
+  readonly smoke: boolean;
+  /** After so long a step begins nothing new. */
+  readonly seconds: number;
+}
+
+/** Opens the adapter, says which, and takes the table that the step `tune` left. */
+export async function open(toggles: Toggles, { out, smoke }: Run): Promise<Device> {
+  const device = await initNodeDevice({ toggles: TOGGLES[toggles], request: { powerPreference: "high-performance" } });
+  const { adapter } = device;
+  console.log(`adapter: ${adapterName(adapter)} (${adapter.software ? "SOFTWARE, runs on the CPU" : "GPU"}), in Node; Dawn: ${TOGGLES[toggles].join(" ")}`);
+  if (adapter.software && !smoke) throw new Error(`gpu: expected a GPU, got ${adapterName(adapter)} (--smoke runs everything small, on any adapter)`);
+  const tuned = read<{ adapter: AdapterDescription; choices: Record<string, string> }>(out, "tune");
+  if (tuned && adapterName(tuned.adapter) === adapterName(adapter)) {
+    useTuning({ source: "step tune", choices: tuned.choices });
+    console.log(`kernels: ${Object.keys(tuned.choices).length} shapes tuned`);
+  }
+  return device;
+}
+
+/** Replaces a step's file as a whole: who is killed leaves the last one that was complete. */
+export function save(out: string, step: string, result: object): void {
+  mkdirSync(join(out, "steps"), { recursive: true });
+  const file = join(out, "steps", `${step}.json`);
+  writeFileSync(`${file}.part`, `${JSON.stringify(result, null, 1)}\n`);
+  renameSync(`${file}.part`, file);
+}
+
+/** What a step left, or `null`. */
+export function read<T>(out: string, step: string): T | null {
+  const file = join(out, "steps", `${step}.json`);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : null;
+}
+
+/** Whether a step's time is over. */
+export function stopwatch(seconds: number): () => boolean {
+  const from = performance.now();
+  return () => performance.now() - from > 1000 * seconds;
+}

@@ -1,0 +1,46 @@
+/** The step that tunes: every shape of DeiT's training, and of the products that are reported, so long as time is left. */
+import { modelQuestions, opQuestions, problemOf } from "../tune/questions.ts";
+import { DEFAULT } from "../tune/problem.ts";
+import { tune, type Answer } from "../tune/tune.ts";
+import { createModel } from "../../models/model.ts";
+import { modelCase, modelName } from "./cases.ts";
+import { open, save, stopwatch, type Run } from "./step.ts";
+
+export async function tuneAll(run: Run): Promise<void> {
+  const { adapter } = await open("safe", { ...run, out: "" });
+  const over = stopwatch(run.seconds);
+  const answers: Answer[] = [];
+  const keep = (total: number) => save(run.out, "tune", { adapter, choices: Object.fromEntries(answers.map((a) => [a.question, a.choice])), answers, total });
+  const questions = [...new Set(asked(run.smoke))];
+  let wrong = 0;
+  for (const question of questions) {
+    if (over()) break;
+    const problem = problemOf(question)!;
+    try {
+      const answer = await tune(problem);
+      answers.push(answer);
+      for (const m of answer.measured.filter((one) => one.wrong)) {
+        wrong++;
+        console.log(`WRONG, not used: ${m.name} for ${question}: ${m.out}`);
+      }
+      console.log(`${question}: ${answer.choice}${answer.choice === DEFAULT ? "" : `, ${answer.gain} times as fast as the default`}`);
+    } catch (error) {
+      console.log(`${question}: ${(error as Error).message}`);
+    } finally {
+      problem.dispose();
+    }
+    keep(questions.length);
+  }
+  keep(questions.length);
+  console.log(`${answers.length} of ${questions.length} shapes tuned`);
+  if (wrong > 0) throw new Error(`gpu: expected every kernel to be right, got ${wrong} that were wrong`);
+}
+
+function asked(smoke: boolean): string[] {
+  if (smoke) {
+    const work = modelCase("train", "tiny", 2, true).work;
+    return work.op === "train" ? modelQuestions(createModel({ ...work.config }), 2, true).slice(0, 2) : [];
+  }
+  const of = (size: "tiny" | "small" | "base") => modelQuestions(createModel(modelName(size)), 256, true);
+  return [...opQuestions("matmul", [4096, 4096, 4096], false), ...of("small"), ...of("base"), ...of("tiny"), ...[384, 768].flatMap((D) => opQuestions("linear", [12608, D, 4 * D], true))];
+}

@@ -4,7 +4,7 @@
  * write is NaN before (all bits set), and so is what lies around inputs: what is left out, or read from outside, shows in the values.
  */
 import { getDevice } from "../engine/device.ts";
-import { bindGroup, flush, withRecorder, type Launch } from "../engine/launch.ts";
+import { bindGroup, flush, withRecorder, type Binding, type Launch } from "../engine/launch.ts";
 import { collect, type Storage } from "../engine/memory.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
@@ -45,7 +45,8 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
 
   for (const launch of launches) await launch.pipeline.compile();
   for (const launch of launches) {
-    const { bindings, pipeline, groups } = launch;
+    const { pipeline, groups } = launch;
+    const bindings = launch.bindings.map(placed);
     // A launch that binds several parts of a buffer has tensors of its own behind the first.
     const alone = (storage: Storage) => bindings.filter((b) => b.storage === storage).length === 1;
     const homes = bindings.map(({ storage, offset, access }) => {
@@ -62,7 +63,7 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
     pass.end();
     gpu.queue.submit([encoder.finish()]);
   }
-  for (const { storage } of result) guard(storage); // an input, or a result that no launch writes
+  for (const { storage } of result) guard(storage.placed?.storage ?? storage); // an input, or a result that no launch writes
   const inputs = [...all.values()].filter(({ storage }) => storage.state === "live");
   const bytes = await read([...all.values()].map(({ storage, buffer }) => ({ buffer, size: sizeOf(storage) })).concat(inputs.map(({ storage }) => ({ buffer: storage.use("guarded"), size: storage.bytes }))));
   const found = new Map([...all.keys()].map((storage, i) => [storage, bytes[i]!]));
@@ -80,12 +81,18 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
       const before = bytes[all.size + i]!, after = found.get(storage)!;
       if (before.some((byte, at) => byte !== after[BEFORE + at])) throw new Error(`expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
     });
-    return result.map(({ storage, offset, bytes: size }) => found.get(storage)!.slice(BEFORE + offset, BEFORE + offset + size));
+    return result.map(({ storage, offset, bytes: size }) => {
+      const at = BEFORE + offset + (storage.placed?.offset ?? 0);
+      return found.get(storage.placed?.storage ?? storage)!.slice(at, at + size);
+    });
   } finally {
     for (const { buffer } of all.values()) buffer.destroy();
     for (const storage of storages) storage.free();
   }
 }
+
+/** Where `place` has put it. */
+const placed = (b: Binding): Binding => (b.storage.placed ? { ...b, storage: b.storage.placed.storage, offset: b.offset + b.storage.placed.offset } : b);
 
 /** What buffers hold. */
 async function read(buffers: readonly { readonly buffer: GPUBuffer; readonly size: number }[]): Promise<Uint8Array[]> {

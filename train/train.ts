@@ -3,6 +3,7 @@
  *
  * Everything random depends on (seed, epoch, step, image) alone, so a run that was stopped goes on with the same bits.
  */
+import { OutOfMemoryError } from "../engine/errors.ts";
 import { encodeMix } from "../kernels/mix-batch.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, initialState, loadParams, type State } from "../models/params.ts";
@@ -116,11 +117,11 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
     savedMs = performance.now();
   };
 
+  const pending: Promise<void>[] = [];
   try {
     while (position.step < totalSteps) {
       const { epoch } = position;
       const totals = { loss: 0, correct: 0, steps: 0 };
-      const pending: Promise<void>[] = [];
       const startMs = performance.now();
       const waitedBefore = pipeline.stats.waitedMs;
       let stopping = false;
@@ -128,14 +129,16 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
 
       while (position.stepInEpoch < perEpoch && position.step < totalSteps && !stopping) {
         const lr = learningRate(recipe, { epoch, step: position.step, stepsPerEpoch: perEpoch });
-        const numbers = optimizer.scalarsAt(position.step + 1, lr);
+        const scalars = optimizer.scalarsAt(position.step + 1, lr);
         const batches = [];
         for (let part = 0; part < accumulate; part++) {
           const batch = await pipeline.next();
           write(step, input, batch, recipe, seed, position.step * accumulate + part, answers);
-          step.scalars.set({ ...numbers, keep: part === 0 ? 0 : 1, seed, step: position.step * accumulate + part });
+          step.scalars.set({ ...scalars, keep: part === 0 ? 0 : 1, seed, step: position.step * accumulate + part });
           step.batch.run();
-          batches.push(readBatch(step));
+          const numbers = readBatch(step);
+          numbers.catch(() => undefined); // whoever waits for the update hears of it
+          batches.push(numbers);
         }
         step.update?.run();
         rates.tick();
@@ -144,7 +147,8 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
         [fromMs, waitedMs] = [nowMs, waited];
         position = { ...position, stepInEpoch: position.stepInEpoch + 1, step: position.step + 1 };
         const at = { epoch, step: position.step, totalSteps, lr, inputWait };
-        pending.push(readStep(step, batches, recipe.batchSize).then(({ correct, ...result }) => {
+        // In the steps' order, whichever is read first.
+        pending.push(Promise.all([readStep(step, batches, recipe.batchSize), pending.at(-1)]).then(([{ correct, ...result }]) => {
           totals.steps++;
           totals.loss += result.loss;
           totals.correct += correct;
@@ -191,6 +195,11 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
       launches: accumulate * step.batch.launches + (step.update?.launches ?? 0),
       imagesPerSecond: rates.imagesPerSecond,
     };
+  } catch (error) {
+    await Promise.allSettled(pending); // they fail of the same cause, with nobody to hear of it
+    // Parameters outlive that memory ran out, as they do not outlive their device.
+    if (error instanceof OutOfMemoryError && position.step > 0) await save().catch(() => undefined);
+    throw error;
   } finally {
     await pipeline.close();
     step.dispose();

@@ -137,7 +137,8 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
     const cause = error as Error;
     if (!(cause instanceof DeviceLostError || cause instanceof OutOfMemoryError)) throw cause;
     const stands = saved === null ? "no checkpoint was saved yet" : `the checkpoint of step ${saved} stands in ${paths.checkpoint}; go on with --resume`;
-    throw Object.assign(cause, { message: `${label}: ${cause.message}; ${stands}` });
+    const relief = cause instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
+    throw Object.assign(cause, { message: `${label}: ${cause.message.split("\n")[0]}; ${stands}${relief}` });
   });
   const info = { config: model.config, classes: [...trainSet.classes], ...normalization };
   await host.writeFile(paths.weights, writeWeights(result.state, info));

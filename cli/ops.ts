@@ -118,8 +118,8 @@ export const ops: Readonly<Record<string, OpEntry>> = {
   gelu: op({ inputs: { x: "[..]" }, outputs: "y [..]", run: ({ x }) => gelu(x) }),
   relu: op({ inputs: { x: "[..]" }, outputs: "y [..]", run: ({ x }) => relu(x) }),
   sigmoid: op({ inputs: { x: "[..]" }, outputs: "y [..]", run: ({ x }) => sigmoid(x) }),
-  add: op({ inputs: { a: "[..]", b: "[..] that broadcasts" }, outputs: "y [..]", run: ({ a, b }) => add(a, b) }),
-  mul: op({ inputs: { a: "[..]", b: "[..] that broadcasts" }, outputs: "y [..]", run: ({ a, b }) => mul(a, b) }),
+  add: op({ inputs: { x: "[..]", b: "[..] that broadcasts" }, outputs: "y [..]", run: ({ x, b }) => add(x, b) }),
+  mul: op({ inputs: { x: "[..]", b: "[..] that broadcasts" }, outputs: "y [..]", run: ({ x, b }) => mul(x, b) }),
   conv2d: op({
     inputs: { x: "[B,C,H,W]", weight: "[O,C/groups,kh,kw]", bias: optional("[O]") },
     outputs: "y [B,O,H',W']",

@@ -26,7 +26,7 @@ function systemLibraries(): Map<string, string> {
 }
 
 /** The project's steps as one bundle, so that no TypeScript and no package is needed there but Dawn's. */
-async function bundleSteps(to: string): Promise<void> {
+export async function bundleSteps(to: string): Promise<void> {
   await build({
     configFile: false, root, logLevel: "error",
     ssr: { noExternal: true, external: ["webgpu", "sharp"], target: "node" },

@@ -30,6 +30,7 @@ interface Row {
 }
 
 const short = (x: number): string => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
+const verdict = ({ got, least, aim }: Row): string => (got === null ? "open" : got >= aim ? "aim reached" : got >= least ? "reached" : "MISSED");
 const timeOf = (c: Result | undefined): number | null => (!c || "error" in c.ours ? null : c.ours.medianMs);
 const tflops = (steps: Cases | null, name: string): number | null => {
   const c = steps?.cases.find((one) => one.name === name);
@@ -37,7 +38,7 @@ const tflops = (steps: Cases | null, name: string): number | null => {
   return ms === null ? null : c!.flops / ms / 1e9;
 };
 
-export function summary({ out }: Run, about: { version: string; commit: string }): void {
+export function summary({ out, smoke }: Run, about: { version: string; commit: string }): void {
   const kernels = read<Cases>(out, "kernels"), unsafe = read<Cases>(out, "unsafe"), tfjs = read<Cases>(out, "tfjs");
   const models = read<Models>(out, "models"), f16 = read<Models>(out, "f16"), torch = read<Torch>(out, "torch"), tests = read<Tests>(out, "tests");
   const doctor = read<{ device: { name: string; software: boolean } }>(out, "doctor"), matrix = read<{ device: { features: string[]; subgroupMatrix: string[] } }>(out, "doctor-matrix");
@@ -52,7 +53,7 @@ export function summary({ out }: Run, about: { version: string; commit: string }
     "",
     table(["what", "at least", "aim", "measured", ""], rows.map((r) => [
       `${r.what}${r.note ? ` (${r.note})` : ""}`, `${short(r.least)} ${r.unit}`, `${short(r.aim)} ${r.unit}`, r.got === null ? "not measured" : `${short(r.got)} ${r.unit}`,
-      r.got === null ? "open" : r.got >= r.aim ? "aim reached" : r.got >= r.least ? "reached" : "MISSED",
+      smoke ? "small sizes, says nothing" : verdict(r),
     ])),
     "",
     table(["images/s", "batch", "ours", "PyTorch fp32", "TF32", "bf16", "fp32 compiled", "TF32 compiled", "bf16 compiled"], modelRows([...(models?.models ?? []), ...(f16?.models ?? [])], torch)),

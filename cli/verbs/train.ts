@@ -2,7 +2,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Option, type Command } from "commander";
-import type { z } from "zod";
 import { thinned, type ReportData } from "../../app/report-data.ts";
 import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../errors.ts";
@@ -35,7 +34,7 @@ interface Options extends CommonOptions {
 }
 
 /** Recipe items as commander names them: `labelSmoothing` is `--label-smoothing`. */
-const items = Object.entries(recipeSchema.shape) as [string, z.ZodType][];
+const items = Object.keys(recipeSchema.shape);
 const PRESETS = readdirSync(shipped("train/presets")).map((file) => file.replace(/\.json$/, "")).sort();
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 const defaults = recipeSchema.parse({}) as Record<string, unknown>;
@@ -61,10 +60,10 @@ export default function (program: Command): void {
     .option("--save-minutes <n>", "save a checkpoint after so many minutes without one (5)")
     .option("--preset <name>", `recipe that ships: ${PRESETS.join(", ")}`)
     .option("--config <file>", "recipe as JSON; wins over the preset, options win over it");
-  for (const [name] of items) command.addOption(new Option(`--${kebab(name)} <value>`, `recipe (${JSON.stringify(defaults[name])})`));
+  for (const name of items) command.addOption(new Option(`--${kebab(name)} <value>`, `recipe (${JSON.stringify(defaults[name])})`));
   command.action(async (options: Options) => {
     const recipe: Record<string, unknown> = { ...preset(options.preset), ...(options.config ? readJson(options.config) : {}) };
-    for (const [name] of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
+    for (const name of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
     const args: TrainArgs = {
       model: parseModel(options.model), recipe, seed: options.seed ?? 0, ...dataFiles(options.data), out: options.out,
       teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },

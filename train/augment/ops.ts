@@ -1,14 +1,17 @@
 /** The image operations by name, with explicit arguments: what augmentation samples, and what can be asked for by JSON. */
-import { z } from "zod";
+import { en } from "zod/locales";
+import * as z from "zod/mini";
 import { centerCrop, resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
 import { gaussianBlur } from "./blur.ts";
 import { autoContrast, brightness, color, contrast, equalize, invert, posterize, sharpness, solarize, solarizeAdd } from "./color.ts";
 import { crop, hflip, resizedCrop, rotate, shearX, shearY, translateXRel, translateYRel } from "./geometry.ts";
 
-const op = <Name extends string, Shape extends z.ZodRawShape>(name: Name, shape: Shape) => z.strictObject({ op: z.literal(name), ...shape });
-const size = z.int().min(1).max(16384);
-const offset = z.int().min(0);
-const position = z.int().min(-16384).max(16384);
+z.config(en());
+
+const op = <Name extends string, Shape extends z.core.$ZodShape>(name: Name, shape: Shape) => z.strictObject({ op: z.literal(name), ...shape });
+const size = z.int().check(z.minimum(1), z.maximum(16384));
+const offset = z.int().check(z.minimum(0));
+const position = z.int().check(z.minimum(-16384), z.maximum(16384));
 const factor = { factor: z.number() };
 
 const schema = z.discriminatedUnion("op", [
@@ -16,9 +19,9 @@ const schema = z.discriminatedUnion("op", [
   op("Equalize", {}),
   op("Invert", {}),
   op("Rotate", { degrees: z.number() }),
-  op("Posterize", { bits: z.int().min(0).max(8) }),
+  op("Posterize", { bits: z.int().check(z.minimum(0), z.maximum(8)) }),
   op("Solarize", { threshold: z.number() }),
-  op("SolarizeAdd", { add: z.int().min(0).max(255) }),
+  op("SolarizeAdd", { add: z.int().check(z.minimum(0), z.maximum(255)) }),
   op("Color", factor),
   op("Contrast", factor),
   op("Brightness", factor),
@@ -27,7 +30,7 @@ const schema = z.discriminatedUnion("op", [
   op("ShearY", factor),
   op("TranslateXRel", { fraction: z.number() }),
   op("TranslateYRel", { fraction: z.number() }),
-  op("GaussianBlur", { radius: z.number().min(0).max(1024) }),
+  op("GaussianBlur", { radius: z.number().check(z.minimum(0), z.maximum(1024)) }),
   op("hflip", {}),
   op("crop", { top: position, left: position, height: size, width: size, outside: z.enum(["zero", "reflect"]) }),
   op("resizedCrop", { top: offset, left: offset, height: size, width: size, size }),
@@ -37,7 +40,7 @@ const schema = z.discriminatedUnion("op", [
 
 export type AugmentOp = z.infer<typeof schema>;
 
-export const OP_NAMES: readonly AugmentOp["op"][] = schema.options.map((option) => option.shape.op.value);
+export const OP_NAMES: readonly AugmentOp["op"][] = schema.def.options.map((option) => option.shape.op.def.values[0]!);
 
 /** A list of operations from JSON. What is unknown, missing or out of range is refused by name. */
 export function parseOps(value: unknown): AugmentOp[] {
@@ -50,7 +53,7 @@ export function parseOps(value: unknown): AugmentOp[] {
       throw new Error(`expected one of ${OP_NAMES.join(", ")} as operation ${i}, got ${JSON.stringify(name ?? item)?.slice(0, 80)}`);
     }
     const issue = parsed.error.issues[0]!;
-    const fields = Object.keys(schema.options.find((option) => option.shape.op.value === name)!.shape).slice(1);
+    const fields = Object.keys(schema.def.options.find((option) => option.shape.op.def.values[0] === name)!.shape).slice(1);
     if (issue.code === "unrecognized_keys") {
       throw new Error(`expected ${fields.length ? `only ${fields.join(", ")}` : "no argument"} for ${String(name)} (operation ${i}), got ${issue.keys.join(", ")}`);
     }

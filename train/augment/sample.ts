@@ -6,7 +6,8 @@
  * Order as in timm: crop, flip, auto-augment, colour jitter on bytes; erasing after normalisation. Touvron et al. 2020, table 9,
  * https://arxiv.org/abs/2012.12877
  */
-import { z } from "zod";
+import { en } from "zod/locales";
+import * as z from "zod/mini";
 import { philox } from "../../engine/random.ts";
 import { parseAutoAugment, sampleAutoAugment, type AutoAugment } from "./auto-augment.ts";
 import { sampleColorJitter } from "./color-jitter.ts";
@@ -16,31 +17,33 @@ import type { AugmentOp } from "./ops.ts";
 import { parseRandAugment, sampleRandAugment, type RandAugment } from "./rand-augment.ts";
 import { sampleCrop, type Crop } from "./random-crop.ts";
 
-const probability = z.number().min(0).max(1);
-const padding = z.int().min(0).max(1024);
-const range = (max: number) => z.tuple([z.number().positive().max(max), z.number().positive().max(max)])
-  .refine(([low, high]) => low <= high, { message: "expected the lower bound first" });
+z.config(en());
+
+const probability = z.number().check(z.minimum(0), z.maximum(1));
+const padding = z.int().check(z.minimum(0), z.maximum(1024));
+const range = (max: number) => z.tuple([z.number().check(z.positive(), z.maximum(max)), z.number().check(z.positive(), z.maximum(max))])
+  .check(z.refine(([low, high]) => low <= high, "expected the lower bound first"));
 
 const schema = z.strictObject({
   /** The output's side. */
-  size: z.int().min(1).max(16384),
-  crop: z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("resized"), scale: range(1).default([0.08, 1]), ratio: range(100).default([3 / 4, 4 / 3]) }),
-    z.strictObject({ kind: z.literal("padded"), padding: padding.default(4) }),
-    z.strictObject({ kind: z.literal("simple"), padding: padding.default(4) }),
+  size: z.int().check(z.minimum(1), z.maximum(16384)),
+  crop: z._default(z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("resized"), scale: z._default(range(1), [0.08, 1]), ratio: z._default(range(100), [3 / 4, 4 / 3]) }),
+    z.strictObject({ kind: z.literal("padded"), padding: z._default(padding, 4) }),
+    z.strictObject({ kind: z.literal("simple"), padding: z._default(padding, 4) }),
     z.strictObject({ kind: z.literal("none") }),
-  ]).default({ kind: "resized", scale: [0.08, 1], ratio: [3 / 4, 4 / 3] }),
+  ]), { kind: "resized", scale: [0.08, 1], ratio: [3 / 4, 4 / 3] }),
   /** The horizontal flip's probability. */
-  hflip: probability.default(0.5),
+  hflip: z._default(probability, 0.5),
   /** timm's string: "rand-m9-mstd0.5-inc1", "original", "v0", "3a" and the like. */
-  autoAugment: z.string().nullable().default("rand-m9-mstd0.5-inc1"),
+  autoAugment: z._default(z.nullable(z.string()), "rand-m9-mstd0.5-inc1"),
   /** How far brightness, contrast and saturation stray from 1. Not applied beside an auto-augment other than 3-Augment. */
-  colorJitter: z.number().min(0).default(0.3),
-  erasing: z.strictObject({
-    prob: probability.default(0.25),
-    mode: z.enum(["pixel", "rand", "const"]).default("pixel"),
-    count: z.int().min(1).max(64).default(1),
-  }).default({ prob: 0.25, mode: "pixel", count: 1 }),
+  colorJitter: z._default(z.number().check(z.minimum(0)), 0.3),
+  erasing: z._default(z.strictObject({
+    prob: z._default(probability, 0.25),
+    mode: z._default(z.enum(["pixel", "rand", "const"]), "pixel"),
+    count: z._default(z.int().check(z.minimum(1), z.maximum(64)), 1),
+  }), { prob: 0.25, mode: "pixel", count: 1 }),
 });
 
 /** What `makeAugment` takes: the paper's values where a field is left out. */

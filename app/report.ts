@@ -14,11 +14,12 @@ export function renderReport(template: string, uplotJs: string, uplotCss: string
 }
 
 /** JSON without what a page or a script could take for its own: tags, comments, and the two line ends that JSON allows in strings. */
-function pageJson(value: unknown): string {
+export function pageJson(value: unknown): string {
   return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-function put(page: string, place: string, text: string): string {
+/** `page` with `text` for its one `place`. */
+export function put(page: string, place: string, text: string): string {
   const parts = page.split(place);
   if (parts.length !== 2) throw new Error(`report: expected one ${place} in the template, got ${parts.length - 1}`);
   return parts.join(text);

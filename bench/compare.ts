@@ -45,9 +45,11 @@ const LEAST_NOISE = 0.06;
 /** Beyond this nothing can be said of a case: a slowdown of a fifth could hide. */
 const MOST_NOISE = 0.2;
 
+/** What two results must share for their ratios to be compared. */
+export const kindOf = ({ adapter: a, where }: Results): string => `${a.vendor} ${a.architecture}${a.software ? " (software)" : ""} in ${where}`;
+
 export function compare(before: Results, after: Results): Comparison {
-  const kind = (r: Results) => `${r.adapter.vendor} ${r.adapter.architecture}${r.adapter.software ? " (software)" : ""} in ${r.where}`;
-  if (kind(before) !== kind(after)) throw new Error(`compare: expected two results of one kind of adapter, got ${kind(before)} and ${kind(after)}`);
+  if (kindOf(before) !== kindOf(after)) throw new Error(`compare: expected two results of one kind of adapter, got ${kindOf(before)} and ${kindOf(after)}`);
   const old = new Map(before.cases.map((c) => [c.name, c]));
   const changes: Change[] = [], lost: string[] = [];
   for (const c of after.cases) {

@@ -3,12 +3,14 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Errors of what the user gave are the user's to mend. */
+/** Errors of what the user gave are the user's to mend; `path` is the file at fault. */
 export function refusing<T>(body: () => T, path?: string): T {
   try {
     return body();
   } catch (error) {
-    throw new UsageError(`${path === undefined ? "" : `${path}: `}${(error as Error).message}`);
+    // The library names its functions and models first (`model: expected …`); a command's own name is put there.
+    const text = (error as Error).message.replace(/^[\w. -]+: (?=expected )/, "");
+    throw new UsageError(path === undefined ? text : `${text} (${path})`);
   }
 }
 

@@ -12,7 +12,8 @@ export interface DownloadCache {
 }
 
 export interface DownloadOptions {
-  readonly cache?: DownloadCache | undefined;
+  /** `null` and none: nothing is kept. */
+  readonly cache?: DownloadCache | null | undefined;
   /** Bytes so far, and in all (0 where the server does not say). */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -1,5 +1,6 @@
 /** `tessera report`: one page of one or many results of the benchmark; or one result file out of several. Needs no adapter. */
 import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { mergeResults, resultFile, type ResultFile } from "../../bench/result-file.ts";
 import { refusing, UsageError } from "../errors.ts";
@@ -7,18 +8,30 @@ import { nodeHost } from "../host.ts";
 import { writeJson } from "../run-job.ts";
 
 interface Options {
+  readonly out?: string;
   readonly merge?: string;
 }
 
 export default function (program: Command): void {
   program.command("report")
-    .description("one result file of several of the benchmark")
+    .description("results of the benchmark as one page: charts, tables, two compared; it needs no server and no network")
     .argument("<results...>", "files of bench --json")
-    .requiredOption("--merge <file>", "where to write one result of all: suites of one adapter, place and commit, measured one after another; those of --suite size and first may be among them")
-    .action(async (paths: readonly string[], { merge }: Options) => {
-      const merged = await mergeFiles(paths);
-      await writeJson(nodeHost(), merge!, merged);
-      process.stdout.write(`${merge!}: ${merged.cases.length} cases of ${paths.length} files\n`);
+    .option("--out <file>", "the page (default: bench.html)")
+    .option("--merge <file>", "instead write one result of all: suites of one adapter, place and commit, measured one after another; those of --suite size and first may be among them")
+    .action(async (paths: readonly string[], { out, merge }: Options) => {
+      if (out !== undefined && merge !== undefined) throw new UsageError("expected --out or --merge, got both");
+      if (merge !== undefined) {
+        const merged = await mergeFiles(paths);
+        await writeJson(nodeHost(), merge, merged);
+        process.stdout.write(`${merge}: ${merged.cases.length} cases of ${paths.length} files\n`);
+        return;
+      }
+      const results = await Promise.all(paths.map(async (path) => {
+        const content = await json(path);
+        return { name: basename(path), result: refusing(() => resultFile(content, path)) };
+      }));
+      const { writeBenchReport } = await import("../bench-report-file.ts");
+      process.stdout.write(`${await writeBenchReport(out ?? "bench.html", results)}\n`);
     });
 }
 

@@ -14,9 +14,18 @@ import type { Browser } from "puppeteer";
 import { preview, type PreviewServer } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchChromium } from "../../cli/chromium.ts";
+import { decodeImage } from "../../cli/decode-image.ts";
+import { noGrad } from "../../engine/autograd.ts";
+import { Tensor } from "../../engine/tensor.ts";
+import { normalizeImages } from "../../kernels/normalize.ts";
+import { createModel } from "../../models/model.ts";
+import { initialState, loadParams } from "../../models/params.ts";
+import { inputBytes, preprocess, preprocessing } from "../../models/protocols.ts";
+import { writeWeights } from "../../models/weights.ts";
 
 const PATIENCE = 180_000;
 const README_LOSS = 0.5; // ln 3 = 1.10 before the first step
+const PHOTO = new URL("../golden/images/rgb.jpg", import.meta.url);
 const MOST_BYTES = 60_000; // of the README's page, gzipped
 
 const INDEX = `<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>page</title></head>
@@ -178,15 +187,17 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     await write("tsconfig.json", JSON.stringify(TSCONFIG));
     await write("readme/index.html", INDEX);
     await write("readme/main.ts", await readmeExample("Fifteen lines"));
+    await write("inference/index.html", INDEX);
+    await write("inference/main.ts", await readmeExample("In a page: a checkpoint from a URL"));
     await write("workers/index.html", INDEX);
     await write("workers/main.ts", MAIN);
     await write("workers/train.ts", TRAIN);
     await write("workers/worker.ts", WORKER);
     await write("workers/vite.config.js", `export default { worker: { format: "es" } };`);
-    // The library as it is published, and the types that its own speak of; none of its dependencies.
+    // The library as it is published, the types that its own speak of, and the one dependency that a page may meet: hashes of downloads.
     await mkdir(library, { recursive: true });
     await cp(join(repository, "package.json"), join(library, "package.json"));
-    await cp(installed("@webgpu/types"), join(folder, "node_modules/@webgpu/types"), { recursive: true });
+    for (const name of ["@webgpu/types", "@noble/hashes"]) await cp(join(repository, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
     await tsc(repository, ["-p", "tsconfig.build.json", "--outDir", join(library, "dist")]);
     browser = await launchChromium();
   }, PATIENCE);
@@ -226,6 +237,25 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     expect(loss).toBeGreaterThan(0);
     expect(loss).toBeLessThan(README_LOSS);
     expect(bytes).toBeLessThan(MOST_BYTES);
+    await page.close();
+  });
+
+  test("the README's inference finds the class that Node finds", async () => {
+    const model = createModel("deit_tiny_distilled_patch16_224");
+    const state = initialState(model.params, 3);
+    const photo = await readFile(PHOTO);
+    await mkdir(join(folder, "inference/public"));
+    await writeFile(join(folder, "inference/public/photo.jpg"), photo);
+    await writeFile(join(folder, "inference/public/deit.safetensors"), writeWeights(state, { config: model.config }));
+    const { page, problems, printed, failed } = await open("inference");
+    const found = Number(await Promise.race([printed, failed]));
+
+    const steps = preprocessing("timm", model.name, 224);
+    const image = preprocess(await decodeImage(photo, { upright: true }), steps);
+    const x = normalizeImages(Tensor.from(inputBytes([image]), [1, 3, 224, 224], "u8"), steps);
+    const logits = await noGrad(() => model.forward(loadParams(model.name, model.params, state), x)).logits.floats();
+    expect(problems).toEqual([]);
+    expect(found).toBe(logits.indexOf(Math.max(...logits)));
     await page.close();
   });
 

@@ -22,6 +22,9 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
   },
   tests: async () => (await import("./checks.ts")).tests(run),
   tune: async () => (await import("./tuned.ts")).tuneAll(run),
+  gemm: async () => (await import("./sweep.ts")).sweep(run, "safe"),
+  "gemm-unsafe": async () => (await import("./sweep.ts")).sweep(run, "unsafe"),
+  profile: async () => (await import("./profile.ts")).profile(run, about.version),
   async kernels() {
     const [{ measureAll }, { kernelCases }] = await Promise.all([import("./measure.ts"), import("./cases.ts")]);
     await measureAll("kernels", "safe", kernelCases(run.smoke), run, about);

@@ -11,7 +11,7 @@ STEPS=
 # Seconds that a step may take at most.
 limit() {
   case $1 in
-    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
+    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; gemm|gemm-unsafe|profile) echo 60 ;; unsafe) echo 130 ;;
     models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
   esac
 }
@@ -23,7 +23,7 @@ for word in "$@"; do
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
     part4) STEPS="$STEPS torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch) STEPS="$STEPS $word" ;;
+    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|gemm|gemm-unsafe|profile) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;

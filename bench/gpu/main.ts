@@ -22,6 +22,7 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
   },
   tests: async () => (await import("./checks.ts")).tests(run),
   tune: async () => (await import("./tuned.ts")).tuneAll(run),
+  rows: async () => (await import("./rows.ts")).rows(run),
   async kernels() {
     const [{ measureAll }, { kernelCases }] = await Promise.all([import("./measure.ts"), import("./cases.ts")]);
     await measureAll("kernels", "safe", kernelCases(run.smoke), run, about);

@@ -12,7 +12,7 @@ STEPS=
 limit() {
   case $1 in
     doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
-    models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
+    models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; rows) echo 75 ;; torch) echo 300 ;;
   esac
 }
 
@@ -22,14 +22,14 @@ for word in "$@"; do
     part1) STEPS="$STEPS doctor tests tune" ;;
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
-    part4) STEPS="$STEPS torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch) STEPS="$STEPS $word" ;;
+    part4) STEPS="$STEPS rows torch" ;;
+    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|rows|torch) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs torch"
+[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 

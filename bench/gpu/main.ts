@@ -25,6 +25,7 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
   gemm: async () => (await import("./sweep.ts")).sweep(run, "safe"),
   "gemm-unsafe": async () => (await import("./sweep.ts")).sweep(run, "unsafe"),
   profile: async () => (await import("./profile.ts")).profile(run, about.version),
+  rows: async () => (await import("./rows.ts")).rows(run),
   async kernels() {
     const [{ measureAll }, { kernelCases }] = await Promise.all([import("./measure.ts"), import("./cases.ts")]);
     await measureAll("kernels", "safe", kernelCases(run.smoke), run, about);

@@ -11,8 +11,9 @@ STEPS=
 # Seconds that a step may take at most.
 limit() {
   case $1 in
-    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; gemm|gemm-unsafe|profile) echo 60 ;; unsafe) echo 130 ;;
+    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
     models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
+    gemm|gemm-unsafe|profile|rows|matrix) echo 60 ;;
   esac
 }
 
@@ -22,14 +23,14 @@ for word in "$@"; do
     part1) STEPS="$STEPS doctor tests tune" ;;
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
-    part4) STEPS="$STEPS torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|gemm|gemm-unsafe|profile) STEPS="$STEPS $word" ;;
+    part4) STEPS="$STEPS rows torch" ;;
+    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs torch"
+[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 

@@ -11,7 +11,7 @@ STEPS=
 # Seconds that a step may take at most.
 limit() {
   case $1 in
-    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
+    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; matrix) echo 50 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
     models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
   esac
 }
@@ -19,17 +19,17 @@ limit() {
 for word in "$@"; do
   case $word in
     --smoke) SMOKE=--smoke ;;
-    part1) STEPS="$STEPS doctor tests tune" ;;
+    part1) STEPS="$STEPS doctor matrix tests tune" ;;
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
     part4) STEPS="$STEPS torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch) STEPS="$STEPS $word" ;;
+    doctor|matrix|tests|tune|kernels|unsafe|models|f16|tfjs|torch) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs torch"
+[ -n "$STEPS" ] || STEPS="doctor matrix tests tune kernels unsafe f16 models tfjs torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 
@@ -84,6 +84,9 @@ for name in $STEPS; do
       step doctor node doctor
       step doctor-matrix node doctor-matrix
       (nvidia-smi; "$HERE/bin/node" --version; uname -a) > "$OUT/steps/machine.log" 2>&1 ;;
+    matrix)
+      step matrix node matrix --seconds $seconds
+      step matrix-unsafe node matrix-unsafe --seconds $((seconds / 2)) ;;
     torch)
       if "$PYTHON" -c 'import torch' 2> /dev/null; then
         step torch "$PYTHON" -u "$HERE/torch_models.py" "$OUT/steps/torch.json" --seconds $((seconds - 40)) $SMOKE

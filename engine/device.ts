@@ -2,7 +2,7 @@
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
 const OPTIONAL_FEATURES = [
-  "shader-f16", "subgroups", "timestamp-query", "chromium-experimental-subgroup-matrix",
+  "shader-f16", "subgroups", "subgroup-size-control", "timestamp-query", "chromium-experimental-subgroup-matrix",
 ] as const;
 
 // What kernels can use more of; asked for as large as the adapter has.
@@ -34,6 +34,15 @@ export interface AdapterDescription {
   readonly features: readonly string[];
 }
 
+/** Matrices that a subgroup multiplies at once: (M, K) by (K, N). Types as in WGSL. */
+export interface SubgroupMatrix {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 /** Counters since the device was made. Public: a test or a user can hold the engine to them. */
 export interface Stats {
   launches: number;
@@ -54,6 +63,8 @@ export class Device {
   readonly adapter: AdapterDescription;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
+  /** Where the experimental feature is there. */
+  readonly subgroupMatrices: readonly SubgroupMatrix[];
   readonly stats: Stats = {
     launches: 0, submits: 0, pipelinesCreated: 0, buffersCreated: 0, bindGroupsCreated: 0,
     bytesLive: 0, bytesPeak: 0, bytesPooled: 0, tensorsLive: 0,
@@ -65,11 +76,12 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, wait: <T>(promise: Promise<T>) => Promise<T>) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
     this.gpu = gpu;
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
+    this.subgroupMatrices = this.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices : [];
     this.#wait = wait;
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -150,7 +162,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
   const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  current = new Device(device, { ...description, features: requiredFeatures }, options.wait ?? ((promise) => promise));
+  current = new Device(device, { ...description, features: requiredFeatures }, options.wait ?? ((promise) => promise), matricesOf(adapter));
   return current;
 }
 
@@ -168,6 +180,12 @@ export function closeDevice(): void {
 /** "vendor architecture device description", as far as the adapter says. */
 export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture" | "device" | "description">): string =>
   [a.vendor, a.architecture, a.device, a.description].filter(Boolean).join(" ") || "unnamed adapter";
+
+// Of the adapter: Dawn's device lists none.
+function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
+  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
+}
 
 function describe(adapter: GPUAdapter): AdapterDescription {
   const { vendor, architecture, device, description } = adapter.info;

@@ -10,16 +10,16 @@ const vec4Gelu = /* wgsl */ `
 fn gelu4(v: vec4f) -> vec4f { return vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w)); }
 fn gelu_grad4(v: vec4f) -> vec4f { return vec4f(gelu_grad(v.x), gelu_grad(v.y), gelu_grad(v.z), gelu_grad(v.w)); }`;
 
-const slotInputs = (s: Slots, elem: Elem): Record<string, Elem> => ({
+export const slotInputs = (s: Slots, elem: Elem): Record<string, Elem> => ({
   ...(s.bias ? { bias: elem } : {}), ...(s.geluGrad ? { before: elem } : {}), ...(s.factors ? { factors: "f32" } : {}),
   ...(s.residual ? { residual: elem } : {}), ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
 });
-const slotOutputs = (s: Slots, elem: Elem): Record<string, Elem> => ({ y: elem, ...(s.keep ? { kept: elem } : {}) });
-const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
-const slotHelpers = (s: Slots): string => (s.gelu || s.geluGrad ? geluWgsl + vec4Gelu : "");
+export const slotOutputs = (s: Slots, elem: Elem): Record<string, Elem> => ({ y: elem, ...(s.keep ? { kept: elem } : {}) });
+export const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
+export const slotHelpers = (s: Slots): string => (s.gelu || s.geluGrad ? geluWgsl + vec4Gelu : "");
 
 /** WGSL that finishes `v`, the element of row `m` and column `n` at index `at`, and writes it. */
-function finish(s: Slots, vec: boolean): string {
+export function finish(s: Slots, vec: boolean): string {
   const four = vec ? "4" : "";
   return [
     vec ? "let cell = at / 4u;" : "let cell = at;",

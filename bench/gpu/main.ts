@@ -20,6 +20,8 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
     const { doctor } = await import("./checks.ts");
     await doctor(run, "matrix");
   },
+  matrix: async () => (await import("./matrix.ts")).matrix(run),
+  "matrix-unsafe": async () => (await import("./matrix.ts")).matrix(run, "matrixUnsafe"),
   tests: async () => (await import("./checks.ts")).tests(run),
   tune: async () => (await import("./tuned.ts")).tuneAll(run),
   gemm: async () => (await import("./sweep.ts")).sweep(run, "safe"),

@@ -20,7 +20,7 @@ limit() {
 for word in "$@"; do
   case $word in
     --smoke) SMOKE=--smoke ;;
-    part1) STEPS="$STEPS doctor tests tune" ;;
+    part1) STEPS="$STEPS doctor matrix tests tune" ;;
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
     part4) STEPS="$STEPS rows torch" ;;
@@ -30,7 +30,7 @@ for word in "$@"; do
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs rows torch"
+[ -n "$STEPS" ] || STEPS="doctor matrix tests tune kernels unsafe f16 models tfjs rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 
@@ -85,6 +85,9 @@ for name in $STEPS; do
       step doctor node doctor
       step doctor-matrix node doctor-matrix
       (nvidia-smi; "$HERE/bin/node" --version; uname -a) > "$OUT/steps/machine.log" 2>&1 ;;
+    matrix)
+      step matrix node matrix --seconds $seconds
+      step matrix-unsafe node matrix-unsafe --seconds $((seconds / 2)) ;;
     torch)
       if "$PYTHON" -c 'import torch' 2> /dev/null; then
         step torch "$PYTHON" -u "$HERE/torch_models.py" "$OUT/steps/torch.json" --seconds $((seconds - 40)) $SMOKE

@@ -1,0 +1,275 @@
+/**
+ * The WGSL of `gemm-matrix.ts`: a tile of a product by subgroup matrices, which GPUs with tensor cores multiply there.
+ *
+ * A workgroup stages slabs of A and B in workgroup memory as they lie in memory, transposed or not: the load of a subgroup matrix
+ * takes either order. Each subgroup keeps its part of C in matrices of f32 and hands it over through workgroup memory at the end.
+ *
+ * Language: https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md, a draft; Dawn has had two forms of it.
+ */
+import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../engine/kernel.ts";
+import { finish, slotHelpers, slotInputs, slotOutputs, slotParams } from "./gemm-kernels.ts";
+import type { Slots } from "./gemm-config.ts";
+
+/** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
+export interface MatrixShape {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly input: "f16" | "f32";
+}
+
+export interface MatrixTile {
+  /** Of C per workgroup, and along K per step. */
+  readonly bm: number;
+  readonly bn: number;
+  readonly bk: number;
+  /** Subgroups along M and N. */
+  readonly gm: number;
+  readonly gn: number;
+  /**
+   * How the next slab gets into workgroup memory. `plain`: before it is multiplied; `ahead`: it is read into registers while the one
+   * before is multiplied; `double`: and written beside that one, with one barrier a step instead of two.
+   */
+  readonly staging: "plain" | "ahead" | "double";
+}
+
+/**
+ * Forms of the load and the store. `majorness`: `subgroupMatrixLoad<T, row_major>(array, at, stride)`, which counts in the array's
+ * elements, whatever they are; `boolean`: `subgroupMatrixLoad<T>(array, at, false, stride)`, of scalars only.
+ */
+export type MatrixSyntax = "majorness" | "boolean";
+
+export interface MatrixConfig {
+  readonly shape: MatrixShape;
+  readonly tile: MatrixTile;
+  readonly syntax: MatrixSyntax;
+  /** Workgroup memory in words of 16 bytes instead of scalars. Needs `majorness`. */
+  readonly words: boolean;
+  /** Threads of a subgroup; `sized` where the kernel has to say so. */
+  readonly lanes: number;
+  readonly sized: boolean;
+  readonly aAlongK: boolean;
+  readonly bAlongK: boolean;
+  readonly rank: number;
+  /** M or N, and K or a share of it, are no multiples of the tile. */
+  readonly edge: boolean;
+  readonly tail: boolean;
+  /** Matrices are stored where they belong, with nothing done to them: no edge, no slots, alpha 1, an f32 result. */
+  readonly direct: boolean;
+  readonly slots: Slots;
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const join = (n: number, f: (i: number) => string, by = "\n      "): string => range(n).map(f).join(by);
+
+/** Elements in 16 bytes: what a thread reads at once. */
+export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 : 4);
+
+/** An operand's slab: lines as they lie in memory, each a word longer than it is, against bank conflicts. In words. */
+function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK">) {
+  const alongK = t === "a" ? aAlongK : bAlongK, rows = t === "a" ? tile.bm : tile.bn;
+  const per = (alongK ? tile.bk : rows) / wordOf(shape), lines = alongK ? rows : tile.bk;
+  return { alongK, rows, per, lines, pitch: per + 1, words: lines * (per + 1), loads: lines * per };
+}
+
+/** Columns of C that a subgroup hands over at once, and the floats between their rows. */
+function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): { cols: number; pitch: number; floats: number } {
+  const own = tile.bn / tile.gn;
+  let cols = own;
+  while (cols > 32 && cols % (2 * shape.N) === 0) cols /= 2;
+  return { cols, pitch: cols + 4, floats: shape.M * (cols + 4) };
+}
+
+const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
+
+/** Workgroup memory that a kernel takes. */
+export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
+  const slabs = 16 * slabsOf(c.tile) * (slabOf("a", c).words + slabOf("b", c).words);
+  const patches = c.direct ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats;
+  return c.words ? Math.max(slabs, patches) : slabs + patches;
+}
+
+/** Whether the tile is made of whole matrices and whole words. */
+export function divides({ M, N, K, input }: MatrixShape, { bm, bn, bk, gm, gn }: MatrixTile): boolean {
+  const word = wordOf({ M, N, K, input });
+  return bm % (gm * M) === 0 && bn % (gn * N) === 0 && bk % K === 0 && [bm, bn, bk, M, N, K].every((n) => n % word === 0);
+}
+
+/** One word of a slab's line per thread and round: where it lies in the slab and in memory, at k = 0. */
+function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
+  const { alongK, per, pitch, loads } = slabOf(t, c);
+  const word = wordOf(c.shape), size = t === "a" ? "M" : "N";
+  return join(Math.ceil(loads / threads), (r) => {
+    const s = `(li + ${r * threads}u)`;
+    const row = alongK ? `${t}_row0 + ${s} / ${per}u` : `${t}_row0 + ${s} % ${per}u * ${word}u`;
+    const inside = c.edge ? `min(${row}, p.${size} - ${alongK ? 1 : word}u)` : row; // past the edge: the last one, which is not written
+    return [
+      `let ${t}_to${r} = ${s} / ${per}u * ${pitch}u + ${s} % ${per}u;`,
+      `let ${t}_k${r} = ${alongK ? `${s} % ${per}u * ${word}u` : `${s} / ${per}u`};`,
+      `let ${t}_from${r} = ${t}_base / ${word}u + ${alongK ? `(${inside}) * ld${t} + ${s} % ${per}u` : `(${inside}) / ${word}u + ${s} / ${per}u * ld${t}`};`,
+    ].join(" ");
+  });
+}
+
+/** WGSL that does `each` for every round of loads; a last round that is not whole is for some threads only. */
+function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number) => string): string {
+  const { loads } = slabOf(t, c);
+  return join(Math.ceil(loads / threads), (r) => ((r + 1) * threads <= loads ? each(r) : `if (li + ${r * threads}u < ${loads}u) { ${each(r)} }`));
+}
+
+export const matrixKernel = kernelFamily((c: MatrixConfig) => {
+  const { shape, tile, syntax, words, lanes, sized, rank, edge, tail, direct, slots } = c;
+  const { M, N, K, input } = shape;
+  const { bm, bn, bk, gm, gn, staging } = tile;
+  if (!divides(shape, tile)) throw new Error(`gemm.matrix: expected a tile of whole ${M}x${N}x${K} matrices, got ${bm}x${bn}x${bk} for ${gm}x${gn} subgroups`);
+  const threads = gm * gn * lanes, word = wordOf(shape);
+  const own = { m: bm / gm, n: bn / gn };
+  const [TM, TN] = [own.m / M, own.n / N];
+  const a = slabOf("a", c), b = slabOf("b", c), patch = patchOf(c);
+  const Word = input === "f16" ? "vec4u" : "vec4f";
+  const unit = words ? word : 1; // elements per array element
+  const element = words ? Word : input;
+
+  const load = (type: string, at: string, alongLines: boolean, stride: number) => (syntax === "majorness"
+    ? `subgroupMatrixLoad<${type}, ${alongLines ? "row_major" : "col_major"}>(&slab, ${at}, ${stride}u)`
+    : `subgroupMatrixLoad<${type}>(&slab, ${at}, ${String(!alongLines)}, ${stride}u)`);
+  const store = (to: string, at: string, value: string, stride: string) => (syntax === "majorness"
+    ? `subgroupMatrixStore<row_major>(&${to}, ${at}, ${value}, ${stride});`
+    : `subgroupMatrixStore(&${to}, ${at}, ${value}, false, ${stride});`);
+
+  const parts = ["x", "y", "z", "w"];
+  const put = (at: string, value: string) => (words ? `slab[${at}] = ${value};`
+    : input === "f32" ? parts.map((q, i) => `slab[(${at}) * 4u + ${i}u] = ${value}.${q};`).join(" ")
+    : `{ let lo = bitcast<vec4h>(${value}.xy); let hi = bitcast<vec4h>(${value}.zw); ${range(8).map((i) => `slab[(${at}) * 8u + ${i}u] = ${i < 4 ? "lo" : "hi"}.${parts[i % 4]};`).join(" ")} }`);
+
+  const at = { a: 0, b: a.words }; // of each operand's slab, in words
+  const oneSlab = a.words + b.words;
+  const stepOf = (t: "a" | "b", k: string) => ((t === "a" ? a : b).alongK ? `${k} / ${word}u` : `${k} * ld${t}`);
+  const read = (t: "a" | "b", r: number, k: string) => (tail
+    ? `${t}_in${r} = ${Word}(); if (${k} + ${t}_k${r} < k1) { ${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}]; }`
+    : `${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}];`);
+  const reads = (k: string) => (["a", "b"] as const).map((t) => rounds(t, c, threads, (r) => read(t, r, k))).join("\n      ");
+  const writes = (shift: string) => (["a", "b"] as const).map((t) => rounds(t, c, threads, (r) => put(`${shift}${at[t]}u + ${t}_to${r}`, `${t}_in${r}`))).join("\n      ");
+  const inputs = (["a", "b"] as const).map((t) => join(Math.ceil((t === "a" ? a : b).loads / threads), (r) => `var ${t}_in${r}: ${Word};`, " ")).join(" ");
+
+  // Offsets of a subgroup's first matrices in a slab, and how far the next ones are, all in array elements.
+  const first = (t: "a" | "b", s: typeof a, part: string, size: number) =>
+    `let ${t}_first = ${(at[t] * word) / unit}u + ${part} * ${s.alongK ? (size * s.pitch * word) / unit : size / unit}u;`;
+  const offset = (s: typeof a, i: number, size: number, kk: number) =>
+    (s.alongK ? i * size * s.pitch * word + kk : kk * s.pitch * word + i * size) / unit;
+  const multiply = (shift: string) => join(bk / K, (q) => {
+    const right = (j: number) => `let b${q}_${j} = ${load("Right", `${shift}b_first + ${offset(b, j, N, q * K)}u`, !b.alongK, (b.pitch * word) / unit)};`;
+    const left = (i: number) => `let a${q}_${i} = ${load("Left", `${shift}a_first + ${offset(a, i, M, q * K)}u`, a.alongK, (a.pitch * word) / unit)};`;
+    return `${join(TN, right)}\n      ${join(TM, (i) => `${left(i)} ${join(TN, (j) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(a${q}_${i}, b${q}_${j}, c${i}_${j});`, " ")}`)}`;
+  });
+
+  const loop = {
+    plain: `
+    for (var k = k0; k < k1; k += ${bk}u) {
+      ${reads("k")}
+      ${writes("")}
+      workgroupBarrier();
+      ${multiply("")}
+      workgroupBarrier(); // the slab is overwritten next
+    }`,
+    ahead: `
+    ${reads("k0")}
+    for (var k = k0; k < k1; k += ${bk}u) {
+      ${writes("")}
+      workgroupBarrier();
+      let next = k + ${bk}u;
+      if (next < k1) {
+      ${reads("next")}
+      }
+      ${multiply("")}
+      workgroupBarrier();
+    }`,
+    double: `
+    ${reads("k0")}
+    ${writes("")}
+    workgroupBarrier();
+    var now = 0u; // which slab is multiplied
+    for (var k = k0; k < k1; k += ${bk}u) {
+      let next = k + ${bk}u;
+      if (next < k1) {
+      ${reads("next")}
+      }
+      let shift = now * ${(oneSlab * word) / unit}u;
+      ${multiply("shift + ")}
+      now = 1u - now;
+      let other = now * ${oneSlab}u;
+      if (next < k1) {
+      ${writes("other + ")}
+      }
+      workgroupBarrier();
+    }`,
+  }[staging];
+
+  // Each subgroup hands over M rows by `patch.cols` columns at a time.
+  const memory = words ? "slab" : "patches";
+  const four = words ? (e: string) => (Word === "vec4u" ? `bitcast<vec4f>(slab[${e} / 4u])` : `slab[${e} / 4u]`)
+    : (e: string) => `vec4f(patches[${e}], patches[${e} + 1u], patches[${e} + 2u], patches[${e} + 3u])`;
+  const floatsPer = words ? 4 : 1; // in an element of `memory`
+  const perRow = patch.cols / 4, cells = M * perRow;
+  const handOver = `
+    ${join(TM, (i) => join(own.n / patch.cols, (g) => `
+    ${join(patch.cols / N, (j) => store(memory, `subgroup * ${patch.floats / floatsPer}u + ${(j * N) / floatsPer}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floatsPer}u`), " ")}
+    workgroupBarrier();
+    for (var r = 0u; r < ${Math.ceil(cells / lanes)}u; r++) {
+      let e = lane + r * ${lanes}u;
+      let m = m0 + ${i * M}u + e / ${perRow}u; let n = n0 + ${g * patch.cols}u + e % ${perRow}u * 4u;
+      if (${[cells % lanes === 0 ? "" : `e < ${cells}u`, edge ? "m < p.M && n < p.N" : ""].filter(Boolean).join(" && ") || "true"}) {
+        let cell0 = subgroup * ${patch.floats}u + e / ${perRow}u * ${patch.pitch}u + e % ${perRow}u * 4u;
+        let at = c_base + m * p.ldc + n;
+        var v = ${four("cell0")} * p.alpha;
+        ${finish(slots, true)}
+      }
+    }
+    workgroupBarrier();`, ""), "")}`;
+  const storeAll = join(TM, (i) => join(TN, (j) => store("y", `c_base + (m0 + ${i * M}u) * p.ldc + n0 + ${j * N}u`, `c${i}_${j}`, "p.ldc"), " "));
+
+  const axes: Record<string, "u32"> = {};
+  for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
+  const base = (t: "a" | "b" | "c", from: string) => `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
+  const memoryBytes = { slab: (slabsOf(tile) * oneSlab * word) / unit, patches: gm * gn * patch.floats };
+  const slabElements = words && !direct ? Math.max(memoryBytes.slab, memoryBytes.patches / 4) : memoryBytes.slab;
+
+  return defineKernel({
+    name: "gemm.matrix",
+    needs: [SUBGROUP_MATRIX, "subgroups"],
+    subgroupSize: sized ? lanes : undefined,
+    inputs: { a: Word as Elem, b: Word as Elem, ...slotInputs(slots, "vec4f") }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
+    outputs: (direct ? { y: "f32" } : slotOutputs(slots, "vec4f")) as Record<string, Elem>, // (splits, batch, M, N)
+    params: {
+      M: "u32", N: "u32", K: "u32", lda: "u32", ldb: "u32", ldc: "u32", a_offset: "u32", b_offset: "u32",
+      tiles_m: "u32", tiles_n: "u32", chunk: "u32", slab: "u32", alpha: "f32", ...slotParams(slots), ...axes,
+    } as Record<string, "u32" | "f32">,
+    workgroup: threads,
+    helpers: `
+    alias Left = subgroup_matrix_left<${input}, ${K}, ${M}>;
+    alias Right = subgroup_matrix_right<${input}, ${N}, ${K}>;
+    alias Result = subgroup_matrix_result<f32, ${N}, ${M}>;
+    var<workgroup> slab: array<${element}, ${slabElements}>;
+    ${words || direct ? "" : `var<workgroup> patches: array<f32, ${memoryBytes.patches}>;`}
+    ${slotHelpers(slots)}`,
+    code: /* wgsl */ `
+    let tile_n = group % p.tiles_n;
+    let tile_m = group / p.tiles_n % p.tiles_m;
+    var rest = group / p.tiles_n / p.tiles_m;
+    ${range(rank).reverse().map((r) => `let i${r} = rest % p.size${r}; rest /= p.size${r};`).join(" ")}
+    let k0 = rest * p.chunk;
+    let k1 = min(k0 + p.chunk, p.K);
+    ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", "rest * p.slab")}
+    let lda = p.lda / ${word}u; let ldb = p.ldb / ${word}u; // in words
+    let a_row0 = tile_m * ${bm}u; let b_row0 = tile_n * ${bn}u;
+    ${places("a", c, threads)}
+    ${places("b", c, threads)}
+    ${inputs}
+    let part_m = subgroup / ${gn}u; let part_n = subgroup % ${gn}u;
+    ${first("a", a, "part_m", own.m)} ${first("b", b, "part_n", own.n)}
+    ${join(TM, (i) => join(TN, (j) => `var c${i}_${j}: Result;`, " "))}
+    ${loop}
+    let m0 = a_row0 + part_m * ${own.m}u; let n0 = b_row0 + part_n * ${own.n}u;
+    ${direct ? storeAll : handOver}`,
+  });
+});

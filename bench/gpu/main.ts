@@ -12,6 +12,7 @@ const run: Run = { out: values.out, smoke: values.smoke, seconds: Number(values.
 const about = JSON.parse(readFileSync(new URL("../about.json", import.meta.url), "utf8")) as { version: string; commit: string };
 
 const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
+  probe: async () => void (await (await import("./step.ts")).open("safe", { ...run, out: "" })),
   async doctor() {
     const { doctor } = await import("./checks.ts");
     await doctor(run, "safe");

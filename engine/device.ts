@@ -54,6 +54,8 @@ export class Device {
   readonly adapter: AdapterDescription;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
+  /** What WGSL can say here beyond its first version: names of language extensions. */
+  readonly language: ReadonlySet<string>;
   readonly stats: Stats = {
     launches: 0, submits: 0, pipelinesCreated: 0, buffersCreated: 0, bindGroupsCreated: 0,
     bytesLive: 0, bytesPeak: 0, bytesPooled: 0, tensorsLive: 0,
@@ -65,8 +67,9 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, wait: <T>(promise: Promise<T>) => Promise<T>) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, language: ReadonlySet<string>, wait: <T>(promise: Promise<T>) => Promise<T>) {
     this.gpu = gpu;
+    this.language = language;
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
@@ -150,7 +153,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
   const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  current = new Device(device, { ...description, features: requiredFeatures }, options.wait ?? ((promise) => promise));
+  current = new Device(device, { ...description, features: requiredFeatures }, new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined), options.wait ?? ((promise) => promise));
   return current;
 }
 

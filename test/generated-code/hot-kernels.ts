@@ -22,7 +22,7 @@ export interface HotKernel {
   readonly pipeline: Pipeline;
 }
 
-const VARIANTS: readonly RowVariant[] = ["shared", "register"];
+const VARIANTS = ["shared", "register"] as const satisfies readonly RowVariant[];
 const tensors = (...shapes: readonly (readonly number[])[]): Tensor[] => shapes.map((shape) => Tensor.zeros(shape));
 
 /** Forward and backward of `run` on tensors of these shapes. */

@@ -4,7 +4,7 @@ import { constant, Scalars } from "../engine/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attention, ATTENTION_VARIANTS } from "../kernels/attention.ts";
-import { batchNorm } from "../kernels/batch-norm.ts";
+import { batchNorm, BATCH_NORM_VARIANTS } from "../kernels/batch-norm.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { add, gelu, mul, relu, sigmoid } from "../kernels/elementwise.ts";
@@ -135,8 +135,9 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     inputs: { x: "[B,C,H,W]", weight: "[C]", bias: "[C]", runningMean: buffer("[C]"), runningVar: buffer("[C]") },
     outputs: "y [B,C,H,W]; runningMean, runningVar [C] when training",
     attrs: { training: flag, eps: attr(positive, "a positive number", 1e-5), momentum: attr(fraction, "a number in [0, 1]", 0.1) },
-    run({ x, weight, bias, runningMean, runningVar }, attrs) {
-      const y = batchNorm(x, weight, bias, runningMean, runningVar, attrs);
+    variants: BATCH_NORM_VARIANTS,
+    run({ x, weight, bias, runningMean, runningVar }, attrs, variant) {
+      const y = batchNorm(x, weight, bias, runningMean, runningVar, { ...attrs, ...(variant ? { variant } : {}) });
       return attrs.training ? { y, runningMean, runningVar } : y;
     },
   }),

@@ -89,7 +89,7 @@ export function rowShape(variant: RowVariant, D: number): RowShape {
 }
 
 /** Lanes of the smallest subgroup there may be; 1 where kernels cannot use them. */
-function subgroupLanes(): number {
+export function subgroupLanes(): number {
   const { features, language, gpu } = getDevice();
   return features.has("subgroups") && language.has("subgroup_id") ? (gpu.adapterInfo.subgroupMinSize ?? 1) : 1;
 }

@@ -65,6 +65,8 @@ export class Device {
   readonly features: ReadonlySet<string>;
   /** Where the experimental feature is there. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
+  /** What WGSL can say here beyond its first version: names of language extensions. */
+  readonly language: ReadonlySet<string>;
   readonly stats: Stats = {
     launches: 0, submits: 0, pipelinesCreated: 0, buffersCreated: 0, bindGroupsCreated: 0,
     bytesLive: 0, bytesPeak: 0, bytesPooled: 0, tensorsLive: 0,
@@ -76,8 +78,9 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, language: ReadonlySet<string>, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
     this.gpu = gpu;
+    this.language = language;
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
@@ -162,7 +165,8 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
   const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  current = new Device(device, { ...description, features: requiredFeatures }, options.wait ?? ((promise) => promise), matricesOf(adapter));
+  const language = new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined);
+  current = new Device(device, { ...description, features: requiredFeatures }, language, options.wait ?? ((promise) => promise), matricesOf(adapter));
   return current;
 }
 

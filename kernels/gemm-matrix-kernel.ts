@@ -213,13 +213,13 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const perRow = patch.cols / 4, cells = M * perRow;
   const handOver = `
     ${join(TM, (i) => join(own.n / patch.cols, (g) => `
-    ${join(patch.cols / N, (j) => store(memory, `subgroup * ${patch.floats / floatsPer}u + ${(j * N) / floatsPer}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floatsPer}u`), " ")}
+    ${join(patch.cols / N, (j) => store(memory, `subgroup_number * ${patch.floats / floatsPer}u + ${(j * N) / floatsPer}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floatsPer}u`), " ")}
     workgroupBarrier();
     for (var r = 0u; r < ${Math.ceil(cells / lanes)}u; r++) {
-      let e = lane + r * ${lanes}u;
+      let e = subgroup_lane + r * ${lanes}u;
       let m = m0 + ${i * M}u + e / ${perRow}u; let n = n0 + ${g * patch.cols}u + e % ${perRow}u * 4u;
       if (${[cells % lanes === 0 ? "" : `e < ${cells}u`, edge ? "m < p.M && n < p.N" : ""].filter(Boolean).join(" && ") || "true"}) {
-        let cell0 = subgroup * ${patch.floats}u + e / ${perRow}u * ${patch.pitch}u + e % ${perRow}u * 4u;
+        let cell0 = subgroup_number * ${patch.floats}u + e / ${perRow}u * ${patch.pitch}u + e % ${perRow}u * 4u;
         let at = c_base + m * p.ldc + n;
         var v = ${four("cell0")} * p.alpha;
         ${finish(slots, true)}
@@ -265,7 +265,7 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     ${places("a", c, threads)}
     ${places("b", c, threads)}
     ${inputs}
-    let part_m = subgroup / ${gn}u; let part_n = subgroup % ${gn}u;
+    let part_m = subgroup_number / ${gn}u; let part_n = subgroup_number % ${gn}u;
     ${first("a", a, "part_m", own.m)} ${first("b", b, "part_n", own.n)}
     ${join(TM, (i) => join(TN, (j) => `var c${i}_${j}: Result;`, " "))}
     ${loop}

@@ -9,6 +9,8 @@ export interface Prepared {
   result(): Promise<readonly Float32Array[]>;
   /** One more run by the GPU's own clock, in ms: the sum of its launches. Only where there is such a clock. */
   gpuMs?(): Promise<number>;
+  /** The same, launch by launch. */
+  profile?(): Promise<readonly { readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Kernels in one run. */
   readonly launches?: number;
   /** What one run keeps this thread busy, in ms: recording nothing, waiting for nothing. Leaves the GPU idle. */

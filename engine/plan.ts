@@ -40,7 +40,7 @@ export interface Plan<T> {
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
   /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
-  profile(): Promise<{ readonly kernel: string; readonly ms: number }[]>;
+  profile(): Promise<{ readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
   /** Gives the plan's memory back. */
@@ -129,7 +129,7 @@ function replay(device: Device, steps: readonly Step[]): void {
 /** Queries in one set at most, by WebGPU. */
 const MAX_QUERIES = 4096;
 
-async function profile(device: Device, steps: readonly Step[], names: readonly string[]): Promise<{ kernel: string; ms: number }[]> {
+async function profile(device: Device, steps: readonly Step[], names: readonly string[]): Promise<{ kernel: string; groups: number; ms: number }[]> {
   if (!device.features.has("timestamp-query")) throw new Error("profile: expected an adapter with timestamp-query, got one without");
   if (2 * steps.length > MAX_QUERIES) throw new Error(`profile: expected at most ${MAX_QUERIES / 2} launches, got ${steps.length}`);
   flush();
@@ -153,7 +153,7 @@ async function profile(device: Device, steps: readonly Step[], names: readonly s
   const ns = new BigUint64Array(mapped.getMappedRange().slice(0));
   mapped.unmap();
   for (const o of [querySet, resolved, mapped]) o.destroy();
-  return names.map((kernel, i) => ({ kernel, ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6 }));
+  return names.map((kernel, i) => ({ kernel, groups: steps[i]!.x * steps[i]!.y * steps[i]!.z, ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6 }));
 }
 
 /** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */

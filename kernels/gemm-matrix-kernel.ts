@@ -7,7 +7,8 @@
  * Language: https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md, a draft; Dawn has had two forms of it.
  */
 import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../engine/kernel.ts";
-import { finish, slotHelpers, slotInputs, slotOutputs, slotParams, type Slots } from "./gemm-kernels.ts";
+import { finish, slotHelpers, slotInputs, slotOutputs, slotParams } from "./gemm-kernels.ts";
+import type { Slots } from "./gemm-config.ts";
 
 /** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
 export interface MatrixShape {

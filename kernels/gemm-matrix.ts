@@ -8,7 +8,7 @@ import { record } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import type { Shape } from "../engine/shape.ts";
 import type { DType } from "../engine/tensor.ts";
-import { NO_SLOTS, type Slots } from "./gemm-kernels.ts";
+import { NO_SLOTS, type Slots } from "./gemm-config.ts";
 import { divides, matrixBytes, matrixKernel, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./gemm-matrix-kernel.ts";
 
 /** How a device multiplies subgroup matrices. */

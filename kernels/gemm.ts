@@ -13,7 +13,8 @@ import { getDevice } from "../engine/device.ts";
 import { chosen } from "../engine/tuning.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import type { DType, Tensor } from "../engine/tensor.ts";
-import { gemmKernel, NO_SLOTS, REDUCE_WG, reduceKernel, type Map, type Slots, type Tile } from "./gemm-kernels.ts";
+import { NO_SLOTS, type Map, type Slots, type Tile } from "./gemm-config.ts";
+import { gemmKernel, REDUCE_WG, reduceKernel } from "./gemm-kernels.ts";
 
 /** A kind, whose tile then goes by the shape, or one tile. */
 export type GemmVariant = "register" | "shared" | TileName;
@@ -69,7 +70,7 @@ export interface Gemm extends Epilogue {
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
   /** Chosen by adapter unless given. */
-  readonly variant?: GemmVariant | undefined;
+  readonly variant?: GemmVariant | Tile | undefined;
 }
 
 const register = (tm: number, tn: number, y = 8): Tile => ({ kind: "register", x: 8, y, tm, tn, bk: 1 });
@@ -121,6 +122,7 @@ function sharedTile(M: number, N: number, matrices: number): Tile {
 
 /** The caller's tile, or the one measured to be fastest here, or the one that suits such an adapter. */
 function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
+  if (typeof variant === "object") return variant;
   const plain = !a.map && !b.map && !out?.map; // what the tuner can pose again
   const name = variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
   if (name !== undefined && isTile(name)) return TILES[name];

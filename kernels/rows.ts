@@ -20,6 +20,9 @@ export function rowVariant(op: string, x: Tensor, asked?: RowVariant): RowVarian
   return choice === "shared" || choice === "register" ? choice : getDevice().adapter.software ? "register" : "shared";
 }
 
+/** The variants that can take rows of D. */
+export const rowVariants = (_D: number): RowVariant[] => ["shared", "register"];
+
 /** Words for a kernel over rows: `code(body)` runs `body` for `row`, of `p.rows` (`group`: the workgroup, if not counted from the first); `sum(v)` and `max(v)` are over the row. */
 export const rowWords = {
   shared: {

@@ -12,6 +12,7 @@ const run: Run = { out: values.out, smoke: values.smoke, seconds: Number(values.
 const about = JSON.parse(readFileSync(new URL("../about.json", import.meta.url), "utf8")) as { version: string; commit: string };
 
 const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
+  probe: async () => void (await (await import("./step.ts")).open("safe", { ...run, out: "" })),
   async doctor() {
     const { doctor } = await import("./checks.ts");
     await doctor(run, "safe");
@@ -24,6 +25,10 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
   "matrix-unsafe": async () => (await import("./matrix.ts")).matrix(run, "matrixUnsafe"),
   tests: async () => (await import("./checks.ts")).tests(run),
   tune: async () => (await import("./tuned.ts")).tuneAll(run),
+  gemm: async () => (await import("./sweep.ts")).sweep(run, "safe"),
+  "gemm-unsafe": async () => (await import("./sweep.ts")).sweep(run, "unsafe"),
+  profile: async () => (await import("./profile.ts")).profile(run, about.version),
+  rows: async () => (await import("./rows.ts")).rows(run),
   async kernels() {
     const [{ measureAll }, { kernelCases }] = await Promise.all([import("./measure.ts"), import("./cases.ts")]);
     await measureAll("kernels", "safe", kernelCases(run.smoke), run, about);

@@ -28,7 +28,7 @@ async function staged(name: string, fails: string, ...args: string[]) {
   return { code, text, asked: readFileSync(join(here, "asked"), "utf8").trim().split("\n").filter((word) => word !== "") };
 }
 
-const ALL = ["doctor", "doctor-matrix", "tests", "tune", "kernels", "unsafe", "f16", "models", "tfjs", "summary"];
+const ALL = ["doctor", "doctor-matrix", "tests", "tune", "kernels", "unsafe", "f16", "models", "tfjs", "rows", "summary"];
 
 test.runIf(linux)("run.sh runs every step in order, one that fails stops none and makes the end fail, the parts make the whole", async () => {
   const all = await staged("all", "none");

@@ -50,7 +50,7 @@ describe("train and eval", { timeout: 120_000 }, () => {
     await refused(/expected a teacher for distillation "hard", got none/, "--distillation", "hard");
     await refused(/expected a teacher of the student's 10 classes, got .* of 7/, "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ numClasses: 7 }));
     const deeper = await train("refused", "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ depth: 2 }));
-    expect(deeper).toMatchObject({ code: 2, stderr: expect.stringMatching(/\n.*teacher\/model\.safetensors: .*expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]*\n$/) });
+    expect(deeper).toMatchObject({ code: 2, stderr: expect.stringMatching(/\ntessera train: expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]*teacher\/model\.safetensors\)\n$/) });
     await refused(/expected a preset of .*small-images.*, got "none"/, "--preset", "none");
     await refused(/recipe: autoAugment|expected .*rand/i, "--auto-augment", "rand-x9");
   });

@@ -5,10 +5,10 @@
 import { getDevice, type Device } from "../engine/device.ts";
 import { SUBGROUP_MATRIX } from "../engine/kernel.ts";
 import { record } from "../engine/plan.ts";
-import { readAll, Tensor } from "../engine/tensor.ts";
 import type { Shape } from "../engine/shape.ts";
-import type { DType } from "../engine/tensor.ts";
+import { readAll, Tensor, type DType } from "../engine/tensor.ts";
 import { NO_SLOTS, type Slots } from "./gemm-config.ts";
+import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./gemm-matrix-use.ts";
 import { divides, matrixBytes, matrixKernel, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./gemm-matrix-kernel.ts";
 
 /** How a device multiplies subgroup matrices. */
@@ -30,8 +30,6 @@ const TILES: readonly (readonly [MatrixTile, number])[] = [
 // So many tiles occupy a GPU.
 const ENOUGH_TILES = 128;
 
-const inUse = new WeakMap<Device, MatrixSetup>();
-
 /**
  * Turns products on tensor cores on for the current device, or off again. On only where the device was opened with the experimental
  * feature, and a small product comes out exactly right; otherwise says why not, and the ordinary kernels run on. Dawn in Node offers
@@ -39,36 +37,16 @@ const inUse = new WeakMap<Device, MatrixSetup>();
  * with chrome://flags/#enable-unsafe-webgpu. Plans recorded before keep their kernels.
  */
 export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boolean; readonly reason: string | null }> {
-  const device = getDevice();
-  inUse.delete(device);
+  setMatrixChoice(null);
   if (!on) return { on: false, reason: null };
   const { setup, reason } = await probeMatrix();
-  if (setup) inUse.set(device, setup);
+  if (setup) setMatrixChoice((question) => choose(setup, question));
   return { on: setup !== null, reason };
 }
 
-/** How the current device multiplies subgroup matrices, if it does. */
-export const subgroupMatrixInUse = (): MatrixSetup | null => inUse.get(getDevice()) ?? null;
-
-/** A product as `gemm.ts` has it. */
-export interface MatrixQuestion {
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly aAlongK: boolean;
-  readonly bAlongK: boolean;
-  readonly matrices: number;
-  /** Distances and offsets within a and b, and within C, in elements. */
-  readonly ab: readonly number[];
-  readonly c: readonly number[];
-}
-
-/** The tile that multiplies this, if subgroup matrices are in use and can. */
-export function matrixTileOf({ a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c }: MatrixQuestion): { setup: MatrixSetup; tile: MatrixTile } | null {
-  const setup = subgroupMatrixInUse();
-  if (!setup || a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < 32) return null;
+/** The tile that multiplies this, if one can. */
+function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c }: MatrixQuestion): MatrixChoice | null {
+  if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < 32) return null;
   const word = wordOf(setup.shape);
   if (![aAlongK ? K : M, bAlongK ? K : N, a.size, b.size, ...ab].every((n) => n % word === 0) || ![N, ...c].every((n) => n % 4 === 0)) return null;
   const device = getDevice();
@@ -76,7 +54,7 @@ export function matrixTileOf({ a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c 
     .map(([t, worth]) => ({ t, tiles: Math.ceil(M / t.bm) * Math.ceil(N / t.bn), worth }))
     .map((one) => ({ ...one, value: (one.worth * M * N) / (one.tiles * one.t.bm * one.t.bn) }));
   const best = fitting.filter(({ tiles }) => tiles * matrices >= ENOUGH_TILES).toSorted((x, y) => y.value - x.value)[0] ?? fitting.at(-1);
-  return best ? { setup, tile: best.t } : null;
+  return best ? { tile: best.t, kernel: (config) => matrixKernel({ ...setup, tile: best.t, direct: false, ...config }) } : null;
 }
 
 /** The matrices of f16 or f32 that a device sums in f32, largest first. */

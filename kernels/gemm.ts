@@ -16,8 +16,7 @@ import type { DType, Tensor } from "../engine/tensor.ts";
 import { columnSums } from "./column-sums.ts";
 import { NO_SLOTS, type Map, type Slots, type Tile } from "./gemm-config.ts";
 import { gemmKernel, REDUCE_WG, reduceKernel } from "./gemm-kernels.ts";
-import { matrixTileOf } from "./gemm-matrix.ts";
-import { matrixKernel } from "./gemm-matrix-kernel.ts";
+import { matrixChoice } from "./gemm-matrix-use.ts";
 
 /** A kind, whose tile then goes by the shape, or one tile. */
 export type GemmVariant = "register" | "shared" | TileName;
@@ -163,7 +162,7 @@ export function gemm(g: Gemm): Product {
   const maps = { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null };
   // Tensor cores, where they were turned on; sums of op(A) then have a kernel of their own, which wants whole columns.
   const wholeColumns = !aAlongK && lda === M && a.tensor.size === K * M;
-  const matrix = g.variant || maps.a || maps.b || maps.c || custom || (g.sums && !wholeColumns) ? null : matrixTileOf({
+  const matrix = g.variant || maps.a || maps.b || maps.c || custom || (g.sums && !wholeColumns) ? null : matrixChoice({
     a: a.tensor, b: b.tensor, M, N, K, aAlongK, bAlongK, matrices,
     ab: [lda, ldb, a.offset ?? 0, b.offset ?? 0, ...steps.a, ...steps.b], c: [ldc, ...steps.c, ...(g.rowBias ? [M] : [])],
   });
@@ -203,7 +202,7 @@ export function gemm(g: Gemm): Product {
     params, groups: product + (slots.sums ? splits * Math.ceil(M / (tile.x * tile.y)) : 0),
   };
   const made = matrix
-    ? matrixKernel({ ...matrix.setup, tile: matrix.tile, aAlongK, bAlongK, rank: batch.length, edge: edge([matrix.tile.bm, matrix.tile.bn]), tail: tail(matrix.tile.bk), direct: false, slots: own })(launch)
+    ? matrix.kernel({ aAlongK, bAlongK, rank: batch.length, edge: edge([matrix.tile.bm, matrix.tile.bn]), tail: tail(matrix.tile.bk), slots: own })(launch)
     : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
   if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: columns ?? made["sums"] ?? null };
   const count = matrices * M * N;

@@ -28,7 +28,7 @@ async function staged(name: string, fails: string, ...args: string[]) {
   return { code, text, asked: readFileSync(join(here, "asked"), "utf8").trim().split("\n").filter((word) => word !== "") };
 }
 
-const ALL = ["doctor", "doctor-matrix", "tests", "tune", "kernels", "unsafe", "f16", "models", "tfjs", "rows", "summary"];
+const ALL = ["doctor", "doctor-matrix", "matrix", "matrix-unsafe", "tests", "tune", "kernels", "unsafe", "f16", "models", "tfjs", "rows", "summary"];
 
 test.runIf(linux)("run.sh runs every step in order, one that fails stops none and makes the end fail, the parts make the whole", async () => {
   const all = await staged("all", "none");
@@ -87,6 +87,8 @@ test("the summary tells what is reached, missed and open", () => {
   keep("models", { models: [{ mode: "train", size: "small", batch: 128, dtype: "f32", toggles: "safe", imagesPerSecond: 700, measured: one("train deit_small_patch16_224 B128", 180) }], failures: ["train-base-f32: out of GPU memory"] });
   keep("torch", { version: "2", device: "H", ceilings: {}, runs: [{ mode: "train", size: "small", kind: "fp32", compiled: false, batch: 128, imagesPerSecond: 1000 }] });
   keep("tests", { passed: 10, failed: 1, skipped: 0, notRun: 2, failures: [{ name: "softmax: big", error: "y[0]: expected 1, got 2" }], lacks: {} });
+  const product = "4096x4096x4096 NN";
+  keep("matrix", { checks: [{ what: "one", fault: null }, { what: "two", fault: "row 3" }], best: [{ product, variant: "128x128x32", ms: 1.1, tflops: 125 }] });
   keep("tune.end", { step: "tune", code: 124, seconds: 170 });
   summary({ out, smoke: false, seconds: 1 }, { version: "1", commit: "abc" });
   const text = readFileSync(join(out, "summary.txt"), "utf8");
@@ -99,6 +101,9 @@ test("the summary tells what is reached, missed and open", () => {
   expect(row("train small against PyTorch fp32")).toMatch(/0\.700 x reached$/);
   expect(row("share of copy bandwidth: layerNorm")).toMatch(/65\.0 % reached$/);
   expect(row("share of copy bandwidth: softmax")).toMatch(/50\.0 % MISSED$/);
+  expect(row("GEMM 4096^3 f16 on tensor cores")).toMatch(/125 TFLOP\/s reached$/);
+  expect(row("subgroup matrices:")).toBe("subgroup matrices: not asked; 1 of 2 checks right");
+  expect(text).toContain(`  ${product}: 125 TFLOP/s by 128x128x32\n`);
   expect(row("tests:")).toBe("tests: 10 passed, 1 failed, 0 skipped, 2 not run for want of time");
   expect(row("steps that failed:")).toBe("steps that failed: tune (over its time)");
   expect(row("no result:")).toBe("no result: train-base-f32: out of GPU memory");

@@ -65,11 +65,17 @@ const join = (n: number, f: (i: number) => string, by = "\n      "): string => r
 /** Elements in 16 bytes: what a thread reads at once. */
 export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 : 4);
 
-/** An operand's slab: lines as they lie in memory, each a word longer than it is, against bank conflicts. In words. */
+/**
+ * An operand's slab, in words: a part of its own for each subgroup's rows of A or columns of B, lines as they lie in memory, each a word
+ * longer than it is, against bank conflicts. Parts are arrays in an array so that every load within one is at a constant: otherwise Tint
+ * checks each load's bounds (some 12 instructions), and its stride is no constant either.
+ */
 function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK">) {
-  const alongK = t === "a" ? aAlongK : bAlongK, rows = t === "a" ? tile.bm : tile.bn;
-  const per = (alongK ? tile.bk : rows) / wordOf(shape), lines = alongK ? rows : tile.bk;
-  return { alongK, rows, per, lines, pitch: per + 1, words: lines * (per + 1), loads: lines * per };
+  const word = wordOf(shape), alongK = t === "a" ? aAlongK : bAlongK;
+  const rows = t === "a" ? tile.bm : tile.bn, parts = t === "a" ? tile.gm : tile.gn, own = rows / parts;
+  const per = (alongK ? tile.bk : rows) / word; // of a line in memory
+  const pitch = (alongK ? tile.bk : own) / word + 1;
+  return { alongK, rows, own, parts, per, pitch, part: (alongK ? own : tile.bk) * pitch, loads: (rows * tile.bk) / word };
 }
 
 /** Columns of C that a subgroup hands over at once, and the floats between their rows. */
@@ -82,31 +88,38 @@ function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): { cols:
 
 const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
 
+/** Where subgroups hand over: in parts of a slab, if there are enough and large enough ones, or in memory of their own. */
+function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
+  const { tile } = c, needed = patchOf(c).floats / 4;
+  const fits = (t: "a" | "b") => { const s = slabOf(t, c); return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed; };
+  return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
+}
+
 /** Workgroup memory that a kernel takes. */
 export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
-  const slabs = 16 * slabsOf(c.tile) * (slabOf("a", c).words + slabOf("b", c).words);
-  const patches = c.direct ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats;
-  return c.words ? Math.max(slabs, patches) : slabs + patches;
+  const slabs = (["a", "b"] as const).map((t) => slabOf(t, c)).reduce((sum, { parts, part }) => sum + 16 * slabsOf(c.tile) * parts * part, 0);
+  return slabs + (c.direct || handOverIn(c) !== "own" ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats);
 }
 
 /** Whether the tile is made of whole matrices and whole words. */
 export function divides({ M, N, K, input }: MatrixShape, { bm, bn, bk, gm, gn }: MatrixTile): boolean {
   const word = wordOf({ M, N, K, input });
-  return bm % (gm * M) === 0 && bn % (gn * N) === 0 && bk % K === 0 && [bm, bn, bk, M, N, K].every((n) => n % word === 0);
+  return bm % (gm * M) === 0 && bn % (gn * N) === 0 && bk % K === 0 && [M, N, K].every((n) => n % word === 0);
 }
 
-/** One word of a slab's line per thread and round: where it lies in the slab and in memory, at k = 0. */
+/** One word of a slab per thread and round: where it lies in the slab and in memory, at k = 0. */
 function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
-  const { alongK, per, pitch, loads } = slabOf(t, c);
+  const { alongK, own, per, pitch, loads } = slabOf(t, c);
   const word = wordOf(c.shape), size = t === "a" ? "M" : "N";
   return join(Math.ceil(loads / threads), (r) => {
-    const s = `(li + ${r * threads}u)`;
-    const row = alongK ? `${t}_row0 + ${s} / ${per}u` : `${t}_row0 + ${s} % ${per}u * ${word}u`;
+    const s = `(li + ${r * threads}u)`, line = `${s} / ${per}u`, at = `${s} % ${per}u`;
+    const row = alongK ? `${t}_row0 + ${line}` : `${t}_row0 + ${at} * ${word}u`;
     const inside = c.edge ? `min(${row}, p.${size} - ${alongK ? 1 : word}u)` : row; // past the edge: the last one, which is not written
     return [
-      `let ${t}_to${r} = ${s} / ${per}u * ${pitch}u + ${s} % ${per}u;`,
-      `let ${t}_k${r} = ${alongK ? `${s} % ${per}u * ${word}u` : `${s} / ${per}u`};`,
-      `let ${t}_from${r} = ${t}_base / ${word}u + ${alongK ? `(${inside}) * ld${t} + ${s} % ${per}u` : `(${inside}) / ${word}u + ${s} / ${per}u * ld${t}`};`,
+      ...(alongK
+        ? [`let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u;`]
+        : [`let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line};`]),
+      `let ${t}_from${r} = ${t}_base / ${word}u + ${alongK ? `(${inside}) * ld${t} + ${at}` : `(${inside}) / ${word}u + ${line} * ld${t}`};`,
     ].join(" ");
   });
 }
@@ -130,38 +143,36 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const unit = words ? word : 1; // elements per array element
   const element = words ? Word : input;
 
-  const load = (type: string, at: string, alongLines: boolean, stride: number) => (syntax === "majorness"
-    ? `subgroupMatrixLoad<${type}, ${alongLines ? "row_major" : "col_major"}>(&slab, ${at}, ${stride}u)`
-    : `subgroupMatrixLoad<${type}>(&slab, ${at}, ${String(!alongLines)}, ${stride}u)`);
+  const load = (type: string, from: string, at: number, rowMajor: boolean, stride: number) => (syntax === "majorness"
+    ? `subgroupMatrixLoad<${type}, ${rowMajor ? "row_major" : "col_major"}>(${from}, ${at}u, ${stride}u)`
+    : `subgroupMatrixLoad<${type}>(${from}, ${at}u, ${String(!rowMajor)}, ${stride}u)`);
   const store = (to: string, at: string, value: string, stride: string) => (syntax === "majorness"
     ? `subgroupMatrixStore<row_major>(&${to}, ${at}, ${value}, ${stride});`
     : `subgroupMatrixStore(&${to}, ${at}, ${value}, false, ${stride});`);
 
-  const parts = ["x", "y", "z", "w"];
-  const put = (at: string, value: string) => (words ? `slab[${at}] = ${value};`
-    : input === "f32" ? parts.map((q, i) => `slab[(${at}) * 4u + ${i}u] = ${value}.${q};`).join(" ")
-    : `{ let lo = bitcast<vec4h>(${value}.xy); let hi = bitcast<vec4h>(${value}.zw); ${range(8).map((i) => `slab[(${at}) * 8u + ${i}u] = ${i < 4 ? "lo" : "hi"}.${parts[i % 4]};`).join(" ")} }`);
+  const lanesOf = ["x", "y", "z", "w"];
+  const put = (part: string, at: string, value: string) => (words ? `${part}[${at}] = ${value};`
+    : input === "f32" ? lanesOf.map((q, i) => `${part}[${at} * 4u + ${i}u] = ${value}.${q};`).join(" ")
+    : `{ let lo = bitcast<vec4h>(${value}.xy); let hi = bitcast<vec4h>(${value}.zw); ${range(8).map((i) => `${part}[${at} * 8u + ${i}u] = ${i < 4 ? "lo" : "hi"}.${lanesOf[i % 4]};`).join(" ")} }`);
 
-  const at = { a: 0, b: a.words }; // of each operand's slab, in words
-  const oneSlab = a.words + b.words;
+  const operands = [["a", a], ["b", b]] as const;
   const stepOf = (t: "a" | "b", k: string) => ((t === "a" ? a : b).alongK ? `${k} / ${word}u` : `${k} * ld${t}`);
   const read = (t: "a" | "b", r: number, k: string) => (tail
     ? `${t}_in${r} = ${Word}(); if (${k} + ${t}_k${r} < k1) { ${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}]; }`
     : `${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}];`);
-  const reads = (k: string) => (["a", "b"] as const).map((t) => rounds(t, c, threads, (r) => read(t, r, k))).join("\n      ");
-  const writes = (shift: string) => (["a", "b"] as const).map((t) => rounds(t, c, threads, (r) => put(`${shift}${at[t]}u + ${t}_to${r}`, `${t}_in${r}`))).join("\n      ");
-  const inputs = (["a", "b"] as const).map((t) => join(Math.ceil((t === "a" ? a : b).loads / threads), (r) => `var ${t}_in${r}: ${Word};`, " ")).join(" ");
+  const reads = (k: string) => operands.map(([t]) => rounds(t, c, threads, (r) => read(t, r, k))).join("\n      ");
+  const writes = (which: string) => operands.map(([t, s]) => rounds(t, c, threads, (r) => put(`${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}${t}_part${r}]`, `${t}_to${r}`, `${t}_in${r}`))).join("\n      ");
+  const inputs = operands.map(([t, s]) => join(Math.ceil(s.loads / threads), (r) => `var ${t}_in${r}: ${Word};`, " ")).join(" ");
 
-  // Offsets of a subgroup's first matrices in a slab, and how far the next ones are, all in array elements.
-  const first = (t: "a" | "b", s: typeof a, part: string, size: number) =>
-    `let ${t}_first = ${(at[t] * word) / unit}u + ${part} * ${s.alongK ? (size * s.pitch * word) / unit : size / unit}u;`;
-  const offset = (s: typeof a, i: number, size: number, kk: number) =>
-    (s.alongK ? i * size * s.pitch * word + kk : kk * s.pitch * word + i * size) / unit;
-  const multiply = (shift: string) => join(bk / K, (q) => {
-    const right = (j: number) => `let b${q}_${j} = ${load("Right", `${shift}b_first + ${offset(b, j, N, q * K)}u`, !b.alongK, (b.pitch * word) / unit)};`;
-    const left = (i: number) => `let a${q}_${i} = ${load("Left", `${shift}a_first + ${offset(a, i, M, q * K)}u`, a.alongK, (a.pitch * word) / unit)};`;
-    return `${join(TN, right)}\n      ${join(TM, (i) => `${left(i)} ${join(TN, (j) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(a${q}_${i}, b${q}_${j}, c${i}_${j});`, " ")}`)}`;
-  });
+  // Where matrix `i` of a part begins, and its lines' distance, in array elements.
+  const offset = (s: typeof a, i: number, size: number, k: number) => (s.alongK ? i * size * s.pitch * word + k : k * s.pitch * word + i * size) / unit;
+  const multiply = (which: string) => `
+      ${operands.map(([t, s]) => `let ${t}_mine = &${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}part_${t === "a" ? "m" : "n"}];`).join(" ")}
+      ${join(bk / K, (q) => {
+        const right = (j: number) => `let b${q}_${j} = ${load("Right", "b_mine", offset(b, j, N, q * K), !b.alongK, (b.pitch * word) / unit)};`;
+        const left = (i: number) => `let a${q}_${i} = ${load("Left", "a_mine", offset(a, i, M, q * K), a.alongK, (a.pitch * word) / unit)};`;
+        return `${join(TN, right)}\n      ${join(TM, (i) => `${left(i)} ${join(TN, (j) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(a${q}_${i}, b${q}_${j}, c${i}_${j});`, " ")}`)}`;
+      })}`;
 
   const loop = {
     plain: `
@@ -194,34 +205,32 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
       if (next < k1) {
       ${reads("next")}
       }
-      let shift = now * ${(oneSlab * word) / unit}u;
-      ${multiply("shift + ")}
+      ${multiply("now")}
       now = 1u - now;
-      let other = now * ${oneSlab}u;
       if (next < k1) {
-      ${writes("other + ")}
+      ${writes("now")}
       }
       workgroupBarrier();
     }`,
   }[staging];
 
   // Each subgroup hands over M rows by `patch.cols` columns at a time.
-  const memory = words ? "slab" : "patches";
-  const four = words ? (e: string) => (Word === "vec4u" ? `bitcast<vec4f>(slab[${e} / 4u])` : `slab[${e} / 4u]`)
-    : (e: string) => `vec4f(patches[${e}], patches[${e} + 1u], patches[${e} + 2u], patches[${e} + 3u])`;
-  const floatsPer = words ? 4 : 1; // in an element of `memory`
+  const home = handOverIn(c), memory = home === "own" ? "patches" : `${home}_slab`;
+  const floats = words ? 4 : 1; // in an element of `memory`
   const perRow = patch.cols / 4, cells = M * perRow;
+  const four = (e: string) => (!words ? `vec4f(patches[subgroup_number][${e} * 4u], patches[subgroup_number][${e} * 4u + 1u], patches[subgroup_number][${e} * 4u + 2u], patches[subgroup_number][${e} * 4u + 3u])`
+    : home !== "own" && Word === "vec4u" ? `bitcast<vec4f>(${memory}[subgroup_number][${e}])` : `${memory}[subgroup_number][${e}]`);
   const handOver = `
     ${join(TM, (i) => join(own.n / patch.cols, (g) => `
-    ${join(patch.cols / N, (j) => store(memory, `subgroup_number * ${patch.floats / floatsPer}u + ${(j * N) / floatsPer}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floatsPer}u`), " ")}
+    ${join(patch.cols / N, (j) => store(`${memory}[subgroup_number]`, `${(j * N) / floats}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floats}u`), " ")}
     workgroupBarrier();
     for (var r = 0u; r < ${Math.ceil(cells / lanes)}u; r++) {
       let e = subgroup_lane + r * ${lanes}u;
       let m = m0 + ${i * M}u + e / ${perRow}u; let n = n0 + ${g * patch.cols}u + e % ${perRow}u * 4u;
       if (${[cells % lanes === 0 ? "" : `e < ${cells}u`, edge ? "m < p.M && n < p.N" : ""].filter(Boolean).join(" && ") || "true"}) {
-        let cell0 = subgroup_number * ${patch.floats}u + e / ${perRow}u * ${patch.pitch}u + e % ${perRow}u * 4u;
+        let e4 = e / ${perRow}u * ${patch.pitch / 4}u + e % ${perRow}u;
         let at = c_base + m * p.ldc + n;
-        var v = ${four("cell0")} * p.alpha;
+        var v = ${four("e4")} * p.alpha;
         ${finish(slots, true)}
       }
     }
@@ -231,9 +240,6 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
   const base = (t: "a" | "b" | "c", from: string) => `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
-  const memoryBytes = { slab: (slabsOf(tile) * oneSlab * word) / unit, patches: gm * gn * patch.floats };
-  const slabElements = words && !direct ? Math.max(memoryBytes.slab, memoryBytes.patches / 4) : memoryBytes.slab;
-
   return defineKernel({
     name: "gemm.matrix",
     needs: [SUBGROUP_MATRIX, "subgroups"],
@@ -249,8 +255,8 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     alias Left = subgroup_matrix_left<${input}, ${K}, ${M}>;
     alias Right = subgroup_matrix_right<${input}, ${N}, ${K}>;
     alias Result = subgroup_matrix_result<f32, ${N}, ${M}>;
-    var<workgroup> slab: array<${element}, ${slabElements}>;
-    ${words || direct ? "" : `var<workgroup> patches: array<f32, ${memoryBytes.patches}>;`}
+    ${operands.map(([t, x]) => `var<workgroup> ${t}_slab: array<array<${element}, ${(x.part * word) / unit}>, ${x.parts * slabsOf(tile)}>;`).join(" ")}
+    ${direct || home !== "own" ? "" : `var<workgroup> patches: array<array<${words ? "vec4f" : "f32"}, ${patch.floats / floats}>, ${gm * gn}>;`}
     ${slotHelpers(slots)}`,
     code: /* wgsl */ `
     let tile_n = group % p.tiles_n;
@@ -266,7 +272,6 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     ${places("b", c, threads)}
     ${inputs}
     let part_m = subgroup_number / ${gn}u; let part_n = subgroup_number % ${gn}u;
-    ${first("a", a, "part_m", own.m)} ${first("b", b, "part_n", own.n)}
     ${join(TM, (i) => join(TN, (j) => `var c${i}_${j}: Result;`, " "))}
     ${loop}
     let m0 = a_row0 + part_m * ${own.m}u; let n0 = b_row0 + part_n * ${own.n}u;

@@ -5,10 +5,10 @@
 import { getDevice, type Device } from "../engine/device.ts";
 import { SUBGROUP_MATRIX } from "../engine/kernel.ts";
 import { record } from "../engine/plan.ts";
-import { readAll, Tensor } from "../engine/tensor.ts";
 import type { Shape } from "../engine/shape.ts";
-import type { DType } from "../engine/tensor.ts";
+import { readAll, Tensor, type DType } from "../engine/tensor.ts";
 import { NO_SLOTS, type Slots } from "./gemm-config.ts";
+import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./gemm-matrix-use.ts";
 import { divides, matrixBytes, matrixKernel, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./gemm-matrix-kernel.ts";
 
 /** How a device multiplies subgroup matrices. */
@@ -22,14 +22,40 @@ export interface MatrixSetup {
 
 const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({ bm, bn, bk, gm, gn, staging });
 
-/** `matrix-MxNxK-GMxGN`: of C per workgroup, along K per step, subgroups along M and N. */
-export const MATRIX_TILES = {
-  "matrix-128x128x32-2x2": tile(128, 128, 32, 2, 2, "ahead"),
-  "matrix-128x128x32-2x4": tile(128, 128, 32, 2, 4, "ahead"),
-  "matrix-128x64x32-2x2": tile(128, 64, 32, 2, 2, "ahead"),
-  "matrix-64x64x32-2x2": tile(64, 64, 32, 2, 2, "ahead"),
-} as const satisfies Readonly<Record<string, MatrixTile>>;
-export type MatrixTileName = keyof typeof MATRIX_TILES;
+// What a tile is worth beside the others, where there are enough of it: large ones read workgroup memory less often.
+const TILES: readonly (readonly [MatrixTile, number])[] = [
+  [tile(128, 128, 32, 2, 2, "double"), 1], [tile(128, 64, 32, 2, 2, "double"), 0.9], [tile(64, 64, 32, 2, 2, "double"), 0.7], [tile(32, 32, 32, 2, 2, "double"), 0.4],
+];
+
+// So many tiles occupy a GPU.
+const ENOUGH_TILES = 128;
+
+/**
+ * Turns products on tensor cores on for the current device, or off again. On only where the device was opened with the experimental
+ * feature, and a small product comes out exactly right; otherwise says why not, and the ordinary kernels run on. Dawn in Node offers
+ * the feature with `enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model` (NVIDIA: and `vulkan_enable_f16_on_nvidia`), Chrome
+ * with chrome://flags/#enable-unsafe-webgpu. Plans recorded before keep their kernels.
+ */
+export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boolean; readonly reason: string | null }> {
+  setMatrixChoice(null);
+  if (!on) return { on: false, reason: null };
+  const { setup, reason } = await probeMatrix();
+  if (setup) setMatrixChoice((question) => choose(setup, question));
+  return { on: setup !== null, reason };
+}
+
+/** The tile that multiplies this, if one can. */
+function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c }: MatrixQuestion): MatrixChoice | null {
+  if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < 32) return null;
+  const word = wordOf(setup.shape);
+  if (![aAlongK ? K : M, bAlongK ? K : N, a.size, b.size, ...ab].every((n) => n % word === 0) || ![N, ...c].every((n) => n % 4 === 0)) return null;
+  const device = getDevice();
+  const fitting = TILES.filter(([t]) => !matrixRefuses(setup, t, { ta: !aAlongK, tb: bAlongK, M, N, K }, device))
+    .map(([t, worth]) => ({ t, tiles: Math.ceil(M / t.bm) * Math.ceil(N / t.bn), worth }))
+    .map((one) => ({ ...one, value: (one.worth * M * N) / (one.tiles * one.t.bm * one.t.bn) }));
+  const best = fitting.filter(({ tiles }) => tiles * matrices >= ENOUGH_TILES).toSorted((x, y) => y.value - x.value)[0] ?? fitting.at(-1);
+  return best ? { tile: best.t, kernel: (config) => matrixKernel({ ...setup, tile: best.t, direct: false, ...config }) } : null;
+}
 
 /** The matrices of f16 or f32 that a device sums in f32, largest first. */
 export function matrixShapes(device: Device = getDevice()): MatrixShape[] {
@@ -66,7 +92,7 @@ export interface MatrixProduct {
 }
 
 /** What keeps a tile from this product on this device, if anything. */
-export function matrixRefuses({ shape, words }: MatrixSetup, t: MatrixTile, { ta = false, tb = false, M, N, K, direct = false }: Omit<MatrixProduct, "a" | "b">, { limits }: Pick<Device, "limits">, lanes: number): string | null {
+export function matrixRefuses({ shape, words, lanes }: MatrixSetup, t: MatrixTile, { ta = false, tb = false, M, N, K, direct = false }: Omit<MatrixProduct, "a" | "b">, { limits }: Pick<Device, "limits">): string | null {
   const word = wordOf(shape);
   if (!divides(shape, t)) return `a tile of ${t.bm}x${t.bn}x${t.bk} is not of whole ${shape.M}x${shape.N}x${shape.K} matrices`;
   if ([ta ? M : K, tb ? K : N].some((n) => n % word !== 0) || N % 4 !== 0) return `rows are no whole 16 bytes`;
@@ -79,7 +105,7 @@ export function matrixRefuses({ shape, words }: MatrixSetup, t: MatrixTile, { ta
 /** One product by one tile; for measuring and for checks. */
 export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: MatrixProduct): Tensor {
   const { a, b, ta = false, tb = false, M, N, K, store = "f32", alpha = 1, bias, gelu = false, residual, direct = false } = product;
-  const refuses = matrixRefuses(setup, t, product, getDevice(), setup.lanes);
+  const refuses = matrixRefuses(setup, t, product, getDevice());
   if (refuses) throw new Error(`gemm.matrix: ${refuses}`);
   const slots: Slots = { ...NO_SLOTS, bias: bias ? "n" : null, gelu, residual: !!residual };
   const edge = M % t.bm !== 0 || N % t.bn !== 0;

@@ -13,8 +13,10 @@ import { getDevice } from "../engine/device.ts";
 import { chosen } from "../engine/tuning.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import type { DType, Tensor } from "../engine/tensor.ts";
+import { columnSums } from "./column-sums.ts";
 import { NO_SLOTS, type Flow, type Map, type Slots, type Tile } from "./gemm-config.ts";
 import { gemmKernel, REDUCE_WG, reduceKernel } from "./gemm-kernels.ts";
+import { matrixChoice } from "./gemm-matrix-use.ts";
 import { sharedBytes } from "./gemm-shared.ts";
 
 /** A kind, whose tile then goes by the shape, or one tile. */
@@ -143,11 +145,11 @@ function tileOf({ variant, a, b, out, M, N, K, sums }: Gemm, matrices: number): 
 // Long sums with few tiles are cut along K; each share is at least this long.
 const SPLIT_LENGTH = 256;
 
-function splitK(tile: Tile, tiles: number, K: number): { splits: number; chunk: number } {
-  const [enough, wanted] = tile.kind === "shared" ? [ENOUGH_TILES, 2 * ENOUGH_TILES] : [4, 4];
+function splitK(kind: "register" | "shared", tiles: number, K: number, step: number): { splits: number; chunk: number } {
+  const [enough, wanted] = kind === "shared" ? [ENOUGH_TILES, 2 * ENOUGH_TILES] : [4, 4];
   const splits = Math.min(Math.ceil(wanted / tiles), Math.floor(K / SPLIT_LENGTH));
   if (tiles >= enough || splits < 2) return { splits: 1, chunk: K };
-  const chunk = Math.ceil(K / splits / 16) * 16;
+  const chunk = Math.ceil(K / splits / step) * step;
   return { splits: Math.ceil(K / chunk), chunk };
 }
 
@@ -168,15 +170,21 @@ export function gemm(g: Gemm): Product {
   const dense = (size: number) => batch.map((_, r) => size * numel(batch.slice(r + 1)));
   const steps = { a: a.batch ?? dense(M * K), b: b.batch ?? dense(K * N), c: out?.batch ?? dense(M * N) };
   const tile = tileOf(g, matrices);
-  const [tilesM, tilesN] = tilesOf(tile, M, N);
-  const { splits, chunk } = out ? { splits: 1, chunk: K } : splitK(tile, tilesM * tilesN * matrices, K);
-
   const maps = { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null };
+  // Tensor cores, where they were turned on; sums of op(A) then have a kernel of their own, which wants whole columns.
+  const wholeColumns = !aAlongK && lda === M && a.tensor.size === K * M;
+  const odd = maps.a || maps.b || maps.c || custom || a.rows !== undefined || b.rows !== undefined || a.padded || b.padded || (g.sums && !wholeColumns);
+  const matrix = g.variant || odd ? null : matrixChoice({
+    a: a.tensor, b: b.tensor, M, N, K, aAlongK, bAlongK, matrices,
+    ab: [lda, ldb, a.offset ?? 0, b.offset ?? 0, ...steps.a, ...steps.b], c: [ldc, ...steps.c, ...(g.rowBias ? [M] : [])],
+  });
+  const [tilesM, tilesN] = matrix ? [Math.ceil(M / matrix.tile.bm), Math.ceil(N / matrix.tile.bn)] : tilesOf(tile, M, N);
+  const { splits, chunk } = out ? { splits: 1, chunk: K } : splitK(matrix ? "shared" : tile.kind, tilesM * tilesN * matrices, K, matrix ? matrix.tile.bk : 16);
   const fours = [lda, ldb, ldc, N, a.padded ? 0 : aAlongK ? K : M, b.padded ? 0 : bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...(g.rowBias ? [M] : []), ...steps.a, ...steps.b, ...steps.c];
   const vec = tile.kind === "shared" && !maps.a && !maps.b && !maps.c && !custom && fours.every((n) => n % 4 === 0);
   const slots: Slots = {
     bias: g.bias ? "n" : g.rowBias ? "m" : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
-    factors: !!g.factors, residual: !!g.residual, sums: !!g.sums, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
+    factors: !!g.factors, residual: !!g.residual, sums: !!g.sums && !matrix, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
   };
   const bias = g.bias ?? g.rowBias;
   const extra = {
@@ -184,7 +192,8 @@ export function gemm(g: Gemm): Product {
     ...(g.residual ? { residual: g.residual } : {}), ...custom?.inputs,
   };
   const extraParams: Record<string, number> = g.factors ? { factors_at: g.factors.at, factor_rows: g.factors.rows } : {};
-  const outputs = { y: g.shape, ...(g.gelu === "keep" ? { kept: g.shape } : {}), ...(g.sums ? { sums: [M] } : {}) };
+  const outputs = { y: g.shape, ...(g.gelu === "keep" ? { kept: g.shape } : {}), ...(slots.sums ? { sums: [M] } : {}) };
+  const columns = g.sums && matrix ? columnSums(a.tensor, M) : null;
 
   const y = g.store ?? a.tensor.dtype;
   const store = { y, ...(g.gelu === "keep" ? { kept: y } : {}) };
@@ -195,22 +204,23 @@ export function gemm(g: Gemm): Product {
     tiles_m: tilesM, tiles_n: tilesN, chunk, slab: matrices * M * N, product, alpha: splits > 1 ? 1 : alpha, ...(splits > 1 ? {} : extraParams),
   };
   batch.forEach((size, r) => Object.assign(params, { [`size${r}`]: size, [`a_step${r}`]: steps.a[r], [`b_step${r}`]: steps.b[r], [`c_step${r}`]: steps.c[r] }));
-  const made = gemmKernel({
-    tile, aAlongK, bAlongK, maps, rank: batch.length, vec,
-    edge: M % (tile.y * tile.tm) !== 0 || N % (tile.x * tile.tn) !== 0 || a.rows !== undefined || b.rows !== undefined,
-    tail: K % tile.bk !== 0 || chunk % tile.bk !== 0,
-    slots: splits > 1 ? { ...NO_SLOTS, sums: !!g.sums } : slots,
-  })({
+  const edge = ([m, n]: readonly [number, number]) => M % m !== 0 || N % n !== 0 || a.rows !== undefined || b.rows !== undefined;
+  const tail = (bk: number) => K % bk !== 0 || chunk % bk !== 0;
+  const own = splits > 1 ? { ...NO_SLOTS, sums: slots.sums } : slots;
+  const launch = {
     inputs: { a: a.tensor, b: b.tensor, ...(splits > 1 ? {} : extra) },
-    outputs: splits > 1 ? { y: [splits, matrices, M, N], ...(g.sums ? { sums: [splits, M] } : {}) } : outputs,
+    outputs: splits > 1 ? { y: [splits, matrices, M, N], ...(slots.sums ? { sums: [splits, M] } : {}) } : outputs,
     store: splits > 1 ? {} : store,
-    params, groups: product + (g.sums && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0),
-  });
-  if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: made["sums"] ?? null };
+    params, groups: product + (slots.sums && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0),
+  };
+  const made = matrix
+    ? matrix.kernel({ aAlongK, bAlongK, rank: batch.length, edge: edge([matrix.tile.bm, matrix.tile.bn]), tail: tail(matrix.tile.bk), slots: own })(launch)
+    : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
+  if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: columns ?? made["sums"] ?? null };
   const count = matrices * M * N;
   const sum = reduceKernel(slots)({
-    inputs: { parts: made["y"]!, ...extra, ...(g.sums ? { sum_parts: made["sums"]! } : {}) }, outputs, store,
+    inputs: { parts: made["y"]!, ...extra, ...(slots.sums ? { sum_parts: made["sums"]! } : {}) }, outputs, store,
     params: { count, splits, M, N, alpha, ...extraParams }, groups: Math.ceil(Math.max(count, M) / REDUCE_WG),
   });
-  return { y: sum["y"]!, kept: sum["kept"] ?? null, sums: sum["sums"] ?? null };
+  return { y: sum["y"]!, kept: sum["kept"] ?? null, sums: columns ?? sum["sums"] ?? null };
 }

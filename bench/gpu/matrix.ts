@@ -290,7 +290,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       if (error) note(ORDINARY, null, error);
     }
     const fits = racers.filter((v) => {
-      const refuses = matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice(), v.setup.lanes)
+      const refuses = matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice())
         ?? (v.direct && (M % v.tile.bm !== 0 || N % v.tile.bn !== 0) ? "it stores whole tiles only" : null);
       if (refuses && i === 0) note(v.name, null, refuses);
       return !refuses;
@@ -318,6 +318,14 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     b.dispose();
     trimPool();
   }
+  // The cases that other steps skip for want of the feature, so long as there is time.
+  for (const c of known ? [] : (await import("../../test/cases/gemm-matrix.ts")).cases) {
+    if (over()) break;
+    const error = await attempt(c.name, c.run);
+    state.checks.push({ what: c.name, fault: error });
+    if (error) console.log(`FAILED ${c.name}: ${error}`);
+  }
+  console.log(`${state.checks.filter((c) => !c.fault).length} of ${state.checks.length} checks and cases right`);
   keep();
   for (const t of best()) console.log(`best ${t.product}: ${t.tflops} TFLOP/s by ${t.variant}`);
   const wrong = [...state.checks.filter((c) => c.fault), ...state.timings.filter((t) => t.out?.startsWith("WRONG"))].length;

@@ -20,17 +20,17 @@ limit() {
 for word in "$@"; do
   case $word in
     --smoke) SMOKE=--smoke ;;
-    part1) STEPS="$STEPS doctor matrix tests tune" ;;
+    part1) STEPS="$STEPS doctor tests tune" ;;
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
-    part4) STEPS="$STEPS rows torch" ;;
+    part4) STEPS="$STEPS matrix rows torch" ;;
     doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor matrix tests tune kernels unsafe f16 models tfjs rows torch"
+[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs matrix rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 

@@ -8,7 +8,8 @@ export const OURS = "ours";
 
 interface Look {
   readonly title: string;
-  readonly symbol: "circle" | "square" | "triangle" | "diamond2" | "star" | "plus" | "times" | "wye";
+  /** One that has an area: it is filled. */
+  readonly symbol: "circle" | "square" | "triangle" | "triangle2" | "diamond2" | "star" | "cross" | "wye";
 }
 
 const LOOKS: Readonly<Record<string, Look>> = {
@@ -18,9 +19,9 @@ const LOOKS: Readonly<Record<string, Look>> = {
   "tfjs-wasm": { title: "TensorFlow.js, wasm", symbol: "triangle" },
   "ort": { title: "ONNX Runtime, WebGPU", symbol: "diamond2" },
   "ort-wasm": { title: "ONNX Runtime, wasm", symbol: "wye" },
-  "ort-cpu": { title: "ONNX Runtime, processor", symbol: "plus" },
+  "ort-cpu": { title: "ONNX Runtime, processor", symbol: "cross" },
   "jax": { title: "jax-js", symbol: "star" },
-  "torch": { title: "PyTorch", symbol: "times" },
+  "torch": { title: "PyTorch", symbol: "triangle2" },
 };
 
 export const titleOf = (name: string): string => LOOKS[name]?.title ?? name;

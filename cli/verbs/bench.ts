@@ -47,7 +47,9 @@ export default function (program: Command): void {
       if (options.suite === "first" || options.suite === "size") {
         const { firstRuns } = await import("../bench-first.ts");
         const { bundleSizes } = await import("../../bench/bundle-size.ts");
-        const result = options.suite === "size" ? { bundle: await bundleSizes() } : await firstRuns(options);
+        const { installRivals } = await import("../../bench/rivals.ts");
+        if (options.suite === "size" || options.against !== "none") await installRivals(say);
+        const result = options.suite === "size" ? { suite: "size", commit: await commit(), date: new Date().toISOString(), bundle: await bundleSizes() } : await firstRuns(options);
         if (options.json) await writeJson(nodeHost(), options.json, result);
         process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
         return;
@@ -86,7 +88,7 @@ async function prepare(options: Options, where: "node" | "chromium"): Promise<Be
   const unknown = asked.find((name) => name !== "all" && name !== "none" && !rivalNames.includes(name as RivalName));
   if (unknown !== undefined) throw new UsageError(`expected --against ${rivalNames.join(", ")}, all or none, got ${unknown}`);
   const names = options.against === "none" ? [] : asked.includes("all") ? rivalsIn(where) : (asked as RivalName[]);
-  if (names.length > 0) await installRivals((message) => process.stderr.write(`${message}\n`));
+  if (names.length > 0) await installRivals(say);
   const against: Record<string, string> = {};
   for (const name of names) against[name] = await bundleRival(name, where);
   if (where === "node" && names.length > 0) provideNavigator();
@@ -96,6 +98,8 @@ async function prepare(options: Options, where: "node" | "chromium"): Promise<Be
     samples: options.samples, alone: options.alone, version, commit: await commit(),
   };
 }
+
+const say = (message: string): void => void process.stderr.write(`${message}\n`);
 
 /** What looks slower is measured anew and judged once more: only what stays slower is. */
 async function judge(before: Results, after: Report, measure: (names: readonly string[]) => Promise<Report>): Promise<Comparison> {

@@ -99,7 +99,7 @@ export function readResults(files: readonly { readonly name: string; readonly co
 }
 
 /** Adapter, place and commit: results that share them are of one build on one machine. */
-export const sourceOf = ({ adapter: a, where, commit }: ResultFile): string =>
+export const sourceOf = ({ adapter: a, where, commit }: Pick<ResultFile, "adapter" | "where" | "commit">): string =>
   `${adapterName(a)} in ${where}, commit ${commit}`;
 
 /**

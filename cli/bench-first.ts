@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { BenchResult } from "./jobs/bench.ts";
+import type { BenchResult } from "../bench/session.ts";
 import type { CommonOptions } from "./run-job.ts";
 
 interface First {

@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import type { Comparison } from "../../bench/compare.ts";
 import type { Ceilings } from "../../bench/ceilings.ts";
-import { colorOf, OURS, symbolOf, timingOf, titleOf, type Case } from "./contenders.ts";
+import { colorOf, fewSamples, OURS, symbolOf, timingOf, titleOf, type Case } from "./contenders.ts";
 import { figure, times } from "./dom.ts";
 import type { Family } from "./families.ts";
 
@@ -59,7 +59,7 @@ function rows(names: readonly string[], height: number, { low, high }: { low: nu
 
 /** Every case's ratio to every rival with the range of its median: right of the line ours is faster. */
 export function ratioChart(cases: readonly Case[], rivals: readonly string[], width: number): Element {
-  const points = cases.flatMap((c) => rivals.flatMap((rival) => (c.paired[rival] ? [{ name: c.name, rival, ...c.paired[rival] }] : [])));
+  const points = cases.flatMap((c) => rivals.flatMap((rival) => (c.paired[rival] ? [{ name: c.name, rival, few: fewSamples(c, rival), ...c.paired[rival] }] : [])));
   const low = Math.min(0.7, ...points.map((p) => p.low)) / 1.15, high = Math.max(1.5, ...points.map((p) => p.high)) * 1.15;
   const step = 5, { options, marks, dy } = rows(cases.map((c) => c.name), rivals.length * step + 10, { low, high }, "← the rival is faster · ours is faster →", width);
   const title = (p: (typeof points)[number]) => `${p.name}\n${titleOf(p.rival)}: ${times(p.ratio)}\n95 %: ${times(p.low)} to ${times(p.high)}`;
@@ -71,7 +71,7 @@ export function ratioChart(cases: readonly Case[], rivals: readonly string[], wi
         const own = points.filter((p) => p.rival === rival), shift = dy + step * (i - (rivals.length - 1) / 2);
         return [
           Plot.ruleY(own, { y: "name", x1: "low", x2: "high", stroke: colorOf(rival), strokeWidth: 2, strokeOpacity: 0.55, dy: shift }),
-          Plot.dot(own, { y: "name", x: "ratio", fill: colorOf(rival), symbol: symbolOf(rival), r: 3.2, dy: shift }),
+          Plot.dot(own, { y: "name", x: "ratio", fill: colorOf(rival), fillOpacity: (p) => (p.few ? 0.4 : 1), symbol: symbolOf(rival), r: 3.2, dy: shift }),
         ];
       }),
       Plot.tip(points, Plot.pointer({ x: "ratio", y: "name", title, fill: "var(--page)", stroke: "var(--line)" })),

@@ -37,6 +37,11 @@ export const rivalsOf = ({ cases }: ResultFile): string[] => {
 };
 
 export const timed = (t: Timing | Failure | undefined): t is Timing => t !== undefined && !("error" in t);
+/** Fewer than these, and the range of a ratio is only what was seen. */
+const ENOUGH = 5;
+/** Whether so few samples were taken of a case that its ratio to a rival settles nothing. */
+export const fewSamples = (c: Case, rival: string): boolean => [c.ours, c.rivals[rival]].some((t) => timed(t) && t.runs < ENOUGH);
+
 export const timingOf = (c: Case, name: string): Timing | null => {
   const t = name === OURS ? c.ours : c.rivals[name];
   return timed(t) ? t : null;

@@ -3,7 +3,7 @@ import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { geometricMean } from "../../bench/stats.ts";
 import { ratioChart, roofline, scalingChart } from "./charts.ts";
 import { comparison } from "./comparison.ts";
-import { colorOf, OURS, rivalsOf, timed, timingOf, titleOf, type Case } from "./contenders.ts";
+import { colorOf, fewSamples, OURS, rivalsOf, timed, timingOf, titleOf, type Case } from "./contenders.ts";
 import { chart, count, el, figure, range, table, times, type Cell } from "./dom.ts";
 import { families } from "./families.ts";
 import { targets, torch } from "./gpu-run.ts";
@@ -14,8 +14,8 @@ const adapterOf = ({ adapter: a }: ResultFile): string => a.description || [a.ve
 const placeOf = ({ where }: ResultFile): string => ({ node: "Node", chromium: "headless Chromium", browser: "a browser" })[where] ?? where;
 const labelOf = ({ name, result }: NamedResult): string => `${name}: ${adapterOf(result)}, ${placeOf(result)}, ${result.commit}, ${result.date.slice(0, 10)}`;
 
-/** Fills `root` with the report of the first result; with several, the reader picks which, and which beside it. */
-export function showReport(root: HTMLElement, results: readonly NamedResult[]): void {
+/** Fills `root` with the report of the first result; with several, the reader picks which, and which beside it. Returns what tells the one that is shown. */
+export function showReport(root: HTMLElement, results: readonly NamedResult[]): () => NamedResult {
   const body = el("div");
   const pick = (id: string, title: string, none: string | null, chosen: number): HTMLSelectElement => {
     const select = el("select", { id }, none !== null && el("option", { value: -1 }, none), results.map((r, i) => el("option", { value: i, selected: i === chosen }, labelOf(r))));
@@ -25,16 +25,18 @@ export function showReport(root: HTMLElement, results: readonly NamedResult[]): 
   };
   const picks = el("div", { class: "picks" });
   let shown: HTMLSelectElement | null = null, beside: HTMLSelectElement | null = null;
+  const showing = (): NamedResult => results[Number(shown?.value ?? 0)]!;
   const draw = (): void => {
-    const result = results[Number(shown?.value ?? 0)]!, other = results[Number(beside?.value ?? -1)];
+    const result = showing(), other = results[Number(beside?.value ?? -1)];
     body.replaceChildren(...(other && other !== result ? [comparison(other, result, adapterOf, placeOf)] : []), ...sections(result.result));
   };
   if (results.length > 1) {
     shown = pick("shown", "Result", null, 0);
     beside = pick("beside", "Compared with", "none", -1);
   }
-  root.replaceChildren(...(results.length > 1 ? [picks] : []), body);
   draw();
+  root.replaceChildren(...(results.length > 1 ? [picks] : []), body);
+  return showing;
 }
 
 const section = (title: string, ...children: (Node | string | null | false)[]): HTMLElement => {
@@ -80,11 +82,12 @@ function summary(result: ResultFile, rivals: readonly string[]): HTMLElement {
     const of = result.cases.filter((c) => suite === null || c.suite === suite);
     const ratios = of.flatMap((c) => c.paired[rival]?.ratio ?? []);
     if (ratios.length === 0) return null;
-    const faster = of.filter((c) => c.paired[rival] && c.paired[rival].low > 1).length, slower = of.filter((c) => c.paired[rival] && c.paired[rival].high < 1).length;
+    const settled = of.filter((c) => !fewSamples(c, rival)).flatMap((c) => c.paired[rival] ?? []);
+    const faster = settled.filter((p) => p.low > 1).length, slower = settled.filter((p) => p.high < 1).length;
     return { text: `${times(geometricMean(ratios))} (${faster}/${slower}/${ratios.length})`, value: geometricMean(ratios) };
   };
   return section("Summary",
-    el("p", { class: "note" }, "How many times longer the rival takes: geometric mean over the cases, above 1 ours is faster. In brackets: cases in which ours is faster, in which the rival is faster, beyond the 95 % range each, and all that were compared."),
+    el("p", { class: "note" }, "How many times longer the rival takes: geometric mean over the cases, above 1 ours is faster. In brackets: cases in which ours is faster, in which the rival is faster, beyond the 95 % range each and with five samples at least, and all that were compared."),
     table("summary", "Rival's time over ours, by suite", [
       { title: "Rival", cell: (rival: string) => titleOf(rival) },
       ...suites.map((s) => ({ title: SUITES[s], cell: (rival: string) => cell(s, rival) })),
@@ -96,7 +99,7 @@ function chartSections(result: ResultFile, contenders: readonly string[]): HTMLE
   const rivals = contenders.filter((name) => name !== OURS);
   const ratios = Object.entries(SUITES).flatMap(([suite, title]) => {
     const of = result.cases.filter((c) => c.suite === suite && rivals.some((r) => c.paired[r]));
-    return of.length === 0 ? [] : [chart(title, `${count(of.length, "case")}. Dot: median of the ratio over neighbouring samples; line: range that holds it in 95 of 100 measurements.`, (width) => ratioChart(of, rivals, width))];
+    return of.length === 0 ? [] : [chart(title, `${count(of.length, "case")}. Dot: median of the ratio over neighbouring samples; line: range that holds it in 95 of 100 measurements.${of.some((c) => rivals.some((r) => fewSamples(c, r))) ? " Pale: fewer than five samples, the line is then all that was seen." : ""}`, (width) => ratioChart(of, rivals, width))];
   });
   const counted = result.cases.filter((c) => c.flops > 0 && c.bytes > 0 && timed(c.ours));
   const { ceilings } = result;
@@ -128,7 +131,7 @@ function caseTable({ cases }: ResultFile, contenders: readonly string[]): HTMLEl
     of("Quartiles", "A quarter of the samples below, a quarter above", (t) => ({ text: range(t.q1Ms, t.q3Ms), value: t.q1Ms })),
     of("Least–most", "Of all samples", (t) => ({ text: range(t.minMs, t.maxMs), value: t.minMs })),
     of("Ratio", "This contender's time over ours, median over neighbouring samples", (_t, { c, who }) => c.paired[who]?.ratio),
-    of("95 %", "Range that holds the median of the ratio in 95 of 100 measurements", (_t, { c, who }) => { const p = c.paired[who]; return p && { text: range(p.low, p.high), value: p.low }; }),
+    of("95 %", "Range that holds the median of the ratio in 95 of 100 measurements; of fewer than five samples all that was seen", (_t, { c, who }) => { const p = c.paired[who]; return p && { text: range(p.low, p.high), value: p.low }; }),
     of("GPU ms", "By the GPU's own clock, launches only", (t) => t.gpuMs),
     of("Thread ms", "What a run keeps the JavaScript thread busy", (t) => t.threadMs),
     of("Launches", "Kernels in one run", (t) => t.launches === undefined ? null : { text: String(t.launches), value: t.launches }),

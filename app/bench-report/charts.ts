@@ -57,6 +57,10 @@ function rows(names: readonly string[], height: number, { low, high }: { low: nu
   };
 }
 
+/** A contender's dot, for the key. */
+export const dotOf = (name: string): Element =>
+  Plot.plot({ width: 14, height: 14, margin: 0, axis: null, marks: [Plot.dot([name], { frameAnchor: "middle", fill: colorOf(name), symbol: symbolOf(name), r: 4.5 })] });
+
 /** Every case's ratio to every rival with the range of its median: right of the line ours is faster. */
 export function ratioChart(cases: readonly Case[], rivals: readonly string[], width: number): Element {
   const points = cases.flatMap((c) => rivals.flatMap((rival) => (c.paired[rival] ? [{ name: c.name, rival, few: fewSamples(c, rival), ...c.paired[rival] }] : [])));

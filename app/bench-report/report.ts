@@ -1,9 +1,9 @@
 /** The benchmark's report: charts and tables of one result, or of two beside each other. Built in a page, from nothing but results. */
 import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { geometricMean } from "../../bench/stats.ts";
-import { ratioChart, roofline, scalingChart } from "./charts.ts";
+import { dotOf, ratioChart, roofline, scalingChart } from "./charts.ts";
 import { comparison } from "./comparison.ts";
-import { colorOf, fewSamples, OURS, rivalsOf, timed, timingOf, titleOf, type Case } from "./contenders.ts";
+import { fewSamples, OURS, rivalsOf, timed, timingOf, titleOf, type Case } from "./contenders.ts";
 import { chart, count, el, figure, range, table, times, type Cell } from "./dom.ts";
 import { families } from "./families.ts";
 import { targets, torch } from "./gpu-run.ts";
@@ -60,10 +60,10 @@ function sections(result: ResultFile): HTMLElement[] {
       else hidden.add(name);
       draw();
     });
-    return el("label", null, box, el("i", { style: `background:${colorOf(name)}` }), el("span", null, titleOf(name), onProcessor(result, name) && el("small", null, ", on the processor, not the adapter")));
+    return el("label", null, box, dotOf(name), el("span", null, titleOf(name), onProcessor(result, name) && el("small", null, ", on the processor, not the adapter")));
   }));
   draw();
-  return [lead(result), summary(result, rivals), key, charts, section("Every figure", cases), ...[failures(result), ...gpuRun(result), beside(result)].filter((s) => s !== null), setUp(result)];
+  return [lead(result), ...(rivals.length > 0 ? [summary(result, rivals), key] : []), charts, section("Every figure", cases), ...[failures(result), ...gpuRun(result), beside(result)].filter((s) => s !== null), setUp(result)];
 }
 
 /** Whether a rival computes beside the adapter, whose roof is not its own. */

@@ -176,7 +176,7 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await writeFile(join(folder, "one.json"), JSON.stringify(made({ cases: { "matmul 64x64x64": 2 } })));
     await writeFile(join(folder, "two.json"), JSON.stringify(made({ cases: { "matmul 64x64x64": 1 } })));
     await ((await page.$("#files")) as ElementHandle<HTMLInputElement>).uploadFile(join(folder, "one.json"), join(folder, "two.json"));
-    await page.waitForSelector("#report svg");
+    await page.waitForSelector("#report svg[role=img]");
     await page.select("#beside", "1");
     await page.waitForSelector("svg[aria-label^=Change]");
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);

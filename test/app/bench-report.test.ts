@@ -45,7 +45,7 @@ describe("the benchmark's report", { timeout: 60_000 }, () => {
     page.on("request", (r) => { if (!/^(file|data):/.test(r.url())) errors.push(`asked for ${r.url()}`); });
     await page.setViewport({ width, height: 900, isMobile: width < 500, hasTouch: width < 500 });
     await page.goto(url);
-    await page.waitForSelector("#report svg");
+    await page.waitForSelector("#report svg[role=img]");
     return page;
   }
   const headings = (page: Page) => page.$$eval("h2", (hs) => hs.map((h) => h.textContent));

@@ -102,6 +102,7 @@ async function measure(): Promise<void> {
   stage.textContent = "Starting";
   bar.removeAttribute("value");
   [bar.hidden, cancel.hidden] = [false, false];
+  stage.scrollIntoView({ block: "nearest" });
   countCases();
   let wasHidden = document.hidden;
   const watch = (): void => void (wasHidden ||= document.hidden);

@@ -155,7 +155,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   if (!gpu) throw new AdapterError("initDevice: expected WebGPU (navigator.gpu), got none: this browser or runtime has it off or lacks it");
   const adapter = await gpu.requestAdapter(options.request);
   if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
-  const description = describe(adapter);
+  const description = describeAdapter(adapter);
   const name = adapterName(description);
   if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
   if (options.adapter && !name.toLowerCase().includes(options.adapter.toLowerCase())) {
@@ -191,7 +191,8 @@ function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
   return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
-function describe(adapter: GPUAdapter): AdapterDescription {
+/** What an adapter says of itself, and whether it is software. */
+export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   const { vendor, architecture, device, description } = adapter.info;
   const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
   return { vendor, architecture, device, description, software, features: [...adapter.features] as string[] };

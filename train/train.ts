@@ -152,7 +152,6 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
           batches.push(numbers);
         }
         step.update?.run();
-        rates.tick();
         const [nowMs, waited] = [performance.now(), pipeline.stats.waitedMs];
         const inputWait = (waited - waitedMs) / Math.max(nowMs - fromMs, 1e-3);
         [fromMs, waitedMs] = [nowMs, waited];
@@ -160,6 +159,7 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
         const at = { epoch, step: position.step, totalSteps, lr, inputWait };
         // In the steps' order, whichever is read first.
         pending.push(Promise.all([readStep(step, batches, recipe.batchSize), pending.at(-1)]).then(([{ correct, ...result }]) => {
+          rates.tick(); // done, and not only asked for
           totals.steps++;
           totals.loss += result.loss;
           totals.correct += correct;

@@ -38,7 +38,7 @@ export interface RivalOptions {
   readonly wait: <T>(promise: Promise<T>) => Promise<T>;
   /** Our adapter; a rival on another one must refuse. */
   readonly adapter: AdapterId;
-  /** URL of bench/rivals, with a slash behind, for files that a library loads by itself. */
+  /** For files that a library loads by itself, a URL with a slash behind: of bench/rivals in Node, of the folder of libraries in a page. */
   readonly base: string;
 }
 

@@ -4,7 +4,7 @@ import { constant, Scalars } from "../engine/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attention, ATTENTION_VARIANTS } from "../kernels/attention.ts";
-import { batchNorm } from "../kernels/batch-norm.ts";
+import { batchNorm, BATCH_NORM_VARIANTS } from "../kernels/batch-norm.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { add, gelu, mul, relu, sigmoid } from "../kernels/elementwise.ts";
@@ -17,6 +17,7 @@ import { matmul } from "../kernels/matmul.ts";
 import { cutmix, mixup } from "../kernels/mix.ts";
 import { resizeBicubic } from "../kernels/resize-bicubic.ts";
 import { resizePosEmbed } from "../kernels/resize-pos-embed.ts";
+import { ROW_VARIANTS } from "../kernels/rows.ts";
 import { logSoftmax, softmax } from "../kernels/softmax.ts";
 
 export interface Input {
@@ -99,13 +100,13 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     variants: GEMM_VARIANTS,
     run: ({ x, weight, bias }, attrs, variant) => linear(x, weight, bias ?? null, { ...attrs, variant }),
   }),
-  softmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ["shared", "register"], run: ({ x }, _, variant) => softmax(x, variant ? { variant } : {}) }),
-  logSoftmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ["shared", "register"], run: ({ x }, _, variant) => logSoftmax(x, variant ? { variant } : {}) }),
+  softmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ROW_VARIANTS, run: ({ x }, _, variant) => softmax(x, variant ? { variant } : {}) }),
+  logSoftmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ROW_VARIANTS, run: ({ x }, _, variant) => logSoftmax(x, variant ? { variant } : {}) }),
   layerNorm: op({
     inputs: { x: "[..,D]", weight: "[D]", bias: "[D]" },
     outputs: "y [..,D]",
     attrs: { eps: attr(positive, "a positive number", 1e-6) },
-    variants: ["shared", "register"],
+    variants: ROW_VARIANTS,
     run: ({ x, weight, bias }, attrs, variant) => layerNorm(x, weight, bias, { ...attrs, ...(variant ? { variant } : {}) }),
   }),
   attention: op({
@@ -134,8 +135,9 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     inputs: { x: "[B,C,H,W]", weight: "[C]", bias: "[C]", runningMean: buffer("[C]"), runningVar: buffer("[C]") },
     outputs: "y [B,C,H,W]; runningMean, runningVar [C] when training",
     attrs: { training: flag, eps: attr(positive, "a positive number", 1e-5), momentum: attr(fraction, "a number in [0, 1]", 0.1) },
-    run({ x, weight, bias, runningMean, runningVar }, attrs) {
-      const y = batchNorm(x, weight, bias, runningMean, runningVar, attrs);
+    variants: BATCH_NORM_VARIANTS,
+    run({ x, weight, bias, runningMean, runningVar }, attrs, variant) {
+      const y = batchNorm(x, weight, bias, runningMean, runningVar, { ...attrs, ...(variant ? { variant } : {}) });
       return attrs.training ? { y, runningMean, runningVar } : y;
     },
   }),
@@ -144,7 +146,7 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     inputs: { logits: "[B,K]", target: { shape: "[B,K] probabilities, or", optional: true }, labels: { shape: "[B]", optional: true, classesOf: "logits" } },
     outputs: "y [] (mean over the batch)",
     attrs: { labelSmoothing: attr(fraction, "a number in [0, 1]", 0) },
-    variants: ["shared", "register"],
+    variants: ROW_VARIANTS,
     run({ logits, target, labels }, { labelSmoothing }, variant) {
       if (!target === !labels) throw new Error(`crossEntropy: expected either target or labels, got ${target ? "both" : "neither"}`);
       return crossEntropy(logits, target ?? labels!, { labelSmoothing, ...(variant ? { variant } : {}) });
@@ -157,7 +159,7 @@ export const ops: Readonly<Record<string, OpEntry>> = {
       tau: attr(positive, "a positive number", 1),
       reduction: attr<"numel" | "batchmean">(z.enum(["numel", "batchmean"]), '"numel" or "batchmean"', "numel"),
     },
-    variants: ["shared", "register"],
+    variants: ROW_VARIANTS,
     run: ({ student, teacher }, attrs, variant) => klDistillation(student, teacher, { ...attrs, ...(variant ? { variant } : {}) }),
   }),
   mixup: op({

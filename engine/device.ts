@@ -65,6 +65,8 @@ export class Device {
   readonly features: ReadonlySet<string>;
   /** Where the experimental feature is there. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
+  /** What WGSL can say here beyond its first version: names of language extensions. */
+  readonly language: ReadonlySet<string>;
   readonly stats: Stats = {
     launches: 0, submits: 0, pipelinesCreated: 0, buffersCreated: 0, bindGroupsCreated: 0,
     bytesLive: 0, bytesPeak: 0, bytesPooled: 0, tensorsLive: 0,
@@ -76,8 +78,9 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, language: ReadonlySet<string>, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
     this.gpu = gpu;
+    this.language = language;
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
@@ -152,7 +155,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   if (!gpu) throw new AdapterError("initDevice: expected WebGPU (navigator.gpu), got none: this browser or runtime has it off or lacks it");
   const adapter = await gpu.requestAdapter(options.request);
   if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
-  const description = describe(adapter);
+  const description = describeAdapter(adapter);
   const name = adapterName(description);
   if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
   if (options.adapter && !name.toLowerCase().includes(options.adapter.toLowerCase())) {
@@ -162,7 +165,8 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
   const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  current = new Device(device, { ...description, features: requiredFeatures }, options.wait ?? ((promise) => promise), matricesOf(adapter));
+  const language = new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined);
+  current = new Device(device, { ...description, features: requiredFeatures }, language, options.wait ?? ((promise) => promise), matricesOf(adapter));
   return current;
 }
 
@@ -187,7 +191,8 @@ function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
   return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
-function describe(adapter: GPUAdapter): AdapterDescription {
+/** What an adapter says of itself, and whether it is software. */
+export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   const { vendor, architecture, device, description } = adapter.info;
   const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
   return { vendor, architecture, device, description, software, features: [...adapter.features] as string[] };

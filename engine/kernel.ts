@@ -44,8 +44,8 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
   readonly subgroupSize?: number | undefined;
   /**
    * Body of the entry point. It sees `group` (u32: the workgroup's index in a 1-D launch), `wid` (vec3u: in a 2-D or 3-D one),
-   * `lid` (vec3u), `li` (u32: the thread's index in the workgroup) and `groups` (vec3u); with subgroup matrices also
-   * `subgroup` and `lane` (u32: the subgroup's index in the workgroup, the thread's in the subgroup).
+   * `lid` (vec3u), `li` (u32: the thread's index in the workgroup) and `groups` (vec3u); where it names them, `subgroup_number` (u32: the
+   * subgroup's in the workgroup), `subgroup_lane` (u32: the thread's in it) and `subgroup_lanes` (u32).
    */
   readonly code: string | ((constants: Values<C>) => string);
 }
@@ -171,6 +171,8 @@ function fold(kernel: string, device: Device, groups: number | readonly [number,
 
 interface AnySpec extends KernelSpec<Buffers, Buffers, Buffers, Scalars, Scalars> {}
 
+const subgroupBuiltins = { subgroup_number: "subgroup_id", subgroup_lanes: "subgroup_size", subgroup_lane: "subgroup_invocation_id" } as const;
+
 /** The whole WGSL module: declarations made from the spec, then its code. */
 function source(spec: AnySpec, constants: Readonly<Record<string, number>>, folded: number, narrow: ReadonlySet<string>): string {
   let binding = 0;
@@ -192,6 +194,8 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
     ...(spec.needs?.includes("subgroups") ? ["enable subgroups;"] : []),
   ];
   const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
+  const code = typeof spec.code === "string" ? spec.code : spec.code(constants);
+  const builtins = Object.entries(subgroupBuiltins).map(([name, builtin]) => (code.includes(name) ? `, @builtin(${builtin}) ${name}: u32` : "")).join("");
   return [
     ...enables,
     ...buffers,
@@ -200,10 +204,10 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
     `const WG = ${x * y}u; const WGX = ${x}u; const WGY = ${y}u;`,
     narrowed(spec.helpers ?? "", wide),
     `@compute @workgroup_size(${x}, ${y})${spec.subgroupSize ? ` @subgroup_size(${spec.subgroupSize})` : ""}`,
-    `fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) li: u32, @builtin(num_workgroups) groups: vec3u${matrices ? ", @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32" : ""}) {`,
+    `fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) li: u32, @builtin(num_workgroups) groups: vec3u${builtins}) {`,
     "  let group = wid.x + wid.y * groups.x;",
     folded > 0 ? `  if (group >= ${folded}u) { return; }` : "",
-    narrowed(typeof spec.code === "string" ? spec.code : spec.code(constants), wide),
+    narrowed(code, wide),
     "}",
   ].filter(Boolean).join("\n");
 }

@@ -57,34 +57,52 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   const results = storagesIn(result);
   const launches = dropDead(all, results);
 
-  const pipelines = [...new Set(launches.map((l) => l.pipeline))];
-  let done = 0;
-  await device.wait(Promise.all(pipelines.map(async (p) => {
-    await p.compile();
-    options.onCompile?.(++done, pipelines.length);
-  })).then(() => undefined));
-
-  const { buffers, bytes, homes } = assignMemory(device, label, launches, results);
-  for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
-  const externals = new Map<Storage, GPUBuffer>();
-  const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
-    const storage = b.storage.placed?.storage ?? b.storage;
-    const planned = homes.get(storage);
-    if (planned) return { buffer: planned, offset: b.offset };
-    externals.set(storage, storage.use(label));
-    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+  const memory: ReturnType<typeof assignMemory>[] = []; // one, once it is given
+  const release = () => {
+    for (const { homes, buffers, bytes } of memory.splice(0)) {
+      for (const storage of results) if (homes.has(storage)) storage.free();
+      for (const buffer of buffers) buffer.destroy();
+      accountPlan(device, -bytes);
+    }
+    for (const storage of constants) storage.free();
   };
-  const steps: Step[] = launches.map((l) => ({
-    pipeline: l.pipeline.gpu,
-    group: bindGroup(device, l, l.bindings.map(home)),
-    x: l.groups[0], y: l.groups[1], z: l.groups[2],
-  }));
+  const externals = new Map<Storage, GPUBuffer>();
+  const plan = async (): Promise<Step[]> => {
+    const pipelines = [...new Set(launches.map((l) => l.pipeline))];
+    let done = 0;
+    await device.wait(Promise.all(pipelines.map(async (p) => {
+      await p.compile();
+      options.onCompile?.(++done, pipelines.length);
+    })).then(() => undefined));
+
+    const assigned = assignMemory(device, label, launches, results);
+    const { homes } = assigned;
+    memory.push(assigned);
+    for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
+    const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
+      const storage = b.storage.placed?.storage ?? b.storage;
+      const planned = homes.get(storage);
+      if (planned) return { buffer: planned, offset: b.offset };
+      externals.set(storage, storage.use(label));
+      return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+    };
+    const steps = launches.map((l) => ({
+      pipeline: l.pipeline.gpu,
+      group: bindGroup(device, l, l.bindings.map(home)),
+      x: l.groups[0], y: l.groups[1], z: l.groups[2],
+    }));
+    await device.wait(Promise.resolve());
+    return steps;
+  };
+  const steps = await plan().catch((error: unknown) => {
+    release(); // out of memory, above all: whoever tries something smaller needs it back
+    throw error;
+  });
   const uses = [...externals];
-  await device.wait(Promise.resolve());
   let disposed = false;
 
   return {
-    result, bytes,
+    result, bytes: memory[0]!.bytes,
     launches: steps.length,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
@@ -103,10 +121,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     dispose() {
       if (disposed) return;
       disposed = true;
-      for (const storage of results) if (homes.has(storage)) storage.free();
-      for (const buffer of buffers) buffer.destroy();
-      for (const storage of constants) storage.free();
-      accountPlan(device, -bytes);
+      release();
     },
   };
 }

@@ -21,8 +21,12 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./reduce.ts";
+import { rowWords, subgroupLanes } from "./rows.ts";
 
 const WG = 64;
+const WIDE = 256;
+/** Loads of a thread that are in flight at a time, of `once`. */
+const FLIGHT = 4;
 /** Threads of a workgroup that have a row each. */
 const ROWS = 8;
 
@@ -38,35 +42,77 @@ const typesOf = ({ P, vec }: Layout) => ({
   at: (i: string) => `((${i}) / ${P}u * p.C + c) * ${P}u + (${i}) % ${P}u`,
 });
 
-export type BatchNormVariant = "shared" | "register";
+/**
+ * Who takes a stripe (wid.y: `images` images of a channel, the last one may be shorter): `shared`: a workgroup, which reads it twice for the
+ * statistics; `once`: a larger workgroup, which reads it once, several vectors at a time; `register`: where barriers are dear, a thread.
+ */
+export type BatchNormVariant = "shared" | "register" | "once";
+export const BATCH_NORM_VARIANTS: readonly BatchNormVariant[] = ["shared", "register", "once"];
 
-/** A stripe (wid.y) of a channel is `images` images, the last one may be shorter. It is a workgroup's, or, where barriers are dear, a thread's. */
-const rows = (variant: BatchNormVariant, P: number) => {
+/** `once` adds up by `lanes`, see rows.ts. */
+interface Stripes extends Layout {
+  readonly variant: BatchNormVariant;
+  readonly lanes: number;
+}
+
+const rows = ({ variant, P, lanes }: Stripes) => {
   const range = /* wgsl */ `
     let start = wid.y * p.images * ${P}u;
     let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
-  return variant === "shared"
-    ? { workgroup: WG, helpers: workgroupSum, setup: `let c = wid.x; ${range}`, loop: "var i = start + li; i < end; i += WG", total: (v: string) => `workgroup_sum(${v}, li)`, one: "li == 0u" }
-    : { workgroup: ROWS, helpers: "", setup: `let c = wid.x * WG + li; if (c >= p.C) { return; } ${range}`, loop: "var i = start; i < end; i++", total: (v: string) => v, one: "true" };
+  if (variant === "once") {
+    const { workgroup, helpers, needs, places, sum } = rowWords({ kind: "team", threads: WIDE, loads: 1, lanes });
+    return {
+      workgroup, helpers, needs, setup: `let c = wid.x; ${places} ${range}`, sum, one: "place == 0u",
+      each: (body: (i: string) => string) => `for (var i = start + place; i < end; i += ${WIDE * FLIGHT}u) {
+      ${Array.from({ length: FLIGHT }, (_, k) => (k === 0 ? `{ ${body("i")} }` : `if (i + ${k * WIDE}u < end) { ${body(`(i + ${k * WIDE}u)`)} }`)).join("\n      ")}
+    }`,
+    };
+  }
+  const shared = variant === "shared";
+  return {
+    workgroup: shared ? WG : ROWS, helpers: shared ? workgroupSum : "", needs: [],
+    setup: `${shared ? "let c = wid.x;" : "let c = wid.x * WG + li; if (c >= p.C) { return; }"} ${range}`,
+    each: (body: (i: string) => string) => `for (var i = ${shared ? "start + li; i < end; i += WG" : "start; i < end; i++"}) { ${body("i")} }`,
+    sum: (...names: readonly string[]) => (shared ? names.map((name) => `${name} = workgroup_sum(${name}, li);`).join(" ") : ""), one: shared ? "li == 0u" : "true",
+  };
 };
 
-const statsKernel = kernelFamily(({ variant, ...layout }: Layout & { readonly variant: BatchNormVariant }) => {
-  const { elem, type, add, at, width } = typesOf(layout);
-  const { workgroup, helpers, setup, loop, total, one } = rows(variant, layout.P);
+const statsKernel = kernelFamily((stripes: Stripes) => {
+  const { elem, type, add, at, width } = typesOf(stripes);
+  const { workgroup, helpers, needs, setup, each, sum, one } = rows(stripes);
+  // Read twice; or once: differences from a thread's own first values, so that squares do not cancel, then from the mean.
+  const twice = /* wgsl */ `
+    var s = ${type}();
+    ${each((i) => `s += x[${at(i)}];`)}
+    var m = ${add("s")};
+    ${sum("m")}
+    m /= f32((end - start) * ${width}u);
+    var q = ${type}();
+    ${each((i) => `let d = x[${at(i)}] - m; q += d * d;`)}
+    var square = ${add("q")};`;
+  const once = /* wgsl */ `
+    var near = ${type}();
+    if (start + place < end) { near = x[${at("(start + place)")}]; }
+    var s = ${type}();
+    var q = ${type}();
+    var n = 0.0;
+    ${each((i) => `let d = x[${at(i)}] - near; s += d; q += d * d; n += 1.0;`)}
+    var m = ${add("(n * near + s)")};
+    ${sum("m")}
+    m /= f32((end - start) * ${width}u);
+    let mean = s / max(n, 1.0);
+    let off = near + mean - m;
+    var square = ${add("(q - s * mean + n * off * off)")};`;
   return defineKernel({
     name: "batchNorm.stats",
     inputs: { x: elem }, // (B, C, P)
     outputs: { means: "f32", squares: "f32" }, // (S, C): of each stripe, the mean and the sum of squared differences from it
     params: { B: "u32", C: "u32", images: "u32" },
-    workgroup, helpers,
+    workgroup, helpers, needs,
     code: /* wgsl */ `
     ${setup}
-    var s = ${type}();
-    for (${loop}) { s += x[${at("i")}]; }
-    let m = ${total(add("s"))} / f32((end - start) * ${width}u);
-    var q = ${type}();
-    for (${loop}) { let d = x[${at("i")}] - m; q += d * d; }
-    let square = ${total(add("q"))};
+    ${stripes.variant === "once" ? once : twice}
+    ${sum("square")}
     if (${one}) { means[wid.y * p.C + c] = m; squares[wid.y * p.C + c] = square; }`,
   });
 });
@@ -120,7 +166,7 @@ const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly r
     inputs: { x: elem, stats: "f32", weight: "f32", bias: "f32" }, // (B, C, P), (2, C), (C), (C)
     outputs: { y: elem }, // (B, C, P)
     params: { C: "u32", n: "u32" },
-    workgroup: WG,
+    workgroup: WIDE,
     code: /* wgsl */ `
     let i = wid.x * WG + li;
     if (i >= p.n) { return; }
@@ -134,27 +180,28 @@ const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly r
 /** g from dy, at `at`. */
 const upstream = (relu: boolean, type: string): string => (relu ? `select(${type}(), dy[at], y[at] > ${type}())` : "dy[at]");
 
-const sumsKernel = kernelFamily(({ relu, variant, ...layout }: Layout & { readonly relu: boolean; readonly variant: BatchNormVariant }) => {
-  const { elem, type, add, at } = typesOf(layout);
-  const { workgroup, helpers, setup, loop, total, one } = rows(variant, layout.P);
+const sumsKernel = kernelFamily(({ relu, ...stripes }: Stripes & { readonly relu: boolean }) => {
+  const { elem, type, add, at } = typesOf(stripes);
+  const { workgroup, helpers, needs, setup, each, sum, one } = rows(stripes);
   return defineKernel({
     name: "batchNorm.backwardSums",
     inputs: { x: elem, dy: elem, stats: "f32", ...(relu ? { y: elem } : {}) }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
     outputs: { gn: "f32", g: "f32" }, // (S, C): sums of g * n and of g
     params: { B: "u32", C: "u32", images: "u32" },
-    workgroup, helpers,
+    workgroup, helpers, needs,
     code: /* wgsl */ `
     ${setup}
     let m = stats[c]; let r = stats[p.C + c];
     var sg = ${type}(); var sgn = ${type}();
-    for (${loop}) {
-      let at = ${at("i")};
+    ${each((i) => `
+      let at = ${at(i)};
       let v = ${upstream(relu, type)};
       sg += v;
       sgn += v * (x[at] - m) * r;
-    }
-    let totalGN = ${total(add("sgn"))};
-    let totalG = ${total(add("sg"))};
+    `)}
+    var totalGN = ${add("sgn")};
+    var totalG = ${add("sg")};
+    ${sum("totalGN", "totalG")}
     if (${one}) { gn[wid.y * p.C + c] = totalGN; g[wid.y * p.C + c] = totalG; }`,
   });
 });
@@ -183,7 +230,7 @@ const inputKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu:
     inputs: { x: elem, dy: elem, stats: "f32", weight: "f32", dweight: "f32", dbias: "f32", ...(relu ? { y: elem } : {}) },
     outputs: { dx: elem }, // (B, C, P)
     params: { C: "u32", n: "u32", share: "f32" },
-    workgroup: WG,
+    workgroup: WIDE,
     code: /* wgsl */ `
     let i = wid.x * WG + li;
     if (i >= p.n) { return; }
@@ -207,7 +254,7 @@ export interface BatchNormOptions {
 }
 
 // Workgroups that keep a GPU busy; fewer channels are cut into more stripes.
-const WORKGROUPS = 1024;
+const WORKGROUPS = { shared: 1024, register: 1024, once: 2048 } as const;
 
 const op = defineOp({
   name: "batchNorm",
@@ -221,32 +268,33 @@ const op = defineOp({
     const P = x.size / (B * C);
     if (training && B * P < 2) throw new Error(`batchNorm: expected at least 2 values per channel in training, got x ${show(x.shape)}`);
     const layout = P % 4 === 0 ? { P: P / 4, vec: true } : { P, vec: false };
-    const images = Math.ceil(B / Math.min(B, Math.ceil(WORKGROUPS / C)));
-    const variant = given ?? (getDevice().adapter.software ? "register" : "shared");
+    const variant = given ?? (getDevice().adapter.software ? "register" : "once");
+    const images = Math.ceil(B / Math.min(B, Math.ceil(WORKGROUPS[variant] / C)));
+    const lanes = variant === "once" ? Math.min(WIDE, subgroupLanes()) : 1;
     const stripes = Math.ceil(B / images);
-    const grid = { params: { B, C, images }, groups: [variant === "shared" ? C : Math.ceil(C / ROWS), stripes] } as const;
+    const grid = { params: { B, C, images }, groups: [variant === "register" ? Math.ceil(C / ROWS) : C, stripes] } as const;
     const stats = training
       ? combineKernel({
-        inputs: statsKernel({ ...layout, variant })({ inputs: { x }, outputs: { means: [stripes, C], squares: [stripes, C] }, ...grid }),
+        inputs: statsKernel({ ...layout, variant, lanes })({ inputs: { x }, outputs: { means: [stripes, C], squares: [stripes, C] }, ...grid }),
         updates: { runningMean, runningVar }, outputs: { stats: [2, C] },
         params: { B, C, P, images, stripes, eps, momentum }, groups: Math.ceil(C / WG),
       }).stats
       : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, groups: Math.ceil(C / WG) }).stats;
     const n = B * layout.P;
-    const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, store: { y: x.dtype }, params: { C, n }, groups: [Math.ceil(n / WG), C] });
-    return { y, saved: { y, stats, layout, grid, variant } };
+    const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, store: { y: x.dtype }, params: { C, n }, groups: [Math.ceil(n / WIDE), C] });
+    return { y, saved: { y, stats, layout: { ...layout, variant, lanes }, grid } };
   },
 
-  backward(dy, { y, stats, layout, grid, variant }, [x, weight], { training = false, relu = false }, needs) {
+  backward(dy, { y, stats, layout, grid }, [x, weight], { training = false, relu = false }, needs) {
     const { B, C } = grid.params;
     const stripes = grid.groups[1];
     const masked = (relu ? { y } : {}) as { readonly y: Tensor };
-    const parts = sumsKernel({ ...layout, relu, variant })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
+    const parts = sumsKernel({ ...layout, relu })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
     const { dweight, dbias } = sumStripesKernel({ inputs: parts, outputs: { dweight: [C], dbias: [C] }, params: { C, stripes }, groups: Math.ceil(C / WG) });
     const n = B * layout.P;
-    const dx = () => inputKernel({ ...layout, relu })({
+    const dx = () => inputKernel({ P: layout.P, vec: layout.vec, relu })({
       inputs: { x, dy, stats, weight, dweight, dbias, ...masked }, outputs: { dx: x.shape }, store: { dx: x.dtype },
-      params: { C, n, share: training ? C / x.size : 0 }, groups: [Math.ceil(n / WG), C],
+      params: { C, n, share: training ? C / x.size : 0 }, groups: [Math.ceil(n / WIDE), C],
     }).dx;
     return [needs[0] ? dx() : null, dweight, dbias, null, null];
   },

@@ -15,7 +15,7 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./reduce.ts";
-import { rowVariant, rowWords, type RowVariant } from "./rows.ts";
+import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
 
 const WG = 64;
 
@@ -24,22 +24,20 @@ const kindOf = ({ dtype }: Tensor): Kind => (dtype === "u32" || dtype === "i32" 
 
 interface Config {
   readonly kind: Kind;
-  readonly variant: RowVariant;
-  /** Elements per load. */
-  readonly W: 1 | 4;
+  readonly shape: RowShape;
+  readonly W: Width;
 }
 
-// One workgroup or one thread per row forward, see rows.ts; one thread per vector backward. `p.len` counts vectors of a row, `i` all of them.
-const kernels = kernelFamily(({ kind, variant, W }: Config) => {
-  const w = rowWords[variant];
-  const T = W === 4 ? "vec4f" : "f32";
+// Forward: who works on a row, see rows.ts. Backward: one thread per vector backward. `p.len` counts vectors of a row, `i` all of them.
+const kernels = kernelFamily(({ kind, shape, W }: Config) => {
+  const w = rowWords(shape);
+  const { T, total, most } = vectors(W);
   const truth = kind === "f32" ? T : kind;
-  const total = (v: string) => (W === 4 ? `dot(${v}, vec4f(1.0))` : v);
-  const most = (v: string) => (W === 4 ? `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))` : v);
   // A label outside of [0, K) is no class's: its row has no label term.
-  const classes = W === 4 ? "vec4u(4u * (i - row * p.len)) + vec4u(0u, 1u, 2u, 3u)" : "i - row * p.len";
-  const target = kind === "f32" ? `${T}(p.off) + p.scale * truth[i]` : `${T}(p.off) + select(${T}(0.0), ${T}(p.scale), ${W === 4 ? "vec4u(u32(truth[row]))" : "u32(truth[row])"} == ${classes})`;
-  const walk = (body: string) => `for (var i = row * p.len + ${w.first}; i < (row + 1u) * p.len; i += ${w.step}) { ${body} }`;
+  const classes = (i: string) => (W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`);
+  const target = (t: string, i: string) => (kind === "f32" ? `${T}(p.off) + p.scale * ${t}` : `${T}(p.off) + select(${T}(0.0), ${T}(p.scale), ${W === 1 ? t : `vec${W}u(${t})`} == ${classes(i)})`);
+  const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
+  const given = w.row(T, { z: of("logits"), ...(kind === "f32" ? { t: of("truth") } : {}) } as Record<"z" | "t", (i: string) => string>);
   const params = { rows: "u32", len: "u32", scale: "f32", off: "f32", perRow: "f32" } as const;
   const each = (body: string) => `let i = group * WG + li; if (i < p.rows * p.len) { let row = i / p.len; ${body} }`;
   return {
@@ -47,18 +45,19 @@ const kernels = kernelFamily(({ kind, variant, W }: Config) => {
       name: "crossEntropy.forward",
       inputs: { logits: T, truth }, // (B, K), (B, K) or (B)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 3): max, sum of exp(logits - max), sum of t
-      params, workgroup: w.workgroup, helpers: w.helpers,
+      params, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
       code: w.code(/* wgsl */ `
+    let first = row * p.len;
+    ${kind === "f32" ? "" : "let label = u32(truth[row]);"}
+    ${given.load}
     var m = -3.4e38;
-    ${walk(`let v = logits[i]; m = max(m, ${most("v")});`)}
-    m = ${w.max("m")};
+    ${given.each(({ z }) => `let v = ${z}; m = max(m, ${most("v")});`)}
+    ${w.max("m")}
     var s = 0.0;
     var total = 0.0;
     var along = 0.0; // sum of t * (logits - max)
-    ${walk(`let v = logits[i] - ${T}(m); let t = ${target}; s += ${total("exp(v)")}; total += ${total("t")}; along += ${W === 4 ? "dot(t, v)" : "t * v"};`)}
-    s = ${w.sum("s")};
-    total = ${w.sum("total")};
-    along = ${w.sum("along")};
+    ${given.each(({ z, t = "label", i }) => `let v = ${z} - ${T}(m); let t = ${target(t, i)}; s += ${total("exp(v)")}; total += ${total("t")}; along += ${W === 1 ? "t * v" : "dot(t, v)"};`)}
+    ${w.sum("s", "total", "along")}
     if (${w.leads}) {
       losses[row] = (log(s) * total - along) * p.perRow;
       stats[row * 3u] = m; stats[row * 3u + 1u] = s; stats[row * 3u + 2u] = total;
@@ -71,7 +70,7 @@ const kernels = kernelFamily(({ kind, variant, W }: Config) => {
       params, workgroup: WG,
       code: each(`
       let softmax = exp(logits[i] - ${T}(stats[row * 3u])) / stats[row * 3u + 1u];
-      dlogits[i] = (softmax * stats[row * 3u + 2u] - (${target})) * p.perRow * dy[0];`),
+      dlogits[i] = (softmax * stats[row * 3u + 2u] - (${target(kind === "f32" ? "truth[i]" : "u32(truth[row])", "i - row * p.len")})) * p.perRow * dy[0];`),
     }),
     backwardTarget: defineKernel({
       name: "crossEntropy.backwardTarget",
@@ -87,10 +86,10 @@ const op = defineOp({
   name: "crossEntropy",
   forward([logits, target]: [Tensor, Tensor], { labelSmoothing, variant }: { labelSmoothing: number; variant: RowVariant }) {
     const [B, K] = logits.shape as [number, number];
-    const W = K % 4 === 0 ? 4 : 1;
-    const config: Config = { kind: kindOf(target), variant, W };
+    const W = widthOf(variant, K), shape = rowShape(variant, K);
+    const config: Config = { kind: kindOf(target), shape, W };
     const params = { rows: B, len: K / W, scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / B };
-    const { losses, stats } = kernels(config).forward({ params, groups: rowWords[variant].groups(B), inputs: { logits, truth: target }, outputs: { losses: [B], stats: [B, 3] } });
+    const { losses, stats } = kernels(config).forward({ params, groups: rowWords(shape).groups(B), inputs: { logits, truth: target }, outputs: { losses: [B], stats: [B, 3] } });
     return { y: sumTo(losses, []), saved: { stats, config, grid: { params, groups: Math.ceil((B * K) / W / WG) } } };
   },
   backward(dy, { stats, config, grid }, [logits, target], _, needs) {

@@ -7,48 +7,70 @@
  * The exact GELU is x * Phi(x) (Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415), not its tanh approximation.
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { broadcastShapes, broadcastStrides, numel, sameShape, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { geluWgsl } from "./math.ts";
+import { geluOf } from "./math.ts";
 import { sumTo } from "./reduce.ts";
 
-const WG = 64;
+const WG = 256;
 
-function unary(name: string, expr: { readonly y: string; readonly dx: string; readonly helpers?: string }) {
-  const common = { params: { n: "u32" }, workgroup: WG, helpers: expr.helpers ?? "" } as const;
-  // One thread per element.
-  const forwardKernel = defineKernel({
-    ...common, name: `${name}.forward`, inputs: { xs: "f32" }, outputs: { ys: "f32" },
-    code: `let i = group * WG + li; if (i < p.n) { let x = xs[i]; ys[i] = ${expr.y}; }`,
+type Width = 1 | 4;
+const typeOf = (W: Width) => (W === 4 ? "vec4f" : "f32");
+/** Elements per thread: four where all is whole fours. */
+const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
+
+/** WGSL for numbers or vectors T. */
+type Expr = (T: string) => string;
+
+function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readonly helpers?: Expr }) {
+  // One thread per vector.
+  const kernels = kernelFamily(({ W }: { readonly W: Width }) => {
+    const T = typeOf(W);
+    const common = { params: { n: "u32" }, workgroup: WG, helpers: expr.helpers?.(T) ?? "" } as const;
+    return {
+      forward: defineKernel({
+        ...common, name: `${name}.forward`, inputs: { xs: T }, outputs: { ys: T },
+        code: `let i = group * WG + li; if (i < p.n) { let x = xs[i]; ys[i] = ${expr.y(T)}; }`,
+      }),
+      backward: defineKernel({
+        ...common, name: `${name}.backward`, inputs: { xs: T, dys: T }, outputs: { dxs: T },
+        code: `let i = group * WG + li; if (i < p.n) { let x = xs[i]; let dy = dys[i]; dxs[i] = ${expr.dx(T)}; }`,
+      }),
+    };
   });
-  const backwardKernel = defineKernel({
-    ...common, name: `${name}.backward`, inputs: { xs: "f32", dys: "f32" }, outputs: { dxs: "f32" },
-    code: `let i = group * WG + li; if (i < p.n) { let x = xs[i]; let dy = dys[i]; dxs[i] = ${expr.dx}; }`,
-  });
-  const grid = (x: Tensor) => ({ params: { n: x.size }, groups: Math.ceil(x.size / WG) });
+  const plan = (x: Tensor) => {
+    const W = widthOf(x.size), n = x.size / W;
+    return { ...kernels({ W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
+  };
   const op = defineOp({
     name,
-    forward: ([x]: [Tensor]) => ({ y: forwardKernel({ ...grid(x), inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype } }).ys, saved: null }),
-    backward: (dy, _, [x]) => [backwardKernel({ ...grid(x), inputs: { xs: x, dys: dy }, outputs: { dxs: x.shape }, store: { dxs: x.dtype } }).dxs],
+    forward([x]: [Tensor]) {
+      const { forward, grid } = plan(x);
+      return { y: forward({ ...grid, inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype } }).ys, saved: null };
+    },
+    backward(dy, _, [x]) {
+      const { backward, grid } = plan(x);
+      return [backward({ ...grid, inputs: { xs: x, dys: dy }, outputs: { dxs: x.shape }, store: { dxs: x.dtype } }).dxs];
+    },
   });
   return (x: Tensor): Tensor => op([x], null);
 }
 
-export const relu = unary("relu", { y: "max(x, 0.0)", dx: "select(0.0, dy, x > 0.0)" });
+export const relu = unary("relu", { y: (T) => `max(x, ${T}(0.0))`, dx: (T) => `select(${T}(0.0), dy, x > ${T}(0.0))` });
 
 export const sigmoid = unary("sigmoid", {
-  y: "1.0 / (1.0 + exp(-x))",
-  dx: "dy * (1.0 / (1.0 + exp(-x))) * (1.0 / (1.0 + exp(x)))",
+  y: () => "1.0 / (1.0 + exp(-x))",
+  dx: () => "dy * (1.0 / (1.0 + exp(-x))) * (1.0 / (1.0 + exp(x)))",
 });
 
 /** The exact form, x * Phi(x). */
-export const gelu = unary("gelu", { y: "gelu(x)", dx: "dy * gelu_grad(x)", helpers: geluWgsl });
+export const gelu = unary("gelu", { y: () => "gelu(x)", dx: () => "dy * gelu_grad(x)", helpers: geluOf });
 
-const scaleKernel = defineKernel({
-  name: "scale", inputs: { xs: "f32" }, outputs: { ys: "f32" }, params: { n: "u32", factor: "f32" }, workgroup: WG,
+const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) => defineKernel({
+  name: "scale", inputs: { xs: typeOf(W) }, outputs: { ys: typeOf(W) }, params: { n: "u32", factor: "f32" }, workgroup: WG,
   code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i] * p.factor; }`,
-});
+}));
 
 const scaleOp = defineOp({
   name: "scale",
@@ -56,8 +78,10 @@ const scaleOp = defineOp({
   backward: (dy, _, __, factor) => [scaled(dy, factor)],
 });
 
-const scaled = (x: Tensor, factor: number): Tensor =>
-  scaleKernel({ inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype }, params: { n: x.size, factor }, groups: Math.ceil(x.size / WG) }).ys;
+function scaled(x: Tensor, factor: number): Tensor {
+  const W = widthOf(x.size), n = x.size / W;
+  return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype }, params: { n, factor }, groups: Math.ceil(n / WG) }).ys;
+}
 
 /** x times a number. */
 export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor);
@@ -76,51 +100,47 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     }
     return terms.join(" + ") || "0u";
   };
-  const kernels = new Map<string, ReturnType<typeof make>>();
-  const make = (sizes: readonly number[], sa: readonly number[], sb: readonly number[]) => {
-    const same = sizes.length === 1 && sa[0] === 1 && sb[0] === 1;
-    const load = same ? "let a = as_[i]; let b = bs[i];" : `let a = as_[${at("i", sizes, sa)}]; let b = bs[${at("i", sizes, sb)}];`;
+  const kernels = kernelFamily(({ sizes, a, b, W }: ReturnType<typeof mergeAxes> & { readonly W: Width }) => {
+    const T = typeOf(W);
+    const inner = sizes.length - 1;
+    // In vectors: the innermost axis is walked in fours by whom it is not repeated for.
+    const in4 = (strides: readonly number[]) => strides.map((s) => (strides[inner] === 1 ? (s === 1 ? 1 : s / W) : s));
+    const counts = sizes.map((n, i) => (i === inner ? n / W : n));
+    const of = (strides: readonly number[]) => (strides[inner] === 1 ? T : "f32");
+    const load = (array: string, strides: readonly number[]) => (counts.length === 1 && strides[0] === 1 ? `${array}[i]` : `${T}(${array}[${at("i", counts, in4(strides))}])`);
     const common = { params: { n: "u32" }, workgroup: WG } as const;
+    const inputs = { as_: of(a), bs: of(b) } as const;
+    const loads = `let a = ${load("as_", a)}; let b = ${load("bs", b)};`;
+    // d/da or d/db before the sum over broadcast axes.
+    const backward = (side: "da" | "db") => defineKernel({
+      ...common, name: `${name}.${side}`, inputs: { ...inputs, dys: T }, outputs: { ds: T },
+      code: `let i = group * WG + li; if (i < p.n) { ${loads} let dy = dys[i]; ds[i] = ${expr[side]}; }`,
+    });
     return {
-      // One thread per element of y.
-      forward: defineKernel({
-        ...common, name: `${name}.forward`, inputs: { as_: "f32", bs: "f32" }, outputs: { ys: "f32" },
-        code: `let i = group * WG + li; if (i < p.n) { ${load} ys[i] = ${expr.y}; }`,
-      }),
-      // d/da or d/db before the sum over broadcast axes.
-      backward: (side: "da" | "db") => defineKernel({
-        ...common, name: `${name}.${side}`, inputs: { as_: "f32", bs: "f32", dys: "f32" }, outputs: { ds: "f32" },
-        code: `let i = group * WG + li; if (i < p.n) { ${load} let dy = dys[i]; ds[i] = ${expr[side]}; }`,
-      }),
+      // One thread per vector of y.
+      forward: defineKernel({ ...common, name: `${name}.forward`, inputs, outputs: { ys: T }, code: `let i = group * WG + li; if (i < p.n) { ${loads} ys[i] = ${expr.y}; }` }),
+      da: backward("da"), db: backward("db"),
     };
-  };
+  });
   const built = (a: Tensor, b: Tensor, shape: Shape) => {
     const merged = mergeAxes(shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
     if (merged.sizes.length > RANK) throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
-    const key = JSON.stringify(merged);
-    let k = kernels.get(key);
-    if (!k) {
-      const fresh = make(merged.sizes, merged.a, merged.b);
-      const da = fresh.backward("da"), db = fresh.backward("db");
-      k = { ...fresh, backward: (side) => (side === "da" ? da : db) };
-      kernels.set(key, k);
-    }
-    return k;
+    const W = widthOf(merged.sizes.at(-1)!), n = numel(shape) / W;
+    return { ...kernels({ ...merged, W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
   };
   const op = defineOp({
     name,
     forward([a, b]: [Tensor, Tensor]) {
       const shape = broadcastShapes(name, a.shape, b.shape);
-      const n = numel(shape);
-      const { ys } = built(a, b, shape).forward({ inputs: { as_: a, bs: b }, outputs: { ys: shape }, store: { ys: a.dtype }, params: { n }, groups: Math.ceil(n / WG) });
+      const { forward, grid } = built(a, b, shape);
+      const { ys } = forward({ ...grid, inputs: { as_: a, bs: b }, outputs: { ys: shape }, store: { ys: a.dtype } });
       return { y: ys, saved: null };
     },
     backward(dy, _, [a, b], __, needs) {
       const side = (which: "da" | "db", t: Tensor): Tensor => {
         const plain = expr[which] === "dy";
-        const d = plain ? dy : built(a, b, dy.shape).backward(which)({
-          inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype }, params: { n: dy.size }, groups: Math.ceil(dy.size / WG),
-        }).ds;
+        const { grid, ...kernel } = built(a, b, dy.shape);
+        const d = plain ? dy : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype } }).ds;
         return sameShape(d.shape, t.shape) ? d : sumTo(d, t.shape);
       };
       return [needs[0] ? side("da", a) : null, needs[1] ? side("db", b) : null];

@@ -45,8 +45,8 @@ function registerCode(c: Config): string {
     let m0 = (tile_m * ${y}u + lid.y) * ${tm}u;
     let n0 = tile_n * ${x * tn}u + lid.x;
     ${edge ? "if (m0 >= p.M || n0 >= p.N) { return; }" : ""}
-    ${join(tm, (i) => `let a_at${i} = a_base + ${a.row(within(`m0 + ${i}u`, "M"))};`)}
-    ${join(tn, (j) => `let b_at${j} = b_base + ${b.row(within(`n0 + ${j * x}u`, "N"))};`)}
+    ${join(tm, (i) => `let a_at${i} = a_base + ${a.row(within(`m0 + ${i}u`, "a_rows"))};`)}
+    ${join(tn, (j) => `let b_at${j} = b_base + ${b.row(within(`n0 + ${j * x}u`, "b_rows"))};`)}
     ${join(tm * tn, (e) => `var c${e} = 0.0;`)}
     for (var k = k0; k < k1; k++) {
       let ak = ${a.along("k")}; let bk = ${b.along("k")};
@@ -120,13 +120,13 @@ export const gemmKernel = kernelFamily((c: Config) => {
     inputs: { a: elem, b: elem, ...slotInputs(slots, elem) }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
     outputs: { ...slotOutputs(slots, elem), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (splits, batch, M, N); (splits, M)
     params: {
-      M: "u32", N: "u32", K: "u32", lda: "u32", ldb: "u32", ldc: "u32", a_offset: "u32", b_offset: "u32",
+      M: "u32", N: "u32", K: "u32", a_rows: "u32", b_rows: "u32", lda: "u32", ldb: "u32", ldc: "u32", a_offset: "u32", b_offset: "u32",
       tiles_m: "u32", tiles_n: "u32", chunk: "u32", slab: "u32", product: "u32", alpha: "f32", ...slotParams(slots), ...axes,
     } as Record<string, "u32" | "f32">,
     workgroup: [tile.x, tile.y],
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),
     code: /* wgsl */ `
-    ${slots.sums ? sumsCode(c) : ""}
+    ${slots.sums && tile.kind === "register" ? sumsCode(c) : ""}
     let tile_n = group % p.tiles_n;
     let tile_m = group / p.tiles_n % p.tiles_m;
     var rest = group / p.tiles_n / p.tiles_m;

@@ -218,14 +218,14 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const home = handOverIn(c), memory = home === "own" ? "patches" : `${home}_slab`;
   const floats = words ? 4 : 1; // in an element of `memory`
   const perRow = patch.cols / 4, cells = M * perRow;
-  const four = (e: string) => (!words ? `vec4f(patches[subgroup][${e} * 4u], patches[subgroup][${e} * 4u + 1u], patches[subgroup][${e} * 4u + 2u], patches[subgroup][${e} * 4u + 3u])`
-    : home !== "own" && Word === "vec4u" ? `bitcast<vec4f>(${memory}[subgroup][${e}])` : `${memory}[subgroup][${e}]`);
+  const four = (e: string) => (!words ? `vec4f(patches[subgroup_number][${e} * 4u], patches[subgroup_number][${e} * 4u + 1u], patches[subgroup_number][${e} * 4u + 2u], patches[subgroup_number][${e} * 4u + 3u])`
+    : home !== "own" && Word === "vec4u" ? `bitcast<vec4f>(${memory}[subgroup_number][${e}])` : `${memory}[subgroup_number][${e}]`);
   const handOver = `
     ${join(TM, (i) => join(own.n / patch.cols, (g) => `
-    ${join(patch.cols / N, (j) => store(`${memory}[subgroup]`, `${(j * N) / floats}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floats}u`), " ")}
+    ${join(patch.cols / N, (j) => store(`${memory}[subgroup_number]`, `${(j * N) / floats}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floats}u`), " ")}
     workgroupBarrier();
     for (var r = 0u; r < ${Math.ceil(cells / lanes)}u; r++) {
-      let e = lane + r * ${lanes}u;
+      let e = subgroup_lane + r * ${lanes}u;
       let m = m0 + ${i * M}u + e / ${perRow}u; let n = n0 + ${g * patch.cols}u + e % ${perRow}u * 4u;
       if (${[cells % lanes === 0 ? "" : `e < ${cells}u`, edge ? "m < p.M && n < p.N" : ""].filter(Boolean).join(" && ") || "true"}) {
         let e4 = e / ${perRow}u * ${patch.pitch / 4}u + e % ${perRow}u;
@@ -271,7 +271,7 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     ${places("a", c, threads)}
     ${places("b", c, threads)}
     ${inputs}
-    let part_m = subgroup / ${gn}u; let part_n = subgroup % ${gn}u;
+    let part_m = subgroup_number / ${gn}u; let part_n = subgroup_number % ${gn}u;
     ${join(TM, (i) => join(TN, (j) => `var c${i}_${j}: Result;`, " "))}
     ${loop}
     let m0 = a_row0 + part_m * ${own.m}u; let n0 = b_row0 + part_n * ${own.n}u;

@@ -28,7 +28,7 @@ export function slabs(t: Tile): string {
 
 /** Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's. */
 export function sharedCode(c: Config): string {
-  const { tile: { x, y, tm, tn, bk, flow = "plain", words = "vec4f" }, aAlongK, bAlongK, edge, tail, vec } = c;
+  const { tile: { x, y, tm, tn, bk, flow = "plain", words = "vec4f" }, aAlongK, bAlongK, edge, tail, vec, slots: { sums } } = c;
   const bm = y * tm, bn = x * tn, threads = x * y;
   const W = vec ? 4 : 1;
 
@@ -42,9 +42,11 @@ export function sharedCode(c: Config): string {
       const fast = `(${s} % ${per}u) * ${W}u`, slow = `${s} / ${per}u`;
       return `let kk = ${alongK ? fast : slow}; let row = ${alongK ? slow : fast};`;
     };
+    // Past the edge the last one is read again, and not used. A vector may begin before the edge and end in the row's padding.
+    const last = (count: string, along: boolean) => (along && W > 1 ? `(${count} + 3u) / 4u * 4u - 4u` : `${count} - 1u`);
     const fetch = (r: number, slab: string) => {
-      const row = edge ? `min(${t}_row0 + row, p.${size} - ${alongK ? 1 : W}u)` : `(${t}_row0 + row)`;
-      const k = tail ? `min(${slab} + kk, k1 - ${alongK ? W : 1}u)` : `(${slab} + kk)`;
+      const row = edge ? `min(${t}_row0 + row, ${last(`p.${size}`, !alongK)})` : `(${t}_row0 + row)`;
+      const k = tail ? `min(${slab} + kk, ${last("k1", alongK)})` : `(${slab} + kk)`;
       const at = `${t}_base + ${place.row(row)} + ${place.along(k)}`;
       const read = vec ? `${t}[(${at}) / 4u]` : `${t}[${at}]`;
       return `{ ${where(r)} ${t}_next${r} = ${tail ? `select(${vec ? "vec4f()" : "0.0"}, ${read}, ${slab} + kk < k1)` : read}; }`;
@@ -65,7 +67,7 @@ export function sharedCode(c: Config): string {
       put: (half: number) => join(rounds, (r) => put(r, half), "\n      "),
     };
   };
-  const A = loader("a", bm, aAlongK, "M"), B = loader("b", bn, bAlongK, "N");
+  const A = loader("a", bm, aAlongK, "a_rows"), B = loader("b", bn, bAlongK, "b_rows");
   const fetch = (slab: string) => `${A.fetch(slab)}\n      ${B.fetch(slab)}`;
   const put = (half = 0) => `${A.put(half)}\n      ${B.put(half)}`;
 
@@ -75,7 +77,20 @@ export function sharedCode(c: Config): string {
     const at = (j: number) => `${t}_tile${half}[kk * ${rows + PAD}u + ${id} * 4u + ${quad * 4 * width + j}u]`;
     return `let ${t}${quad} = vec4f(${join(4, at, ", ")});`;
   };
+  // The first workgroup of a row of tiles also adds up what it has of A, a row to a thread.
+  const addUp = (half: number) => {
+    const at = words === "vec4f" ? `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]` : `a_tile${half}[kk * ${bm + PAD}u + own]`;
+    return /* wgsl */ `
+      if (tile_n == 0u) {
+        let own = li % ${bm}u;
+        var few = 0.0;
+        for (var kk = 0u; kk < ${bk}u; kk++) { few += ${at}; }
+        total += few;
+      }`;
+  };
+  if (sums && threads < bm) throw new Error(`gemm: expected a thread for each of ${bm} rows that are summed, got ${threads} threads`);
   const multiply = (half = 0) => /* wgsl */ `
+      ${sums ? addUp(half) : ""}
       for (var kk = 0u; kk < ${bk}u; kk++) {
         ${join(tn / 4, (quad) => part("b", quad, bn, "lid.x", half))}
         ${join(tm / 4, (quad) => part("a", quad, bm, "lid.y", half))}
@@ -125,5 +140,7 @@ export function sharedCode(c: Config): string {
     let m0 = a_row0 + lid.y * 4u; let n0 = b_row0 + lid.x * 4u;
     ${join(tm, (i) => join(tn / 4, (quad) => `var c${i}_${quad} = vec4f();`))}
     ${A.declare} ${B.declare}
-    ${walk[flow]}`;
+    ${sums ? "var total = 0.0;" : ""}
+    ${walk[flow]}
+    ${sums ? `if (tile_n == 0u && li < ${bm}u && a_row0 + li < p.M) { sums[rest * p.M + a_row0 + li] = total; }` : ""}`;
 }

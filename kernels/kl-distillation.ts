@@ -14,7 +14,7 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./reduce.ts";
-import { rowVariant, rowWords, type RowVariant } from "./rows.ts";
+import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
 
 const WG = 64;
 
@@ -24,48 +24,49 @@ export type Reduction = "numel" | "batchmean";
  * `kl_term(pt, ps, d)`: pt * d - pt + ps, d = log(pt / ps). The last two add up to 0 over a row; with them no term is negative and
  * rounding in d cancels, which matters where a high tau brings both sides close. Near d = 0 it is pt times a series.
  */
-const klTerm = /* wgsl */ `
-fn kl_term(pt: f32, ps: f32, d: f32) -> f32 {
+const klTerm = (T: string) => /* wgsl */ `
+fn kl_term(pt: ${T}, ps: ${T}, d: ${T}) -> ${T} {
   let series = 0.5 + d * (-1.0 / 6.0 + d * (1.0 / 24.0 + d * (-1.0 / 120.0 + d * (1.0 / 720.0 + d * (-1.0 / 5040.0 + d / 40320.0)))));
-  return select(pt * (d - 1.0) + ps, pt * d * d * series, abs(d) < 0.5);
+  return select(pt * (d - 1.0) + ps, pt * d * d * series, abs(d) < ${T}(0.5));
 }
 `;
 
-// One workgroup or one thread per row, see rows.ts; the student's gradient: one thread per element.
-const kernels = kernelFamily(({ variant }: { variant: RowVariant }) => {
-  const w = rowWords[variant];
-  const walk = (body: string): string => `for (var i = row * p.len + ${w.first}; i < (row + 1u) * p.len; i += ${w.step}) { ${body} }`;
+interface Config {
+  readonly shape: RowShape;
+  readonly W: Width;
+}
+
+// Who works on a row: see rows.ts; the student's gradient: one thread per vector. `p.len` counts vectors.
+const kernels = kernelFamily(({ shape, W }: Config) => {
+  const w = rowWords(shape);
+  const { T, total, most } = vectors(W);
   const params = { rows: "u32", len: "u32", invTau: "f32", factor: "f32" } as const;
-  const log = "let logRatio = log(stats[row * 4u + 1u] / stats[row * 4u + 3u]);";
-  const each = (body: string): string => walk(`
-      let t = teacher[i] - stats[row * 4u + 2u];
-      let pt = exp(t * p.invTau) / stats[row * 4u + 3u];
-      let l = (t - (student[i] - stats[row * 4u])) * p.invTau + logRatio;
-      ${body}`);
+  const both = w.row(T, { s: (i) => `student[first + ${i}]`, t: (i) => `teacher[first + ${i}]` });
   return {
     forward: defineKernel({
       name: "klDistillation.forward",
-      inputs: { student: "f32", teacher: "f32" }, // (B, K), (B, K)
+      inputs: { student: T, teacher: T }, // (B, K), (B, K)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 4): max and sum exp((z - max) / tau) of both
-      params, workgroup: w.workgroup, helpers: w.helpers + klTerm,
+      params, workgroup: w.workgroup, helpers: w.helpers + klTerm(T), needs: w.needs,
       code: w.code(/* wgsl */ `
+    let first = row * p.len;
+    ${both.load}
     var ms = -3.4e38;
     var mt = -3.4e38;
-    ${walk("ms = max(ms, student[i]); mt = max(mt, teacher[i]);")}
-    ms = ${w.max("ms")};
-    mt = ${w.max("mt")};
+    ${both.each(({ s, t }) => `let a = ${s}; let b = ${t}; ms = max(ms, ${most("a")}); mt = max(mt, ${most("b")});`)}
+    ${w.max("ms", "mt")}
     var ss = 0.0;
     var st = 0.0;
-    ${walk("ss += exp((student[i] - ms) * p.invTau); st += exp((teacher[i] - mt) * p.invTau);")}
-    ss = ${w.sum("ss")};
-    st = ${w.sum("st")};
+    ${both.each(({ s, t }) => `ss += ${total(`exp((${s} - ${T}(ms)) * p.invTau)`)}; st += ${total(`exp((${t} - ${T}(mt)) * p.invTau)`)};`)}
+    ${w.sum("ss", "st")}
     let logRatio = log(ss / st);
     var kl = 0.0;
-    ${walk(`
-      let s = student[i] - ms;
-      let t = teacher[i] - mt;
-      kl += kl_term(exp(t * p.invTau) / st, exp(s * p.invTau) / ss, (t - s) * p.invTau + logRatio);`)}
-    kl = ${w.sum("kl")};
+    ${both.each(({ s, t }) => `
+      let a = ${s} - ${T}(ms);
+      let b = ${t} - ${T}(mt);
+      let term = kl_term(exp(b * p.invTau) / st, exp(a * p.invTau) / ss, (b - a) * p.invTau + ${T}(logRatio));
+      kl += ${total("term")};`)}
+    ${w.sum("kl")}
     if (${w.leads}) {
       losses[row] = kl * p.factor;
       stats[row * 4u] = ms; stats[row * 4u + 1u] = ss; stats[row * 4u + 2u] = mt; stats[row * 4u + 3u] = st;
@@ -73,49 +74,60 @@ const kernels = kernelFamily(({ variant }: { variant: RowVariant }) => {
     }),
     backward: defineKernel({
       name: "klDistillation.backward",
-      inputs: { student: "f32", teacher: "f32", stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
-      outputs: { dstudent: "f32" }, // (B, K)
+      inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
+      outputs: { dstudent: T }, // (B, K)
       params, workgroup: WG,
       code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.rows * p.len) {
       let row = i / p.len;
-      let ps = exp((student[i] - stats[row * 4u]) * p.invTau) / stats[row * 4u + 1u];
-      let pt = exp((teacher[i] - stats[row * 4u + 2u]) * p.invTau) / stats[row * 4u + 3u];
+      let ps = exp((student[i] - ${T}(stats[row * 4u])) * p.invTau) / stats[row * 4u + 1u];
+      let pt = exp((teacher[i] - ${T}(stats[row * 4u + 2u])) * p.invTau) / stats[row * 4u + 3u];
       dstudent[i] = (ps - pt) * p.factor * dy[0];
     }`,
     }),
     backwardTeacher: defineKernel({
       name: "klDistillation.backwardTeacher",
-      inputs: { student: "f32", teacher: "f32", stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
-      outputs: { dteacher: "f32" }, // (B, K)
-      params, workgroup: w.workgroup, helpers: w.helpers,
-      code: w.code(/* wgsl */ `
-    ${log}
-    var part = 0.0;
-    ${each("part += pt * l;")}
-    let mean = ${w.sum("part")};
-    ${each("dteacher[i] = pt * (l - mean) * p.factor * dy[0];")}`),
+      inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
+      outputs: { dteacher: T }, // (B, K)
+      params, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
+      code: w.code(((terms: (s: string, t: string) => string) => /* wgsl */ `
+    let first = row * p.len;
+    let logRatio = log(stats[row * 4u + 1u] / stats[row * 4u + 3u]);
+    ${both.load}
+    var mean = 0.0;
+    ${both.each(({ s, t }) => `${terms(s, t)} mean += ${W === 1 ? "pt * l" : "dot(pt, l)"};`)}
+    ${w.sum("mean")}
+    ${both.store(({ s, t, i }) => `${terms(s, t)} dteacher[first + ${i}] = pt * (l - ${T}(mean)) * p.factor * dy[0];`)}`)((s, t) => `
+      let b = ${t} - ${T}(stats[row * 4u + 2u]);
+      let pt = exp(b * p.invTau) / stats[row * 4u + 3u];
+      let l = (b - (${s} - ${T}(stats[row * 4u]))) * p.invTau + ${T}(logRatio);`)),
     }),
   };
 });
 
+/** The kernels for rows of logits, what they share, and workgroups for rows and for vectors. */
+function plan(student: Tensor, variant: RowVariant) {
+  const [B, K] = student.shape as [number, number];
+  const W = widthOf(variant, K), shape = rowShape(variant, K);
+  return { ...kernels({ shape, W }), rows: B, len: K / W, rowGroups: rowWords(shape).groups(B), groups: Math.ceil((B * K) / W / WG) };
+}
+
 const op = defineOp({
   name: "klDistillation",
   forward([student, teacher]: [Tensor, Tensor], { tau, n, variant }: { tau: number; n: number; variant: RowVariant }) {
-    const [B, K] = student.shape as [number, number];
-    const { losses, stats } = kernels({ variant }).forward({
-      inputs: { student, teacher }, outputs: { losses: [B], stats: [B, 4] }, params: { rows: B, len: K, invTau: 1 / tau, factor: tau ** 2 / n }, groups: rowWords[variant].groups(B),
+    const { forward, rows, len, rowGroups: groups } = plan(student, variant);
+    const { losses, stats } = forward({
+      inputs: { student, teacher }, outputs: { losses: [rows], stats: [rows, 4] }, params: { rows, len, invTau: 1 / tau, factor: tau ** 2 / n }, groups,
     });
     return { y: sumTo(losses, []), saved: stats };
   },
   backward(dy, stats, [student, teacher], { tau, n, variant }, needs) {
-    const [B, K] = student.shape as [number, number];
-    const { backward, backwardTeacher } = kernels({ variant });
-    const args = { inputs: { student, teacher, stats, dy }, params: { rows: B, len: K, invTau: 1 / tau, factor: tau / n } };
+    const { backward, backwardTeacher, rows, len, rowGroups, groups } = plan(student, variant);
+    const args = { inputs: { student, teacher, stats, dy }, params: { rows, len, invTau: 1 / tau, factor: tau / n } };
     return [
-      needs[0] ? backward({ ...args, groups: Math.ceil((B * K) / WG), outputs: { dstudent: student.shape }, store: { dstudent: student.dtype } }).dstudent : null,
-      needs[1] ? backwardTeacher({ ...args, groups: rowWords[variant].groups(B), outputs: { dteacher: teacher.shape }, store: { dteacher: teacher.dtype } }).dteacher : null,
+      needs[0] ? backward({ ...args, groups, outputs: { dstudent: student.shape }, store: { dstudent: student.dtype } }).dstudent : null,
+      needs[1] ? backwardTeacher({ ...args, groups: rowGroups, outputs: { dteacher: teacher.shape }, store: { dteacher: teacher.dtype } }).dteacher : null,
     ];
   },
 });

@@ -14,59 +14,81 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { rowVariant, rowWords, type RowVariant } from "./rows.ts";
+import { addParts } from "./add-parts.ts";
+import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
 
 interface Config {
-  readonly variant: RowVariant;
+  readonly shape: RowShape;
   /** Whether the backward adds a gradient that reached x by other ways. */
   readonly adds: boolean;
-  /** Elements per load. */
-  readonly W: 1 | 4;
+  readonly W: Width;
 }
 
-// Threads that share a column, and rows of it that are added before they are added to the rest.
-const LANES: Readonly<Record<RowVariant, number>> = { shared: 16, register: 1 };
+// Of the kinds that go down columns apart from rows: threads that share a column, and rows of it that are added before they are added to the rest.
+const LANES = { shared: 16, register: 1 } as const;
 const RUN = 64;
 
 // On a GPU a column longer than this would be all the kernel's time: it is cut into stripes, which one more launch adds.
 const STRIPE = 2048;
 
-const kernels = kernelFamily(({ variant, adds, W }: Config) => {
-  const w = rowWords[variant];
-  const T = W === 4 ? "vec4f" : "f32";
-  const total = (v: string) => (W === 4 ? `dot(${v}, vec4f(1.0))` : v);
-  const walk = (body: string) => `for (var i = ${w.first}; i < p.len; i += ${w.step}) { ${body} }`;
+// Of teams: workgroups that share the rows where there are many, and the least rows of each.
+const WORKGROUPS = 1024;
+const LEAST = 16;
+
+const kernels = kernelFamily(({ shape, adds, W }: Config) => {
+  const w = rowWords(shape);
+  const { T, total } = vectors(W);
   const size = `f32(p.len * ${W}u)`; // D; p.len counts vectors
-  const common = { workgroup: w.workgroup, helpers: w.helpers } as const;
+  const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
+  const given = w.row(T, { v: of("x") });
+  const upstream = w.row(T, { d: of("dy"), v: of("x") });
+  const inputs = { dy: T, x: T, weight: T, stats: "vec2f", ...(adds ? { others: T } : {}) } as Record<string, Elem>; // (N, D), (N, D), (D), (N, 2), (N, D)
+  const outputs = { dx: T, dweight: T, dbias: T } as const; // (N, D), (S, D), (S, D)
+  /** dx of one row, as the forward makes y; `others` is added to it. `also`: what each element adds to besides. */
+  const rowBackward = (also: (v: { readonly d: string; readonly v: string; readonly i: string }) => string) => /* wgsl */ `
+    let first = row * p.len;
+    let m = stats[row].x;
+    let r = stats[row].y;
+    ${upstream.load}
+    var mean_g = 0.0;
+    var mean_gn = 0.0;
+    ${upstream.each(({ d, v, i }) => `let g = ${d} * weight[${i}]; mean_g += ${total("g")}; mean_gn += ${total(`g * ((${v} - ${T}(m)) * r)`)};`)}
+    ${w.sum("mean_g", "mean_gn")}
+    mean_g /= ${size};
+    mean_gn /= ${size};
+    ${upstream.store(({ d, v, i }) => `let n = (${v} - ${T}(m)) * r; dx[first + ${i}] = ${adds ? `others[first + ${i}] + ` : ""}r * (${d} * weight[${i}] - ${T}(mean_g) - n * mean_gn);${also({ d, v, i })}`)}`;
   return {
-    // One workgroup or one thread per row, see rows.ts.
     forward: defineKernel({
-      ...common, name: "layerNorm.forward",
+      name: "layerNorm.forward", workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
       inputs: { x: T, weight: T, bias: T }, // (N, D), (D), (D)
       outputs: { y: T, stats: "vec2f" }, // (N, D), (N, 2): mean and rstd
       params: { rows: "u32", len: "u32", eps: "f32" },
       code: w.code(/* wgsl */ `
     let first = row * p.len;
-    var s = 0.0;
-    ${walk(`s += ${total("x[first + i]")};`)}
-    let m = ${w.sum("s")} / ${size};
+    ${given.load}
+    var m = 0.0;
+    ${given.each(({ v }) => `m += ${total(v)};`)}
+    ${w.sum("m")}
+    m /= ${size};
 
     // Two passes over the row: E[x^2] - E[x]^2 cancels badly in f32.
     var sq = 0.0;
-    ${walk(`let d = x[first + i] - ${T}(m); sq += ${total("d * d")};`)}
-    let r = 1.0 / sqrt(${w.sum("sq")} / ${size} + p.eps);
+    ${given.each(({ v }) => `let d = ${v} - ${T}(m); sq += ${total("d * d")};`)}
+    ${w.sum("sq")}
+    let r = 1.0 / sqrt(sq / ${size} + p.eps);
 
-    ${walk(`y[first + i] = (x[first + i] - ${T}(m)) * r * weight[i] + bias[i];`)}
+    ${given.store(({ v, i }) => `y[first + ${i}] = (${v} - ${T}(m)) * r * weight[${i}] + bias[${i}];`)}
     if (${w.leads}) { stats[row] = vec2f(m, r); }`),
     }),
 
-    // The first workgroups go down columns, for the parameters: a thread per column (W of them) of a stripe of rows, or
-    // LANES of them that add up at the end. The others make dx, as the forward does y; `others` is added to it.
-    backward: defineKernel({
-      workgroup: w.workgroup,
-      name: "layerNorm.backward",
-      inputs: { dy: T, x: T, weight: T, stats: "vec2f", ...(adds ? { others: T } : {}) } as Record<string, Elem>, // (N, D), (N, D), (D), (N, 2), (N, D)
-      outputs: { dx: T, dweight: T, dbias: T }, // (N, D), (S, D), (S, D)
+    backward: shape.kind === "team" ? teamBackward(shape) : columnsBackward(shape.kind),
+  };
+
+  // The first workgroups go down columns, for the parameters: a thread per column (W of them) of a stripe of rows, or
+  // LANES of them that add up at the end. The others make dx.
+  function columnsBackward(variant: "shared" | "register") {
+    return defineKernel({
+      name: "layerNorm.backward", workgroup: w.workgroup, inputs, outputs,
       params: { rows: "u32", len: "u32", stripe: "u32", columns: "u32", stripes: "u32" },
       helpers: w.helpers + (variant === "shared" ? `var<workgroup> dweights: array<${T}, WG>; var<workgroup> dbiases: array<${T}, WG>;` : ""),
       code: /* wgsl */ `
@@ -104,35 +126,46 @@ const kernels = kernelFamily(({ variant, adds, W }: Config) => {
       }
       return;
     }
-    ${w.code(/* wgsl */ `
-    let first = row * p.len;
-    let m = stats[row].x;
-    let r = stats[row].y;
-    var sum_g = 0.0;
-    var sum_gn = 0.0;
-    ${walk(`let g = dy[first + i] * weight[i]; sum_g += ${total("g")}; sum_gn += ${total(`g * ((x[first + i] - ${T}(m)) * r)`)};`)}
-    let mean_g = ${w.sum("sum_g")} / ${size};
-    let mean_gn = ${w.sum("sum_gn")} / ${size};
-    ${walk(`let n = (x[first + i] - ${T}(m)) * r; dx[first + i] = ${adds ? "others[first + i] + " : ""}r * (dy[first + i] * weight[i] - ${T}(mean_g) - n * mean_gn);`)}`, "(group - p.columns * p.stripes)")}`,
-    }),
+    ${w.code(rowBackward(() => ""), "(group - p.columns * p.stripes)")}`,
+    });
+  }
 
-    // One thread per column: adds the stripes in order.
-    addStripes: defineKernel({
-      name: "layerNorm.addStripes", workgroup: 64,
-      inputs: { dweights: T, dbiases: T }, // (S, D), (S, D)
-      outputs: { dweight: T, dbias: T }, // (D), (D)
-      params: { len: "u32", stripes: "u32" },
+  // A workgroup takes a stripe of rows, a team every so many of them, and reads each once: for dx, and for the parameters, whose sums
+  // stay in registers until the stripe's end. There the teams' are added, in order.
+  function teamBackward({ threads, loads }: Extract<RowShape, { kind: "team" }>) {
+    const teams = w.workgroup / threads;
+    const numbers = Array.from({ length: loads }, (_, k) => k);
+    const column = (k: number) => `own + ${k * threads}u`;
+    let k = 0;
+    const sums = /* wgsl */ `
+    for (var turn = 0u; turn < p.stripe / ${teams}u; turn++) {
+      let at = group * p.stripe + turn * ${teams}u + place / ${threads}u;
+      let alive = at < p.rows;
+      let row = min(at, p.rows - 1u);
+      ${rowBackward(({ d }) => ` w_${k} += ${d} * n; b_${k++} += ${d};`)}
+    }`;
+    return defineKernel({
+      name: "layerNorm.backward", workgroup: w.workgroup, inputs, outputs, needs: w.needs,
+      params: { rows: "u32", len: "u32", stripe: "u32", columns: "u32", stripes: "u32" },
+      helpers: w.helpers + `var<workgroup> dweights: array<${T}, WG>; var<workgroup> dbiases: array<${T}, WG>;`,
       code: /* wgsl */ `
-    let i = group * WG + li;
-    if (i < p.len) {
-      var w: ${T};
-      var b: ${T};
-      for (var s = 0u; s < p.stripes; s++) { w += dweights[s * p.len + i]; b += dbiases[s * p.len + i]; }
-      dweight[i] = w;
-      dbias[i] = b;
-    }`,
-    }),
-  };
+    ${w.places}
+    ${numbers.map((n) => `var w_${n}: ${T}; var b_${n}: ${T};`).join(" ")}
+    ${sums}
+    ${numbers.map((n) => /* wgsl */ `
+    dweights[place % WG] = w_${n};
+    dbiases[place % WG] = b_${n};
+    workgroupBarrier();
+    if (place < ${threads}u && ${column(n)} < p.len) {
+      var w = dweights[own];
+      var b = dbiases[own];
+      for (var team = 1u; team < ${teams}u; team++) { w += dweights[team * ${threads}u + own]; b += dbiases[team * ${threads}u + own]; }
+      dweight[group * p.len + ${column(n)}] = w;
+      dbias[group * p.len + ${column(n)}] = b;
+    }
+    workgroupBarrier();`).join("")}`,
+    });
+  }
 });
 
 interface Attrs {
@@ -143,8 +176,23 @@ interface Attrs {
 function plan(x: Tensor, { variant }: Attrs, adds: boolean) {
   const D = x.shape.at(-1)!;
   const rows = x.size / D;
-  const W = D % 4 === 0 ? 4 : 1;
-  return { ...kernels({ variant, adds, W }), D, rows, len: D / W, groups: rowWords[variant].groups(rows) };
+  const W = widthOf(variant, D), shape = rowShape(variant, D);
+  const w = rowWords(shape);
+  return { ...kernels({ shape, adds, W }), shape, D, rows, len: D / W, groups: w.groups(rows), workgroup: w.workgroup };
+}
+
+/** How the backward's rows are cut: their stripes' length, and workgroups. */
+function cut({ shape, rows, len, groups, workgroup }: ReturnType<typeof plan>) {
+  if (shape.kind === "team") {
+    const teams = workgroup / shape.threads;
+    const stripe = Math.ceil(Math.max(LEAST, rows / WORKGROUPS) / teams) * teams;
+    const stripes = Math.ceil(rows / stripe);
+    return { stripe, stripes, columns: 0, groups: stripes };
+  }
+  const stripe = shape.kind === "register" ? rows : STRIPE;
+  const stripes = Math.ceil(rows / stripe);
+  const columns = Math.ceil((len * LANES[shape.kind]) / workgroup);
+  return { stripe, stripes, columns, groups: columns * stripes + groups };
 }
 
 const op = defineOp({
@@ -160,17 +208,14 @@ const op = defineOp({
     return { y, saved: stats };
   },
   backward(dy, stats, [x, weight], attrs, _, sofar) {
-    const { backward, addStripes, D, rows, len, groups } = plan(x, attrs, sofar !== null);
-    const stripe = attrs.variant === "register" ? rows : STRIPE;
-    const stripes = Math.ceil(rows / stripe);
-    const columns = Math.ceil((len * LANES[attrs.variant]) / rowWords[attrs.variant].workgroup);
-    const { dx, ...parts } = backward({
-      inputs: { dy, x, weight, stats, ...(sofar ? { others: sofar } : {}) }, outputs: { dx: x.shape, dweight: [stripes, D], dbias: [stripes, D] }, store: { dx: x.dtype },
-      params: { rows, len, stripe, columns, stripes }, groups: columns * stripes + groups,
+    const planned = plan(x, attrs, sofar !== null);
+    const { backward, D, rows, len } = planned;
+    const { groups, ...parts } = cut(planned);
+    const { dx, dweight, dbias } = backward({
+      inputs: { dy, x, weight, stats, ...(sofar ? { others: sofar } : {}) }, outputs: { dx: x.shape, dweight: [parts.stripes, D], dbias: [parts.stripes, D] }, store: { dx: x.dtype },
+      params: { rows, len, ...parts }, groups,
     });
-    if (stripes === 1) return [dx, parts.dweight.view([D]), parts.dbias.view([D])];
-    const { dweight, dbias } = addStripes({ inputs: { dweights: parts.dweight, dbiases: parts.dbias }, outputs: { dweight: [D], dbias: [D] }, params: { len, stripes }, groups: Math.ceil(len / 64) });
-    return [dx, dweight, dbias];
+    return [dx, ...(parts.stripes === 1 ? [dweight.view([D]), dbias.view([D])] as const : addParts([dweight, dbias]))];
   },
 });
 

@@ -6,9 +6,11 @@
  * Every sum has a fixed order: WGSL has no f32 atomics, and runs stay bit-repeatable.
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { getDevice } from "../engine/device.ts";
+import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { normalizeAxis, numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { addParts } from "./add-parts.ts";
 
 /** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. WG must be a power of two. */
 export const workgroupSum = /* wgsl */ `
@@ -48,36 +50,76 @@ fn workgroup_max(v: f32, t: u32) -> f32 {
 
 const WG = 64;
 
-// x seen as (OUTER, LEN, INNER); one thread per (outer, inner), adding along LEN in order.
-const sumColumnsKernel = defineKernel({
-  name: "sum.columns",
-  inputs: { x: "f32" }, // (OUTER, LEN, INNER)
-  outputs: { y: "f32" }, // (OUTER, INNER)
-  params: { n: "u32", len: "u32", inner: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+/** Threads that keep the adapter busy: longer sums are cut until there are so many. */
+const busy = (): number => (getDevice().adapter.software ? 2 ** 12 : 2 ** 17);
+/** Values that one thread adds at least before a sum is cut, and that are in flight at a time. */
+const LEAST = 16;
+export const FLIGHT = 4;
+
+/** How `len` rows of `columns` threads are cut: into `parts` stripes, each a multiple of `FLIGHT` rows; the last may be shorter. */
+export function stripesOf(len: number, columns: number): { readonly stripe: number; readonly parts: number } {
+  const wanted = Math.min(Math.ceil(busy() / columns), Math.ceil(len / LEAST));
+  const stripe = Math.ceil(len / wanted / FLIGHT) * FLIGHT;
+  return { stripe, parts: Math.ceil(len / stripe) };
+}
+
+/** `body(n)` for the rows `row + n` of a stripe below `end`, FLIGHT at a time; then `s0` is the sum of all `s<n>`, added in their order. */
+export const alongStripe = (T: string, body: (n: number) => string): string => {
+  const numbers = Array.from({ length: FLIGHT }, (_, n) => n);
+  return `${numbers.map((n) => `var s${n} = ${T}();`).join(" ")}
+      for (var k = 0u; k < p.stripe / ${FLIGHT}u; k++) {
+        let row = first + k * ${FLIGHT}u;
+        ${numbers.map((n) => `if (row + ${n}u < end) { ${body(n)} }`).join("\n        ")}
+      }
+      s0 = ${numbers.map((n) => `s${n}`).join(" + ")};`;
+};
+
+// x seen as (OUTER, LEN, INNER), in vectors; one thread per (outer, stripe of LEN, inner).
+const sumColumnsKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
+  const T: Elem = W === 4 ? "vec4f" : "f32";
+  return defineKernel({
+    name: "sum.columns",
+    inputs: { x: T }, // (OUTER, LEN, INNER)
+    outputs: { y: T }, // (OUTER, parts, INNER)
+    params: { n: "u32", len: "u32", inner: "u32", stripe: "u32", parts: "u32" },
+    workgroup: 128,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) {
-      let base = (i / p.inner) * p.len * p.inner + i % p.inner;
-      var s = 0.0;
-      for (var k = 0u; k < p.len; k++) { s += x[base + k * p.inner]; }
-      y[i] = s;
+      let outer = i / (p.inner * p.parts);
+      let first = outer * p.len + i / p.inner % p.parts * p.stripe;
+      let end = min(first + p.stripe, (outer + 1u) * p.len);
+      ${alongStripe(T, (n) => `s${n} += x[(row + ${n}u) * p.inner + i % p.inner];`)}
+      y[i] = s0;
     }`,
+  });
 });
 
-// x seen as (OUTER, LEN): one workgroup per row.
-const sumRowsKernel = defineKernel({
-  name: "sum.rows",
-  inputs: { x: "f32" }, // (OUTER, LEN)
-  outputs: { y: "f32" }, // (OUTER)
-  params: { len: "u32" },
-  workgroup: WG,
-  helpers: workgroupSum,
-  code: /* wgsl */ `
-    var s = 0.0;
-    for (var k = li; k < p.len; k += WG) { s += x[group * p.len + k]; }
-    let total = workgroup_sum(s, li);
+/** Values of a row that one workgroup adds at most, unless that were more than `PARTS` workgroups. */
+const CHUNK = 2 ** 15;
+const PARTS = 1024;
+
+// x seen as (OUTER, LEN): one workgroup per chunk of a row.
+const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: 1 | 4; readonly threads: number }) => {
+  const T: Elem = W === 4 ? "vec4f" : "f32";
+  return defineKernel({
+    name: "sum.rows",
+    inputs: { x: T }, // (OUTER, LEN)
+    outputs: { y: "f32" }, // (OUTER, parts)
+    params: { len: "u32", chunk: "u32", parts: "u32" },
+    workgroup: threads,
+    helpers: workgroupSum,
+    code: /* wgsl */ `
+    let first = group / p.parts * p.len;
+    let end = first + min(p.len, (group % p.parts + 1u) * p.chunk);
+    var s = ${T}();
+    for (var k = first + group % p.parts * p.chunk + li; k < end; k += WG * ${FLIGHT}u) {
+      s += x[k];
+      ${Array.from({ length: FLIGHT - 1 }, (_, n) => `if (k + WG * ${n + 1}u < end) { s += x[k + WG * ${n + 1}u]; }`).join("\n      ")}
+    }
+    let total = workgroup_sum(${W === 4 ? "dot(s, vec4f(1.0))" : "s"}, li);
     if (li == 0u) { y[group] = total; }`,
+  });
 });
 
 const repeatKernel = defineKernel({
@@ -102,15 +144,24 @@ const scaleKernel = defineKernel({
     if (i < p.n) { y[i] = x[i] * p.scale; }`,
 });
 
-// A long column is cut into stripes that are added side by side, then together.
-const STRIPE = 256;
+/** x seen as (outer, len, inner): the sums along the middle, flat. */
+export function sumMiddle(x: Tensor, outer: number, len: number, inner: number): Tensor {
+  if (inner === 1) return sumRows(x, outer, len);
+  const W = inner % 4 === 0 ? 4 : 1;
+  const { stripe, parts } = stripesOf(len, (outer * inner) / W);
+  const n = (outer * parts * inner) / W;
+  const { y } = sumColumnsKernel({ W })({ inputs: { x }, outputs: { y: [outer * parts * inner] }, params: { n, len, inner: inner / W, stripe, parts }, groups: Math.ceil(n / 128) });
+  if (parts === 1) return y;
+  return outer === 1 ? addParts([y.view([parts, inner])])[0] : sumMiddle(y, outer, parts, inner);
+}
 
-function sumMiddle(x: Tensor, outer: number, len: number, inner: number): Tensor {
-  if (inner === 1) return sumRowsKernel({ inputs: { x }, outputs: { y: [outer] }, params: { len }, groups: outer }).y;
-  const stripe = len > 2 * STRIPE && len % STRIPE === 0 ? STRIPE : len;
-  const parts = outer * (len / stripe) * inner;
-  const { y } = sumColumnsKernel({ inputs: { x }, outputs: { y: [parts] }, params: { n: parts, len: stripe, inner }, groups: Math.ceil(parts / WG) });
-  return stripe === len ? y : sumMiddle(y, outer, len / stripe, inner);
+function sumRows(x: Tensor, outer: number, len: number): Tensor {
+  const W = len % 4 === 0 ? 4 : 1;
+  const chunk = Math.ceil(Math.max(CHUNK, len / PARTS) / W);
+  const parts = Math.ceil(len / W / chunk);
+  const threads = len / W >= 1024 ? 256 : WG;
+  const { y } = sumRowsKernel({ W, threads })({ inputs: { x }, outputs: { y: [outer * parts] }, params: { len: len / W, chunk, parts }, groups: outer * parts });
+  return parts === 1 ? y : sumRows(y, outer, parts);
 }
 
 /** Sums `x` over the axes along which `shape` broadcasts to x's shape. No gradient: used inside backward passes. */

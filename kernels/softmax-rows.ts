@@ -4,45 +4,46 @@
  */
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { rowVariant, rowWords, type RowVariant } from "./rows.ts";
+import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
 
 interface Config {
   readonly log: boolean;
-  readonly variant: RowVariant;
-  /** Elements per load. */
-  readonly W: 1 | 4;
+  readonly shape: RowShape;
+  readonly W: Width;
 }
 
-// One workgroup or one thread per row, see rows.ts. `p.len` counts vectors.
-const kernels = kernelFamily(({ log, variant, W }: Config) => {
-  const w = rowWords[variant];
-  const T = W === 4 ? "vec4f" : "f32";
-  const total = (v: string) => (W === 4 ? `dot(${v}, vec4f(1.0))` : v);
-  const most = (v: string) => (W === 4 ? `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))` : v);
-  const walk = (body: string) => `for (var i = first + ${w.first}; i < first + p.len; i += ${w.step}) { ${body} }`;
+// Who works on a row: see rows.ts. `p.len` counts vectors.
+const kernels = kernelFamily(({ log, shape, W }: Config) => {
+  const w = rowWords(shape);
+  const { T, total, most } = vectors(W);
   const name = log ? "logSoftmax" : "softmax";
-  const common = { params: { rows: "u32", len: "u32" }, workgroup: w.workgroup, helpers: w.helpers } as const;
+  const common = { params: { rows: "u32", len: "u32" }, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs } as const;
+  const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
+  const given = w.row(T, { v: of("x") });
+  const made = w.row(T, { v: of("y"), d: of("dy") });
   return {
     forward: defineKernel({
       ...common, name: `${name}.forward`, inputs: { x: T }, outputs: { y: T }, // (N, D), (N, D)
       code: w.code(/* wgsl */ `
     let first = row * p.len;
+    ${given.load}
     var m = -3.4e38;
-    ${walk(`let v = x[i]; m = max(m, ${most("v")});`)}
-    m = ${w.max("m")};
+    ${given.each(({ v }) => `let a = ${v}; m = max(m, ${most("a")});`)}
+    ${w.max("m")}
     var s = 0.0;
-    ${walk(`s += ${total(`exp(x[i] - ${T}(m))`)};`)}
-    s = ${w.sum("s")};
-    ${log ? `let shift = m + log(s); ${walk(`y[i] = x[i] - ${T}(shift);`)}` : `let r = 1.0 / s; ${walk(`y[i] = exp(x[i] - ${T}(m)) * r;`)}`}`),
+    ${given.each(({ v }) => `s += ${total(`exp(${v} - ${T}(m))`)};`)}
+    ${w.sum("s")}
+    ${log ? `let shift = m + log(s); ${given.store(({ v, i }) => `y[first + ${i}] = ${v} - ${T}(shift);`)}` : `let r = 1.0 / s; ${given.store(({ v, i }) => `y[first + ${i}] = exp(${v} - ${T}(m)) * r;`)}`}`),
     }),
     backward: defineKernel({
       ...common, name: `${name}.backward`, inputs: { y: T, dy: T }, outputs: { dx: T }, // (N, D), (N, D), (N, D)
       code: w.code(/* wgsl */ `
     let first = row * p.len;
+    ${made.load}
     var s = 0.0;
-    ${walk(`s += ${total(log ? "dy[i]" : "dy[i] * y[i]")};`)}
-    s = ${w.sum("s")};
-    ${walk(log ? "dx[i] = dy[i] - exp(y[i]) * s;" : `dx[i] = y[i] * (dy[i] - ${T}(s));`)}`),
+    ${made.each(({ v, d }) => `s += ${total(log ? d : `${d} * ${v}`)};`)}
+    ${w.sum("s")}
+    ${made.store(({ v, d, i }) => `dx[first + ${i}] = ${log ? `${d} - exp(${v}) * s` : `${v} * (${d} - ${T}(s))`};`)}`),
     }),
   };
 });
@@ -51,8 +52,8 @@ const kernels = kernelFamily(({ log, variant, W }: Config) => {
 export function softmaxKernels(x: Tensor, log: boolean, variant: RowVariant) {
   const D = x.shape.at(-1)!;
   const rows = x.size / D;
-  const W = D % 4 === 0 ? 4 : 1;
-  return { ...kernels({ log, variant, W }), grid: { params: { rows, len: D / W }, groups: rowWords[variant].groups(rows) } };
+  const W = widthOf(variant, D), shape = rowShape(variant, D);
+  return { ...kernels({ log, shape, W }), grid: { params: { rows, len: D / W }, groups: rowWords(shape).groups(rows) } };
 }
 
 /** The softmax of each row, and its gradient from its result. */

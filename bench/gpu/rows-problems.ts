@@ -13,7 +13,7 @@ import { emaStep } from "../../kernels/ema.ts";
 import { gradNorm } from "../../kernels/grad-norm.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import { rowVariants, type RowVariant } from "../../kernels/rows.ts";
+import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -30,7 +30,7 @@ export interface RowProblem {
   readonly labels?: { readonly rows: number; readonly classes: number };
   /** Inputs whose gradients the backward is timed for; `null`: an update, in place. */
   readonly wanted: readonly string[] | null;
-  /** The default first, as "default". */
+  /** What runs by default first. */
   readonly variants: readonly string[];
   readonly run: (t: Tensors, variant: string) => readonly Tensor[];
 }
@@ -38,32 +38,37 @@ export interface RowProblem {
 const DEFAULT = "default";
 const bytesOf = (...shapes: readonly Shape[]): number => shapes.reduce((n, shape) => n + 4 * numel(shape), 0);
 
-const row = (variant: string) => (variant === DEFAULT ? {} : { variant: variant as RowVariant });
+const row = (variant: string) => ({ variant: variant as RowVariant });
 
-/** Every variant but a thread per row, which no GPU wants. */
-const gpuRows = (D: number): string[] => [DEFAULT, ...rowVariants(D).filter((v) => v !== "register")];
+/** What runs by default, teams of half and of twice its size, the same without subgroups, and a workgroup per row. */
+function gpuRows(rows: number, D: number): string[] {
+  const usual = rowVariant("", { shape: [rows, D], size: rows * D });
+  const T = Number(/\d+$/.exec(usual)?.[0] ?? 32);
+  const wanted: readonly string[] = [usual, `team${T / 2}`, `team${2 * T}`, `barrier${T}`, "shared"];
+  return wanted.filter((v) => (rowVariants(D) as readonly string[]).includes(v));
+}
 
 const norm = (rows: number, D: number): RowProblem => ({
   name: `layerNorm ${rows}x${D}`, bytes: bytesOf([rows, D], [rows, D], [D], [D]), bytesBackward: bytesOf([rows, D], [rows, D], [rows, D], [D], [D], [D], [D]),
-  inputs: { x: [rows, D], weight: [D], bias: [D], dy: [rows, D] }, wanted: ["x", "weight", "bias"], variants: gpuRows(D),
+  inputs: { x: [rows, D], weight: [D], bias: [D], dy: [rows, D] }, wanted: ["x", "weight", "bias"], variants: gpuRows(rows, D),
   run: (t, v) => [layerNorm(t["x"]!, t["weight"]!, t["bias"]!, row(v))],
 });
 
 const soft = (name: "softmax" | "logSoftmax", rows: number, D: number): RowProblem => ({
   name: `${name} ${rows}x${D}`, bytes: bytesOf([rows, D], [rows, D]), bytesBackward: bytesOf([rows, D], [rows, D], [rows, D]),
-  inputs: { x: [rows, D], dy: [rows, D] }, wanted: ["x"], variants: gpuRows(D),
+  inputs: { x: [rows, D], dy: [rows, D] }, wanted: ["x"], variants: gpuRows(rows, D),
   run: (t, v) => [(name === "softmax" ? softmax : logSoftmax)(t["x"]!, row(v))],
 });
 
 const entropy = (B: number, K: number, soft: boolean): RowProblem => ({
   name: `crossEntropy ${soft ? "" : "of labels "}${B}x${K}`, bytes: bytesOf([B, K], soft ? [B, K] : [B]), bytesBackward: bytesOf([B, K], soft ? [B, K] : [B], [B, K]),
-  inputs: { logits: [B, K], ...(soft ? { target: [B, K] } : {}) }, range: { target: [0, 2 / K] }, ...(soft ? {} : { labels: { rows: B, classes: K } }), wanted: ["logits"], variants: gpuRows(K),
+  inputs: { logits: [B, K], ...(soft ? { target: [B, K] } : {}) }, range: { target: [0, 2 / K] }, ...(soft ? {} : { labels: { rows: B, classes: K } }), wanted: ["logits"], variants: gpuRows(B, K),
   run: (t, v) => [crossEntropy(t["logits"]!, soft ? t["target"]! : t["labels"]!, { labelSmoothing: 0.1, ...row(v) })],
 });
 
 const distillation = (B: number, K: number): RowProblem => ({
   name: `klDistillation ${B}x${K}`, bytes: bytesOf([B, K], [B, K]), bytesBackward: bytesOf([B, K], [B, K], [B, K]),
-  inputs: { student: [B, K], teacher: [B, K] }, wanted: ["student"], variants: gpuRows(K),
+  inputs: { student: [B, K], teacher: [B, K] }, wanted: ["student"], variants: gpuRows(B, K),
   run: (t, v) => [klDistillation(t["student"]!, t["teacher"]!, { tau: 3, ...row(v) })],
 });
 
@@ -71,8 +76,8 @@ const batches = (B: number, C: number, side: number): RowProblem => {
   const x = [B, C, side, side];
   return {
     name: `batchNorm ${x.join("x")}`, bytes: bytesOf(x, x), bytesBackward: bytesOf(x, x, x),
-    inputs: { x, weight: [C], bias: [C], mean: [C], variance: [C], dy: x }, range: { variance: [0.5, 1] }, wanted: ["x", "weight", "bias"], variants: [DEFAULT, "shared"],
-    run: (t, v) => [batchNorm(t["x"]!, t["weight"]!, t["bias"]!, t["mean"]!, t["variance"]!, { training: true, ...(v === DEFAULT ? {} : { variant: v as BatchNormVariant }) })],
+    inputs: { x, weight: [C], bias: [C], mean: [C], variance: [C], dy: x }, range: { variance: [0.5, 1] }, wanted: ["x", "weight", "bias"], variants: ["once", "shared"],
+    run: (t, v) => [batchNorm(t["x"]!, t["weight"]!, t["bias"]!, t["mean"]!, t["variance"]!, { training: true, variant: v as BatchNormVariant })],
   };
 };
 

@@ -1,6 +1,7 @@
 /** All steps' results as one file in the benchmark's format, and a table of what was to be reached. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ResultFile } from "../result-file.ts";
 import type { Size } from "./cases.ts";
 import type { Tests } from "./checks.ts";
 import type { MatrixResult } from "./matrix.ts";
@@ -86,7 +87,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
     ...base, where: "node", commit: about.commit, versions: { ...base.versions, ...tfjs?.versions, ...(torch ? { torch: torch.version } : {}) },
     rivalFlags: tfjs?.rivalFlags ?? {}, absent: tfjs?.absent ?? {}, cases, unsafe, torch, tests, targets: rows,
   };
-  writeFileSync(join(out, `${vendor || "unnamed"}-${architecture || "adapter"}-node.json`), `${JSON.stringify(file, null, 1)}\n`);
+  writeFileSync(join(out, `${vendor || "unnamed"}-${architecture || "adapter"}-node.json`), `${JSON.stringify(file satisfies ResultFile, null, 1)}\n`);
 }
 
 function rowsOf({ kernels, unsafe, tfjs, models, torch, matrix }: { kernels: Cases | null; unsafe: Cases | null; tfjs: Cases | null; models: Models | null; torch: Torch | null; matrix: MatrixResult | null }): Row[] {

@@ -1,7 +1,7 @@
 /** Questions "layerNorm ROWSxD", "softmax ROWSxD", "logSoftmax ROWSxD", as kernels/rows.ts asks them; forward and backward are one choice. */
 import { gradients } from "../../engine/autograd.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import type { RowVariant } from "../../kernels/rows.ts";
+import { rowVariants, type RowVariant } from "../../kernels/rows.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 import { DEFAULT, farOff, upload, values, type Problem } from "./problem.ts";
 
@@ -23,7 +23,7 @@ export function rowsProblem(question: string): Problem | null {
   let expected: readonly Float64Array[] | undefined;
   return {
     question, flops: 0,
-    candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...(["shared", "register"] as const).map((name) => ({ name, needs: { invocations: 64 }, run: run(name) }))],
+    candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...rowVariants(D).map((name) => ({ name, needs: { invocations: /256$/.test(name) ? 256 : 128 }, run: run(name) }))],
     fault(results) {
       expected ??= op === "layerNorm" ? layerNormed(given, rows, D) : softmaxed(op, given, rows, D);
       return expected.map((e, i) => farOff(["y", "dx", "dweight", "dbias"][i]!, results[i], e, TOLERANCE)).find((f) => f !== null) ?? null;

@@ -1,6 +1,6 @@
 import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { batchNorm, type BatchNormOptions } from "../../kernels/batch-norm.ts";
+import { batchNorm, BATCH_NORM_VARIANTS, type BatchNormOptions, type BatchNormVariant } from "../../kernels/batch-norm.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
 import { batchNormReference, channelStats } from "../reference/conv.ts";
 
@@ -32,10 +32,10 @@ async function update(x: Float64Array, shape: Dims, options: BatchNormOptions = 
   return { before, y: y!, mean: mean!, variance: variance! };
 }
 
-async function checkRunning(): Promise<void> {
+async function checkRunning(variant: BatchNormVariant): Promise<void> {
   const [B, C, H, W] = [5, 7, 3, 3] as const;
   const x = uniform(B * C * H * W, 3);
-  const { before, mean, variance } = await update(x, [B, C, H, W], { momentum: 0.3 });
+  const { before, mean, variance } = await update(x, [B, C, H, W], { momentum: 0.3, variant });
   const batch = channelStats(x, [B, C, H * W]);
   const n = B * H * W;
   for (let c = 0; c < C; c++) {
@@ -45,35 +45,38 @@ async function checkRunning(): Promise<void> {
 }
 
 /** A mean 1000 times the spread: E[x^2] - E[x]^2 in f32 would be off by several per cent. */
-async function checkOffset(): Promise<void> {
+async function checkOffset(variant: BatchNormVariant): Promise<void> {
   const shape = [9, 3, 4, 4] as const;
   const x = uniform(9 * 3 * 16, 4).map((v) => Math.fround(1000 + v));
-  const { y } = await update(x, shape);
+  const { y } = await update(x, shape, { variant });
   const expected = batchNormReference([9, 3, 16])(x, uniform(3, 1), new Float64Array(3));
   expected.forEach((v, i) => close(`y[${i}]`, y[i]!, v, 3e-3));
 }
 
-async function checkBadBatch(): Promise<void> {
+async function checkBadBatch(variant: BatchNormVariant): Promise<void> {
   const x = uniform(4 * 3 * 9, 5);
   x[0] = 3e38;
   x[1] = -3e38;
-  const { before, mean, variance } = await update(x, [4, 3, 3, 3]);
+  const { before, mean, variance } = await update(x, [4, 3, 3, 3], { variant });
   close("mean of the spoiled channel", mean[0]!, Math.fround(before.mean[0]!), 0);
   close("variance of the spoiled channel", variance[0]!, Math.fround(before.variance[0]!), 0);
   if (mean[1] === Math.fround(before.mean[1]!)) throw new Error("mean[1]: expected an update, got none");
 }
 
 export const cases: Case[] = [
-  { name: "batchNorm: training, odd image", run: () => check([3, 5, 5, 7], { training: true }) },
-  { name: "batchNorm: training, whole vectors, relu", run: () => check([3, 66, 4, 4], { training: true, relu: true }) },
-  { name: "batchNorm: training, stripes of several images, the last one shorter", run: () => check([7, 300, 2, 1], { training: true, relu: true }) },
-  { name: "batchNorm: training, one channel, two values", run: () => check([2, 1, 1, 1], { training: true, eps: 0.1 }) },
-  { name: "batchNorm: training, images longer than a workgroup", run: () => check([2, 3, 13, 11], { training: true }) },
+  ...BATCH_NORM_VARIANTS.flatMap((variant): Case[] => [
+    { name: `batchNorm (${variant}): training, odd image`, run: () => check([3, 5, 5, 7], { training: true, variant }) },
+    { name: `batchNorm (${variant}): training, whole vectors, relu`, run: () => check([3, 66, 4, 4], { training: true, relu: true, variant }) },
+    { name: `batchNorm (${variant}): training, stripes of several images, the last one shorter`, run: () => check([7, 700, 2, 1], { training: true, relu: true, variant }) },
+    { name: `batchNorm (${variant}): training, one channel, two values`, run: () => check([2, 1, 1, 1], { training: true, eps: 0.1, variant }) },
+    { name: `batchNorm (${variant}): training, images longer than a workgroup`, run: () => check([2, 3, 17, 17], { training: true, variant }) },
+    { name: `batchNorm (${variant}): training, more vectors than a workgroup reads at a time`, run: () => check([1, 2, 72, 60], { training: true, variant }) },
+    { name: `batchNorm (${variant}): running statistics move by momentum, with the unbiased variance`, run: () => checkRunning(variant) },
+    { name: `batchNorm (${variant}): a mean far from 0`, run: () => checkOffset(variant) },
+    { name: `batchNorm (${variant}): a batch past f32 leaves the running statistics alone`, run: () => checkBadBatch(variant) },
+  ]),
   { name: "batchNorm: inference, odd image, relu", run: () => check([3, 5, 5, 7], { relu: true }) },
   { name: "batchNorm: inference, whole vectors, single image", run: () => check([1, 65, 4, 4], { eps: 0.1 }) },
-  { name: "batchNorm: running statistics move by momentum, with the unbiased variance", run: checkRunning },
-  { name: "batchNorm: a mean far from 0", run: checkOffset },
-  { name: "batchNorm: a batch past f32 leaves the running statistics alone", run: checkBadBatch },
   {
     name: "batchNorm: refuses statistics of another width",
     run: () => refuses(() => batchNorm(Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([3]), Tensor.zeros([3]), Tensor.zeros([4]), Tensor.zeros([3])), /batchNorm: expected runningMean \[3\] for x \[2,3,4,4\], got \[4\]/),

@@ -106,7 +106,7 @@ export const cases: Case[] = [
   }),
   on("argmax, countCorrect", () => ({ x: random([67, 13]), labels: whole([67], 13) }), ({ x, labels }) => [argmax(x), countCorrect(x, labels)]),
   { ...on("cast", () => random([3, 37]), (x) => [cast(cast(x, "f16"), "f32")]), needs: ["shader-f16"] },
-  ...(["shared", "register"] as const).map((variant) => on(`crossEntropy of labels, ${variant}`, () => ({ x: random([19, 37]), labels: whole([19], 37) }), ({ x, labels }) => {
+  ...(["shared", "register", "team4", "barrier16"] as const).map((variant) => on(`crossEntropy of labels, ${variant}`, () => ({ x: random([19, 37]), labels: whole([19], 37) }), ({ x, labels }) => {
     x.requiresGrad = true;
     const y = crossEntropy(x, labels, { labelSmoothing: 0.1, variant });
     return [y, ...gradients(y, [x])];

@@ -89,6 +89,7 @@ export const cases: Case[] = [
         .map((v, i) => v * factorOf(i, 10) + residual![i]!),
     }),
   },
+  { name: "dropout: whole blocks", run: () => checkOp({ inputs: [[9, 116]], op: (x) => dropout(x, options(0.4)), reference: (x) => x.map((v, i) => v * factor(draw(Math.floor(i / 4), i % 4), 0.4)), shape: [9, 116] }) },
   { name: "dropout: a length that fills no block", run: () => checkOp({ inputs: [[7, 37]], op: (x) => dropout(x, options(0.4)), reference: (x) => x.map((v, i) => v * factor(draw(Math.floor(i / 4), i % 4), 0.4)), shape: [7, 37] }) },
   { name: "dropPath: rate 0 launches nothing", run: () => noLaunch("dropPath", ones([2, 3]), (x) => dropPath(x, options(0))) },
   { name: "dropout: rate 0 launches nothing", run: () => noLaunch("dropout", ones([2, 3]), (x) => dropout(x, options(0))) },

@@ -4,9 +4,9 @@ import { readAll, Tensor } from "../../engine/tensor.ts";
 import { argmax, countCorrect } from "../../kernels/argmax.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
-import type { RowVariant } from "../../kernels/rows.ts";
 import { distillationLoss } from "../../train/loss.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
+import { someVariants } from "../row-variants.ts";
 import golden from "../golden/losses.json" with { type: "json" };
 import { klReference, labelCrossEntropy, softCrossEntropy } from "../reference/losses.ts";
 
@@ -49,8 +49,6 @@ const spec = {
   target: [0.655, 0.025, 0.295, 0.025, 0.295, 0.025, 0.655, 0.025],
 };
 
-const variants: readonly RowVariant[] = ["register", "shared"];
-
 export const cases: Case[] = [
   ...[
     { why: "one row, two classes", B: 1, K: 2 },
@@ -59,14 +57,14 @@ export const cases: Case[] = [
     { why: "one class more than a workgroup", B: 3, K: 65 },
     { why: "ImageNet's classes", B: 2, K: 1000 },
     { why: "more rows than a workgroup", B: 67, K: 3 },
-  ].flatMap(({ why, B, K }) => variants.flatMap((variant) => [0, 0.1].map((labelSmoothing) => ({
+  ].flatMap(({ why, B, K }) => someVariants(K).flatMap((variant) => [0, 0.1].map((labelSmoothing) => ({
     name: `crossEntropy (${variant}): labels, smoothing ${labelSmoothing}: ${why}`,
     run: () => checkOp({
       inputs: [spread([B, K], 4, 1)], op: (z) => crossEntropy(z, labels(some(B, K)), { labelSmoothing, variant }), reference: labelCrossEntropy(K, some(B, K), labelSmoothing),
       shape: [], tol: TOL,
     }),
   })))),
-  ...variants.flatMap((variant) => [[67, 0], [67, 0.2], [68, 0.2]].map(([K = 0, labelSmoothing = 0]) => ({
+  ...[[67, 0], [67, 0.2], [68, 0.2], [66, 0.2]].flatMap(([K = 0, labelSmoothing = 0]) => someVariants(K).map((variant) => ({
     name: `crossEntropy (${variant}): targets of any sum, gradients of both, ${K} classes, smoothing ${labelSmoothing}`,
     run: () => checkOp({
       inputs: [spread([5, K], 4, 1), [5, K]], op: (z, t) => crossEntropy(z, t, { labelSmoothing, variant }), reference: softCrossEntropy(K, labelSmoothing), shape: [], tol: 5e-6,
@@ -114,7 +112,7 @@ export const cases: Case[] = [
     { why: "a high temperature, one class more than a workgroup", B: 3, K: 65, tau: 20, reduction: "numel" as const },
     { why: "the textbook's divisor, more rows than a workgroup", B: 67, K: 5, tau: 3, reduction: "batchmean" as const },
     { why: "a low temperature, ImageNet's classes", B: 2, K: 1000, tau: 0.5, reduction: "batchmean" as const },
-  ].flatMap(({ why, B, K, tau, reduction }) => variants.map((variant) => {
+  ].flatMap(({ why, B, K, tau, reduction }) => someVariants(K).map((variant) => {
     const teacher = spread([B, K], 4, 9);
     return {
       name: `klDistillation (${variant}): ${why}`,

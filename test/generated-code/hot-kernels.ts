@@ -6,7 +6,7 @@ import type { Pipeline } from "../../engine/pipeline.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { adamwStep } from "../../kernels/adamw.ts";
 import { attention, attentionPacked, ATTENTION_VARIANTS } from "../../kernels/attention.ts";
-import { batchNorm } from "../../kernels/batch-norm.ts";
+import { batchNorm, BATCH_NORM_VARIANTS } from "../../kernels/batch-norm.ts";
 import { columnSums } from "../../kernels/column-sums.ts";
 import { conv2d } from "../../kernels/conv2d.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
@@ -22,7 +22,7 @@ export interface HotKernel {
   readonly pipeline: Pipeline;
 }
 
-const VARIANTS: readonly RowVariant[] = ["shared", "register"];
+const VARIANTS: readonly RowVariant[] = ["shared", "register", "team32", "barrier32"];
 const tensors = (...shapes: readonly (readonly number[])[]): Tensor[] => shapes.map((shape) => Tensor.zeros(shape));
 
 /** Forward and backward of `run` on tensors of these shapes. */
@@ -58,8 +58,9 @@ const operations: readonly (readonly [string, () => void])[] = [
     [variant, both((x) => softmax(x!, { variant }), [198, 200])] as const,
     [variant, both((x) => logSoftmax(x!, { variant }), [4, 1000])] as const,
     [variant, both((x) => crossEntropy(x!, Tensor.zeros([4, 1000]), { variant }), [4, 1000])] as const,
-    [variant, both((x, w, b) => batchNorm(x!, w!, b!, Tensor.zeros([32]), Tensor.zeros([32]), { training: true, variant }), [2, 32, 14, 14], [32], [32])] as const,
   ]),
+  ...BATCH_NORM_VARIANTS.map((variant) =>
+    [variant, both((x, w, b) => batchNorm(x!, w!, b!, Tensor.zeros([32]), Tensor.zeros([32]), { training: true, variant }), [2, 32, 14, 14], [32], [32])] as const),
   ["", both((x) => gelu(x!), [198, 768])],
   ["", () => void columnSums(Tensor.zeros([198, 192]), 192)],
   ["1x1", both((x, w) => conv2d(x!, w!), [1, 48, 28, 28], [104, 48, 1, 1])],

@@ -45,6 +45,10 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
     const { models, allOf } = await import("./models.ts");
     models("f16", run, allOf("f16", "f16"));
   },
+  async "f16-matrix"() {
+    const { models, allOf } = await import("./models.ts");
+    models("f16-matrix", run, allOf("f16", "matrix"));
+  },
   model: async () => (await import("./models.ts")).model(run, JSON.parse(values.model!), about.version),
   async tfjs() {
     const [{ measureAll }, { rivalCases }] = await Promise.all([import("./measure.ts"), import("./cases.ts")]);

@@ -12,7 +12,7 @@ STEPS=
 limit() {
   case $1 in
     doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
-    models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
+    models) echo 300 ;; f16|f16-matrix) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
     gemm|gemm-unsafe|profile|rows|matrix) echo 60 ;;
   esac
 }
@@ -24,7 +24,7 @@ for word in "$@"; do
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
     part4) STEPS="$STEPS matrix rows torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
+    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|f16-matrix|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;

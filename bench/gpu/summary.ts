@@ -42,7 +42,7 @@ const tflops = (steps: Cases | null, name: string): number | null => {
 
 export function summary({ out, smoke }: Run, about: { version: string; commit: string }): void {
   const kernels = read<Cases>(out, "kernels"), unsafe = read<Cases>(out, "unsafe"), tfjs = read<Cases>(out, "tfjs");
-  const models = read<Models>(out, "models"), f16 = read<Models>(out, "f16"), torch = read<Torch>(out, "torch"), tests = read<Tests>(out, "tests");
+  const models = read<Models>(out, "models"), f16 = read<Models>(out, "f16"), f16Matrix = read<Models>(out, "f16-matrix"), torch = read<Torch>(out, "torch"), tests = read<Tests>(out, "tests");
   const doctor = read<{ device: { name: string; software: boolean } }>(out, "doctor"), matrices = read<{ device: { features: string[]; subgroupMatrix: string[] } }>(out, "doctor-matrix");
   const matrix = read<MatrixResult>(out, "matrix"), matrixUnsafe = read<MatrixResult>(out, "matrix-unsafe");
   const rows = rowsOf({ kernels, unsafe, tfjs, models, torch, matrix });
@@ -60,7 +60,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
       smoke ? "small sizes, says nothing" : verdict(r),
     ])),
     "",
-    table(["images/s", "batch", "ours", "PyTorch fp32", "TF32", "bf16", "fp32 compiled", "TF32 compiled", "bf16 compiled"], modelRows([...(models?.models ?? []), ...(f16?.models ?? [])], torch)),
+    table(["images/s", "batch", "ours", "PyTorch fp32", "TF32", "bf16", "fp32 compiled", "TF32 compiled", "bf16 compiled"], modelRows([models, f16, f16Matrix].flatMap((m) => m?.models ?? []), torch)),
     "",
     table(["ours, safe toggles", "ms", "TFLOP/s", "GB/s", "of limit", "unsafe: ms"], (kernels?.cases ?? []).map((c) => [
       c.name, short(timeOf(c) ?? NaN), c.flops > 0 && c.gflops ? short(c.gflops / 1000) : "", c.gbps ? short(c.gbps) : "", c.peakFraction === null ? "" : `${Math.round(100 * c.peakFraction)} %`,
@@ -72,7 +72,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
       return [c.name, short(timeOf(c) ?? NaN), !rival ? "-" : "error" in rival ? `failed: ${rival.error.slice(0, 60)}` : short(rival.medianMs), c.ratio["tfjs"]?.toFixed(2) ?? ""];
     })),
     ...(tests?.failures ?? []).map((f) => `FAILED ${f.name}: ${f.error}`),
-    ...[...(models?.failures ?? []), ...(f16?.failures ?? [])].map((f) => `no result: ${f}`),
+    ...[models, f16, f16Matrix].flatMap((m) => m?.failures ?? []).map((f) => `no result: ${f}`),
   ].join("\n");
   writeFileSync(join(out, "summary.txt"), `${text}\n`);
   console.log(text);
@@ -80,7 +80,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
   const base = kernels ?? tfjs;
   if (!base) return;
   const { vendor, architecture } = base.adapter;
-  const own = [...(kernels?.cases ?? []), ...(models?.models ?? []).filter((m) => m.toggles === "safe").map((m) => ({ ...m.measured, peakFraction: null })), ...(f16?.models ?? []).map((m) => ({ ...m.measured, peakFraction: null }))];
+  const own = [...(kernels?.cases ?? []), ...(models?.models ?? []).filter((m) => m.toggles === "safe").map((m) => ({ ...m.measured, peakFraction: null })), ...[f16, f16Matrix].flatMap((f) => f?.models ?? []).map((m) => ({ ...m.measured, peakFraction: null }))];
   // A case beside a rival says more than the same one alone.
   const cases = [...new Map([...own, ...(tfjs?.cases ?? [])].map((c) => [c.name, c])).values()];
   const file = {
@@ -129,7 +129,7 @@ function modelRows(own: readonly ModelResult[], torch: Torch | null): string[][]
       const r = torch?.runs.find((one) => one.mode === m.mode && one.size === m.size && one.kind === kind && one.compiled === compiled);
       return !r ? "-" : r.imagesPerSecond === undefined ? "failed" : `${short(r.imagesPerSecond)}${r.batch === m.batch ? "" : ` (${r.batch})`}`;
     };
-    const name = `${m.mode} ${m.size} ${m.dtype}${m.toggles === "unsafe" ? ", unsafe" : ""}`;
+    const name = `${m.mode} ${m.size} ${m.dtype}${m.toggles === "unsafe" ? ", unsafe" : m.toggles === "matrix" ? ", tensor cores" : ""}`;
     return [name, String(m.batch), short(m.imagesPerSecond ?? NaN), ...[false, true].flatMap((compiled) => ["fp32", "tf32", "bf16"].map((kind) => theirs(kind, compiled)))];
   });
 }

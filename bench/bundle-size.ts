@@ -21,7 +21,21 @@ const TFJS = "setBackend, tensor, variable, tidy, variableGrads, fused, reshape,
 /** Apps as source; each holds on to what it needs, so that nothing else is bundled and nothing of it is dropped. */
 const APPS: Readonly<Record<string, { readonly does: string; readonly source: string }>> = {
   ours: {
-    does: "trains: DeiT, its recipe, AdamW",
+    does: "trains: DeiT, distillation, AdamW; the loop is the app's to write",
+    source: `
+      import { gradients } from "ROOT/engine/autograd.ts";
+      import { initDevice } from "ROOT/engine/device.ts";
+      import { place, record } from "ROOT/engine/plan.ts";
+      import { Scalars } from "ROOT/engine/scalars.ts";
+      import { Tensor } from "ROOT/engine/tensor.ts";
+      import { adamwStep } from "ROOT/kernels/adamw.ts";
+      import { deit, deitConfig, deitParams } from "ROOT/models/deit.ts";
+      import { initialState, ParameterStore } from "ROOT/models/params.ts";
+      import { distillationLoss } from "ROOT/train/loss.ts";
+      globalThis.app = { gradients, initDevice, place, record, Scalars, Tensor, adamwStep, deit, deitConfig, deitParams, initialState, ParameterStore, distillationLoss };`,
+  },
+  "ours, whole recipe": {
+    does: "trains: DeiT and RegNetY, augmentation, schedule, the loop, checkpoints",
     source: `
       import { initDevice } from "ROOT/engine/device.ts";
       import { createModel } from "ROOT/models/model.ts";

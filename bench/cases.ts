@@ -10,7 +10,7 @@ export interface Choice {
   readonly suite: Suite | "all";
   readonly quick: boolean;
   /** Also what takes minutes on a software adapter. */
-  readonly large?: boolean;
+  readonly large?: boolean | undefined;
   /** Only names that contain this. */
   readonly only: string;
 }

@@ -9,6 +9,8 @@ export interface Prepared {
   result(): Promise<readonly Float32Array[]>;
   /** One more run by the GPU's own clock, in ms: the sum of its launches. Only where there is such a clock. */
   gpuMs?(): Promise<number>;
+  /** The same, launch by launch. */
+  profile?(): Promise<readonly { readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Kernels in one run. */
   readonly launches?: number;
   /** What one run keeps this thread busy, in ms: recording nothing, waiting for nothing. Leaves the GPU idle. */
@@ -36,7 +38,7 @@ export interface RivalOptions {
   readonly wait: <T>(promise: Promise<T>) => Promise<T>;
   /** Our adapter; a rival on another one must refuse. */
   readonly adapter: AdapterId;
-  /** URL of bench/rivals, with a slash behind, for files that a library loads by itself. */
+  /** For files that a library loads by itself, a URL with a slash behind: of bench/rivals in Node, of the folder of libraries in a page. */
   readonly base: string;
 }
 

@@ -137,7 +137,7 @@ function prepared(plan: Plan<unknown>, results: readonly Tensor[], dispose: () =
       await plan.idle();
       return ms;
     },
-    ...(timed ? { gpuMs: async () => (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0) } : {}),
+    ...(timed ? { gpuMs: async () => (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0), profile: () => plan.profile() } : {}),
     dispose() {
       plan.dispose();
       dispose();

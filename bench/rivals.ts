@@ -1,7 +1,7 @@
 /** Rivals' libraries: installed when first needed, and made loadable where a benchmark runs. Node only. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -33,8 +33,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = join(root, "bench/rivals");
 const CACHE = "node_modules/.cache/tessera";
 
-/** Where the rivals' own files are: as a page loads them, or Node. */
-export const rivalsBase = (where: Where): string => (where === "node" ? `${pathToFileURL(FOLDER).href}/` : "/bench/rivals/");
+/** Where the rivals' own files are: in Node bench/rivals, in a page the libraries that they have installed. */
+export const rivalsBase = (where: Where): string => (where === "node" ? `${pathToFileURL(FOLDER).href}/` : "/bench/rivals/node_modules/");
 
 /**
  * Installs the libraries of bench/rivals/package.json as its lock file has them, unless they are. They are large and nothing
@@ -55,15 +55,26 @@ export async function installRivals(say: (message: string) => void): Promise<voi
   await writeFile(stamp, lock);
 }
 
-/**
- * Bundles a rival's module with its library into one file, and returns where a benchmark in Node or in a served page can
- * import it from. Libraries written for bundlers do not load in Node as they are, and in a page they are thousands of files.
- */
+/** Bundles a rival's module as `moduleOf` does, and returns where a benchmark in Node or in a served page can import it from. */
 export async function bundleRival(name: RivalName, where: Where): Promise<string> {
+  const file = `${CACHE}/${name}-${where}.mjs`;
+  await mkdir(join(root, CACHE), { recursive: true });
+  const partial = join(root, `${file}.${process.pid}`);
+  await writeFile(partial, await moduleOf(name, where));
+  await rename(partial, join(root, file));
+  return where === "node" ? new URL(`../${file}`, import.meta.url).href : `/${file}`;
+}
+
+/** A rival's module and its library in one piece. Libraries written for bundlers do not load in Node as they are, and in a page they are thousands of files. */
+export async function moduleOf(name: RivalName, where: Where): Promise<string> {
   const module = MODULES[name][where];
   if (module === null) throw new Error(`bench: expected a rival that runs in ${where === "node" ? "Node" : "a page"}, got ${name}`);
-  const node = where === "node";
-  const input = join(FOLDER, `${module}.ts`);
+  return bundleModule(`bench/rivals/${module}.ts`, where);
+}
+
+/** A module of this repository with all that it imports, as one. */
+export async function bundleModule(path: string, where: Where): Promise<string> {
+  const node = where === "node", input = join(root, path);
   const bundled = await build({
     configFile: false, root, logLevel: "error",
     ssr: { noExternal: true, target: "node" },
@@ -75,13 +86,29 @@ export async function bundleRival(name: RivalName, where: Where): Promise<string
   });
   const [output] = Array.isArray(bundled) ? bundled : [bundled];
   const chunk = output && "output" in output ? output.output.find((file) => file.type === "chunk") : undefined;
-  if (!chunk) throw new Error(`bench: expected a bundle of ${name}, got none`);
-  const file = `${CACHE}/${name}-${where}.mjs`;
-  await mkdir(join(root, CACHE), { recursive: true });
-  const partial = join(root, `${file}.${process.pid}`);
-  await writeFile(partial, chunk.code);
-  await rename(partial, join(root, file));
-  return node ? new URL(`../${file}`, import.meta.url).href : `/${file}`;
+  if (!chunk) throw new Error(`bench: expected a bundle of ${path}, got none`);
+  return chunk.code;
+}
+
+/** Files that rivals load by themselves in a page, from the folder of libraries. */
+const LOADED: Partial<Record<RivalName, { readonly folder: string; readonly files: RegExp }>> = {
+  "ort": { folder: "onnxruntime-web/dist", files: /^ort(\.webgpu\.min\.mjs|-wasm-simd-threaded\.asyncify\.(mjs|wasm))$/ },
+  "ort-wasm": { folder: "onnxruntime-web/dist", files: /^ort(\.wasm\.min\.mjs|-wasm-simd-threaded\.(mjs|wasm))$/ },
+  "tfjs-wasm": { folder: "@tensorflow/tfjs-backend-wasm/dist", files: /^tfjs-backend-wasm.*\.wasm$/ },
+};
+
+/** Copies what a rival loads by itself in a page to `base`; how many bytes that is. */
+export async function copyLoaded(name: RivalName, base: string): Promise<number> {
+  const loaded = LOADED[name];
+  if (!loaded) return 0;
+  const from = join(FOLDER, "node_modules", loaded.folder), to = join(base, loaded.folder);
+  await mkdir(to, { recursive: true });
+  let bytes = 0;
+  for (const file of (await readdir(from)).filter((f) => loaded.files.test(f))) {
+    await copyFile(join(from, file), join(to, file));
+    bytes += (await stat(join(to, file))).size;
+  }
+  return bytes;
 }
 
 /** Lets a library written for pages find WebGPU in Node. It shares our Dawn, and with it the adapter, but has a device of its own. */

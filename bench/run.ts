@@ -71,11 +71,13 @@ export interface Limits {
   readonly atMostSeconds: number;
   /** Each contender's runs are bundled into samples at least so long. */
   readonly sampleMs: number;
+  /** So long all run before any is timed: a GPU that was idle clocks a fifth of its best, and takes its time to speed up. */
+  readonly warmMs?: number;
 }
 
 /** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
 export const limitsFor = (set: Adapter, quick: boolean): Limits =>
-  set === "gpu" ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10 }
+  set === "gpu" ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10, warmMs: 400 }
     : { samples: quick ? 9 : 7, seconds: quick ? 2 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: 10 };
 
 interface Entrant {
@@ -110,6 +112,8 @@ export async function measure(c: Case, ours: Contender, rivals: readonly Contend
   };
 
   const differences = await compareResults(c, entrants, now);
+  const warmUntil = now() + (limits.warmMs ?? 0);
+  while (now() < warmUntil && entrants.some((e) => !e.failure)) for (const e of entrants) await attempt(e, () => e.prepared!.run(1));
   // Compared means warm, but for what a machine does late: one more run each, which also tells how many make a sample.
   for (const e of entrants) {
     await attempt(e, async () => {

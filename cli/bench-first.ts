@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { BenchResult } from "./jobs/bench.ts";
+import type { BenchResult } from "../bench/session.ts";
 import type { CommonOptions } from "./run-job.ts";
 
 interface First {
@@ -27,7 +27,9 @@ export interface FirstRuns extends Pick<BenchResult, "adapter" | "commit" | "dat
   readonly first: readonly First[];
 }
 
-const CASES = { software: ["train deit_dim96_depth4_distilled_patch4_32 B8"], gpu: ["forward deit_tiny_distilled_patch16_224 B1", "train deit_tiny_distilled_patch16_224 B4"] };
+/** One that every kind of adapter runs, to learn which kind this is. */
+const PROBE = "train deit_dim96_depth4_distilled_patch4_32 B8";
+const CASES = { software: ["forward deit_dim96_depth4_distilled_patch4_32 B8", PROBE], gpu: ["forward deit_tiny_distilled_patch16_224 B1", "train deit_tiny_distilled_patch16_224 B4"] };
 
 export async function firstRuns(options: CommonOptions & { readonly against: string }): Promise<FirstRuns> {
   const where = options.where ?? "node";
@@ -43,20 +45,24 @@ export async function firstRuns(options: CommonOptions & { readonly against: str
   };
   try {
     const first: First[] = [];
-    let last: BenchResult | undefined;
-    const rivals = options.against === "none" ? [] : options.against.split(",");
-    for (const contender of ["ours", ...rivals]) {
-      const software: boolean = last?.adapter.software ?? true;
-      for (const name of CASES[software ? "software" : "gpu"]) {
-        last = await alone(name, contender === "ours" ? null : contender);
-        const c = last.cases[0]!;
-        const timing = c.ours;
-        first.push({ case: name, contender, ...("error" in timing ? timing : { firstMs: timing.firstMs, medianMs: timing.medianMs, ...(timing.memoryBytes === undefined ? {} : { memoryBytes: timing.memoryBytes }) }) });
-      }
+    const { adapter, commit, date, versions: own } = await alone(PROBE, null);
+    const versions = { ...own };
+    for (const contender of ["ours", ...(options.against === "none" ? [] : options.against.split(","))]) {
+      for (const name of CASES[adapter.software ? "software" : "gpu"]) first.push({ case: name, contender, ...(await outcome(alone(name, contender === "ours" ? null : contender), versions)) });
     }
-    const { adapter, commit, date, versions } = last!;
     return { where, suite: "first", adapter, commit, date, versions, first };
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** What one came to; the rival's version goes to the others. */
+async function outcome(measured: Promise<BenchResult>, versions: Record<string, string>): Promise<Omit<First, "case" | "contender">> {
+  try {
+    const result = await measured, timing = result.cases[0]!.ours;
+    Object.assign(versions, result.versions);
+    return "error" in timing ? timing : { firstMs: timing.firstMs, medianMs: timing.medianMs, ...(timing.memoryBytes === undefined ? {} : { memoryBytes: timing.memoryBytes }) };
+  } catch (error) {
+    return { error: (error as { stderr?: string }).stderr?.trim().split("\n").at(-1) ?? (error as Error).message };
   }
 }

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "vite";
 import { pageJson, put } from "../app/report.ts";
-import type { NamedResult } from "../app/bench-report/report.ts";
+import type { NamedResult } from "../bench/result-file.ts";
 import { writeAtomic } from "./files.ts";
 import { shipped } from "./model-options.ts";
 

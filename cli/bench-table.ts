@@ -1,5 +1,5 @@
 /** What `tessera bench` prints. */
-import type { BenchResult } from "./jobs/bench.ts";
+import type { BenchResult } from "../bench/session.ts";
 import type { Comparison } from "../bench/compare.ts";
 import type { Failure, Timing } from "../bench/run.ts";
 

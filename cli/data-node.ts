@@ -28,12 +28,20 @@ export function nodeImages(): ImagePlatform {
     decode: (encoded) => decodeImage(encoded, { upright: false }),
     startWorker() {
       const worker = new Worker(new URL("data-worker.mjs", import.meta.url));
-      worker.unref(); // a pipeline that nobody closed must not keep a finished command alive
+      // A pipeline that nobody closed must not keep a finished command alive; one that is waited for must.
+      worker.unref();
+      let open = 0;
       let closing = false;
       return {
-        post: (message, transfer) => worker.postMessage(message, transfer),
+        post(message, transfer) {
+          worker.postMessage(message, transfer);
+          if (open++ === 0) worker.ref();
+        },
         listen(onMessage, onError) {
-          worker.on("message", onMessage);
+          worker.on("message", (message: unknown) => {
+            if (--open === 0) worker.unref();
+            onMessage(message);
+          });
           worker.on("error", (error: Error) => onError(new Error(`input worker: ${error.message}`)));
           worker.on("exit", (code) => closing || onError(new Error(`input worker: expected it to go on, got exit ${code}`)));
           worker.unref(); // a listener takes the reference back

@@ -5,6 +5,8 @@ import type { State } from "../models/params.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
 import type { Weights } from "../models/weights.ts";
 import { CIFAR10_MEAN, CIFAR10_STD } from "../train/data.ts";
+import { CIFAR100_MEAN, CIFAR100_STD } from "../train/data/cifar100.ts";
+import type { DataFiles } from "../train/data/open.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { readWeightsFile } from "./weights-file.ts";
@@ -22,14 +24,25 @@ export async function loadModel(host: Host, path: string, given?: ModelChoice): 
 
 const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
 
-export const normalizationOf = ({ info }: Weights) => ({ mean: info?.mean ?? CIFAR10_MEAN, std: info?.std ?? CIFAR10_STD });
+/** Per channel, of values in [0, 1]. */
+export interface Statistics {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** What weights say they were trained with. */
+export const ownStatistics = ({ info }: Weights): Statistics | null => (info?.mean && info.std ? { mean: info.mean, std: info.std } : null);
+
+/** CIFAR's own; the sets that nobody has published such of go by ImageNet's. */
+export const dataStatistics = ({ kind }: DataFiles): Statistics | null =>
+  kind === "cifar10" ? { mean: CIFAR10_MEAN, std: CIFAR10_STD } : kind === "cifar100" ? { mean: CIFAR100_MEAN, std: CIFAR100_STD } : null;
 
 /**
  * A model to distil `student` from, which sees the images that the student sees: of its size, normalised as for it.
  * A convolutional teacher takes any size; a transformer has a position for every patch. Weights that do not fit are refused here, before
  * any work.
  */
-export async function loadTeacher(host: Host, path: string, given: ModelChoice | undefined, student: Model, normalization: { readonly mean: readonly number[]; readonly std: readonly number[] }) {
+export async function loadTeacher(host: Host, path: string, given: ModelChoice | undefined, student: Model, normalization: Statistics) {
   const { model, weights } = await loadModel(host, path, given);
   const refuse = (expected: string, got: string): never => {
     throw new UsageError(`expected a teacher ${expected}, got ${model.name} of ${path} ${got}`);

@@ -9,9 +9,9 @@ const RUN_SETUP = "run: node cli/setup.mjs";
 
 /**
  * The device in Node. `name`: "lavapipe" and "swiftshader" pick that driver, anything else must be part of the
- * adapter's name. Without it: what set-up found, a GPU before software.
+ * adapter's name. Without it: what set-up found, a GPU before software. `toggles`: Dawn's own.
  */
-export async function openNodeDevice(name?: string): Promise<Device> {
+export async function openNodeDevice(name?: string, toggles: readonly string[] = []): Promise<Device> {
   const { node, lavapipeIcd, swiftshaderIcd } = await knownSetup();
   const lower = name?.toLowerCase() ?? "";
   const lavapipe = lower !== "" && ("lavapipe".includes(lower) || "llvmpipe".includes(lower));
@@ -27,5 +27,5 @@ export async function openNodeDevice(name?: string): Promise<Device> {
   }
   process.env["XDG_RUNTIME_DIR"] ??= tmpdir();
   const held = lavapipe ? "llvmpipe" : name;
-  return initNodeDevice({ request: { powerPreference: "high-performance" }, ...(held ? { adapter: held } : {}) });
+  return initNodeDevice({ toggles, request: { powerPreference: "high-performance" }, ...(held ? { adapter: held } : {}) });
 }

@@ -1,5 +1,6 @@
 /** Progress on stderr: a bar with the time left on a terminal, else a line now and then. */
 import cliProgress from "cli-progress";
+import { duration } from "./duration.ts";
 import type { Progress } from "./host.ts";
 
 const LINE_EVERY_MS = 10_000;
@@ -9,15 +10,6 @@ let label: string | undefined;
 let startedMs = 0;
 let firstDone = 0;
 let linedMs = 0;
-
-/** "1:05", or "?" before anything can be said. */
-export function duration(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "?";
-  const whole = Math.ceil(seconds);
-  const minutes = Math.floor(whole / 60);
-  const rest = String(whole % 60).padStart(2, "0");
-  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
-}
 
 /** A new `label` starts a new bar; `done` equal to `total` ends it. */
 export function showProgress({ label: name, done, total, note = "", curve }: Progress): void {

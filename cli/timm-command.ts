@@ -9,6 +9,7 @@ import { modelNames, nameOf } from "../models/model.ts";
 import type { RegNetConfig } from "../models/regnet.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { linearScaledLr } from "../train/schedule.ts";
+import { cropKind } from "../train/step-input.ts";
 
 export interface TimmRun {
   readonly config: DeitConfig | RegNetConfig;
@@ -39,12 +40,12 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   flag("initial-checkpoint", quoted(weights));
   if (epoch > 0) flag("start-epoch", epoch);
   flag("epochs", r.epochs);
-  flag("batch-size", `$((${r.batchSize * (r.accumulate ?? 1)} / GPUS))`);
+  flag("batch-size", `$((${r.batchSize} / GPUS))`);
   flag("opt", r.optimizer);
   if (r.optimizer === "sgd") flag("momentum", r.momentum);
   else flag("opt-betas", r.beta1, r.beta2), flag("opt-eps", r.eps);
   flag("weight-decay", r.weightDecay);
-  flag("lr", r.scaleLr ? linearScaledLr(r.lr, r.batchSize * (r.accumulate ?? 1)) : r.lr);
+  flag("lr", r.scaleLr ? linearScaledLr(r.lr, r.batchSize) : r.lr);
   flag("sched", "cosine");
   flag("warmup-epochs", r.warmupEpochs);
   flag("warmup-lr", r.warmupLr);
@@ -56,9 +57,10 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   flag("drop-path", r.dropPath);
   if (r.dropout) flag("drop", r.dropout);
   if (r.emaDecay !== null) flag("model-ema"), flag("model-ema-decay", r.emaDecay);
-  augmentation(r, flag, notes);
+  if (r.dtype === "f16") flag("amp");
+  augmentation(r, config.imgSize, flag, notes);
   distillation(r, config.numClasses, teacher, flag, notes);
-  if (r.trainOnly !== undefined && r.trainOnly !== "all") notes.push(`our run trained "${r.trainOnly}" only; timm's train.py trains all`);
+  if (r.trainOnly !== "all") notes.push(`our run trained "${r.trainOnly}" only; timm's train.py trains all`);
   if (epoch > 0) notes.push("the optimizer's moments are not carried over: they begin anew");
   flag("seed", seed);
   const lines = ["set -eu", ": \"${GPUS:=8}\"", ...notes.map((n) => `# Differs: ${n}.`), `torchrun --nproc-per-node="$GPUS" train.py \\`];
@@ -82,12 +84,13 @@ function model(config: DeitConfig | RegNetConfig, notes: string[]): (string | nu
 
 type Flag = (name: string, ...values: (string | number)[]) => void;
 
-function augmentation(r: Recipe, flag: Flag, notes: string[]): void {
+function augmentation(r: Recipe, side: number, flag: Flag, notes: string[]): void {
   if (r.mixup > 0) flag("mixup", r.mixup);
   if (r.cutmix > 0) flag("cutmix", r.cutmix);
-  if (r.mixup > 0 || r.cutmix > 0) flag("mixup-prob", r.mixProb), flag("mixup-switch-prob", r.mixSwitchProb), flag("mixup-mode", r.mixMode ?? "batch");
-  if (r.crop === "resized" || r.crop === "auto") flag("scale", ...r.cropScale), flag("ratio", ...r.cropRatio);
-  else notes.push(`timm has no crop "${r.crop}"; --train-crop-mode has what is nearest`);
+  if (r.mixup > 0 || r.cutmix > 0) flag("mixup-prob", r.mixProb), flag("mixup-switch-prob", r.mixSwitchProb), flag("mixup-mode", r.mixMode);
+  const crop = cropKind(r, side);
+  flag("scale", ...r.cropScale), flag("ratio", ...r.cropRatio);
+  if (crop !== "resized") notes.push(`our run took "${crop}" crops; timm's train.py takes resized ones`);
   flag("hflip", r.hflip);
   if (r.autoAugment !== null) flag("aa", r.autoAugment);
   flag("color-jitter", r.colorJitter);

@@ -2,7 +2,7 @@
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
 const OPTIONAL_FEATURES = [
-  "shader-f16", "subgroups", "timestamp-query", "chromium-experimental-subgroup-matrix",
+  "shader-f16", "subgroups", "subgroup-size-control", "timestamp-query", "chromium-experimental-subgroup-matrix",
 ] as const;
 
 // What kernels can use more of; asked for as large as the adapter has.
@@ -34,6 +34,15 @@ export interface AdapterDescription {
   readonly features: readonly string[];
 }
 
+/** Matrices that a subgroup multiplies at once: (M, K) by (K, N). Types as in WGSL. */
+export interface SubgroupMatrix {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 /** Counters since the device was made. Public: a test or a user can hold the engine to them. */
 export interface Stats {
   launches: number;
@@ -54,6 +63,8 @@ export class Device {
   readonly adapter: AdapterDescription;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
+  /** Where the experimental feature is there. */
+  readonly subgroupMatrices: readonly SubgroupMatrix[];
   /** What WGSL can say here beyond its first version: names of language extensions. */
   readonly language: ReadonlySet<string>;
   readonly stats: Stats = {
@@ -67,12 +78,13 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, language: ReadonlySet<string>, wait: <T>(promise: Promise<T>) => Promise<T>) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, language: ReadonlySet<string>, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
     this.gpu = gpu;
     this.language = language;
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
+    this.subgroupMatrices = this.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices : [];
     this.#wait = wait;
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -143,7 +155,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   if (!gpu) throw new AdapterError("initDevice: expected WebGPU (navigator.gpu), got none: this browser or runtime has it off or lacks it");
   const adapter = await gpu.requestAdapter(options.request);
   if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
-  const description = describe(adapter);
+  const description = describeAdapter(adapter);
   const name = adapterName(description);
   if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
   if (options.adapter && !name.toLowerCase().includes(options.adapter.toLowerCase())) {
@@ -153,7 +165,8 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
   const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  current = new Device(device, { ...description, features: requiredFeatures }, new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined), options.wait ?? ((promise) => promise));
+  const language = new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined);
+  current = new Device(device, { ...description, features: requiredFeatures }, language, options.wait ?? ((promise) => promise), matricesOf(adapter));
   return current;
 }
 
@@ -172,7 +185,14 @@ export function closeDevice(): void {
 export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture" | "device" | "description">): string =>
   [a.vendor, a.architecture, a.device, a.description].filter(Boolean).join(" ") || "unnamed adapter";
 
-function describe(adapter: GPUAdapter): AdapterDescription {
+// Of the adapter: Dawn's device lists none.
+function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
+  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
+}
+
+/** What an adapter says of itself, and whether it is software. */
+export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   const { vendor, architecture, device, description } = adapter.info;
   const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
   return { vendor, architecture, device, description, software, features: [...adapter.features] as string[] };

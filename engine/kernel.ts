@@ -10,9 +10,12 @@ export type { Elem } from "./narrow.ts";
 
 const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
   f32: ["f32", "f16"], vec2f: ["f32", "f16"], vec4f: ["f32", "f16"], f16: ["f16"], vec2h: ["f16"], vec4h: ["f16"],
-  u32: ["u32", "u8"], vec4u: ["u32", "u8"], i32: ["i32"],
+  u32: ["u32", "u8"], vec4u: ["u32", "u8", "f16"], i32: ["i32"], // eight f16 as they lie are a vec4u too
 };
 const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
+
+/** Dawn's experimental feature: subgroups that multiply small matrices. */
+export const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix";
 
 type Buffers = Readonly<Record<string, Elem>>;
 type Scalars = Readonly<Record<string, "u32" | "f32">>;
@@ -36,7 +39,9 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
   /** WGSL functions and shared arrays that the code uses. */
   readonly helpers?: string;
   /** Device features that the code needs. */
-  readonly needs?: readonly GPUFeatureName[];
+  readonly needs?: readonly string[];
+  /** Threads in a subgroup, where the adapter leaves that open (needs `subgroup-size-control`). */
+  readonly subgroupSize?: number | undefined;
   /**
    * Body of the entry point. It sees `group` (u32: the workgroup's index in a 1-D launch), `wid` (vec3u: in a 2-D or 3-D one),
    * `lid` (vec3u), `li` (u32: the thread's index in the workgroup) and `groups` (vec3u); where it names them, `subgroup_number` (u32: the
@@ -180,9 +185,13 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
     ...Object.entries(spec.outputs ?? {}).map(storage("read_write")),
   ];
   const fields = Object.entries(spec.params ?? {}).map(([name, type]) => `${name}: ${type}`).join(", ");
+  const matrices = spec.needs?.includes(SUBGROUP_MATRIX) ?? false;
   const enables = [
+    // Tint knows uniformity of workgroups, not of subgroups.
+    ...(matrices ? ["diagnostic(off, chromium.subgroup_matrix_uniformity);", "enable chromium_experimental_subgroup_matrix;"] : []),
+    ...(spec.subgroupSize ? ["enable subgroup_size_control;"] : []),
     ...(/\bf16\b|vec[234]h\b/.test([buffers.join(), spec.helpers].join()) ? ["enable f16;"] : []),
-    ...(spec.needs?.includes("subgroups" as GPUFeatureName) ? ["enable subgroups;"] : []),
+    ...(spec.needs?.includes("subgroups") ? ["enable subgroups;"] : []),
   ];
   const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
   const code = typeof spec.code === "string" ? spec.code : spec.code(constants);
@@ -194,8 +203,8 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
     ...Object.entries(spec.constants ?? {}).map(([name, type]) => `const ${name}: ${type} = ${literal(spec.name, name, type, constants[name])};`),
     `const WG = ${x * y}u; const WGX = ${x}u; const WGY = ${y}u;`,
     narrowed(spec.helpers ?? "", wide),
-    `@compute @workgroup_size(${x}, ${y})`,
-    "fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) li: u32, @builtin(num_workgroups) groups: vec3u" + builtins + ") {",
+    `@compute @workgroup_size(${x}, ${y})${spec.subgroupSize ? ` @subgroup_size(${spec.subgroupSize})` : ""}`,
+    `fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) li: u32, @builtin(num_workgroups) groups: vec3u${builtins}) {`,
     "  let group = wid.x + wid.y * groups.x;",
     folded > 0 ? `  if (group >= ${folded}u) { return; }` : "",
     narrowed(code, wide),

@@ -169,6 +169,9 @@ export function collect<T>(body: () => T): { result: T; storages: ReadonlySet<St
   scopes.push(own);
   try {
     return { result: body(), storages: own };
+  } catch (error) {
+    for (const storage of own) storage.free();
+    throw error;
   } finally {
     scopes.splice(scopes.indexOf(own), 1);
   }

@@ -40,7 +40,7 @@ export interface Plan<T> {
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
   /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
-  profile(): Promise<{ readonly kernel: string; readonly ms: number }[]>;
+  profile(): Promise<{ readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
   /** Gives the plan's memory back. */
@@ -57,34 +57,52 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   const results = storagesIn(result);
   const launches = dropDead(all, results);
 
-  const pipelines = [...new Set(launches.map((l) => l.pipeline))];
-  let done = 0;
-  await device.wait(Promise.all(pipelines.map(async (p) => {
-    await p.compile();
-    options.onCompile?.(++done, pipelines.length);
-  })).then(() => undefined));
-
-  const { buffers, bytes, homes } = assignMemory(device, label, launches, results);
-  for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
-  const externals = new Map<Storage, GPUBuffer>();
-  const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
-    const storage = b.storage.placed?.storage ?? b.storage;
-    const planned = homes.get(storage);
-    if (planned) return { buffer: planned, offset: b.offset };
-    externals.set(storage, storage.use(label));
-    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+  const memory: ReturnType<typeof assignMemory>[] = []; // one, once it is given
+  const release = () => {
+    for (const { homes, buffers, bytes } of memory.splice(0)) {
+      for (const storage of results) if (homes.has(storage)) storage.free();
+      for (const buffer of buffers) buffer.destroy();
+      accountPlan(device, -bytes);
+    }
+    for (const storage of constants) storage.free();
   };
-  const steps: Step[] = launches.map((l) => ({
-    pipeline: l.pipeline.gpu,
-    group: bindGroup(device, l, l.bindings.map(home)),
-    x: l.groups[0], y: l.groups[1], z: l.groups[2],
-  }));
+  const externals = new Map<Storage, GPUBuffer>();
+  const plan = async (): Promise<Step[]> => {
+    const pipelines = [...new Set(launches.map((l) => l.pipeline))];
+    let done = 0;
+    await device.wait(Promise.all(pipelines.map(async (p) => {
+      await p.compile();
+      options.onCompile?.(++done, pipelines.length);
+    })).then(() => undefined));
+
+    const assigned = assignMemory(device, label, launches, results);
+    const { homes } = assigned;
+    memory.push(assigned);
+    for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
+    const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
+      const storage = b.storage.placed?.storage ?? b.storage;
+      const planned = homes.get(storage);
+      if (planned) return { buffer: planned, offset: b.offset };
+      externals.set(storage, storage.use(label));
+      return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+    };
+    const steps = launches.map((l) => ({
+      pipeline: l.pipeline.gpu,
+      group: bindGroup(device, l, l.bindings.map(home)),
+      x: l.groups[0], y: l.groups[1], z: l.groups[2],
+    }));
+    await device.wait(Promise.resolve());
+    return steps;
+  };
+  const steps = await plan().catch((error: unknown) => {
+    release(); // out of memory, above all: whoever tries something smaller needs it back
+    throw error;
+  });
   const uses = [...externals];
-  await device.wait(Promise.resolve());
   let disposed = false;
 
   return {
-    result, bytes,
+    result, bytes: memory[0]!.bytes,
     launches: steps.length,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
@@ -103,10 +121,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     dispose() {
       if (disposed) return;
       disposed = true;
-      for (const storage of results) if (homes.has(storage)) storage.free();
-      for (const buffer of buffers) buffer.destroy();
-      for (const storage of constants) storage.free();
-      accountPlan(device, -bytes);
+      release();
     },
   };
 }
@@ -129,7 +144,7 @@ function replay(device: Device, steps: readonly Step[]): void {
 /** Queries in one set at most, by WebGPU. */
 const MAX_QUERIES = 4096;
 
-async function profile(device: Device, steps: readonly Step[], names: readonly string[]): Promise<{ kernel: string; ms: number }[]> {
+async function profile(device: Device, steps: readonly Step[], names: readonly string[]): Promise<{ kernel: string; groups: number; ms: number }[]> {
   if (!device.features.has("timestamp-query")) throw new Error("profile: expected an adapter with timestamp-query, got one without");
   if (2 * steps.length > MAX_QUERIES) throw new Error(`profile: expected at most ${MAX_QUERIES / 2} launches, got ${steps.length}`);
   flush();
@@ -153,7 +168,7 @@ async function profile(device: Device, steps: readonly Step[], names: readonly s
   const ns = new BigUint64Array(mapped.getMappedRange().slice(0));
   mapped.unmap();
   for (const o of [querySet, resolved, mapped]) o.destroy();
-  return names.map((kernel, i) => ({ kernel, ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6 }));
+  return names.map((kernel, i) => ({ kernel, groups: steps[i]!.x * steps[i]!.y * steps[i]!.z, ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6 }));
 }
 
 /** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */

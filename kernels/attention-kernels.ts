@@ -172,7 +172,7 @@ const kernels = kernelFamily((config: Config) => {
   const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, N, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
   const common = {
     params: PARAMS, workgroup: w.WG, helpers: w.helpers,
-    needs: config.kind === "register" && config.lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
+    needs: config.kind === "register" && config.lanes > 1 ? ["subgroups"] : [],
   } as const;
 
   // Owns queries.

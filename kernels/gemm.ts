@@ -13,7 +13,11 @@ import { getDevice } from "../engine/device.ts";
 import { chosen } from "../engine/tuning.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import type { DType, Tensor } from "../engine/tensor.ts";
-import { gemmKernel, NO_SLOTS, REDUCE_WG, reduceKernel, type Map, type Slots, type Tile } from "./gemm-kernels.ts";
+import { columnSums } from "./column-sums.ts";
+import { NO_SLOTS, type Flow, type Map, type Slots, type Tile } from "./gemm-config.ts";
+import { gemmKernel, REDUCE_WG, reduceKernel } from "./gemm-kernels.ts";
+import { matrixChoice } from "./gemm-matrix-use.ts";
+import { sharedBytes } from "./gemm-shared.ts";
 
 /** A kind, whose tile then goes by the shape, or one tile. */
 export type GemmVariant = "register" | "shared" | TileName;
@@ -31,6 +35,10 @@ export interface Operand {
   readonly batch?: readonly number[];
   /** Of the first element. */
   readonly offset?: number;
+  /** So many rows of op(A), or columns of op(B), are there, where the product has more; the last one is repeated. */
+  readonly rows?: number;
+  /** Stored rows go on with zeros, or with what nobody reads, to a multiple of four. */
+  readonly padded?: boolean;
 }
 
 /** What happens to each element before it is written, in this order. Tensors lie as the result does unless said. */
@@ -69,11 +77,11 @@ export interface Gemm extends Epilogue {
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
   /** Chosen by adapter unless given. */
-  readonly variant?: GemmVariant | undefined;
+  readonly variant?: GemmVariant | Tile | undefined;
 }
 
 const register = (tm: number, tn: number, y = 8): Tile => ({ kind: "register", x: 8, y, tm, tn, bk: 1 });
-const shared = (x: number, y: number, side: number, bk: number): Tile => ({ kind: "shared", x, y, tm: side, tn: side, bk });
+const shared = (x: number, y: number, tm: number, tn: number, bk: number, flow: Flow): Tile => ({ kind: "shared", x, y, tm, tn, bk, flow });
 
 /** Every tile there is. `register-MxN` is what one thread computes, `shared-MxN` what a workgroup does. */
 export const TILES = {
@@ -84,11 +92,13 @@ export const TILES = {
   "register-flat-8x8": register(8, 8, 1), // one row of threads, for matrices of few rows
   "register-flat-4x8": register(4, 8, 1),
   "register-flat-1x8": register(1, 8, 1),
-  "shared-128x128": shared(16, 16, 8, 8),
-  "shared-128x112": shared(14, 16, 8, 8), // the widths of RegNetY-16GF are multiples of 112
-  "shared-128x64": shared(8, 16, 8, 16),
-  "shared-64x64": shared(8, 8, 8, 16),
-  "shared-32x32": shared(8, 8, 4, 16),
+  "shared-128x128": shared(16, 8, 16, 8, 8, "double"),
+  "shared-128x112": shared(14, 8, 16, 8, 8, "double"), // the widths of RegNetY-16GF are multiples of 112
+  "shared-128x64": shared(8, 16, 8, 8, 16, "ahead"),
+  "shared-104x104": shared(13, 13, 8, 8, 8, "ahead"), // twice 104 holds 197 and 198 tokens
+  "shared-104x64": shared(8, 13, 8, 8, 16, "ahead"),
+  "shared-64x64": shared(8, 8, 8, 8, 16, "ahead"),
+  "shared-32x32": shared(8, 8, 4, 4, 16, "ahead"),
 } as const satisfies Readonly<Record<string, Tile>>;
 export type TileName = keyof typeof TILES;
 
@@ -99,43 +109,47 @@ function registerTile(M: number, N: number): Tile {
   return register(M === 1 ? 1 : M <= 4 ? 4 : 8, N > 32 ? 8 : 4, M > 8 ? 8 : 1);
 }
 
-// A multiply of 8 x 8 per thread is worth more than one of 4 x 4: it reads shared memory half as often per sum.
-const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.98], ["shared-128x64", 1], ["shared-64x64", 0.9], ["shared-32x32", 0.5]] as const;
+// Products per second of a tile without edges, measured on an H100 at 4096^3 (bench/gpu): relative to the fastest.
+const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.72], ["shared-128x64", 0.87], ["shared-104x104", 0.6], ["shared-104x64", 0.7], ["shared-64x64", 0.81], ["shared-32x32", 0.4]] as const;
 
-// So many tiles occupy a GPU.
-const ENOUGH_TILES = 128;
+// So many workgroups occupy a large GPU; fewer leave parts of it idle.
+const ENOUGH_TILES = 256;
 
 const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
 
-/** The tile that wastes least at the edges, among those of which there are enough. */
-function sharedTile(M: number, N: number, matrices: number): Tile {
+/** The tile that is fastest where it wastes something at the edges and, unless the sum can be cut, leaves a GPU's parts idle. */
+function sharedTile(M: number, N: number, matrices: number, cuts: number, sums: boolean): Tile {
+  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = getDevice().limits;
   let best: Tile = TILES["shared-32x32"], most = 0;
   for (const [name, worth] of WORTH) {
     const t = TILES[name];
+    if (sharedBytes(t) > memory || t.x * t.y > threads || (sums && t.x * t.y < t.y * t.tm)) continue;
     const [m, n] = tilesOf(t, M, N);
-    const value = (worth * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
-    if (m * n * matrices >= ENOUGH_TILES && value > most) [best, most] = [t, value];
+    const busy = Math.min(1, (m * n * matrices * cuts) / ENOUGH_TILES);
+    const value = (worth * busy * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
+    if (value > most) [best, most] = [t, value];
   }
   return best;
 }
 
 /** The caller's tile, or the one measured to be fastest here, or the one that suits such an adapter. */
-function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
+function tileOf({ variant, a, b, out, M, N, K, sums }: Gemm, matrices: number): Tile {
+  if (typeof variant === "object") return variant;
   const plain = !a.map && !b.map && !out?.map; // what the tuner can pose again
   const name = variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
   if (name !== undefined && isTile(name)) return TILES[name];
   const kind = name === "register" || name === "shared" ? name : getDevice().adapter.software ? "register" : "shared";
-  return kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices);
+  return kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices, out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)), !!sums);
 }
 
 // Long sums with few tiles are cut along K; each share is at least this long.
 const SPLIT_LENGTH = 256;
 
-function splitK(tile: Tile, tiles: number, K: number): { splits: number; chunk: number } {
-  const wanted = tile.kind === "shared" ? ENOUGH_TILES : 4;
+function splitK(kind: "register" | "shared", tiles: number, K: number, step: number): { splits: number; chunk: number } {
+  const [enough, wanted] = kind === "shared" ? [ENOUGH_TILES, 2 * ENOUGH_TILES] : [4, 4];
   const splits = Math.min(Math.ceil(wanted / tiles), Math.floor(K / SPLIT_LENGTH));
-  if (splits < 2) return { splits: 1, chunk: K };
-  const chunk = Math.ceil(K / splits / 16) * 16;
+  if (tiles >= enough || splits < 2) return { splits: 1, chunk: K };
+  const chunk = Math.ceil(K / splits / step) * step;
   return { splits: Math.ceil(K / chunk), chunk };
 }
 
@@ -154,17 +168,23 @@ export function gemm(g: Gemm): Product {
   const lda = a.ld ?? (aAlongK ? K : M), ldb = b.ld ?? (bAlongK ? K : N), ldc = out?.ld ?? N;
   const matrices = numel(batch);
   const dense = (size: number) => batch.map((_, r) => size * numel(batch.slice(r + 1)));
-  const steps = { a: a.batch ?? dense(M * K), b: b.batch ?? dense(K * N), c: out?.batch ?? dense(M * N) };
+  const steps = { a: a.batch ?? dense((a.rows ?? M) * K), b: b.batch ?? dense(K * (b.rows ?? N)), c: out?.batch ?? dense(M * N) };
   const tile = tileOf(g, matrices);
-  const [tilesM, tilesN] = tilesOf(tile, M, N);
-  const { splits, chunk } = out ? { splits: 1, chunk: K } : splitK(tile, tilesM * tilesN * matrices, K);
-
   const maps = { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null };
-  const fours = [lda, ldb, ldc, N, aAlongK ? K : M, bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...(g.rowBias ? [M] : []), ...steps.a, ...steps.b, ...steps.c];
+  // Tensor cores, where they were turned on; sums of op(A) then have a kernel of their own, which wants whole columns.
+  const wholeColumns = !aAlongK && lda === M && a.tensor.size === K * M;
+  const odd = maps.a || maps.b || maps.c || custom || a.rows !== undefined || b.rows !== undefined || a.padded || b.padded || (g.sums && !wholeColumns);
+  const matrix = g.variant || odd ? null : matrixChoice({
+    a: a.tensor, b: b.tensor, M, N, K, aAlongK, bAlongK, matrices,
+    ab: [lda, ldb, a.offset ?? 0, b.offset ?? 0, ...steps.a, ...steps.b], c: [ldc, ...steps.c, ...(g.rowBias ? [M] : [])],
+  });
+  const [tilesM, tilesN] = matrix ? [Math.ceil(M / matrix.tile.bm), Math.ceil(N / matrix.tile.bn)] : tilesOf(tile, M, N);
+  const { splits, chunk } = out ? { splits: 1, chunk: K } : splitK(matrix ? "shared" : tile.kind, tilesM * tilesN * matrices, K, matrix ? matrix.tile.bk : 16);
+  const fours = [lda, ldb, ldc, N, a.padded ? 0 : aAlongK ? K : M, b.padded ? 0 : bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...(g.rowBias ? [M] : []), ...steps.a, ...steps.b, ...steps.c];
   const vec = tile.kind === "shared" && !maps.a && !maps.b && !maps.c && !custom && fours.every((n) => n % 4 === 0);
   const slots: Slots = {
     bias: g.bias ? "n" : g.rowBias ? "m" : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
-    factors: !!g.factors, residual: !!g.residual, sums: !!g.sums, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
+    factors: !!g.factors, residual: !!g.residual, sums: !!g.sums && !matrix, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
   };
   const bias = g.bias ?? g.rowBias;
   const extra = {
@@ -172,33 +192,35 @@ export function gemm(g: Gemm): Product {
     ...(g.residual ? { residual: g.residual } : {}), ...custom?.inputs,
   };
   const extraParams: Record<string, number> = g.factors ? { factors_at: g.factors.at, factor_rows: g.factors.rows } : {};
-  const outputs = { y: g.shape, ...(g.gelu === "keep" ? { kept: g.shape } : {}), ...(g.sums ? { sums: [M] } : {}) };
+  const outputs = { y: g.shape, ...(g.gelu === "keep" ? { kept: g.shape } : {}), ...(slots.sums ? { sums: [M] } : {}) };
+  const columns = g.sums && matrix ? columnSums(a.tensor, M) : null;
 
   const y = g.store ?? a.tensor.dtype;
   const store = { y, ...(g.gelu === "keep" ? { kept: y } : {}) };
 
   const product = tilesM * tilesN * matrices * splits;
   const params: Record<string, number> = {
-    M, N, K, lda, ldb, ldc, a_offset: a.offset ?? 0, b_offset: b.offset ?? 0,
+    M, N, K, a_rows: a.rows ?? M, b_rows: b.rows ?? N, lda, ldb, ldc, a_offset: a.offset ?? 0, b_offset: b.offset ?? 0,
     tiles_m: tilesM, tiles_n: tilesN, chunk, slab: matrices * M * N, product, alpha: splits > 1 ? 1 : alpha, ...(splits > 1 ? {} : extraParams),
   };
   batch.forEach((size, r) => Object.assign(params, { [`size${r}`]: size, [`a_step${r}`]: steps.a[r], [`b_step${r}`]: steps.b[r], [`c_step${r}`]: steps.c[r] }));
-  const made = gemmKernel({
-    tile, aAlongK, bAlongK, maps, rank: batch.length, vec,
-    edge: M % (tile.y * tile.tm) !== 0 || N % (tile.x * tile.tn) !== 0,
-    tail: K % tile.bk !== 0 || chunk % tile.bk !== 0,
-    slots: splits > 1 ? { ...NO_SLOTS, sums: !!g.sums } : slots,
-  })({
+  const edge = ([m, n]: readonly [number, number]) => M % m !== 0 || N % n !== 0 || a.rows !== undefined || b.rows !== undefined;
+  const tail = (bk: number) => K % bk !== 0 || chunk % bk !== 0;
+  const own = splits > 1 ? { ...NO_SLOTS, sums: slots.sums } : slots;
+  const launch = {
     inputs: { a: a.tensor, b: b.tensor, ...(splits > 1 ? {} : extra) },
-    outputs: splits > 1 ? { y: [splits, matrices, M, N], ...(g.sums ? { sums: [splits, M] } : {}) } : outputs,
+    outputs: splits > 1 ? { y: [splits, matrices, M, N], ...(slots.sums ? { sums: [splits, M] } : {}) } : outputs,
     store: splits > 1 ? {} : store,
-    params, groups: product + (g.sums ? splits * Math.ceil(M / (tile.x * tile.y)) : 0),
-  });
-  if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: made["sums"] ?? null };
+    params, groups: product + (slots.sums && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0),
+  };
+  const made = matrix
+    ? matrix.kernel({ aAlongK, bAlongK, rank: batch.length, edge: edge([matrix.tile.bm, matrix.tile.bn]), tail: tail(matrix.tile.bk), slots: own })(launch)
+    : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
+  if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: columns ?? made["sums"] ?? null };
   const count = matrices * M * N;
   const sum = reduceKernel(slots)({
-    inputs: { parts: made["y"]!, ...extra, ...(g.sums ? { sum_parts: made["sums"]! } : {}) }, outputs, store,
+    inputs: { parts: made["y"]!, ...extra, ...(slots.sums ? { sum_parts: made["sums"]! } : {}) }, outputs, store,
     params: { count, splits, M, N, alpha, ...extraParams }, groups: Math.ceil(Math.max(count, M) / REDUCE_WG),
   });
-  return { y: sum["y"]!, kept: sum["kept"] ?? null, sums: sum["sums"] ?? null };
+  return { y: sum["y"]!, kept: sum["kept"] ?? null, sums: columns ?? sum["sums"] ?? null };
 }

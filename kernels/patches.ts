@@ -2,7 +2,7 @@
  * The p x p patches of images, read where they lie: maps for `gemm` of the matrix (patches of all images, C * p * p), whose rows
  * are patches in row-major order. Nothing is copied: an element's address is a sum of one part per row and one per column.
  */
-import type { Map } from "./gemm-kernels.ts";
+import type { Map } from "./gemm-config.ts";
 
 export interface PatchSizes {
   /** Of an image. */

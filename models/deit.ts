@@ -62,6 +62,7 @@ export function checkDeitConfig(c: DeitConfig): void {
   for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio", "numClasses"] as const) {
     if (!(c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key]))) throw new Error(`deit: expected a positive ${key}, got ${c[key]}`);
   }
+  if (typeof c.distilled !== "boolean") throw new Error(`deit: expected distilled to be true or false, got ${JSON.stringify(c.distilled)}`);
   if (c.imgSize % c.patchSize !== 0) throw new Error(`deit: expected imgSize to be a multiple of patchSize ${c.patchSize}, got ${c.imgSize}`);
   if (c.dim % c.heads !== 0) throw new Error(`deit: expected dim to be a multiple of heads ${c.heads}, got ${c.dim}`);
 }

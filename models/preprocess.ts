@@ -108,12 +108,7 @@ export function centerCrop({ height, width, data }: RgbImage, size: number): Rgb
   return { height: size, width: size, data: out };
 }
 
-/** The short side to size / cropPct, then the centre; only what the centre needs is computed. Returns bytes (3, size, size). */
-export function evalTransform(image: RgbImage, size: number, cropPct: number): Uint8Array {
-  return toPlanes(resizeShort(image, Math.trunc(size / cropPct), size));
-}
-
-/** The short side to `short` pixels, then the middle `size` x `size`, as torchvision's Resize and CenterCrop. */
+/** The short side to `short` pixels, then the middle `size` x `size`, as torchvision's Resize and CenterCrop; only what that needs is computed. */
 export function resizeShort(image: RgbImage, short: number, size: number, filter: Filter = BICUBIC): RgbImage {
   checkImage("resize", image);
   const { height: H, width: W } = image;

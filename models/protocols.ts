@@ -8,24 +8,30 @@
  *
  * All three of bytes as Pillow resizes them: Hugging Face's processors on tensors differ from these by a level here and there.
  */
-import { BICUBIC, BILINEAR, type Filter } from "../kernels/bands.ts";
+import { BICUBIC, BILINEAR } from "../kernels/bands.ts";
 import { checkImage, middle, resize, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
 
 export const PROTOCOLS = ["official", "timm", "hf"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
-export interface Preprocessing {
+export interface Placing {
   /** Pixels that the crop keeps, per side. */
   readonly size: number;
   /** The resized image: its short side, or both. */
   readonly resize: number;
   /** Both sides become `resize`, whatever the image's shape. */
   readonly square: boolean;
-  readonly filter: Filter;
+  readonly filter: keyof typeof FILTERS;
+}
+
+/** Plain data. */
+export interface Preprocessing extends Placing {
   /** Per channel, of values in [0, 1]. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
 }
+
+const FILTERS = { bicubic: BICUBIC, bilinear: BILINEAR } as const;
 
 /** Per-channel mean and deviation of ImageNet, in [0, 1] units. */
 export const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
@@ -41,7 +47,7 @@ const REGNET_CROP: Readonly<Record<string, number>> = { regnety_002: 0.875, regn
 export function preprocessing(protocol: Protocol, model: string, size: number): Preprocessing {
   const vit = model.startsWith("vit_");
   const stats = vit && protocol !== "official" ? HALF : IMAGENET;
-  const steps = { size, square: false, filter: BICUBIC, ...stats };
+  const steps = { size, square: false, filter: "bicubic" as const, ...stats };
   if (size <= SMALL) return { ...steps, resize: size };
   switch (protocol) {
     case "official": return { ...steps, resize: Math.trunc(size / 0.875) };
@@ -49,14 +55,14 @@ export function preprocessing(protocol: Protocol, model: string, size: number): 
       const share = model.startsWith("regnety_") ? (REGNET_CROP[model] ?? 0.95) : size === 384 ? 1 : 0.9;
       return { ...steps, resize: Math.floor(size / share) };
     }
-    case "hf": return vit ? { ...steps, resize: size, square: true, filter: BILINEAR } : { ...steps, resize: Math.trunc((256 / 224) * size), square: true };
+    case "hf": return vit ? { ...steps, resize: size, square: true, filter: "bilinear" } : { ...steps, resize: Math.trunc((256 / 224) * size), square: true };
   }
 }
 
 /** An image of any size to what the model sees of it, size x size. */
-export function preprocess(image: RgbImage, { size, resize: to, square, filter }: Preprocessing): RgbImage {
+export function preprocess(image: RgbImage, { size, resize: to, square, filter }: Placing): RgbImage {
   checkImage("preprocess", image);
-  return square ? resize(image, to, to, filter, middle(to, size), middle(to, size)) : resizeShort(image, to, size, filter);
+  return square ? resize(image, to, to, FILTERS[filter], middle(to, size), middle(to, size)) : resizeShort(image, to, size, FILTERS[filter]);
 }
 
 /** Preprocessed images as bytes (B, 3, size, size). */

@@ -52,10 +52,9 @@ export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer
   return writeSafetensors(entries, { tessera: JSON.stringify(meta) });
 }
 
-/** Puts a saved run's state back. Refuses a file of another model, recipe or seed. */
-export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown): Position {
-  const { tensors, metadata } = readCheckpoint(bytes);
-  const meta = metaOf(metadata);
+/** Where the run stood that saved this checkpoint. Refuses one of another model, recipe or seed. */
+export function checkCheckpoint(bytes: Uint8Array, seed: number, recipe: Recipe, model: unknown): Position {
+  const meta = metaOf(readCheckpoint(bytes).metadata);
   const same = (what: string, got: unknown, expected: unknown) => {
     const [a, b] = [JSON.stringify(got), JSON.stringify(expected)];
     if (a !== b) throw new Error(`resume: expected a checkpoint with ${what} ${b}, got ${a}`);
@@ -64,6 +63,14 @@ export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, opti
   same("seed", meta.seed, seed);
   const before = makeRecipe(meta.recipe); // items that are younger than the checkpoint had their defaults
   for (const key of Object.keys(recipe) as (keyof Recipe)[]) same(key, before[key], recipe[key]);
+  const { epoch, stepInEpoch, step } = meta;
+  return { epoch, stepInEpoch, step };
+}
+
+/** Puts a saved run's state back, once it is checked. */
+export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown): Position {
+  const position = checkCheckpoint(bytes, seed, recipe, model);
+  const { tensors } = readCheckpoint(bytes);
   const part = (prefix: string, names: readonly string[]): State => new Map(names.map((name) => {
     const t = tensors.get(prefix + name);
     if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
@@ -83,11 +90,10 @@ export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, opti
     store.layout.write(optimizer.ema.flat, average);
     if (optimizer.ema.stats) store.statsLayout.write(optimizer.ema.stats, average);
   }
-  const { epoch, stepInEpoch, step } = meta;
-  return { epoch, stepInEpoch, step };
+  return position;
 }
 
-/** Where the run stood that saved this checkpoint. */
+/** Where the run stood that saved this checkpoint, whatever run it was. */
 export const checkpointPosition = (bytes: Uint8Array): Position => {
   const { epoch, stepInEpoch, step } = metaOf(readCheckpoint(bytes).metadata);
   return { epoch, stepInEpoch, step };

@@ -6,6 +6,7 @@ import { normalizeImages } from "../kernels/normalize.ts";
 import { combineHeads, type HeadChoice } from "../models/heads.ts";
 import type { Model } from "../models/model.ts";
 import type { Params } from "../models/params.ts";
+import type { Placing } from "../models/protocols.ts";
 import { InputPipeline } from "./input/pipeline.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
 import type { Normalization } from "./step-input.ts";
@@ -31,14 +32,14 @@ export interface Evaluation {
 export interface EvaluateOptions {
   readonly platform: ImagePlatform;
   readonly workers?: number | undefined;
-  /** Share of the resized image that is kept, where images have another size than the model's; 0.875 is the official 256 to 224. */
-  readonly cropPct?: number;
+  /** How images of another size than the model's come to it; the official 256 to 224, in proportion, unless given. */
+  readonly placing?: Placing | undefined;
   /** How a distilled model's heads answer together; the mean of their logits unless given. */
   readonly head?: HeadChoice | undefined;
   readonly onProgress?: (done: number) => void;
 }
 
-const OFFICIAL_CROP = 0.875;
+const official = (size: number): Placing => ({ size, resize: Math.trunc(size / 0.875), square: false, filter: "bicubic" });
 
 export class Evaluator {
   readonly #model: Model;
@@ -57,19 +58,22 @@ export class Evaluator {
     const plan = await record(() => noGrad(() => {
       const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
       return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
-    }), { label: "evaluation", ...(onCompile ? { onCompile } : {}) });
+    }), { label: "evaluation", ...(onCompile ? { onCompile } : {}) }).catch((error: unknown) => {
+      images.dispose();
+      throw error;
+    });
     return new Evaluator(model, images, plan);
   }
 
   /** Logits [count, K] of each output: the model's own, then the two heads' of a distilled model. */
-  async logits(images: ImageSource, { platform, workers = 0, cropPct = OFFICIAL_CROP, onProgress }: EvaluateOptions): Promise<Float32Array[]> {
+  async logits(images: ImageSource, { platform, workers = 0, placing, onProgress }: EvaluateOptions): Promise<Float32Array[]> {
     const [B, , side] = this.#images.shape as [number, number, number, number];
     const K = this.#model.numClasses;
     const all = this.#plan.result.map(() => new Float32Array(images.count * K));
     const ready = String(images.shape) === String(this.#model.imageShape);
     const pipeline = new InputPipeline(images, {
       batchSize: B, order: () => ({ images: Uint32Array.from({ length: images.count }, (_, i) => i) }),
-      prepare: ready ? { kind: "decode" } : { kind: "evaluate", size: side, cropPct },
+      prepare: ready ? { kind: "decode" } : { kind: "evaluate", placing: placing ?? official(side) },
       platform, workers, epochs: 1, keepLast: true,
       maxCorrupt: 0, // a score of other images than those asked for would be no score
     });

@@ -1,6 +1,7 @@
 /**
  * What mixing draws: mixup or CutMix, how much, and where; for a batch, for each pair of images, or for each image. Image i is
- * mixed with image B - 1 - i. A draw depends on (seed, step) and, below the batch, on the image's row alone.
+ * mixed with image B - 1 - i, or so within each of several equal parts of a batch, which have draws of their own as the official code's GPUs
+ * have. A draw depends on (seed, step) and, below the batch, on its place in it alone.
  *
  * As in timm 0.3.2: mixup's share from Beta(alpha, alpha); CutMix's box has sides in proportion sqrt(1 - lam), its share is
  * corrected to the box that is left after clipping.
@@ -40,14 +41,18 @@ const NONE: Mix = { mode: "none", lam: 1, box: [0, 0, 0, 0] };
 export const sampleMix = (settings: MixSettings, seed: number, step: number, height: number, width: number): Mix =>
   drawMix(settings, new Random(seed, STREAM, step * 2 ** 20), height, width); // a step's draws start in a block of their own
 
-/** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". */
-export function sampleMixes(settings: MixSettings & { readonly mixMode: MixMode }, seed: number, step: number, count: number, height: number, width: number): Mix[] {
+/** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". `mates` images are mixed among each other. */
+export function sampleMixes(settings: MixSettings & { readonly mixMode: MixMode }, seed: number, step: number, count: number, height: number, width: number, mates = count): Mix[] {
   const { mixMode } = settings;
-  if (!Number.isInteger(count) || count < 2 || count % 2 !== 0) throw new Error(`sampleMixes: expected an even count of images, got ${count}`);
-  if (mixMode === "batch") return new Array<Mix>(count).fill(sampleMix(settings, seed, step, height, width));
-  const draws = mixMode === "elem" ? count : count / 2;
-  const rows = Array.from({ length: draws }, (_, row) => drawMix(settings, randomAt(seed, ROWS, [step, row, 0]), height, width));
-  return mixMode === "pair" ? [...rows, ...rows.toReversed()] : rows;
+  if (!Number.isInteger(mates) || mates < 2 || mates % 2 !== 0) throw new Error(`sampleMixes: expected an even count of images, got ${mates}`);
+  if (count % mates !== 0) throw new Error(`sampleMixes: expected a count of images that ${mates} divides, got ${count}`);
+  const parts = count / mates;
+  const draws = mixMode === "elem" ? mates : mates / 2;
+  return Array.from({ length: parts }, (_, part) => {
+    if (mixMode === "batch") return new Array<Mix>(mates).fill(sampleMix(settings, seed, step * parts + part, height, width));
+    const rows = Array.from({ length: draws }, (_, row) => drawMix(settings, randomAt(seed, ROWS, [step, part * draws + row, 0]), height, width));
+    return mixMode === "pair" ? [...rows, ...rows.toReversed()] : rows;
+  }).flat();
 }
 
 export interface MixArrays {

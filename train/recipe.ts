@@ -61,7 +61,7 @@ export const recipeSchema = z.strictObject({
   erasingCount: z._default(z.int().check(z.positive()), 1),
   /** Repeated augmentation: how often an image comes in an epoch, which then sees a share of the images; 1: off. */
   repeats: z._default(z.int().check(z.positive()), 3),
-  /** Shards of a batch that an image's copies are spread over, where the official code has GPUs. */
+  /** Shards of a batch that an image's copies are spread over, each mixed on its own, where the official code has GPUs. */
   shards: z._default(z.int().check(z.positive()), 4),
   /** Alpha of mixup's Beta distribution (a "probability" only in the paper's table); 0: off. */
   mixup: z._default(z.number().check(z.minimum(0)), 0.8),
@@ -128,9 +128,17 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
   }
   if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention")) refuse(`a transformer for ${recipe.dropout > 0 ? `dropout ${recipe.dropout}` : 'trainOnly "attention"'}`, "a convolutional network");
   if (batchSize % accumulate !== 0) refuse(`a batch that ${accumulate} equal batches make up`, `${batchSize} images`);
-  if (mixes(recipe) && (batchSize / accumulate) % 2 !== 0) refuse("an even batch to mix", `${batchSize / accumulate} images`);
   if (recipe.repeats > 1 && batchSize % recipe.shards !== 0) refuse(`a batch that ${recipe.shards} shards divide for ${recipe.repeats} repeats`, `${batchSize} images`);
+  const together = mates(recipe);
+  if (mixes(recipe) && together % 2 !== 0) refuse(together === batchSize ? "an even batch to mix" : `an even number of the batch's ${batchSize} images to mix in each of ${batchSize / together} parts (shards, accumulate)`, `${together}${together === batchSize ? " images" : ""}`);
   if (warmupEpochs >= epochs && warmupEpochs > 0) refuse(`fewer than ${epochs} warmupEpochs`, String(warmupEpochs));
+}
+
+/** Images that are mixed among each other: of one shard where a batch has shards, and of what is computed at once. */
+export function mates({ batchSize, accumulate, repeats, shards }: Pick<Recipe, "batchSize" | "accumulate" | "repeats" | "shards">): number {
+  let [a, b] = [batchSize / accumulate, repeats > 1 ? batchSize / shards : batchSize];
+  while (b > 0) [a, b] = [b, a % b]; // their greatest common divisor
+  return a;
 }
 
 /** Whether any batch is mixed. */

@@ -97,10 +97,13 @@ function erasedImages({ bytes, records }: Batch, shape: readonly [number, number
 /** Images of this size or less keep it, as CIFAR's in the official code. */
 const SMALL = 32;
 
+/** What `crop: "auto"` means for images of `side`. */
+export const cropKind = ({ crop }: Pick<Recipe, "crop">, side: number) => (crop !== "auto" ? crop : side <= SMALL ? "padded" : "resized");
+
 /** The recipe's augmentation for images of `side`. */
 export function augmentOf(recipe: Recipe, side: number): AugmentSettings {
   const { cropScale: scale, cropRatio: ratio, cropPadding: padding, hflip, autoAugment, colorJitter, erasing, erasingMode, erasingCount } = recipe;
-  const kind = recipe.crop !== "auto" ? recipe.crop : side <= SMALL ? "padded" : "resized";
+  const kind = cropKind(recipe, side);
   return makeAugment({
     size: side, hflip, autoAugment, colorJitter,
     crop: kind === "resized" ? { kind, scale, ratio } : kind === "none" ? { kind } : { kind, padding },

@@ -11,7 +11,7 @@ import type { Model } from "../models/model.ts";
 import type { Params, ParameterStore } from "../models/params.ts";
 import { distillationLoss } from "./loss.ts";
 import { optimizerScalars, type Optimizer } from "./optimizer.ts";
-import { mixes, type Recipe } from "./recipe.ts";
+import { mates, mixes, type Recipe } from "./recipe.ts";
 
 /** What changes from step to step, besides images and labels. `keep` is 0 for the first of an update's batches, then 1. */
 export const stepScalars = { ...optimizerScalars, keep: "f32", seed: "u32", step: "u32" } as const;
@@ -63,10 +63,19 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
   const scalars = new Scalars(stepScalars);
   const sum = recipe.accumulate > 1 ? Tensor.zeros(store.grads.shape) : null;
   const options = { ...(onCompile ? { onCompile } : {}) };
+  const plans: Plan<unknown>[] = [];
+  const dispose = () => {
+    for (const plan of plans) plan.dispose();
+    for (const t of [labels, mix, cached, sum, scalars.tensor]) t?.dispose();
+  };
+  const recorded = <T>(body: () => T, label: string): Promise<Plan<T>> => record(body, { label, ...options }).then((plan) => (plans.push(plan), plan), (error: unknown) => {
+    dispose();
+    throw error;
+  });
 
-  const batch = await record(() => {
+  const batch = await recorded(() => {
     const read = input();
-    const x = mix ? mixImages(read, mix) : read;
+    const x = mix ? mixImages(read, mix, { mates: mates(recipe) }) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
     const teacherLogits = !distills ? null : cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits);
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
@@ -80,7 +89,7 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
       logitsDist: recipe.singleToken ? out.logitsCls : out.logitsDist,
       // Mixed labels carry the smoothing; unmixed ones get it in the loss.
       ...(mix
-        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing }) }
+        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, mates: mates(recipe) }) }
         : { labels, labelSmoothing: recipe.labelSmoothing }),
       teacherLogits,
       kind: recipe.distillation, alpha: recipe.alpha, tau: recipe.tau, reduction: recipe.reduction,
@@ -90,15 +99,8 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     if (optimizer.lossScale) unscale(store.grads, optimizer.lossScale);
     if (sum) accumulate({ sum, g: store.grads }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
-  }, { label: "training step", ...options });
-  const update = sum ? await record(() => optimizer.step(scalars, sum), { label: "update", ...options }) : null;
+  }, "training step");
+  const update = sum ? await recorded(() => optimizer.step(scalars, sum), "update") : null;
 
-  return {
-    labels, mix, teacherLogits: cached, scalars, batch, update, lossScale: optimizer.lossScale?.scale ?? null,
-    dispose() {
-      batch.dispose();
-      update?.dispose();
-      for (const t of [labels, mix, cached, sum, scalars.tensor]) t?.dispose();
-    },
-  };
+  return { labels, mix, teacherLogits: cached, scalars, batch, update, lossScale: optimizer.lossScale?.scale ?? null, dispose };
 }

@@ -18,16 +18,18 @@ interface CacheOptions {
 /** Logits (count, K) of all images. */
 export async function teacherAnswers({ model, params }: { readonly model: Model; readonly params: Params }, images: ImageSource, o: CacheOptions): Promise<Float32Array> {
   const evaluator = await Evaluator.create(model, params, o.normalization, Math.min(images.count, o.recipe.batchSize));
-  const [logits] = await evaluator.logits(images, o);
-  evaluator.dispose();
-  return logits!;
+  try {
+    return (await evaluator.logits(images, o))[0]!;
+  } finally {
+    evaluator.dispose();
+  }
 }
 
 /**
  * The answers for a batch (B, K), as logits: of each image alone, or where images are mixed, the logarithm of both answers' probabilities
- * mixed in the shares of the labels. Image b is mixed with image B - 1 - b.
+ * mixed in the shares of the labels. As images are, of every `mates` the first is mixed with the last, and so on.
  */
-export function cachedLogits(answers: Float32Array, images: Uint32Array, shares: readonly number[] | null, K: number): Float32Array {
+export function cachedLogits(answers: Float32Array, images: Uint32Array, shares: { readonly own: readonly number[]; readonly mates: number } | null, K: number): Float32Array {
   const B = images.length;
   const row = (b: number) => answers.subarray(images[b]! * K, (images[b]! + 1) * K);
   const out = new Float32Array(B * K);
@@ -35,10 +37,11 @@ export function cachedLogits(answers: Float32Array, images: Uint32Array, shares:
     for (let b = 0; b < B; b++) out.set(row(b), b * K);
     return out;
   }
+  const { own, mates } = shares;
   const probabilities = Array.from({ length: B }, (_, b) => softmax(row(b)));
   for (let b = 0; b < B; b++) {
     for (let k = 0; k < K; k++) {
-      const p = shares[b]! * probabilities[b]![k]! + (1 - shares[b]!) * probabilities[B - 1 - b]![k]!;
+      const p = own[b]! * probabilities[b]![k]! + (1 - own[b]!) * probabilities[b + mates - 1 - 2 * (b % mates)]![k]!;
       out[b * K + k] = Math.log(Math.max(p, 1e-30));
     }
   }

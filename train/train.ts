@@ -17,9 +17,9 @@ import { readBatch, readStep, Throughput, type EpochMetrics, type StepMetrics } 
 import { mixArrays, sampleMixes } from "./mixup.ts";
 import { Optimizer } from "./optimizer.ts";
 import { recipeOrder, recipeSteps } from "./order.ts";
-import { checkRecipe, type Recipe } from "./recipe.ts";
+import { checkRecipe, mates, type Recipe } from "./recipe.ts";
 import { learningRate } from "./schedule.ts";
-import { makeStepInput, type Normalization, type StepInput } from "./step-input.ts";
+import { augmentOf, makeStepInput, type Normalization, type StepInput } from "./step-input.ts";
 import { recordStep, type TrainStep } from "./step.ts";
 import { cachedLogits, teacherAnswers } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";
@@ -80,27 +80,38 @@ const IN_FLIGHT = 2;
 const MAX_SKIPPED = 20;
 
 export async function train(o: TrainOptions): Promise<TrainResult> {
+  const made: Disposable[] = [];
+  try {
+    return await run(o, (thing) => (made.push(thing), thing));
+  } finally {
+    // Also where it never came to a step: whoever tries again with less needs the memory.
+    for (const thing of made.reverse()) thing.dispose();
+  }
+}
+
+interface Disposable {
+  dispose(): void;
+}
+
+async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T): Promise<TrainResult> {
   const { model, recipe, seed, train: images } = o;
   const { accumulate } = recipe;
-  checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, o.teacher?.model ?? null);
-  checkImages("training", images, model);
-  checkImages("test", o.test, model);
-  const perEpoch = images.count === 0 ? 0 : recipeSteps(images.count, recipe);
-  if (perEpoch === 0) throw new Error(`train: expected at least a batch of ${recipe.batchSize} images, got ${images.count}`);
+  const perEpoch = checkRun(o);
   const totalSteps = Math.min(recipe.epochs * perEpoch, o.maxSteps ?? Infinity);
 
   const stored = storedModel(model, recipe.dtype);
-  const store = new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly));
-  const optimizer = new Optimizer(recipe, store);
+  const store = own(new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly)));
+  const optimizer = own(new Optimizer(recipe, store));
   await optimizer.initEma();
   const teacher = o.teacher ? { model: storedModel(o.teacher.model, recipe.teacherDtype), params: storedParams(loadParams(`teacher ${o.teacher.model.name}`, o.teacher.model.params, o.teacher.state), recipe.teacherDtype) } : null;
+  for (const tensor of Object.values(teacher?.params ?? {})) own(tensor);
   const answers = teacher && recipe.cacheTeacher ? await teacherAnswers(teacher, images, o) : null;
   let position: Position = o.resume
     ? restoreCheckpoint(o.resume, store, optimizer, seed, recipe, model.config)
     : { epoch: 0, stepInEpoch: 0, step: 0 };
-  const input = makeStepInput(o);
-  const step = await recordStep({ model: stored, store, optimizer, recipe, input: () => input.launch(), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) });
-  const evaluator = await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate));
+  const input = own(makeStepInput(o));
+  const step = own(await recordStep({ model: stored, store, optimizer, recipe, input: () => input.launch(), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) }));
+  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate)));
   const pipeline = new InputPipeline(images, {
     batchSize: recipe.batchSize / accumulate, order: recipeOrder(images.count, seed, recipe), prepare: input.prepare,
     platform: o.platform, workers: o.workers ?? 0, start: { epoch: position.epoch, step: position.stepInEpoch * accumulate }, epochs: recipe.epochs,
@@ -141,7 +152,6 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
           batches.push(numbers);
         }
         step.update?.run();
-        rates.tick();
         const [nowMs, waited] = [performance.now(), pipeline.stats.waitedMs];
         const inputWait = (waited - waitedMs) / Math.max(nowMs - fromMs, 1e-3);
         [fromMs, waitedMs] = [nowMs, waited];
@@ -149,6 +159,7 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
         const at = { epoch, step: position.step, totalSteps, lr, inputWait };
         // In the steps' order, whichever is read first.
         pending.push(Promise.all([readStep(step, batches, recipe.batchSize), pending.at(-1)]).then(([{ correct, ...result }]) => {
+          rates.tick(); // done, and not only asked for
           totals.steps++;
           totals.loss += result.loss;
           totals.correct += correct;
@@ -202,12 +213,6 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
     throw error;
   } finally {
     await pipeline.close();
-    step.dispose();
-    input.dispose();
-    evaluator.dispose();
-    optimizer.dispose();
-    store.dispose();
-    for (const t of Object.values(teacher?.params ?? {})) t.dispose();
   }
 }
 
@@ -216,12 +221,23 @@ function write(step: TrainStep, input: StepInput, batch: Batch, recipe: Recipe, 
   input.write(batch);
   step.labels.write(batch.labels);
   const { side } = input;
-  const mixes = step.mix ? sampleMixes(recipe, seed, t, batch.labels.length, side, side) : null;
+  const mixes = step.mix ? sampleMixes(recipe, seed, t, batch.labels.length, side, side, mates(recipe)) : null;
   if (mixes) {
     const { lam, imageLam, boxes } = mixArrays(mixes);
     step.mix!.write(encodeMix(mixes.map((_, b) => ({ lam: imageLam[b]!, share: lam[b]!, box: [...boxes.subarray(4 * b, 4 * b + 4)] as [number, number, number, number] }))));
   }
-  if (answers) step.teacherLogits!.write(cachedLogits(answers, batch.images, mixes?.map(({ lam }) => lam) ?? null, step.teacherLogits!.shape[1]!));
+  if (answers) step.teacherLogits!.write(cachedLogits(answers, batch.images, mixes && { own: mixes.map(({ lam }) => lam), mates: mates(recipe) }, step.teacherLogits!.shape[1]!));
+}
+
+/** Throws where settings contradict each other, the images, the student or the teacher, before any work. Returns the steps of an epoch. */
+export function checkRun({ model, recipe, train: images, test, teacher }: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher">): number {
+  checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, teacher?.model ?? null);
+  checkImages("training", images, model);
+  checkImages("test", test, model);
+  augmentOf(recipe, model.imageShape[1]);
+  const perEpoch = images.count === 0 ? 0 : recipeSteps(images.count, recipe);
+  if (perEpoch === 0) throw new Error(`train: expected at least a batch of ${recipe.batchSize} images, got ${images.count}`);
+  return perEpoch;
 }
 
 function checkImages(what: string, source: ImageSource, model: Model): void {

@@ -2,14 +2,19 @@
 import * as Plot from "@observablehq/plot";
 import type { Comparison } from "../../bench/compare.ts";
 import type { Ceilings } from "../../bench/ceilings.ts";
-import { colorOf, OURS, symbolOf, timingOf, titleOf, type Case } from "./contenders.ts";
+import { colorOf, fewSamples, OURS, symbolOf, timingOf, titleOf, type Case } from "./contenders.ts";
 import { figure, times } from "./dom.ts";
 import type { Family } from "./families.ts";
 
 const STYLE = { fontSize: "12px", fontFamily: "inherit", background: "none", color: "var(--soft)", overflow: "visible" } as const;
 const NARROW = 640;
-/** Room for the longest name of a case. */
-const NAMES = 300;
+/** Width of the longest of these, in pixels. */
+function widest(texts: readonly string[]): number {
+  const pen = document.createElement("canvas").getContext("2d")!;
+  pen.font = `${STYLE.fontSize} ${getComputedStyle(document.body).fontFamily}`;
+  return Math.max(...texts.map((text) => pen.measureText(text).width));
+}
+const HALO = { stroke: "var(--page)", strokeWidth: 4 } as const;
 
 /** Round numbers of a logarithmic axis that stand apart. */
 function logTicks(low: number, high: number, width: number): number[] {
@@ -21,43 +26,56 @@ function logTicks(low: number, high: number, width: number): number[] {
   return ticks.filter((t) => t >= low * 0.999 && t <= high * 1.001);
 }
 const plain = (x: number): string => (x >= 1e4 ? `${(x / 1e3).toLocaleString("en")}k` : String(Number(x.toPrecision(2))));
+/** Every tick with its number, as `text`: of a format, Plot leaves some of a logarithmic axis out. */
+const numbered = { text: plain, tickSize: 0, labelArrow: "none" } as const;
+const factor = (x: number): string => `${plain(x)}×`;
 
-/** A list of cases downwards, names on the left or, where that leaves no room, above each row. */
-function rows(names: readonly string[], width: number, height: number) {
-  const narrow = width < NARROW;
-  const each = height + (narrow ? 17 : 0);
-  const shown = { y: (d: string) => d, text: (d: string) => d, fill: "var(--text)" };
+/** Factors of cases: a list downwards, names on the left or, where that leaves no room, above each row; 1 is a line. */
+function rows(names: readonly string[], height: number, { low, high }: { low: number; high: number }, said: string, width: number) {
+  const room = 14 + Math.ceil(widest(names));
+  const narrow = width < NARROW || room > 0.45 * width;
+  const each = height + (narrow ? 17 : 0), marginLeft = narrow ? 6 : room, marginRight = 14;
+  const ticks = logTicks(low, high, width - marginLeft - marginRight);
+  const shown = { y: (d: string) => d, text: (d: string) => d, fill: "var(--text)", frameAnchor: "left" } as const;
+  // A long list has the numbers above it too.
+  const axes = names.length > 12 ? (["top", "bottom"] as const) : (["bottom"] as const);
+  const marginTop = axes.length > 1 ? 24 : 8, marginBottom = 44;
   return {
     // The dots of a row lie below its name where that is above them.
     dy: narrow ? 8 : 0,
-    options: { width, height: names.length * each + 62, marginLeft: narrow ? 6 : NAMES, marginRight: 14, marginTop: 30, marginBottom: 32, style: STYLE, y: { type: "band", domain: names, axis: null, padding: 0 } } satisfies Plot.PlotOptions,
+    options: {
+      width, height: names.length * each + marginTop + marginBottom, marginLeft, marginRight, marginTop, marginBottom, style: STYLE,
+      x: { type: "log", domain: [low, high], axis: null }, y: { type: "band", domain: names, axis: null, padding: 0 },
+    } satisfies Plot.PlotOptions,
     marks: [
+      ...axes.map((anchor) => Plot.axisX(ticks, { ...numbered, text: factor, anchor, label: anchor === "bottom" ? said : null, labelAnchor: "center", labelOffset: 38 })),
+      Plot.gridX(ticks, { stroke: "var(--line)", strokeOpacity: 1 }),
       Plot.ruleY(names, { y: (d) => d, stroke: "var(--line)", strokeWidth: 1, dy: each / 2 }),
-      narrow ? Plot.text(names, { ...shown, frameAnchor: "left", dy: 8 - each / 2 + 2 }) : Plot.text(names, { ...shown, frameAnchor: "left", textAnchor: "end", dx: -10 }),
+      Plot.ruleX([1], { stroke: "var(--text)", strokeWidth: 1.5 }),
+      narrow ? Plot.text(names, { ...shown, ...HALO, dy: 10 - each / 2 }) : Plot.text(names, { ...shown, textAnchor: "end", dx: -10 }),
     ],
   };
 }
 
+/** A contender's dot, for the key. */
+export const dotOf = (name: string): Element =>
+  Plot.plot({ width: 14, height: 14, margin: 0, axis: null, marks: [Plot.dot([name], { frameAnchor: "middle", fill: colorOf(name), symbol: symbolOf(name), r: 4.5 })] });
+
 /** Every case's ratio to every rival with the range of its median: right of the line ours is faster. */
 export function ratioChart(cases: readonly Case[], rivals: readonly string[], width: number): Element {
-  const points = cases.flatMap((c) => rivals.flatMap((rival) => (c.paired[rival] ? [{ name: c.name, rival, ...c.paired[rival] }] : [])));
+  const points = cases.flatMap((c) => rivals.flatMap((rival) => (c.paired[rival] ? [{ name: c.name, rival, few: fewSamples(c, rival), ...c.paired[rival] }] : [])));
   const low = Math.min(0.7, ...points.map((p) => p.low)) / 1.15, high = Math.max(1.5, ...points.map((p) => p.high)) * 1.15;
-  const step = 5, { options, marks, dy } = rows(cases.map((c) => c.name), width, rivals.length * step + 10);
-  const ticks = logTicks(low, high, width - (options.marginLeft + options.marginRight));
+  const step = 5, { options, marks, dy } = rows(cases.map((c) => c.name), rivals.length * step + 10, { low, high }, "← the rival is faster · ours is faster →", width);
   const title = (p: (typeof points)[number]) => `${p.name}\n${titleOf(p.rival)}: ${times(p.ratio)}\n95 %: ${times(p.low)} to ${times(p.high)}`;
   return Plot.plot({
     ...options,
-    x: { type: "log", domain: [low, high], axis: null },
     marks: [
-      ...(["top", "bottom"] as const).map((anchor) => Plot.axisX(ticks, { anchor, tickFormat: (d: number) => `${plain(d)}×`, tickSize: 0, label: anchor === "bottom" ? "← the rival is faster · ours is faster →" : null, labelAnchor: "center", labelArrow: "none" })),
-      Plot.gridX(ticks, { stroke: "var(--line)", strokeOpacity: 1 }),
       ...marks,
-      Plot.ruleX([1], { stroke: "var(--text)", strokeWidth: 1.5 }),
       ...rivals.flatMap((rival, i) => {
         const own = points.filter((p) => p.rival === rival), shift = dy + step * (i - (rivals.length - 1) / 2);
         return [
           Plot.ruleY(own, { y: "name", x1: "low", x2: "high", stroke: colorOf(rival), strokeWidth: 2, strokeOpacity: 0.55, dy: shift }),
-          Plot.dot(own, { y: "name", x: "ratio", fill: colorOf(rival), symbol: symbolOf(rival), r: 3.2, dy: shift }),
+          Plot.dot(own, { y: "name", x: "ratio", fill: colorOf(rival), fillOpacity: (p) => (p.few ? 0.4 : 1), symbol: symbolOf(rival), r: 3.2, dy: shift }),
         ];
       }),
       Plot.tip(points, Plot.pointer({ x: "ratio", y: "name", title, fill: "var(--page)", stroke: "var(--line)" })),
@@ -75,6 +93,7 @@ export function roofline(cases: readonly Case[], contenders: readonly string[], 
   const x0 = Math.min(ridge / 4, ...xs) / 1.5, x1 = Math.max(ridge * 4, ...xs) * 1.5;
   const y0 = Math.min(fmaGFlops / 30, ...points.map((p) => p.rate)) / 1.5, y1 = Math.max(fmaGFlops, ...points.map((p) => p.rate)) * 1.6;
   const roof = [[Math.max(x0, y0 / copyGBps), Math.max(x0, y0 / copyGBps) * copyGBps], [ridge, fmaGFlops], [x1, fmaGFlops]] as const;
+  const slope = Math.sqrt(roof[0][0] * ridge);
   const height = Math.min(460, Math.max(320, 0.55 * width)), marginLeft = 48, marginRight = 14;
   const spanX = width - marginLeft - marginRight, spanY = height - 60;
   const at = (p: { intensity: number; rate: number }) => [spanX * Math.log(p.intensity / x0) / Math.log(x1 / x0), spanY * Math.log(p.rate / y0) / Math.log(y1 / y0)] as const;
@@ -90,13 +109,13 @@ export function roofline(cases: readonly Case[], contenders: readonly string[], 
     x: { type: "log", domain: [x0, x1], axis: null }, y: { type: "log", domain: [y0, y1], axis: null },
     marks: [
       Plot.gridX(logTicks(x0, x1, spanX), { stroke: "var(--line)", strokeOpacity: 1 }), Plot.gridY(logTicks(y0, y1, spanY), { stroke: "var(--line)", strokeOpacity: 1 }),
-      Plot.axisX(logTicks(x0, x1, spanX), { tickFormat: plain, tickSize: 0, label: "FLOPs per byte", labelAnchor: "center", labelArrow: "none" }),
-      Plot.axisY(logTicks(y0, y1, spanY), { tickFormat: plain, tickSize: 0, label: "GFLOP/s", labelArrow: "none" }),
+      Plot.axisX(logTicks(x0, x1, spanX), { ...numbered, label: "FLOPs per byte", labelAnchor: "center" }),
+      Plot.axisY(logTicks(y0, y1, spanY), { ...numbered, label: "GFLOP/s" }),
       Plot.line(roof, { stroke: "var(--text)", strokeWidth: 1.5 }),
       Plot.text([[x1, fmaGFlops]], { text: [`${figure(fmaGFlops)} GFLOP/s`], textAnchor: "end", dy: -8, dx: -2, fill: "var(--text)" }),
-      Plot.text([roof[0]], { text: [`${figure(copyGBps)} GB/s`], textAnchor: "start", dx: 16, dy: -4, fill: "var(--text)", stroke: "var(--page)", strokeWidth: 4 }),
+      Plot.text([[slope, slope * copyGBps]], { text: [`${figure(copyGBps)} GB/s`], textAnchor: "end", dx: -4, dy: -8, fill: "var(--text)", ...HALO }),
       ...contenders.toReversed().map((who) => Plot.dot(points.filter((p) => p.who === who), { x: "intensity", y: "rate", fill: colorOf(who), symbol: symbolOf(who), r: who === OURS ? 4.5 : 3, fillOpacity: who === OURS ? 1 : 0.75 })),
-      Plot.text(labels, { x: "intensity", y: "rate", text: (p) => p.name.split(" ")[0], textAnchor: "start", dx: 8, fill: "var(--text)", stroke: "var(--page)", strokeWidth: 4 }),
+      Plot.text(labels, { x: "intensity", y: "rate", text: (p) => p.name.split(" ")[0], textAnchor: "start", dx: 8, fill: "var(--text)", ...HALO }),
       Plot.tip(points, Plot.pointer({ x: "intensity", y: "rate", title: (p) => `${p.name}\n${titleOf(p.who)}: ${figure(p.rate)} GFLOP/s\n${figure(p.intensity)} FLOPs per byte`, fill: "var(--page)", stroke: "var(--line)" })),
     ],
   });
@@ -118,8 +137,8 @@ export function scalingChart({ by, unit, members, rate }: Family, contenders: re
     x: { type: "log", domain: [first, last], axis: null }, y: { type: "log", domain: [y0, y1], axis: null },
     marks: [
       Plot.gridX(sizes, { stroke: "var(--line)", strokeOpacity: 1 }), Plot.gridY(logTicks(y0, y1, height - 60), { stroke: "var(--line)", strokeOpacity: 1 }),
-      Plot.axisX(shown, { tickFormat: String, tickSize: 0, label: by, labelAnchor: "center", labelArrow: "none" }),
-      Plot.axisY(logTicks(y0, y1, height - 60), { tickFormat: plain, tickSize: 0, label: unit, labelArrow: "none" }),
+      Plot.axisX(shown, { ...numbered, text: String, label: by, labelAnchor: "center" }),
+      Plot.axisY(logTicks(y0, y1, height - 60), { ...numbered, label: unit }),
       ...contenders.toReversed().flatMap((who) => {
         const own = points.filter((p) => p.who === who);
         return [
@@ -137,16 +156,11 @@ export function changeChart(changes: Comparison["changes"], width: number): Elem
   const names = [...new Set(changes.map((c) => c.name))], rivals = [...new Set(changes.map((c) => c.rival))];
   const points = changes.map((c) => ({ ...c, low: c.change / (1 + c.noise), high: c.change * (1 + c.noise), color: `var(--${c.verdict.replace(" ", "-")})` }));
   const low = Math.min(0.75, ...points.map((p) => p.low)) / 1.05, high = Math.max(1.33, ...points.map((p) => p.high)) * 1.05;
-  const step = 6, { options, marks, dy } = rows(names, width, rivals.length * step + 10);
-  const ticks = logTicks(low, high, width - options.marginLeft);
+  const step = 6, { options, marks, dy } = rows(names, rivals.length * step + 10, { low, high }, "← slower than before · faster than before →", width);
   return Plot.plot({
     ...options,
-    x: { type: "log", domain: [low, high], axis: null },
     marks: [
-      ...(["top", "bottom"] as const).map((anchor) => Plot.axisX(ticks, { anchor, tickFormat: (d: number) => `${plain(d)}×`, tickSize: 0, label: anchor === "bottom" ? "← slower than before · faster than before →" : null, labelAnchor: "center", labelArrow: "none" })),
-      Plot.gridX(ticks, { stroke: "var(--line)", strokeOpacity: 1 }),
       ...marks,
-      Plot.ruleX([1], { stroke: "var(--text)", strokeWidth: 1.5 }),
       ...rivals.flatMap((rival, i) => {
         const own = points.filter((p) => p.rival === rival), shift = dy + step * (i - (rivals.length - 1) / 2);
         return [

@@ -1,11 +1,10 @@
 /** Two results beside each other: two commits on one kind of adapter, judged; or two machines, side by side. */
 import { compare, kindOf, type Comparison } from "../../bench/compare.ts";
-import type { ResultFile } from "../../bench/result-file.ts";
+import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { geometricMean } from "../../bench/stats.ts";
 import { changeChart } from "./charts.ts";
 import { OURS, rivalsOf, timingOf, titleOf } from "./contenders.ts";
 import { chart, el, figure, table, times } from "./dom.ts";
-import type { NamedResult } from "./report.ts";
 
 type Named = (result: ResultFile) => string;
 

@@ -8,7 +8,8 @@ export const OURS = "ours";
 
 interface Look {
   readonly title: string;
-  readonly symbol: "circle" | "square" | "triangle" | "diamond2" | "star" | "plus" | "times" | "wye";
+  /** One that has an area: it is filled. */
+  readonly symbol: "circle" | "square" | "triangle" | "triangle2" | "diamond2" | "star" | "cross" | "wye";
 }
 
 const LOOKS: Readonly<Record<string, Look>> = {
@@ -18,9 +19,9 @@ const LOOKS: Readonly<Record<string, Look>> = {
   "tfjs-wasm": { title: "TensorFlow.js, wasm", symbol: "triangle" },
   "ort": { title: "ONNX Runtime, WebGPU", symbol: "diamond2" },
   "ort-wasm": { title: "ONNX Runtime, wasm", symbol: "wye" },
-  "ort-cpu": { title: "ONNX Runtime, processor", symbol: "plus" },
+  "ort-cpu": { title: "ONNX Runtime, processor", symbol: "cross" },
   "jax": { title: "jax-js", symbol: "star" },
-  "torch": { title: "PyTorch", symbol: "times" },
+  "torch": { title: "PyTorch", symbol: "triangle2" },
 };
 
 export const titleOf = (name: string): string => LOOKS[name]?.title ?? name;
@@ -36,6 +37,11 @@ export const rivalsOf = ({ cases }: ResultFile): string[] => {
 };
 
 export const timed = (t: Timing | Failure | undefined): t is Timing => t !== undefined && !("error" in t);
+/** Fewer than these, and the range of a ratio is only what was seen. */
+const ENOUGH = 5;
+/** Whether so few samples were taken of a case that its ratio to a rival settles nothing. */
+export const fewSamples = (c: Case, rival: string): boolean => [c.ours, c.rivals[rival]].some((t) => timed(t) && t.runs < ENOUGH);
+
 export const timingOf = (c: Case, name: string): Timing | null => {
   const t = name === OURS ? c.ours : c.rivals[name];
   return timed(t) ? t : null;

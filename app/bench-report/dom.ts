@@ -40,8 +40,12 @@ export interface Column<Row> {
 const NONE: Cell = { text: "–" };
 const asCell = (c: Cell | string | number | null | undefined): Cell => (c === null || c === undefined ? NONE : typeof c === "number" ? { text: figure(c), value: c } : typeof c === "string" ? { text: c } : c);
 
-/** A table that sorts by the column whose header is pressed, upwards, then downwards. Cells with nothing come last. */
-export function table<Row>(id: string, caption: string, columns: readonly Column<Row>[], rows: readonly Row[]): HTMLElement {
+/** "1 case", "2 cases". */
+export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+/** A table that sorts by the column whose header is pressed, upwards, then downwards. Cells with nothing come last; columns of nothing else are left out. */
+export function table<Row>(id: string, caption: string, all: readonly Column<Row>[], rows: readonly Row[]): HTMLElement {
+  const columns = all.filter((column, i) => i === 0 || rows.some((row) => asCell(column.cell(row)) !== NONE));
   const made = rows.map((row) => columns.map((column) => asCell(column.cell(row))));
   const numeric = columns.map((_, i) => made.some((cells) => cells[i]!.value !== undefined));
   const lines = made.map((cells) => ({

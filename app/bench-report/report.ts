@@ -1,17 +1,12 @@
 /** The benchmark's report: charts and tables of one result, or of two beside each other. Built in a page, from nothing but results. */
-import type { ResultFile } from "../../bench/result-file.ts";
+import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { geometricMean } from "../../bench/stats.ts";
-import { ratioChart, roofline, scalingChart } from "./charts.ts";
+import { dotOf, ratioChart, roofline, scalingChart } from "./charts.ts";
 import { comparison } from "./comparison.ts";
-import { colorOf, OURS, rivalsOf, timed, timingOf, titleOf, type Case } from "./contenders.ts";
-import { chart, el, figure, range, table, times, type Cell } from "./dom.ts";
+import { fewSamples, OURS, rivalsOf, timed, timingOf, titleOf, type Case } from "./contenders.ts";
+import { chart, count, el, figure, range, table, times, type Cell } from "./dom.ts";
 import { families } from "./families.ts";
-
-export interface NamedResult {
-  /** The file's name. */
-  readonly name: string;
-  readonly result: ResultFile;
-}
+import { targets, torch } from "./gpu-run.ts";
 
 const SUITES = { kernels: "Kernels", inference: "Inference", train: "Training steps", scaling: "Scaling" } as const;
 
@@ -19,8 +14,8 @@ const adapterOf = ({ adapter: a }: ResultFile): string => a.description || [a.ve
 const placeOf = ({ where }: ResultFile): string => ({ node: "Node", chromium: "headless Chromium", browser: "a browser" })[where] ?? where;
 const labelOf = ({ name, result }: NamedResult): string => `${name}: ${adapterOf(result)}, ${placeOf(result)}, ${result.commit}, ${result.date.slice(0, 10)}`;
 
-/** Fills `root` with the report of the first result; with several, the reader picks which, and which beside it. */
-export function showReport(root: HTMLElement, results: readonly NamedResult[]): void {
+/** Fills `root` with the report of the first result; with several, the reader picks which, and which beside it. Returns what tells the one that is shown. */
+export function showReport(root: HTMLElement, results: readonly NamedResult[]): () => NamedResult {
   const body = el("div");
   const pick = (id: string, title: string, none: string | null, chosen: number): HTMLSelectElement => {
     const select = el("select", { id }, none !== null && el("option", { value: -1 }, none), results.map((r, i) => el("option", { value: i, selected: i === chosen }, labelOf(r))));
@@ -30,19 +25,21 @@ export function showReport(root: HTMLElement, results: readonly NamedResult[]): 
   };
   const picks = el("div", { class: "picks" });
   let shown: HTMLSelectElement | null = null, beside: HTMLSelectElement | null = null;
+  const showing = (): NamedResult => results[Number(shown?.value ?? 0)]!;
   const draw = (): void => {
-    const result = results[Number(shown?.value ?? 0)]!, other = results[Number(beside?.value ?? -1)];
+    const result = showing(), other = results[Number(beside?.value ?? -1)];
     body.replaceChildren(...(other && other !== result ? [comparison(other, result, adapterOf, placeOf)] : []), ...sections(result.result));
   };
   if (results.length > 1) {
     shown = pick("shown", "Result", null, 0);
     beside = pick("beside", "Compared with", "none", -1);
   }
-  root.replaceChildren(...(results.length > 1 ? [picks] : []), body);
   draw();
+  root.replaceChildren(...(results.length > 1 ? [picks] : []), body);
+  return showing;
 }
 
-const section = (title: string, ...children: (Node | string | null)[]): HTMLElement => {
+const section = (title: string, ...children: (Node | string | null | false)[]): HTMLElement => {
   const id = title.toLowerCase().replaceAll(/\W+/g, "-");
   return el("section", { "aria-labelledby": id }, el("h2", { id }, title), children);
 };
@@ -63,11 +60,14 @@ function sections(result: ResultFile): HTMLElement[] {
       else hidden.add(name);
       draw();
     });
-    return el("label", null, box, el("i", { style: `background:${colorOf(name)}` }), titleOf(name), result.rivalFlags[name]?.["on"] === "processor" && el("small", null, " on the processor, not the adapter"));
+    return el("label", null, box, dotOf(name), el("span", null, titleOf(name), onProcessor(result, name) && el("small", null, ", on the processor, not the adapter")));
   }));
   draw();
-  return [lead(result), summary(result, rivals), key, charts, section("Every figure", cases), ...[failures(result), beside(result)].filter((s) => s !== null), setUp(result)];
+  return [lead(result), ...(rivals.length > 0 ? [summary(result, rivals), key] : []), charts, section("Every figure", cases), ...[failures(result), ...gpuRun(result), beside(result)].filter((s) => s !== null), setUp(result)];
 }
+
+/** Whether a rival computes beside the adapter, whose roof is not its own. */
+const onProcessor = ({ rivalFlags }: ResultFile, rival: string): boolean => rivalFlags[rival]?.["on"] === "processor";
 
 function lead(result: ResultFile): HTMLElement {
   const { adapter, commit, date } = result;
@@ -82,11 +82,12 @@ function summary(result: ResultFile, rivals: readonly string[]): HTMLElement {
     const of = result.cases.filter((c) => suite === null || c.suite === suite);
     const ratios = of.flatMap((c) => c.paired[rival]?.ratio ?? []);
     if (ratios.length === 0) return null;
-    const faster = of.filter((c) => c.paired[rival] && c.paired[rival].low > 1).length, slower = of.filter((c) => c.paired[rival] && c.paired[rival].high < 1).length;
+    const settled = of.filter((c) => !fewSamples(c, rival)).flatMap((c) => c.paired[rival] ?? []);
+    const faster = settled.filter((p) => p.low > 1).length, slower = settled.filter((p) => p.high < 1).length;
     return { text: `${times(geometricMean(ratios))} (${faster}/${slower}/${ratios.length})`, value: geometricMean(ratios) };
   };
   return section("Summary",
-    el("p", { class: "note" }, "How many times longer the rival takes: geometric mean over the cases, above 1 ours is faster. In brackets: cases in which ours is faster, in which the rival is faster, beyond the 95 % range each, and all that were compared."),
+    el("p", { class: "note" }, "How many times longer the rival takes: geometric mean over the cases, above 1 ours is faster. In brackets: cases in which ours is faster, in which the rival is faster, beyond the 95 % range each and with five samples at least, and all that were compared."),
     table("summary", "Rival's time over ours, by suite", [
       { title: "Rival", cell: (rival: string) => titleOf(rival) },
       ...suites.map((s) => ({ title: SUITES[s], cell: (rival: string) => cell(s, rival) })),
@@ -98,12 +99,12 @@ function chartSections(result: ResultFile, contenders: readonly string[]): HTMLE
   const rivals = contenders.filter((name) => name !== OURS);
   const ratios = Object.entries(SUITES).flatMap(([suite, title]) => {
     const of = result.cases.filter((c) => c.suite === suite && rivals.some((r) => c.paired[r]));
-    return of.length === 0 ? [] : [chart(title, `${of.length} cases. Dot: median of the ratio over neighbouring samples; line: range that holds it in 95 of 100 measurements.`, (width) => ratioChart(of, rivals, width))];
+    return of.length === 0 ? [] : [chart(title, `${count(of.length, "case")}. Dot: median of the ratio over neighbouring samples; line: range that holds it in 95 of 100 measurements.${of.some((c) => rivals.some((r) => fewSamples(c, r))) ? " Pale: fewer than five samples, the line is then all that was seen." : ""}`, (width) => ratioChart(of, rivals, width))];
   });
   const counted = result.cases.filter((c) => c.flops > 0 && c.bytes > 0 && timed(c.ours));
   const { ceilings } = result;
   const roof = counted.length === 0 ? [] : [section("Roofline",
-    chart("", `${counted.length} cases that count both arithmetic and memory, of whole models only arithmetic is counted. The roof was measured in the same run: ${figure(ceilings.fmaGFlops)} GFLOP/s by multiply-adds in registers, ${figure(ceilings.copyGBps)} GB/s by a copy. What fits a cache may lie above.`, (width) => roofline(counted, contenders, ceilings, width)))];
+    chart("", `${count(counted.length, "case")} with both arithmetic and memory counted; of whole models only arithmetic is. The roof was measured in the same run: ${figure(ceilings.fmaGFlops)} GFLOP/s by multiply-adds in registers, ${figure(ceilings.copyGBps)} GB/s by a copy. What fits a cache may lie above.`, (width) => roofline(counted, contenders.filter((name) => !onProcessor(result, name)), ceilings, width)))];
   const grown = families(result.cases);
   return [
     ...(ratios.length > 0 ? [section("Ratios", el("p", { class: "note" }, "The rival's time over ours, logarithmic: right of the line ours is faster. A case is timed only if the results agree."), ...ratios)] : []),
@@ -117,12 +118,12 @@ interface Row {
   readonly who: string;
 }
 
-function caseTable({ cases, ceilings: _ }: ResultFile, contenders: readonly string[]): HTMLElement {
-  const rows = cases.flatMap((c) => contenders.filter((who) => who === OURS || c.rivals[who]).map((who): Row => ({ c, who })));
+function caseTable({ cases }: ResultFile, contenders: readonly string[]): HTMLElement {
+  const rows = cases.flatMap((c) => contenders.filter((who) => who === OURS || timed(c.rivals[who])).map((who): Row => ({ c, who })));
   const of = (title: string, about: string, value: (t: NonNullable<ReturnType<typeof timingOf>>, row: Row) => Cell | number | null | undefined) =>
     ({ title, about, cell: (row: Row) => { const t = timingOf(row.c, row.who); return t ? value(t, row) : null; } });
   const mine = (row: Row, value: number | null): number | null => (row.who === OURS && timed(row.c.ours) ? value : null);
-  return table("cases", `${cases.length} cases. Press a header to sort; times in milliseconds, of one run.`, [
+  return table("cases", `${count(cases.length, "case")}. Press a header to sort; times in milliseconds, of one run.`, [
     { title: "Case", cell: ({ c }) => ({ text: c.name, title: c.suite }) },
     { title: "Suite", cell: ({ c }) => c.suite },
     { title: "Who", cell: ({ who }) => ({ text: who, title: titleOf(who) }) },
@@ -130,7 +131,7 @@ function caseTable({ cases, ceilings: _ }: ResultFile, contenders: readonly stri
     of("Quartiles", "A quarter of the samples below, a quarter above", (t) => ({ text: range(t.q1Ms, t.q3Ms), value: t.q1Ms })),
     of("Least–most", "Of all samples", (t) => ({ text: range(t.minMs, t.maxMs), value: t.minMs })),
     of("Ratio", "This contender's time over ours, median over neighbouring samples", (_t, { c, who }) => c.paired[who]?.ratio),
-    of("95 %", "Range that holds the median of the ratio in 95 of 100 measurements", (_t, { c, who }) => { const p = c.paired[who]; return p && { text: range(p.low, p.high), value: p.low }; }),
+    of("95 %", "Range that holds the median of the ratio in 95 of 100 measurements; of fewer than five samples all that was seen", (_t, { c, who }) => { const p = c.paired[who]; return p && { text: range(p.low, p.high), value: p.low }; }),
     of("GPU ms", "By the GPU's own clock, launches only", (t) => t.gpuMs),
     of("Thread ms", "What a run keeps the JavaScript thread busy", (t) => t.threadMs),
     of("Launches", "Kernels in one run", (t) => t.launches === undefined ? null : { text: String(t.launches), value: t.launches }),
@@ -145,7 +146,7 @@ function caseTable({ cases, ceilings: _ }: ResultFile, contenders: readonly stri
   ], rows);
 }
 
-function failures({ cases, absent }: ResultFile): HTMLElement | null {
+function failures({ cases, absent, notRun = [], stopped }: ResultFile): HTMLElement | null {
   const reasons = new Map<string, { who: string; why: string; names: string[] }>();
   for (const c of cases) for (const [who, t] of Object.entries({ [OURS]: c.ours, ...c.rivals })) {
     if (timed(t)) continue;
@@ -154,13 +155,21 @@ function failures({ cases, absent }: ResultFile): HTMLElement | null {
     else reasons.set(at, { who, why: t.error, names: [c.name] });
   }
   const rows = [...reasons.values(), ...Object.entries(absent).map(([who, why]) => ({ who, why: `did not start: ${why}`, names: [] as string[] }))];
-  return rows.length === 0 ? null : section("Not measured", table("failures", "Who could not, or whose result differs, and why", [
+  if (rows.length === 0 && notRun.length === 0) return null;
+  const ended = notRun.length > 0 && el("p", { id: "not-run" }, el("strong", null, `${count(notRun.length, "case")} not run`), `: ${stopped ?? "its time was over"}. ${notRun.join(", ")}`);
+  return section("Not measured", ended, rows.length === 0 ? null : table("failures", "Who could not, or whose result differs, and why", [
     { title: "Who", cell: (r) => titleOf(r.who) },
     { title: "Reason", cell: (r) => ({ text: r.why, class: "words" }) },
     { title: "Cases", cell: (r) => ({ text: r.names.length === 0 ? "all" : String(r.names.length), value: r.names.length || cases.length }) },
     { title: "Which", cell: (r) => ({ text: r.names.length === 0 ? "all" : r.names.length > 4 ? `${r.names.slice(0, 3).join(", ")} … ${r.names.at(-1)!}` : r.names.join(", "), title: r.names.join(", "), class: "words" }) },
   ], rows));
 }
+
+/** What bench/gpu puts into its files besides cases. */
+const gpuRun = (result: ResultFile): (HTMLElement | null)[] => [
+  result.targets ? section("Targets", targets(result.targets)) : null,
+  result.torch ? section("PyTorch", torch(result.torch, result.cases)) : null,
+];
 
 /** Bundles, and first runs in a fresh process or page, where the file has them. */
 function beside({ bundle, first }: ResultFile): HTMLElement | null {
@@ -193,7 +202,7 @@ function setUp(result: ResultFile): HTMLElement {
       ["Kind", a.software ? "software, on the processor" : "GPU"],
       ["Features", a.features.join(", ")], ["Toggles", a.toggles.length > 0 ? a.toggles.join(", ") : "none"],
       ["Ceilings", `${figure(ceilings.fmaGFlops)} GFLOP/s (f32 multiply-adds), ${figure(ceilings.copyGBps)} GB/s (copy, read and written)`],
-      ["Where", placeOf(result)], ["Commit", result.commit], ["Date", result.date],
+      ["Where", placeOf(result)], ...(result.browser ? [["Browser", `${result.browser.userAgent}; ${count(result.browser.cores, "thread")}; ${result.browser.isolated ? "isolated: a fine clock" : "not isolated: a coarse clock, WebAssembly in one thread"}`] as const] : []), ["Commit", result.commit], ["Date", result.date],
       ["Versions", Object.entries(versions).map(([n, v]) => `${n} ${v}`).join(", ")],
       ["Samples", `${limits.samples} of each contender, at least ${limits.sampleMs} ms each, taking turns; at most ${limits.atMostSeconds} s a case`],
       ...(result.seconds === undefined ? [] : [["Took", `${figure(result.seconds / 60)} minutes`] as const]),

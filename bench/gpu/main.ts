@@ -12,6 +12,7 @@ const run: Run = { out: values.out, smoke: values.smoke, seconds: Number(values.
 const about = JSON.parse(readFileSync(new URL("../about.json", import.meta.url), "utf8")) as { version: string; commit: string };
 
 const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
+  probe: async () => void (await (await import("./step.ts")).open("safe", { ...run, out: "" })),
   async doctor() {
     const { doctor } = await import("./checks.ts");
     await doctor(run, "safe");
@@ -20,8 +21,13 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
     const { doctor } = await import("./checks.ts");
     await doctor(run, "matrix");
   },
+  matrix: async () => (await import("./matrix.ts")).matrix(run),
+  "matrix-unsafe": async () => (await import("./matrix.ts")).matrix(run, "matrixUnsafe"),
   tests: async () => (await import("./checks.ts")).tests(run),
   tune: async () => (await import("./tuned.ts")).tuneAll(run),
+  gemm: async () => (await import("./sweep.ts")).sweep(run, "safe"),
+  "gemm-unsafe": async () => (await import("./sweep.ts")).sweep(run, "unsafe"),
+  profile: async () => (await import("./profile.ts")).profile(run, about.version),
   rows: async () => (await import("./rows.ts")).rows(run),
   async kernels() {
     const [{ measureAll }, { kernelCases }] = await Promise.all([import("./measure.ts"), import("./cases.ts")]);
@@ -38,6 +44,10 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
   async f16() {
     const { models, allOf } = await import("./models.ts");
     models("f16", run, allOf("f16", "f16"));
+  },
+  async "f16-matrix"() {
+    const { models, allOf } = await import("./models.ts");
+    models("f16-matrix", run, allOf("f16", "matrix"));
   },
   model: async () => (await import("./models.ts")).model(run, JSON.parse(values.model!), about.version),
   async tfjs() {

@@ -27,7 +27,7 @@ export interface Cases {
 
 export const limitsOf = (smoke: boolean, long: boolean): Limits =>
   smoke ? { samples: 3, seconds: 0, atMostSeconds: 2, sampleMs: 1 }
-    : long ? { samples: 7, seconds: 2, atMostSeconds: 12, sampleMs: 200 } : { samples: 9, seconds: 0.5, atMostSeconds: 4, sampleMs: 20 };
+    : long ? { samples: 7, seconds: 2, atMostSeconds: 12, sampleMs: 200, warmMs: 500 } : { samples: 9, seconds: 0.5, atMostSeconds: 4, sampleMs: 20, warmMs: 300 };
 
 /** Results that are not numbers, or nothing but zeros, are an error even where no rival says otherwise. */
 export function checked(contender: Contender): Contender {

@@ -12,6 +12,7 @@ import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState, loadParams, ParameterStore } from "../../models/params.ts";
 import { storedModel, storedParams } from "../../models/stored.ts";
+import { useSubgroupMatrix } from "../../kernels/gemm-matrix.ts";
 import { Optimizer } from "../../train/optimizer.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { recordStep } from "../../train/step.ts";
@@ -29,7 +30,7 @@ export interface ModelRun {
 
 export type ModelResult = ModelRun & { readonly imagesPerSecond: number | null; readonly measured: Measured };
 
-const nameOf = ({ mode, size, dtype, toggles }: Omit<ModelRun, "batch">): string => `${mode}-${size}-${dtype}${toggles === "unsafe" ? "-unsafe" : ""}`;
+const nameOf = ({ mode, size, dtype, toggles }: Omit<ModelRun, "batch">): string => `${mode}-${size}-${dtype}${toggles === "unsafe" || toggles === "matrix" ? `-${toggles}` : ""}`;
 
 /** Each from the largest batch down until one runs. `which`: without it all sizes and modes. */
 export function models(step: string, run: Run, wanted: readonly Omit<ModelRun, "batch">[]): void {
@@ -64,12 +65,16 @@ export const allOf = (dtype: "f32" | "f16", toggles: Toggles): Omit<ModelRun, "b
 export async function model(run: Run, one: ModelRun, version: string): Promise<void> {
   const device = await open(one.toggles, run);
   if (one.dtype === "f16" && !device.features.has("shader-f16")) throw new Error("gpu: expected shader-f16, got an adapter without");
+  if (one.toggles === "matrix") {
+    const { on, reason } = await useSubgroupMatrix();
+    if (!on) throw new Error(`gpu: expected products on tensor cores, got none: ${reason}`);
+  }
   const c = modelCase(one.mode, one.size, one.batch, run.smoke);
   const contender = checked(one.dtype === "f16" ? halfPrecision(version) : ours(version));
   const m = await measure(c, contender, [], { limits: limitsOf(run.smoke, true) });
   console.log(`${one.dtype} ${line(m)}`);
   if ("error" in m.ours) throw new Error(m.ours.error);
-  const measured = one.dtype === "f16" ? { ...m, name: `${m.name} f16`, dtype: "f16" as never } : m;
+  const measured = one.dtype === "f16" ? { ...m, name: `${m.name} f16${one.toggles === "matrix" ? ", tensor cores" : ""}`, dtype: "f16" as never } : m;
   save(run.out, `model-${nameOf(one)}`, { ...one, imagesPerSecond: (1000 * one.batch) / m.ours.medianMs, measured } satisfies ModelResult);
 }
 

@@ -15,7 +15,7 @@ const MOST_BYTES = 60e6;
 
 /** What a bare machine may lack: the loader; what NVIDIA's driver links to; what Node and Dawn do. Libraries of the C runtime stay the machine's. */
 const LIBRARIES = [
-  "libvulkan.so.1", "libX11.so.6", "libXext.so.6", "libxcb.so.1", "libXau.so.6", "libXdmcp.so.6", "libbsd.so.0", "libmd.so.0", "libGLdispatch.so.0", "libstdc++.so.6", "libgcc_s.so.1",
+  "libvulkan.so.1", "libX11.so.6", "libXext.so.6", "libxcb.so.1", "libXau.so.6", "libXdmcp.so.6", "libbsd.so.0", "libmd.so.0", "libGLdispatch.so.0", "libGLX.so.0", "libGL.so.1", "libEGL.so.1", "libOpenGL.so.0", "libGLESv2.so.2", "libstdc++.so.6", "libgcc_s.so.1",
 ];
 const NEEDED = ["libvulkan.so.1", "libstdc++.so.6", "libgcc_s.so.1"];
 

@@ -12,7 +12,8 @@ STEPS=
 limit() {
   case $1 in
     doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
-    models) echo 300 ;; f16) echo 150 ;; tfjs) echo 220 ;; rows) echo 75 ;; torch) echo 300 ;;
+    models) echo 300 ;; f16|f16-matrix) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
+    gemm|gemm-unsafe|profile|rows|matrix) echo 60 ;;
   esac
 }
 
@@ -22,14 +23,14 @@ for word in "$@"; do
     part1) STEPS="$STEPS doctor tests tune" ;;
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
-    part4) STEPS="$STEPS rows torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|rows|torch) STEPS="$STEPS $word" ;;
+    part4) STEPS="$STEPS matrix rows torch" ;;
+    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|f16-matrix|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs rows torch"
+[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs matrix rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 
@@ -46,23 +47,29 @@ done
 # Containers may have the driver outside of every usual folder.
 for folder in /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do [ -d $folder ] && LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$folder; done
 export LD_LIBRARY_PATH=$OUT/.lib${LD_LIBRARY_PATH:+:${LD_LIBRARY_PATH#:}}
-if [ -z "$VK_DRIVER_FILES$VK_ICD_FILENAMES" ]; then
-  found=$(ls /etc/vulkan/icd.d/nvidia*.json /usr/share/vulkan/icd.d/nvidia*.json /usr/local/nvidia/share/vulkan/icd.d/nvidia*.json 2>/dev/null | head -1)
-  if [ -z "$found" ]; then
-    for name in libGLX_nvidia.so.0 libEGL_nvidia.so.0; do
-      for folder in /usr/lib/x86_64-linux-gnu /usr/lib64 /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do
-        [ -z "$found" ] && [ -e $folder/$name ] || continue
-        found=$OUT/.lib/nvidia_icd.json
-        echo "{\"file_format_version\": \"1.0.1\", \"ICD\": {\"library_path\": \"$folder/$name\", \"api_version\": \"1.3.0\"}}" > "$found"
-      done
-    done
-  fi
-  [ -n "$found" ] && export VK_DRIVER_FILES=$found
-fi
 export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/tmp} HOME=${HOME:-/tmp}
 
 failed=
 node() { "$HERE/bin/node" --max-old-space-size=16000 "$HERE/js/main.mjs" "$@" --out "$OUT" $SMOKE; }
+
+# The first description of a driver with which there is an adapter: the loader's own choice, NVIDIA's, or one made here from its libraries.
+driver() {
+  [ -z "$VK_DRIVER_FILES$VK_ICD_FILENAMES" ] || return 0
+  node probe > /dev/null 2>&1 && return 0
+  local json name folder
+  for name in libGLX_nvidia.so.0 libEGL_nvidia.so.0; do
+    for folder in /usr/lib/x86_64-linux-gnu /usr/lib64 /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do
+      [ -e $folder/$name ] && echo "{\"file_format_version\": \"1.0.1\", \"ICD\": {\"library_path\": \"$folder/$name\", \"api_version\": \"1.3.0\"}}" > "$OUT/.lib/$name.json"
+    done
+  done
+  for json in /etc/vulkan/icd.d/nvidia*.json /usr/share/vulkan/icd.d/nvidia*.json /usr/local/nvidia/share/vulkan/icd.d/nvidia*.json "$OUT"/.lib/*.json; do
+    [ -e "$json" ] && VK_DRIVER_FILES=$json node probe > /dev/null 2>&1 && { export VK_DRIVER_FILES=$json; echo "Vulkan driver: $json"; return 0; }
+  done
+  node probe
+  echo "no Vulkan driver gives an adapter: set VK_DRIVER_FILES to the driver's JSON file" >&2
+  return 1
+}
+driver || exit 1
 # step NAME COMMAND…: its output goes to a log, its last lines to the screen.
 step() {
   local name=$1 began=$SECONDS; shift
@@ -84,6 +91,9 @@ for name in $STEPS; do
       step doctor node doctor
       step doctor-matrix node doctor-matrix
       (nvidia-smi; "$HERE/bin/node" --version; uname -a) > "$OUT/steps/machine.log" 2>&1 ;;
+    matrix)
+      step matrix node matrix --seconds $seconds
+      step matrix-unsafe node matrix-unsafe --seconds $((seconds / 2)) ;;
     torch)
       if "$PYTHON" -c 'import torch' 2> /dev/null; then
         step torch "$PYTHON" -u "$HERE/torch_models.py" "$OUT/steps/torch.json" --seconds $((seconds - 40)) $SMOKE

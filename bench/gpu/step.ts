@@ -9,12 +9,14 @@ const FINE_CLOCK = "disable-dawn-features=timestamp_quantization";
 
 /**
  * Dawn's switches. `safe` is what a page runs with, but for its coarse clock; `f16` lets NVIDIA's driver have shader-f16, which
- * Dawn withholds; `matrix` is for looking at experimental features; `unsafe` drops every check of bounds and of calls.
+ * Dawn withholds; `matrix` adds the experimental subgroup matrices; `unsafe` drops every check of bounds and of calls, and
+ * `matrixUnsafe` does so beside `matrix`.
  */
 export const TOGGLES = {
   safe: [FINE_CLOCK],
   f16: ["enable-dawn-features=vulkan_enable_f16_on_nvidia", FINE_CLOCK],
   matrix: ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model", FINE_CLOCK],
+  matrixUnsafe: ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model,skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod", FINE_CLOCK],
   unsafe: ["enable-dawn-features=skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod", FINE_CLOCK],
 } as const;
 

@@ -1,8 +1,10 @@
 /** All steps' results as one file in the benchmark's format, and a table of what was to be reached. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ResultFile } from "../result-file.ts";
 import type { Size } from "./cases.ts";
 import type { Tests } from "./checks.ts";
+import type { MatrixResult } from "./matrix.ts";
 import type { Cases, Result } from "./measure.ts";
 import type { ModelResult } from "./models.ts";
 import { read, type Run } from "./step.ts";
@@ -40,23 +42,25 @@ const tflops = (steps: Cases | null, name: string): number | null => {
 
 export function summary({ out, smoke }: Run, about: { version: string; commit: string }): void {
   const kernels = read<Cases>(out, "kernels"), unsafe = read<Cases>(out, "unsafe"), tfjs = read<Cases>(out, "tfjs");
-  const models = read<Models>(out, "models"), f16 = read<Models>(out, "f16"), torch = read<Torch>(out, "torch"), tests = read<Tests>(out, "tests");
-  const doctor = read<{ device: { name: string; software: boolean } }>(out, "doctor"), matrix = read<{ device: { features: string[]; subgroupMatrix: string[] } }>(out, "doctor-matrix");
-  const rows = rowsOf({ kernels, unsafe, tfjs, models, torch });
+  const models = read<Models>(out, "models"), f16 = read<Models>(out, "f16"), f16Matrix = read<Models>(out, "f16-matrix"), torch = read<Torch>(out, "torch"), tests = read<Tests>(out, "tests");
+  const doctor = read<{ device: { name: string; software: boolean } }>(out, "doctor"), matrices = read<{ device: { features: string[]; subgroupMatrix: string[] } }>(out, "doctor-matrix");
+  const matrix = read<MatrixResult>(out, "matrix"), matrixUnsafe = read<MatrixResult>(out, "matrix-unsafe");
+  const rows = rowsOf({ kernels, unsafe, tfjs, models, torch, matrix });
   const text = [
     `tessera-gpu ${about.version} (${about.commit}) on ${doctor?.device.name ?? "an adapter that no doctor named"}${doctor?.device.software ? ", a SOFTWARE adapter: nothing here says anything of a GPU" : ""}`,
     `tests: ${tests ? `${tests.passed} passed, ${tests.failed} failed, ${tests.skipped} skipped${tests.notRun > 0 ? `, ${tests.notRun} not run for want of time` : ""}` : "not run"}`,
     `steps that failed: ${failedSteps(out).join(", ") || "none"}`,
     ...(kernels ? [`ceilings, WebGPU: copy ${short(kernels.ceilings.copyGBps)} GB/s, multiply-add ${short(kernels.ceilings.fmaGFlops / 1000)} TFLOP/s`] : []),
     ...(torch ? [`ceilings, PyTorch ${torch.version}: ${Object.entries(torch.ceilings).map(([name, v]) => `${name} ${short(v)}`).join(", ")}`] : []),
-    `subgroup matrices: ${matrix ? matrix.device.subgroupMatrix.join(", ") || "none" : "not asked"} (no kernel of ours uses them: that row stays open)`,
+    `subgroup matrices: ${matrices ? matrices.device.subgroupMatrix.join(", ") || "none" : "not asked"}${matrix ? `; ${matrix.checks.filter((c) => !c.fault).length} of ${matrix.checks.length} checks right` : ""}`,
+    ...[matrix, matrixUnsafe].flatMap((m, i) => (m?.best ?? []).map((t) => `  ${t.product}${i === 0 ? "" : ", unsafe"}: ${short(t.tflops ?? NaN)} TFLOP/s by ${t.variant}`)),
     "",
     table(["what", "at least", "aim", "measured", ""], rows.map((r) => [
       `${r.what}${r.note ? ` (${r.note})` : ""}`, `${short(r.least)} ${r.unit}`, `${short(r.aim)} ${r.unit}`, r.got === null ? "not measured" : `${short(r.got)} ${r.unit}`,
       smoke ? "small sizes, says nothing" : verdict(r),
     ])),
     "",
-    table(["images/s", "batch", "ours", "PyTorch fp32", "TF32", "bf16", "fp32 compiled", "TF32 compiled", "bf16 compiled"], modelRows([...(models?.models ?? []), ...(f16?.models ?? [])], torch)),
+    table(["images/s", "batch", "ours", "PyTorch fp32", "TF32", "bf16", "fp32 compiled", "TF32 compiled", "bf16 compiled"], modelRows([models, f16, f16Matrix].flatMap((m) => m?.models ?? []), torch)),
     "",
     table(["ours, safe toggles", "ms", "TFLOP/s", "GB/s", "of limit", "unsafe: ms"], (kernels?.cases ?? []).map((c) => [
       c.name, short(timeOf(c) ?? NaN), c.flops > 0 && c.gflops ? short(c.gflops / 1000) : "", c.gbps ? short(c.gbps) : "", c.peakFraction === null ? "" : `${Math.round(100 * c.peakFraction)} %`,
@@ -68,7 +72,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
       return [c.name, short(timeOf(c) ?? NaN), !rival ? "-" : "error" in rival ? `failed: ${rival.error.slice(0, 60)}` : short(rival.medianMs), c.ratio["tfjs"]?.toFixed(2) ?? ""];
     })),
     ...(tests?.failures ?? []).map((f) => `FAILED ${f.name}: ${f.error}`),
-    ...[...(models?.failures ?? []), ...(f16?.failures ?? [])].map((f) => `no result: ${f}`),
+    ...[models, f16, f16Matrix].flatMap((m) => m?.failures ?? []).map((f) => `no result: ${f}`),
   ].join("\n");
   writeFileSync(join(out, "summary.txt"), `${text}\n`);
   console.log(text);
@@ -76,17 +80,17 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
   const base = kernels ?? tfjs;
   if (!base) return;
   const { vendor, architecture } = base.adapter;
-  const own = [...(kernels?.cases ?? []), ...(models?.models ?? []).filter((m) => m.toggles === "safe").map((m) => ({ ...m.measured, peakFraction: null })), ...(f16?.models ?? []).map((m) => ({ ...m.measured, peakFraction: null }))];
+  const own = [...(kernels?.cases ?? []), ...(models?.models ?? []).filter((m) => m.toggles === "safe").map((m) => ({ ...m.measured, peakFraction: null })), ...[f16, f16Matrix].flatMap((f) => f?.models ?? []).map((m) => ({ ...m.measured, peakFraction: null }))];
   // A case beside a rival says more than the same one alone.
   const cases = [...new Map([...own, ...(tfjs?.cases ?? [])].map((c) => [c.name, c])).values()];
   const file = {
     ...base, where: "node", commit: about.commit, versions: { ...base.versions, ...tfjs?.versions, ...(torch ? { torch: torch.version } : {}) },
     rivalFlags: tfjs?.rivalFlags ?? {}, absent: tfjs?.absent ?? {}, cases, unsafe, torch, tests, targets: rows,
   };
-  writeFileSync(join(out, `${vendor || "unnamed"}-${architecture || "adapter"}-node.json`), `${JSON.stringify(file, null, 1)}\n`);
+  writeFileSync(join(out, `${vendor || "unnamed"}-${architecture || "adapter"}-node.json`), `${JSON.stringify(file satisfies ResultFile, null, 1)}\n`);
 }
 
-function rowsOf({ kernels, unsafe, tfjs, models, torch }: { kernels: Cases | null; unsafe: Cases | null; tfjs: Cases | null; models: Models | null; torch: Torch | null }): Row[] {
+function rowsOf({ kernels, unsafe, tfjs, models, torch, matrix }: { kernels: Cases | null; unsafe: Cases | null; tfjs: Cases | null; models: Models | null; torch: Torch | null; matrix: MatrixResult | null }): Row[] {
   const big = "matmul 4096x4096x4096";
   const shapes = ["linear 12608x384x1536", "linear 12608x768x3072", "linear 12608x3072x768"];
   const worst = (list: readonly (number | null)[]): number | null => (list.some((v) => v === null) || list.length === 0 ? null : Math.min(...(list as number[])));
@@ -108,6 +112,7 @@ function rowsOf({ kernels, unsafe, tfjs, models, torch }: { kernels: Cases | nul
     { what: "GEMM 4096^3 f32, unsafe toggles", least: 20, aim: 35, unit: "TFLOP/s", got: tflops(unsafe, big) },
     { what: "DeiT's own shapes, the worst, safe", least: 20, aim: 35, unit: "TFLOP/s", got: worst(shapes.map((s) => tflops(kernels, s))), note: shapes.join(", ") },
     { what: "DeiT's own shapes, the worst, unsafe", least: 20, aim: 35, unit: "TFLOP/s", got: worst(shapes.map((s) => tflops(unsafe, s))) },
+    { what: "GEMM 4096^3 f16 on tensor cores, toggles of the experimental feature", least: 60, aim: 150, unit: "TFLOP/s", got: matrix?.best.find((t) => t.product === "4096x4096x4096 NN")?.tflops ?? null },
     { what: "DeiT-S training step against tfjs", least: 3, aim: 6, unit: "x", got: beside?.ratio["tfjs"] ?? null, ...(beside ? { note: beside.name } : {}) },
     ...images.map(([size, least, aim]): Row => {
       const m = rate("train", size);
@@ -124,7 +129,7 @@ function modelRows(own: readonly ModelResult[], torch: Torch | null): string[][]
       const r = torch?.runs.find((one) => one.mode === m.mode && one.size === m.size && one.kind === kind && one.compiled === compiled);
       return !r ? "-" : r.imagesPerSecond === undefined ? "failed" : `${short(r.imagesPerSecond)}${r.batch === m.batch ? "" : ` (${r.batch})`}`;
     };
-    const name = `${m.mode} ${m.size} ${m.dtype}${m.toggles === "unsafe" ? ", unsafe" : ""}`;
+    const name = `${m.mode} ${m.size} ${m.dtype}${m.toggles === "unsafe" ? ", unsafe" : m.toggles === "matrix" ? ", tensor cores" : ""}`;
     return [name, String(m.batch), short(m.imagesPerSecond ?? NaN), ...[false, true].flatMap((compiled) => ["fp32", "tf32", "bf16"].map((kind) => theirs(kind, compiled)))];
   });
 }

@@ -8,7 +8,7 @@ interface OrtWeb extends Ort {
 
 export default async function start({ base }: RivalOptions): Promise<Contender> {
   if (typeof document === "undefined") throw new Error("ort-wasm: expected a page, got Node, where ort-cpu is its like");
-  const dist = `${base}node_modules/onnxruntime-web/dist/`;
+  const dist = `${base}onnxruntime-web/dist/`;
   const ort = (await import(/* @vite-ignore */ `${dist}ort.wasm.min.mjs`)) as OrtWeb;
   const threads = crossOriginIsolated ? Math.max(1, navigator.hardwareConcurrency) : 1;
   ort.env.wasm.wasmPaths = dist;

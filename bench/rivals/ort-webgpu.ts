@@ -9,7 +9,7 @@ interface OrtWeb extends Ort {
 
 export default async function start({ wait, adapter, base }: RivalOptions): Promise<Contender> {
   if (typeof document === "undefined") throw new Error("ort-webgpu: expected a page, got Node, where onnxruntime-node is its like");
-  const dist = `${base}node_modules/onnxruntime-web/dist/`;
+  const dist = `${base}onnxruntime-web/dist/`;
   const ort = (await import(/* @vite-ignore */ `${dist}ort.webgpu.min.mjs`)) as OrtWeb;
   ort.env.wasm.wasmPaths = dist;
   ort.env.wasm.numThreads = 1;

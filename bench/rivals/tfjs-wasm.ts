@@ -6,7 +6,7 @@ import { contender } from "./tfjs.ts";
 
 export default async function start({ base }: RivalOptions): Promise<Contender> {
   if (typeof document === "undefined") throw new Error("tfjs-wasm: expected a page, got Node, where its loader wants a file server");
-  setWasmPaths(`${base}node_modules/@tensorflow/tfjs-backend-wasm/dist/`);
+  setWasmPaths(`${base}@tensorflow/tfjs-backend-wasm/dist/`);
   // Its kernels are synchronous: what they return is done.
   const made = await contender("tfjs-wasm", "wasm", () => Promise.resolve(), {});
   const simd = await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT");

@@ -4,13 +4,16 @@
  * The whole product is checked at the price of three products with a vector: C x = A (B x) for a random x of signs
  * (R. Freivalds 1977, "Probabilistic machines can use less running time"), in f64. One wrong element shows in its row.
  */
-import { gemm, TILES, type TileName } from "../../kernels/gemm.ts";
+import { gemm, TILES } from "../../kernels/gemm.ts";
+import type { Tile } from "../../kernels/gemm-config.ts";
+import { sharedBytes } from "../../kernels/gemm-shared.ts";
 import { DEFAULT, upload, values, type Candidate, type Problem } from "./problem.ts";
 
 // f32 against f64: far above rounding's sqrt(K) 2^-24 per element, far below one element that is missing.
 const TOLERANCE = 3e-6;
 
-export function gemmProblem(question: string): Problem | null {
+/** `tiles`: by name; those that `--variant` takes unless given. */
+export function gemmProblem(question: string, tiles: Readonly<Record<string, Tile>> = TILES): Problem | null {
   const match = /^gemm (\d+)x(\d+)x(\d+)x(\d+) ([NT])([NT])$/.exec(question);
   if (!match) return null;
   const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
@@ -18,16 +21,16 @@ export function gemmProblem(question: string): Problem | null {
   const aValues = values(B * M * K, 1), bValues = values(B * K * N, 2);
   const a = upload(aValues, ta ? [B, K, M] : [B, M, K]), b = upload(bValues, tb ? [B, N, K] : [B, K, N]);
   const batch = B > 1 ? [B] : [];
-  const run = (variant?: TileName) => () => [gemm({
+  const run = (variant?: Tile) => () => [gemm({
     a: { tensor: a, transposed: ta }, b: { tensor: b, transposed: tb }, M, N, K, batch, shape: [B, M, N], variant,
   }).y];
-  const tiles = Object.entries(TILES).map(([name, t]): Candidate => ({
-    name, run: run(name as TileName),
-    needs: { invocations: t.x * t.y, workgroupBytes: t.kind === "shared" ? 4 * t.bk * (t.y * t.tm + t.x * t.tn + 8) : 0 },
+  const candidates = Object.entries(tiles).map(([name, t]): Candidate => ({
+    name, run: run(t),
+    needs: { invocations: t.x * t.y, workgroupBytes: t.kind === "shared" ? sharedBytes(t) : 0 },
   }));
   return {
     question, flops: 2 * B * M * N * K,
-    candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...tiles],
+    candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...candidates],
     fault: ([c]) => rowsDiffer(c!, aValues, bValues, { B, M, N, K, ta, tb }),
     dispose() { a.dispose(); b.dispose(); },
   };

@@ -1,5 +1,5 @@
 /** The experiments' results as one HTML page that needs nothing else. */
-import type { Table } from "../../train/experiments/suite.ts";
+import type { Scale, Table } from "../../train/experiments/suite.ts";
 import { commands, describe, gainText, one, signed, TITLES } from "./markdown.ts";
 import type { Line, Results } from "./tables.ts";
 import { direction, verdict } from "./verdict.ts";
@@ -40,7 +40,7 @@ export function page(results: Results): string {
 <style>${STYLE}</style>
 <h1>The paper's experiments at a small scale</h1>
 ${describe(results).map((text) => `<p>${escape(text)}</p>`).join("\n")}
-${tables.map(([table, lines]) => section(table, lines)).join("\n")}
+${tables.map(([table, lines]) => section(table, lines, results.scale.name)).join("\n")}
 <details><summary>Commands</summary>
 ${commands(results).map(([id, command]) => `<p class="note">${escape(id)}</p><pre>${escape(command)}</pre>`).join("\n")}
 </details>
@@ -48,7 +48,7 @@ ${commands(results).map(([id, command]) => `<p class="note">${escape(id)}</p><pr
 `;
 }
 
-function section(table: Table, lines: readonly Line[]): string {
+function section(table: Table, lines: readonly Line[], scale: Scale["name"]): string {
   const reach = Math.max(1, ...lines.flatMap(({ gain }) => (gain ? [Math.abs(gain.mean) + 2 * (gain.error ?? 0)] : [])));
   const head = ["run", "test top-1 %", "deviation", "gain ± error", `gain, −${reach.toFixed(0)} to +${reach.toFixed(0)} points, two errors either side`, "train top-1 %", "paper", "paper's gain"];
   const wide = new Set([2, 5]);
@@ -59,7 +59,7 @@ function section(table: Table, lines: readonly Line[]): string {
 <tbody>
 ${lines.map((l) => `<tr><th scope="row">${escape(l.label)}</th>${cell(one(l.mean), 1)}${cell(`${one(l.deviation)} (${l.values.length})`, 2)}${cell(gainText(l), 3)}<td class="chart">${mark(l, reach)}</td>${cell(one(l.trainTop1), 5)}${cell(one(l.paper), 6)}${cell(signed(l.paperGain), 7)}</tr>`).join("\n")}
 </tbody></table></div>
-<ul>${verdict(table, lines).map((text) => `<li>${escape(text)}</li>`).join("")}</ul>`;
+<ul>${verdict(table, lines, scale).map((text) => `<li>${escape(text)}</li>`).join("")}</ul>`;
 }
 
 /** A gain as a dot with two standard errors on either side, on a line from -reach to +reach. */

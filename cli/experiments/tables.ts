@@ -42,6 +42,8 @@ export interface Results {
   readonly teacherTop1: { readonly cnn: TeacherTop1 | null; readonly deit: number | null };
   readonly tables: Readonly<Record<Table, readonly Line[]>>;
   readonly outcomes: readonly Outcome[];
+  /** What a reader has to know of these runs besides. */
+  readonly note?: string;
 }
 
 /** Everything that is done in `out`. Seeds are the folders that are there. */

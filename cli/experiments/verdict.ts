@@ -1,5 +1,5 @@
 /** What a table says beside the paper's, from its figures alone: a difference counts beyond two standard errors. */
-import type { Table } from "../../train/experiments/suite.ts";
+import type { Scale, Table } from "../../train/experiments/suite.ts";
 import type { Line } from "./tables.ts";
 
 const CLEAR = 2;
@@ -14,7 +14,7 @@ export function direction({ gain }: Line): 1 | 0 | -1 | null {
 /** Two runs of the paper differ by .2 (table 8); less is no difference. */
 const PAPER_SPREAD = 0.2;
 
-export function verdict(table: Table, lines: readonly Line[]): string[] {
+export function verdict(table: Table, lines: readonly Line[], scale: Scale["name"]): string[] {
   const judged = lines.filter((l) => l.gain);
   const names = (of: readonly Line[]) => of.map((l) => l.label).join("; ");
   const groups = new Map<string, Line[]>();
@@ -29,13 +29,19 @@ export function verdict(table: Table, lines: readonly Line[]): string[] {
     ["better", "Better than the first row beyond two standard errors, no figure in the paper"], ["worse", "Worse than the first row beyond two standard errors, no figure in the paper"],
     ["unclear", "Within two standard errors of the first row"], ["one seed", "One seed: not judged"],
   ];
-  return [...say.flatMap(([key, text]) => (groups.has(key) ? [`${text}: ${names(groups.get(key)!)}.`] : [])), ...WHY[table]];
+  return [...say.flatMap(([key, text]) => (groups.has(key) ? [`${text}: ${names(groups.get(key)!)}.`] : [])), ...(WHY[scale][table] ?? [])];
 }
 
-/** Reasons that hold whatever the figures; what they explain is in the table above them. */
-const WHY: Readonly<Record<Table, readonly string[]>> = {
-  distillation: ["A student here sees each image some twenty times, the paper's three hundred times. A DeiT teacher that is right less often than the CNN still taught more: our reading, not tested, is that its mistakes are those of a student of the same kind, and easier to follow in few steps; the paper's students have the time to learn what only a CNN sees."],
-  ablation: ["The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down."],
-  transfer: ["The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes."],
-  largest: ["One run each, and not of the same length: what a DeiT from scratch reached here, not a comparison. Of a software adapter; hours and images per second are in results.json."],
+const TRANSFER = "The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes.";
+const LARGEST = "One run each, and not of the same length: what a DeiT from scratch reached here, not a comparison.";
+
+/** What a scale's figures are to be read with. The small one's stand in results/small, and reruns of it are much the same. */
+const WHY: Readonly<Record<Scale["name"], Readonly<Partial<Record<Table, readonly string[]>>>>> = {
+  full: { transfer: [TRANSFER], largest: [`${LARGEST} Hours and images per second are in results.json.`] },
+  small: {
+    distillation: ["A student here sees each image some twenty times, the paper's three hundred times. A DeiT teacher that is right less often than the CNN still taught more: our reading, not tested, is that its mistakes are those of a student of the same kind, and easier to follow in few steps; the paper's students have the time to learn what only a CNN sees."],
+    ablation: ["The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down."],
+    transfer: [TRANSFER],
+    largest: [`${LARGEST} Of a software adapter; hours and images per second are in results.json.`],
+  },
 };

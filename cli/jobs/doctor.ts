@@ -1,5 +1,5 @@
 /** `doctor`: what the adapter is and can, and every kernel's self-test on it, forward and backward against f64. */
-import { adapterName, getDevice, type Stats } from "../../engine/device.ts";
+import { adapterName, getDevice, type Device, type Stats } from "../../engine/device.ts";
 import { DeviceLostError } from "../../engine/errors.ts";
 import type { Case } from "../../test/check.ts";
 import type { Host } from "../host.ts";
@@ -43,7 +43,7 @@ export default async function doctorJob(host: Host, { suites, only = "" }: Docto
   for (const { suite, test } of cases.slice(tested.length)) tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });
   return {
     where: typeof document === "undefined" ? "node" : "chromium",
-    device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits), ...subgroupsOf(device.gpu.adapterInfo) },
+    device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits), ...subgroupsOf(device) },
     tested, counters: { ...device.stats },
   };
 }
@@ -62,13 +62,12 @@ async function outcome(test: Case, features: ReadonlySet<string>): Promise<Pick<
   }
 }
 
-/** Sizes of subgroups, and the matrix shapes (M x N x K) that subgroups multiply where the experimental feature is there. No kernel uses the latter yet. */
-function subgroupsOf(info: GPUAdapterInfo): { subgroups: string; subgroupMatrix: string[] } {
-  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly { componentType: string; resultComponentType: string; M: number; N: number; K: number }[] };
-  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+/** Sizes of subgroups, and the matrix shapes (M x N x K) that subgroups multiply where the experimental feature is there. */
+function subgroupsOf({ gpu, subgroupMatrices }: Device): { subgroups: string; subgroupMatrix: string[] } {
+  const { subgroupMinSize: least, subgroupMaxSize: most } = gpu.adapterInfo;
   return {
     subgroups: least ? (least === most ? String(least) : `${least} to ${most}`) : "none",
-    subgroupMatrix: Array.from(subgroupMatrixConfigs, (c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`),
+    subgroupMatrix: subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`),
   };
 }
 

@@ -4,18 +4,17 @@ import { DeviceLostError, OutOfMemoryError } from "../../engine/errors.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { countParams, type State } from "../../models/params.ts";
 import { resizedPosEmbed } from "../../models/pos-embed.ts";
-import { IMAGENET } from "../../models/protocols.ts";
+import { IMAGENET, preprocessing } from "../../models/protocols.ts";
 import { replaceHead, writeWeights, type Weights } from "../../models/weights.ts";
-import { CIFAR10_MEAN, CIFAR10_STD } from "../../train/data.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
-import { checkpointPosition } from "../../train/checkpoint.ts";
+import { checkCheckpoint } from "../../train/checkpoint.ts";
 import type { EpochMetrics, StepMetrics } from "../../train/metrics.ts";
 import { makeRecipe, type Recipe } from "../../train/recipe.ts";
-import { train } from "../../train/train.ts";
+import { checkRun, train } from "../../train/train.ts";
 import { checkDtype } from "../dtype.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
-import { loadTeacher } from "../load-model.ts";
+import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "../load-model.ts";
 import { tensorboardFile, type ScalarEvent } from "../tensorboard.ts";
 import { readWeightsFile } from "../weights-file.ts";
 
@@ -88,23 +87,24 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const recipe = refusing(() => makeRecipe(args.recipe));
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
-  const model = refusing(() => createModel(args.model, typeof args.model === "string" ? trainSet.classes.length : undefined));
+  const model = refusing(() => createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? trainSet.classes.length : undefined));
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
-  const normalization = normalizationFor(args.train, initial);
+  const normalization = normalizationFor(args.train, model, initial);
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
   const at = (name: string) => `${args.out}/${name}`;
   const paths = { checkpoint: at("checkpoint.safetensors"), weights: at("model.safetensors"), ema: at("model_ema.safetensors"), metrics: at("metrics.jsonl"), events: at("events.out.tfevents.tessera") };
   if (args.resume && !(await host.exists(paths.checkpoint))) throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
+  refusing(() => checkRun({ model, recipe, train: trainSet, test: testSet, teacher }));
+  let saved: number | null = resume ? refusing(() => checkCheckpoint(resume, args.seed, recipe, model.config), paths.checkpoint).step : null;
   const metrics: Line[] = [];
-  if (resume && (await host.exists(paths.metrics))) {
+  if (saved !== null && (await host.exists(paths.metrics))) {
     // The lines are written before the checkpoint, so a kill between the two leaves lines of steps that are to be done again.
-    const { step } = refusing(() => checkpointPosition(resume), paths.checkpoint);
+    const step = saved;
     metrics.push(...readLines(await host.readFile(paths.metrics)).filter((m) => m.step <= step));
   }
   const label = args.label ?? "train";
   const losses = metrics.filter((m) => m.kind === "step").map((m) => m.loss);
-  let saved: number | null = resume ? refusing(() => checkpointPosition(resume), paths.checkpoint).step : null;
 
   const result = await train({
     model, recipe, seed: args.seed, train: trainSet, test: testSet, teacher, resume, normalization,
@@ -166,11 +166,11 @@ const open = (host: Host, files: DataFiles) => openSource(files, (from) => host.
   throw new UsageError(error.message);
 });
 
-/** What the weights were trained with, else CIFAR's own statistics for CIFAR, else ImageNet's. */
-function normalizationFor({ kind }: DataFiles, initial: Weights | null): { mean: readonly number[]; std: readonly number[] } {
-  const { mean, std } = initial?.info ?? {};
-  if (mean && std) return { mean, std };
-  return kind === "cifar10" || kind === "cifar100" ? { mean: CIFAR10_MEAN, std: CIFAR10_STD } : IMAGENET;
+/** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */
+function normalizationFor(data: DataFiles, { name, imageShape }: Model, initial: Weights | null): Statistics {
+  if (!initial) return dataStatistics(data) ?? IMAGENET;
+  const { mean, std } = preprocessing("timm", name, imageShape[1]);
+  return ownStatistics(initial) ?? { mean, std };
 }
 
 /** The weights that training begins with, fitted to the model as far as was asked. */

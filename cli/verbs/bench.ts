@@ -10,7 +10,7 @@ import type { RivalName } from "../../bench/rivals.ts";
 import { benchTable, comparisonTable } from "../bench-table.ts";
 import { UsageError } from "../errors.ts";
 import { nodeHost } from "../host.ts";
-import type { BenchArgs, BenchResult } from "../jobs/bench.ts";
+import type { BenchArgs, BenchResult } from "../../bench/session.ts";
 import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -23,6 +23,8 @@ interface Options extends CommonOptions {
   readonly alone?: boolean;
   readonly check?: boolean | string;
   readonly writeBaseline?: boolean;
+  readonly page?: boolean | string;
+  readonly port?: number;
 }
 
 type Report = BenchResult & Pick<Results, "where">;
@@ -41,28 +43,34 @@ export default function (program: Command): void {
     .option("--samples <n>", "samples of each contender in a case", positive)
     .option("--check [file]", "compare with an earlier result, by default bench/results' own for this adapter; exit 1 if a case got slower")
     .option("--write-baseline", "measure as --check does and keep that as bench/results' own for this adapter")
+    .option("--page [folder]", "build the page that measures in one's own browser, with the rivals of --against (default: all), and serve it here; with a folder: build it there, for any web server")
+    .option("--port <n>", "where --page serves (default: any that is free)", positive)
     .addOption(new Option("--alone", "the first rival in our place, for --suite first").hideHelp())
-    .action(async (options: Options) => {
+    .action(async (options: Options, command: Command) => {
       if (options.check !== undefined && options.writeBaseline) throw new UsageError("expected --check or --write-baseline, got both");
       if (options.suite === "first" || options.suite === "size") {
         const { firstRuns } = await import("../bench-first.ts");
         const { bundleSizes } = await import("../../bench/bundle-size.ts");
-        const result = options.suite === "size" ? { bundle: await bundleSizes() } : await firstRuns(options);
+        const { installRivals } = await import("../../bench/rivals.ts");
+        if (options.suite === "size" || options.against !== "none") await installRivals(say);
+        const result = options.suite === "size" ? { suite: "size", commit: await commit(), date: new Date().toISOString(), bundle: await bundleSizes() } : await firstRuns(options);
         if (options.json) await writeJson(nodeHost(), options.json, result);
         process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
         return;
       }
+      if (options.page !== undefined) return page(options, command.getOptionValueSource("against") === "default" ? "all" : options.against);
       const where = options.where ?? "node";
       const bench = await prepare(options, where);
       const { check, writeBaseline, json, ...common } = options;
       if (check === undefined && !writeBaseline) {
         const result = await runJob<BenchResult>("bench", bench, { ...options, where });
         process.stdout.write(`${benchTable(result)}\n`);
-        return;
+        return wholeOf(result);
       }
       const measure = async (names?: readonly string[]): Promise<Report> => {
         const sittings: BenchResult[] = [];
         for (let i = 0; i < SITTINGS; i++) sittings.push(await runJob<BenchResult>("bench", { ...bench, names }, { ...common, where }));
+        sittings.forEach(wholeOf);
         const last = sittings.at(-1)!;
         return { where, ...last, cases: last.cases.map((c) => pool(sittings.map((s) => s.cases.find((other) => other.name === c.name)!))) };
       };
@@ -80,22 +88,50 @@ export default function (program: Command): void {
     });
 }
 
-async function prepare(options: Options, where: "node" | "chromium"): Promise<BenchArgs> {
-  const { bundleRival, installRivals, provideNavigator, rivalNames, rivalsBase, rivalsIn } = await import("../../bench/rivals.ts");
-  const asked = options.against.split(",").map((name) => name.trim());
+/** Rivals that are asked for there, their libraries installed. */
+async function rivalsOf(against: string, where: "node" | "chromium"): Promise<readonly RivalName[]> {
+  const { installRivals, rivalNames, rivalsIn } = await import("../../bench/rivals.ts");
+  const asked = against.split(",").map((name) => name.trim());
   const unknown = asked.find((name) => name !== "all" && name !== "none" && !rivalNames.includes(name as RivalName));
   if (unknown !== undefined) throw new UsageError(`expected --against ${rivalNames.join(", ")}, all or none, got ${unknown}`);
-  const names = options.against === "none" ? [] : asked.includes("all") ? rivalsIn(where) : (asked as RivalName[]);
-  if (names.length > 0) await installRivals((message) => process.stderr.write(`${message}\n`));
+  const names = against === "none" ? [] : asked.includes("all") ? rivalsIn(where) : (asked as RivalName[]);
+  if (names.length > 0) await installRivals(say);
+  return names;
+}
+
+/** Needs no adapter here: whoever opens the page brings one. */
+async function page({ page: folder, port }: Options, against: string): Promise<void> {
+  const { buildBenchPage, serveBenchPage } = await import("../bench-page.ts");
+  const names = await rivalsOf(against, "chromium");
+  const into = typeof folder === "string" ? folder : fileURLToPath(new URL("../../build/bench-page", import.meta.url));
+  await buildBenchPage(into, names, { version: version(), commit: await commit() });
+  if (typeof folder === "string") return void process.stdout.write(`${folder}: the page and ${names.join(", ") || "no rivals"}; any web server can host it, with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp its clock is finer\n`);
+  const { url } = await serveBenchPage(into, port);
+  process.stdout.write(`${url}\n`);
+  say("open it in any browser on this machine; Ctrl-C ends");
+  await new Promise(() => undefined);
+}
+
+const version = (): string => (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+async function prepare(options: Options, where: "node" | "chromium"): Promise<BenchArgs> {
+  const { bundleRival, provideNavigator, rivalsBase } = await import("../../bench/rivals.ts");
+  const names = await rivalsOf(options.against, where);
   const against: Record<string, string> = {};
   for (const name of names) against[name] = await bundleRival(name, where);
   if (where === "node" && names.length > 0) provideNavigator();
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   return {
     suite: options.suite as BenchArgs["suite"], quick: options.quick, large: options.large, against, base: rivalsBase(where), only: options.cases,
-    samples: options.samples, alone: options.alone, version, commit: await commit(),
+    samples: options.samples, alone: options.alone, version: version(), commit: await commit(),
   };
 }
+
+/** What was measured is kept, but a part is no success. */
+function wholeOf({ cases, notRun = [], stopped }: BenchResult): void {
+  if (notRun.length > 0) throw new Error(`expected every case to run, got ${cases.length} of ${cases.length + notRun.length}: ${stopped}`);
+}
+
+const say = (message: string): void => void process.stderr.write(`${message}\n`);
 
 /** What looks slower is measured anew and judged once more: only what stays slower is. */
 async function judge(before: Results, after: Report, measure: (names: readonly string[]) => Promise<Report>): Promise<Comparison> {

@@ -6,7 +6,9 @@ import { UsageError } from "../errors.ts";
 import type { EvalArgs, EvalResult } from "../jobs/eval.ts";
 import { DATA_HELP, dataSplit } from "../data-files.ts";
 import { parseModel } from "../model-options.ts";
+import { PROTOCOLS, type Protocol } from "../../models/protocols.ts";
 import type { StoredType } from "../dtype.ts";
+import { integer } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -14,7 +16,9 @@ interface Options extends CommonOptions {
   readonly model?: string;
   readonly data: string;
   readonly split: string;
-  readonly batchSize: string;
+  readonly batchSize: number;
+  readonly protocol?: Protocol;
+  readonly workers?: number;
   readonly head?: HeadChoice;
   readonly resizePosEmbed?: boolean;
   readonly dtype: StoredType;
@@ -28,16 +32,16 @@ export default function (program: Command): void {
     .option("--data <name>", DATA_HELP, "cifar10-subset")
     .option("--split <name>", "train or test", "test")
     .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
-    .option("--batch-size <n>", "images at a time", "100")
+    .addOption(new Option("--protocol <name>", "whose resizing, crop and normalisation (official; weights that name their own mean and std keep them)").choices(PROTOCOLS))
+    .option("--batch-size <n>", "images at a time", integer(1), 100)
+    .option("--workers <n>", "threads that read and decode images (0: none)", integer(0))
     .addOption(new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way").choices(["f32", "f16"]).default("f32"))
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
       if (options.split !== "train" && options.split !== "test") throw new UsageError(`expected split train or test, got "${options.split}"`);
-      const batchSize = Number(options.batchSize);
-      if (!Number.isInteger(batchSize) || batchSize < 1) throw new UsageError(`expected a positive integer for --batch-size, got "${options.batchSize}"`);
       const args: EvalArgs = {
         weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataSplit(options.data, options.split), batchSize, head: options.head, resizePosEmbed: options.resizePosEmbed, dtype: options.dtype,
+        data: dataSplit(options.data, options.split), batchSize: options.batchSize, protocol: options.protocol, workers: options.workers, head: options.head, resizePosEmbed: options.resizePosEmbed, dtype: options.dtype,
       };
       const result = await runJob<EvalResult>("eval", args, options);
       const line = (name: string, s: Score) => `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;

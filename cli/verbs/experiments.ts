@@ -30,7 +30,7 @@ export default function (program: Command): void {
     .addOption(new Option("--scale <name>", "small: for a software adapter; full: for a GPU").choices(Object.keys(SCALES)).default("small"))
     .option("--seeds <list>", "seeds of every run", "0,1,2")
     .option("--tables <list>", TABLES.join(", "), TABLES.join())
-    .option("--jobs <n>", "trainings at a time (one per core on a software adapter)")
+    .option("--jobs <n>", "trainings at a time (scale small: one per core; full: one)")
     .option("--out <folder>", "where runs and results go; runs that are done there are kept", "runs/experiments")
     .option("--report", "run nothing: only write the table and the page of what is done")
     .action(async (options: Options) => {
@@ -42,7 +42,7 @@ export default function (program: Command): void {
       const chosen = needed(experiments(scale), tables);
       const out = resolve(options.out, scale.name);
       if (!options.report) {
-        const jobs = options.jobs === undefined ? Math.max(1, Math.floor(availableParallelism())) : whole("--jobs", options.jobs, 1);
+        const jobs = options.jobs === undefined ? (scale.name === "full" ? 1 : availableParallelism()) : whole("--jobs", options.jobs, 1);
         await judgeTeacher(scale, out);
         await runAll(chosen, { seeds, jobs, out, scale, target: await targetData(resolve(options.out)), adapter: options.adapter, where: options.where });
       }

@@ -8,6 +8,7 @@ import { refusing, UsageError } from "../errors.ts";
 import type { TrainArgs, TrainSummary } from "../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../data-files.ts";
 import { parseModel, readJson, shipped } from "../model-options.ts";
+import { integer, number } from "../options.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
@@ -21,14 +22,14 @@ interface Options extends CommonOptions {
   readonly resume?: boolean;
   readonly replaceHead?: boolean;
   readonly resizePosEmbed?: boolean;
-  readonly workers?: string;
-  readonly maxCorrupt?: string;
+  readonly workers?: number;
+  readonly maxCorrupt?: number;
   readonly augment?: "gpu" | "cpu";
-  readonly saveMinutes?: string;
+  readonly saveMinutes?: number;
   readonly preset?: string;
-  readonly maxSteps?: string;
-  readonly saveEvery?: string;
-  readonly evalEvery?: string;
+  readonly maxSteps?: number;
+  readonly saveEvery?: number;
+  readonly evalEvery?: number;
   readonly config?: string;
   readonly [recipeItem: string]: unknown;
 }
@@ -50,14 +51,14 @@ export default function (program: Command): void {
     .option("--weights <file>", "begin with these weights instead of random ones")
     .option("--replace-head", "with --weights: begin the classifier anew, one of as many classes too")
     .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
-    .option("--workers <n>", "threads that read and augment images (0: none)")
+    .option("--workers <n>", "threads that read and augment images (0: none)", integer(0))
     .addOption(new Option("--augment <place>", "where images are augmented, the same for a run that is resumed (gpu)").choices(["gpu", "cpu"]))
-    .option("--max-corrupt <share>", "of the images that may be unreadable before the run stops; they are named (0.01)")
+    .option("--max-corrupt <share>", "of the images that may be unreadable before the run stops; they are named (0.01)", number(0, 1))
     .option("--resume", "go on from the checkpoint in --out")
-    .option("--max-steps <n>", "stop after so many steps in all")
-    .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch")
-    .option("--eval-every <n>", "evaluate after every so many epochs")
-    .option("--save-minutes <n>", "save a checkpoint after so many minutes without one (5)")
+    .option("--max-steps <n>", "stop after so many steps in all", integer(1))
+    .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch", integer(1))
+    .option("--eval-every <n>", "evaluate after every so many epochs", integer(1))
+    .option("--save-minutes <n>", "save a checkpoint after so many minutes without one (5)", number(0, Infinity, { open: true }))
     .option("--preset <name>", `recipe that ships: ${PRESETS.join(", ")}`)
     .option("--config <file>", "recipe as JSON; wins over the preset, options win over it");
   for (const name of items) command.addOption(new Option(`--${kebab(name)} <value>`, `recipe (${JSON.stringify(defaults[name])})`));
@@ -68,9 +69,8 @@ export default function (program: Command): void {
       model: parseModel(options.model), recipe, seed: options.seed ?? 0, ...dataFiles(options.data), out: options.out,
       teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
       initial: options.weights, resume: options.resume, replaceHead: options.replaceHead, resizePosEmbed: options.resizePosEmbed,
-      workers: options.workers === undefined ? undefined : Number(options.workers), augment: options.augment, saveSeconds: options.saveMinutes === undefined ? undefined : 60 * Number(options.saveMinutes),
-      maxCorrupt: share("--max-corrupt", options.maxCorrupt),
-      maxSteps: count("--max-steps", options.maxSteps), saveEvery: count("--save-every", options.saveEvery), evalEvery: count("--eval-every", options.evalEvery),
+      workers: options.workers, augment: options.augment, saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
+      maxCorrupt: options.maxCorrupt, maxSteps: options.maxSteps, saveEvery: options.saveEvery, evalEvery: options.evalEvery,
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
     const result = await runJob<TrainSummary>("train", args, options);
@@ -111,18 +111,4 @@ function parseValue(text: string): unknown {
   if (text === "null") return null;
   if (/^\[.*\]$/.test(text)) return text.slice(1, -1).split(",").map(Number);
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
-}
-
-function share(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (!(value >= 0 && value <= 1)) throw new UsageError(`expected a share from 0 to 1 for ${option}, got "${text}"`);
-  return value;
-}
-
-function count(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1) throw new UsageError(`expected a positive integer for ${option}, got "${text}"`);
-  return n;
 }

@@ -34,7 +34,7 @@ export function toHalf(v: number): number {
 }
 const halves = (n: number, seed: number): Float64Array => uniform(n, seed).map(toHalf);
 
-interface HalfCheck {
+export interface HalfCheck {
   readonly inputs: readonly (Shape | { readonly shape: Shape; readonly values: Values })[];
   readonly op: (...inputs: Tensor[]) => Tensor;
   readonly reference: (...inputs: Float64Array[]) => ArrayLike<number>;
@@ -55,7 +55,7 @@ function poison(sizes: readonly number[]): void {
 }
 
 /** Values within `roundings` units of 1 + |expected|; gradients along a direction within four of them, of dy's, x's and their own rounding, of 1 + their norm. */
-async function checkHalf({ inputs, op, reference, roundings = 1, wide = [], grads }: HalfCheck): Promise<void> {
+export async function checkHalf({ inputs, op, reference, roundings = 1, wide = [], grads }: HalfCheck): Promise<void> {
   const shapes = inputs.map((i) => ("shape" in i ? i.shape : i));
   const values = inputs.map((i, k) => ("shape" in i ? Float64Array.from(i.values, toHalf) : halves(numel(i), k + 1)));
   const wanted = grads ?? inputs.map((_, i) => i);

@@ -95,7 +95,7 @@ test("a verdict counts differences beyond two standard errors only, on either si
   ]);
   const of = (id: string) => tables.ablation.find((l) => l.id === `ablation/${id}`)!;
   expect([of("sgd"), of("no-mixup"), of("ema"), of("dropout")].map(direction)).toEqual([-1, 1, 0, null]);
-  const said = verdict("ablation", tables.ablation).join("\n");
+  const said = verdict("ablation", tables.ablation, "small").join("\n");
   expect(said).toMatch(/As in the paper.*: SGD for AdamW\./);
   expect(said).toMatch(/Other than in the paper.*: no mixup\./);
   expect(said).toMatch(/Within two standard errors.*: with EMA\./);

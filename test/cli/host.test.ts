@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { openChromium, type Chromium } from "../../cli/chromium.ts";
 import { nodeHost } from "../../cli/host.ts";
-import { duration } from "../../cli/progress.ts";
+import { duration } from "../../cli/duration.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "tessera-host-"));
 const host = nodeHost();

@@ -45,14 +45,27 @@ describe("train and eval", { timeout: 120_000 }, () => {
     const refused = async (pattern: RegExp, ...args: string[]) => {
       const { code, stderr } = await train("refused", ...args);
       expect(stderr.trim().split("\n").at(-1)).toMatch(pattern);
-      expect(code).not.toBe(0);
+      expect(code).toBe(2);
     };
     await refused(/expected a teacher for distillation "hard", got none/, "--distillation", "hard");
     await refused(/expected a teacher of the student's 10 classes, got .* of 7/, "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ numClasses: 7 }));
     const deeper = await train("refused", "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ depth: 2 }));
-    expect(deeper).toMatchObject({ code: 2, stderr: expect.stringMatching(/\n.*teacher\/model\.safetensors: .*expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]*\n$/) });
+    expect(deeper).toMatchObject({ code: 2, stderr: expect.stringMatching(/\ntessera train: expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]* \(.*teacher\/model\.safetensors\)\n$/) });
+    await refused(/expected fewer than 3 warmupEpochs, got 5/, "--epochs", "3", "--warmup-epochs", "5");
+    await refused(/expected training images of 7 classes, got 10/, "--model", config({ numClasses: 7 }));
+    await refused(/expected distilled to be true or false, got "yes"/, "--model", config({ distilled: "yes" }));
+    await refused(/expected an integer from 0 on for --workers <n>, got "two"/, "--workers", "two");
+    await refused(/expected a number above 0 for --save-minutes <n>, got "often"/, "--save-minutes", "often");
     await refused(/expected a preset of .*small-images.*, got "none"/, "--preset", "none");
     await refused(/recipe: autoAugment|expected .*rand/i, "--auto-augment", "rand-x9");
+  });
+
+  test("a checkpoint of another recipe or seed is not gone on with; a model without classes has the data's", async () => {
+    const model = ["--model", config({ numClasses: undefined, distilled: undefined })];
+    const [done, other, seed] = [await train("again", ...model), await train("again", ...model, "--resume", "--lr", "0.5"), await train("again", ...model, "--resume", "--seed", "4")];
+    expect(done).toMatchObject({ code: 0 });
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected a checkpoint with lr 0\.5, got 0\.001 \(.*again\/checkpoint\.safetensors\)\n$/) });
+    expect(seed).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected a checkpoint with seed 4, got 0 /) });
   });
 
   test("--replace-head begins a classifier of as many classes anew too", async () => {

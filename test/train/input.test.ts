@@ -88,7 +88,7 @@ describe("batches", () => {
     expect([part(b!, 1), part(b!, 2), part(b!, 0)]).toEqual([part(a!, 0), part(a!, 1), part(a!, 2)]);
   });
   test("the short last one is kept on demand, and nothing is made past the last epoch", async () => {
-    const pipeline = new InputPipeline(source, { ...defaults, prepare: { kind: "evaluate", size: 16, cropPct: 0.875 }, batchSize: 10, keepLast: true, epochs: 1 });
+    const pipeline = new InputPipeline(source, { ...defaults, prepare: { kind: "evaluate", placing: { size: 16, resize: 18, square: false, filter: "bicubic" } }, batchSize: 10, keepLast: true, epochs: 1 });
     expect(pipeline.stepsPerEpoch).toBe(3);
     expect([(await pipeline.next()).labels.length, (await pipeline.next()).labels.length, (await pipeline.next()).labels.length]).toEqual([10, 10, 4]);
     await expect(pipeline.next()).rejects.toThrow("input: expected at most 1 epochs of 3 batches to be asked for, got one more");

@@ -58,6 +58,19 @@ describe("sampleMixes", () => {
     expect(draw("elem", 16).slice(0, 8)).toEqual(draw("elem"));
     expect(draw("elem", 8, 4)).not.toEqual(draw("elem"));
   });
+  test("each part of a batch has draws of its own, as a batch of its own has them", () => {
+    const parts = (mixMode: MixMode) => sampleMixes({ ...DEIT, mixMode }, 1, 3, 12, 32, 32, 4);
+    const batch = parts("batch");
+    for (const at of [0, 4, 8]) expect(new Set(batch.slice(at, at + 4)).size).toBe(1);
+    expect(new Set(batch.map(({ lam }) => lam)).size).toBe(3);
+    const steps = [3, 4].flatMap((step) => sampleMixes({ ...DEIT, mixMode: "batch" }, 1, step, 12, 32, 32, 4));
+    expect(new Set(steps.map(({ lam }) => lam)).size).toBe(6); // no part shares the draw of another step's
+    const pairs = parts("pair");
+    for (const at of [0, 4, 8]) expect(pairs.slice(at, at + 4)).toEqual(pairs.slice(at, at + 4).toReversed());
+    expect(new Set(pairs.map(({ lam }) => lam)).size).toBe(6);
+    expect(parts("elem")).toEqual(sampleMixes({ ...DEIT, mixMode: "elem" }, 1, 3, 12, 32, 32));
+    expect(() => sampleMixes({ ...DEIT, mixMode: "elem" }, 1, 3, 12, 32, 32, 8)).toThrow("sampleMixes: expected a count of images that 8 divides, got 12");
+  });
   test("half of the images get CutMix, and the share of mixed ones is mixProb", () => {
     const all = Array.from({ length: 50 }, (_, step) => sampleMixes({ ...DEIT, mixProb: 0.6, mixMode: "elem" }, 9, step, 64, 32, 32)).flat();
     const count = (mode: Mix["mode"]) => all.filter((m) => m.mode === mode).length;

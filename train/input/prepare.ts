@@ -1,5 +1,6 @@
 /** The work on one image before its batch: decode, draw what augmentation does, and where the CPU is to do it, do it or crop. Runs in workers. */
-import { evalTransform, type RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/preprocess.ts";
+import { preprocess, type Placing } from "../../models/protocols.ts";
 import { isPlacing } from "../augment/encode.ts";
 import { crop } from "../augment/geometry.ts";
 import { applyOps } from "../augment/ops.ts";
@@ -14,8 +15,8 @@ export type Prepare =
   | { readonly kind: "augment"; readonly settings: AugmentSettings; readonly seed: number }
   /** The same draws, left to the GPU: of the image only what the crop takes. What has more than `area` pixels or a longer side is resized here. */
   | { readonly kind: "draw"; readonly settings: AugmentSettings; readonly seed: number; readonly area: number; readonly side: number }
-  /** As evaluation sees it: the short side to size / cropPct, then the centre. */
-  | { readonly kind: "evaluate"; readonly size: number; readonly cropPct: number };
+  /** As evaluation sees it: resized, then the centre. */
+  | { readonly kind: "evaluate"; readonly placing: Placing };
 
 /** One image to make. */
 export interface Task {
@@ -52,10 +53,7 @@ export async function prepareImage(task: Task, prepare: Prepare, platform: Image
 
   function work(source: RgbImage): Prepared {
     if (prepare.kind === "decode") return { ...planar(source), record: NOTHING };
-    if (prepare.kind === "evaluate") {
-      const { size, cropPct } = prepare;
-      return { height: size, width: size, data: evalTransform(source, size, cropPct) as Uint8Array<ArrayBuffer>, record: NOTHING };
-    }
+    if (prepare.kind === "evaluate") return { ...planar(preprocess(source, prepare.placing)), record: NOTHING };
     const { ops, erase } = sampleImage(prepare.settings, source, placeOf(task, prepare));
     if (prepare.kind === "augment") return { ...planar(applyOps(source, ops)), record: { ops: [], erase } };
     const [first] = ops;

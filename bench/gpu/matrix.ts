@@ -1,0 +1,335 @@
+/**
+ * The step of the tensor cores: which subgroup matrices there are, whether products by them are right, how fast each tile is.
+ * A kernel that does not compile or is wrong is printed with the reason and stops nothing; a lost device is opened anew.
+ */
+import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { closeDevice, getDevice, type SubgroupMatrix } from "../../engine/device.ts";
+import { trimPool } from "../../engine/memory.ts";
+import { record } from "../../engine/plan.ts";
+import { readAll, Tensor } from "../../engine/tensor.ts";
+import { gemm } from "../../kernels/gemm.ts";
+import { halfBits, matrixProduct, matrixRefuses, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
+import { divides, type MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
+import { median, round } from "../stats.ts";
+import { open, read, save, stopwatch, TOGGLES, type Run } from "./step.ts";
+
+interface Variant {
+  readonly name: string;
+  readonly setup: MatrixSetup;
+  readonly tile: MatrixTile;
+  readonly direct: boolean;
+}
+
+export interface Timing {
+  /** MxNxK and how the operands are stored. */
+  readonly product: string;
+  readonly variant: string;
+  readonly ms: number | null;
+  readonly tflops: number | null;
+  /** Why there is no time. */
+  readonly out?: string;
+}
+
+export interface MatrixResult {
+  readonly toggles: readonly string[];
+  readonly matrices: readonly SubgroupMatrix[];
+  readonly subgroups: string;
+  readonly probed: Probed | null;
+  readonly checks: readonly { readonly what: string; readonly fault: string | null }[];
+  readonly timings: readonly Timing[];
+  /** The fastest tile of each product, right ones only. */
+  readonly best: readonly Timing[];
+  readonly lost: readonly string[];
+}
+
+type Order = "NN" | "NT" | "TN";
+interface Sizes { readonly M: number; readonly N: number; readonly K: number; readonly order: Order }
+
+const nameOf = ({ M, N, K, order }: Sizes): string => `${M}x${N}x${K} ${order}`;
+
+const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({ bm, bn, bk, gm, gn, staging });
+
+/** From the likeliest on: time may end before the last ones. */
+const TILES: readonly MatrixTile[] = [
+  T(128, 128, 32, 2, 2, "double"), T(128, 128, 32, 2, 4, "double"), T(128, 256, 32, 2, 4, "double"), T(256, 128, 32, 4, 2, "double"),
+  T(128, 128, 32, 2, 2, "ahead"), T(128, 128, 32, 2, 4, "ahead"), T(128, 256, 32, 2, 4, "ahead"), T(256, 128, 32, 4, 2, "ahead"),
+  T(128, 128, 64, 2, 2, "ahead"), T(128, 128, 64, 2, 4, "ahead"), T(128, 128, 16, 2, 2, "double"), T(128, 128, 16, 2, 4, "double"),
+  T(128, 128, 32, 4, 2, "double"), T(128, 64, 32, 2, 2, "double"), T(64, 128, 32, 2, 2, "double"), T(64, 64, 32, 2, 2, "double"), T(64, 64, 64, 2, 2, "ahead"),
+  T(128, 128, 32, 2, 2, "plain"), T(128, 128, 32, 2, 4, "plain"), T(128, 256, 64, 2, 4, "plain"), T(256, 128, 16, 4, 2, "double"), T(128, 128, 64, 2, 2, "plain"),
+];
+
+function variants(probed: Probed, smoke: boolean): Variant[] {
+  const { setup } = probed;
+  if (!setup) return [];
+  const { M, N, K } = setup.shape;
+  const tileName = (t: MatrixTile) => `${t.bm}x${t.bn}x${t.bk} ${t.gm}x${t.gn} ${t.staging}`;
+  const one = (s: MatrixSetup, tile: MatrixTile, direct = false): Variant => ({
+    name: `${tileName(tile)}, ${s.shape.M}x${s.shape.N}x${s.shape.K} ${s.syntax}${s.words ? " words" : ""}${direct ? " direct" : ""}`, setup: s, tile, direct,
+  });
+  // On a processor, a subgroup has 8 threads and small tiles say as much.
+  const tiles = smoke ? [T(4 * M, 4 * N, 2 * K, 2, 2, "double"), T(4 * M, 4 * N, 2 * K, 2, 4, "ahead"), T(2 * M, 2 * N, 4 * K, 2, 1, "plain")] : TILES;
+  const others = probed.tried.filter((t) => !t.fault).map(({ shape, syntax, words }): MatrixSetup => ({ ...setup, shape, syntax, words }))
+    .filter((s) => JSON.stringify(s) !== JSON.stringify(setup));
+  return [
+    ...tiles.map((tile) => one(setup, tile)),
+    ...tiles.slice(0, 3).map((tile) => one(setup, tile, true)),
+    ...others.flatMap((s) => tiles.slice(0, 2).map((tile) => one(s, tile))),
+  ].filter(({ setup: s, tile }) => divides(s.shape, tile));
+}
+
+/** Multiples of 1/512 in [-1, 1): exact in f16, and quick to make by the million. */
+function halves(n: number, seed: number): { values: Float32Array; bits: Uint16Array } {
+  const table = Float32Array.from({ length: 1024 }, (_, i) => (i - 512) / 512), tableBits = halfBits(table);
+  const values = new Float32Array(n), bits = new Uint16Array(n);
+  let s = Math.imul(seed, 0x9e3779b9);
+  for (let i = 0; i < n; i++) {
+    s = (Math.imul(s, 1664525) + 1013904223) | 0;
+    values[i] = table[s >>> 22]!;
+    bits[i] = tableBits[s >>> 22]!;
+  }
+  return { values, bits };
+}
+
+interface Operands {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly A: Float32Array;
+  readonly B: Float32Array;
+  /** Signs, and what C times them is. */
+  x?: Float32Array;
+  expected?: Float64Array;
+}
+
+function operands({ M, N, K, order }: Sizes, input: "f16" | "f32"): Operands {
+  const A = halves(M * K, 1), B = halves(K * N, 2);
+  const upload = (h: typeof A, shape: [number, number]) => (input === "f16" ? Tensor.from(h.bits, shape, "f16") : Tensor.from(h.values, shape));
+  return { a: upload(A, order[0] === "T" ? [K, M] : [M, K]), b: upload(B, order[1] === "T" ? [N, K] : [K, N]), A: A.values, B: B.values };
+}
+
+const float = (h: number): number => {
+  const e = (h >> 10) & 31, m = h & 1023;
+  return (h & 0x8000 ? -1 : 1) * (e === 0 ? m * 2 ** -24 : e === 31 ? (m ? NaN : Infinity) : (1024 + m) * 2 ** (e - 25));
+};
+
+/**
+ * R. Freivalds 1977: C x = A (B x) for a random x of signs, in f64. Tensor cores cut off the ends of their sums instead of rounding
+ * them, so that errors add up along K; one element that is missing still shows.
+ */
+function fault(C: Float32Array | Uint16Array, operands: Operands, { M, N, K, order }: Sizes): string | null {
+  const narrow = C instanceof Uint16Array;
+  const x = (operands.x ??= halves(N, 3).values.map((v) => (v < 0 ? -1 : 1)));
+  const expected = (operands.expected ??= sumsOf(operands, x, { M, N, K, order }));
+  const size = Math.sqrt(K) / 3; // of an element of C
+  const most = Math.sqrt(N) * size * (narrow ? 2 ** -9 : 2 ** -24 * (8 + K / 2));
+  let squares = 0;
+  for (let m = 0; m < M; m++) {
+    let got = 0;
+    for (let n = 0; n < N; n++) {
+      const v = narrow ? float(C[m * N + n]!) : C[m * N + n]!;
+      got += v * x[n]!;
+      squares += v * v;
+    }
+    if (!(Math.abs(got - expected[m]!) <= most)) return `row ${m}: expected it to sum to ${expected[m]!.toPrecision(6)} within ${most.toPrecision(2)}, got ${got.toPrecision(6)}`;
+  }
+  const rms = Math.sqrt(squares / (M * N));
+  return rms > size / 2 && rms < 2 * size ? null : `expected elements of about ${size.toPrecision(3)}, got ${rms.toPrecision(3)}`;
+}
+
+function sumsOf({ A, B }: Operands, x: Float32Array, { M, N, K, order }: Sizes): Float64Array {
+  const bx = new Float64Array(K), sums = new Float64Array(M);
+  if (order[1] === "T") for (let n = 0; n < N; n++) for (let k = 0; k < K; k++) bx[k]! += B[n * K + k]! * x[n]!;
+  else for (let k = 0; k < K; k++) for (let n = 0; n < N; n++) bx[k]! += B[k * N + n]! * x[n]!;
+  if (order[0] === "T") for (let k = 0; k < K; k++) for (let m = 0; m < M; m++) sums[m]! += A[k * M + m]! * bx[k]!;
+  else for (let m = 0; m < M; m++) for (let k = 0; k < K; k++) sums[m]! += A[m * K + k]! * bx[k]!;
+  return sums;
+}
+
+/** Compiles side by side what is needed next. What fails says so when it is used. */
+async function compile(bodies: readonly (() => Tensor)[]): Promise<void> {
+  const from = performance.now();
+  await Promise.allSettled(bodies.map(async (body) => (await record(body, { label: "matrix" })).dispose()));
+  try {
+    getDevice().check();
+  } catch { /* its own turn tells */ }
+  trimPool();
+  console.log(`${bodies.length} kernels compiled in ${Math.round(performance.now() - from)} ms`);
+}
+
+/** So many compile at once. */
+const BATCH = 8;
+
+async function once(body: () => Tensor): Promise<Float32Array | Uint16Array> {
+  const plan = await record(body, { label: "matrix" });
+  try {
+    plan.run();
+    return (await readAll([plan.result]))[0] as Float32Array | Uint16Array;
+  } finally {
+    plan.dispose();
+    trimPool();
+  }
+}
+
+/** Median ms of a run, of samples of at least 20 ms. */
+async function timed(body: () => Tensor, samples: number): Promise<number> {
+  const plan = await record(body, { label: "matrix" });
+  const sample = async (times: number): Promise<number> => {
+    const from = performance.now();
+    for (let i = 0; i < times; i++) plan.run();
+    await plan.idle();
+    return (performance.now() - from) / times;
+  };
+  try {
+    const rough = Math.min(await sample(1), await sample(2));
+    const times = Math.max(1, Math.min(500, Math.ceil(20 / rough)));
+    const found: number[] = [];
+    for (let i = 0; i < samples; i++) found.push(await sample(times));
+    return median(found);
+  } finally {
+    plan.dispose();
+    trimPool();
+  }
+}
+
+const reasonOf = (error: unknown): string => (error as Error).message.split("\n").slice(0, 2).join(" | ").slice(0, 300);
+
+export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "matrix"): Promise<void> {
+  const step = toggles === "matrix" ? "matrix" : "matrix-unsafe";
+  const over = stopwatch(run.seconds);
+  let device = await open(toggles, run);
+  const { subgroupMinSize: least, subgroupMaxSize: most } = device.gpu.adapterInfo;
+  const state = { probed: null as Probed | null, checks: [] as { what: string; fault: string | null }[], timings: [] as Timing[], lost: [] as string[] };
+  const best = (): Timing[] => [...new Set(state.timings.map((t) => t.product))].map((product) => state.timings.filter((t) => t.product === product && t.ms !== null && t.variant !== ORDINARY).toSorted((a, b) => a.ms! - b.ms!)[0]).filter((t) => t !== undefined);
+  const keep = () => save(run.out, step, { adapter: device.adapter, toggles: TOGGLES[toggles], matrices: device.subgroupMatrices, subgroups: `${least} to ${most}`, ...state, best: best() } satisfies MatrixResult & { adapter: unknown });
+
+  /** Runs `body`; a device lost in it is opened anew. Returns why it failed. */
+  const attempt = async (what: string, body: () => Promise<void>): Promise<string | null> => {
+    try {
+      await body();
+      getDevice().check();
+      return null;
+    } catch (error) {
+      const reason = reasonOf(error);
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      if (device.lost) {
+        state.lost.push(what);
+        console.log(`LOST by ${what}: ${device.lost.message}`);
+        keep();
+        if (state.lost.length > 3) throw device.lost;
+        closeDevice();
+        device = await open(toggles, run);
+      }
+      return reason;
+    }
+  };
+
+  console.log(`subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`);
+  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(true); });
+  keep();
+  if (!device.features.has(SUBGROUP_MATRIX)) { // nothing to measure
+    console.log(`not run: ${state.probed?.reason ?? failed}`);
+    return;
+  }
+  if (failed || !state.probed?.setup) throw new Error(`gpu: expected ${SUBGROUP_MATRIX} to multiply rightly, got ${failed ?? state.probed?.reason}`);
+  for (const t of state.probed.tried) console.log(`${t.shape.M}x${t.shape.N}x${t.shape.K} ${t.shape.input}, ${t.syntax}${t.words ? ", words" : ""}: ${t.fault ?? "right"}`);
+  const { setup } = state.probed;
+
+  // Edges, tails and everything that is done to an element, by tiles of each kind.
+  const all = variants(state.probed, run.smoke);
+  const sizes = (["NN", "NT", "TN"] as const).map((order): Sizes => ({ M: order === "TN" ? 264 : 257, N: 136, K: 200, order }));
+  const kinds = run.smoke ? all.slice(0, 3) : [...new Set([all[0], ...(["ahead", "plain"] as const).map((staging) => all.find((v) => v.tile.staging === staging))])].filter((v) => v !== undefined);
+  for (const v of kinds) {
+    for (const s of sizes) {
+      if (over()) break;
+      const what = `${nameOf(s)} by ${v.name}`;
+      let wrong: string | null = null;
+      const error = await attempt(what, async () => {
+        const o = operands(s, v.setup.shape.input);
+        const product: MatrixProduct = { a: o.a, b: o.b, ta: s.order[0] === "T", tb: s.order[1] === "T", M: s.M, N: s.N, K: s.K };
+        wrong = fault(await once(() => matrixProduct(v.setup, v.tile, product)), o, s);
+        if (!wrong && v === all[0] && setup.shape.input === "f16") wrong = fault(await once(() => matrixProduct(v.setup, v.tile, { ...product, store: "f16" })), o, s);
+        o.a.dispose();
+        o.b.dispose();
+      });
+      state.checks.push({ what, fault: error ?? wrong });
+      if (error ?? wrong) console.log(`WRONG ${what}: ${error ?? wrong}`);
+    }
+  }
+  console.log(`${state.checks.filter((c) => !c.fault).length} of ${state.checks.length} checks right`);
+  keep();
+
+  const square = run.smoke ? 128 : 4096;
+  const orders = ["NN", "NT", "TN"] as const;
+  const shapes: Sizes[] = [
+    ...orders.map((order): Sizes => ({ M: square, N: square, K: square, order })),
+    ...orders.flatMap((order) => (run.smoke ? [[200, 96, 64]] : [[12608, 1536, 384], [50432, 3072, 768]]).map(([M, N, K]): Sizes => ({ M: M!, N: N!, K: K!, order }))),
+  ];
+  // Unsafe: the fastest of the safe run and what they are beside.
+  const known = toggles === "matrix" ? null : read<MatrixResult>(run.out, "matrix");
+  let racers = known ? all.filter((v) => new Set(known.best.map((b) => b.variant)).has(v.name)) : all;
+  if (racers.length === 0) racers = all;
+  for (const [i, s] of shapes.entries()) {
+    if (over()) break;
+    const { M, N, K } = s;
+    const o = operands(s, setup.shape.input);
+    let lostBefore = state.lost.length;
+    const product = { ta: s.order[0] === "T", tb: s.order[1] === "T", M, N, K };
+    const note = (variant: string, ms: number | null, out?: string) => {
+      const t: Timing = { product: nameOf(s), variant, ms: ms === null ? null : round(ms), tflops: ms === null ? null : round((2 * M * N * K) / ms / 1e9), ...(out ? { out } : {}) };
+      state.timings.push(t);
+      console.log(`${t.product}  ${variant}: ${ms === null ? out : `${t.ms} ms, ${t.tflops} TFLOP/s`}`);
+      keep();
+    };
+    let { a, b } = o;
+    const again = () => { // after a loss
+      if (state.lost.length === lostBefore) return;
+      lostBefore = state.lost.length;
+      ({ a, b } = operands(s, setup.shape.input));
+    };
+    if (i === 0 && !known) {
+      const error = await attempt(ORDINARY, async () => note(ORDINARY, await timed(() => gemm({ a: { tensor: a, transposed: product.ta }, b: { tensor: b, transposed: product.tb }, M, N, K, shape: [M, N], store: "f32" }).y, 3)));
+      if (error) note(ORDINARY, null, error);
+    }
+    const fits = racers.filter((v) => {
+      const refuses = matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice())
+        ?? (v.direct && (M % v.tile.bm !== 0 || N % v.tile.bn !== 0) ? "it stores whole tiles only" : null);
+      if (refuses && i === 0) note(v.name, null, refuses);
+      return !refuses;
+    });
+    const bodyOf = (v: Variant) => () => matrixProduct(v.setup, v.tile, { a, b, ...product, direct: v.direct });
+    for (const [j, v] of fits.entries()) {
+      if (over()) break;
+      again();
+      if (j % BATCH === 0) await attempt("compiling", () => compile(fits.slice(j, j + BATCH).map(bodyOf)));
+      again();
+      let ms = 0, wrong: string | null = null;
+      const error = await attempt(`${nameOf(s)} by ${v.name}`, async () => {
+        ms = await timed(bodyOf(v), 3);
+        if (M <= 4096) wrong = fault(await once(bodyOf(v)), o, s); // larger ones take longer to read than all else
+      });
+      if (error ?? wrong) note(v.name, null, error ?? `WRONG: ${wrong}`);
+      else note(v.name, ms);
+    }
+    // The next shapes: only what is near the best so far.
+    const here = state.timings.filter((t) => t.product === nameOf(s) && t.ms !== null && t.variant !== ORDINARY);
+    const fastest = Math.min(...here.map((t) => t.ms!));
+    if (i === 0 && here.length > 0) racers = racers.filter((v) => here.some((t) => t.variant === v.name && t.ms! <= 1.6 * fastest) || v.tile.bm * v.tile.bn <= 128 * 64);
+    if (i === 0) racers = racers.slice(0, 10);
+    a.dispose();
+    b.dispose();
+    trimPool();
+  }
+  // The cases that other steps skip for want of the feature, so long as there is time.
+  for (const c of known ? [] : (await import("../../test/cases/gemm-matrix.ts")).cases) {
+    if (over()) break;
+    const error = await attempt(c.name, c.run);
+    state.checks.push({ what: c.name, fault: error });
+    if (error) console.log(`FAILED ${c.name}: ${error}`);
+  }
+  console.log(`${state.checks.filter((c) => !c.fault).length} of ${state.checks.length} checks and cases right`);
+  keep();
+  for (const t of best()) console.log(`best ${t.product}: ${t.tflops} TFLOP/s by ${t.variant}`);
+  const wrong = [...state.checks.filter((c) => c.fault), ...state.timings.filter((t) => t.out?.startsWith("WRONG"))].length;
+  if (wrong > 0 || state.lost.length > 0) throw new Error(`gpu: expected every product to be right, got ${wrong} that were wrong or did not run, ${state.lost.length} lost devices`);
+}
+
+const ORDINARY = "the ordinary kernel";

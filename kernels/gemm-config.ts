@@ -1,0 +1,66 @@
+/** What the kernels of `gemm.ts` are made from: a tile, how the operands lie, and what happens to each element of C. */
+export interface Tile {
+  readonly kind: "register" | "shared";
+  /** Threads along N and M; elements of C per thread along M and N; K per step (shared only). */
+  readonly x: number;
+  readonly y: number;
+  readonly tm: number;
+  readonly tn: number;
+  readonly bk: number;
+  /** Shared only: how slabs follow each other, see gemm-shared.ts; `plain` unless given. */
+  readonly flow?: Flow;
+  /** Shared only: what workgroup memory holds; vec4f unless given. */
+  readonly words?: "vec4f" | "f32";
+}
+
+export type Flow = "plain" | "ahead" | "double";
+
+export interface Slots {
+  /** Which of an element's indices its bias goes by. */
+  readonly bias: "m" | "n" | null;
+  readonly gelu: boolean;
+  readonly keep: boolean;
+  readonly geluGrad: boolean;
+  readonly factors: boolean;
+  readonly residual: boolean;
+  /** Also the sums of op(A) along K. */
+  readonly sums: boolean;
+  /** The caller's own last step, and the names of what it reads. */
+  readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
+}
+
+export const NO_SLOTS: Slots = { bias: null, gelu: false, keep: false, geluGrad: false, factors: false, residual: false, sums: false, custom: null };
+
+/** WGSL for where row and column `i` (u32) of a matrix lie; an element lies at their sum. */
+export interface Map {
+  readonly row: string;
+  readonly col: string;
+}
+
+export interface Config {
+  readonly tile: Tile;
+  /** Whether each operand's neighbours in memory are neighbours along K. */
+  readonly aAlongK: boolean;
+  readonly bAlongK: boolean;
+  readonly maps: { readonly a: Map | null; readonly b: Map | null; readonly c: Map | null };
+  readonly rank: number;
+  /** Four elements per load and store. */
+  readonly vec: boolean;
+  /** M or N, and K, are no multiples of the tile. */
+  readonly edge: boolean;
+  readonly tail: boolean;
+  readonly slots: Slots;
+}
+
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+export const join = (n: number, f: (i: number) => string, by = " "): string => range(n).map(f).join(by);
+
+/** Where row (along M or N) and where column (along K) `i` of operand `t` lies, from its matrix's first element. */
+export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row: (i: string) => string; along: (i: string) => string } {
+  const alongK = t === "a" ? aAlongK : bAlongK;
+  const map = maps[t];
+  const through = (text: string) => (i: string) => `(${text.replace(/\bi\b/g, `(${i})`)})`;
+  if (map) return { row: through(t === "a" ? map.row : map.col), along: through(t === "a" ? map.col : map.row) };
+  const [near, far] = [(i: string) => i, (i: string) => `${i} * p.ld${t}`];
+  return alongK ? { row: far, along: near } : { row: near, along: far };
+}

@@ -1,0 +1,186 @@
+/** The page that measures, as it is built, in headless Chromium: a run, its report, saving and opening, cancelling, lost devices. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser, ElementHandle, Page } from "puppeteer";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readResults, type ResultFile } from "../../bench/result-file.ts";
+import { bundleModule } from "../../bench/rivals.ts";
+import { buildBenchPage, serveBenchPage, type Served } from "../../cli/bench-page.ts";
+import { launchChromium } from "../../cli/chromium.ts";
+import { made } from "../bench/made.ts";
+
+/** Keeps every device that a document opens. */
+const KEEP = `{
+  globalThis.devices = [];
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...args) {
+    const device = await request.apply(this, args);
+    globalThis.devices.push(device);
+    return device;
+  };
+}`;
+/** Takes every device away as soon as it is there. */
+const TAKE = `{
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...args) {
+    const device = await request.apply(this, args);
+    device.destroy();
+    return device;
+  };
+}`;
+
+describe("the page that measures", { timeout: 120_000 }, () => {
+  let folder: string, browser: Browser | undefined, served: Served | undefined;
+  const errors: string[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "bench-page-"));
+    const site = join(folder, "site");
+    await buildBenchPage(site, [], { version: "1.2.3", commit: "abc" });
+    await writeFile(join(site, "rivals/twin.mjs"), await bundleModule("test/app/twin.ts", "chromium"));
+    await writeFile(join(site, "about.json"), JSON.stringify({ version: "1.2.3", commit: "abc", rivals: [{ name: "twin", bytes: 1e6 }] }));
+    served = await serveBenchPage(site);
+    browser = await launchChromium();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await served?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function open(script: string = KEEP, width = 1200): Promise<Page> {
+    errors.length = 0;
+    const page = await browser!.newPage();
+    page.on("console", (m) => { if (m.type() === "error" || m.type() === "warn") errors.push(m.text()); });
+    page.on("pageerror", (e) => void errors.push(String(e)));
+    page.on("request", (r) => { if (!r.url().startsWith(served!.url) && !r.url().startsWith("data:") && !r.url().startsWith("blob:")) errors.push(`asked for ${r.url()}`); });
+    await page.setViewport({ width, height: 900, isMobile: width < 500 });
+    await page.evaluateOnNewDocument(script);
+    await page.goto(served!.url);
+    await page.waitForFunction(() => document.querySelector("#chosen")?.textContent !== "");
+    return page;
+  }
+  const text = (page: Page, selector: string) => page.$eval(selector, (e) => e.textContent);
+  async function start(page: Page, only: string): Promise<void> {
+    await page.type("#only", only);
+    await page.type("#samples", "3");
+    await page.click("[name=rival]");
+    await page.click("#start");
+  }
+  const until = (page: Page, selector: string, pattern: RegExp) =>
+    page.waitForFunction((s, p) => new RegExp(p).test(document.querySelector(s)!.textContent!), { timeout: 60_000 }, selector, pattern.source);
+  const ended = (page: Page) => page.waitForSelector("#cancel[hidden]", { timeout: 100_000 });
+  async function saved(page: Page): Promise<ResultFile> {
+    const into = await mkdtemp(join(folder, "saved-"));
+    const cdp = await page.createCDPSession();
+    await cdp.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: into, eventsEnabled: true });
+    const complete = new Promise((resolve) => cdp.on("Browser.downloadProgress", ({ state }) => { if (state === "completed") resolve(null); }));
+    await page.click("#save");
+    await complete;
+    const [file] = await readdir(into);
+    expect(file).toMatch(/^\w+-\w+-browser\.json$/);
+    return readResults([{ name: file!, content: JSON.parse(await readFile(join(into, file!), "utf8")) }])[0]!.result;
+  }
+  const loseAll = async (page: Page): Promise<void> => {
+    const frame = page.frames().find((f) => f.url().endsWith("/frame.html"))!;
+    await frame.evaluate(() => { for (const device of (globalThis as unknown as { devices: GPUDevice[] }).devices) device.destroy(); });
+  };
+
+  test("a run: the adapter named, progress, the report, the contract's JSON saved, opened again and compared", async () => {
+    const page = await open();
+    expect(await text(page, "#adapter")).toMatch(/^Adapter: .+/);
+    expect(await text(page, "#chosen")).toMatch(/^\d\d cases for this adapter/);
+    await start(page, "softmax 12x197x197");
+    expect(await text(page, "#chosen")).toMatch(/^2 cases/);
+    await until(page, "#stage", /Case 2 of 2 · softmax 12x197x197 fwd\+bwd · about \d+:\d\d left/);
+    expect(await text(page, "#latest")).toMatch(/^softmax 12x197x197: Tessera [\d.]+ ms, twin [\d.]+ ms \([\d.]+×\)$/);
+    await ended(page);
+    expect(await text(page, "#stage")).toMatch(/^2 cases measured in \d+:\d\d\.$/);
+    expect(await page.$$("iframe")).toEqual([]);
+    await page.waitForSelector("#report svg[aria-label^=Kernels]");
+    expect(await page.$$eval("#cases tbody tr", (rows) => rows.length)).toBe(4);
+    const result = await saved(page);
+    expect(result).toMatchObject({ where: "browser", commit: "abc", versions: { "tessera-gpu": "1.2.3", "twin": "1.0" }, rivalFlags: { twin: { of: "ours" } }, absent: {}, browser: { isolated: true } });
+    expect(result.notRun).toBeUndefined();
+    expect(result.ceilings.fmaGFlops).toBeGreaterThan(0);
+    expect(result.cases.map((c) => c.name)).toEqual(["softmax 12x197x197", "softmax 12x197x197 fwd+bwd"]);
+    for (const c of result.cases) {
+      expect(c.ours).toMatchObject({ runsPerSample: expect.any(Number), medianMs: expect.any(Number) });
+      expect(c.paired["twin"]!.ratio).toBeGreaterThan(0);
+      // The same operations on the same adapter.
+      expect(c.difference).toBeLessThan(1e-5);
+    }
+    // Beside an earlier one of the same kind, and a file that is none.
+    await writeFile(join(folder, "earlier.json"), JSON.stringify({ ...result, commit: "before" }));
+    await writeFile(join(folder, "no.json"), `{"cases": 1}`);
+    const files = (await page.$("#files")) as ElementHandle<HTMLInputElement>;
+    await files.uploadFile(join(folder, "earlier.json"));
+    await page.waitForSelector("#beside");
+    await page.select("#beside", "1");
+    await page.waitForSelector("svg[aria-label^=Change]");
+    expect(await text(page, ".verdict")).toMatch(/^No regression: 0 slower, 0 faster, \d the same/);
+    await files.uploadFile(join(folder, "no.json"));
+    await until(page, "#said", /^no\.json: expected a result of the benchmark/);
+    expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  test("cancelled at once, with what there is", async () => {
+    const page = await open();
+    await start(page, "");
+    await until(page, "#latest", /ms/);
+    await page.click("#cancel");
+    await ended(page);
+    const total = Number(/\d+/.exec((await text(page, "#chosen"))!)![0]);
+    const result = await saved(page);
+    expect(result.cases.length + result.notRun!.length).toBe(total);
+    expect(result).toMatchObject({ stopped: "Cancelled" });
+    expect(await text(page, "#said")).toBe(`Cancelled. What was measured is kept (${result.cases.length} case${result.cases.length === 1 ? "" : "s"}).`);
+    expect(await text(page, "#not-run")).toContain(`${result.notRun!.length} cases not run: Cancelled.`);
+    expect(errors).toEqual([]);
+    // And again from the start.
+    expect(await page.$eval("#start", (b) => (b as HTMLButtonElement).disabled)).toBe(false);
+    await page.close();
+  });
+
+  test("a device that is lost costs its case; the others are kept and go on", async () => {
+    const page = await open();
+    await start(page, "788x192");
+    await until(page, "#stage", /Case 2 of 4/);
+    await loseAll(page);
+    await until(page, "#said", /Device lost \(destroyed\).*\. What was measured is kept \(2 cases\); the rest follows on a new device\./);
+    await ended(page);
+    const result = await saved(page);
+    expect(result.notRun).toBeUndefined();
+    expect(result.cases.map((c) => c.name)).toEqual(["linear 788x192x768", "linear 788x192x768 fwd+bwd", "layerNorm 788x192", "layerNorm 788x192 fwd+bwd"]);
+    expect(result.cases.map((c) => ("error" in c.ours ? /device lost/.test(c.ours.error) : "twin" in c.paired))).toEqual([true, true, true, true]);
+    expect(result.cases.map((c) => "error" in c.ours)).toEqual([false, true, false, false]);
+    expect(await text(page, "#failures")).toContain("device lost");
+    await page.close();
+  });
+
+  test("devices that are lost again and again: it gives up and says so", async () => {
+    const page = await open(TAKE);
+    await start(page, "softmax 12x197x197");
+    await ended(page);
+    expect(await text(page, "#stage")).toBe("Nothing was measured.");
+    expect(await page.$$eval("#said li", (ls) => ls.map((l) => l.textContent))).toEqual([...Array(3).fill(expect.stringMatching(/^Device lost.*It starts again on a new device\.$/)), expect.stringMatching(/^Device lost/)]);
+    await page.close();
+  });
+
+  test("without WebGPU it says so, and shows results of others; on a phone nothing scrolls sideways", async () => {
+    const page = await open(`Object.defineProperty(Navigator.prototype, "gpu", { value: undefined });`, 390);
+    expect(await text(page, "#adapter")).toContain("no WebGPU");
+    expect(await page.$eval("#start", (b) => (b as HTMLButtonElement).disabled)).toBe(true);
+    await writeFile(join(folder, "one.json"), JSON.stringify(made({ cases: { "matmul 64x64x64": 2 } })));
+    await writeFile(join(folder, "two.json"), JSON.stringify(made({ cases: { "matmul 64x64x64": 1 } })));
+    await ((await page.$("#files")) as ElementHandle<HTMLInputElement>).uploadFile(join(folder, "one.json"), join(folder, "two.json"));
+    await page.waitForSelector("#report svg[role=img]");
+    await page.select("#beside", "1");
+    await page.waitForSelector("svg[aria-label^=Change]");
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+    expect(errors).toEqual([]);
+    await page.close();
+  });
+});

@@ -17,7 +17,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./reduce.ts";
 import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
 
-const WG = 64;
+const WG = 256;
 
 type Kind = "f32" | "u32" | "i32";
 const kindOf = ({ dtype }: Tensor): Kind => (dtype === "u32" || dtype === "i32" ? dtype : "f32");

@@ -34,8 +34,8 @@ export interface SampleFactors {
   readonly at: number;
 }
 
-const WG = 64;
-const PER = 8; // vectors per thread: a sample's factor is read once for all of them
+const WG = 256;
+const PER = 4; // vectors per thread: a sample's factor is read once for all of them
 
 function checkRate(name: string, rate: number): void {
   if (!(rate >= 0 && rate < 1)) throw new Error(`${name}: expected a rate in [0, 1), got ${rate}`);

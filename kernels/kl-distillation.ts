@@ -16,7 +16,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./reduce.ts";
 import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
 
-const WG = 64;
+const WG = 256;
 
 export type Reduction = "numel" | "batchmean";
 

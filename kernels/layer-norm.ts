@@ -15,7 +15,7 @@ import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { addParts } from "./add-parts.ts";
-import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
+import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type RowWords, type Width } from "./rows.ts";
 
 interface Config {
   readonly shape: RowShape;
@@ -34,6 +34,8 @@ const STRIPE = 2048;
 // Of teams: workgroups that share the rows where there are many, and the least rows of each.
 const WORKGROUPS = 1024;
 const LEAST = 16;
+/** Threads of such a workgroup: each keeps two rows and the parameters' sums, so that few fit. */
+const STRIPED = 128;
 
 const kernels = kernelFamily(({ shape, adds, W }: Config) => {
   const w = rowWords(shape);
@@ -41,11 +43,11 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
   const size = `f32(p.len * ${W}u)`; // D; p.len counts vectors
   const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
   const given = w.row(T, { v: of("x") });
-  const upstream = w.row(T, { d: of("dy"), v: of("x") });
+  const upstream = w.row(T, { d: of("dy"), v: of("x") }); // registers are named alike in every workgroup
   const inputs = { dy: T, x: T, weight: T, stats: "vec2f", ...(adds ? { others: T } : {}) } as Record<string, Elem>; // (N, D), (N, D), (D), (N, 2), (N, D)
   const outputs = { dx: T, dweight: T, dbias: T } as const; // (N, D), (S, D), (S, D)
   /** dx of one row, as the forward makes y; `others` is added to it. `also`: what each element adds to besides. */
-  const rowBackward = (also: (v: { readonly d: string; readonly v: string; readonly i: string }) => string) => /* wgsl */ `
+  const rowBackward = (w: RowWords, also: (v: { readonly d: string; readonly v: string; readonly i: string }) => string) => /* wgsl */ `
     let first = row * p.len;
     let m = stats[row].x;
     let r = stats[row].y;
@@ -126,13 +128,14 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
       }
       return;
     }
-    ${w.code(rowBackward(() => ""), "(group - p.columns * p.stripes)")}`,
+    ${w.code(rowBackward(w, () => ""), "(group - p.columns * p.stripes)")}`,
     });
   }
 
   // A workgroup takes a stripe of rows, a team every so many of them, and reads each once: for dx, and for the parameters, whose sums
   // stay in registers until the stripe's end. There the teams' are added, in order.
   function teamBackward({ threads, loads }: Extract<RowShape, { kind: "team" }>) {
+    const w = rowWords(shape, STRIPED);
     const teams = w.workgroup / threads;
     const numbers = Array.from({ length: loads }, (_, k) => k);
     const column = (k: number) => `own + ${k * threads}u`;
@@ -142,7 +145,7 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
       let at = group * p.stripe + turn * ${teams}u + place / ${threads}u;
       let alive = at < p.rows;
       let row = min(at, p.rows - 1u);
-      ${rowBackward(({ d }) => ` w_${k} += ${d} * n; b_${k++} += ${d};`)}
+      ${rowBackward(w, ({ d }) => ` w_${k} += ${d} * n; b_${k++} += ${d};`)}
     }`;
     return defineKernel({
       name: "layerNorm.backward", workgroup: w.workgroup, inputs, outputs, needs: w.needs,
@@ -178,13 +181,12 @@ function plan(x: Tensor, { variant }: Attrs, adds: boolean) {
   const rows = x.size / D;
   const W = widthOf(variant, D), shape = rowShape(variant, D);
   const w = rowWords(shape);
-  return { ...kernels({ shape, adds, W }), shape, D, rows, len: D / W, groups: w.groups(rows), workgroup: w.workgroup };
+  return { ...kernels({ shape, adds, W }), shape, D, rows, len: D / W, groups: w.groups(rows), workgroup: w.workgroup, teams: shape.kind === "team" ? rowWords(shape, STRIPED).workgroup / shape.threads : 0 };
 }
 
 /** How the backward's rows are cut: their stripes' length, and workgroups. */
-function cut({ shape, rows, len, groups, workgroup }: ReturnType<typeof plan>) {
+function cut({ shape, rows, len, groups, workgroup, teams }: ReturnType<typeof plan>) {
   if (shape.kind === "team") {
-    const teams = workgroup / shape.threads;
     const stripe = Math.ceil(Math.max(LEAST, rows / WORKGROUPS) / teams) * teams;
     const stripes = Math.ceil(rows / stripe);
     return { stripe, stripes, columns: 0, groups: stripes };

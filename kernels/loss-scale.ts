@@ -11,7 +11,7 @@ import { defineKernel } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 
-const WG = 64;
+const WG = 256;
 
 /** Powers of two at both ends; halving and doubling stays exact between them. */
 const LEAST = 2 ** -24;

@@ -178,9 +178,9 @@ fn ${name}(given: ${type}, place: u32) -> ${type} {
 `;
 }
 
-function team(shape: Extract<RowShape, { kind: "team" }>): RowWords {
+function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWords {
   const { threads, loads: count, lanes } = shape;
-  const workgroup = Math.max(128, threads);
+  const workgroup = Math.max(least, threads);
   const all = (reduce: string) => (...names: readonly string[]) => {
     const n = names.length, type = VECTOR[n - 1]!;
     return n === 1 ? `${names[0]} = ${reduce}_f32(${names[0]}, place);`
@@ -217,5 +217,5 @@ function team(shape: Extract<RowShape, { kind: "team" }>): RowWords {
   };
 }
 
-/** Words for a kernel over rows. */
-export const rowWords = (shape: RowShape): RowWords => (shape.kind === "team" ? team(shape) : walked(shape.kind));
+/** Words for a kernel over rows; a workgroup of teams has `threads` in all, or as many as one team. */
+export const rowWords = (shape: RowShape, threads = 256): RowWords => (shape.kind === "team" ? team(shape, threads) : walked(shape.kind));

@@ -23,7 +23,7 @@ export interface SgdOptions {
   readonly clip?: number;
 }
 
-const WG = 64;
+const WG = 256;
 
 // One thread per four elements.
 const kernel = kernelFamily(({ guarded, clipped, nesterov }: { guarded: boolean; clipped: boolean; nesterov: boolean }) => defineKernel({

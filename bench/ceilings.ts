@@ -17,12 +17,14 @@ export interface Ceilings {
 }
 
 const WG = 64;
+// 1.24 times as fast as 64 on an H200 (bench/gpu, step rows).
+const COPY_WG = 256;
 
 const copyKernel = defineKernel({
   name: "ceiling.copy",
   inputs: { x: "vec4f" }, outputs: { y: "vec4f" }, // (n) each
   params: { n4: "u32" },
-  workgroup: WG,
+  workgroup: COPY_WG,
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n4) { y[i] = x[i]; }`,
@@ -49,7 +51,7 @@ const fmaKernel = defineKernel({
 export async function measureCeilings(set: Adapter, now: () => number = () => performance.now()): Promise<Ceilings> {
   const n = set === "gpu" ? 2 ** 25 : 2 ** 22; // 128 and 16 MiB, in and out each
   const x = Tensor.zeros([n]);
-  const copy = await best(() => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, groups: Math.ceil(n / 4 / WG) }).y, now);
+  const copy = await best(() => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, groups: Math.ceil(n / 4 / COPY_WG) }).y, now);
   x.dispose();
   const [threads, ROUNDS] = set === "gpu" ? [2 ** 20, 2048] : [2 ** 13, 1024];
   const ab = Tensor.from(new Float32Array([0.5, 1]), [2]);

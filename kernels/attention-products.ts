@@ -112,19 +112,23 @@ const thirds = (qkv: Tensor, { H, N, D }: Sizes): Places => {
   return { q, k, v };
 };
 
-// One thread per element: the three gradients side by side, as q, k and v lie.
-const pack = defineKernel({
-  name: "attention.pack", workgroup: 64,
-  inputs: { dq: "f32", dk: "f32", dv: "f32" }, // (B, N, H, D) each
-  outputs: { dqkv: "f32" }, // (B, N, 3, H, D)
-  params: { n: "u32", width: "u32" },
-  code: /* wgsl */ `
+// One thread per vector (or element): the three gradients side by side, as q, k and v lie.
+const pack = kernelFamily(({ W }: { W: 1 | 4 }) => {
+  const T = W === 4 ? "vec4f" : "f32";
+  return defineKernel({
+    name: "attention.pack", workgroup: 128,
+    inputs: { dq: T, dk: T, dv: T }, // (B, N, H, D) each
+    outputs: { dqkv: T }, // (B, N, 3, H, D)
+    params: { n: "u32", width: "u32" }, // vectors of one gradient, and of a token's
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) {
-      let third = i / p.width % 3u;
-      let at = i / (3u * p.width) * p.width + i % p.width;
-      if (third == 0u) { dqkv[i] = dq[at]; } else if (third == 1u) { dqkv[i] = dk[at]; } else { dqkv[i] = dv[at]; }
+      let at = i / p.width * 3u * p.width + i % p.width;
+      dqkv[at] = dq[i];
+      dqkv[at + p.width] = dk[i];
+      dqkv[at + 2u * p.width] = dv[i];
     }`,
+  });
 });
 
 const packedOp = defineOp({
@@ -140,7 +144,8 @@ const packedOp = defineOp({
     const { B, H, N, D } = sizes;
     const side = packed(H, N, D, 1, 0);
     const { dq, dk, dv } = backward({ tensor: dy, ...side }, P, thirds(qkv, sizes), sizes, [[B, N, H * D], [B, N, H * D]], [side, side]);
-    return [pack({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv.shape }, store: { dqkv: qkv.dtype }, params: { n: qkv.size, width: H * D }, groups: Math.ceil(qkv.size / 64) }).dqkv];
+    const W = (H * D) % 4 === 0 ? 4 : 1, n = dq.size / W;
+    return [pack({ W })({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv.shape }, store: { dqkv: qkv.dtype }, params: { n, width: (H * D) / W }, groups: Math.ceil(n / 128) }).dqkv];
   },
 });
 

@@ -4,7 +4,7 @@ import type { Scalar } from "../engine/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
-const WG = 64;
+const WG = 256;
 
 // One thread per four elements. Written as a step towards params: what is averaged from equal values stays equal.
 const kernel = kernelFamily(({ guarded }: { guarded: boolean }) => defineKernel({

@@ -110,7 +110,7 @@ function registerTile(M: number, N: number): Tile {
 }
 
 // Products per second of a tile without edges, measured on an H100 at 4096^3 (bench/gpu): relative to the fastest.
-const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.95], ["shared-128x64", 0.88], ["shared-104x104", 0.8], ["shared-104x64", 0.8], ["shared-64x64", 0.82], ["shared-32x32", 0.45]] as const;
+const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.72], ["shared-128x64", 0.87], ["shared-104x104", 0.6], ["shared-104x64", 0.7], ["shared-64x64", 0.81], ["shared-32x32", 0.4]] as const;
 
 // So many workgroups occupy a large GPU; fewer leave parts of it idle.
 const ENOUGH_TILES = 256;
@@ -168,7 +168,7 @@ export function gemm(g: Gemm): Product {
   const lda = a.ld ?? (aAlongK ? K : M), ldb = b.ld ?? (bAlongK ? K : N), ldc = out?.ld ?? N;
   const matrices = numel(batch);
   const dense = (size: number) => batch.map((_, r) => size * numel(batch.slice(r + 1)));
-  const steps = { a: a.batch ?? dense(M * K), b: b.batch ?? dense(K * N), c: out?.batch ?? dense(M * N) };
+  const steps = { a: a.batch ?? dense((a.rows ?? M) * K), b: b.batch ?? dense(K * (b.rows ?? N)), c: out?.batch ?? dense(M * N) };
   const tile = tileOf(g, matrices);
   const maps = { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null };
   // Tensor cores, where they were turned on; sums of op(A) then have a kernel of their own, which wants whole columns.

@@ -9,8 +9,11 @@ import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./reduce.ts";
 
 const WG = 256;
-/** Workgroups of the first stage at most. */
+/** Workgroups of the first stage at most, and loads of each thread that are in flight at a time. */
 const PARTS = 1024;
+const FLIGHT = 4;
+
+const numbers = Array.from({ length: FLIGHT }, (_, n) => n);
 
 // Each thread adds up every so many fours of elements, each workgroup its threads.
 const partsKernel = defineKernel({
@@ -23,11 +26,11 @@ const partsKernel = defineKernel({
   code: /* wgsl */ `
     var sum = 0.0;
     var bad = 0.0;
-    for (var i = group * WG + li; i < p.n4; i += p.parts * WG) {
-      let finite = (bitcast<vec4u>(x[i]) & vec4u(0x7f800000u)) != vec4u(0x7f800000u);
-      let v = select(vec4f(), x[i], finite);
-      sum += dot(v, v);
-      bad = select(1.0, bad, all(finite));
+    for (var i = group * WG + li; i < p.n4; i += p.parts * WG * ${FLIGHT}u) {
+      ${numbers.map((n) => `var v${n} = vec4f(); if (i + ${n}u * p.parts * WG < p.n4) { v${n} = x[i + ${n}u * p.parts * WG]; }`).join("\n      ")}
+      ${numbers.map((n) => `let finite${n} = (bitcast<vec4u>(v${n}) & vec4u(0x7f800000u)) != vec4u(0x7f800000u); v${n} = select(vec4f(), v${n}, finite${n});`).join("\n      ")}
+      sum += ${numbers.map((n) => `dot(v${n}, v${n})`).join(" + ")};
+      bad = select(1.0, bad, ${numbers.map((n) => `all(finite${n})`).join(" && ")});
     }
     sum = workgroup_sum(sum, li);
     bad = workgroup_sum(bad, li);

@@ -43,17 +43,21 @@ const threadsOf = (variant: string): Threads | null => {
 export const widthOf = (variant: RowVariant, D: number): Width => (D % 4 === 0 ? 4 : D % 2 === 0 && threadsOf(variant) ? 2 : 1);
 
 const fits = (T: Threads, D: number): boolean => {
-  const W = widthOf(`team${T}`, D), len = D / W;
-  return Math.ceil(len / T) <= MOST[W] && (T === TEAMS[0] || T < 2 * len);
+  const W = widthOf(`team${T}`, D);
+  return Math.ceil(D / W / T) <= MOST[W];
 };
 
+/** Whether a variant can take rows of D. */
 const able = (variant: string, D: number): boolean => {
   const T = threadsOf(variant);
   return T === null ? variant === "shared" || variant === "register" : fits(T, D);
 };
 
-/** The variants that can take rows of D. */
-export const rowVariants = (D: number): RowVariant[] => ROW_VARIANTS.filter((v) => able(v, D));
+/** The variants that rows of D are worth trying with: those that can take them, without teams that half a team would do for. */
+export const rowVariants = (D: number): RowVariant[] => ROW_VARIANTS.filter((v) => {
+  const T = threadsOf(v);
+  return able(v, D) && (T === null || T === TEAMS[0] || T < (2 * D) / widthOf(v, D));
+});
 
 /** What suits a GPU: as few threads a row as keep it busy, within a subgroup where the row allows. */
 function teamFor(rows: number, D: number): RowVariant {

@@ -52,20 +52,19 @@ export class Optimizer {
     const { optimizer, weightDecay, clipGrad, beta1, beta2, eps, momentum } = this.#recipe;
     const { flat: params, stats, decayed } = this.#store;
     const finite = gradNorm(grads);
+    const ema = this.ema?.flat;
+    const emaDecay = scalars.at("emaDecay");
     const common = { decayed, weightDecay, finite, lr: scalars.at("lr"), ...(clipGrad === null ? {} : { clip: clipGrad }) };
     if (optimizer === "sgd") {
       sgdStep({ params, grads, momentum: this.state["momentum_buffer"]! }, { ...common, momentum });
     } else {
       const { exp_avg: m, exp_avg_sq: v } = this.state as { exp_avg: Tensor; exp_avg_sq: Tensor };
       const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
-      if (optimizer === "adamw") adamwStep({ params, grads, m, v }, { ...common, ...moments, eps });
+      if (optimizer === "adamw") adamwStep({ params, grads, m, v, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
       else lambStep({ params, grads, m, v }, { ...common, ...moments, ...this.#tables!, eps });
     }
-    if (this.ema) {
-      const decay = scalars.at("emaDecay");
-      emaStep({ ema: this.ema.flat, params }, { decay, finite });
-      if (this.ema.stats) emaStep({ ema: this.ema.stats, params: stats! }, { decay, finite });
-    }
+    if (ema && optimizer !== "adamw") emaStep({ ema, params }, { decay: emaDecay, finite });
+    if (this.ema?.stats) emaStep({ ema: this.ema.stats, params: stats! }, { decay: emaDecay, finite });
     if (this.lossScale) updateLossScale(this.lossScale, finite, this.#recipe.lossScaleGrowth);
     return finite;
   }

@@ -38,7 +38,7 @@ const rivals = about.rivals.map(({ name, bytes }) => ({
 }));
 const only = el("input", { id: "only", type: "text", autocomplete: "off", spellcheck: "false", placeholder: "any" });
 const samples = el("input", { id: "samples", type: "number", min: 1, step: 1, placeholder: "as usual" });
-const start = el("button", { id: "start", type: "submit", class: "primary" }, "Measure");
+const start = el("button", { id: "start", type: "submit", class: "primary", disabled: true }, "Measure");
 const cancel = el("button", { id: "cancel", type: "button", hidden: true }, "Cancel");
 const save = el("button", { id: "save", type: "button", disabled: true }, "Save as JSON");
 const files = el("input", { id: "files", type: "file", accept: ".json,application/json", multiple: true });

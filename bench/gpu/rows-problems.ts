@@ -103,11 +103,12 @@ const update = (n: number, ema: boolean): RowProblem => {
   const at = (i: number): Scalar => ({ tensor: scalars, at: i });
   return {
     name: `adamw${ema ? " and ema" : ""} ${n}`, bytes: 4 * n * (ema ? 9 : 7), bytesBackward: 0,
-    inputs: { params: [n], grads: [n], m: [n], v: [n], ...(ema ? { ema: [n] } : {}) }, range: { v: [0, 1] }, wanted: null, variants: [DEFAULT],
-    run: (t) => {
+    inputs: { params: [n], grads: [n], m: [n], v: [n], ...(ema ? { ema: [n] } : {}) }, range: { v: [0, 1] }, wanted: null, variants: ema ? ["one launch", "two launches"] : [DEFAULT],
+    run: (t, variant) => {
       const { params, grads, m, v } = t as Record<"params" | "grads" | "m" | "v", Tensor>;
-      adamwStep({ params, grads, m, v }, { decayed: n, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.05 });
-      if (ema) emaStep({ ema: t["ema"]!, params }, { decay: at(3) });
+      const one = variant === "one launch";
+      adamwStep({ params, grads, m, v, ...(one ? { ema: t["ema"]! } : {}) }, { decayed: n, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.05, ...(one ? { emaDecay: at(3) } : {}) });
+      if (ema && !one) emaStep({ ema: t["ema"]!, params }, { decay: at(3) });
       return [params, m, v, ...(ema ? [t["ema"]!] : [])];
     },
   };

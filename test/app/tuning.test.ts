@@ -28,7 +28,7 @@ test("nothing is kept at first; what is tuned is told, kept and found by a page 
   const { tuning, told } = await inPage("tuned", ["softmax 3x5", "layerNorm 4x6", "softmax 3x5"]);
   expect(told).toEqual(["softmax 3x5 1/2", "layerNorm 4x6 2/2"]);
   expect(Object.keys(tuning.choices)).toEqual(["softmax 3x5", "layerNorm 4x6"]);
-  for (const choice of Object.values(tuning.choices)) expect(["default", "shared", "register"]).toContain(choice);
+  for (const choice of Object.values(tuning.choices)) expect(choice).toMatch(/^(default|shared|register|team\d+|barrier\d+)$/);
   expect(await inPage("savedHere")).toEqual({ source: "this page's IndexedDB", choices: tuning.choices });
 });
 

@@ -74,6 +74,10 @@ export const cases: Case[] = [
     adamwStep({ params, grads, m, v }, { decayed: 100, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.1, finite: norm, clip: 1 });
     return [params, m, v];
   }),
+  on("adamw with a moving average", () => ({ ...state(268), ema: random([268], 5) }), ({ params, grads, m, v, ema, norm, at }) => {
+    adamwStep({ params, grads, m, v, ema }, { decayed: 100, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.1, finite: norm, emaDecay: at(3) });
+    return [params, m, v, ema];
+  }),
   on("sgd", () => state(268), ({ params, grads, m, at }) => {
     sgdStep({ params, grads, momentum: m }, { decayed: 100, lr: at(0), weightDecay: 0.1, nesterov: true });
     return [params, m];
@@ -86,7 +90,7 @@ export const cases: Case[] = [
     emaStep({ ema: params, params: grads }, { decay: at(0), finite: norm });
     return [params];
   }),
-  on("gradNorm", () => random([1036]), (x) => [gradNorm(x)]),
+  on("gradNorm", () => random([5132]), (x) => [gradNorm(x)]),
   on("accumulate", () => state(268), ({ params, grads, at }) => {
     accumulate({ sum: params, g: grads }, { keep: at(0), share: 0.5 });
     return [params];

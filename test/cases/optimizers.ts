@@ -1,5 +1,5 @@
 import { record } from "../../engine/plan.ts";
-import { constant, Scalars } from "../../engine/scalars.ts";
+import { constant, Scalars, type Scalar } from "../../engine/scalars.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamwStep } from "../../kernels/adamw.ts";
@@ -15,7 +15,7 @@ const from = (values: Values) => Tensor.from(values, [values.length]);
 const zeros = (n: number) => Tensor.zeros([n]);
 const values = (n: number, seed: number, by = 1) => uniform(n, seed).map((v) => Math.fround(by * v));
 const optimizerScalars = () => new Scalars({ unused: "u32", lr: "f32", bias1: "f32", bias2: "f32" });
-const at = (s: ReturnType<typeof optimizerScalars>) => ({ lr: s.at("lr"), bias1: s.at("bias1"), bias2: s.at("bias2") });
+const at = (s: { at(name: "lr" | "bias1" | "bias2"): Scalar }) => ({ lr: s.at("lr"), bias1: s.at("bias1"), bias2: s.at("bias2") });
 
 function near(what: string, got: Values, expected: Values, tol = 1e-6): void {
   if (got.length !== expected.length) throw new Error(`${what}: expected ${expected.length} values, got ${got.length}`);
@@ -118,6 +118,26 @@ export const cases: Case[] = [
       if ((await run([0.1, 0.02])) === once) throw new Error("expected another rate to give other parameters");
       same("no rate", await run([0, 0]), String(Float32Array.from(start)));
       plan.dispose();
+    },
+  },
+  {
+    name: "adamw: with a moving average in the same launch, bit for bit what two launches make",
+    async run() {
+      const n = 1036;
+      const scalars = new Scalars({ lr: "f32", bias1: "f32", bias2: "f32", emaDecay: "f32" });
+      scalars.set({ lr: 0.1, bias1: 0.1, bias2: 0.001, emaDecay: 0.9 });
+      const made = () => Array.from({ length: 5 }, (_, i) => from(values(n, i + 1).map(Math.abs))) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      const o = { decayed: 400, weightDecay: 0.1, ...at(scalars) };
+      const [params, grads, m, v, ema] = made();
+      adamwStep({ params, grads, m, v, ema }, { ...o, emaDecay: scalars.at("emaDecay") });
+      const [params2, , m2, v2, ema2] = made();
+      adamwStep({ params: params2, grads, m: m2, v: v2 }, o);
+      emaStep({ ema: ema2, params: params2 }, { decay: scalars.at("emaDecay") });
+      const [one, two] = [await readAll([params, m, v, ema]), await readAll([params2, m2, v2, ema2])];
+      one.forEach((got, i) => same(["params", "m", "v", "ema"][i]!, got as Float32Array, two[i] as Float32Array));
+      await refuses(() => adamwStep({ params, grads, m, v, ema }, o), /adamw: expected ema and emaDecay together, got ema alone/);
+      await refuses(() => adamwStep({ params, grads, m, v, ema }, { ...o, emaDecay: constant(0.9) }), /adamw: expected lr, bias1, bias2 and emaDecay in one tensor, got several/);
+      await refuses(() => adamwStep({ params, grads, m, v, ema: zeros(4) }, { ...o, emaDecay: scalars.at("emaDecay") }), /adamw: expected ema \[1036\] like the parameters, got \[4\]/);
     },
   },
   {
@@ -256,7 +276,8 @@ export const cases: Case[] = [
   ...[
     { why: "one vector", n: 4 },
     { why: "just over a workgroup", n: 1028 },
-    { why: "more than one round of all workgroups", n: 4 * (1024 * 256 + 1) },
+    { why: "more than one load of all workgroups", n: 4 * (1024 * 256 + 1) },
+    { why: "more than one round of all workgroups", n: 4 * (4 * 1024 * 256 + 1) },
   ].map(({ why, n }) => ({
     name: `gradNorm: ${why}`,
     async run() {

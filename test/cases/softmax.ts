@@ -25,6 +25,7 @@ export const cases: Case[] = [
       { name: `logSoftmax (${variant}): logits of 1e4 do not overflow`, run: () => checkOp({ inputs: [input], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(70) }) },
     ];
   }),
+  { name: "softmax: a team far larger than its row", run: () => checkOp({ inputs: [[5, 7]], op: (x) => softmax(x, { variant: "team256" }), reference: softmaxReference(7), shape: [5, 7] }) },
   { name: "softmax: refuses a team that is too small for a row", run: () => refuses(() => softmax(Tensor.zeros([2, 21843]), { variant: "team32" }), /softmax: expected a variant for rows of 21843 \(shared, register\), got team32/) },
   { name: "softmax: refuses a scalar", run: () => refuses(() => softmax(Tensor.zeros([])), /softmax: expected at least one axis, got \[\]/) },
 ];

@@ -91,6 +91,14 @@ describe("eval", { timeout: 60_000 }, () => {
       expect(bare.model).toEqual(named.model);
     });
 
+  test("a score is of all images or none: one that cannot be read ends it, by name", async () => {
+    mkdirSync(at("broken/val/ant"), { recursive: true });
+    for (const name of CLASSES) mkdirSync(at(`broken/train/${name}`), { recursive: true });
+    for (const i of [0, 1, 2]) writeFileSync(at(`broken/val/ant/${i}.png`), readFileSync(at(`photos/val/ant/${i}.png`)).subarray(0, i === 1 ? 40 : undefined));
+    const { code, stderr } = await tessera("eval", "--weights", at("photos-named.safetensors"), "--data", at("broken"));
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/expected at most 0 of 3 images corrupt, got 1, the last .*broken\/val\/ant\/1\.png: /) });
+  });
+
   test("a protocol that is none, a batch of no image", async () => {
     expect(await tessera("eval", "--weights", at("photos.safetensors"), "--protocol", "none")).toMatchObject({ code: 2, stderr: expect.stringContaining("expected one of official, timm, hf for --protocol <name>, got \"none\"") });
     expect(await tessera("eval", "--weights", at("photos.safetensors"), "--batch-size", "0")).toMatchObject({ code: 2, stderr: expect.stringContaining("expected an integer from 1 on for --batch-size <n>, got \"0\"") });

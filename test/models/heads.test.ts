@@ -16,6 +16,7 @@ test("mean of logits and sum of softmaxes, row by row", () => {
     const rows = [cls!, dist!].map((z) => Array.from(z.subarray(at, at + 5)));
     const expected = softmax(rows[0]!).map((p, k) => (p + softmax(rows[1]!)[k]!) / 2);
     softmax(Array.from(sum.subarray(at, at + 5))).forEach((p, k) => expect(p).toBeCloseTo(expected[k]!, 6));
+    expected.forEach((p, k) => expect(Math.exp(sum[at + k]!)).toBeCloseTo(p, 6)); // logarithms of probabilities, whose cross-entropy is the answer's
     rows[0]!.forEach((v, k) => expect(mean[at + k]).toBeCloseTo((v + rows[1]![k]!) / 2, 6));
   }
 });

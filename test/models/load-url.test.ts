@@ -51,6 +51,13 @@ const broken = (at: number, etag?: string): Answer => (request, response) => {
   response.writeHead(200, { "content-length": content.length, ...(etag ? { etag } : {}) });
   response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
 };
+/** Says what tag it likes, and would go on for whoever asks. */
+const weak = (at: number): Answer => (request, response) => {
+  if (request.headers.range) return void response.writeHead(206, { "content-range": `bytes ${at}-${content.length - 1}/${content.length}` }).end(new Uint8Array(content.length - at));
+  if (asked.length > 1) return whole(content, { etag: 'W/"1"' })(request, response);
+  response.writeHead(200, { "content-length": content.length, etag: 'W/"1"' });
+  response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
+};
 const kept = async () => (await readdir(join(folder, "weights")).catch(() => [])).sort();
 
 test("a whole file, with progress, kept and checked", async () => {
@@ -145,4 +152,10 @@ test("weights by URL: one file, and several through their index", async () => {
   await expect(readWeightsFile(host, `${base}/gone`)).rejects.toMatchObject({ name: "UsageError", message: `expected a file at ${base}/gone, got status 404` });
   answers["/html"] = whole(new TextEncoder().encode("<html>sign in</html>"));
   await expect(readWeightsFile(host, `${base}/html`)).rejects.toMatchObject({ name: "UsageError", message: expect.stringMatching(/^expected a header .*html\)$/) });
+});
+
+test("a broken download is begun anew where the server's tag does not say that the bytes are the same", async () => {
+  answers = { "/w.safetensors": weak(100_000) };
+  expect((await loadUrl(`${base}/w.safetensors`)).sha256).toBe(sum);
+  expect(asked).toEqual(["/w.safetensors", "/w.safetensors"]);
 });

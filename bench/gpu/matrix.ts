@@ -51,7 +51,8 @@ const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: 
 
 /** From the likeliest on: time may end before the last ones. */
 const TILES: readonly MatrixTile[] = [
-  ...(["plain", "ahead"] as const).flatMap((staging) => [T(128, 128, 32, 2, 2, staging), T(128, 128, 32, 2, 4, staging), T(128, 256, 32, 2, 4, staging), T(256, 128, 32, 4, 2, staging)]),
+  T(128, 128, 32, 2, 2, "plain"), T(128, 256, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 2, "ahead"), T(128, 256, 32, 2, 4, "plain"), T(128, 128, 32, 2, 4, "plain"),
+  T(256, 128, 32, 4, 2, "ahead"), T(256, 128, 32, 4, 2, "plain"),
   T(128, 128, 32, 2, 2, "double"), T(128, 128, 32, 2, 4, "double"), T(128, 128, 16, 2, 4, "ahead"), T(128, 128, 16, 2, 2, "ahead"), T(128, 128, 64, 2, 4, "plain"), T(128, 128, 64, 2, 2, "plain"),
   T(128, 128, 32, 4, 2, "ahead"), T(128, 64, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "plain"), T(64, 64, 64, 2, 2, "ahead"), T(64, 64, 32, 2, 2, "ahead"), T(128, 256, 16, 2, 4, "ahead"), T(256, 64, 32, 4, 2, "ahead"),
 ];
@@ -157,8 +158,9 @@ async function compile(bodies: readonly (() => Tensor)[]): Promise<void> {
 
 const ORDINARY = "the ordinary kernel";
 
-/** So many compile at once, and then race. */
-const BATCH = 24;
+/** So many compile at once, and then race; in a short run fewer, so that there is a result before it ends. */
+const batchOf = ({ seconds }: Run): number => (isShort({ seconds }) ? 6 : 24);
+const isShort = ({ seconds }: Pick<Run, "seconds">): boolean => seconds < 30;
 
 async function once(body: () => Tensor): Promise<Float32Array | Uint16Array> {
   const plan = await record(body, { label: "matrix" });
@@ -241,7 +243,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   };
 
   console.log(`subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`);
-  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(true); });
+  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(!isShort(run)); });
   keep();
   if (!device.features.has(SUBGROUP_MATRIX)) { // nothing to measure
     console.log(`not run: ${state.probed?.reason ?? failed}`);
@@ -255,7 +257,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   const all = variants(state.probed, run.smoke);
   const sizes = (["NN", "NT", "TN"] as const).map((order): Sizes => ({ M: order === "TN" ? 264 : 257, N: 136, K: 200, order }));
   const kinds = run.smoke ? all.slice(0, 3) : [...new Set([all[0], ...(["ahead", "plain"] as const).map((staging) => all.find((v) => v.tile.staging === staging))])].filter((v) => v !== undefined);
-  for (const v of kinds) {
+  for (const v of isShort(run) ? kinds.slice(0, 1) : kinds) {
     for (const s of sizes) {
       if (over()) break;
       const what = `${nameOf(s)} by ${v.name}`;
@@ -283,7 +285,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   ];
   // Unsafe: the fastest of the safe run.
   const known = toggles === "matrix" ? null : read<MatrixResult>(run.out, "matrix");
-  const fastest = known?.timings.filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null).toSorted((x, y) => x.ms! - y.ms!).slice(0, 10).map((t) => t.variant) ?? [];
+  const fastest = known?.timings.filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null).toSorted((x, y) => x.ms! - y.ms!).slice(0, isShort(run) ? 3 : 10).map((t) => t.variant) ?? [];
   let racers = known ? all.filter((v) => fastest.includes(v.name)) : all;
   if (racers.length === 0) racers = all;
   for (const [i, s] of shapes.entries()) {
@@ -312,8 +314,8 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     });
     const bodyOf = (v: Variant) => () => matrixProduct(v.setup, v.tile, { a, b, ...product, direct: v.direct });
     const ordinary = i === 0 && !known ? [[ORDINARY, () => gemm({ a: { tensor: a, transposed: product.ta }, b: { tensor: b, transposed: product.tb }, M, N, K, shape: [M, N], store: "f32" }).y] as const] : [];
-    for (let j = 0; j < fits.length && !over(); j += BATCH) {
-      const some = fits.slice(j, j + BATCH);
+    for (let j = 0; j < fits.length && !over(); j += batchOf(run)) {
+      const some = fits.slice(j, j + batchOf(run));
       again();
       await attempt("compiling", () => compile(some.map(bodyOf)));
       again();

@@ -8,7 +8,7 @@ import { trimPool } from "../../engine/memory.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm.ts";
-import { halfBits, matrixProduct, matrixRefuses, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
+import { halfBits, matrixProduct, matrixRefuses, matrixShapes, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
 import { divides, type MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
 import { median, round } from "../stats.ts";
 import { open, read, save, stopwatch, TOGGLES, type Run } from "./step.ts";
@@ -69,6 +69,9 @@ function variants(probed: Probed, smoke: boolean): Variant[] {
   const tiles = smoke ? [T(4 * M, 4 * N, 2 * K, 2, 2, "double"), T(4 * M, 4 * N, 2 * K, 2, 4, "ahead"), T(2 * M, 2 * N, 4 * K, 2, 1, "plain")] : TILES;
   const others = probed.tried.filter((t) => !t.fault).map(({ shape, syntax, words }): MatrixSetup => ({ ...setup, shape, syntax, words }))
     .filter((s) => JSON.stringify(s) !== JSON.stringify(setup));
+  // A short run's probe stops at the first that is right; what it did not try is checked where it is fast.
+  const next = matrixShapes()[1];
+  if (next && !probed.tried.some((t) => t.shape.M === next.M && t.shape.N === next.N && t.shape.K === next.K)) others.push({ ...setup, shape: next });
   // Every tile by both of the largest kinds of matrices in words; of other forms, and stored directly, a few.
   const [second, ...rest] = [...others.filter((s) => s.words), ...others.filter((s) => !s.words)];
   return [

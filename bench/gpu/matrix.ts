@@ -8,7 +8,7 @@ import { trimPool } from "../../engine/memory.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm.ts";
-import { halfBits, matrixProduct, matrixRefuses, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
+import { halfBits, matrixProduct, matrixRefuses, matrixShapes, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
 import { divides, type MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
 import { median, round } from "../stats.ts";
 import { open, read, save, stopwatch, TOGGLES, type Run } from "./step.ts";
@@ -51,7 +51,8 @@ const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: 
 
 /** From the likeliest on: time may end before the last ones. */
 const TILES: readonly MatrixTile[] = [
-  ...(["plain", "ahead"] as const).flatMap((staging) => [T(128, 128, 32, 2, 2, staging), T(128, 128, 32, 2, 4, staging), T(128, 256, 32, 2, 4, staging), T(256, 128, 32, 4, 2, staging)]),
+  T(128, 128, 32, 2, 2, "plain"), T(128, 256, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 2, "ahead"), T(128, 256, 32, 2, 4, "plain"), T(128, 128, 32, 2, 4, "plain"),
+  T(256, 128, 32, 4, 2, "ahead"), T(256, 128, 32, 4, 2, "plain"),
   T(128, 128, 32, 2, 2, "double"), T(128, 128, 32, 2, 4, "double"), T(128, 128, 16, 2, 4, "ahead"), T(128, 128, 16, 2, 2, "ahead"), T(128, 128, 64, 2, 4, "plain"), T(128, 128, 64, 2, 2, "plain"),
   T(128, 128, 32, 4, 2, "ahead"), T(128, 64, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "plain"), T(64, 64, 64, 2, 2, "ahead"), T(64, 64, 32, 2, 2, "ahead"), T(128, 256, 16, 2, 4, "ahead"), T(256, 64, 32, 4, 2, "ahead"),
 ];
@@ -68,6 +69,9 @@ function variants(probed: Probed, smoke: boolean): Variant[] {
   const tiles = smoke ? [T(4 * M, 4 * N, 2 * K, 2, 2, "double"), T(4 * M, 4 * N, 2 * K, 2, 4, "ahead"), T(2 * M, 2 * N, 4 * K, 2, 1, "plain")] : TILES;
   const others = probed.tried.filter((t) => !t.fault).map(({ shape, syntax, words }): MatrixSetup => ({ ...setup, shape, syntax, words }))
     .filter((s) => JSON.stringify(s) !== JSON.stringify(setup));
+  // A short run's probe stops at the first that is right; what it did not try is checked where it is fast.
+  const next = matrixShapes()[1];
+  if (next && !probed.tried.some((t) => t.shape.M === next.M && t.shape.N === next.N && t.shape.K === next.K)) others.push({ ...setup, shape: next });
   // Every tile by both of the largest kinds of matrices in words; of other forms, and stored directly, a few.
   const [second, ...rest] = [...others.filter((s) => s.words), ...others.filter((s) => !s.words)];
   return [
@@ -157,8 +161,9 @@ async function compile(bodies: readonly (() => Tensor)[]): Promise<void> {
 
 const ORDINARY = "the ordinary kernel";
 
-/** So many compile at once, and then race. */
-const BATCH = 24;
+/** So many compile at once, and then race; in a short run fewer, so that there is a result before it ends. */
+const batchOf = ({ seconds }: Run): number => (isShort({ seconds }) ? 6 : 24);
+const isShort = ({ seconds }: Pick<Run, "seconds">): boolean => seconds < 30;
 
 async function once(body: () => Tensor): Promise<Float32Array | Uint16Array> {
   const plan = await record(body, { label: "matrix" });
@@ -241,7 +246,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   };
 
   console.log(`subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`);
-  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(true); });
+  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(!isShort(run)); });
   keep();
   if (!device.features.has(SUBGROUP_MATRIX)) { // nothing to measure
     console.log(`not run: ${state.probed?.reason ?? failed}`);
@@ -255,7 +260,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   const all = variants(state.probed, run.smoke);
   const sizes = (["NN", "NT", "TN"] as const).map((order): Sizes => ({ M: order === "TN" ? 264 : 257, N: 136, K: 200, order }));
   const kinds = run.smoke ? all.slice(0, 3) : [...new Set([all[0], ...(["ahead", "plain"] as const).map((staging) => all.find((v) => v.tile.staging === staging))])].filter((v) => v !== undefined);
-  for (const v of kinds) {
+  for (const v of isShort(run) ? kinds.slice(0, 1) : kinds) {
     for (const s of sizes) {
       if (over()) break;
       const what = `${nameOf(s)} by ${v.name}`;
@@ -283,7 +288,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   ];
   // Unsafe: the fastest of the safe run.
   const known = toggles === "matrix" ? null : read<MatrixResult>(run.out, "matrix");
-  const fastest = known?.timings.filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null).toSorted((x, y) => x.ms! - y.ms!).slice(0, 10).map((t) => t.variant) ?? [];
+  const fastest = known?.timings.filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null).toSorted((x, y) => x.ms! - y.ms!).slice(0, isShort(run) ? 3 : 10).map((t) => t.variant) ?? [];
   let racers = known ? all.filter((v) => fastest.includes(v.name)) : all;
   if (racers.length === 0) racers = all;
   for (const [i, s] of shapes.entries()) {
@@ -312,8 +317,8 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     });
     const bodyOf = (v: Variant) => () => matrixProduct(v.setup, v.tile, { a, b, ...product, direct: v.direct });
     const ordinary = i === 0 && !known ? [[ORDINARY, () => gemm({ a: { tensor: a, transposed: product.ta }, b: { tensor: b, transposed: product.tb }, M, N, K, shape: [M, N], store: "f32" }).y] as const] : [];
-    for (let j = 0; j < fits.length && !over(); j += BATCH) {
-      const some = fits.slice(j, j + BATCH);
+    for (let j = 0; j < fits.length && !over(); j += batchOf(run)) {
+      const some = fits.slice(j, j + batchOf(run));
       again();
       await attempt("compiling", () => compile(some.map(bodyOf)));
       again();

@@ -7,6 +7,7 @@ import { scope } from "../../engine/memory.ts";
 import { place } from "../../engine/plan.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/accumulate.ts";
+import { addParts } from "../../kernels/add-parts.ts";
 import { adamwStep } from "../../kernels/adamw.ts";
 import { argmax, countCorrect } from "../../kernels/argmax.ts";
 import { cast } from "../../kernels/cast.ts";
@@ -26,7 +27,7 @@ import { resizeBicubic } from "../../kernels/resize-bicubic.ts";
 import { resizePosEmbed } from "../../kernels/resize-pos-embed.ts";
 import { sgdStep } from "../../kernels/sgd.ts";
 import { createModel } from "../../models/model.ts";
-import { uniform, type Case } from "../check.ts";
+import { close, uniform, type Case } from "../check.ts";
 import { guarded } from "../guarded.ts";
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
@@ -100,6 +101,18 @@ export const cases: Case[] = [
     updateLossScale(scale, norm, 1);
     return [grads, scale.scale, scale.good];
   }),
+  ...(["cpu", "gpu"] as const).flatMap((adapter) => [[3, 5], [70, 8], [1000, 12], [65, 1], [2, 2052]].map(([S = 0, D = 0]): Case => ({
+    name: `addParts (${adapter}): [${S},${D}]`,
+    async run() {
+      const parts = [random([S, D], 1), random([S, D], 2)] as const;
+      await holds(() => addParts(parts, adapter));
+      const found = (await readAll(scope(() => [...addParts(parts, adapter), ...addParts([parts[1]], adapter)]))) as Float32Array[];
+      [1, 2, 2].forEach((seed, k) => {
+        const values = uniform(S * D, seed);
+        for (let d = 0; d < D; d++) close(`sum ${k}[${d}]`, found[k]![d]!, Array.from({ length: S }, (_, s) => values[s * D + d]!).reduce((a, b) => a + b, 0), 1e-5 * S);
+      });
+    },
+  }))),
   on("place", () => ({ x: random([67]), flat: random([200], 2) }), ({ x, flat }) => {
     place(x, new Tensor([67], "f32", flat.storage, 256));
     return [flat];

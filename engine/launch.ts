@@ -1,6 +1,6 @@
 /** One run of one kernel, and where it goes: to the GPU at once, or onto the recording in progress. */
 import { getDevice, type Device } from "./device.ts";
-import { allocate, promise, type Storage } from "./memory.ts";
+import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 export interface Binding {
@@ -110,4 +110,10 @@ export function flush(): void {
   pass.end();
   device.gpu.queue.submit([encoder.finish()]);
   device.stats.submits++;
+}
+
+/** Frees the pool's unused buffers. */
+export function trimPool(): void {
+  flush();
+  clearPool();
 }

@@ -135,8 +135,8 @@ function checkSize(device: Device, bytes: number, what: string): void {
   if (bytes > most) throw new Error(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
 }
 
-/** Frees the pool's unused buffers. */
-export const trimPool = (): void => poolOf(getDevice()).clear();
+/** Destroys the pool's unused buffers; launches that wait to be submitted may still name them, see `trimPool` of launch.ts. */
+export const clearPool = (): void => poolOf(getDevice()).clear();
 
 /** Adds memory that a plan holds to the account, or takes it off. */
 export const accountPlan = (device: Device, bytes: number): void => account(device, bytes, 0);

@@ -77,18 +77,21 @@ export function sharedCode(c: Config): string {
     const at = (j: number) => `${t}_tile${half}[kk * ${rows + PAD}u + ${id} * 4u + ${quad * 4 * width + j}u]`;
     return `let ${t}${quad} = vec4f(${join(4, at, ", ")});`;
   };
-  // The first workgroup of a row of tiles also adds up what it has of A, a row to a thread.
+  // The first workgroup of a row of tiles also adds up what it has of A, some rows to a thread.
+  const rowsOf = Math.ceil(bm / threads);
+  const own = (r: number) => `min(li + ${r * threads}u, ${bm - 1}u)`;
   const addUp = (half: number) => {
     const at = words === "vec4f" ? `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]` : `a_tile${half}[kk * ${bm + PAD}u + own]`;
     return /* wgsl */ `
       if (tile_n == 0u) {
-        let own = li % ${bm}u;
+        ${join(rowsOf, (r) => `{
+        let own = ${own(r)};
         var few = 0.0;
         for (var kk = 0u; kk < ${bk}u; kk++) { few += ${at}; }
-        total += few;
+        total${r} += few;
+        }`)}
       }`;
   };
-  if (sums && threads < bm) throw new Error(`gemm: expected a thread for each of ${bm} rows that are summed, got ${threads} threads`);
   const multiply = (half = 0) => /* wgsl */ `
       ${sums ? addUp(half) : ""}
       for (var kk = 0u; kk < ${bk}u; kk++) {
@@ -140,7 +143,7 @@ export function sharedCode(c: Config): string {
     let m0 = a_row0 + lid.y * 4u; let n0 = b_row0 + lid.x * 4u;
     ${join(tm, (i) => join(tn / 4, (quad) => `var c${i}_${quad} = vec4f();`))}
     ${A.declare} ${B.declare}
-    ${sums ? "var total = 0.0;" : ""}
+    ${sums ? join(rowsOf, (r) => `var total${r} = 0.0;`) : ""}
     ${walk[flow]}
-    ${sums ? `if (tile_n == 0u && li < ${bm}u && a_row0 + li < p.M) { sums[rest * p.M + a_row0 + li] = total; }` : ""}`;
+    ${sums ? join(rowsOf, (r) => `if (tile_n == 0u && li + ${r * threads}u < ${bm}u && a_row0 + li + ${r * threads}u < p.M) { sums[rest * p.M + a_row0 + li + ${r * threads}u] = total${r}; }`) : ""}`;
 }

@@ -118,12 +118,12 @@ const ENOUGH_TILES = 256;
 const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
 
 /** The tile that is fastest where it wastes something at the edges and, unless the sum can be cut, leaves a GPU's parts idle. */
-function sharedTile(M: number, N: number, matrices: number, cuts: number, sums: boolean): Tile {
+function sharedTile(M: number, N: number, matrices: number, cuts: number): Tile {
   const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = getDevice().limits;
   let best: Tile = TILES["shared-32x32"], most = 0;
   for (const [name, worth] of WORTH) {
     const t = TILES[name];
-    if (sharedBytes(t) > memory || t.x * t.y > threads || (sums && t.x * t.y < t.y * t.tm)) continue;
+    if (sharedBytes(t) > memory || t.x * t.y > threads) continue;
     const [m, n] = tilesOf(t, M, N);
     const busy = Math.min(1, (m * n * matrices * cuts) / ENOUGH_TILES);
     const value = (worth * busy * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
@@ -133,13 +133,13 @@ function sharedTile(M: number, N: number, matrices: number, cuts: number, sums: 
 }
 
 /** The caller's tile, or the one measured to be fastest here, or the one that suits such an adapter. */
-function tileOf({ variant, a, b, out, M, N, K, sums }: Gemm, matrices: number): Tile {
+function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
   if (typeof variant === "object") return variant;
   const plain = !a.map && !b.map && !out?.map; // what the tuner can pose again
   const name = variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
   if (name !== undefined && isTile(name)) return TILES[name];
   const kind = name === "register" || name === "shared" ? name : getDevice().adapter.software ? "register" : "shared";
-  return kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices, out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)), !!sums);
+  return kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices, out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)));
 }
 
 // Long sums with few tiles are cut along K; each share is at least this long.

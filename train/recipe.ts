@@ -129,16 +129,20 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
   if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention")) refuse(`a transformer for ${recipe.dropout > 0 ? `dropout ${recipe.dropout}` : 'trainOnly "attention"'}`, "a convolutional network");
   if (batchSize % accumulate !== 0) refuse(`a batch that ${accumulate} equal batches make up`, `${batchSize} images`);
   if (recipe.repeats > 1 && batchSize % recipe.shards !== 0) refuse(`a batch that ${recipe.shards} shards divide for ${recipe.repeats} repeats`, `${batchSize} images`);
-  const together = mates(recipe);
-  if (mixes(recipe) && together % 2 !== 0) refuse(together === batchSize ? "an even batch to mix" : `an even number of the batch's ${batchSize} images to mix in each of ${batchSize / together} parts (shards, accumulate)`, `${together}${together === batchSize ? " images" : ""}`);
+  const together = batchSize / accumulate;
+  if (mixes(recipe) && together % 2 !== 0) refuse("an even batch to mix", `${together} images${accumulate > 1 ? ` at a time` : ""}`);
   if (warmupEpochs >= epochs && warmupEpochs > 0) refuse(`fewer than ${epochs} warmupEpochs`, String(warmupEpochs));
 }
 
-/** Images that are mixed among each other: of one shard where a batch has shards, and of what is computed at once. */
+/**
+ * Images that are mixed among each other: of one shard where a batch has shards, and of what is computed at once. Where that is an odd
+ * number, which has no pairs, all that is computed at once.
+ */
 export function mates({ batchSize, accumulate, repeats, shards }: Pick<Recipe, "batchSize" | "accumulate" | "repeats" | "shards">): number {
-  let [a, b] = [batchSize / accumulate, repeats > 1 ? batchSize / shards : batchSize];
+  const together = batchSize / accumulate;
+  let [a, b] = [together, repeats > 1 ? batchSize / shards : batchSize];
   while (b > 0) [a, b] = [b, a % b]; // their greatest common divisor
-  return a;
+  return a % 2 === 0 ? a : together;
 }
 
 /** Whether any batch is mixed. */

@@ -4,7 +4,7 @@
  */
 import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
 import { closeDevice, getDevice, type SubgroupMatrix } from "../../engine/device.ts";
-import { trimPool } from "../../engine/memory.ts";
+import { trimPool } from "../../engine/launch.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm.ts";

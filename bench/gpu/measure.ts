@@ -5,7 +5,7 @@ import type { Contender, StartRival } from "../contender.ts";
 import { ours } from "../ours.ts";
 import { measure, type Limits, type Measured } from "../run.ts";
 import type { AdapterDescription, Device } from "../../engine/device.ts";
-import { trimPool } from "../../engine/memory.ts";
+import { trimPool } from "../../engine/launch.ts";
 import { nodeGPU } from "../../engine/node.ts";
 import { open, save, stopwatch, TOGGLES, type Run, type Toggles } from "./step.ts";
 

@@ -7,7 +7,7 @@
  * only where it is faster beyond doubt: noise changes nothing.
  */
 import { getDevice } from "../../engine/device.ts";
-import { trimPool } from "../../engine/memory.ts";
+import { trimPool } from "../../engine/launch.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, type Tensor } from "../../engine/tensor.ts";
 import { median, medianInterval, round } from "../stats.ts";

@@ -1,6 +1,7 @@
 /** f16 storage: every kernel a DeiT needs, forward and backward, against f64 on the same rounded inputs. */
 import { gradients } from "../../engine/autograd.ts";
-import { scope, trimPool } from "../../engine/memory.ts";
+import { trimPool } from "../../engine/launch.ts";
+import { scope } from "../../engine/memory.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { narrowed } from "../../engine/narrow.ts";

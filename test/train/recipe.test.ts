@@ -23,7 +23,7 @@ describe("checkRecipe", () => {
     ["layers to drop from", { dropout: 0.1 }, { ...plain, transformer: false }, null, "recipe: expected a transformer for dropout 0.1, got a convolutional network"],
     ["equal batches", { batchSize: 30, accumulate: 4 }, plain, null, "recipe: expected a batch that 4 equal batches make up, got 30 images"],
     ["an even batch", { batchSize: 15, repeats: 1 }, plain, null, "recipe: expected an even batch to mix, got 15 images"],
-    ["even shards", { batchSize: 20 }, plain, null, "recipe: expected an even number of the batch's 20 images to mix in each of 4 parts (shards, accumulate), got 5"],
+    ["an even part of a batch", { batchSize: 36, accumulate: 4 }, plain, null, "recipe: expected an even batch to mix, got 9 images at a time"],
     ["equal shards", { batchSize: 30 }, plain, null, "recipe: expected a batch that 4 shards divide for 3 repeats, got 30 images"],
     ["time after the warm-up", { epochs: 5 }, plain, null, "recipe: expected fewer than 5 warmupEpochs, got 5"],
   ] as const)("wants %s", (_, recipe, student, from, message) => {
@@ -36,6 +36,7 @@ describe("checkRecipe", () => {
     check({ distillation: "soft", singleToken: true, cacheTeacher: true }, plain, teacher)();
     check({ batchSize: 15, repeats: 1, mixup: 0, cutmix: 0 })();
     check({ batchSize: 15, repeats: 1, mixProb: 0 })();
+    check({ batchSize: 20 })();
     check({ epochs: 5, warmupEpochs: 0 })();
   });
 });
@@ -48,6 +49,7 @@ test("images are mixed among those of a shard, and of what is computed at once",
   expect(of({ batchSize: 1024, accumulate: 8 })).toBe(128);
   expect(of({ batchSize: 1024, accumulate: 2 })).toBe(256);
   expect(of({ batchSize: 64, accumulate: 2, repeats: 1 })).toBe(32);
+  expect(of({ batchSize: 20 })).toBe(20); // shards of five have no pairs
 });
 
 test.each(readdirSync("train/presets"))("preset %s is a recipe, of a model that it is for", (file) => {

@@ -5,10 +5,10 @@
 import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
 import { closeDevice, getDevice, type SubgroupMatrix } from "../../engine/device.ts";
 import { trimPool } from "../../engine/memory.ts";
-import { record } from "../../engine/plan.ts";
+import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm.ts";
-import { halfBits, matrixProduct, matrixRefuses, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
+import { halfBits, matrixProduct, matrixRefuses, matrixShapes, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
 import { divides, type MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
 import { median, round } from "../stats.ts";
 import { open, read, save, stopwatch, TOGGLES, type Run } from "./step.ts";
@@ -51,11 +51,10 @@ const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: 
 
 /** From the likeliest on: time may end before the last ones. */
 const TILES: readonly MatrixTile[] = [
-  T(128, 128, 32, 2, 2, "double"), T(128, 128, 32, 2, 4, "double"), T(128, 256, 32, 2, 4, "double"), T(256, 128, 32, 4, 2, "double"),
-  T(128, 128, 32, 2, 2, "ahead"), T(128, 128, 32, 2, 4, "ahead"), T(128, 256, 32, 2, 4, "ahead"), T(256, 128, 32, 4, 2, "ahead"),
-  T(128, 128, 64, 2, 2, "ahead"), T(128, 128, 64, 2, 4, "ahead"), T(128, 128, 16, 2, 2, "double"), T(128, 128, 16, 2, 4, "double"),
-  T(128, 128, 32, 4, 2, "double"), T(128, 64, 32, 2, 2, "double"), T(64, 128, 32, 2, 2, "double"), T(64, 64, 32, 2, 2, "double"), T(64, 64, 64, 2, 2, "ahead"),
-  T(128, 128, 32, 2, 2, "plain"), T(128, 128, 32, 2, 4, "plain"), T(128, 256, 64, 2, 4, "plain"), T(256, 128, 16, 4, 2, "double"), T(128, 128, 64, 2, 2, "plain"),
+  T(128, 128, 32, 2, 2, "plain"), T(128, 256, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 2, "ahead"), T(128, 256, 32, 2, 4, "plain"), T(128, 128, 32, 2, 4, "plain"),
+  T(256, 128, 32, 4, 2, "ahead"), T(256, 128, 32, 4, 2, "plain"),
+  T(128, 128, 32, 2, 2, "double"), T(128, 128, 32, 2, 4, "double"), T(128, 128, 16, 2, 4, "ahead"), T(128, 128, 16, 2, 2, "ahead"), T(128, 128, 64, 2, 4, "plain"), T(128, 128, 64, 2, 2, "plain"),
+  T(128, 128, 32, 4, 2, "ahead"), T(128, 64, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "plain"), T(64, 64, 64, 2, 2, "ahead"), T(64, 64, 32, 2, 2, "ahead"), T(128, 256, 16, 2, 4, "ahead"), T(256, 64, 32, 4, 2, "ahead"),
 ];
 
 function variants(probed: Probed, smoke: boolean): Variant[] {
@@ -70,10 +69,15 @@ function variants(probed: Probed, smoke: boolean): Variant[] {
   const tiles = smoke ? [T(4 * M, 4 * N, 2 * K, 2, 2, "double"), T(4 * M, 4 * N, 2 * K, 2, 4, "ahead"), T(2 * M, 2 * N, 4 * K, 2, 1, "plain")] : TILES;
   const others = probed.tried.filter((t) => !t.fault).map(({ shape, syntax, words }): MatrixSetup => ({ ...setup, shape, syntax, words }))
     .filter((s) => JSON.stringify(s) !== JSON.stringify(setup));
+  // A short run's probe stops at the first that is right; what it did not try is checked where it is fast.
+  const next = matrixShapes()[1];
+  if (next && !probed.tried.some((t) => t.shape.M === next.M && t.shape.N === next.N && t.shape.K === next.K)) others.push({ ...setup, shape: next });
+  // Every tile by both of the largest kinds of matrices in words; of other forms, and stored directly, a few.
+  const [second, ...rest] = [...others.filter((s) => s.words), ...others.filter((s) => !s.words)];
   return [
-    ...tiles.map((tile) => one(setup, tile)),
-    ...tiles.slice(0, 3).map((tile) => one(setup, tile, true)),
-    ...others.flatMap((s) => tiles.slice(0, 2).map((tile) => one(s, tile))),
+    ...tiles.flatMap((tile) => [one(setup, tile), ...(second ? [one(second, tile)] : [])]),
+    ...tiles.slice(0, 2).map((tile) => one(setup, tile, true)),
+    ...rest.map((s) => one(s, tiles[0]!)),
   ].filter(({ setup: s, tile }) => divides(s.shape, tile));
 }
 
@@ -155,8 +159,11 @@ async function compile(bodies: readonly (() => Tensor)[]): Promise<void> {
   console.log(`${bodies.length} kernels compiled in ${Math.round(performance.now() - from)} ms`);
 }
 
-/** So many compile at once. */
-const BATCH = 8;
+const ORDINARY = "the ordinary kernel";
+
+/** So many compile at once, and then race; in a short run fewer, so that there is a result before it ends. */
+const batchOf = ({ seconds }: Run): number => (isShort({ seconds }) ? 6 : 24);
+const isShort = ({ seconds }: Pick<Run, "seconds">): boolean => seconds < 30;
 
 async function once(body: () => Tensor): Promise<Float32Array | Uint16Array> {
   const plan = await record(body, { label: "matrix" });
@@ -169,23 +176,39 @@ async function once(body: () => Tensor): Promise<Float32Array | Uint16Array> {
   }
 }
 
-/** Median ms of a run, of samples of at least 20 ms. */
-async function timed(body: () => Tensor, samples: number): Promise<number> {
-  const plan = await record(body, { label: "matrix" });
-  const sample = async (times: number): Promise<number> => {
-    const from = performance.now();
-    for (let i = 0; i < times; i++) plan.run();
-    await plan.idle();
-    return (performance.now() - from) / times;
-  };
+/** A GPU that has waited runs slower at first. */
+const WARM_MS = 400;
+
+/**
+ * Median ms of a run of each, of three samples in turn of at least 20 ms, on a GPU that is kept busy: nothing but launches from the first
+ * one on. Those that do not compile are left out; their turn tells why.
+ */
+async function race(bodies: ReadonlyMap<string, () => Tensor>): Promise<Map<string, { readonly ms: number; readonly error: null } | { readonly ms: null; readonly error: string }>> {
+  const found = new Map<string, { ms: number; error: null } | { ms: null; error: string }>();
+  const racers: { name: string; plan: Plan<Tensor>; samples: number[]; times: number }[] = [];
   try {
-    const rough = Math.min(await sample(1), await sample(2));
-    const times = Math.max(1, Math.min(500, Math.ceil(20 / rough)));
-    const found: number[] = [];
-    for (let i = 0; i < samples; i++) found.push(await sample(times));
-    return median(found);
+    for (const [name, body] of bodies) {
+      try {
+        racers.push({ name, plan: await record(body, { label: "matrix" }), samples: [], times: 1 });
+      } catch (error) {
+        if (getDevice().lost) throw error;
+        found.set(name, { ms: null, error: reasonOf(error) });
+      }
+    }
+    const sample = async (r: (typeof racers)[number], times: number): Promise<number> => {
+      const from = performance.now();
+      for (let i = 0; i < times; i++) r.plan.run();
+      await r.plan.idle();
+      return (performance.now() - from) / times;
+    };
+    const from = performance.now();
+    while (racers.length > 0 && performance.now() - from < (getDevice().adapter.software ? 0 : WARM_MS)) for (const r of racers) await sample(r, 1);
+    for (const r of racers) r.times = Math.max(1, Math.min(500, Math.ceil(20 / Math.min(await sample(r, 1), await sample(r, 2)))));
+    for (let turn = 0; turn < 3; turn++) for (const r of turn % 2 === 0 ? racers : racers.toReversed()) r.samples.push(await sample(r, r.times));
+    for (const r of racers) found.set(r.name, { ms: median(r.samples), error: null });
+    return found;
   } finally {
-    plan.dispose();
+    for (const { plan } of racers) plan.dispose();
     trimPool();
   }
 }
@@ -223,7 +246,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   };
 
   console.log(`subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`);
-  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(true); });
+  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(!isShort(run)); });
   keep();
   if (!device.features.has(SUBGROUP_MATRIX)) { // nothing to measure
     console.log(`not run: ${state.probed?.reason ?? failed}`);
@@ -237,7 +260,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   const all = variants(state.probed, run.smoke);
   const sizes = (["NN", "NT", "TN"] as const).map((order): Sizes => ({ M: order === "TN" ? 264 : 257, N: 136, K: 200, order }));
   const kinds = run.smoke ? all.slice(0, 3) : [...new Set([all[0], ...(["ahead", "plain"] as const).map((staging) => all.find((v) => v.tile.staging === staging))])].filter((v) => v !== undefined);
-  for (const v of kinds) {
+  for (const v of isShort(run) ? kinds.slice(0, 1) : kinds) {
     for (const s of sizes) {
       if (over()) break;
       const what = `${nameOf(s)} by ${v.name}`;
@@ -261,11 +284,12 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   const orders = ["NN", "NT", "TN"] as const;
   const shapes: Sizes[] = [
     ...orders.map((order): Sizes => ({ M: square, N: square, K: square, order })),
-    ...orders.flatMap((order) => (run.smoke ? [[200, 96, 64]] : [[12608, 1536, 384], [50432, 3072, 768]]).map(([M, N, K]): Sizes => ({ M: M!, N: N!, K: K!, order }))),
+    ...(["NT", "NN", "TN"] as const).flatMap((order) => (run.smoke ? [[200, 96, 64]] : [[12608, 1536, 384], [50432, 3072, 768]]).map(([M, N, K]): Sizes => ({ M: M!, N: N!, K: K!, order }))),
   ];
-  // Unsafe: the fastest of the safe run and what they are beside.
+  // Unsafe: the fastest of the safe run.
   const known = toggles === "matrix" ? null : read<MatrixResult>(run.out, "matrix");
-  let racers = known ? all.filter((v) => new Set(known.best.map((b) => b.variant)).has(v.name)) : all;
+  const fastest = known?.timings.filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null).toSorted((x, y) => x.ms! - y.ms!).slice(0, isShort(run) ? 3 : 10).map((t) => t.variant) ?? [];
+  let racers = known ? all.filter((v) => fastest.includes(v.name)) : all;
   if (racers.length === 0) racers = all;
   for (const [i, s] of shapes.entries()) {
     if (over()) break;
@@ -285,10 +309,6 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       lostBefore = state.lost.length;
       ({ a, b } = operands(s, setup.shape.input));
     };
-    if (i === 0 && !known) {
-      const error = await attempt(ORDINARY, async () => note(ORDINARY, await timed(() => gemm({ a: { tensor: a, transposed: product.ta }, b: { tensor: b, transposed: product.tb }, M, N, K, shape: [M, N], store: "f32" }).y, 3)));
-      if (error) note(ORDINARY, null, error);
-    }
     const fits = racers.filter((v) => {
       const refuses = matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice())
         ?? (v.direct && (M % v.tile.bm !== 0 || N % v.tile.bn !== 0) ? "it stores whole tiles only" : null);
@@ -296,24 +316,38 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       return !refuses;
     });
     const bodyOf = (v: Variant) => () => matrixProduct(v.setup, v.tile, { a, b, ...product, direct: v.direct });
-    for (const [j, v] of fits.entries()) {
-      if (over()) break;
+    const ordinary = i === 0 && !known ? [[ORDINARY, () => gemm({ a: { tensor: a, transposed: product.ta }, b: { tensor: b, transposed: product.tb }, M, N, K, shape: [M, N], store: "f32" }).y] as const] : [];
+    for (let j = 0; j < fits.length && !over(); j += batchOf(run)) {
+      const some = fits.slice(j, j + batchOf(run));
       again();
-      if (j % BATCH === 0) await attempt("compiling", () => compile(fits.slice(j, j + BATCH).map(bodyOf)));
+      await attempt("compiling", () => compile(some.map(bodyOf)));
       again();
-      let ms = 0, wrong: string | null = null;
-      const error = await attempt(`${nameOf(s)} by ${v.name}`, async () => {
-        ms = await timed(bodyOf(v), 3);
-        if (M <= 4096) wrong = fault(await once(bodyOf(v)), o, s); // larger ones take longer to read than all else
-      });
-      if (error ?? wrong) note(v.name, null, error ?? `WRONG: ${wrong}`);
-      else note(v.name, ms);
+      let found: Awaited<ReturnType<typeof race>> | null = null;
+      const together = new Map<string, () => Tensor>([...(j === 0 ? ordinary : []), ...some.map((v) => [v.name, bodyOf(v)] as const)]);
+      await attempt(`${nameOf(s)} by ${some.length} in turn`, async () => { found = await race(together); });
+      for (const [name, body] of together) {
+        again();
+        let one = (found as Awaited<ReturnType<typeof race>> | null)?.get(name);
+        if (!one) { // the device was lost, or all failed: each alone
+          const error = await attempt(`${nameOf(s)} by ${name}`, async () => { one = (await race(new Map([[name, body]]))).get(name); });
+          one = error ? { ms: null, error } : one;
+        }
+        note(name, one?.ms ?? null, one?.error ?? undefined);
+      }
     }
-    // The next shapes: only what is near the best so far.
-    const here = state.timings.filter((t) => t.product === nameOf(s) && t.ms !== null && t.variant !== ORDINARY);
-    const fastest = Math.min(...here.map((t) => t.ms!));
-    if (i === 0 && here.length > 0) racers = racers.filter((v) => here.some((t) => t.variant === v.name && t.ms! <= 1.6 * fastest) || v.tile.bm * v.tile.bn <= 128 * 64);
-    if (i === 0) racers = racers.slice(0, 10);
+    // The fastest are checked whole, and run in the next shapes.
+    const here = () => state.timings.filter((t) => t.product === nameOf(s) && t.ms !== null && t.variant !== ORDINARY).toSorted((x, y) => x.ms! - y.ms!);
+    for (const t of M <= 4096 ? here().slice(0, run.smoke ? 99 : 4) : []) { // larger ones take longer to read than all else
+      const v = fits.find(({ name }) => name === t.variant)!;
+      again();
+      let wrong: string | null = null;
+      const error = await attempt(`${nameOf(s)} by ${v.name}`, async () => { wrong = fault(await once(bodyOf(v)), o, s); });
+      state.checks.push({ what: `${nameOf(s)} by ${v.name}`, fault: error ?? wrong });
+      if (!(error ?? wrong)) continue;
+      state.timings.splice(state.timings.indexOf(t), 1, { ...t, ms: null, tflops: null, out: `WRONG: ${error ?? wrong}` });
+      console.log(`WRONG ${nameOf(s)} by ${v.name}: ${error ?? wrong}`);
+    }
+    if (i === 0 && here().length > 0) racers = here().filter((t) => t.ms! <= 1.5 * here()[0]!.ms!).slice(0, 10).map((t) => racers.find((v) => v.name === t.variant)!);
     a.dispose();
     b.dispose();
     trimPool();
@@ -328,8 +362,6 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   console.log(`${state.checks.filter((c) => !c.fault).length} of ${state.checks.length} checks and cases right`);
   keep();
   for (const t of best()) console.log(`best ${t.product}: ${t.tflops} TFLOP/s by ${t.variant}`);
-  const wrong = [...state.checks.filter((c) => c.fault), ...state.timings.filter((t) => t.out?.startsWith("WRONG"))].length;
+  const wrong = state.checks.filter((c) => c.fault).length;
   if (wrong > 0 || state.lost.length > 0) throw new Error(`gpu: expected every product to be right, got ${wrong} that were wrong or did not run, ${state.lost.length} lost devices`);
 }
-
-const ORDINARY = "the ordinary kernel";

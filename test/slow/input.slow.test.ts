@@ -76,16 +76,17 @@ const SMALL = { arch: "deit", imgSize: 32, patchSize: 4, dim: 64, depth: 4, head
 const trainers = { Node: (args: TrainArgs) => trainJob(host, args), Chromium: (args: TrainArgs) => chromium.runJob("/cli/jobs/train.ts", args) as Promise<TrainSummary> };
 
 test.each([
-  ["DeiT-Ti at 224 on the JPEG files", "deit_tiny_patch16_224", folder, 2, 3], ["a DeiT of width 64 on CIFAR-10", SMALL, "cifar10-subset", 100, 8],
+  ["DeiT-Ti at 224 on the JPEG files", "deit_tiny_patch16_224", folder, 2, { Node: 8, Chromium: 4 }], ["a DeiT of width 64 on CIFAR-10", SMALL, "cifar10-subset", 100, { Node: 12, Chromium: 8 }],
 ] as const)("%s: the share of a step that waits for images", async (what, model, data, batchSize, steps) => {
-  const lines = [`${what}, batches of ${batchSize}, ${steps} steps, the paper's recipe without repeats; ${machine()}`, "| where | augmented | workers | a step | waits for images |", "|---|---|---|---|---|"];
+  const lines = [`${what}, batches of ${batchSize}, ${steps.Node} and ${steps.Chromium} steps, the paper's recipe without repeats; ${machine()}`, "| where | augmented | workers | a step | waits for images |", "|---|---|---|---|---|"];
   for (const [where, train] of Object.entries(trainers)) {
     for (const augment of ["gpu", "cpu"] as const) {
       for (const workers of [0, 2]) {
         const summary = await train({
-          model, recipe: { batchSize, epochs: 300, repeats: 1 }, seed: 1, ...dataFiles(data), out: join(folder, "run"), augment, workers, maxSteps: steps, evalEvery: 1000,
+          model, recipe: { batchSize, epochs: 300, repeats: 1 }, seed: 1, ...dataFiles(data), out: join(folder, "run"), augment, workers, maxSteps: steps[where as keyof typeof trainers], evalEvery: 1000,
         });
-        const shares = summary.steps.slice(1).map((s) => s.inputWait).sort((a, b) => a - b);
+        // The queue takes two steps before the loop waits for one: what lies between these is no step.
+        const shares = summary.steps.slice(2).map((s) => s.inputWait).sort((a, b) => a - b);
         lines.push(`| ${where} | on the ${augment.toUpperCase()} | ${workers} | ${((1000 * batchSize) / summary.imagesPerSecond).toFixed(0)} ms | ${(100 * shares[shares.length >> 1]!).toFixed(2)} % (${(100 * shares[0]!).toFixed(2)} to ${(100 * shares.at(-1)!).toFixed(2)}) |`);
         expect(shares.every((s) => s >= 0 && s <= 1)).toBe(true);
       }

@@ -36,8 +36,8 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
   // A label outside of [0, K) is no class's: its row has no label term.
   const classes = (i: string) => (W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`);
   const target = (t: string, i: string) => (kind === "f32" ? `${T}(p.off) + p.scale * ${t}` : `${T}(p.off) + select(${T}(0.0), ${T}(p.scale), ${W === 1 ? t : `vec${W}u(${t})`} == ${classes(i)})`);
-  const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
-  const given = w.row(T, { z: of("logits"), ...(kind === "f32" ? { t: of("truth") } : {}) } as Record<"z" | "t", (i: string) => string>);
+  const of = (array: string) => (at: string) => `${array}[${at}]`;
+  const given = w.row(T, { z: of("logits"), ...(kind === "f32" ? { t: of("truth") } : {}) } as Record<"z" | "t", (at: string) => string>);
   const params = { rows: "u32", len: "u32", scale: "f32", off: "f32", perRow: "f32" } as const;
   const each = (body: string) => `let i = group * WG + li; if (i < p.rows * p.len) { let row = i / p.len; ${body} }`;
   return {

@@ -41,7 +41,7 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);
   const params = { rows: "u32", len: "u32", invTau: "f32", factor: "f32" } as const;
-  const both = w.row(T, { s: (i) => `student[first + ${i}]`, t: (i) => `teacher[first + ${i}]` });
+  const both = w.row(T, { s: (at) => `student[${at}]`, t: (at) => `teacher[${at}]` });
   return {
     forward: defineKernel({
       name: "klDistillation.forward",
@@ -98,7 +98,7 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
     var mean = 0.0;
     ${both.each(({ s, t }) => `${terms(s, t)} mean += ${W === 1 ? "pt * l" : "dot(pt, l)"};`)}
     ${w.sum("mean")}
-    ${both.store(({ s, t, i }) => `${terms(s, t)} dteacher[first + ${i}] = pt * (l - ${T}(mean)) * p.factor * dy[0];`)}`)((s, t) => `
+    ${both.store(({ s, t, at }) => `${terms(s, t)} dteacher[${at}] = pt * (l - ${T}(mean)) * p.factor * dy[0];`)}`)((s, t) => `
       let b = ${t} - ${T}(stats[row * 4u + 2u]);
       let pt = exp(b * p.invTau) / stats[row * 4u + 3u];
       let l = (b - (${s} - ${T}(stats[row * 4u]))) * p.invTau + ${T}(logRatio);`)),

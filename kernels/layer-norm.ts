@@ -41,9 +41,9 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
   const w = rowWords(shape);
   const { T, total } = vectors(W);
   const size = `f32(p.len * ${W}u)`; // D; p.len counts vectors
-  const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
-  const given = w.row(T, { v: of("x") });
-  const upstream = w.row(T, { d: of("dy"), v: of("x") }); // registers are named alike in every workgroup
+  const of = (array: string) => (at: string) => `${array}[${at}]`;
+  const given = w.row(T, { v: of("x") }, "i");
+  const upstream = w.row(T, { d: of("dy"), v: of("x") }, "i"); // registers are named alike in every workgroup
   const inputs = { dy: T, x: T, weight: T, stats: "vec2f", ...(adds ? { others: T } : {}) } as Record<string, Elem>; // (N, D), (N, D), (D), (N, 2), (N, D)
   const outputs = { dx: T, dweight: T, dbias: T } as const; // (N, D), (S, D), (S, D)
   /** dx of one row, as the forward makes y; `others` is added to it. `also`: what each element adds to besides. */
@@ -58,7 +58,7 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
     ${w.sum("mean_g", "mean_gn")}
     mean_g /= ${size};
     mean_gn /= ${size};
-    ${upstream.store(({ d, v, i }) => `let n = (${v} - ${T}(m)) * r; dx[first + ${i}] = ${adds ? `others[first + ${i}] + ` : ""}r * (${d} * weight[${i}] - ${T}(mean_g) - n * mean_gn);${also({ d, v, i })}`)}`;
+    ${upstream.store(({ d, v, at, i }) => `let n = (${v} - ${T}(m)) * r; dx[${at}] = ${adds ? `others[${at}] + ` : ""}r * (${d} * weight[${i}] - ${T}(mean_g) - n * mean_gn);${also({ d, v, i })}`)}`;
   return {
     forward: defineKernel({
       name: "layerNorm.forward", workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
@@ -79,7 +79,7 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
     ${w.sum("sq")}
     let r = 1.0 / sqrt(sq / ${size} + p.eps);
 
-    ${given.store(({ v, i }) => `y[first + ${i}] = (${v} - ${T}(m)) * r * weight[${i}] + bias[${i}];`)}
+    ${given.store(({ v, at, i }) => `y[${at}] = (${v} - ${T}(m)) * r * weight[${i}] + bias[${i}];`)}
     if (${w.leads}) { stats[row] = vec2f(m, r); }`),
     }),
 

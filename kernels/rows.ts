@@ -104,8 +104,9 @@ export const vectors = (W: Width): { readonly T: Elem; total(v: string): string;
     : W === 2 ? { T: "vec2f", total: (v) => `dot(${v}, vec2f(1.0))`, most: (v) => `max(${v}.x, ${v}.y)` }
       : { T: "f32", total: (v) => v, most: (v) => v };
 
-/** What a row's vector number `i` (WGSL) is, by name. */
-type Loads<N extends string> = Readonly<Record<N, (i: string) => string>>;
+/** What a row has at a vector, by name: `at` is the vector's index in arrays of rows, `i` its number in the row (WGSL). */
+type Loads<N extends string> = Readonly<Record<N, (at: string, i: string) => string>>;
+type Values<N extends string> = Readonly<Record<N | "at" | "i", string>>;
 
 export interface RowWords {
   readonly workgroup: number;
@@ -121,10 +122,10 @@ export interface RowWords {
   sum(...names: readonly string[]): string;
   max(...names: readonly string[]): string;
   /**
-   * A row of vectors of type T: `load` first, then any number of walks over them. A walk's body sees each load by its name and the
-   * vector's number as `i`; stores go into `store`.
+   * A row of vectors of type T that begins at `first`: `load`, then any number of walks over them. A walk's body sees each load by its
+   * name, and `at` and `i`; stores go into `store`. `counts`: what a loop counts, for the other is a sum or a difference.
    */
-  row<N extends string>(T: string, loads: Loads<N>): { readonly load: string; each(body: (v: Readonly<Record<N | "i", string>>) => string): string; store(body: (v: Readonly<Record<N | "i", string>>) => string): string };
+  row<N extends string>(T: string, loads: Loads<N>, counts?: "at" | "i"): { readonly load: string; each(body: (v: Values<N>) => string): string; store(body: (v: Values<N>) => string): string };
   groups(rows: number): number;
 }
 
@@ -140,10 +141,11 @@ function walked(kind: "shared" | "register"): RowWords {
     leads: shared ? "li == 0u" : "true",
     code: (body, group = "group") => `let row = ${shared ? group : `${group} * WG + li`}; if (row < p.rows) { ${body} }`,
     sum: all("workgroup_sum"), max: all("workgroup_max"),
-    row(_, loads) {
+    row(_, loads, counts = "at") {
+      const [at, i, base] = counts === "at" ? ["i", "(i - first)", "first + "] : ["first + i", "i", ""];
       const each = (body: (v: never) => string) => {
-        const v = Object.fromEntries([...Object.entries<(i: string) => string>(loads).map(([name, at]) => [name, at("i")]), ["i", "i"]]);
-        return `for (var i = ${shared ? "li" : "0u"}; i < p.len; i += ${shared ? "WG" : "1u"}) { ${body(v as never)} }`;
+        const v = Object.fromEntries([...Object.entries<(at: string, i: string) => string>(loads).map(([name, load]) => [name, load(at, i)]), ["at", at], ["i", i]]);
+        return `for (var i = ${base}${shared ? "li" : "0u"}; i < ${base}p.len; i += ${shared ? "WG" : "1u"}) { ${body(v as never)} }`;
       };
       return { load: "", each, store: each };
     },
@@ -201,15 +203,16 @@ function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWor
     sum: all("team_sum"), max: all("team_max"),
     row(T, loads) {
       const numbers = Array.from({ length: count }, (_, k) => k);
-      const at = (k: number) => (k === 0 ? "own" : `(own + ${k * threads}u)`);
-      const names = Object.entries<(i: string) => string>(loads);
-      const inside = (k: number, text: string) => (k === count - 1 ? `if (${at(k)} < p.len) { ${text} }` : `{ ${text} }`);
+      const i = (k: number) => (k === 0 ? "own" : `(own + ${k * threads}u)`);
+      const at = (k: number) => `first + ${i(k)}`;
+      const names = Object.entries<(at: string, i: string) => string>(loads);
+      const inside = (k: number, text: string) => (k === count - 1 ? `if (${i(k)} < p.len) { ${text} }` : `{ ${text} }`);
       const each = (body: (v: never) => string) =>
-        numbers.map((k) => inside(k, body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["i", at(k)]]) as never))).join("\n    ");
+        numbers.map((k) => inside(k, body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["at", at(k)], ["i", i(k)]]) as never))).join("\n    ");
       return {
         load: numbers.map((k) => (k < count - 1
-          ? names.map(([name, load]) => `let ${name}_${k} = ${load(at(k))};`).join(" ")
-          : `${names.map(([name]) => `var ${name}_${k}: ${T};`).join(" ")} ${inside(k, names.map(([name, load]) => `${name}_${k} = ${load(at(k))};`).join(" "))}`)).join("\n    "),
+          ? names.map(([name, load]) => `let ${name}_${k} = ${load(at(k), i(k))};`).join(" ")
+          : `${names.map(([name]) => `var ${name}_${k}: ${T};`).join(" ")} ${inside(k, names.map(([name, load]) => `${name}_${k} = ${load(at(k), i(k))};`).join(" "))}`)).join("\n    "),
         each, store: (body) => `if (alive) { ${each(body)} }`,
       };
     },

@@ -18,7 +18,7 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
   const { T, total, most } = vectors(W);
   const name = log ? "logSoftmax" : "softmax";
   const common = { params: { rows: "u32", len: "u32" }, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs } as const;
-  const of = (array: string) => (i: string) => `${array}[first + ${i}]`;
+  const of = (array: string) => (at: string) => `${array}[${at}]`;
   const given = w.row(T, { v: of("x") });
   const made = w.row(T, { v: of("y"), d: of("dy") });
   return {
@@ -33,7 +33,7 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
     var s = 0.0;
     ${given.each(({ v }) => `s += ${total(`exp(${v} - ${T}(m))`)};`)}
     ${w.sum("s")}
-    ${log ? `let shift = m + log(s); ${given.store(({ v, i }) => `y[first + ${i}] = ${v} - ${T}(shift);`)}` : `let r = 1.0 / s; ${given.store(({ v, i }) => `y[first + ${i}] = exp(${v} - ${T}(m)) * r;`)}`}`),
+    ${log ? `let shift = m + log(s); ${given.store(({ v, at }) => `y[${at}] = ${v} - ${T}(shift);`)}` : `let r = 1.0 / s; ${given.store(({ v, at }) => `y[${at}] = exp(${v} - ${T}(m)) * r;`)}`}`),
     }),
     backward: defineKernel({
       ...common, name: `${name}.backward`, inputs: { y: T, dy: T }, outputs: { dx: T }, // (N, D), (N, D), (N, D)
@@ -43,7 +43,7 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
     var s = 0.0;
     ${made.each(({ v, d }) => `s += ${total(log ? d : `${d} * ${v}`)};`)}
     ${w.sum("s")}
-    ${made.store(({ v, d, i }) => `dx[first + ${i}] = ${log ? `${d} - exp(${v}) * s` : `${v} * (${d} - ${T}(s))`};`)}`),
+    ${made.store(({ v, d, at }) => `dx[${at}] = ${log ? `${d} - exp(${v}) * s` : `${v} * (${d} - ${T}(s))`};`)}`),
     }),
   };
 });

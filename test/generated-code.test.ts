@@ -3,11 +3,11 @@
  * prove in range. test/generated-code/figures.txt says how many of each a kernel has; a kernel that gains one fails here.
  * After a change that is meant: `npx vitest run test/generated-code.test.ts -u`, and look at what changed.
  */
-import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dumpedSpirv, figuresOf, type Figures } from "./generated-code/spirv.ts";
 
@@ -19,7 +19,13 @@ let otherBackend = false;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tessera-generated-"));
   const names = join(folder, "names.json");
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "test/generated-code/dump.ts", names], { maxBuffer: 2 ** 28 });
+  // Into a file: a full pipe loses what Dawn prints.
+  const printed = await open(join(folder, "printed"), "w+");
+  const child = spawn(process.execPath, ["--import", "tsx", "test/generated-code/dump.ts", names], { stdio: ["ignore", printed.fd, "inherit"] });
+  const [code] = (await once(child, "close")) as [number | null];
+  await printed.close();
+  if (code !== 0) throw new Error(`expected dump.ts to end well, got exit code ${code}`);
+  const stdout = await readFile(join(folder, "printed"), "utf8");
   otherBackend = /Dumped (MSL|HLSL|GLSL)/i.test(stdout); // Metal, Direct3D: another language, and the same transforms before it
   if (otherBackend) return;
   const spirv = dumpedSpirv(stdout);
@@ -47,9 +53,7 @@ test("what a GPU runs most is clean: shared tiles and attention, turn by turn an
   if (otherBackend) skip("Dawn prints SPIR-V on Vulkan only");
   const hottest = figures.filter(([name]) => /^gemm\.shared|^attention\.\w+ shared.* for a GPU/.test(name));
   expect(hottest.length).toBeGreaterThan(40);
-  // The sums of rows have a loop over memory of their own, after the product.
-  const sums = (name: string) => (/ TN edges$| patches for a GPU #2$/.test(name) ? 1 : 0);
-  expect(hottest.filter(([name, f]) => f.innerCounted > sums(name) || f.workgroupClamps + f.ownClamps > 0).map(([name]) => name)).toEqual([]);
+  expect(hottest.filter(([, f]) => f.innerCounted > 0 || f.workgroupClamps + f.ownClamps > 0).map(([name]) => name)).toEqual([]);
 });
 
 test("sums and maxima over a workgroup are clean", ({ skip }) => {

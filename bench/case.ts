@@ -127,7 +127,9 @@ export function costs(work: KernelWork): { flops: number; bytes: number; bytesBa
     : work.op === "conv2d" ? (numel(y) * work.C * work.kernel ** 2) / work.groups
     : work.op === "patchEmbed" ? numel(y) * 3 * work.patch ** 2
     : 0;
-  return { flops: 2 * macs, bytes: into + out, bytesBackward: out + 2 * into };
+  // Labels are read in both passes and have no gradient.
+  const labels = work.op === "crossEntropy" ? 4 * work.B * work.K : 0;
+  return { flops: 2 * macs, bytes: into + labels + out, bytesBackward: out + 2 * into + labels };
 }
 
 /**

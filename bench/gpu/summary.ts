@@ -79,7 +79,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
 
   const base = kernels ?? tfjs;
   if (!base) return;
-  const { vendor, architecture } = base.adapter;
+  const { vendor, architecture, device } = base.adapter;
   const own = [...(kernels?.cases ?? []), ...(models?.models ?? []).filter((m) => m.toggles === "safe").map((m) => ({ ...m.measured, peakFraction: null })), ...[f16, f16Matrix].flatMap((f) => f?.models ?? []).map((m) => ({ ...m.measured, peakFraction: null }))];
   // A case beside a rival says more than the same one alone.
   const cases = [...new Map([...own, ...(tfjs?.cases ?? [])].map((c) => [c.name, c])).values()];
@@ -87,7 +87,7 @@ export function summary({ out, smoke }: Run, about: { version: string; commit: s
     ...base, where: "node", commit: about.commit, versions: { ...base.versions, ...tfjs?.versions, ...(torch ? { torch: torch.version } : {}) },
     rivalFlags: tfjs?.rivalFlags ?? {}, absent: tfjs?.absent ?? {}, cases, unsafe, torch, tests, targets: rows,
   };
-  writeFileSync(join(out, `${vendor || "unnamed"}-${architecture || "adapter"}-node.json`), `${JSON.stringify(file satisfies ResultFile, null, 1)}\n`);
+  writeFileSync(join(out, `${vendor || "unnamed"}-${architecture || device || "adapter"}-node.json`), `${JSON.stringify(file satisfies ResultFile, null, 1)}\n`);
 }
 
 function rowsOf({ kernels, unsafe, tfjs, models, torch, matrix }: { kernels: Cases | null; unsafe: Cases | null; tfjs: Cases | null; models: Models | null; torch: Torch | null; matrix: MatrixResult | null }): Row[] {

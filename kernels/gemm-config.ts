@@ -9,8 +9,6 @@ export interface Tile {
   readonly bk: number;
   /** Shared only: how slabs follow each other, see gemm-shared.ts; `plain` unless given. */
   readonly flow?: Flow;
-  /** Shared only: what workgroup memory holds; vec4f unless given. */
-  readonly words?: "vec4f" | "f32";
 }
 
 export type Flow = "plain" | "ahead" | "double";

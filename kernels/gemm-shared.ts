@@ -21,14 +21,13 @@ export const sharedBytes = (t: Tile): number => (t.flow === "double" ? 2 : 1) * 
 
 /** Declares the workgroup memory. */
 export function slabs(t: Tile): string {
-  const words = t.words ?? "vec4f", per = words === "vec4f" ? 4 : 1;
-  const slab = (name: string, rows: number) => `var<workgroup> ${name}: array<${words}, ${slabSize(t, rows) / per}>;`;
+  const slab = (name: string, rows: number) => `var<workgroup> ${name}: array<vec4f, ${slabSize(t, rows) / 4}>;`;
   return join(t.flow === "double" ? 2 : 1, (i) => slab(`a_tile${i}`, t.y * t.tm) + slab(`b_tile${i}`, t.x * t.tn));
 }
 
 /** Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's. */
 export function sharedCode(c: Config): string {
-  const { tile: { x, y, tm, tn, bk, flow = "plain", words = "vec4f" }, aAlongK, bAlongK, edge, tail, vec, slots: { sums } } = c;
+  const { tile: { x, y, tm, tn, bk, flow = "plain" }, aAlongK, bAlongK, edge, tail, vec, slots: { sums } } = c;
   const bm = y * tm, bn = x * tn, threads = x * y;
   const W = vec ? 4 : 1;
 
@@ -56,9 +55,9 @@ export function sharedCode(c: Config): string {
       const element = (q: number) => {
         const value = vec ? `${t}_next${r}.${"xyzw"[q]}` : `${t}_next${r}`;
         const [k, i] = alongK ? [`kk + ${q}u`, "row"] : ["kk", `row + ${q}u`];
-        return words === "vec4f" ? `${t}_tile${half}[(${k}) * ${stride / 4}u + (${i}) / 4u][(${i}) % 4u] = ${value};` : `${t}_tile${half}[(${k}) * ${stride}u + ${i}] = ${value};`;
+        return `${t}_tile${half}[(${k}) * ${stride / 4}u + (${i}) / 4u][(${i}) % 4u] = ${value};`;
       };
-      const text = words === "vec4f" && vec && !alongK ? `${t}_tile${half}[kk * ${stride / 4}u + row / 4u] = ${t}_next${r};` : join(W, element);
+      const text = vec && !alongK ? `${t}_tile${half}[kk * ${stride / 4}u + row / 4u] = ${t}_next${r};` : join(W, element);
       return `${whole ? "" : `if (li + ${r * threads}u < ${loads}u)`} { ${where(r)} ${text} }`;
     };
     return {
@@ -73,15 +72,13 @@ export function sharedCode(c: Config): string {
 
   const part = (t: "a" | "b", quad: number, rows: number, id: string, half: number) => {
     const width = t === "a" ? y : x;
-    if (words === "vec4f") return `let ${t}${quad} = ${t}_tile${half}[kk * ${(rows + PAD) / 4}u + ${id} + ${quad * width}u];`;
-    const at = (j: number) => `${t}_tile${half}[kk * ${rows + PAD}u + ${id} * 4u + ${quad * 4 * width + j}u]`;
-    return `let ${t}${quad} = vec4f(${join(4, at, ", ")});`;
+    return `let ${t}${quad} = ${t}_tile${half}[kk * ${(rows + PAD) / 4}u + ${id} + ${quad * width}u];`;
   };
   // The first workgroup of a row of tiles also adds up what it has of A, some rows to a thread.
   const rowsOf = Math.ceil(bm / threads);
   const own = (r: number) => `min(li + ${r * threads}u, ${bm - 1}u)`;
   const addUp = (half: number) => {
-    const at = words === "vec4f" ? `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]` : `a_tile${half}[kk * ${bm + PAD}u + own]`;
+    const at = `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]`;
     return /* wgsl */ `
       if (tile_n == 0u) {
         ${join(rowsOf, (r) => `{

@@ -62,3 +62,16 @@ export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row
   const [near, far] = [(i: string) => i, (i: string) => `${i} * p.ld${t}`];
   return alongK ? { row: far, along: near } : { row: near, along: far };
 }
+
+/** WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0` to `k1`, and where matrices begin. */
+export function tileWgsl(rank: number): string {
+  const base = (t: "a" | "b" | "c", from: string) => `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
+  return /* wgsl */ `
+    let tile_n = group % p.tiles_n;
+    let tile_m = group / p.tiles_n % p.tiles_m;
+    var rest = group / p.tiles_n / p.tiles_m;
+    ${range(rank).reverse().map((r) => `let i${r} = rest % p.size${r}; rest /= p.size${r};`).join(" ")}
+    let k0 = rest * p.chunk;
+    let k1 = min(k0 + p.chunk, p.K);
+    ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", "rest * p.slab")}`;
+}

@@ -2,7 +2,7 @@
  * The WGSL of `gemm.ts`: one tile of a product, by either kind of kernel, and the second pass of a product split along K.
  */
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
-import { join, placeOf, range, type Config, type Slots } from "./gemm-config.ts";
+import { join, placeOf, range, tileWgsl, type Config, type Slots } from "./gemm-config.ts";
 import { sharedCode, slabs } from "./gemm-shared.ts";
 import { geluWgsl } from "./math.ts";
 
@@ -114,7 +114,6 @@ export const gemmKernel = kernelFamily((c: Config) => {
   const elem: Elem = vec ? "vec4f" : "f32";
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
-  const base = (t: "a" | "b" | "c", from: string) => `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
   return defineKernel({
     name: `gemm.${tile.kind}`,
     inputs: { a: elem, b: elem, ...slotInputs(slots, elem) }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
@@ -127,13 +126,7 @@ export const gemmKernel = kernelFamily((c: Config) => {
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),
     code: /* wgsl */ `
     ${slots.sums && tile.kind === "register" ? sumsCode(c) : ""}
-    let tile_n = group % p.tiles_n;
-    let tile_m = group / p.tiles_n % p.tiles_m;
-    var rest = group / p.tiles_n / p.tiles_m;
-    ${range(rank).reverse().map((r) => `let i${r} = rest % p.size${r}; rest /= p.size${r};`).join(" ")}
-    let k0 = rest * p.chunk;
-    let k1 = min(k0 + p.chunk, p.K);
-    ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", "rest * p.slab")}
+    ${tileWgsl(rank)}
     ${tile.kind === "register" ? registerCode(c) + registerCells(c) : sharedCode(c) + sharedCells(c)}`,
   });
 });

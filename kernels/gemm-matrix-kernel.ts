@@ -8,7 +8,7 @@
  */
 import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../engine/kernel.ts";
 import { finish, slotHelpers, slotInputs, slotOutputs, slotParams } from "./gemm-kernels.ts";
-import type { Slots } from "./gemm-config.ts";
+import { tileWgsl, type Slots } from "./gemm-config.ts";
 
 /** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
 export interface MatrixShape {
@@ -239,7 +239,6 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
 
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
-  const base = (t: "a" | "b" | "c", from: string) => `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
   return defineKernel({
     name: "gemm.matrix",
     needs: [SUBGROUP_MATRIX, "subgroups"],
@@ -259,13 +258,7 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     ${direct || home !== "own" ? "" : `var<workgroup> patches: array<array<${words ? "vec4f" : "f32"}, ${patch.floats / floats}>, ${gm * gn}>;`}
     ${slotHelpers(slots)}`,
     code: /* wgsl */ `
-    let tile_n = group % p.tiles_n;
-    let tile_m = group / p.tiles_n % p.tiles_m;
-    var rest = group / p.tiles_n / p.tiles_m;
-    ${range(rank).reverse().map((r) => `let i${r} = rest % p.size${r}; rest /= p.size${r};`).join(" ")}
-    let k0 = rest * p.chunk;
-    let k1 = min(k0 + p.chunk, p.K);
-    ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", "rest * p.slab")}
+    ${tileWgsl(rank)}
     let lda = p.lda / ${word}u; let ldb = p.ldb / ${word}u; // in words
     let a_row0 = tile_m * ${bm}u; let b_row0 = tile_n * ${bn}u;
     ${places("a", c, threads)}

@@ -66,7 +66,9 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await page.type("#only", only);
     await page.type("#samples", "3");
     await page.click("[name=rival]");
+    await page.waitForSelector("#start:not([disabled])"); // an adapter is known
     await page.click("#start");
+    await page.waitForSelector("#cancel:not([hidden])");
   }
   const until = (page: Page, selector: string, pattern: RegExp) =>
     page.waitForFunction((s, p) => new RegExp(p).test(document.querySelector(s)!.textContent!), { timeout: 60_000 }, selector, pattern.source);

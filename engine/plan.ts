@@ -59,6 +59,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
 
   const memory: ReturnType<typeof assignMemory>[] = []; // one, once it is given
   const release = () => {
+    flush(); // launches that wait may read the results
     for (const { homes, buffers, bytes } of memory.splice(0)) {
       for (const storage of results) if (homes.has(storage)) storage.free();
       for (const buffer of buffers) buffer.destroy();

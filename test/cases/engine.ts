@@ -2,6 +2,7 @@
 import { gradients, noGrad } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel } from "../../engine/kernel.ts";
+import { trimPool } from "../../engine/launch.ts";
 import { keep, scope } from "../../engine/memory.ts";
 import { place, record } from "../../engine/plan.ts";
 import { philox, philoxWgsl } from "../../engine/random.ts";
@@ -79,6 +80,31 @@ export const cases: Case[] = [
       equal("launches", after.launches - before.launches, plan.launches);
       plan.dispose();
       x.dispose();
+    },
+  },
+  {
+    name: "record: what waits to be submitted may read a plan's result that is disposed of meanwhile",
+    async run() {
+      const x = Tensor.from(values(64), [64]);
+      const plan = await record(() => sigmoid(x));
+      plan.run();
+      const expected = await scope(() => sigmoid(sigmoid(x))).floats();
+      const y = sigmoid(plan.result);
+      plan.dispose();
+      equal("y", await y.floats(), expected);
+      for (const t of [x, y]) t.dispose();
+    },
+  },
+  {
+    name: "memory: what waits to be submitted may read a tensor whose buffer the pool gives up meanwhile",
+    async run() {
+      const x = Tensor.from(values(64), [64]);
+      const expected = await scope(() => sigmoid(x)).floats();
+      const y = sigmoid(x);
+      x.dispose();
+      trimPool();
+      equal("y", await y.floats(), expected);
+      y.dispose();
     },
   },
   {

@@ -58,7 +58,7 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await page.setViewport({ width, height: 900, isMobile: width < 500 });
     await page.evaluateOnNewDocument(script);
     await page.goto(served!.url);
-    await page.waitForFunction(() => document.querySelector("#chosen")?.textContent !== "");
+    await page.waitForFunction(() => !!document.querySelector("#chosen")?.textContent);
     return page;
   }
   const text = (page: Page, selector: string) => page.$eval(selector, (e) => e.textContent);

@@ -8,11 +8,11 @@ import { batchNorm, BATCH_NORM_VARIANTS } from "../kernels/batch-norm.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { add, gelu, mul, relu, sigmoid } from "../kernels/elementwise.ts";
+import { TILES, type GemmVariant } from "../kernels/gemm-tiles.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { klDistillation } from "../kernels/kl-distillation.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { linear } from "../kernels/linear.ts";
-import { TILES, type GemmVariant } from "../kernels/gemm.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { cutmix, mixup } from "../kernels/mix.ts";
 import { resizeBicubic } from "../kernels/resize-bicubic.ts";
@@ -83,7 +83,7 @@ const size = attr(z.int().positive(), "a positive integer");
 const optional = (shape: string): Input => ({ shape, optional: true });
 const buffer = (shape: string): Input => ({ shape, buffer: true });
 
-const GEMM_VARIANTS: readonly GemmVariant[] = ["register", "shared", ...(Object.keys(TILES) as (keyof typeof TILES)[])];
+const GEMM_VARIANTS: readonly GemmVariant[] = ["register", "subgroup", "shared", ...(Object.keys(TILES) as (keyof typeof TILES)[])];
 
 export const ops: Readonly<Record<string, OpEntry>> = {
   matmul: op({

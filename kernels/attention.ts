@@ -78,17 +78,20 @@ function checked(name: string, sizes: Omit<Sizes, "scale">, training: boolean, {
   if (D > MAX_WIDTH) throw new Error(`${name}: expected heads of at most ${MAX_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;
   if (B * H > most) throw new Error(`${name}: expected at most ${most} heads over the batch, got ${B} x ${H}`);
-  return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes) };
+  return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training) };
 }
 
 // On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's at 197 tokens, 0.64 and 0.31 at 577
 // (bench/gpu, step profile).
 const MOST_PROBABILITIES = 2 ** 30;
 
-function usual(sizes: Omit<Sizes, "scale">): AttentionVariant {
-  const { adapter, limits } = getDevice();
-  if (adapter.software) return "register";
-  return probabilityBytes(sizes) <= Math.min(MOST_PROBABILITIES, limits.maxStorageBufferBindingSize) ? "batched" : "shared-64";
+function usual(sizes: Omit<Sizes, "scale">, training: boolean): AttentionVariant {
+  const { adapter, limits, features } = getDevice();
+  const kept = probabilityBytes(sizes) <= Math.min(MOST_PROBABILITIES, limits.maxStorageBufferBindingSize);
+  if (!adapter.software) return kept ? "batched" : "shared-64";
+  // Of processors, llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.9 to
+  // 2.2 of it below; without gradients 0.9 to 1.7 (bench/results/README.md).
+  return training && kept && features.has("subgroups") && sizes.M >= 128 && sizes.D >= 64 ? "batched" : "register";
 }
 
 /** q: (B, H, N, D); k, v: (B, H, M, D). Returns (B, H, N, D), each query attending over the M keys. */

@@ -1,7 +1,10 @@
 /** What the kernels of `gemm.ts` are made from: a tile, how the operands lie, and what happens to each element of C. */
 export interface Tile {
-  readonly kind: "register" | "shared";
-  /** Threads along N and M; elements of C per thread along M and N; K per step (shared only). */
+  readonly kind: "register" | "subgroup" | "shared";
+  /**
+   * Threads along N (of `subgroup`: as many as the adapter's smallest subgroup has) and M; elements of C per thread along M and N; K per step
+   * (shared only).
+   */
   readonly x: number;
   readonly y: number;
   readonly tm: number;
@@ -42,8 +45,10 @@ export interface Config {
   readonly bAlongK: boolean;
   readonly maps: { readonly a: Map | null; readonly b: Map | null; readonly c: Map | null };
   readonly rank: number;
-  /** Four elements per load and store. */
+  /** Four elements per load and store; of `subgroup` tiles: per store, and per load of what is added. */
   readonly vec: boolean;
+  /** Four elements per load of B too (subgroup only). */
+  readonly vecB?: boolean;
   /** M or N, and K, are no multiples of the tile. */
   readonly edge: boolean;
   readonly tail: boolean;

@@ -4,6 +4,7 @@
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { join, placeOf, range, tileWgsl, type Config, type Slots } from "./gemm-config.ts";
 import { sharedCode, slabs } from "./gemm-shared.ts";
+import { subgroupCode } from "./gemm-subgroup.ts";
 import { geluWgsl } from "./math.ts";
 
 const vec4Gelu = /* wgsl */ `
@@ -78,16 +79,18 @@ function sumsCode(c: Config): string {
     }`;
 }
 
-/** Writes a thread's tile of C: by a loop, so that the text, and with it the time to compile, stays small. */
-function registerCells({ tile: { x, tm, tn }, slots, edge, maps }: Config): string {
+/** Writes a thread's tile of C: by a loop whose bound no driver knows, so that the text, and with it the time to compile, stays small. */
+function loopedCells({ tile: { x, tm, tn }, slots, edge, maps, vec }: Config): string {
+  const W = vec ? 4 : 1, across = tn / W, count = tm * across;
+  const cell = (e: number) => (vec ? `vec4f(${join(4, (q) => `c${4 * e + q}`, ", ")})` : `c${e}`);
   return /* wgsl */ `
-    var cells = array<f32, ${tm * tn}>(${join(tm * tn, (e) => `c${e}`, ", ")});
-    for (var e = 0u; e < ${tm * tn}u; e++) {
-      let m = m0 + e / ${tn}u; let n = n0 + (e % ${tn}u) * ${x}u;
+    var cells = array<${vec ? "vec4f" : "f32"}, ${count}>(${join(count, cell, ", ")});
+    for (var e = 0u; e < select(${count}u, 0u, p.M == 0u); e++) {
+      let m = m0 + e / ${across}u; let n = n0 + (e % ${across}u) * ${W * x}u;
       ${edge ? "if (m < p.M && n < p.N)" : ""} {
         let at = ${cellAt(maps)};
         var v = cells[e] * p.alpha;
-        ${finish(slots, false)}
+        ${finish(slots, vec)}
       }
     }`;
 }
@@ -112,22 +115,24 @@ const cellAt = (maps: Config["maps"]): string =>
 export const gemmKernel = kernelFamily((c: Config) => {
   const { tile, rank, vec, slots } = c;
   const elem: Elem = vec ? "vec4f" : "f32";
+  const [a, b]: Elem[] = tile.kind === "subgroup" ? ["f32", c.vecB ? "vec4f" : "f32"] : [elem, elem];
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
   return defineKernel({
     name: `gemm.${tile.kind}`,
-    inputs: { a: elem, b: elem, ...slotInputs(slots, elem) }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
+    inputs: { a: a!, b: b!, ...slotInputs(slots, elem) }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
     outputs: { ...slotOutputs(slots, elem), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (splits, batch, M, N); (splits, M)
     params: {
       M: "u32", N: "u32", K: "u32", a_rows: "u32", b_rows: "u32", lda: "u32", ldb: "u32", ldc: "u32", a_offset: "u32", b_offset: "u32",
       tiles_m: "u32", tiles_n: "u32", chunk: "u32", slab: "u32", product: "u32", alpha: "f32", ...slotParams(slots), ...axes,
     } as Record<string, "u32" | "f32">,
     workgroup: [tile.x, tile.y],
+    needs: tile.kind === "subgroup" ? ["subgroups"] : [],
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),
     code: /* wgsl */ `
     ${slots.sums && tile.kind === "register" ? sumsCode(c) : ""}
     ${tileWgsl(rank)}
-    ${tile.kind === "register" ? registerCode(c) + registerCells(c) : sharedCode(c) + sharedCells(c)}`,
+    ${tile.kind === "shared" ? sharedCode(c) + sharedCells(c) : (tile.kind === "subgroup" ? subgroupCode(c) : registerCode(c)) + loopedCells(c)}`,
   });
 });
 

@@ -3,24 +3,21 @@
  *
  * Operands are read where they lie, transposed or not, at any distance between rows and between batches (0 repeats one), or
  * where a map of their rows and columns says, so that nothing is copied to be multiplied.
- * Two kinds of kernel: `register` keeps a tile of C per thread and shares nothing, which is what processors run best;
- * `shared` stages tiles of A and B in workgroup memory, which is what GPUs run best.
+ * Three kinds of kernel: `shared` stages tiles of A and B in workgroup memory, which is what GPUs run best; `subgroup` has its lanes pass
+ * A around, which is what processors run best; `register` keeps a tile of C per thread and shares nothing, for processors whose
+ * adapter has no subgroups.
  *
  * The tiles follow the plan of V. Volkov and J. Demmel 2008, "Benchmarking GPUs to tune dense linear algebra",
  * https://doi.org/10.1109/SC.2008.5214359
  */
-import { getDevice } from "../engine/device.ts";
 import { chosen } from "../engine/tuning.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import type { DType, Tensor } from "../engine/tensor.ts";
 import { columnSums } from "./column-sums.ts";
-import { NO_SLOTS, type Flow, type Map, type Slots, type Tile } from "./gemm-config.ts";
+import { NO_SLOTS, type Map, type Slots, type Tile } from "./gemm-config.ts";
 import { gemmKernel, REDUCE_WG, reduceKernel } from "./gemm-kernels.ts";
 import { matrixChoice } from "./gemm-matrix-use.ts";
-import { sharedBytes } from "./gemm-shared.ts";
-
-/** A kind, whose tile then goes by the shape, or one tile. */
-export type GemmVariant = "register" | "shared" | TileName;
+import { ENOUGH_TILES, isKind, isTile, laned, TILES, tilesOf, usualKind, usualTile, type GemmVariant } from "./gemm-tiles.ts";
 
 /** A matrix, or a batch of them, inside a tensor. Distances are in elements. */
 export interface Operand {
@@ -80,72 +77,19 @@ export interface Gemm extends Epilogue {
   readonly variant?: GemmVariant | Tile | undefined;
 }
 
-const register = (tm: number, tn: number, y = 8): Tile => ({ kind: "register", x: 8, y, tm, tn, bk: 1 });
-const shared = (x: number, y: number, tm: number, tn: number, bk: number, flow: Flow): Tile => ({ kind: "shared", x, y, tm, tn, bk, flow });
-
-/** Every tile there is. `register-MxN` is what one thread computes, `shared-MxN` what a workgroup does. */
-export const TILES = {
-  "register-8x8": register(8, 8),
-  "register-8x4": register(8, 4),
-  "register-4x8": register(4, 8),
-  "register-4x4": register(4, 4),
-  "register-flat-8x8": register(8, 8, 1), // one row of threads, for matrices of few rows
-  "register-flat-4x8": register(4, 8, 1),
-  "register-flat-1x8": register(1, 8, 1),
-  "shared-128x128": shared(16, 8, 16, 8, 8, "double"),
-  "shared-128x112": shared(14, 8, 16, 8, 8, "double"), // the widths of RegNetY-16GF are multiples of 112
-  "shared-128x64": shared(8, 16, 8, 8, 16, "ahead"),
-  "shared-104x104": shared(13, 13, 8, 8, 8, "ahead"), // twice 104 holds 197 and 198 tokens
-  "shared-104x64": shared(8, 13, 8, 8, 16, "ahead"),
-  "shared-64x64": shared(8, 8, 8, 8, 16, "ahead"),
-  "shared-32x32": shared(8, 8, 4, 4, 16, "ahead"),
-} as const satisfies Readonly<Record<string, Tile>>;
-export type TileName = keyof typeof TILES;
-
-export const isTile = (name: string): name is TileName => Object.hasOwn(TILES, name);
-
-// On processors, 64 sums per thread hide the loads; more threads than rows would only repeat the last one.
-function registerTile(M: number, N: number): Tile {
-  return register(M === 1 ? 1 : M <= 4 ? 4 : 8, N > 32 ? 8 : 4, M > 8 ? 8 : 1);
-}
-
-// Products per second of a tile without edges, measured on an H100 at 4096^3 (bench/gpu): relative to the fastest.
-const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.72], ["shared-128x64", 0.87], ["shared-104x104", 0.6], ["shared-104x64", 0.7], ["shared-64x64", 0.81], ["shared-32x32", 0.4]] as const;
-
-// So many workgroups occupy a large GPU; fewer leave parts of it idle.
-const ENOUGH_TILES = 256;
-
-const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
-
-/** The tile that is fastest where it wastes something at the edges and, unless the sum can be cut, leaves a GPU's parts idle. */
-function sharedTile(M: number, N: number, matrices: number, cuts: number): Tile {
-  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = getDevice().limits;
-  let best: Tile = TILES["shared-32x32"], most = 0;
-  for (const [name, worth] of WORTH) {
-    const t = TILES[name];
-    if (sharedBytes(t) > memory || t.x * t.y > threads) continue;
-    const [m, n] = tilesOf(t, M, N);
-    const busy = Math.min(1, (m * n * matrices * cuts) / ENOUGH_TILES);
-    const value = (worth * busy * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
-    if (value > most) [best, most] = [t, value];
-  }
-  return best;
-}
-
 /** The caller's tile, or the one measured to be fastest here, or the one that suits such an adapter. */
 function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
-  if (typeof variant === "object") return variant;
+  if (typeof variant === "object") return laned(variant);
   const plain = !a.map && !b.map && !out?.map; // what the tuner can pose again
   const name = variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
-  if (name !== undefined && isTile(name)) return TILES[name];
-  const kind = name === "register" || name === "shared" ? name : getDevice().adapter.software ? "register" : "shared";
-  return kind === "register" ? registerTile(M, N) : sharedTile(M, N, matrices, out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)));
+  if (name !== undefined && isTile(name)) return laned(TILES[name]);
+  return laned(usualTile(isKind(name) ? name : usualKind(), { M, N, matrices, cuts: out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)) }));
 }
 
 // Long sums with few tiles are cut along K; each share is at least this long.
 const SPLIT_LENGTH = 256;
 
-function splitK(kind: "register" | "shared", tiles: number, K: number, step: number): { splits: number; chunk: number } {
+function splitK(kind: Tile["kind"], tiles: number, K: number, step: number): { splits: number; chunk: number } {
   const [enough, wanted] = kind === "shared" ? [ENOUGH_TILES, 2 * ENOUGH_TILES] : [4, 4];
   const splits = Math.min(Math.ceil(wanted / tiles), Math.floor(K / SPLIT_LENGTH));
   if (tiles >= enough || splits < 2) return { splits: 1, chunk: K };
@@ -180,8 +124,11 @@ export function gemm(g: Gemm): Product {
   });
   const [tilesM, tilesN] = matrix ? [Math.ceil(M / matrix.tile.bm), Math.ceil(N / matrix.tile.bn)] : tilesOf(tile, M, N);
   const { splits, chunk } = out ? { splits: 1, chunk: K } : splitK(matrix ? "shared" : tile.kind, tilesM * tilesN * matrices, K, matrix ? matrix.tile.bk : 16);
-  const fours = [lda, ldb, ldc, N, a.padded ? 0 : aAlongK ? K : M, b.padded ? 0 : bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...(g.rowBias ? [M] : []), ...steps.a, ...steps.b, ...steps.c];
-  const vec = tile.kind === "shared" && !maps.a && !maps.b && !maps.c && !custom && fours.every((n) => n % 4 === 0);
+  const inFours = (...sizes: number[]) => sizes.every((n) => n % 4 === 0);
+  const vecC = !maps.c && !custom && inFours(N, ldc, ...steps.c, ...(g.rowBias ? [M] : []));
+  const vecB = tile.kind === "subgroup" && vecC && !maps.b && !bAlongK && inFours(ldb, b.rows ?? N, b.offset ?? 0, b.tensor.size, ...steps.b);
+  const vec = tile.kind === "subgroup" ? vecC : tile.kind === "shared" && vecC && !maps.a && !maps.b
+    && inFours(lda, ldb, a.padded ? 0 : aAlongK ? K : M, b.padded ? 0 : bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...steps.a, ...steps.b);
   const slots: Slots = {
     bias: g.bias ? "n" : g.rowBias ? "m" : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
     factors: !!g.factors, residual: !!g.residual, sums: !!g.sums && !matrix, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
@@ -215,7 +162,7 @@ export function gemm(g: Gemm): Product {
   };
   const made = matrix
     ? matrix.kernel({ aAlongK, bAlongK, rank: batch.length, edge: edge([matrix.tile.bm, matrix.tile.bn]), tail: tail(matrix.tile.bk), slots: own })(launch)
-    : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
+    : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, ...(vecB ? { vecB } : {}), edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
   if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: columns ?? made["sums"] ?? null };
   const count = matrices * M * N;
   const sum = reduceKernel(slots)({

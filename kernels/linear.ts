@@ -14,7 +14,8 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { columnSums, geluBackwardSums } from "./column-sums.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./drop-path.ts";
-import { gemm, type GemmVariant } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import type { GemmVariant } from "./gemm-tiles.ts";
 
 export interface LinearOptions {
   readonly activation?: "none" | "gelu";

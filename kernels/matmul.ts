@@ -8,7 +8,8 @@
 import { defineOp } from "../engine/autograd.ts";
 import { broadcastShapes, broadcastStrides, numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm, type GemmVariant } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import type { GemmVariant } from "./gemm-tiles.ts";
 import { sumTo } from "./reduce.ts";
 
 export interface MatmulOptions {

@@ -14,7 +14,8 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm, type GemmVariant } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import type { GemmVariant } from "./gemm-tiles.ts";
 import { patchesPerImage, patchMap } from "./patches.ts";
 
 const WG = 64;

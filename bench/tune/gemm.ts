@@ -4,7 +4,8 @@
  * The whole product is checked at the price of three products with a vector: C x = A (B x) for a random x of signs
  * (R. Freivalds 1977, "Probabilistic machines can use less running time"), in f64. One wrong element shows in its row.
  */
-import { gemm, TILES } from "../../kernels/gemm.ts";
+import { gemm } from "../../kernels/gemm.ts";
+import { TILES } from "../../kernels/gemm-tiles.ts";
 import type { Tile } from "../../kernels/gemm-config.ts";
 import { sharedBytes } from "../../kernels/gemm-shared.ts";
 import { DEFAULT, upload, values, type Candidate, type Problem } from "./problem.ts";
@@ -26,7 +27,7 @@ export function gemmProblem(question: string, tiles: Readonly<Record<string, Til
   }).y];
   const candidates = Object.entries(tiles).map(([name, t]): Candidate => ({
     name, run: run(t),
-    needs: { invocations: t.x * t.y, workgroupBytes: t.kind === "shared" ? sharedBytes(t) : 0 },
+    needs: { features: t.kind === "subgroup" ? ["subgroups"] : [], invocations: t.x * t.y, workgroupBytes: t.kind === "shared" ? sharedBytes(t) : 0 },
   }));
   return {
     question, flops: 2 * B * M * N * K,

@@ -9,7 +9,7 @@ import { attention, attentionPacked } from "../../kernels/attention.ts";
 import { cast } from "../../kernels/cast.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { add, gelu, mul, scale } from "../../kernels/elementwise.ts";
-import { TILES, type TileName } from "../../kernels/gemm.ts";
+import { TILES, type TileName } from "../../kernels/gemm-tiles.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
 import { concat, slice } from "../../kernels/layout.ts";
@@ -19,6 +19,7 @@ import { mlp } from "../../kernels/mlp.ts";
 import { patchTokens } from "../../kernels/patch-embed.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 import { close, dot, refuses, uniform, type Case, type Values } from "../check.ts";
+import { needsOf } from "../gemm-variants.ts";
 import { attentionPackedReference, attentionReference } from "../reference/attention.ts";
 import { layerNormReference, logSoftmaxReference, softmaxReference } from "../reference/rows.ts";
 
@@ -108,12 +109,12 @@ const klReference = (B: number, K: number, tau: number) => (s: Float64Array, t: 
 
 const raw: Case[] = [
   { name: "f16 cast: f32 rounded to f16 and back, odd lengths too", run: () => checkHalf({ inputs: [[3, 7]], op: (x) => scale(x, 1), reference: (x) => x }) },
-  ...(["register-8x8", "shared-64x64", "shared-32x32"] as const).map((variant): Case => (
-    { name: `f16 linear (${variant}): prime sizes, bias, GELU`, run: () => checkHalf({ inputs: [[5, 11], [7, 11], [7]], op: (x, w, b) => linear(x, w, b, { activation: "gelu", variant }), reference: (x, w, b) => geluOf(withBias(product(5, 7, 11)(x, w), b)), roundings: 2 }) }
+  ...(["register-8x8", "subgroup-16x8", "shared-64x64", "shared-32x32"] as const).map((variant): Case => (
+    { name: `f16 linear (${variant}): prime sizes, bias, GELU`, ...needsOf(variant), run: () => checkHalf({ inputs: [[5, 11], [7, 11], [7]], op: (x, w, b) => linear(x, w, b, { activation: "gelu", variant }), reference: (x, w, b) => geluOf(withBias(product(5, 7, 11)(x, w), b)), roundings: 2 }) }
   )),
   // One kernel each: the forward's. The text of loads and stores is the same in every direction.
   ...(Object.keys(TILES) as TileName[]).map((variant): Case => (
-    { name: `f16 matmul (${variant}): whole fours`, run: () => checkHalf({ inputs: [[8, 16], [20, 16]], grads: [], op: (a, b) => matmul(a, b, { transposeB: true, variant }), reference: product(8, 20, 16) }) }
+    { name: `f16 matmul (${variant}): whole fours`, ...needsOf(variant), run: () => checkHalf({ inputs: [[8, 16], [20, 16]], grads: [], op: (a, b) => matmul(a, b, { transposeB: true, variant }), reference: product(8, 20, 16) }) }
   )),
   { name: "f16 linear: a sum long enough to be split, f32 in between", run: () => checkHalf({ inputs: [[2, 1100], [3, 1100], [3]], op: (x, w, b) => linear(x, w, b), reference: (x, w, b) => withBias(product(2, 3, 1100)(x, w), b) }) },
   { name: "f16 matmul: a batch that broadcasts", run: () => checkHalf({ inputs: [[2, 3, 5], [4, 5]], op: (a, b) => matmul(a, b, { transposeB: true }), reference: product(6, 4, 5) }) },
@@ -155,7 +156,7 @@ function tokensReference(x: Float64Array, w: Float64Array, b: Float64Array, toke
 }
 
 export const cases: Case[] = [
-  ...raw.map((c) => ({ ...c, needs: ["shader-f16"] })),
+  ...raw.map((c) => ({ ...c, needs: ["shader-f16", ...(c.needs ?? [])] })),
   {
     name: "f16: how a kernel's text is narrowed",
     async run() {

@@ -71,7 +71,7 @@ export const cases: Case[] = [
     name: "gemm.matrix: off until it is turned on",
     async run() {
       equal("in use", subgroupMatrixInUse(), false);
-      await holds("kernels", /^gemm\.(register|shared)$/, () => matmul(zeros([64, 64]), zeros([64, 64])));
+      await holds("kernels", /^gemm\.(register|subgroup|shared)$/, () => matmul(zeros([64, 64]), zeros([64, 64])));
     },
   },
   {
@@ -85,11 +85,11 @@ export const cases: Case[] = [
           if (!reason?.includes(SUBGROUP_MATRIX)) throw new Error(`reason: expected ${SUBGROUP_MATRIX}, got ${reason}`);
         } else if (on === (reason !== null)) throw new Error(`useSubgroupMatrix: expected on or a reason, got ${on} and ${reason}`);
         equal("in use", subgroupMatrixInUse(), on);
-        await holds("kernels", on ? /gemm\.matrix/ : /^gemm\.(register|shared)$/, () => matmul(zeros([64, 64]), zeros([64, 64])));
+        await holds("kernels", on ? /gemm\.matrix/ : /^gemm\.(register|subgroup|shared)$/, () => matmul(zeros([64, 64]), zeros([64, 64])));
       } finally {
         equal("off", await useSubgroupMatrix(false), { on: false, reason: null });
       }
-      await holds("kernels", /^gemm\.(register|shared)$/, () => matmul(zeros([64, 64]), zeros([64, 64])));
+      await holds("kernels", /^gemm\.(register|subgroup|shared)$/, () => matmul(zeros([64, 64]), zeros([64, 64])));
     },
   },
   {
@@ -182,7 +182,7 @@ export const cases: Case[] = [
   {
     name: "gemm.matrix: what it can't do falls to the ordinary kernels", needs,
     run: () => onMatrices(async () => {
-      const ordinary = /^gemm\.(register|shared)( gemm\.reduce)?$/;
+      const ordinary = /^gemm\.(register|subgroup|shared)( gemm\.reduce)?$/;
       await holds("K of 197", ordinary, () => matmul(zeros([64, 197]), zeros([197, 64])));
       await holds("few rows", ordinary, () => matmul(zeros([4, 64]), zeros([64, 64])));
       await holds("f32", ordinary, () => matmul(Tensor.zeros([64, 64]), Tensor.zeros([64, 64])));

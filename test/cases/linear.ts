@@ -3,6 +3,7 @@ import { Tensor } from "../../engine/tensor.ts";
 import { linear } from "../../kernels/linear.ts";
 import { mlp } from "../../kernels/mlp.ts";
 import { checkOp, refuses, type Case, type Check } from "../check.ts";
+import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
 import { linearReference } from "../reference/matmul.ts";
 
 const shapes = [
@@ -14,16 +15,16 @@ const shapes = [
 ];
 
 export const cases: Case[] = [
-  ...(["register", "shared"] as const).flatMap((variant) => shapes.flatMap(({ why, lead, I, O }) => {
+  ...GEMM_KINDS.flatMap((variant) => shapes.flatMap(({ why, lead, I, O }) => {
     const rows = lead.reduce((a, b) => a * b, 1);
     const x = [...lead, I], y = [...lead, O];
     return [
       {
-        name: `linear: ${why} (${variant})`,
+        name: `linear: ${why} (${variant})`, ...needsOf(variant),
         run: () => checkOp({ inputs: [x, [O, I], [O]], op: (x, w, b) => linear(x, w, b, { variant }), reference: linearReference({ rows, I, O }), shape: y }),
       },
       {
-        name: `linear: GELU and residual, ${why} (${variant})`,
+        name: `linear: GELU and residual, ${why} (${variant})`, ...needsOf(variant),
         run: () => checkOp({
           inputs: [x, [O, I], [O], y], op: (x, w, b, residual) => linear(x, w, b, { activation: "gelu", residual, variant }),
           reference: linearReference({ rows, I, O, gelu: true }),
@@ -33,8 +34,8 @@ export const cases: Case[] = [
       },
     ];
   })),
-  ...(["register", "shared"] as const).flatMap((variant) => [{ rows: 13, I: 5, H: 11, O: 7 }, { rows: 521, I: 4, H: 8, O: 4 }].map(({ rows, I, H, O }) => ({
-    name: `mlp: ${rows} rows (${variant})`,
+  ...GEMM_KINDS.flatMap((variant) => [{ rows: 13, I: 5, H: 11, O: 7 }, { rows: 521, I: 4, H: 8, O: 4 }].map(({ rows, I, H, O }) => ({
+    name: `mlp: ${rows} rows (${variant})`, ...needsOf(variant),
     run: () => checkOp({
       inputs: [[rows, I], [H, I], [H], [O, H], [O], [rows, O]],
       op: (x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, residual: Tensor) => mlp(x, w1, b1, w2, b2, { residual, variant }),

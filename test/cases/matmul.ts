@@ -1,11 +1,11 @@
 import { Tensor } from "../../engine/tensor.ts";
-import { gemm, TILES, type GemmVariant, type TileName } from "../../kernels/gemm.ts";
+import { gemm } from "../../kernels/gemm.ts";
+import { TILES, type GemmVariant, type TileName } from "../../kernels/gemm-tiles.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
+import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
 import { geluReference } from "../reference/elementwise.ts";
 import { matmulReference } from "../reference/matmul.ts";
-
-const VARIANTS: readonly GemmVariant[] = ["register", "shared"];
 
 // Where batches lie does not depend on the kind of kernel, and `shared` ones compile slowly on processors.
 const shapes: { why: string; a: number[]; b: number[]; transposeA?: boolean; transposeB?: boolean; only?: GemmVariant }[] = [
@@ -32,7 +32,7 @@ const shapes: { why: string; a: number[]; b: number[]; transposeA?: boolean; tra
 ];
 
 export const cases: Case[] = [
-  ...VARIANTS.flatMap((variant) => [
+  ...GEMM_KINDS.flatMap((variant) => [
     ...shapes.filter(({ only = variant }) => only === variant).map(({ why, a, b, transposeA = false, transposeB = false }) => ({
       name: `matmul: ${why} (${variant})`,
       run: () => checkOp({ inputs: [a, b], op: (x, y) => matmul(x, y, { transposeA, transposeB, variant }), reference: matmulReference(a, b, { transposeA, transposeB }) }),
@@ -60,9 +60,9 @@ export const cases: Case[] = [
         grads: [],
       }),
     })),
-  ]),
+  ].map((one): Case => ({ ...one, ...needsOf(variant) }))),
   ...(Object.keys(TILES) as TileName[]).map((variant) => ({
-    name: `matmul: one more than a tile, by ${variant}`,
+    name: `matmul: one more than a tile, by ${variant}`, ...needsOf(variant),
     run: () => checkOp({ inputs: [[129, 33], [33, 65]], op: (x, y) => matmul(x, y, { variant }), reference: matmulReference([129, 33], [33, 65]), grads: [] }),
   })),
   ...[

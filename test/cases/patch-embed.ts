@@ -1,6 +1,7 @@
 import { Tensor } from "../../engine/tensor.ts";
 import { patchEmbed, patchTokens } from "../../kernels/patch-embed.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
+import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
 import { patchEmbedReference } from "../reference/matmul.ts";
 
 const shapes = [
@@ -12,15 +13,15 @@ const shapes = [
 ];
 
 export const cases: Case[] = [
-  ...shapes.flatMap(({ why, B, C, H, W, D, p }) => (["register", "shared"] as const).map((variant) => ({
-    name: `patchEmbed: ${why} (${variant})`,
+  ...shapes.flatMap(({ why, B, C, H, W, D, p }) => GEMM_KINDS.map((variant): Case => ({
+    name: `patchEmbed: ${why} (${variant})`, ...needsOf(variant),
     run: () => checkOp({
       inputs: [[B, C, H, W], [D, C, p, p], [D]], op: (x, w, b) => patchEmbed(x, w, b, { variant }),
       reference: patchEmbedReference(B, C, H, W, D, p), shape: [B, (H / p) * (W / p), D],
     }),
   }))),
-  ...(["register", "shared"] as const).flatMap((variant) => [1, 2].map((prefix) => ({
-    name: `patchTokens: ${prefix} in front (${variant})`,
+  ...GEMM_KINDS.flatMap((variant) => [1, 2].map((prefix): Case => ({
+    name: `patchTokens: ${prefix} in front (${variant})`, ...needsOf(variant),
     run: () => checkOp({
       inputs: [[3, 2, 6, 9], [5, 2, 3, 3], [5], [1, 6 + prefix, 5], ...Array.from({ length: prefix }, () => [1, 1, 5])],
       op: (x, w, b, position, ...front) => patchTokens(x!, w!, b!, front, position!, { variant }),

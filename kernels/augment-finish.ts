@@ -1,5 +1,6 @@
 /**
- * Pixels to what a model reads, with boxes erased: y = (byte / 255 - mean[c]) / std[c], and inside a box normal noise or zero.
+ * Pixels to what a model reads, with boxes erased: y = (byte / 255 - mean[c]) / std[c], and inside a box normal noise or zero. As images, or
+ * straight in the layout of their patches.
  *
  * Noise is the box's own: element e of the box, counted channel by channel and row by row, is draws 2e and 2e + 1 of Philox with key (seed, "nois"),
  * as `Random.normal` takes them; in mode "rand" e is the channel. Later boxes lie over earlier ones. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
@@ -8,6 +9,7 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { philoxWgsl } from "../engine/random.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { patchShape, patchSizes, pixelInPatches, type PatchSizes } from "./patches.ts";
 
 const WG = 64;
 /** Words of one box: top, left, height, width, mode, seed. */
@@ -40,10 +42,10 @@ export function encodeErasing(images: readonly (readonly ErasedBox[])[], most: n
 const list = (values: readonly number[]): string => `array<f32, 3>(${values.map((v) => v.toExponential()).join(", ")})`;
 
 // One thread per pixel: three elements, of three planes.
-const kernel = kernelFamily(({ mean, std }: { mean: readonly number[]; std: readonly number[] }) => defineKernel({
+const kernel = kernelFamily(({ mean, std, patches }: { mean: readonly number[]; std: readonly number[]; patches: PatchSizes | null }) => defineKernel({
   name: "augmentFinish",
   inputs: { x: "u32", boxes: "u32" }, // (B, H, W), (B, 1 + 6 most)
-  outputs: { y: "f32" }, // (B, 3, H, W)
+  outputs: { y: "f32" }, // (B, 3, H, W), or (B, P, 3 p p)
   params: { n: "u32", area: "u32", width: "u32", stride: "u32" },
   workgroup: WG,
   helpers: /* wgsl */ `${philoxWgsl}
@@ -84,12 +86,20 @@ fn normal(e: u32, seed: u32) -> f32 {
         v = 0.0;
         if (mode > 0u) { v = normal(select(c, e, mode == 2u), boxes[hit + 5u]); }
       }
-      y[(b * 3u + c) * p.area + i % p.area] = v;
+      y[${patches ? `b * 3u * p.area + ${pixelInPatches(patches, "c", "row", "column")}` : "(b * 3u + c) * p.area + i % p.area"}] = v;
     }`,
 }));
 
-/** x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`. mean and std per channel, of values in [0, 1]. Returns f32 (B, 3, H, W). */
-export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std }: { readonly mean: readonly number[]; readonly std: readonly number[] }): Tensor {
+export interface FinishOptions {
+  /** Per channel, of values in [0, 1]. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** Side of the patches whose layout the result has. */
+  readonly patch?: number | undefined;
+}
+
+/** x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`. Returns f32 (B, 3, H, W), or with `patch` p (B, P, 3 p p), P = (H / p) (W / p). */
+export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std, patch }: FinishOptions): Tensor {
   const [B = 0, height = 0, width = 0] = x.shape;
   if (x.dtype !== "u32" || x.shape.length !== 3) throw new Error(`augmentFinish: expected u32 pixels [B,H,W], got ${x.dtype} ${show(x.shape)}`);
   if (boxes.dtype !== "u32" || boxes.shape[0] !== B || (boxes.shape[1]! - 1) % BOX !== 0) throw new Error(`augmentFinish: expected u32 boxes [${B},1 + 6 n], got ${boxes.dtype} ${show(boxes.shape)}`);
@@ -97,7 +107,8 @@ export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std }: { readonl
     throw new Error(`augmentFinish: expected 3 means and 3 positive deviations, got ${show(mean)} and ${show(std)}`);
   }
   const n = x.size;
-  return kernel({ mean: [...mean], std: [...std] })({
-    inputs: { x, boxes }, outputs: { y: [B, 3, height, width] }, params: { n, area: height * width, width, stride: boxes.shape[1]! }, groups: Math.ceil(n / WG),
+  const patches = patch === undefined ? null : patchSizes("augmentFinish", 3, height, width, patch);
+  return kernel({ mean: [...mean], std: [...std], patches })({
+    inputs: { x, boxes }, outputs: { y: patches ? patchShape(B, patches) : [B, 3, height, width] }, params: { n, area: height * width, width, stride: boxes.shape[1]! }, groups: Math.ceil(n / WG),
   }).y;
 }

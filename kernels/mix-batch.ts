@@ -5,12 +5,13 @@
  *   t_b = share_b s(l_b) + (1 - share_b) s(l_c),   s(l) = (1 - e) onehot(l) + e / K
  *
  * c is b's partner: of every M images in a row the first and the last, the second and the last but one, and so on; M = B unless a batch has
- * several parts that are mixed each on its own. Batch, pair and element modes differ in the records alone. Inputs of a model: no gradient flows back.
+ * several parts that are mixed each on its own. Images may come in the layout of their patches, and leave in it. Batch, pair and element modes differ in the records alone. Inputs of a model: no gradient flows back.
  * Zhang et al. 2018, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
  */
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { columnOfPatches, rowOfPatches, sizesOfPatches, type PatchSizes } from "./patches.ts";
 
 /** What one image's mixing is. */
 export interface MixRecord {
@@ -39,10 +40,10 @@ export function encodeMix(records: readonly MixRecord[]): Uint32Array {
 }
 
 // One thread per unit of one or four elements of a row.
-const imagesKernel = kernelFamily(({ width }: { width: 1 | 4 }) => defineKernel({
+const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: PatchSizes | null }) => defineKernel({
   name: "mixImages",
-  inputs: { x: (width === 4 ? "vec4f" : "f32") as Elem, records: "u32" }, // (B, C, H, W), (B, 6)
-  outputs: { y: (width === 4 ? "vec4f" : "f32") as Elem }, // (B, C, H, W)
+  inputs: { x: (width === 4 ? "vec4f" : "f32") as Elem, records: "u32" }, // (B, C, H, W) or (B, P, C p p), (B, 6)
+  outputs: { y: (width === 4 ? "vec4f" : "f32") as Elem }, // as x
   constants: { WORDS: "u32", UNIT: "u32", H: "u32", ROW: "u32" }, // units in a row
   params: { n: "u32", per: "u32", mates: "u32" },
   workgroup: WG,
@@ -54,8 +55,8 @@ const imagesKernel = kernelFamily(({ width }: { width: 1 | 4 }) => defineKernel(
     let lam = bitcast<f32>(records[r]);
     let own = x[i];
     let other = x[i + p.per * (p.mates - 1u) - 2u * p.per * (b % p.mates)];
-    let row = (i / ROW) % H;
-    let column = UNIT * (i % ROW)${width === 4 ? " + vec4u(0u, 1u, 2u, 3u)" : ""};
+    ${patches ? `let e = UNIT * (i % p.per); let row = ${rowOfPatches(patches, "e")};` : "let row = (i / ROW) % H;"}
+    let column = ${patches ? columnOfPatches(patches, "e") : "UNIT * (i % ROW)"}${width === 4 ? " + vec4u(0u, 1u, 2u, 3u)" : ""};
     let rows = row >= records[r + 2u] && row < records[r + 3u];
     let inside = ${width === 4
       ? "(column >= vec4u(records[r + 4u])) & (column < vec4u(records[r + 5u])) & vec4<bool>(rows)"
@@ -68,14 +69,16 @@ interface MixOptions {
   readonly mates?: number | undefined;
 }
 
-/** x: f32 (B, C, H, W); records: u32 (B, 6) from `encodeMix`. Returns (B, C, H, W). */
-export function mixImages(x: Tensor, records: Tensor, { mates = x.shape[0]! }: MixOptions = {}): Tensor {
-  if (x.shape.length !== 4 || x.requiresGrad) throw new Error(`mixImages: expected images [B,C,H,W] without gradient, got ${show(x.shape)}${x.requiresGrad ? " with" : ""}`);
+/** x: f32 (B, C, H, W), or with `patch` p square images as (B, P, C p p); records: u32 (B, 6) from `encodeMix`. Returns what x is. */
+export function mixImages(x: Tensor, records: Tensor, { mates = x.shape[0]!, patch }: MixOptions & { readonly patch?: number | undefined } = {}): Tensor {
+  const patches = patch === undefined ? null : sizesOfPatches("mixImages", x.shape, patch);
+  if ((!patches && x.shape.length !== 4) || x.requiresGrad) throw new Error(`mixImages: expected images [B,C,H,W] without gradient, got ${show(x.shape)}${x.requiresGrad ? " with" : ""}`);
   checkRecords("mixImages", records, x.shape[0]!, mates);
-  const [B, , H, W] = x.shape as [number, number, number, number];
-  const width = W % 4 === 0 ? 4 : 1;
+  const [B] = x.shape as [number];
+  const [H, W] = patches ? [patches.H, patches.W] : (x.shape.slice(2) as [number, number]);
+  const width = (patch ?? W) % 4 === 0 ? 4 : 1;
   const n = x.size / width;
-  return imagesKernel({ width })({
+  return imagesKernel({ width, patches })({
     inputs: { x, records }, outputs: { y: x.shape }, constants: { WORDS, UNIT: width, H, ROW: W / width }, params: { n, per: n / B, mates }, groups: Math.ceil(n / WG),
   }).y;
 }

@@ -1,6 +1,6 @@
 /**
  * Images to tokens: each p x p patch of all channels, flattened, through one fully connected layer (a convolution whose
- * stride is its kernel's size). Optionally with a model's own tokens in front, and a position added to each token.
+ * stride is its kernel's size). Images may come in the layout of their patches. Optionally with a model's own tokens in front, and a position added to each token.
  *
  *   y[b, i] = W patch(x, b, i) + bias,   patches in row-major order
  *   t[b] = [prefix; y[b]] + position
@@ -16,7 +16,7 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm } from "./gemm.ts";
 import type { GemmVariant } from "./gemm-tiles.ts";
-import { patchesPerImage, patchMap } from "./patches.ts";
+import { patchesPerImage, patchMap, type PatchSizes } from "./patches.ts";
 
 const WG = 64;
 
@@ -39,6 +39,27 @@ const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) => define
 
 const prefixNames = (n: number): string[] => Array.from({ length: n }, (_, k) => `prefix${k}`);
 
+/** How x lies: as images, or (`null`) as rows of patches. */
+interface Layout {
+  readonly B: number;
+  readonly P: number;
+  readonly K: number;
+  readonly sizes: PatchSizes | null;
+}
+
+function layoutOf(x: Tensor, weight: Tensor): Layout {
+  const [D, C, p] = weight.shape as [number, number, number, number];
+  const images = x.shape.length === 4 && x.shape[1] === C, K = C * p * p;
+  if (!sameShape(weight.shape, [D, C, p, p]) || (!images && (x.shape.length !== 3 || x.shape[2] !== K))) {
+    throw new Error(`patchEmbed: expected x [B,C,H,W] or [B,P,C*p*p] and weight [D,C,p,p], got ${show(x.shape)} and ${show(weight.shape)}`);
+  }
+  if (!images) return { B: x.shape[0]!, P: x.shape[1]!, K, sizes: null };
+  const [B, , H, W] = x.shape as [number, number, number, number];
+  if (H % p !== 0 || W % p !== 0) throw new Error(`patchEmbed: expected sides that are multiples of ${p}, got ${show(x.shape)}`);
+  const sizes = { C, H, W, p };
+  return { B, P: patchesPerImage(sizes), K, sizes };
+}
+
 interface Attrs {
   readonly variant: GemmVariant | undefined;
 }
@@ -48,36 +69,31 @@ const op = defineOp({
 
   // x, weight, bias, then position and the tokens in front, if there are any
   forward([x, weight, bias, position, ...prefix]: readonly [Tensor, Tensor, Tensor | null, Tensor | null, ...Tensor[]], { variant }: Attrs) {
-    const [B, C, H, W] = x.shape as [number, number, number, number];
-    const [D, , p] = weight.shape as [number, number, number, number];
-    if (x.shape.length !== 4 || !sameShape(weight.shape, [D, C, p, p])) {
-      throw new Error(`patchEmbed: expected x [B,C,H,W] and weight [D,C,p,p], got ${show(x.shape)} and ${show(weight.shape)}`);
-    }
-    if (H % p !== 0 || W % p !== 0) throw new Error(`patchEmbed: expected sides that are multiples of ${p}, got ${show(x.shape)}`);
+    const layout = layoutOf(x, weight), { B, P, K, sizes } = layout;
+    const D = weight.shape[0]!;
     if (bias && !sameShape(bias.shape, [D])) throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
-    const sizes = { C, H, W, p };
-    const P = patchesPerImage(sizes), K = C * p * p, first = prefix.length, T = P + first;
+    const first = prefix.length, T = P + first;
     if (position && position.size !== T * D) throw new Error(`patchEmbed: expected a position [1,${T},${D}], got ${show(position.shape)}`);
     for (const token of prefix) if (token.size !== D) throw new Error(`patchEmbed: expected tokens [1,1,${D}], got ${show(token.shape)}`);
     // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
     const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
     const { y } = gemm({
-      a: { tensor: x, map: patchMap(sizes, patch) }, b: { tensor: weight, transposed: true }, M: B * T, N: D, K, shape: [B, T, D], bias: bias ?? undefined, variant,
+      a: { tensor: x, ...(sizes ? { map: patchMap(sizes, patch) } : first > 0 ? { map: { row: `(${patch}) * ${K}u`, col: "i" } } : {}) }, b: { tensor: weight, transposed: true }, M: B * T, N: D, K, shape: [B, T, D], bias: bias ?? undefined, variant,
       custom: position === null ? undefined : {
         code: `let token = m % ${T}u; ${prefixNames(first).map((name, k) => `if (token == ${k}u) { v = ${name}[n]; }`).join(" ")} v += position[token * ${D}u + n];`,
         inputs: { position, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!])) },
       },
     });
-    return { y, saved: { sizes, B, P, D, K, T, first } };
+    return { y, saved: { ...layout, D, T, first } };
   },
 
   backward(dy, { sizes, B, P, D, K, T, first }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const rows = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
     const dW = needs[1] || needs[2] ? gemm({
-      a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } }, b: { tensor: x, map: patchMap(sizes) },
+      a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } }, b: { tensor: x, ...(sizes ? { map: patchMap(sizes) } : {}) },
       M: D, N: K, K: B * P, shape: weight.shape, store: "f32", sums: bias !== null, variant,
     }) : null;
-    const dx = () => gemm({ a: { tensor: dy, map: rows }, b: { tensor: weight }, M: B * P, N: K, K: D, shape: x.shape, out: { map: patchMap(sizes), batch: [] }, variant }).y;
+    const dx = () => gemm({ a: { tensor: dy, map: rows }, b: { tensor: weight }, M: B * P, N: K, K: D, shape: x.shape, ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}), variant }).y;
     const tokens: Readonly<Record<string, Tensor>> = position === null ? {} : tokenGradsKernel({ prefix: first })({
       inputs: { dy }, outputs: { dposition: position.shape, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!.shape])) },
       params: { B, D, n: T * D }, groups: Math.ceil((T * D) / WG),
@@ -90,7 +106,7 @@ export interface PatchEmbedOptions {
   readonly variant?: GemmVariant | undefined;
 }
 
-/** x: [B, C, H, W], weight: [D, C, p, p], bias: [D]. Returns [B, P, D], P = (H / p) (W / p). */
+/** x: [B, C, H, W] or its patches [B, P, C p p], weight: [D, C, p, p], bias: [D]. Returns [B, P, D], P = (H / p) (W / p). */
 export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: PatchEmbedOptions = {}): Tensor => op([x, weight, bias, null], { variant });
 
 /** The same behind one or two tokens [1, 1, D] of the model's own, plus position [1, T, D]: a transformer's first tokens, [B, T, D]. */

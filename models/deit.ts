@@ -5,7 +5,7 @@
  * https://arxiv.org/abs/2012.12877. Parameter names are timm's.
  */
 import type { Scalar } from "../engine/scalars.ts";
-import { show } from "../engine/shape.ts";
+import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
 import { dropPath as dropPathOp, dropPathFactors, type SampleFactors } from "../kernels/drop-path.ts";
@@ -129,10 +129,11 @@ export interface DeitOutput {
   readonly logitsDist: Tensor | null;
 }
 
-/** x: (B, inChans, imgSize, imgSize), normalised. */
+/** x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize. */
 export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: drop, tap }: DeitOptions = {}): DeitOutput {
-  const [B, C, H, W] = x.shape;
-  if (x.shape.length !== 4 || C !== c.inChans || H !== c.imgSize || W !== c.imgSize) {
+  const B = x.shape[0];
+  const images = [c.inChans, c.imgSize, c.imgSize], patches = [(c.imgSize / c.patchSize) ** 2, c.inChans * c.patchSize ** 2];
+  if (![images, patches].some((shape) => sameShape(x.shape.slice(1), shape))) {
     throw new Error(`deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}], got ${show(x.shape)}`);
   }
   const w = (name: string): Tensor => p[name]!;

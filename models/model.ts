@@ -21,6 +21,8 @@ export interface Model {
   readonly macs: number;
   /** Output elements of convolutions, linear layers and attention's products, of one image. */
   readonly activations: number;
+  /** Side of the patches in whose layout (B, P, channels p p) `forward` takes images too; `null`: images only. */
+  readonly patch: number | null;
   /** x: (B, ...imageShape), normalised. */
   forward(p: Params, x: Tensor, options?: ForwardOptions): DeitOutput;
 }
@@ -73,6 +75,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
       numClasses: config.numClasses,
       distilled: config.distilled,
       imageShape: [config.inChans, config.imgSize, config.imgSize],
+      patch: config.patchSize,
       macs: deitMacs(config),
       activations: deitActivations(config),
       forward: (p, x, { training = false, dropPath, dropout, ...options } = {}) =>
@@ -85,6 +88,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
     numClasses: config.numClasses,
     distilled: false,
     imageShape: [3, config.imgSize, config.imgSize],
+    patch: null,
     macs: regnetMacs(config, config.imgSize, config.imgSize),
     activations: regnetActivations(config, config.imgSize, config.imgSize),
     forward(p, x, { training = false, tap } = {}) {

@@ -22,8 +22,8 @@ export interface StepInput {
   readonly side: number;
   /** What the input pipeline does before. */
   readonly prepare: Prepare;
-  /** Recorded: (B, 3, side, side), normalised. */
-  launch(): Tensor;
+  /** Recorded: (B, 3, side, side), normalised; where the GPU augments and `patch` p is given, its patches (B, P, 3 p p). */
+  launch(patch?: number): Tensor;
   write(batch: Batch): void;
   dispose(): void;
 }
@@ -61,7 +61,7 @@ function augmentedOnGpu({ recipe, seed, normalization, train }: InputSettings, s
   return {
     side: size,
     prepare: { kind: "draw", settings, seed, area, side },
-    launch: () => images.launch(),
+    launch: (patch) => images.launch(patch),
     write: (batch) => images.write(batch),
     dispose: () => images.dispose(),
   };

@@ -47,8 +47,8 @@ export interface StepOptions {
   readonly store: ParameterStore;
   readonly optimizer: Optimizer;
   readonly recipe: Recipe;
-  /** The launches that make (B, C, H, W), normalised, of what was written for this batch. */
-  readonly input: () => Tensor;
+  /** The launches that make (B, C, H, W), normalised, of what was written for this batch; or, where `patch` p is given, its patches (B, P, C p p). */
+  readonly input: (patch?: number) => Tensor;
   readonly teacher: { readonly model: Model; readonly params: Params } | null;
   readonly onCompile?: RecordOptions["onCompile"];
 }
@@ -74,8 +74,10 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
   });
 
   const batch = await recorded(() => {
-    const read = input();
-    const x = mix ? mixImages(read, mix, { mates: mates(recipe) }) : read;
+    // Patches from the start, where nobody who sees the batch wants whole images.
+    const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
+    const read = input(patch);
+    const x = mix ? mixImages(read, mix, { mates: mates(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
     const teacherLogits = !distills ? null : cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits);
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };

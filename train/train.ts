@@ -110,7 +110,7 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
     ? restoreCheckpoint(o.resume, store, optimizer, seed, recipe, model.config)
     : { epoch: 0, stepInEpoch: 0, step: 0 };
   const input = own(makeStepInput(o));
-  const step = own(await recordStep({ model: stored, store, optimizer, recipe, input: () => input.launch(), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) }));
+  const step = own(await recordStep({ model: stored, store, optimizer, recipe, input: (patch) => input.launch(patch), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) }));
   const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate)));
   const pipeline = new InputPipeline(images, {
     batchSize: recipe.batchSize / accumulate, order: recipeOrder(images.count, seed, recipe), prepare: input.prepare,

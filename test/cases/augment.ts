@@ -180,6 +180,23 @@ export const cases: Case[] = [
     { why: "nothing at all", fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0, hflip: 0, erasing: { prob: 0 } }, sizes: [[13, 13]] },
   ] satisfies { why: string; fields: AugmentFields; sizes: [number, number][] }[]).map(({ why, fields, sizes }): Case => ({ name: `augment: a batch, ${why}`, run: () => onBatch(fields, sizes) })),
   {
+    name: "augment: ends in the layout of patches, the bits of images",
+    async run() {
+      const boxes = Tensor.from(encodeErasing([[], [{ top: 1, left: 2, height: 3, width: 4, mode: "pixel", seed: 7 }]], 1), [2, 7], "u32");
+      const pixels = Tensor.from(Uint32Array.from({ length: 2 * 6 * 8 }, (_, i) => Math.imul(i + 1, 2654435761) >>> 8), [2, 6, 8], "u32");
+      const [images, patches] = scope(() => [augmentFinish(pixels, boxes, NORMALIZATION), augmentFinish(pixels, boxes, { ...NORMALIZATION, patch: 2 })]);
+      if (String(patches!.shape) !== "2,12,12") throw new Error(`expected [2,12,12], got ${String(patches!.shape)}`);
+      const [a, b] = (await readAll([images!, patches!])) as [Float32Array, Float32Array];
+      b.forEach((v, i) => {
+        const [image, n, c, row, column] = [Math.floor(i / 144), Math.floor(i / 12) % 12, Math.floor(i / 4) % 3, Math.floor(i / 2) % 2, i % 2];
+        const at = ((image * 3 + c) * 6 + 2 * Math.floor(n / 4) + row) * 8 + 2 * (n % 4) + column;
+        if (!Object.is(v, a[at]!)) throw new Error(`element ${i}: expected ${a[at]}, got ${v}`);
+      });
+      for (const t of [images!, patches!, pixels, boxes]) t.dispose();
+      await refuses(() => augmentFinish(Tensor.zeros([1, 6, 8], "u32"), Tensor.zeros([1, 7], "u32"), { ...NORMALIZATION, patch: 4 }), /augmentFinish: expected sides that are multiples of a patch's, got 6 x 8 and 4/);
+    },
+  },
+  {
     name: "augment: noise is the normal numbers of the CPU, element by element",
     async run() {
       const size = 160;

@@ -69,6 +69,23 @@ export const cases: Case[] = [
     },
   },
   {
+    name: "training: images that come as patches give the bits of images that come whole",
+    async run() {
+      const seen = new Set<number>();
+      const watched = (model: Model, patch = model.patch): Model => ({ ...model, patch, forward: (p, x, o) => (seen.add(x.shape.length), model.forward(p, x, o)) });
+      const ranks = async (expected: string, o: Partial<TrainOptions>): Promise<TrainResult> => {
+        seen.clear();
+        const result = await run({ maxSteps: 8, ...o });
+        if (String([...seen].sort()) !== expected) throw new Error(`ranks of inputs: expected ${expected}, got ${[...seen].sort()}`);
+        return result;
+      };
+      // Evaluation reads images.
+      const patches = await ranks("3,4", { model: watched(student) });
+      sameBits("patches", await ranks("4", { model: watched(student, null), teacher: { ...teacher, model: watched(teacherModel, null) } }), patches);
+      await ranks("4", { model: watched(student), teacher: { ...teacher, model: watched(teacherModel, null) } }); // a teacher that wants them whole
+    },
+  },
+  {
     name: "training: stopped in the middle of an epoch and resumed, the same bits",
     async run() {
       const unbroken = await run({ maxSteps: 20 });

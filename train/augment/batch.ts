@@ -82,9 +82,9 @@ export class BatchAugment {
     this.#boxes = Tensor.zeros([count, 1 + 6 * settings.erasing.count], "u32");
   }
 
-  /** Recorded: (count, 3, size, size), normalised. */
-  launch(): Tensor {
-    return augmentFinish(this.pixels(), this.#boxes, this.#o.normalization);
+  /** Recorded: (count, 3, size, size), normalised; with `patch` p in the layout of patches, (count, P, 3 p p). */
+  launch(patch?: number): Tensor {
+    return augmentFinish(this.pixels(), this.#boxes, { ...this.#o.normalization, patch });
   }
 
   /** The same before it is normalised and erased: u32 (count, size, size). */

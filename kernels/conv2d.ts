@@ -9,18 +9,20 @@
  *   dweight[o,c,u,v] = sum over b, i, j of dy[b,o,i,j] * x[b, gC + c, i*stride + u - padding, j*stride + v - padding]
  *   dbias[o] = sum over b, i, j of dy[b,o,i,j]
  *
- * Direct, without an im2col buffer: a thread owns a tile of neighbouring outputs and sums it in registers. A 1x1 convolution
- * of stride 1 is run as one of a single row of H*W pixels; one that cuts the image into patches as a matrix product.
+ * Direct, without an im2col buffer: a thread owns a tile of neighbouring outputs and sums it in registers. A 1x1 convolution, and one
+ * that cuts the image into patches, is a matrix product.
  *
  * Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", https://arxiv.org/abs/1603.07285
  */
 import { defineOp } from "../engine/autograd.ts";
+import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { rowReader } from "./conv-rows.ts";
 import { patchConv, patchConvInput, patchConvWeight } from "./patch-conv.ts";
 import type { PatchSizes } from "./patches.ts";
+import { pointwiseConv, pointwiseConvWeight } from "./pointwise-conv.ts";
 import { workgroupSum } from "./reduce.ts";
 
 interface Geometry {
@@ -43,7 +45,12 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 /** The tile size of which the fewest tiles of at most `most` cover n. */
 const tileOf = (n: number, most: number): number => Math.ceil(n / Math.ceil(n / most));
 
-const GATHER_WG = 64;
+/** Threads of a workgroup, fewer where there are few tiles: those past the last only repeat it. */
+function gatherThreads(tiles: number): number {
+  let threads = getDevice().adapter.software ? 8 : 32;
+  while (threads < Math.min(tiles, 64)) threads *= 2;
+  return threads;
+}
 
 /** A batch norm with fixed statistics, (O) each: what follows the sum in the same launch. */
 type Norm = Readonly<Record<"gain" | "shift" | "mean" | "variance", Tensor>>;
@@ -80,12 +87,12 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
   const channel = (i: number) => (M % TM === 0 ? `m0 + ${i}u` : `min(m0 + ${i}u, ${M - 1}u)`);
   const [weightOfChannel, weightOfC] = transposed ? [kh * kw, M * kh * kw] : [K * kh * kw, kh * kw];
 
-  const kernel = defineKernel({
+  const ofThreads = kernelFamily(({ threads }: { threads: number }) => defineKernel({
     name: transposed ? "conv2d.backwardInput" : "conv2d.forward",
     inputs: { x: elem, weight: "f32", ...(f.bias ? { bias: "f32" as const } : {}), ...(f.norm ? NORM_INPUTS : {}) }, // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O)
     outputs: { y: "f32" }, // y or dx (B, groups*M, H, W)
     params: { tiles: "u32" },
-    workgroup: GATHER_WG,
+    workgroup: threads,
     code: [
       `let t = min(wid.x * WG + li, p.tiles - 1u);`,
       `let tx = t % ${XT}u; let ty = (t / ${XT}u) % ${YT}u; let b = t / ${XT * YT}u;`,
@@ -125,15 +132,15 @@ const gatherKernel = kernelFamily((f: Geometry & { readonly transposed: boolean;
         return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = ${f.norm?.relu ? `max(${value}, 0.0)` : value}; }`;
       })),
     ].join("\n"),
-  });
+  }));
   return (x: Tensor, weight: Tensor, bias: Tensor | null, norm?: Norm): Tensor => {
     const B = x.shape[0]!;
-    const tiles = B * XT * YT;
-    return kernel({
+    const tiles = B * XT * YT, threads = gatherThreads(tiles);
+    return ofThreads({ threads })({
       inputs: { x, weight, ...(bias ? { bias } : {}), ...norm } as never,
       outputs: { y: [B, groups * M, target.H, target.W] }, store: { y: x.dtype },
       params: { tiles },
-      groups: [Math.ceil(tiles / GATHER_WG), groups * MT],
+      groups: [Math.ceil(tiles / threads), groups * MT],
     }).y;
   };
 });
@@ -280,11 +287,10 @@ const op = defineOp({
 
   forward([x, weight, bias]: [Tensor, Tensor, Tensor | null], { stride = 1, padding = 0, groups = 1 }: Conv2dOptions) {
     const f = geometry(x, weight, bias, stride, padding, groups);
-    const [B, O] = [x.shape[0]!, weight.shape[0]!];
     const patches = cutsPatches(f);
     if (patches) return { y: patchConv(x, weight, bias, patches), saved: f };
-    const y = gatherKernel({ ...flattened(f), transposed: false, bias: bias !== null })(x, weight, bias);
-    return { y: y.view([B, O, f.Ho, f.Wo]), saved: f };
+    if (isPointwise(f)) return { y: pointwiseConv(x, weight, f, { bias: bias ?? undefined }), saved: f };
+    return { y: gatherKernel({ ...f, transposed: false, bias: bias !== null })(x, weight, bias), saved: f };
   },
 
   backward(dy, f, [x, weight, bias], _, needs) {
@@ -294,16 +300,20 @@ const op = defineOp({
       const { dweight = null, dbias = null } = needs[1] || needs[2] ? patchConvWeight(x, dy, patches) : {};
       return [needs[0] ? patchConvInput(dy, weight, patches) : null, dweight, dbias];
     }
-    const flat = flattened(f);
-    const dx = () => (f.stride <= 2
-      ? gatherKernel({ ...flat, transposed: true, bias: false })(dy, weight, null).view(x.shape)
+    const pointwise = isPointwise(f);
+    const dx = () => (pointwise && f.stride === 1 ? pointwiseConv(dy, weight, f, { back: true })
+      : f.stride <= 2 ? gatherKernel({ ...f, transposed: true, bias: false })(dy, weight, null)
       : sparseInputKernel({
         inputs: { dy, weight }, outputs: { dx: x.shape }, store: { dx: x.dtype },
         constants: { G: f.groups, C: f.C, O: f.O, H: f.H, W: f.W, HO: Ho, WO: Wo, KH: f.kh, KW: f.kw, STRIDE: f.stride, PADDING: f.padding },
         params: { n: x.size }, groups: Math.ceil(x.size / 64),
       }).dx);
+    if (pointwise) {
+      const { dweight = null, dbias = null } = needs[1] || needs[2] ? pointwiseConvWeight(x, dy, f) : {};
+      return [needs[0] ? dx() : null, dweight, dbias];
+    }
     const dbias = () => biasKernel({ inputs: { dy }, outputs: { dbias: [O] }, params: { B, O, P: Ho * Wo }, groups: O }).dbias;
-    return [needs[0] ? dx() : null, needs[1] ? weightKernel(flat)(x, dy) : null, bias && needs[2] ? dbias() : null];
+    return [needs[0] ? dx() : null, needs[1] ? weightKernel(f)(x, dy) : null, bias && needs[2] ? dbias() : null];
   },
 });
 
@@ -321,7 +331,7 @@ export function convNorm(x: Tensor, weight: Tensor, norm: Norm, { stride = 1, pa
   const f = geometry(x, weight, null, stride, padding, groups);
   const O = weight.shape[0]!;
   for (const [name, t] of Object.entries(norm)) if (!sameShape(t.shape, [O])) throw new Error(`convNorm: expected ${name} [${O}] for weight ${show(weight.shape)}, got ${show(t.shape)}`);
-  return gatherKernel({ ...flattened(f), transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm).view([x.shape[0]!, O, f.Ho, f.Wo]);
+  return isPointwise(f) ? pointwiseConv(x, weight, f, { norm: { ...norm, eps, relu } }) : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm);
 }
 
 function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding: number, groups: number): Geometry {
@@ -343,6 +353,4 @@ function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number
 const cutsPatches = ({ C, H, W, kh, kw, stride, padding, groups }: Geometry): PatchSizes | null =>
   stride > 1 && kh === stride && kw === stride && padding === 0 && groups === 1 && H % stride === 0 && W % stride === 0 ? { C, H, W, p: stride } : null;
 
-/** A 1x1 convolution of stride 1 knows no rows. */
-const flattened = (f: Geometry): Geometry =>
-  f.kh === 1 && f.kw === 1 && f.stride === 1 && f.padding === 0 ? { ...f, H: 1, W: f.H * f.W, Ho: 1, Wo: f.Ho * f.Wo } : f;
+const isPointwise = ({ kh, kw, padding, groups }: Geometry): boolean => kh === 1 && kw === 1 && padding === 0 && groups === 1;

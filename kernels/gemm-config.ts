@@ -19,6 +19,8 @@ export type Flow = "plain" | "ahead" | "double";
 export interface Slots {
   /** Which of an element's indices its bias goes by. */
   readonly bias: "m" | "n" | null;
+  /** A batch norm with fixed statistics by one of an element's indices, then perhaps ReLU. */
+  readonly norm: { readonly by: "m" | "n"; readonly eps: number; readonly relu: boolean } | null;
   readonly gelu: boolean;
   readonly keep: boolean;
   readonly geluGrad: boolean;
@@ -30,7 +32,7 @@ export interface Slots {
   readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
 }
 
-export const NO_SLOTS: Slots = { bias: null, gelu: false, keep: false, geluGrad: false, factors: false, residual: false, sums: false, custom: null };
+export const NO_SLOTS: Slots = { bias: null, norm: null, gelu: false, keep: false, geluGrad: false, factors: false, residual: false, sums: false, custom: null };
 
 /** WGSL for where row and column `i` (u32) of a matrix lie; an element lies at their sum. */
 export interface Map {

@@ -11,13 +11,20 @@ const vec4Gelu = /* wgsl */ `
 fn gelu4(v: vec4f) -> vec4f { return vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w)); }
 fn gelu_grad4(v: vec4f) -> vec4f { return vec4f(gelu_grad(v.x), gelu_grad(v.y), gelu_grad(v.z), gelu_grad(v.w)); }`;
 
+const normInputs = (elem: Elem): Record<string, Elem> => ({ gain: elem, shift: elem, mean: elem, variance: elem });
+
 export const slotInputs = (s: Slots, elem: Elem): Record<string, Elem> => ({
-  ...(s.bias ? { bias: elem } : {}), ...(s.geluGrad ? { before: elem } : {}), ...(s.factors ? { factors: "f32" } : {}),
+  ...(s.bias ? { bias: elem } : {}), ...(s.norm ? normInputs(s.norm.by === "n" ? elem : "f32") : {}), ...(s.geluGrad ? { before: elem } : {}), ...(s.factors ? { factors: "f32" } : {}),
   ...(s.residual ? { residual: elem } : {}), ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
 });
 export const slotOutputs = (s: Slots, elem: Elem): Record<string, Elem> => ({ y: elem, ...(s.keep ? { kept: elem } : {}) });
 export const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
 export const slotHelpers = (s: Slots): string => (s.gelu || s.geluGrad ? geluWgsl + vec4Gelu : "");
+
+function norm({ by, eps, relu }: NonNullable<Slots["norm"]>, vec: boolean): string {
+  const i = by === "m" ? "m" : vec ? "n / 4u" : "n", type = by === "n" && vec ? "vec4f" : "f32";
+  return `v = (v - mean[${i}]) * (inverseSqrt(variance[${i}] + ${type}(${eps})) * gain[${i}]) + shift[${i}];${relu ? ` v = max(v, ${vec ? "vec4f()" : "0.0"});` : ""}`;
+}
 
 /** WGSL that finishes `v`, the element of row `m` and column `n` at index `at`, and writes it. */
 export function finish(s: Slots, vec: boolean): string {
@@ -26,6 +33,7 @@ export function finish(s: Slots, vec: boolean): string {
     vec ? "let cell = at / 4u;" : "let cell = at;",
     s.bias === "n" ? `v += bias[${vec ? "n / 4u" : "n"}];` : "",
     s.bias === "m" ? `v += bias[m${vec ? " / 4u][m % 4u" : ""}];` : "",
+    s.norm ? norm(s.norm, vec) : "",
     s.keep ? "kept[cell] = v;" : "",
     s.gelu ? `v = gelu${four}(v);` : "",
     s.geluGrad ? `v *= gelu_grad${four}(before[cell]);` : "",

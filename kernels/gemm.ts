@@ -44,6 +44,8 @@ export interface Epilogue {
   readonly bias?: Tensor | undefined;
   /** (M): added, instead of `bias`. */
   readonly rowBias?: Tensor | undefined;
+  /** Batch norm with fixed statistics, f32 each: (M) or (N), as `by` says. Then max(v, 0), if `relu`. */
+  readonly norm?: { readonly gain: Tensor; readonly shift: Tensor; readonly mean: Tensor; readonly variance: Tensor; readonly eps: number; readonly relu: boolean; readonly by: "m" | "n" } | undefined;
   /** Apply GELU; "keep" also returns what it was applied to. */
   readonly gelu?: boolean | "keep";
   /** Multiply by GELU'(this). */
@@ -130,12 +132,12 @@ export function gemm(g: Gemm): Product {
   const vec = tile.kind === "subgroup" ? vecC : tile.kind === "shared" && vecC && !maps.a && !maps.b
     && inFours(lda, ldb, a.padded ? 0 : aAlongK ? K : M, b.padded ? 0 : bAlongK ? K : N, a.offset ?? 0, b.offset ?? 0, a.tensor.size, b.tensor.size, ...steps.a, ...steps.b);
   const slots: Slots = {
-    bias: g.bias ? "n" : g.rowBias ? "m" : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
+    bias: g.bias ? "n" : g.rowBias ? "m" : null, norm: g.norm ? { by: g.norm.by, eps: g.norm.eps, relu: g.norm.relu } : null, gelu: !!g.gelu, keep: g.gelu === "keep", geluGrad: !!g.geluGradOf,
     factors: !!g.factors, residual: !!g.residual, sums: !!g.sums && !matrix, custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
   };
   const bias = g.bias ?? g.rowBias;
   const extra = {
-    ...(bias ? { bias } : {}), ...(g.geluGradOf ? { before: g.geluGradOf } : {}), ...(g.factors ? { factors: g.factors.tensor } : {}),
+    ...(bias ? { bias } : {}), ...(g.norm ? { gain: g.norm.gain, shift: g.norm.shift, mean: g.norm.mean, variance: g.norm.variance } : {}), ...(g.geluGradOf ? { before: g.geluGradOf } : {}), ...(g.factors ? { factors: g.factors.tensor } : {}),
     ...(g.residual ? { residual: g.residual } : {}), ...custom?.inputs,
   };
   const extraParams: Record<string, number> = g.factors ? { factors_at: g.factors.at, factor_rows: g.factors.rows } : {};

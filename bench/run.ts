@@ -78,7 +78,7 @@ export interface Limits {
 /** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
 export const limitsFor = (set: Adapter, quick: boolean): Limits =>
   set === "gpu" ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10, warmMs: 400 }
-    : { samples: quick ? 9 : 7, seconds: quick ? 2 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: 10 };
+    : { samples: quick ? 15 : 7, seconds: quick ? 4 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: quick ? 25 : 10, warmMs: 200 };
 
 interface Entrant {
   readonly contender: Contender;

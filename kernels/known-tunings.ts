@@ -1,7 +1,6 @@
 /**
  * Tables that ship, measured by `tune` on adapters that many have: a kernel where another than the default was faster
- * beyond doubt. GPUs are not here: what suits them is the default. Nor
- * are llvmpipe (Mesa 25, LLVM 15) and SwiftShader 5 so far: on DeiT-Ti's shapes nothing was faster than their defaults.
+ * beyond doubt. None so far: what suits GPUs, llvmpipe and SwiftShader is the default.
  */
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
 import type { Tuning } from "../engine/tuning.ts";

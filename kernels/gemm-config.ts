@@ -50,7 +50,7 @@ export interface Config {
   /** Four elements per load and store; of `subgroup` tiles: per store, and per load of what is added. */
   readonly vec: boolean;
   /** Four elements per load of B too (subgroup only). */
-  readonly vecB?: boolean;
+  readonly vecB: boolean;
   /** M or N, and K, are no multiples of the tile. */
   readonly edge: boolean;
   readonly tail: boolean;

@@ -164,7 +164,7 @@ export function gemm(g: Gemm): Product {
   };
   const made = matrix
     ? matrix.kernel({ aAlongK, bAlongK, rank: batch.length, edge: edge([matrix.tile.bm, matrix.tile.bn]), tail: tail(matrix.tile.bk), slots: own })(launch)
-    : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, ...(vecB ? { vecB } : {}), edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
+    : gemmKernel({ tile, aAlongK, bAlongK, maps, rank: batch.length, vec, vecB, edge: edge([tile.y * tile.tm, tile.x * tile.tn]), tail: tail(tile.bk), slots: own })(launch);
   if (splits === 1) return { y: made["y"]!, kept: made["kept"] ?? null, sums: columns ?? made["sums"] ?? null };
   const count = matrices * M * N;
   const sum = reduceKernel(slots)({

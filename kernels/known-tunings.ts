@@ -1,6 +1,6 @@
 /**
  * Tables that ship, measured by `tune` on adapters that many have: a kernel where another than the default was faster
- * beyond doubt. None so far: what suits GPUs, llvmpipe and SwiftShader is the default.
+ * beyond doubt. None so far.
  */
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
 import type { Tuning } from "../engine/tuning.ts";

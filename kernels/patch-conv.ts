@@ -25,11 +25,12 @@ export function patchConvInput(dy: Tensor, weight: Tensor, sizes: PatchSizes): T
   }).y;
 }
 
-export function patchConvWeight(x: Tensor, dy: Tensor, sizes: PatchSizes): { readonly dweight: Tensor; readonly dbias: Tensor } {
+/** dweight, and with `bias` also dbias. */
+export function patchConvWeight(x: Tensor, dy: Tensor, sizes: PatchSizes, bias: boolean): { readonly dweight: Tensor; readonly dbias: Tensor | null } {
   const [B, O] = dy.shape as [number, number], P = patchesPerImage(sizes), { C, p } = sizes;
   const { y, sums } = gemm({
     a: { tensor: dy, map: { row: `i * ${P}u`, col: `i / ${P}u * ${O * P}u + i % ${P}u` } }, b: { tensor: x, map: patchMap(sizes) },
-    M: O, N: C * p * p, K: B * P, shape: [O, C, p, p], store: "f32", sums: true,
+    M: O, N: C * p * p, K: B * P, shape: [O, C, p, p], store: "f32", sums: bias,
   });
-  return { dweight: y, dbias: sums! };
+  return { dweight: y, dbias: sums };
 }

@@ -10,6 +10,7 @@ import type { Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm, type Epilogue } from "./gemm.ts";
 import type { Map } from "./gemm-config.ts";
+import { transposedMap } from "./patches.ts";
 
 /** Of images (B, C, H, W) and what every stride-th of their pixels makes, (B, O, Ho, Wo). */
 export interface PointwiseSizes {
@@ -32,10 +33,15 @@ const source = ({ W, Wo, stride }: PointwiseSizes, i: string): string => (stride
 const pixelRows = (per: number, channels: number, plane: number, pixel: (i: string) => string = (i) => i): Map =>
   ({ row: `i / ${per}u * ${channels * plane}u + ${pixel(`(i % ${per}u)`)}`, col: `i * ${plane}u` });
 
-const turned = ({ row, col }: Map): Map => ({ row: col, col: row });
+export interface PointwiseOptions {
+  readonly bias?: Tensor | undefined;
+  readonly norm?: Omit<NonNullable<Epilogue["norm"]>, "by"> | undefined;
+  /** The same product with W^T, which makes dx of dy where every pixel is taken. */
+  readonly back?: boolean;
+}
 
-/** (B, C, H, W) and (O, C, 1, 1) to (B, O, Ho, Wo). `back`: the same product with W^T, which makes dx of dy where every pixel is taken. */
-export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bias, norm, back = false }: { readonly bias?: Tensor | undefined; readonly norm?: Omit<NonNullable<Epilogue["norm"]>, "by"> | undefined; readonly back?: boolean } = {}): Tensor {
+/** (B, C, H, W) and (O, C, 1, 1) to (B, O, Ho, Wo). */
+export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bias, norm, back = false }: PointwiseOptions = {}): Tensor {
   const B = x.shape[0]!, per = s.Ho * s.Wo, plane = back ? per : s.H * s.W;
   const [into, out] = back ? [s.O, s.C] : [s.C, s.O];
   const shape: Shape = back ? [B, s.C, s.H, s.W] : [B, s.O, s.Ho, s.Wo];
@@ -51,11 +57,12 @@ export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bi
   }).y;
 }
 
-export function pointwiseConvWeight(x: Tensor, dy: Tensor, s: PointwiseSizes): { readonly dweight: Tensor; readonly dbias: Tensor } {
+/** dweight, and with `bias` also dbias. */
+export function pointwiseConvWeight(x: Tensor, dy: Tensor, s: PointwiseSizes, bias: boolean): { readonly dweight: Tensor; readonly dbias: Tensor | null } {
   const B = x.shape[0]!, per = s.Ho * s.Wo;
   const { y, sums } = gemm({
-    a: { tensor: dy, map: turned(pixelRows(per, s.O, per)) }, b: { tensor: x, map: pixelRows(per, s.C, s.H * s.W, (i) => source(s, i)) },
-    M: s.O, N: s.C, K: B * per, shape: [s.O, s.C, 1, 1], store: "f32", sums: true,
+    a: { tensor: dy, map: transposedMap(pixelRows(per, s.O, per)) }, b: { tensor: x, map: pixelRows(per, s.C, s.H * s.W, (i) => source(s, i)) },
+    M: s.O, N: s.C, K: B * per, shape: [s.O, s.C, 1, 1], store: "f32", sums: bias,
   });
-  return { dweight: y, dbias: sums! };
+  return { dweight: y, dbias: sums };
 }

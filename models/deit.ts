@@ -134,7 +134,7 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
   const B = x.shape[0];
   const images = [c.inChans, c.imgSize, c.imgSize], patches = [(c.imgSize / c.patchSize) ** 2, c.inChans * c.patchSize ** 2];
   if (![images, patches].some((shape) => sameShape(x.shape.slice(1), shape))) {
-    throw new Error(`deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}], got ${show(x.shape)}`);
+    throw new Error(`deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}] or patches [B,${patches.join()}], got ${show(x.shape)}`);
   }
   const w = (name: string): Tensor => p[name]!;
   const norm = (name: string, t: Tensor) => layerNorm(t, w(`${name}.weight`), w(`${name}.bias`), { eps: LAYER_NORM_EPS });

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 const LAYERS = ["engine", "kernels", "models", "train"];
 /** What kernels share. Everything else in kernels/ is an operation. */
-const HELPERS = ["math.ts", "reduce.ts", "rows.ts", "gemm.ts", "column-sums.ts", "bands.ts", "gemm-kernels.ts", "gemm-config.ts", "gemm-tiles.ts", "gemm-subgroup.ts", "gemm-shared.ts", "gemm-matrix-kernel.ts", "gemm-matrix-use.ts", "conv-rows.ts", "patch-conv.ts", "pointwise-conv.ts", "patches.ts", "drop-path.ts", "augment-records.ts", "attention-kernels.ts", "attention-products.ts", "softmax-rows.ts", "add-parts.ts"];
+const HELPERS = ["math.ts", "reduce.ts", "rows.ts", "gemm.ts", "column-sums.ts", "bands.ts", "gemm-kernels.ts", "gemm-config.ts", "gemm-tiles.ts", "gemm-subgroup.ts", "gemm-shared.ts", "gemm-matrix-kernel.ts", "gemm-matrix-use.ts", "conv-rows.ts", "conv-gather.ts", "patch-conv.ts", "pointwise-conv.ts", "patches.ts", "drop-path.ts", "augment-records.ts", "attention-kernels.ts", "attention-products.ts", "softmax-rows.ts", "add-parts.ts"];
 
 const files = (layer: string): string[] => readdirSync(layer, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
 /** What a file imports of the project, as paths from the root. */

@@ -27,7 +27,8 @@ export function splitOrientation(file: Uint8Array<ArrayBuffer>): { readonly orie
   return { orientation: 1, file };
 }
 
-const text = (view: DataView, at: number, length: number): string => String.fromCharCode(...Array.from({ length }, (_, i) => view.getUint8(at + i)));
+const text = (view: DataView, at: number, length: number): string =>
+  String.fromCharCode(...Array.from({ length }, (_, i) => view.getUint8(at + i)));
 
 /** Where the TIFF data within the file begins. */
 function tiffStart(view: DataView): number | null {
@@ -36,7 +37,7 @@ function tiffStart(view: DataView): number | null {
       if (view.getUint8(at + 1) === 0xe1 && text(view, at + 4, 4) === "Exif") return at + 10;
     }
   } else if (text(view, 0, 4) === "RIFF" && text(view, 8, 4) === "WEBP") {
-    for (let at = 12; at + 8 <= view.byteLength;) {
+    for (let at = 12; at + 8 <= view.byteLength; ) {
       if (text(view, at, 4) === "EXIF") return text(view, at + 8, 4) === "Exif" ? at + 14 : at + 8;
       const size = view.getUint32(at + 4, true);
       at += 8 + size + (size % 2);
@@ -58,7 +59,8 @@ function entry(view: DataView, start: number): { readonly value: number; readonl
   const count = view.getUint16(directory, little);
   for (let i = 0; i < count; i++) {
     const at = directory + 2 + 12 * i;
-    if (view.getUint16(at, little) === TAG && view.getUint16(at + 2, little) === SHORT) return { value: view.getUint16(at + 8, little), at: at + 8, little };
+    if (view.getUint16(at, little) === TAG && view.getUint16(at + 2, little) === SHORT)
+      return { value: view.getUint16(at + 8, little), at: at + 8, little };
   }
   return null;
 }

@@ -27,22 +27,24 @@ async function outcome(run: () => Promise<unknown>): Promise<Outcome> {
 const hooks: Hooks = {
   init: (options) => outcome(async (): Promise<AdapterDescription> => (await initDevice(options)).adapter),
 
-  runModule: (url, exportName, args) => outcome(async () => {
-    const module = (await import(/* @vite-ignore */ url)) as Record<string, unknown>;
-    const run = module[exportName];
-    if (typeof run !== "function") throw new Error(`runModule: expected a function "${exportName}" in ${url}, got ${typeof run}`);
-    return run(...args);
-  }),
+  runModule: (url, exportName, args) =>
+    outcome(async () => {
+      const module = (await import(/* @vite-ignore */ url)) as Record<string, unknown>;
+      const run = module[exportName];
+      if (typeof run !== "function") throw new Error(`runModule: expected a function "${exportName}" in ${url}, got ${typeof run}`);
+      return run(...args);
+    }),
 
-  runJob: (url, token, args) => outcome(async () => {
-    const { default: job } = (await import(/* @vite-ignore */ url)) as { default: Job<unknown> };
-    const host = pageHost(token);
-    try {
-      return await job(host, args);
-    } finally {
-      await host.flush();
-    }
-  }),
+  runJob: (url, token, args) =>
+    outcome(async () => {
+      const { default: job } = (await import(/* @vite-ignore */ url)) as { default: Job<unknown> };
+      const host = pageHost(token);
+      try {
+        return await job(host, args);
+      } finally {
+        await host.flush();
+      }
+    }),
 };
 
 Object.assign(globalThis, { tessera: hooks });

@@ -35,7 +35,9 @@ export function pageHost(token: string): PageHost {
     },
     // What is known now; the answer to this question is there for the next.
     stopAsked() {
-      asking ??= ask().catch(() => undefined).finally(() => (asking = null));
+      asking ??= ask()
+        .catch(() => undefined)
+        .finally(() => (asking = null));
       return stop;
     },
     log: (event) => send({ log: event }),

@@ -6,7 +6,8 @@ import { decodeImage } from "./decode-image.ts";
 export function pageImages(fileUrl: string): ImagePlatform {
   return {
     async read({ path, offset, length }) {
-      const part = offset === undefined && length === undefined ? "" : `&offset=${offset ?? 0}${length === undefined ? "" : `&length=${length}`}`;
+      const part =
+        offset === undefined && length === undefined ? "" : `&offset=${offset ?? 0}${length === undefined ? "" : `&length=${length}`}`;
       const response = await fetch(`${fileUrl}?path=${encodeURIComponent(path)}${part}`);
       if (!response.ok) throw new Error(((await response.json()) as { message: string }).message);
       return new Uint8Array(await response.arrayBuffer());

@@ -34,10 +34,27 @@ export interface ReportData {
   readonly command: string;
   readonly commit: string;
   readonly adapter: { readonly name: string; readonly software: boolean; readonly where: string };
-  readonly data: { readonly name: string; readonly train: number; readonly test: number; readonly classes: readonly string[]; readonly side: number };
-  readonly student: { readonly name: string; readonly params: number; readonly macs: number; readonly config: Readonly<Record<string, unknown>> };
+  readonly data: {
+    readonly name: string;
+    readonly train: number;
+    readonly test: number;
+    readonly classes: readonly string[];
+    readonly side: number;
+  };
+  readonly student: {
+    readonly name: string;
+    readonly params: number;
+    readonly macs: number;
+    readonly config: Readonly<Record<string, unknown>>;
+  };
   /** `top1` null: not judged here. */
-  readonly teacher: { readonly name: string; readonly params: number; readonly macs: number; readonly top1: number | null; readonly trainedOn: string } | null;
+  readonly teacher: {
+    readonly name: string;
+    readonly params: number;
+    readonly macs: number;
+    readonly top1: number | null;
+    readonly trainedOn: string;
+  } | null;
   /** Patches per side in the attention maps, of samples if there are any. */
   readonly patches: number;
   readonly runs: readonly RunSummary[];
@@ -50,5 +67,7 @@ const POINTS = 400;
 /** The steps that are drawn. */
 export function thinned(steps: readonly StepMetrics[]): RunSummary["steps"] {
   const every = Math.max(1, Math.ceil(steps.length / POINTS));
-  return steps.filter((_, i) => i % every === 0).map(({ step, loss, base, distill, lr, trainTop1 }) => ({ step, loss, base, distill, lr, trainTop1 }));
+  return steps
+    .filter((_, i) => i % every === 0)
+    .map(({ step, loss, base, distill, lr, trainTop1 }) => ({ step, loss, base, distill, lr, trainTop1 }));
 }

@@ -16,7 +16,8 @@ export interface Size {
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-const TFJS = "setBackend, tensor, variable, tidy, variableGrads, fused, reshape, transpose, concat, tile, add, sub, mul, mean, square, rsqrt, erf, softmax, logSoftmax, matMul, unstack, slice, sum, neg, oneHot, argMax, AdamOptimizer";
+const TFJS =
+  "setBackend, tensor, variable, tidy, variableGrads, fused, reshape, transpose, concat, tile, add, sub, mul, mean, square, rsqrt, erf, softmax, logSoftmax, matMul, unstack, slice, sum, neg, oneHot, argMax, AdamOptimizer";
 
 /** Apps as source; each holds on to what it needs, so that nothing else is bundled and nothing of it is dropped. */
 const APPS: Readonly<Record<string, { readonly does: string; readonly source: string }>> = {
@@ -79,7 +80,12 @@ export async function bundleSizes(): Promise<Record<string, Size | { readonly er
       await mkdir(app, { recursive: true });
       await writeFile(join(app, "index.html"), `<!doctype html><script type="module" src="./main.ts"></script>`);
       await writeFile(join(app, "main.ts"), source.replaceAll("ROOT/", root));
-      await build({ configFile: false, root: app, logLevel: "error", build: { target: "esnext", outDir: "dist", assetsInlineLimit: 0, modulePreload: false } });
+      await build({
+        configFile: false,
+        root: app,
+        logLevel: "error",
+        build: { target: "esnext", outDir: "dist", assetsInlineLimit: 0, modulePreload: false },
+      });
       sizes[name] = await weigh(join(app, "dist"), does);
     } catch (error) {
       sizes[name] = { error: (error as Error).message.split("\n")[0]! };

@@ -25,13 +25,29 @@ export type Work =
   | { readonly op: "softmax" | "gelu"; readonly shape: Shape }
   | { readonly op: "layerNorm"; readonly rows: number; readonly D: number }
   | { readonly op: "attention"; readonly B: number; readonly H: number; readonly N: number; readonly D: number }
-  | { readonly op: "conv2d"; readonly B: number; readonly C: number; readonly side: number; readonly O: number; readonly kernel: number; readonly stride: number; readonly padding: number; readonly groups: number }
+  | {
+      readonly op: "conv2d";
+      readonly B: number;
+      readonly C: number;
+      readonly side: number;
+      readonly O: number;
+      readonly kernel: number;
+      readonly stride: number;
+      readonly padding: number;
+      readonly groups: number;
+    }
   | { readonly op: "patchEmbed"; readonly B: number; readonly side: number; readonly patch: number; readonly D: number }
   | { readonly op: "batchNorm"; readonly B: number; readonly C: number; readonly side: number }
   | { readonly op: "crossEntropy"; readonly B: number; readonly K: number }
   | { readonly op: "adamw"; readonly n: number; readonly recipe: BenchRecipe }
   | { readonly op: "forward"; readonly B: number; readonly config: DeitConfig | RegNetConfig }
-  | { readonly op: "train"; readonly B: number; readonly config: DeitConfig; readonly recipe: BenchRecipe; /** Names of the parameters that weight decay applies to. */ readonly decayed: readonly string[] };
+  | {
+      readonly op: "train";
+      readonly B: number;
+      readonly config: DeitConfig;
+      readonly recipe: BenchRecipe /** Names of the parameters that weight decay applies to. */;
+      readonly decayed: readonly string[];
+    };
 
 export type ModelWork = Extract<Work, { readonly op: "forward" | "train" }>;
 export type TrainWork = Extract<Work, { readonly op: "train" }>;
@@ -77,19 +93,28 @@ export interface Input {
 export type Inputs = ReadonlyMap<string, Input>;
 
 /** Output side of a convolution. */
-export const convSide = (w: { readonly side: number; readonly kernel: number; readonly stride: number; readonly padding: number }): number =>
-  Math.floor((w.side + 2 * w.padding - w.kernel) / w.stride) + 1;
+export const convSide = (w: {
+  readonly side: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}): number => Math.floor((w.side + 2 * w.padding - w.kernel) / w.stride) + 1;
 
-export const modelParams = (config: ModelWork["config"]): ParamSpec[] => (config.arch === "deit" ? deitParams(config) : regnetParams(config));
+export const modelParams = (config: ModelWork["config"]): ParamSpec[] =>
+  config.arch === "deit" ? deitParams(config) : regnetParams(config);
 
 /** What a gradient is taken of, and the result. */
 export function shapesOf(work: Work): { inputs: Readonly<Record<string, Shape>>; y: Shape } {
   switch (work.op) {
-    case "matmul": return { inputs: { a: [work.M, work.K], b: [work.K, work.N] }, y: [work.M, work.N] };
-    case "linear": return { inputs: { x: [work.rows, work.I], weight: [work.O, work.I], bias: [work.O] }, y: [work.rows, work.O] };
+    case "matmul":
+      return { inputs: { a: [work.M, work.K], b: [work.K, work.N] }, y: [work.M, work.N] };
+    case "linear":
+      return { inputs: { x: [work.rows, work.I], weight: [work.O, work.I], bias: [work.O] }, y: [work.rows, work.O] };
     case "softmax":
-    case "gelu": return { inputs: { x: work.shape }, y: work.shape };
-    case "layerNorm": return { inputs: { x: [work.rows, work.D], weight: [work.D], bias: [work.D] }, y: [work.rows, work.D] };
+    case "gelu":
+      return { inputs: { x: work.shape }, y: work.shape };
+    case "layerNorm":
+      return { inputs: { x: [work.rows, work.D], weight: [work.D], bias: [work.D] }, y: [work.rows, work.D] };
     case "attention": {
       const shape = [work.B, work.H, work.N, work.D];
       return { inputs: { q: shape, k: shape, v: shape }, y: shape };
@@ -102,16 +127,26 @@ export function shapesOf(work: Work): { inputs: Readonly<Record<string, Shape>>;
       const { B, side, patch, D } = work;
       return { inputs: { x: [B, 3, side, side], weight: [D, 3, patch, patch], bias: [D] }, y: [B, (side / patch) ** 2, D] };
     }
-    case "batchNorm": return { inputs: { x: [work.B, work.C, work.side, work.side], weight: [work.C], bias: [work.C] }, y: [work.B, work.C, work.side, work.side] };
-    case "crossEntropy": return { inputs: { logits: [work.B, work.K] }, y: [] };
-    case "adamw": return { inputs: { params: [work.n], grads: [work.n] }, y: [work.n] };
+    case "batchNorm":
+      return {
+        inputs: { x: [work.B, work.C, work.side, work.side], weight: [work.C], bias: [work.C] },
+        y: [work.B, work.C, work.side, work.side],
+      };
+    case "crossEntropy":
+      return { inputs: { logits: [work.B, work.K] }, y: [] };
+    case "adamw":
+      return { inputs: { params: [work.n], grads: [work.n] }, y: [work.n] };
     case "forward":
     case "train": {
       const { B, config: c } = work;
       const images = [B, c.arch === "deit" ? c.inChans : 3, c.imgSize, c.imgSize];
       const perClass = [B, c.numClasses];
-      const inputs = work.op === "forward" ? { x: images }
-        : work.recipe.distillation === "none" ? { x: images, target: perClass } : { x: images, target: perClass, teacherLogits: perClass };
+      const inputs =
+        work.op === "forward"
+          ? { x: images }
+          : work.recipe.distillation === "none"
+            ? { x: images, target: perClass }
+            : { x: images, target: perClass, teacherLogits: perClass };
       return { inputs, y: perClass };
     }
   }
@@ -120,13 +155,20 @@ export function shapesOf(work: Work): { inputs: Readonly<Record<string, Shape>>;
 /** Multiply-adds count two; a convolution's and a product's backward is two more of them. Memory: every array once per pass. */
 export function costs(work: KernelWork): { flops: number; bytes: number; bytesBackward: number } {
   const { inputs, y } = shapesOf(work);
-  const into = 4 * Object.values(inputs).reduce((n, shape) => n + numel(shape), 0), out = 4 * numel(y);
-  const macs = work.op === "matmul" ? work.M * work.K * work.N
-    : work.op === "linear" ? work.rows * work.I * work.O
-    : work.op === "attention" ? 2 * work.B * work.H * work.N ** 2 * work.D
-    : work.op === "conv2d" ? (numel(y) * work.C * work.kernel ** 2) / work.groups
-    : work.op === "patchEmbed" ? numel(y) * 3 * work.patch ** 2
-    : 0;
+  const into = 4 * Object.values(inputs).reduce((n, shape) => n + numel(shape), 0),
+    out = 4 * numel(y);
+  const macs =
+    work.op === "matmul"
+      ? work.M * work.K * work.N
+      : work.op === "linear"
+        ? work.rows * work.I * work.O
+        : work.op === "attention"
+          ? 2 * work.B * work.H * work.N ** 2 * work.D
+          : work.op === "conv2d"
+            ? (numel(y) * work.C * work.kernel ** 2) / work.groups
+            : work.op === "patchEmbed"
+              ? numel(y) * 3 * work.patch ** 2
+              : 0;
   // Labels are read in both passes and have no gradient.
   const labels = work.op === "crossEntropy" ? 4 * work.B * work.K : 0;
   return { flops: 2 * macs, bytes: into + labels + out, bytesBackward: out + 2 * into + labels };
@@ -142,12 +184,14 @@ export function inputsOf({ work, backward }: Case): Inputs {
   const isModel = work.op === "forward" || work.op === "train";
   if (work.op === "crossEntropy") names.push(["target", [work.B, work.K]]);
   if (backward && !isModel) names.push(["dy", y]);
-  const values = new Map(names.map(([name, shape], stream): [string, Input] => {
-    const random = new Random(1, stream);
-    const data = new Float32Array(numel(shape));
-    for (let i = 0; i < data.length; i++) data[i] = random.uniform(-1, 1);
-    return [name, { shape, data }];
-  }));
+  const values = new Map(
+    names.map(([name, shape], stream): [string, Input] => {
+      const random = new Random(1, stream);
+      const data = new Float32Array(numel(shape));
+      for (let i = 0; i < data.length; i++) data[i] = random.uniform(-1, 1);
+      return [name, { shape, data }];
+    }),
+  );
   const target = values.get("target");
   if (target) smoothLabels(target, work.op === "train" ? work.recipe.labelSmoothing : 0.1);
   return isModel ? new Map([...values, ...stirred(modelParams(work.config))]) : values;

@@ -17,4 +17,10 @@ export interface Choice {
 
 /** The cases of a choice that an adapter can afford. */
 export const chosenCases = (set: Adapter, { suite, quick, large = false, only }: Choice): Case[] =>
-  cases.filter((c) => (c.sets.includes(set) || (large && c.sets.includes("large"))) && (suite === "all" || c.suite === suite) && (!quick || c.quick) && c.name.includes(only));
+  cases.filter(
+    (c) =>
+      (c.sets.includes(set) || (large && c.sets.includes("large"))) &&
+      (suite === "all" || c.suite === suite) &&
+      (!quick || c.quick) &&
+      c.name.includes(only),
+  );

@@ -22,7 +22,8 @@ const COPY_WG = 256;
 
 const copyKernel = defineKernel({
   name: "ceiling.copy",
-  inputs: { x: "vec4f" }, outputs: { y: "vec4f" }, // (n) each
+  inputs: { x: "vec4f" },
+  outputs: { y: "vec4f" }, // (n) each
   params: { n4: "u32" },
   workgroup: COPY_WG,
   code: /* wgsl */ `
@@ -36,7 +37,8 @@ const chain = (line: (c: string) => string): string => Array.from({ length: CHAI
 
 const fmaKernel = defineKernel({
   name: "ceiling.fma",
-  inputs: { x: "f32" }, outputs: { y: "f32" }, // (2), (threads)
+  inputs: { x: "f32" },
+  outputs: { y: "f32" }, // (2), (threads)
   constants: { ROUNDS: "u32" },
   workgroup: WG,
   code: /* wgsl */ `
@@ -51,11 +53,17 @@ const fmaKernel = defineKernel({
 export async function measureCeilings(set: Adapter, now: () => number = () => performance.now()): Promise<Ceilings> {
   const n = set === "gpu" ? 2 ** 25 : 2 ** 22; // 128 and 16 MiB, in and out each
   const x = Tensor.zeros([n]);
-  const copy = await best(() => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, groups: Math.ceil(n / 4 / COPY_WG) }).y, now);
+  const copy = await best(
+    () => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, groups: Math.ceil(n / 4 / COPY_WG) }).y,
+    now,
+  );
   x.dispose();
   const [threads, ROUNDS] = set === "gpu" ? [2 ** 20, 2048] : [2 ** 13, 1024];
   const ab = Tensor.from(new Float32Array([0.5, 1]), [2]);
-  const fma = await best(() => fmaKernel({ inputs: { x: ab }, outputs: { y: [threads] }, constants: { ROUNDS }, groups: threads / WG }).y, now);
+  const fma = await best(
+    () => fmaKernel({ inputs: { x: ab }, outputs: { y: [threads] }, constants: { ROUNDS }, groups: threads / WG }).y,
+    now,
+  );
   ab.dispose();
   return { copyGBps: round((2 * 4 * n) / copy / 1e6), fmaGFlops: round((2 * CHAINS * ROUNDS * threads) / fma / 1e6) };
 }

@@ -46,12 +46,15 @@ const LEAST_NOISE = 0.06;
 const MOST_NOISE = 0.2;
 
 /** What two results must share for their ratios to be compared. */
-export const kindOf = ({ adapter: a, where }: Results): string => `${a.vendor} ${a.architecture}${a.software ? " (software)" : ""} in ${where}`;
+export const kindOf = ({ adapter: a, where }: Results): string =>
+  `${a.vendor} ${a.architecture}${a.software ? " (software)" : ""} in ${where}`;
 
 export function compare(before: Results, after: Results): Comparison {
-  if (kindOf(before) !== kindOf(after)) throw new Error(`compare: expected two results of one kind of adapter, got ${kindOf(before)} and ${kindOf(after)}`);
+  if (kindOf(before) !== kindOf(after))
+    throw new Error(`compare: expected two results of one kind of adapter, got ${kindOf(before)} and ${kindOf(after)}`);
   const old = new Map(before.cases.map((c) => [c.name, c]));
-  const changes: Change[] = [], lost: string[] = [];
+  const changes: Change[] = [],
+    lost: string[] = [];
   for (const c of after.cases) {
     for (const [rival, was] of Object.entries(old.get(c.name)?.paired ?? {})) {
       const is = c.paired[rival];
@@ -61,8 +64,13 @@ export function compare(before: Results, after: Results): Comparison {
   }
   if (changes.length === 0 && lost.length === 0) throw new Error("compare: expected cases that both results have, got none");
   return {
-    changes, lost, overall: changes.length === 0 ? 1 : round(geometricMean(changes.map((c) => c.change))),
-    regressions: [...changes.filter((c) => c.verdict === "slower").map((c) => `${c.name} (against ${c.rival}): ${c.before} -> ${c.after}`), ...lost],
+    changes,
+    lost,
+    overall: changes.length === 0 ? 1 : round(geometricMean(changes.map((c) => c.change))),
+    regressions: [
+      ...changes.filter((c) => c.verdict === "slower").map((c) => `${c.name} (against ${c.rival}): ${c.before} -> ${c.after}`),
+      ...lost,
+    ],
   };
 }
 
@@ -74,9 +82,14 @@ function changeOf(name: string, rival: string, was: Paired, is: Paired): Change 
   const spread = (p: Paired) => (p.high - p.low) / 2 / p.ratio;
   const noise = Math.max(LEAST_NOISE, Math.hypot(spread(was), spread(is)));
   const change = is.ratio / was.ratio;
-  const verdict = change < 1 - noise && is.high < was.low ? "slower"
-    : change > 1 + noise && is.low > was.high ? "faster"
-    : noise > MOST_NOISE ? "too noisy" : "same";
+  const verdict =
+    change < 1 - noise && is.high < was.low
+      ? "slower"
+      : change > 1 + noise && is.low > was.high
+        ? "faster"
+        : noise > MOST_NOISE
+          ? "too noisy"
+          : "same";
   return { name, rival, before: was.ratio, after: is.ratio, change: round(change), noise: round(noise), verdict };
 }
 
@@ -86,12 +99,14 @@ export function pool<C extends Results["cases"][number]>(sittings: readonly C[])
   const rivals = Object.keys(last.paired).filter((rival) => sittings.every((s) => s.paired[rival]));
   return {
     ...last,
-    paired: Object.fromEntries(rivals.map((rival) => {
-      const all = sittings.map((s) => s.paired[rival]!).sort((a, b) => a.ratio - b.ratio);
-      const middle = all.length >> 1;
-      const ratio = all.length % 2 === 1 ? all[middle]!.ratio : round((all[middle - 1]!.ratio + all[middle]!.ratio) / 2);
-      if (all.length === 1) return [rival, all[0]!];
-      return [rival, { ratio, low: all[0]!.ratio, high: all.at(-1)!.ratio }];
-    })),
+    paired: Object.fromEntries(
+      rivals.map((rival) => {
+        const all = sittings.map((s) => s.paired[rival]!).sort((a, b) => a.ratio - b.ratio);
+        const middle = all.length >> 1;
+        const ratio = all.length % 2 === 1 ? all[middle]!.ratio : round((all[middle - 1]!.ratio + all[middle]!.ratio) / 2);
+        if (all.length === 1) return [rival, all[0]!];
+        return [rival, { ratio, low: all[0]!.ratio, high: all.at(-1)!.ratio }];
+      }),
+    ),
   };
 }

@@ -9,7 +9,8 @@ import type { Inputs } from "./case.ts";
 
 const OPSET = 20;
 const IR_VERSION = 9;
-const FLOAT = 1, INT64 = 7;
+const FLOAT = 1,
+  INT64 = 7;
 
 class Writer {
   readonly #parts: Uint8Array[] = [];
@@ -93,7 +94,12 @@ export class Graph {
 
   ints(...values: number[]): string {
     const name = `i${this.#count++}`;
-    this.#weights.push(dims(new Writer(), [values.length]).int(2, INT64).put(8, name).put(9, new Uint8Array(BigInt64Array.from(values, BigInt).buffer)));
+    this.#weights.push(
+      dims(new Writer(), [values.length])
+        .int(2, INT64)
+        .put(8, name)
+        .put(9, new Uint8Array(BigInt64Array.from(values, BigInt).buffer)),
+    );
     return name;
   }
 

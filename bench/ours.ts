@@ -27,27 +27,44 @@ import type { Contender, Prepared } from "./contender.ts";
 type Tensors = Readonly<Record<string, Tensor>>;
 
 export const ours = (version: string): Contender => ({
-  name: "ours", version, flags: {},
+  name: "ours",
+  version,
+  flags: {},
   async prepare({ work, backward }, inputs) {
     const before = getDevice().stats.bytesLive;
-    const prepared = await (work.op === "train" ? training(work, inputs) : work.op === "forward" ? inference(work, inputs)
-      : work.op === "adamw" ? update(work, inputs) : kernel(work, backward, inputs));
+    const prepared = await (work.op === "train"
+      ? training(work, inputs)
+      : work.op === "forward"
+        ? inference(work, inputs)
+        : work.op === "adamw"
+          ? update(work, inputs)
+          : kernel(work, backward, inputs));
     return { ...prepared, bytes: () => getDevice().stats.bytesLive - before };
   },
 });
 
 function compute(work: KernelWork, t: Tensors, aside: Tensors): Tensor {
   switch (work.op) {
-    case "matmul": return matmul(t["a"]!, t["b"]!);
-    case "linear": return linear(t["x"]!, t["weight"]!, t["bias"]!);
-    case "softmax": return softmax(t["x"]!);
-    case "gelu": return gelu(t["x"]!);
-    case "layerNorm": return layerNorm(t["x"]!, t["weight"]!, t["bias"]!, { eps: 1e-6 });
-    case "attention": return attention(t["q"]!, t["k"]!, t["v"]!);
-    case "conv2d": return conv2d(t["x"]!, t["weight"]!, null, { stride: work.stride, padding: work.padding, groups: work.groups });
-    case "patchEmbed": return patchEmbed(t["x"]!, t["weight"]!, t["bias"]!);
-    case "batchNorm": return batchNorm(t["x"]!, t["weight"]!, t["bias"]!, aside["mean"]!, aside["variance"]!, { training: true });
-    case "crossEntropy": return crossEntropy(t["logits"]!, t["target"]!);
+    case "matmul":
+      return matmul(t["a"]!, t["b"]!);
+    case "linear":
+      return linear(t["x"]!, t["weight"]!, t["bias"]!);
+    case "softmax":
+      return softmax(t["x"]!);
+    case "gelu":
+      return gelu(t["x"]!);
+    case "layerNorm":
+      return layerNorm(t["x"]!, t["weight"]!, t["bias"]!, { eps: 1e-6 });
+    case "attention":
+      return attention(t["q"]!, t["k"]!, t["v"]!);
+    case "conv2d":
+      return conv2d(t["x"]!, t["weight"]!, null, { stride: work.stride, padding: work.padding, groups: work.groups });
+    case "patchEmbed":
+      return patchEmbed(t["x"]!, t["weight"]!, t["bias"]!);
+    case "batchNorm":
+      return batchNorm(t["x"]!, t["weight"]!, t["bias"]!, aside["mean"]!, aside["variance"]!, { training: true });
+    case "crossEntropy":
+      return crossEntropy(t["logits"]!, t["target"]!);
   }
 }
 
@@ -65,8 +82,10 @@ async function kernel(work: KernelWork, backward: boolean, inputs: Inputs): Prom
 }
 
 async function update({ n, recipe }: Extract<Work, { op: "adamw" }>, inputs: Inputs): Promise<Prepared> {
-  const params = uploadOne(inputs, "params"), grads = uploadOne(inputs, "grads");
-  const m = Tensor.zeros([n]), v = Tensor.zeros([n]);
+  const params = uploadOne(inputs, "params"),
+    grads = uploadOne(inputs, "grads");
+  const m = Tensor.zeros([n]),
+    v = Tensor.zeros([n]);
   const scalars = new Scalars({ lr: "f32", bias1: "f32", bias2: "f32" });
   const { lr, beta1, beta2, eps, weightDecay } = recipe;
   const at = { lr: scalars.at("lr"), bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
@@ -93,13 +112,20 @@ async function training({ B, config, recipe }: TrainWork, inputs: Inputs): Promi
   const settings = makeRecipe({ ...recipe, batchSize: B, emaDecay: null });
   const optimizer = new Optimizer(settings, store);
   const scalars = new Scalars(optimizerScalars);
-  const x = uploadOne(inputs, "x"), target = uploadOne(inputs, "target");
+  const x = uploadOne(inputs, "x"),
+    target = uploadOne(inputs, "target");
   const teacherLogits = recipe.distillation === "none" ? null : uploadOne(inputs, "teacherLogits");
   const plan = await record(() => {
     const { logitsCls, logitsDist } = deit(store.tensors, x, config);
     const { loss } = distillationLoss({
-      logits: logitsCls, logitsDist, target, teacherLogits,
-      kind: settings.distillation, alpha: settings.alpha, tau: settings.tau, reduction: settings.reduction,
+      logits: logitsCls,
+      logitsDist,
+      target,
+      teacherLogits,
+      kind: settings.distillation,
+      alpha: settings.alpha,
+      tau: settings.tau,
+      reduction: settings.reduction,
     });
     const targets = store.gradTargets;
     gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));
@@ -151,7 +177,8 @@ function uploadOne(inputs: Inputs, name: string): Tensor {
 }
 
 /** The parameters among a model's inputs. */
-const stateOf = (params: readonly { readonly name: string }[], inputs: Inputs): Inputs => new Map(params.map(({ name }) => [name, inputs.get(name)!]));
+const stateOf = (params: readonly { readonly name: string }[], inputs: Inputs): Inputs =>
+  new Map(params.map(({ name }) => [name, inputs.get(name)!]));
 
 function disposeAll(tensors: Tensors): void {
   for (const t of Object.values(tensors)) t.dispose();

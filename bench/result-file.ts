@@ -25,18 +25,49 @@ export interface ResultFile {
   readonly ceilings: Ceilings;
   readonly cases: readonly (Measured & { readonly peakFraction: number | null })[];
   /** Of `bench --suite size`: what a page downloads with each library, in bytes. */
-  readonly bundle?: Readonly<Record<string, { readonly does: string; readonly raw: number; readonly gzip: number; readonly brotli: number } | { readonly error: string }>>;
+  readonly bundle?: Readonly<
+    Record<
+      string,
+      { readonly does: string; readonly raw: number; readonly gzip: number; readonly brotli: number } | { readonly error: string }
+    >
+  >;
   /** Of `bench --suite first`: each contender in a fresh process or page. */
-  readonly first?: readonly { readonly case: string; readonly contender: string; readonly firstMs?: number; readonly medianMs?: number; readonly memoryBytes?: number; readonly error?: string }[];
+  readonly first?: readonly {
+    readonly case: string;
+    readonly contender: string;
+    readonly firstMs?: number;
+    readonly medianMs?: number;
+    readonly memoryBytes?: number;
+    readonly error?: string;
+  }[];
   /** Cases that were chosen and not run, and why it ended before them. */
   readonly notRun?: readonly string[];
   readonly stopped?: string;
   /** What a page knows of the browser it ran in. Isolated from other sites it has a fine clock and threads. */
   readonly browser?: { readonly userAgent: string; readonly isolated: boolean; readonly cores: number };
   /** Of bench/gpu: what was to be reached there; `got` null: not measured. */
-  readonly targets?: readonly { readonly what: string; readonly least: number; readonly aim: number; readonly unit: string; readonly got: number | null; readonly note?: string }[];
+  readonly targets?: readonly {
+    readonly what: string;
+    readonly least: number;
+    readonly aim: number;
+    readonly unit: string;
+    readonly got: number | null;
+    readonly note?: string;
+  }[];
   /** Of bench/gpu: PyTorch's training and inference on the same machine, in a process of its own. */
-  readonly torch?: { readonly version: string; readonly device: string; readonly runs: readonly { readonly mode: string; readonly size: string; readonly kind: string; readonly compiled: boolean; readonly batch?: number; readonly imagesPerSecond?: number; readonly error?: string }[] } | null;
+  readonly torch?: {
+    readonly version: string;
+    readonly device: string;
+    readonly runs: readonly {
+      readonly mode: string;
+      readonly size: string;
+      readonly kind: string;
+      readonly compiled: boolean;
+      readonly batch?: number;
+      readonly imagesPerSecond?: number;
+      readonly error?: string;
+    }[];
+  } | null;
 }
 
 /** A result by its file's name. */
@@ -47,16 +78,20 @@ export interface NamedResult {
 
 const NUMBERS = {
   timing: ["medianMs", "minMs", "maxMs", "q1Ms", "q3Ms", "runs", "runsPerSample", "firstMs", "drift"],
-  paired: ["ratio", "low", "high"], ceilings: ["copyGBps", "fmaGFlops"], limits: ["samples", "seconds", "atMostSeconds", "sampleMs"],
+  paired: ["ratio", "low", "high"],
+  ceilings: ["copyGBps", "fmaGFlops"],
+  limits: ["samples", "seconds", "atMostSeconds", "sampleMs"],
 } as const;
-const has = (value: unknown, kind: keyof typeof NUMBERS): boolean => isObject(value) && NUMBERS[kind].every((key) => typeof value[key] === "number");
+const has = (value: unknown, kind: keyof typeof NUMBERS): boolean =>
+  isObject(value) && NUMBERS[kind].every((key) => typeof value[key] === "number");
 const isList = (value: unknown): boolean => value === undefined || (Array.isArray(value) && value.every(isObject));
 
 /** Checks that `value`, parsed JSON of what `source` names, is a result of `bench --json`. */
 export function resultFile(value: unknown, source: string): ResultFile {
   const lacks = (what: string): Error => new Error(`${source}: expected a result of the benchmark (bench --json), got ${what}`);
   if (!isObject(value)) throw lacks("JSON of another kind");
-  for (const key of ["adapter", "versions", "rivalFlags", "ceilings", "limits"]) if (!isObject(value[key])) throw lacks(`none of its "${key}"`);
+  for (const key of ["adapter", "versions", "rivalFlags", "ceilings", "limits"])
+    if (!isObject(value[key])) throw lacks(`none of its "${key}"`);
   for (const key of ["where", "commit", "date"]) if (typeof value[key] !== "string") throw lacks(`none of its "${key}"`);
   const cases = value["cases"];
   if (!Array.isArray(cases)) throw lacks(`none of its "cases"`);
@@ -64,18 +99,23 @@ export function resultFile(value: unknown, source: string): ResultFile {
     if (!isObject(c) || typeof c["name"] !== "string") throw lacks("a case without a name");
     for (const key of ["ours", "rivals", "ratio", "paired"]) if (!isObject(c[key])) throw lacks(`case "${c["name"]}" without "${key}"`);
     for (const t of [c["ours"], ...Object.values(c["rivals"] as object)]) {
-      if (!has(t, "timing") && !(isObject(t) && typeof t["error"] === "string")) throw lacks(`case "${c["name"]}" with a contender that has neither times nor an error`);
+      if (!has(t, "timing") && !(isObject(t) && typeof t["error"] === "string"))
+        throw lacks(`case "${c["name"]}" with a contender that has neither times nor an error`);
     }
-    if (!Object.values(c["paired"] as object).every((p) => has(p, "paired"))) throw lacks(`case "${c["name"]}" with a ratio without its range`);
-    if (typeof c["flops"] !== "number" || typeof c["bytes"] !== "number" || typeof c["tolerance"] !== "number") throw lacks(`case "${c["name"]}" without its FLOPs, bytes or tolerance`);
+    if (!Object.values(c["paired"] as object).every((p) => has(p, "paired")))
+      throw lacks(`case "${c["name"]}" with a ratio without its range`);
+    if (typeof c["flops"] !== "number" || typeof c["bytes"] !== "number" || typeof c["tolerance"] !== "number")
+      throw lacks(`case "${c["name"]}" without its FLOPs, bytes or tolerance`);
   }
   for (const key of ["ceilings", "limits"] as const) if (!has(value[key], key)) throw lacks(`"${key}" without ${NUMBERS[key].join(", ")}`);
   const { features, toggles } = value["adapter"] as { features: unknown; toggles: unknown };
   if (!Array.isArray(features) || !Array.isArray(toggles)) throw lacks("an adapter without its features and toggles");
   for (const key of ["first", "targets"]) if (!isList(value[key])) throw lacks(`"${key}" that is no list`);
   if (value["notRun"] !== undefined && !Array.isArray(value["notRun"])) throw lacks(`"notRun" that is no list`);
-  if (value["bundle"] !== undefined && !(isObject(value["bundle"]) && Object.values(value["bundle"]).every(isObject))) throw lacks(`"bundle" of another kind`);
-  if (value["torch"] && !(isObject(value["torch"]) && value["torch"]["runs"] !== undefined && isList(value["torch"]["runs"]))) throw lacks(`"torch" without its runs`);
+  if (value["bundle"] !== undefined && !(isObject(value["bundle"]) && Object.values(value["bundle"]).every(isObject)))
+    throw lacks(`"bundle" of another kind`);
+  if (value["torch"] && !(isObject(value["torch"]) && value["torch"]["runs"] !== undefined && isList(value["torch"]["runs"])))
+    throw lacks(`"torch" without its runs`);
   return { absent: {}, ...value } as unknown as ResultFile;
 }
 
@@ -84,16 +124,33 @@ export function resultFile(value: unknown, source: string): ResultFile {
  * them: sizes with every one of their commit, first runs with the first of their adapter, place and commit.
  */
 export function readResults(files: readonly { readonly name: string; readonly content: unknown }[]): NamedResult[] {
-  const isBeside = (content: unknown): content is Partial<ResultFile> => isObject(content) && !("cases" in content) && ("bundle" in content || "first" in content);
-  let results = files.filter((f) => !isBeside(f.content)).map(({ name, content }): NamedResult => ({ name, result: resultFile(content, name) }));
+  const isBeside = (content: unknown): content is Partial<ResultFile> =>
+    isObject(content) && !("cases" in content) && ("bundle" in content || "first" in content);
+  let results = files
+    .filter((f) => !isBeside(f.content))
+    .map(({ name, content }): NamedResult => ({ name, result: resultFile(content, name) }));
   for (const { name, content } of files) {
     if (!isBeside(content)) continue;
     const { bundle, first, commit, where, adapter } = content;
     const fits = ({ result: r }: NamedResult): boolean =>
-      (commit ?? r.commit) === r.commit && (!first || (where === r.where && adapter !== undefined && adapterName(adapter) === adapterName(r.adapter)));
+      (commit ?? r.commit) === r.commit &&
+      (!first || (where === r.where && adapter !== undefined && adapterName(adapter) === adapterName(r.adapter)));
     const at = results.findIndex(fits);
-    if (at === -1) throw new Error(`${name}: expected a result with cases beside it${commit === undefined ? "" : `, of commit ${commit}`}${first ? `, of the same adapter in ${where}` : ""}, got none`);
-    results = results.map((r, i) => ({ ...r, result: resultFile({ ...r.result, ...(bundle && fits(r) ? { bundle } : {}), ...(first && i === at ? { first: [...(r.result.first ?? []), ...first] } : {}) }, name) }));
+    if (at === -1)
+      throw new Error(
+        `${name}: expected a result with cases beside it${commit === undefined ? "" : `, of commit ${commit}`}${first ? `, of the same adapter in ${where}` : ""}, got none`,
+      );
+    results = results.map((r, i) => ({
+      ...r,
+      result: resultFile(
+        {
+          ...r.result,
+          ...(bundle && fits(r) ? { bundle } : {}),
+          ...(first && i === at ? { first: [...(r.result.first ?? []), ...first] } : {}),
+        },
+        name,
+      ),
+    }));
   }
   return results;
 }
@@ -109,25 +166,44 @@ export const sourceOf = ({ adapter: a, where, commit }: Pick<ResultFile, "adapte
 export function mergeResults(results: readonly ResultFile[]): ResultFile {
   const [first, ...rest] = results;
   if (!first) throw new Error("merge: expected at least one result, got none");
-  for (const other of rest) if (sourceOf(other) !== sourceOf(first)) throw new Error(`merge: expected results of ${sourceOf(first)}, got one of ${sourceOf(other)}`);
+  for (const other of rest)
+    if (sourceOf(other) !== sourceOf(first))
+      throw new Error(`merge: expected results of ${sourceOf(first)}, got one of ${sourceOf(other)}`);
   const cases = results.flatMap((r) => r.cases);
   const twice = cases.find((c, i) => cases.findIndex((other) => other.name === c.name) < i);
   if (twice) throw new Error(`merge: expected every case once, got "${twice.name}" twice`);
-  const rivalFlags = union(results.map((r) => r.rivalFlags), "flags");
-  const ceilings: Ceilings = { copyGBps: Math.max(...results.map((r) => r.ceilings.copyGBps)), fmaGFlops: Math.max(...results.map((r) => r.ceilings.fmaGFlops)) };
+  const rivalFlags = union(
+    results.map((r) => r.rivalFlags),
+    "flags",
+  );
+  const ceilings: Ceilings = {
+    copyGBps: Math.max(...results.map((r) => r.ceilings.copyGBps)),
+    fmaGFlops: Math.max(...results.map((r) => r.ceilings.fmaGFlops)),
+  };
   const bundle = results.findLast((r) => r.bundle)?.bundle;
   const measured = new Set(cases.map((c) => c.name));
   const notRun = results.flatMap((r) => r.notRun ?? []).filter((name, i, all) => !measured.has(name) && all.indexOf(name) === i);
   const firsts = results.flatMap((r) => r.first ?? []);
   return {
-    where: first.where, adapter: first.adapter,
+    where: first.where,
+    adapter: first.adapter,
     seconds: results.reduce((sum, r) => sum + (r.seconds ?? 0), 0),
-    commit: first.commit, date: results.map((r) => r.date).sort().at(-1)!,
-    versions: union(results.map((r) => r.versions), "version"), rivalFlags,
+    commit: first.commit,
+    date: results
+      .map((r) => r.date)
+      .sort()
+      .at(-1)!,
+    versions: union(
+      results.map((r) => r.versions),
+      "version",
+    ),
+    rivalFlags,
     absent: Object.fromEntries(results.flatMap((r) => Object.entries(r.absent)).filter(([name]) => !(name in rivalFlags))),
-    limits: first.limits, ceilings,
+    limits: first.limits,
+    ceilings,
     cases: cases.map((c) => ({ ...c, peakFraction: "error" in c.ours ? null : peakFraction(ceilings, c.flops, c.bytes, c.ours.medianMs) })),
-    ...(bundle ? { bundle } : {}), ...(firsts.length > 0 ? { first: firsts } : {}),
+    ...(bundle ? { bundle } : {}),
+    ...(firsts.length > 0 ? { first: firsts } : {}),
     ...(notRun.length > 0 ? { notRun, stopped: results.findLast((r) => r.stopped !== undefined)?.stopped ?? "stopped" } : {}),
     ...(first.browser ? { browser: first.browser } : {}),
   };
@@ -137,7 +213,8 @@ export function mergeResults(results: readonly ResultFile[]): ResultFile {
 function union<T>(records: readonly Readonly<Record<string, T>>[], what: string): Record<string, T> {
   const all: Record<string, T> = {};
   for (const [name, value] of records.flatMap((r) => Object.entries(r))) {
-    if (name in all && JSON.stringify(all[name]) !== JSON.stringify(value)) throw new Error(`merge: expected one ${what} of ${name}, got ${JSON.stringify(all[name])} and ${JSON.stringify(value)}`);
+    if (name in all && JSON.stringify(all[name]) !== JSON.stringify(value))
+      throw new Error(`merge: expected one ${what} of ${name}, got ${JSON.stringify(all[name])} and ${JSON.stringify(value)}`);
     all[name] = value;
   }
   return all;

@@ -12,14 +12,14 @@ type Where = "node" | "chromium";
 
 /** Modules of bench/rivals by the name that results have them under, where there is one. */
 const MODULES = {
-  "tfjs": { node: "tfjs-webgpu", chromium: "tfjs-webgpu" },
+  tfjs: { node: "tfjs-webgpu", chromium: "tfjs-webgpu" },
   "tfjs-webgl": { node: "tfjs-webgl", chromium: "tfjs-webgl" },
   "tfjs-wasm": { node: "tfjs-wasm", chromium: "tfjs-wasm" },
-  "ort": { node: "ort-node", chromium: "ort-webgpu" },
+  ort: { node: "ort-node", chromium: "ort-webgpu" },
   "ort-wasm": { node: "ort-wasm", chromium: "ort-wasm" },
   "ort-cpu": { node: "ort-cpu", chromium: null },
-  "jax": { node: "jax", chromium: "jax" },
-  "torch": { node: "torch", chromium: null },
+  jax: { node: "jax", chromium: "jax" },
+  torch: { node: "torch", chromium: null },
 } as const satisfies Record<string, Record<Where, string | null>>;
 
 export type RivalName = keyof typeof MODULES;
@@ -27,7 +27,9 @@ export const rivalNames = Object.keys(MODULES) as readonly RivalName[];
 
 /** What `--against all` means there: whatever could run. */
 export const rivalsIn = (where: Where): RivalName[] =>
-  rivalNames.filter((name) => (where === "node" ? !["tfjs-webgl", "tfjs-wasm", "ort-wasm", "jax"].includes(name) : MODULES[name].chromium !== null));
+  rivalNames.filter((name) =>
+    where === "node" ? !["tfjs-webgl", "tfjs-wasm", "ort-wasm", "jax"].includes(name) : MODULES[name].chromium !== null,
+  );
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = join(root, "bench/rivals");
@@ -47,10 +49,20 @@ export async function installRivals(say: (message: string) => void): Promise<voi
   say("installing the rivals' libraries into bench/rivals/node_modules (once, some 400 MB)");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   try {
-    await promisify(execFile)(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: FOLDER, shell: process.platform === "win32" });
+    await promisify(execFile)(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+      cwd: FOLDER,
+      shell: process.platform === "win32",
+    });
   } catch (error) {
     const { stderr } = error as { stderr?: string };
-    throw new Error(`bench: expected "npm ci" in bench/rivals to install the rivals, got ${stderr?.trim().split("\n").filter((line) => !/warn/.test(line))[0] ?? String(error)} (--against none goes without)`);
+    throw new Error(
+      `bench: expected "npm ci" in bench/rivals to install the rivals, got ${
+        stderr
+          ?.trim()
+          .split("\n")
+          .filter((line) => !/warn/.test(line))[0] ?? String(error)
+      } (--against none goes without)`,
+    );
   }
   await writeFile(stamp, lock);
 }
@@ -74,12 +86,19 @@ export async function moduleOf(name: RivalName, where: Where): Promise<string> {
 
 /** A module of this repository with all that it imports, as one. */
 export async function bundleModule(path: string, where: Where): Promise<string> {
-  const node = where === "node", input = join(root, path);
+  const node = where === "node",
+    input = join(root, path);
   const bundled = await build({
-    configFile: false, root, logLevel: "error",
+    configFile: false,
+    root,
+    logLevel: "error",
     ssr: { noExternal: true, target: "node" },
     build: {
-      write: false, minify: false, ssr: node, target: "esnext", copyPublicDir: false,
+      write: false,
+      minify: false,
+      ssr: node,
+      target: "esnext",
+      copyPublicDir: false,
       ...(node ? {} : { lib: { entry: input, formats: ["es"] } }),
       rolldownOptions: { input, output: { format: "es", codeSplitting: false } },
     },
@@ -92,7 +111,7 @@ export async function bundleModule(path: string, where: Where): Promise<string> 
 
 /** Files that rivals load by themselves in a page, from the folder of libraries. */
 const LOADED: Partial<Record<RivalName, { readonly folder: string; readonly files: RegExp }>> = {
-  "ort": { folder: "onnxruntime-web/dist", files: /^ort(\.webgpu\.min\.mjs|-wasm-simd-threaded\.asyncify\.(mjs|wasm))$/ },
+  ort: { folder: "onnxruntime-web/dist", files: /^ort(\.webgpu\.min\.mjs|-wasm-simd-threaded\.asyncify\.(mjs|wasm))$/ },
   "ort-wasm": { folder: "onnxruntime-web/dist", files: /^ort(\.wasm\.min\.mjs|-wasm-simd-threaded\.(mjs|wasm))$/ },
   "tfjs-wasm": { folder: "@tensorflow/tfjs-backend-wasm/dist", files: /^tfjs-backend-wasm.*\.wasm$/ },
 };
@@ -101,7 +120,8 @@ const LOADED: Partial<Record<RivalName, { readonly folder: string; readonly file
 export async function copyLoaded(name: RivalName, base: string): Promise<number> {
   const loaded = LOADED[name];
   if (!loaded) return 0;
-  const from = join(FOLDER, "node_modules", loaded.folder), to = join(base, loaded.folder);
+  const from = join(FOLDER, "node_modules", loaded.folder),
+    to = join(base, loaded.folder);
   await mkdir(to, { recursive: true });
   let bytes = 0;
   for (const file of (await readdir(from)).filter((f) => loaded.files.test(f))) {
@@ -114,6 +134,12 @@ export async function copyLoaded(name: RivalName, base: string): Promise<number>
 /** Lets a library written for pages find WebGPU in Node. It shares our Dawn, and with it the adapter, but has a device of its own. */
 export function provideNavigator(): void {
   // Asked for late: the driver is chosen when our own device opens.
-  const navigator = { userAgent: `Node.js/${process.versions.node}`, hardwareConcurrency: 1, get gpu() { return nodeGPU(); } };
+  const navigator = {
+    userAgent: `Node.js/${process.versions.node}`,
+    hardwareConcurrency: 1,
+    get gpu() {
+      return nodeGPU();
+    },
+  };
   Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true, writable: true });
 }

@@ -77,7 +77,8 @@ export interface Limits {
 
 /** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
 export const limitsFor = (set: Adapter, quick: boolean): Limits =>
-  set === "gpu" ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10, warmMs: 400 }
+  set === "gpu"
+    ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10, warmMs: 400 }
     : { samples: quick ? 15 : 7, seconds: quick ? 4 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: quick ? 25 : 10, warmMs: 200 };
 
 interface Entrant {
@@ -100,10 +101,26 @@ export interface MeasureOptions {
 }
 
 /** Compares, then times one case. A contender that fails is reported, and does not stop the others. */
-export async function measure(c: Case, ours: Contender, rivals: readonly Contender[], { limits, now = () => performance.now() }: MeasureOptions): Promise<Measured> {
-  const entrants = [ours, ...rivals].map((contender): Entrant => ({
-    contender, prepared: null, failure: null, firstMs: 0, times: 1, gpuMs: undefined, threadMs: undefined, memoryBytes: undefined, results: [], samples: [],
-  }));
+export async function measure(
+  c: Case,
+  ours: Contender,
+  rivals: readonly Contender[],
+  { limits, now = () => performance.now() }: MeasureOptions,
+): Promise<Measured> {
+  const entrants = [ours, ...rivals].map(
+    (contender): Entrant => ({
+      contender,
+      prepared: null,
+      failure: null,
+      firstMs: 0,
+      times: 1,
+      gpuMs: undefined,
+      threadMs: undefined,
+      memoryBytes: undefined,
+      results: [],
+      samples: [],
+    }),
+  );
   const [first, ...others] = entrants as [Entrant, ...Entrant[]];
   const timed = async (e: Entrant, times: number): Promise<number> => {
     const from = now();
@@ -125,31 +142,46 @@ export async function measure(c: Case, ours: Contender, rivals: readonly Contend
   const started = now();
   for (let round = 0; entrants.some((e) => !e.failure); round++) {
     const secondsOn = (now() - started) / 1000;
-    if (round > 0 && (secondsOn > limits.atMostSeconds || (round >= limits.samples && (secondsOn > limits.seconds || round >= 5 * limits.samples)))) break;
-    for (const e of round % 2 === 0 ? entrants : [...entrants].reverse()) await attempt(e, async () => void e.samples.push(await timed(e, e.times)));
+    if (
+      round > 0 &&
+      (secondsOn > limits.atMostSeconds || (round >= limits.samples && (secondsOn > limits.seconds || round >= 5 * limits.samples)))
+    )
+      break;
+    for (const e of round % 2 === 0 ? entrants : [...entrants].reverse())
+      await attempt(e, async () => void e.samples.push(await timed(e, e.times)));
   }
-  for (const e of entrants) await attempt(e, async () => {
-    e.gpuMs = await onGpu(e.prepared!);
-    e.threadMs = await onThread(e.prepared!);
-  });
+  for (const e of entrants)
+    await attempt(e, async () => {
+      e.gpuMs = await onGpu(e.prepared!);
+      e.threadMs = await onThread(e.prepared!);
+    });
   for (const e of entrants) e.prepared?.dispose();
 
-  const byName = <T>(list: readonly Entrant[], value: (e: Entrant) => T) => Object.fromEntries(list.map((e) => [e.contender.name, value(e)]));
+  const byName = <T>(list: readonly Entrant[], value: (e: Entrant) => T) =>
+    Object.fromEntries(list.map((e) => [e.contender.name, value(e)]));
   const counted = first.failure ? [] : others.filter((e) => !e.failure);
   const compared = differences.filter((d) => d !== null);
   const rate = (work: number) => (first.failure || work === 0 ? null : round(work / median(first.samples) / 1e6));
   const pairs = (e: Entrant) => e.samples.map((ms, i) => ms / first.samples[i]!);
   return {
-    name: c.name, suite: c.suite, dtype: c.dtype, flops: c.flops, bytes: c.bytes,
-    ours: timing(first), rivals: byName(others, timing),
+    name: c.name,
+    suite: c.suite,
+    dtype: c.dtype,
+    flops: c.flops,
+    bytes: c.bytes,
+    ours: timing(first),
+    rivals: byName(others, timing),
     ratio: byName(counted, (e) => round(median(e.samples) / median(first.samples))),
     paired: byName(counted, (e) => {
       const [low, high] = medianInterval(pairs(e));
       return { ratio: round(median(pairs(e))), low: round(low), high: round(high) };
     }),
     ratioRange: byName(counted, (e) => [round(Math.min(...pairs(e))), round(Math.max(...pairs(e)))] as const),
-    difference: compared.length > 0 ? Number(Math.max(...compared).toExponential(2)) : null, tolerance: c.tolerance, toleranceReason: c.reason,
-    gflops: rate(c.flops), gbps: rate(c.bytes),
+    difference: compared.length > 0 ? Number(Math.max(...compared).toExponential(2)) : null,
+    tolerance: c.tolerance,
+    toleranceReason: c.reason,
+    gflops: rate(c.flops),
+    gbps: rate(c.bytes),
   };
 }
 
@@ -191,7 +223,8 @@ async function compareResults(c: Case, entrants: readonly Entrant[], now: () => 
 /** Mean of enough runs that a clock which steps by 0.1 ms is off by little: its steps fall evenly. */
 async function onGpu(prepared: Prepared): Promise<number | undefined> {
   if (!prepared.gpuMs) return undefined;
-  let sum = 0, n = 0;
+  let sum = 0,
+    n = 0;
   while (n < 3 || (sum < 5 && n < 20)) {
     sum += await prepared.gpuMs();
     n++;
@@ -210,14 +243,24 @@ async function onThread(prepared: Prepared): Promise<number | undefined> {
 
 function timing(e: Entrant): Timing | Failure {
   const { samples: s } = e;
-  return e.failure ?? {
-    medianMs: round(median(s)), minMs: round(Math.min(...s)), maxMs: round(Math.max(...s)), q1Ms: round(quantile(s, 0.25)), q3Ms: round(quantile(s, 0.75)),
-    runs: s.length, runsPerSample: e.times, firstMs: round(e.firstMs), drift: round(drift(s)), drifted: drifted(s),
-    ...(e.gpuMs === undefined ? {} : { gpuMs: round(e.gpuMs) }),
-    ...(e.prepared?.launches === undefined ? {} : { launches: e.prepared.launches }),
-    ...(e.threadMs === undefined ? {} : { threadMs: round(e.threadMs) }),
-    ...(e.memoryBytes === undefined ? {} : { memoryBytes: e.memoryBytes }),
-  };
+  return (
+    e.failure ?? {
+      medianMs: round(median(s)),
+      minMs: round(Math.min(...s)),
+      maxMs: round(Math.max(...s)),
+      q1Ms: round(quantile(s, 0.25)),
+      q3Ms: round(quantile(s, 0.75)),
+      runs: s.length,
+      runsPerSample: e.times,
+      firstMs: round(e.firstMs),
+      drift: round(drift(s)),
+      drifted: drifted(s),
+      ...(e.gpuMs === undefined ? {} : { gpuMs: round(e.gpuMs) }),
+      ...(e.prepared?.launches === undefined ? {} : { launches: e.prepared.launches }),
+      ...(e.threadMs === undefined ? {} : { threadMs: round(e.threadMs) }),
+      ...(e.memoryBytes === undefined ? {} : { memoryBytes: e.memoryBytes }),
+    }
+  );
 }
 
 /**
@@ -226,15 +269,18 @@ function timing(e: Entrant): Timing | Failure {
  */
 export function difference(a: readonly Float32Array[], b: readonly Float32Array[]): number {
   if (a.length !== b.length || a.some((x, i) => x.length !== b[i]!.length)) return Infinity;
-  return Math.max(...a.map((x, k) => {
-    const y = b[k]!;
-    let most = 0, scale = 0;
-    for (let i = 0; i < x.length; i++) {
-      const d = Math.abs(x[i]! - y[i]!);
-      if (!(d < Infinity)) return Infinity;
-      most = Math.max(most, d);
-      scale = Math.max(scale, Math.abs(y[i]!));
-    }
-    return scale === 0 ? Infinity : most / scale;
-  }));
+  return Math.max(
+    ...a.map((x, k) => {
+      const y = b[k]!;
+      let most = 0,
+        scale = 0;
+      for (let i = 0; i < x.length; i++) {
+        const d = Math.abs(x[i]! - y[i]!);
+        if (!(d < Infinity)) return Infinity;
+        most = Math.max(most, d);
+        scale = Math.max(scale, Math.abs(y[i]!));
+      }
+      return scale === 0 ? Infinity : most / scale;
+    }),
+  );
 }

@@ -60,7 +60,8 @@ export async function session(args: BenchArgs, watcher: Watcher): Promise<BenchR
   const device = getDevice();
   const set = device.adapter.software ? "software" : "gpu";
   const chosen = chosenCases(set, { suite, quick, large, only }).filter((c) => names === undefined || names.includes(c.name));
-  if (chosen.length === 0) throw new NoCaseError(`expected cases of suite ${suite} with "${only}" in their name for this adapter, got none`);
+  if (chosen.length === 0)
+    throw new NoCaseError(`expected cases of suite ${suite} with "${only}" in their name for this adapter, got none`);
   const limits = { ...limitsFor(set, quick), ...(samples === undefined ? {} : { samples }) };
   const contenders: Contender[] = alone ? [] : [ours(version)];
   const absent: Record<string, string> = {};
@@ -79,12 +80,22 @@ export async function session(args: BenchArgs, watcher: Watcher): Promise<BenchR
   const before: Ceilings = alone ? { copyGBps: 0, fmaGFlops: 0 } : await measureCeilings(set);
   const head: BenchHead = {
     adapter: { ...device.adapter, toggles: [] },
-    commit, date: new Date().toISOString(),
-    versions: { "tessera-gpu": version, ...runtime(), ...Object.fromEntries((alone ? contenders : rivals).map((r) => [r.name, r.version])) },
+    commit,
+    date: new Date().toISOString(),
+    versions: {
+      "tessera-gpu": version,
+      ...runtime(),
+      ...Object.fromEntries((alone ? contenders : rivals).map((r) => [r.name, r.version])),
+    },
     rivalFlags: Object.fromEntries(rivals.map((r) => [r.name, r.flags])),
-    absent, limits, ceilings: before,
+    absent,
+    limits,
+    ceilings: before,
   };
-  watcher.began?.(head, chosen.map((c) => c.name));
+  watcher.began?.(
+    head,
+    chosen.map((c) => c.name),
+  );
   const measured: Measured[] = [];
   let stopped: string | undefined;
   try {
@@ -102,7 +113,12 @@ export async function session(args: BenchArgs, watcher: Watcher): Promise<BenchR
   }
   const after = device.lost ? before : await measureCeilings(set);
   const ceilings = { copyGBps: Math.max(before.copyGBps, after.copyGBps), fmaGFlops: Math.max(before.fmaGFlops, after.fmaGFlops) };
-  return resultOf({ ...head, ceilings }, measured, chosen.map((c) => c.name), stopped);
+  return resultOf(
+    { ...head, ceilings },
+    measured,
+    chosen.map((c) => c.name),
+    stopped,
+  );
 }
 
 /** The caller's choice is empty. */
@@ -115,7 +131,10 @@ export function resultOf(head: BenchHead, measured: readonly Measured[], chosen:
   const notRun = chosen.filter((name) => !measured.some((m) => m.name === name));
   return {
     ...head,
-    cases: measured.map((m) => ({ ...m, peakFraction: "error" in m.ours ? null : peakFraction(head.ceilings, m.flops, m.bytes, m.ours.medianMs) })),
+    cases: measured.map((m) => ({
+      ...m,
+      peakFraction: "error" in m.ours ? null : peakFraction(head.ceilings, m.flops, m.bytes, m.ours.medianMs),
+    })),
     ...(notRun.length > 0 ? { notRun, stopped } : {}),
   };
 }

@@ -2,7 +2,8 @@
 
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((x, y) => x - y);
-  const at = q * (sorted.length - 1), below = Math.floor(at);
+  const at = q * (sorted.length - 1),
+    below = Math.floor(at);
   return sorted[below]! + (at - below) * ((sorted[below + 1] ?? sorted[below]!) - sorted[below]!);
 }
 
@@ -11,8 +12,10 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
 /** A range that holds the true median in about 95 of 100 cases, whatever the distribution: order statistics n/2 -+ 0.98 sqrt(n). */
 export function medianInterval(values: readonly number[]): readonly [number, number] {
   const sorted = [...values].sort((x, y) => x - y);
-  const n = sorted.length, half = 0.98 * Math.sqrt(n);
-  const low = Math.max(0, Math.floor(n / 2 - half)), high = Math.min(n - 1, Math.ceil(n / 2 + half) - 1);
+  const n = sorted.length,
+    half = 0.98 * Math.sqrt(n);
+  const low = Math.max(0, Math.floor(n / 2 - half)),
+    high = Math.min(n - 1, Math.ceil(n / 2 + half) - 1);
   return [sorted[low]!, sorted[Math.max(low, high)]!];
 }
 
@@ -30,7 +33,8 @@ export function drifted(values: readonly number[]): boolean {
   return quantile(first, 0.75) < quantile(second, 0.25) || quantile(second, 0.75) < quantile(first, 0.25);
 }
 
-export const geometricMean = (values: readonly number[]): number => Math.exp(values.reduce((sum, x) => sum + Math.log(x), 0) / values.length);
+export const geometricMean = (values: readonly number[]): number =>
+  Math.exp(values.reduce((sum, x) => sum + Math.log(x), 0) / values.length);
 
 /** Four figures are more than a timing is good for. */
 export const round = (x: number): number => Number(x.toPrecision(4));

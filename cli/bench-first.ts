@@ -29,7 +29,10 @@ export interface FirstRuns extends Pick<BenchResult, "adapter" | "commit" | "dat
 
 /** One that every kind of adapter runs, to learn which kind this is. */
 const PROBE = "train deit_dim96_depth4_distilled_patch4_32 B8";
-const CASES = { software: ["forward deit_dim96_depth4_distilled_patch4_32 B8", PROBE], gpu: ["forward deit_tiny_distilled_patch16_224 B1", "train deit_tiny_distilled_patch16_224 B4"] };
+const CASES = {
+  software: ["forward deit_dim96_depth4_distilled_patch4_32 B8", PROBE],
+  gpu: ["forward deit_tiny_distilled_patch16_224 B1", "train deit_tiny_distilled_patch16_224 B4"],
+};
 
 export async function firstRuns(options: CommonOptions & { readonly against: string }): Promise<FirstRuns> {
   const where = options.where ?? "node";
@@ -37,7 +40,24 @@ export async function firstRuns(options: CommonOptions & { readonly against: str
   const main = fileURLToPath(new URL("tessera.mjs", import.meta.url));
   const alone = async (name: string, rival: string | null): Promise<BenchResult> => {
     const file = join(folder, "result.json");
-    const args = [main, "bench", "--where", where, "--suite", "all", "--cases", name, "--against", rival ?? "none", ...(rival ? ["--alone"] : []), "--samples", "3", "--json", file, ...(options.adapter ? ["--adapter", options.adapter] : [])];
+    const args = [
+      main,
+      "bench",
+      "--where",
+      where,
+      "--suite",
+      "all",
+      "--cases",
+      name,
+      "--against",
+      rival ?? "none",
+      ...(rival ? ["--alone"] : []),
+      "--samples",
+      "3",
+      "--json",
+      file,
+      ...(options.adapter ? ["--adapter", options.adapter] : []),
+    ];
     // Mesa and NVIDIA keep compiled shaders in files between processes.
     const env = { ...process.env, MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" };
     await promisify(execFile)(process.execPath, args, { env, maxBuffer: 1 << 26 });
@@ -48,7 +68,8 @@ export async function firstRuns(options: CommonOptions & { readonly against: str
     const { adapter, commit, date, versions: own } = await alone(PROBE, null);
     const versions = { ...own };
     for (const contender of ["ours", ...(options.against === "none" ? [] : options.against.split(","))]) {
-      for (const name of CASES[adapter.software ? "software" : "gpu"]) first.push({ case: name, contender, ...(await outcome(alone(name, contender === "ours" ? null : contender), versions)) });
+      for (const name of CASES[adapter.software ? "software" : "gpu"])
+        first.push({ case: name, contender, ...(await outcome(alone(name, contender === "ours" ? null : contender), versions)) });
     }
     return { where, suite: "first", adapter, commit, date, versions, first };
   } finally {
@@ -59,9 +80,16 @@ export async function firstRuns(options: CommonOptions & { readonly against: str
 /** What one came to; the rival's version goes to the others. */
 async function outcome(measured: Promise<BenchResult>, versions: Record<string, string>): Promise<Omit<First, "case" | "contender">> {
   try {
-    const result = await measured, timing = result.cases[0]!.ours;
+    const result = await measured,
+      timing = result.cases[0]!.ours;
     Object.assign(versions, result.versions);
-    return "error" in timing ? timing : { firstMs: timing.firstMs, medianMs: timing.medianMs, ...(timing.memoryBytes === undefined ? {} : { memoryBytes: timing.memoryBytes }) };
+    return "error" in timing
+      ? timing
+      : {
+          firstMs: timing.firstMs,
+          medianMs: timing.medianMs,
+          ...(timing.memoryBytes === undefined ? {} : { memoryBytes: timing.memoryBytes }),
+        };
   } catch (error) {
     return { error: (error as { stderr?: string }).stderr?.trim().split("\n").at(-1) ?? (error as Error).message };
   }

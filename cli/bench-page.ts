@@ -9,11 +9,25 @@ import config from "../vite.config.ts";
 import { shipped } from "./model-options.ts";
 
 /** Fills `folder` anew. The rivals' libraries have to be installed. */
-export async function buildBenchPage(folder: string, rivals: readonly RivalName[], about: Pick<About, "version" | "commit">): Promise<void> {
-  const root = shipped("app/bench-page"), outDir = resolve(folder);
+export async function buildBenchPage(
+  folder: string,
+  rivals: readonly RivalName[],
+  about: Pick<About, "version" | "commit">,
+): Promise<void> {
+  const root = shipped("app/bench-page"),
+    outDir = resolve(folder);
   await build({
-    configFile: false, root, base: "./", logLevel: "error",
-    build: { outDir, emptyOutDir: true, target: "esnext", modulePreload: false, rolldownOptions: { input: { index: join(root, "index.html"), frame: join(root, "frame.html") } } },
+    configFile: false,
+    root,
+    base: "./",
+    logLevel: "error",
+    build: {
+      outDir,
+      emptyOutDir: true,
+      target: "esnext",
+      modulePreload: false,
+      rolldownOptions: { input: { index: join(root, "index.html"), frame: join(root, "frame.html") } },
+    },
   });
   const base = join(outDir, "rivals");
   await mkdir(base, { recursive: true });
@@ -34,6 +48,13 @@ export interface Served {
 export async function serveBenchPage(folder: string, port = 0): Promise<Served> {
   const outDir = resolve(folder);
   if (!(await readdir(outDir)).includes("about.json")) throw new Error(`bench: expected a built page in ${folder}, got none`);
-  const server = await preview({ configFile: false, root: outDir, appType: "mpa", logLevel: "error", build: { outDir }, preview: { ...config.preview, host: "127.0.0.1", port, strictPort: port !== 0 } });
+  const server = await preview({
+    configFile: false,
+    root: outDir,
+    appType: "mpa",
+    logLevel: "error",
+    build: { outDir },
+    preview: { ...config.preview, host: "127.0.0.1", port, strictPort: port !== 0 },
+  });
   return { url: `http://127.0.0.1:${(server.httpServer.address() as AddressInfo).port}/`, close: () => server.close() };
 }

@@ -29,8 +29,17 @@ export async function renderBenchReport(results: readonly NamedResult[]): Promis
 /** app/bench-report/page.ts with the plotting library, in one piece. */
 async function script(): Promise<string> {
   const bundled = await build({
-    configFile: false, root: shipped("."), logLevel: "error",
-    build: { write: false, target: "es2022", copyPublicDir: false, lib: { entry: shipped("app/bench-report/page.ts"), formats: ["es"] }, rolldownOptions: { output: { codeSplitting: false } }, minify: true },
+    configFile: false,
+    root: shipped("."),
+    logLevel: "error",
+    build: {
+      write: false,
+      target: "es2022",
+      copyPublicDir: false,
+      lib: { entry: shipped("app/bench-report/page.ts"), formats: ["es"] },
+      rolldownOptions: { output: { codeSplitting: false } },
+      minify: true,
+    },
   });
   const [output] = Array.isArray(bundled) ? bundled : [bundled];
   const chunk = output && "output" in output ? output.output.find((file) => file.type === "chunk") : undefined;

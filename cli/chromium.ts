@@ -33,9 +33,14 @@ export interface Chromium {
 
 const COMMON = [
   "--no-sandbox", // containers have no user namespaces, and the page is our own
-  "--enable-unsafe-webgpu", "--ignore-gpu-blocklist",
+  "--enable-unsafe-webgpu",
+  "--ignore-gpu-blocklist",
   "--disable-gpu-watchdog", // a kernel on a software adapter may well take longer than it allows
-  "--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--no-first-run",
+  "--disable-quic",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
 ];
 
 const FLAGS: Record<ChromiumAdapter, readonly string[]> = {
@@ -70,13 +75,18 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
     const call = caller(page);
     await page.goto(server.url, { timeout: 120_000 });
     await page.waitForFunction(() => "tessera" in globalThis, { timeout: 120_000 });
-    const request = (kind === "lavapipe" ? { featureLevel: "compatibility" } : { powerPreference: "high-performance" }) as GPURequestAdapterOptions;
+    const request = (
+      kind === "lavapipe" ? { featureLevel: "compatibility" } : { powerPreference: "high-performance" }
+    ) as GPURequestAdapterOptions;
     const opened = (await call("init", { request, ...(options.named ? { adapter: options.named } : {}) })) as AdapterDescription;
     // An OpenGL ES adapter says nothing of itself; its flags tell what it is.
     const adapter = kind === "lavapipe" ? { ...opened, description: "lavapipe through OpenGL ES", software: true } : opened;
-    if (kind === "gpu" && adapter.software) throw new Error(`openChromium: expected a GPU, got the software adapter "${adapter.vendor} ${adapter.architecture}"`);
+    if (kind === "gpu" && adapter.software)
+      throw new Error(`openChromium: expected a GPU, got the software adapter "${adapter.vendor} ${adapter.architecture}"`);
     return {
-      page, browser, adapter,
+      page,
+      browser,
+      adapter,
       runModule: (url, exportName, args = []) => call("runModule", url, exportName, args),
       runJob: (url, args) => call("runJob", url, server.token, args),
       close,
@@ -97,7 +107,8 @@ const defaultAdapter = (setup: Setup): ChromiumAdapter => (setup.node && !setup.
 
 function launch(setup: Setup, kind: ChromiumAdapter, options: Pick<LaunchOptions, "handleSIGINT"> = {}): Promise<Browser> {
   if (!setup.chromium) throw new Error("openChromium: expected an installed Chrome or Chromium, got none; run: node cli/setup.mjs --tests");
-  if (kind === "lavapipe" && !setup.lavapipeIcd) throw new Error("openChromium: expected Mesa's lavapipe, got none; run: node cli/setup.mjs --tests");
+  if (kind === "lavapipe" && !setup.lavapipeIcd)
+    throw new Error("openChromium: expected Mesa's lavapipe, got none; run: node cli/setup.mjs --tests");
   const env: Record<string, string | undefined> = { ...process.env, XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"] ?? tmpdir() };
   // A driver that was forced for Node is not the browser's choice.
   delete env["VK_ICD_FILENAMES"];
@@ -127,10 +138,14 @@ function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<
   });
   page.on("pageerror", (error) => process.stderr.write(`[page] ${error instanceof Error ? error.message : String(error)}\n`));
   return async (hook, ...args) => {
-    const called = page.evaluate((name, values) => {
-      const { tessera } = globalThis as unknown as { tessera: Record<string, (...a: unknown[]) => Promise<Outcome>> };
-      return tessera[name]!(...values);
-    }, hook, args);
+    const called = page.evaluate(
+      (name, values) => {
+        const { tessera } = globalThis as unknown as { tessera: Record<string, (...a: unknown[]) => Promise<Outcome>> };
+        return tessera[name]!(...values);
+      },
+      hook,
+      args,
+    );
     const outcome = await Promise.race([called, gone]);
     if ("error" in outcome) throw toError(outcome.error);
     return outcome.value;

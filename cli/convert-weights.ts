@@ -1,5 +1,5 @@
 /** What `convert` does, on weights: any layout in, any layout and container out, every F32 bit kept. */
-import { type AnyWeights, type Container } from "../models/checkpoint-formats.ts";
+import type { AnyWeights, Container } from "../models/checkpoint-formats.ts";
 import { misfits, notFinite } from "../models/check-state.ts";
 import { deitParams, type DeitConfig } from "../models/deit.ts";
 import type { SafeTensor } from "../models/dtypes.ts";
@@ -31,7 +31,12 @@ export function convertWeights(read: AnyWeights, { to, from }: { readonly to: La
   if (timm.has("cls_token")) checkDeit(timm);
   return {
     state: to === "timm" ? timm : toHuggingFace(timm).state,
-    info: infoOf(read.metadata, read.container), from: found, fromContainer: read.container, to, ignored, notFinite: notFinite(timm),
+    info: infoOf(read.metadata, read.container),
+    from: found,
+    fromContainer: read.container,
+    to,
+    ignored,
+    notFinite: notFinite(timm),
   };
 }
 
@@ -50,11 +55,22 @@ export function convertedFile({ state, info, to }: Conversion, container: Contai
 }
 
 /** Shards and their index. */
-export const convertedShards = ({ state, info }: Conversion, name: string, maxBytes: number) => writeSharded(name, safeTensors(state), maxBytes, metadataOf(info));
+export const convertedShards = ({ state, info }: Conversion, name: string, maxBytes: number) =>
+  writeSharded(name, safeTensors(state), maxBytes, metadataOf(info));
 
 const textsOf = (info: WeightsInfo | null): Record<string, string> => (info ? { [INFO]: JSON.stringify(info) } : {});
 const metadataOf = (info: WeightsInfo | null) => ({ format: "pt", ...textsOf(info) });
-const safeTensors = (state: State): [string, SafeTensor][] => [...state].map(([name, values]) => [name, { dtype: "F32", shape: values.shape, get data() { return values.data; } }]);
+const safeTensors = (state: State): [string, SafeTensor][] =>
+  [...state].map(([name, values]) => [
+    name,
+    {
+      dtype: "F32",
+      shape: values.shape,
+      get data() {
+        return values.data;
+      },
+    },
+  ]);
 
 /** The config that a DeiT's shapes tell, but for the number of heads, on which no shape depends. */
 export function deitConfigOf(state: State): DeitConfig {
@@ -66,10 +82,19 @@ export function deitConfigOf(state: State): DeitConfig {
   const distilled = state.has("dist_token");
   const [dim, inChans, patchSize] = shape("patch_embed.proj.weight", 4);
   const side = Math.sqrt(shape("pos_embed", 3)[1]! - (distilled ? 2 : 1));
-  if (!Number.isInteger(side)) throw new Error(`weights: expected pos_embed of a square of patches, got [${state.get("pos_embed")!.shape}]`);
+  if (!Number.isInteger(side))
+    throw new Error(`weights: expected pos_embed of a square of patches, got [${state.get("pos_embed")!.shape}]`);
   const depth = new Set([...state.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]).filter((i) => i !== undefined)).size;
   return {
-    arch: "deit", imgSize: side * patchSize!, patchSize: patchSize!, inChans: inChans!, dim: dim!, depth, heads: 1,
-    mlpRatio: shape("blocks.0.mlp.fc1.weight", 2)[0]! / dim!, numClasses: shape("head.weight", 2)[0]!, distilled,
+    arch: "deit",
+    imgSize: side * patchSize!,
+    patchSize: patchSize!,
+    inChans: inChans!,
+    dim: dim!,
+    depth,
+    heads: 1,
+    mlpRatio: shape("blocks.0.mlp.fc1.weight", 2)[0]! / dim!,
+    numClasses: shape("head.weight", 2)[0]!,
+    distilled,
   };
 }

@@ -10,7 +10,8 @@ import { shipped } from "./model-options.ts";
 export type Split = "train" | "test";
 
 /** For `--help`. */
-export const DATA_HELP = "cifar10-subset (ships), cifar10 or fashion-mnist (see `data`), or a folder: train/CLASS/*.jpg and val/CLASS/*.jpg; train-*.tar and val-*.tar (WebDataset); CIFAR-10's or CIFAR-100's .bin files; IDX files";
+export const DATA_HELP =
+  "cifar10-subset (ships), cifar10 or fashion-mnist (see `data`), or a folder: train/CLASS/*.jpg and val/CLASS/*.jpg; train-*.tar and val-*.tar (WebDataset); CIFAR-10's or CIFAR-100's .bin files; IDX files";
 
 /** Sets that `data` fetches, and their folders in the cache. */
 export const FETCHED = ["cifar10", "fashion-mnist"] as const;
@@ -23,18 +24,27 @@ const IDX_NAMES: Readonly<Record<Split, string>> = { train: "train", test: "t10k
 const IMAGE = /\.(jpe?g|png|webp)$/i;
 
 /** Both splits. Throws a `UsageError` that says what was looked for. */
-export const dataFiles = (name: string): { train: DataFiles; test: DataFiles } => ({ train: dataSplit(name, "train"), test: dataSplit(name, "test") });
+export const dataFiles = (name: string): { train: DataFiles; test: DataFiles } => ({
+  train: dataSplit(name, "train"),
+  test: dataSplit(name, "test"),
+});
 
 export function dataSplit(name: string, split: Split): DataFiles {
   if (name === "cifar10-subset") return { kind: "cifar10", paths: [shipped(`app/data/cifar10/${split}.bin`)] };
   const fetched = (FETCHED as readonly string[]).includes(name) && !existsSync(name);
   const folder = fetched ? join(defaultCacheDir(), name) : resolve(name);
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
-    throw new UsageError(fetched ? `expected ${name} in ${folder}, got none; run: npm run data -- ${name}` : `expected data as ${DATA_HELP}; got "${name}"`);
+    throw new UsageError(
+      fetched ? `expected ${name} in ${folder}, got none; run: npm run data -- ${name}` : `expected data as ${DATA_HELP}; got "${name}"`,
+    );
   }
   const found = [cifar(folder, split), idx(folder, split), tar(folder, split), images(folder, split)].filter((files) => files !== null);
-  if (found.length > 1) throw new UsageError(`expected one kind of data in "${name}" for its ${split} split, got ${found.map((f) => f.kind).join(" and ")}`);
-  if (!found[0]) throw new UsageError(`expected the ${split} split in "${name}" as ${DATA_HELP.slice(DATA_HELP.indexOf("train/"))}; got ${listed(folder)}`);
+  if (found.length > 1)
+    throw new UsageError(`expected one kind of data in "${name}" for its ${split} split, got ${found.map((f) => f.kind).join(" and ")}`);
+  if (!found[0])
+    throw new UsageError(
+      `expected the ${split} split in "${name}" as ${DATA_HELP.slice(DATA_HELP.indexOf("train/"))}; got ${listed(folder)}`,
+    );
   return found[0];
 }
 
@@ -43,7 +53,8 @@ function cifar(folder: string, split: Split): DataFiles | null {
   const batches = split === "train" ? [1, 2, 3, 4, 5].map((i) => join(folder, `data_batch_${i}.bin`)) : [join(folder, "test_batch.bin")];
   const there = batches.filter((path) => existsSync(path));
   if (there.length > 0) {
-    if (there.length < batches.length) throw new UsageError(`expected ${batches.length} batches data_batch_*.bin in "${folder}", got ${there.length}`);
+    if (there.length < batches.length)
+      throw new UsageError(`expected ${batches.length} batches data_batch_*.bin in "${folder}", got ${there.length}`);
     return { kind: "cifar10", paths: batches };
   }
   const path = [`${split}.bin`, `cifar10-${split}.bin`].map((file) => join(folder, file)).find((p) => existsSync(p));
@@ -56,11 +67,17 @@ function cifar(folder: string, split: Split): DataFiles | null {
 function idx(folder: string, split: Split): DataFiles | null {
   const file = (what: string) => {
     const names = [`${IDX_NAMES[split]}-${what}-ubyte`, `${IDX_NAMES[split]}-${what.replace("-", ".")}-ubyte`];
-    return names.flatMap((n) => [n, `${n}.gz`]).map((n) => join(folder, n)).find((p) => existsSync(p));
+    return names
+      .flatMap((n) => [n, `${n}.gz`])
+      .map((n) => join(folder, n))
+      .find((p) => existsSync(p));
   };
   const [pictures, labels] = [file("images-idx3"), file("labels-idx1")];
   if (!pictures && !labels) return null;
-  if (!pictures || !labels) throw new UsageError(`expected ${IDX_NAMES[split]}-images-idx3-ubyte and ${IDX_NAMES[split]}-labels-idx1-ubyte in "${folder}", got ${pictures ? "no labels" : "no images"}`);
+  if (!pictures || !labels)
+    throw new UsageError(
+      `expected ${IDX_NAMES[split]}-images-idx3-ubyte and ${IDX_NAMES[split]}-labels-idx1-ubyte in "${folder}", got ${pictures ? "no labels" : "no images"}`,
+    );
   return { kind: "idx", images: pictures, labels, classes: /fashion/i.test(folder) ? FASHION_MNIST_CLASSES : DIGITS, pad: IDX_PAD };
 }
 
@@ -68,8 +85,14 @@ function idx(folder: string, split: Split): DataFiles | null {
 function tar(folder: string, split: Split): DataFiles | null {
   const within = SPLIT_NAMES[split].map((name) => join(folder, name)).find((path) => isFolder(path));
   const shards = [
-    ...files(folder).filter((file) => file.endsWith(".tar") && SPLIT_NAMES[split].some((name) => new RegExp(`^${name}[-_.\\d]`).test(file))).map((file) => join(folder, file)),
-    ...(within ? files(within).filter((file) => file.endsWith(".tar")).map((file) => join(within, file)) : []),
+    ...files(folder)
+      .filter((file) => file.endsWith(".tar") && SPLIT_NAMES[split].some((name) => new RegExp(`^${name}[-_.\\d]`).test(file)))
+      .map((file) => join(folder, file)),
+    ...(within
+      ? files(within)
+          .filter((file) => file.endsWith(".tar"))
+          .map((file) => join(within, file))
+      : []),
   ].sort();
   if (shards.length === 0) return null;
   const names = join(folder, "classes.txt");
@@ -93,14 +116,25 @@ function images(folder: string, split: Split): DataFiles | null {
 }
 
 const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
-const folders = (path: string): string[] => readdirSync(path).filter((name) => !name.startsWith(".") && isFolder(join(path, name))).sort();
-const files = (path: string): string[] => readdirSync(path).filter((name) => !isFolder(join(path, name))).sort();
+const folders = (path: string): string[] =>
+  readdirSync(path)
+    .filter((name) => !name.startsWith(".") && isFolder(join(path, name)))
+    .sort();
+const files = (path: string): string[] =>
+  readdirSync(path)
+    .filter((name) => !isFolder(join(path, name)))
+    .sort();
 
 /** Image files below a folder, by paths from it. */
 const within = (root: string): string[] =>
-  readdirSync(root, { recursive: true, encoding: "utf8" }).map((path) => path.replaceAll("\\", "/")).filter((path) => IMAGE.test(path) && !/(^|\/)\./.test(path)).sort();
+  readdirSync(root, { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => IMAGE.test(path) && !/(^|\/)\./.test(path))
+    .sort();
 
 function listed(folder: string): string {
   const names = readdirSync(folder).sort();
-  return names.length === 0 ? "an empty folder" : `${names.slice(0, 6).join(", ")}${names.length > 6 ? `, and ${names.length - 6} more` : ""}`;
+  return names.length === 0
+    ? "an empty folder"
+    : `${names.slice(0, 6).join(", ")}${names.length > 6 ? `, and ${names.length - 6} more` : ""}`;
 }

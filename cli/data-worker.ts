@@ -6,4 +6,8 @@ import { nodeImages } from "./data-node.ts";
 
 sharp.concurrency(1); // the threads are what runs at once
 const port = parentPort!;
-serveImages(nodeImages(), (onMessage) => port.on("message", onMessage), (message, transfer) => port.postMessage(message, transfer));
+serveImages(
+  nodeImages(),
+  (onMessage) => port.on("message", onMessage),
+  (message, transfer) => port.postMessage(message, transfer),
+);

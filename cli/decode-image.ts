@@ -40,5 +40,7 @@ function cmykToRgb(cmyk: Uint8Array): Uint8Array {
 /** The bytes of a PNG file. */
 export async function encodePng({ height, width, data }: RgbImage): Promise<Uint8Array> {
   const { default: sharp } = await import("sharp");
-  return sharp(data, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
 }

@@ -13,7 +13,12 @@ interface Record {
 
 export function downloadFolder(folder = join(defaultCacheDir(), "weights")): DownloadCache {
   const paths = (url: string) => {
-    const name = new URL(url).pathname.split("/").at(-1)!.replace(/[^\w.-]/g, "_").slice(-80) || "file";
+    const name =
+      new URL(url).pathname
+        .split("/")
+        .at(-1)!
+        .replace(/[^\w.-]/g, "_")
+        .slice(-80) || "file";
     const file = join(folder, `${createHash("sha256").update(url).digest("hex").slice(0, 16)}-${name}`);
     return { file, record: `${file}.json` };
   };

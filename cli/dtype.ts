@@ -13,5 +13,6 @@ export function parseDtype(text: string, option = "--dtype"): StoredType {
 /** Refuses f16 where the adapter has none. */
 export function checkDtype(dtype: StoredType): void {
   const { features, adapter } = getDevice();
-  if (dtype === "f16" && !features.has("shader-f16")) throw new UsageError(`expected an adapter with shader-f16 for f16, got ${adapterName(adapter)} without`);
+  if (dtype === "f16" && !features.has("shader-f16"))
+    throw new UsageError(`expected an adapter with shader-f16 for f16, got ${adapterName(adapter)} without`);
 }

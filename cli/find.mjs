@@ -45,15 +45,30 @@ export function probeNode(icd, timeoutMs = 60_000) {
 /** Vulkan driver files: `lavapipe` (Mesa on the CPU) and `swiftshader` (beside a Chromium), each a path or null. */
 export function findVulkan(chromium = null) {
   if (process.platform !== "linux") return { lavapipe: null, swiftshader: null };
-  const data = [process.env.XDG_DATA_HOME ?? join(homedir(), ".local/share"), "/etc", "/usr/local/share", "/usr/share", ...(process.env.XDG_DATA_DIRS ?? "").split(delimiter)];
-  const drivers = data.filter(Boolean).map((d) => join(d, "vulkan/icd.d")).filter(existsSync)
-    .flatMap((d) => readdirSync(d).filter((f) => /^lvp_icd.*\.json$/.test(f)).map((f) => join(d, f)));
+  const data = [
+    process.env.XDG_DATA_HOME ?? join(homedir(), ".local/share"),
+    "/etc",
+    "/usr/local/share",
+    "/usr/share",
+    ...(process.env.XDG_DATA_DIRS ?? "").split(delimiter),
+  ];
+  const drivers = data
+    .filter(Boolean)
+    .map((d) => join(d, "vulkan/icd.d"))
+    .filter(existsSync)
+    .flatMap((d) =>
+      readdirSync(d)
+        .filter((f) => /^lvp_icd.*\.json$/.test(f))
+        .map((f) => join(d, f)),
+    );
   // Some distributions ship one file per architecture.
   const arch = { x64: "x86_64", arm64: "aarch64", ia32: "i686" }[process.arch] ?? process.arch;
   const lavapipe = drivers.find((f) => f.includes(`.${arch}.`)) ?? drivers.find((f) => f.endsWith("lvp_icd.json")) ?? null;
   const beside = chromium ? [dirname(realpathSync(chromium))] : [];
-  const swiftshader = [...beside, "/usr/lib/chromium", "/usr/lib64/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"]
-    .map((d) => join(d, "vk_swiftshader_icd.json")).find(existsSync) ?? null;
+  const swiftshader =
+    [...beside, "/usr/lib/chromium", "/usr/lib64/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"]
+      .map((d) => join(d, "vk_swiftshader_icd.json"))
+      .find(existsSync) ?? null;
   return { lavapipe, swiftshader };
 }
 
@@ -73,10 +88,17 @@ function candidates() {
   }
   if (process.platform === "win32") {
     const roots = [process.env.PROGRAMFILES, process.env["PROGRAMFILES(X86)"], process.env.LOCALAPPDATA].filter(Boolean);
-    return [...named, ...roots.flatMap((r) => [join(r, "Google/Chrome/Application/chrome.exe"), join(r, "Microsoft/Edge/Application/msedge.exe")])];
+    return [
+      ...named,
+      ...roots.flatMap((r) => [join(r, "Google/Chrome/Application/chrome.exe"), join(r, "Microsoft/Edge/Application/msedge.exe")]),
+    ];
   }
   const path = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
-  return [...named, ...NAMES.flatMap((n) => [...path, "/usr/bin", "/usr/local/bin", "/snap/bin"].map((d) => join(d, n))), "/opt/google/chrome/chrome"];
+  return [
+    ...named,
+    ...NAMES.flatMap((n) => [...path, "/usr/bin", "/usr/local/bin", "/snap/bin"].map((d) => join(d, n))),
+    "/opt/google/chrome/chrome",
+  ];
 }
 
 /** Where puppeteer keeps the browser it would download, or null where that is not there. */
@@ -116,7 +138,11 @@ export async function look() {
   const [own, lavapipeAdapter, swiftshaderAdapter] = await Promise.all([probeNode(null), probed(lavapipe), probed(swiftshader)]);
   const lavapipeGood = !lavapipeAdapter.error && (mesaVersion(lavapipeAdapter.description) ?? 0) >= OLDEST_MESA;
   const gpu = !own.error && !own.software ? { icd: null, ...own } : null;
-  const software = lavapipeGood ? { icd: lavapipe, ...lavapipeAdapter } : !swiftshaderAdapter.error ? { icd: swiftshader, ...swiftshaderAdapter } : null;
+  const software = lavapipeGood
+    ? { icd: lavapipe, ...lavapipeAdapter }
+    : !swiftshaderAdapter.error
+      ? { icd: swiftshader, ...swiftshaderAdapter }
+      : null;
   // Elsewhere than on Linux a software adapter comes with the system (WARP on Windows).
   const other = process.platform !== "linux" && !own.error ? { icd: null, ...own } : null;
   return {

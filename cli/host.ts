@@ -45,11 +45,17 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         return isUrl(path) ? await download(path, host) : await readWhole(path);
       } catch (error) {
         if (isUrl(path)) throw new UsageError((error as Error).message.replace(/^download: /, ""));
-        throw new UsageError(`expected a file that can be read at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+        throw new UsageError(
+          `expected a file that can be read at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
+        );
       }
     },
     writeFile: writeAtomic,
-    exists: (path) => stat(path).then(() => true, () => false),
+    exists: (path) =>
+      stat(path).then(
+        () => true,
+        () => false,
+      ),
     images: nodeImages(),
     stopAsked: interrupted,
     log: onLog,
@@ -76,10 +82,15 @@ function interrupted(): boolean {
 /** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
 async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
   const [{ loadUrl }, { downloadFolder }] = await Promise.all([import("../models/load-url.ts"), import("./download-folder.ts")]);
-  const label = `download ${url.replace(/[?#].*$/s, "").split("/").at(-1)}`;
+  const label = `download ${url
+    .replace(/[?#].*$/s, "")
+    .split("/")
+    .at(-1)}`;
   const { bytes, sha256, cached } = await loadUrl(url, {
     cache: downloadFolder(),
-    onProgress: (done, total) => { if (total > 0) host.progress({ label, done, total }); },
+    onProgress: (done, total) => {
+      if (total > 0) host.progress({ label, done, total });
+    },
   });
   host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? ", kept from before" : ""}, sha256 ${sha256}` });
   return bytes;

@@ -48,11 +48,16 @@ export async function loadTeacher(host: Host, path: string, given: ModelChoice |
     throw new UsageError(`expected a teacher ${expected}, got ${model.name} of ${path} ${got}`);
   };
   const [own, seen] = [model, student].map(({ imageShape }) => `[${imageShape}]`);
-  if (model.config.arch === "deit" ? own !== seen : model.imageShape[0] !== student.imageShape[0]) refuse(`for the student's images ${seen}`, `for ${own}`);
+  if (model.config.arch === "deit" ? own !== seen : model.imageShape[0] !== student.imageShape[0])
+    refuse(`for the student's images ${seen}`, `for ${own}`);
   if (model.numClasses !== student.numClasses) refuse(`of the student's ${student.numClasses} classes`, `of ${model.numClasses}`);
   const { mean, std } = weights.info ?? {};
-  for (const [name, values, students] of [["mean", mean, normalization.mean], ["std", std, normalization.std]] as const) {
-    if (values && values.some((v, i) => Math.abs(v - students[i]!) > 1e-3)) refuse(`for images normalised by ${name} ${students}, the student's`, `by ${values}`);
+  for (const [name, values, students] of [
+    ["mean", mean, normalization.mean],
+    ["std", std, normalization.std],
+  ] as const) {
+    if (values?.some((v, i) => Math.abs(v - students[i]!) > 1e-3))
+      refuse(`for images normalised by ${name} ${students}, the student's`, `by ${values}`);
   }
   refusing(() => checkState(model.name, model.params, weights.state), path);
   return { model, state: weights.state };
@@ -60,4 +65,4 @@ export async function loadTeacher(host: Host, path: string, given: ModelChoice |
 
 /** Weights for `model`, on request with its position embedding interpolated. */
 export const fittedState = (model: Model, { state }: Weights, resizePosEmbed: boolean | undefined, path: string): State =>
-  (resizePosEmbed ? refusing(() => resizedPosEmbed(state, model), path) : state);
+  resizePosEmbed ? refusing(() => resizedPosEmbed(state, model), path) : state;

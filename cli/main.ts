@@ -31,7 +31,8 @@ export async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
     const verb = program.commands.find((c) => c.name() === args[0] || c.aliases().includes(args[0] ?? ""));
     const usage = error instanceof UsageError || error instanceof CommanderError;
-    const message = error instanceof CommanderError ? rephrase(error, program, verb) : error instanceof Error ? error.message : String(error);
+    const message =
+      error instanceof CommanderError ? rephrase(error, program, verb) : error instanceof Error ? error.message : String(error);
     // One line, whatever a driver or a shader compiler has to say; all of it with --debug.
     const debug = args.includes("--debug");
     const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
@@ -45,12 +46,17 @@ export async function build(): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
   const program = new Command("tessera").description("WebGPU tensor engine, and DeiT on top").version(version);
   // Inherited by the verbs: errors are thrown, and printed by `main` alone.
-  program.exitOverride().configureOutput({ outputError: () => undefined }).allowExcessArguments(false);
+  program
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .allowExcessArguments(false);
   program.action(() => {
     throw new UsageError(`expected a verb (${program.commands.map((c) => c.name()).join(", ")}), got none; see tessera --help`);
   });
   const folder = new URL("verbs/", import.meta.url);
-  for (const file of readdirSync(folder).filter((name) => name.endsWith(".ts")).sort()) {
+  for (const file of readdirSync(folder)
+    .filter((name) => name.endsWith(".ts"))
+    .sort()) {
     const { default: add } = (await import(new URL(file, folder).href)) as { default: (program: Command) => void };
     add(program);
   }
@@ -73,7 +79,8 @@ function addCommonOptions(command: Command): void {
 
 function seed(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isInteger(value) || value < 0 || value >= 2 ** 32) throw new InvalidArgumentError("expected an integer from 0 to 4294967295");
+  if (text.trim() === "" || !Number.isInteger(value) || value < 0 || value >= 2 ** 32)
+    throw new InvalidArgumentError("expected an integer from 0 to 4294967295");
   return value;
 }
 
@@ -86,7 +93,8 @@ function rephrase(error: CommanderError, program: Command, verb: Command | undef
       return `expected a known option, got "${quoted}"; ${help}`;
     case "commander.unknownCommand":
     case "commander.excessArguments":
-      if (!verb) return `expected a verb (${program.commands.map((c) => c.name()).join(", ")}), got "${program.args[0] ?? quoted}"; ${help}`;
+      if (!verb)
+        return `expected a verb (${program.commands.map((c) => c.name()).join(", ")}), got "${program.args[0] ?? quoted}"; ${help}`;
       return `expected ${verb.registeredArguments.length} arguments, got ${verb.args.length}; ${help}`;
     case "commander.missingArgument":
       return `expected <${quoted}>, got none; ${help}`;

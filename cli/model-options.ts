@@ -26,7 +26,8 @@ export function readJson(path: string): Record<string, unknown> {
   } catch (error) {
     throw new UsageError(`expected JSON in "${path}", got ${(error as Error).message}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UsageError(`expected a JSON object in "${path}", got ${Array.isArray(value) ? "a list" : typeof value}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new UsageError(`expected a JSON object in "${path}", got ${Array.isArray(value) ? "a list" : typeof value}`);
   return value as Record<string, unknown>;
 }
 

@@ -17,7 +17,8 @@ export async function openNodeDevice(name?: string, toggles: readonly string[] =
   const lavapipe = lower !== "" && ("lavapipe".includes(lower) || "llvmpipe".includes(lower));
   const swiftshader = lower !== "" && "swiftshader".includes(lower);
   if (lavapipe && !lavapipeIcd) throw new UsageError(`expected Mesa's lavapipe for adapter "${name}", got none; ${RUN_SETUP}`);
-  if (swiftshader && !swiftshaderIcd) throw new UsageError(`expected a Chromium's SwiftShader for adapter "${name}", got none; ${RUN_SETUP}`);
+  if (swiftshader && !swiftshaderIcd)
+    throw new UsageError(`expected a Chromium's SwiftShader for adapter "${name}", got none; ${RUN_SETUP}`);
   if (!node && !name) throw new Error(`expected a WebGPU adapter in Node, got none; ${RUN_SETUP}`);
   // A name that is no driver's is looked for among what the system has by itself.
   const icd = lavapipe ? lavapipeIcd : swiftshader ? swiftshaderIcd : name ? null : node!.icd;

@@ -47,7 +47,11 @@ export interface OpEntry {
   /** Kinds of kernels to choose from with --variant. */
   readonly variants: readonly string[];
   /** `y` first, further outputs after it. */
-  run(inputs: Readonly<Record<string, Tensor>>, attrs: Readonly<Record<string, unknown>>, variant: string | undefined): Readonly<Record<string, Tensor>>;
+  run(
+    inputs: Readonly<Record<string, Tensor>>,
+    attrs: Readonly<Record<string, unknown>>,
+    variant: string | undefined,
+  ): Readonly<Record<string, Tensor>>;
 }
 
 interface Written<I extends string, A, V extends string> {
@@ -59,7 +63,9 @@ interface Written<I extends string, A, V extends string> {
 }
 
 function op<const I extends string, A = Record<never, never>, const V extends string = never>(e: Written<I, A, V>): OpEntry {
-  const inputs = Object.entries<string | Input>(e.inputs).map(([name, input]) => [name, typeof input === "string" ? { shape: input } : input] as const);
+  const inputs = Object.entries<string | Input>(e.inputs).map(
+    ([name, input]) => [name, typeof input === "string" ? { shape: input } : input] as const,
+  );
   return {
     inputs: Object.fromEntries(inputs),
     outputs: e.outputs,
@@ -73,7 +79,9 @@ function op<const I extends string, A = Record<never, never>, const V extends st
 }
 
 const attr = <T>(schema: z.ZodType<T>, says: string, ...fallback: [] | [value: T, says?: string]): Attr<T> =>
-  fallback.length === 0 ? { schema, says } : { schema, says, fallback: { value: fallback[0], says: fallback[1] ?? JSON.stringify(fallback[0]) } };
+  fallback.length === 0
+    ? { schema, says }
+    : { schema, says, fallback: { value: fallback[0], says: fallback[1] ?? JSON.stringify(fallback[0]) } };
 
 const flag = attr(z.boolean(), "true or false", false);
 const fraction = z.number().min(0).max(1);
@@ -100,8 +108,18 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     variants: GEMM_VARIANTS,
     run: ({ x, weight, bias }, attrs, variant) => linear(x, weight, bias ?? null, { ...attrs, variant }),
   }),
-  softmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ROW_VARIANTS, run: ({ x }, _, variant) => softmax(x, variant ? { variant } : {}) }),
-  logSoftmax: op({ inputs: { x: "[..,N]" }, outputs: "y [..,N]", variants: ROW_VARIANTS, run: ({ x }, _, variant) => logSoftmax(x, variant ? { variant } : {}) }),
+  softmax: op({
+    inputs: { x: "[..,N]" },
+    outputs: "y [..,N]",
+    variants: ROW_VARIANTS,
+    run: ({ x }, _, variant) => softmax(x, variant ? { variant } : {}),
+  }),
+  logSoftmax: op({
+    inputs: { x: "[..,N]" },
+    outputs: "y [..,N]",
+    variants: ROW_VARIANTS,
+    run: ({ x }, _, variant) => logSoftmax(x, variant ? { variant } : {}),
+  }),
   layerNorm: op({
     inputs: { x: "[..,D]", weight: "[D]", bias: "[D]" },
     outputs: "y [..,D]",
@@ -114,7 +132,8 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     outputs: "y [B,H,N,D]",
     attrs: { scale: attr(z.number().optional(), "a number", undefined, "D^-1/2") },
     variants: ATTENTION_VARIANTS,
-    run: ({ q, k, v }, { scale }, variant) => attention(q, k, v, { ...(scale === undefined ? {} : { scale }), ...(variant ? { variant } : {}) }),
+    run: ({ q, k, v }, { scale }, variant) =>
+      attention(q, k, v, { ...(scale === undefined ? {} : { scale }), ...(variant ? { variant } : {}) }),
   }),
   gelu: op({ inputs: { x: "[..]" }, outputs: "y [..]", run: ({ x }) => gelu(x) }),
   relu: op({ inputs: { x: "[..]" }, outputs: "y [..]", run: ({ x }) => relu(x) }),
@@ -143,7 +162,11 @@ export const ops: Readonly<Record<string, OpEntry>> = {
   }),
   globalAvgPool: op({ inputs: { x: "[B,C,H,W]" }, outputs: "y [B,C]", run: ({ x }) => globalAvgPool(x) }),
   crossEntropy: op({
-    inputs: { logits: "[B,K]", target: { shape: "[B,K] probabilities, or", optional: true }, labels: { shape: "[B]", optional: true, classesOf: "logits" } },
+    inputs: {
+      logits: "[B,K]",
+      target: { shape: "[B,K] probabilities, or", optional: true },
+      labels: { shape: "[B]", optional: true, classesOf: "logits" },
+    },
     outputs: "y [] (mean over the batch)",
     attrs: { labelSmoothing: attr(fraction, "a number in [0, 1]", 0) },
     variants: ROW_VARIANTS,
@@ -174,7 +197,8 @@ export const ops: Readonly<Record<string, OpEntry>> = {
     attrs: { box: attr(z.tuple([z.int().min(0), z.int().min(0), z.int().min(0), z.int().min(0)]), "[y0, y1, x0, x1], integers from 0 on") },
     run({ x }, { box: [y0, y1, x0, x1] }) {
       const [, , H = 0, W = 0] = x.shape;
-      if (y0 > y1 || y1 > H || x0 > x1 || x1 > W) throw new Error(`cutmix: expected a box within ${H} x ${W}, got [${[y0, y1, x0, x1]}] for x ${show(x.shape)}`);
+      if (y0 > y1 || y1 > H || x0 > x1 || x1 > W)
+        throw new Error(`cutmix: expected a box within ${H} x ${W}, got [${[y0, y1, x0, x1]}] for x ${show(x.shape)}`);
       const scalars = new Scalars({ y0: "u32", y1: "u32", x0: "u32", x1: "u32" });
       scalars.set({ y0, y1, x0, x1 });
       return cutmix(x, { box: scalars.at("y0") });
@@ -196,9 +220,20 @@ export const ops: Readonly<Record<string, OpEntry>> = {
 
 /** One line per operation: `name: inputs -> outputs; attrs with defaults; variants`. */
 export function describeOps(): string {
-  return Object.entries(ops).map(([name, { inputs, outputs, attrs, variants }]) => {
-    const takes = Object.entries(inputs).map(([input, { shape, optional: may, classesOf, bytes, buffer: still }]) => `${input}${may ? "?" : ""} ${shape}${classesOf ? " I64 or I32" : bytes ? " U8" : ""}${still ? " (no gradient)" : ""}`);
-    const settings = Object.entries(attrs).map(([key, { says, fallback }]) => `  ${key}: ${says}${fallback ? ` (default ${fallback.says})` : ""}`);
-    return [`${name}: ${takes.join(", ")} -> ${outputs}`, ...settings, ...(variants.length > 0 ? [`  variants: ${variants.join(", ")}`] : [])].join("\n");
-  }).join("\n");
+  return Object.entries(ops)
+    .map(([name, { inputs, outputs, attrs, variants }]) => {
+      const takes = Object.entries(inputs).map(
+        ([input, { shape, optional: may, classesOf, bytes, buffer: still }]) =>
+          `${input}${may ? "?" : ""} ${shape}${classesOf ? " I64 or I32" : bytes ? " U8" : ""}${still ? " (no gradient)" : ""}`,
+      );
+      const settings = Object.entries(attrs).map(
+        ([key, { says, fallback }]) => `  ${key}: ${says}${fallback ? ` (default ${fallback.says})` : ""}`,
+      );
+      return [
+        `${name}: ${takes.join(", ")} -> ${outputs}`,
+        ...settings,
+        ...(variants.length > 0 ? [`  variants: ${variants.join(", ")}`] : []),
+      ].join("\n");
+    })
+    .join("\n");
 }

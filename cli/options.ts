@@ -4,20 +4,27 @@ import { InvalidArgumentError } from "commander";
 import { UsageError } from "./errors.ts";
 
 /** An integer of at least `least`. */
-export const integer = (least: number) => (text: string): number => {
-  const value = Number(text);
-  if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`expected an integer from ${least} on`);
-  return value;
-};
+export const integer =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`expected an integer from ${least} on`);
+    return value;
+  };
 
 /** A finite number in [least, most], or above `least` where that itself is left out. */
-export const number = (least: number, most = Infinity, { open = false } = {}) => (text: string): number => {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value) || value < least || value > most || (open && value === least)) {
-    throw new InvalidArgumentError(`expected a number ${open ? `above ${least}` : most === Infinity ? `from ${least} on` : `in [${least}, ${most}]`}`);
-  }
-  return value;
-};
+export const number =
+  (least: number, most = Infinity, { open = false } = {}) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || value < least || value > most || (open && value === least)) {
+      throw new InvalidArgumentError(
+        `expected a number ${open ? `above ${least}` : most === Infinity ? `from ${least} on` : `in [${least}, ${most}]`}`,
+      );
+    }
+    return value;
+  };
 
 /** An object in JSON. */
 export function jsonObject(what: string, text: string): Record<string, unknown> {
@@ -27,13 +34,21 @@ export function jsonObject(what: string, text: string): Record<string, unknown> 
   } catch {
     value = undefined;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UsageError(`expected a JSON object for ${what}, got ${JSON.stringify(text.slice(0, 80))}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new UsageError(`expected a JSON object for ${what}, got ${JSON.stringify(text.slice(0, 80))}`);
   return value as Record<string, unknown>;
 }
 
 /** The model of `--model NAME` or `--config JSON`; the JSON may also be a file. */
-export function modelOf({ model, config }: { readonly model?: string | undefined; readonly config?: string | undefined }): string | Record<string, unknown> {
-  if ((model === undefined) === (config === undefined)) throw new UsageError(`expected either --model or --config, got ${model === undefined ? "neither" : "both"}`);
+export function modelOf({
+  model,
+  config,
+}: {
+  readonly model?: string | undefined;
+  readonly config?: string | undefined;
+}): string | Record<string, unknown> {
+  if ((model === undefined) === (config === undefined))
+    throw new UsageError(`expected either --model or --config, got ${model === undefined ? "neither" : "both"}`);
   if (model !== undefined) return model;
   return jsonObject("--config", config!.trim().startsWith("{") ? config! : read(config!));
 }

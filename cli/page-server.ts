@@ -22,15 +22,17 @@ export interface PageServer {
 
 export async function servePage(host: Host): Promise<PageServer> {
   const token = randomBytes(16).toString("hex");
-  const server = await createServer(mergeConfig(config, {
-    configFile: false,
-    root: fileURLToPath(new URL("..", import.meta.url)),
-    logLevel: "warn",
-    clearScreen: false,
-    plugins: [bridge(host, token)],
-    // Nothing reloads under a running job: no watching, no socket.
-    server: { host: "127.0.0.1", port: 0, hmr: false, ws: false, watch: null },
-  }));
+  const server = await createServer(
+    mergeConfig(config, {
+      configFile: false,
+      root: fileURLToPath(new URL("..", import.meta.url)),
+      logLevel: "warn",
+      clearScreen: false,
+      plugins: [bridge(host, token)],
+      // Nothing reloads under a running job: no watching, no socket.
+      server: { host: "127.0.0.1", port: 0, hmr: false, ws: false, watch: null },
+    }),
+  );
   await server.listen();
   const { port } = server.httpServer!.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}${PAGE}`, token, close: () => server.close() };
@@ -57,7 +59,9 @@ function bridge(host: Host, token: string): Plugin {
         if (kind === "__stop") return send(response, "application/json", JSON.stringify({ stop: host.stopAsked() }));
         const answer = kind === "__file" ? answerFile(host, url.searchParams, request, response) : answerEvent(host, request, response);
         answer.catch((error: unknown) => {
-          response.writeHead(error instanceof UsageError ? 404 : 500, { "content-type": "application/json" }).end(JSON.stringify(errorData(error)));
+          response
+            .writeHead(error instanceof UsageError ? 404 : 500, { "content-type": "application/json" })
+            .end(JSON.stringify(errorData(error)));
         });
       });
     },
@@ -73,8 +77,13 @@ async function answerFile(host: Host, query: URLSearchParams, request: IncomingM
   } else if (request.method === "HEAD") {
     response.writeHead((await host.exists(path)) ? 200 : 404).end();
   } else {
-    const bytes = offset === null ? await host.readFile(path) : await host.images.read({ path, offset: Number(offset), ...(length === null ? {} : { length: Number(length) }) });
-    response.writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes.byteLength, "cache-control": "no-store" }).end(bytes);
+    const bytes =
+      offset === null
+        ? await host.readFile(path)
+        : await host.images.read({ path, offset: Number(offset), ...(length === null ? {} : { length: Number(length) }) });
+    response
+      .writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes.byteLength, "cache-control": "no-store" })
+      .end(bytes);
   }
 }
 

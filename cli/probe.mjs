@@ -12,14 +12,18 @@ async function probe(gpu) {
   const { vendor, architecture, device: model, description, isFallbackAdapter } = adapter.info;
   const features = [...adapter.features];
   const device = await adapter.requestDevice();
-  const code = "@group(0) @binding(0) var<storage, read_write> y: array<u32>; @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { y[id.x] = 3u * id.x + 1u; }";
+  const code =
+    "@group(0) @binding(0) var<storage, read_write> y: array<u32>; @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { y[id.x] = 3u * id.x + 1u; }";
   const pipeline = device.createComputePipeline({ layout: "auto", compute: { module: device.createShaderModule({ code }) } });
   const y = device.createBuffer({ size: 16, usage: globals.GPUBufferUsage.STORAGE | globals.GPUBufferUsage.COPY_SRC });
   const out = device.createBuffer({ size: 16, usage: globals.GPUBufferUsage.MAP_READ | globals.GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
-  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: y } }] }));
+  pass.setBindGroup(
+    0,
+    device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: y } }] }),
+  );
   pass.dispatchWorkgroups(1);
   pass.end();
   encoder.copyBufferToBuffer(y, 0, out, 0, 16);

@@ -50,8 +50,11 @@ export function sparkline(values: readonly number[], width = 20): string {
     return part.reduce((a, b) => a + b, 0) / part.length;
   });
   const known = means.filter(Number.isFinite);
-  const low = Math.min(...known), high = Math.max(...known);
-  return means.map((v) => (Number.isFinite(v) ? LEVELS[high > low ? Math.round(((LEVELS.length - 1) * (v - low)) / (high - low)) : 0] : " ")).join("");
+  const low = Math.min(...known),
+    high = Math.max(...known);
+  return means
+    .map((v) => (Number.isFinite(v) ? LEVELS[high > low ? Math.round(((LEVELS.length - 1) * (v - low)) / (high - low)) : 0] : " "))
+    .join("");
 }
 
 /** Ends the bar, so that other output starts on a line of its own. */

@@ -17,14 +17,18 @@ export async function writeReport(path: string, data: ReportData): Promise<strin
 }
 
 function uplot(): [string, string] {
-  const folder = createRequire(import.meta.url).resolve("uplot/package.json").replace(/package\.json$/, "dist/");
+  const folder = createRequire(import.meta.url)
+    .resolve("uplot/package.json")
+    .replace(/package\.json$/, "dist/");
   return [readFileSync(`${folder}uPlot.iife.min.js`, "utf8"), readFileSync(`${folder}uPlot.min.css`, "utf8")];
 }
 
 /** What of this repository ran, as far as git knows. */
 export function commit(): string {
   try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] }).toString().trim();
+    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] })
+      .toString()
+      .trim();
   } catch {
     return "unknown";
   }

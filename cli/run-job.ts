@@ -24,7 +24,11 @@ export interface CommonOptions {
  * `then` is called with both. Kernels go by the adapter's tuned table, if there is one; not where they are being tuned.
  */
 export async function runJob<Result>(
-  job: string, args: unknown, options: CommonOptions, host: Host = nodeHost(), then?: (adapter: AdapterDescription, result: unknown) => Promise<void>,
+  job: string,
+  args: unknown,
+  options: CommonOptions,
+  host: Host = nodeHost(),
+  then?: (adapter: AdapterDescription, result: unknown) => Promise<void>,
 ): Promise<Result> {
   const started = performance.now();
   const where = options.where ?? ((await knownSetup()).node || options.adapter ? "node" : "chromium");
@@ -32,7 +36,8 @@ export async function runJob<Result>(
     const { result, adapter } = await (where === "node" ? inNode(job, args, options, host) : inChromium(job, args, options, host));
     stopProgress();
     await then?.(adapter, result);
-    if (options.json) await writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
+    if (options.json)
+      await writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
     return result as Result;
   } finally {
     stopProgress();
@@ -54,7 +59,8 @@ async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuni
   if (job === "tune") return null;
   const { savedTuning } = await import("./tuning-cache.ts");
   const tuning = await savedTuning(adapter);
-  if (tuning && ["train", "bench"].includes(job)) process.stderr.write(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}\n`);
+  if (tuning && ["train", "bench"].includes(job))
+    process.stderr.write(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}\n`);
   return tuning;
 }
 
@@ -70,14 +76,17 @@ async function inNode(job: string, args: unknown, options: CommonOptions, host: 
   announce(adapter, "node");
   const { useTuning } = await import("../engine/tuning.ts");
   useTuning(await tuningFor(job, adapter));
-  const { default: run } = (await import(new URL(`jobs/${job}.ts`, import.meta.url).href)) as { default: (host: Host, args: unknown) => Promise<unknown> };
+  const { default: run } = (await import(new URL(`jobs/${job}.ts`, import.meta.url).href)) as {
+    default: (host: Host, args: unknown) => Promise<unknown>;
+  };
   return { result: await run(host, args), adapter };
 }
 
 async function inChromium(job: string, args: unknown, options: CommonOptions, host: Host): Promise<Ran> {
   const { openChromium } = await import("./chromium.ts");
   const name = options.adapter?.toLowerCase();
-  const kind = name === undefined ? undefined : "swiftshader".includes(name) ? "swiftshader" : /^(lavapipe|llvmpipe)$/.test(name) ? "lavapipe" : "gpu";
+  const kind =
+    name === undefined ? undefined : "swiftshader".includes(name) ? "swiftshader" : /^(lavapipe|llvmpipe)$/.test(name) ? "lavapipe" : "gpu";
   const named = kind === "gpu" ? options.adapter : undefined;
   const chromium = await openChromium({ adapter: kind, named, host }).catch(badAdapter);
   try {

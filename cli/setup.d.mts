@@ -2,7 +2,10 @@
 import type { Setup } from "./find.d.mts";
 export { findChromium, findVulkan } from "./find.d.mts";
 
-export function setup(options?: { tests?: boolean; install?: boolean }): Promise<{
+export function setup(options?: {
+  tests?: boolean;
+  install?: boolean;
+}): Promise<{
   found: Setup;
   lack: { node: boolean; vulkan: boolean; browser: boolean };
   inBrowser: string | null;

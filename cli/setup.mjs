@@ -27,14 +27,21 @@ function run(command, args, { env = {}, timeoutMs = 600_000, stallMs = 0 } = {})
     const total = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
     let stall;
     const heard = (chunk) => {
-      for (const line of String(chunk).split(/[\r\n]+/).filter((l) => l.trim())) console.log(`  ${line}`);
+      for (const line of String(chunk)
+        .split(/[\r\n]+/)
+        .filter((l) => l.trim()))
+        console.log(`  ${line}`);
       clearTimeout(stall);
       if (stallMs) stall = setTimeout(() => child.kill("SIGKILL"), stallMs);
     };
     heard("");
     child.stdout.on("data", heard);
     child.stderr.on("data", heard);
-    const done = (ok) => { clearTimeout(total); clearTimeout(stall); resolve(ok); };
+    const done = (ok) => {
+      clearTimeout(total);
+      clearTimeout(stall);
+      resolve(ok);
+    };
     child.on("error", () => done(false));
     child.on("close", (code) => done(code === 0));
   });
@@ -43,8 +50,13 @@ function run(command, args, { env = {}, timeoutMs = 600_000, stallMs = 0 } = {})
 /** ID and codename of a Debian or Ubuntu (or one derived from them), or null. */
 function debian() {
   if (!existsSync("/etc/os-release") || !existsSync("/usr/bin/apt-get")) return null;
-  const fields = Object.fromEntries(readFileSync("/etc/os-release", "utf8").split("\n").map((l) => l.split("=")).filter((p) => p.length === 2)
-    .map(([key, value]) => [key, value.replaceAll('"', "")]));
+  const fields = Object.fromEntries(
+    readFileSync("/etc/os-release", "utf8")
+      .split("\n")
+      .map((l) => l.split("="))
+      .filter((p) => p.length === 2)
+      .map(([key, value]) => [key, value.replaceAll('"', "")]),
+  );
   return { id: fields.ID === "debian" ? "debian" : "ubuntu", codename: fields.VERSION_CODENAME ?? "" };
 }
 
@@ -75,8 +87,19 @@ function aptMesa() {
 
 function hasSource(suite) {
   const folder = "/etc/apt/sources.list.d";
-  const files = [...(existsSync(folder) ? readdirSync(folder).filter((f) => /\.(list|sources)$/.test(f)).map((f) => join(folder, f)) : []), "/etc/apt/sources.list"];
-  return files.filter(existsSync).some((f) => readFileSync(f, "utf8").split("\n").some((l) => !l.trim().startsWith("#") && l.includes(suite)));
+  const files = [
+    ...(existsSync(folder)
+      ? readdirSync(folder)
+          .filter((f) => /\.(list|sources)$/.test(f))
+          .map((f) => join(folder, f))
+      : []),
+    "/etc/apt/sources.list",
+  ];
+  return files.filter(existsSync).some((f) =>
+    readFileSync(f, "utf8")
+      .split("\n")
+      .some((l) => !l.trim().startsWith("#") && l.includes(suite)),
+  );
 }
 
 /** Installs Vulkan on the CPU and/or a browser from the distribution. */
@@ -112,7 +135,13 @@ async function probeChromium(path) {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   let browser;
   try {
-    const args = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"];
+    const args = [
+      "--no-sandbox",
+      "--enable-unsafe-webgpu",
+      "--use-webgpu-adapter=swiftshader",
+      "--enable-unsafe-swiftshader",
+      "--ignore-gpu-blocklist",
+    ];
     browser = await puppeteer.launch({ executablePath: path, args, timeout: 60_000 });
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${server.address().port}/`); // WebGPU wants a secure context, which 127.0.0.1 is
@@ -183,7 +212,10 @@ async function main() {
   else if (inBrowser) say(`no adapter in Node; in Chromium: ${inBrowser} (SOFTWARE adapter, runs on the CPU)`);
   if (found.chromium) say(`browser: ${found.chromium.version}, ${found.chromium.path}`);
   if (!enough) {
-    const what = [lack.node && (tests || !inBrowser) && "a WebGPU adapter in Node", lack.browser && "a Chrome or Chromium that starts"].filter(Boolean);
+    const what = [
+      lack.node && (tests || !inBrowser) && "a WebGPU adapter in Node",
+      lack.browser && "a Chrome or Chromium that starts",
+    ].filter(Boolean);
     console.error(`setup: expected ${what.join(" and ")}, found none. Run this, then try again:\n\n  ${advice(system)}\n`);
     process.exit(1);
   }
@@ -193,8 +225,11 @@ async function main() {
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  main().then(() => process.exit(0), (error) => {
-    console.error(`setup: ${error.stack ?? error}`);
-    process.exit(1);
-  });
+  main().then(
+    () => process.exit(0),
+    (error) => {
+      console.error(`setup: ${error.stack ?? error}`);
+      process.exit(1);
+    },
+  );
 }

@@ -23,7 +23,12 @@ export async function readTensors(host: Host, path: string): Promise<TensorFile>
 }
 
 export async function writeTensors(host: Host, path: string, tensors: ReadonlyMap<string, Values>): Promise<void> {
-  await host.writeFile(path, writeSafetensors([...tensors].map(([name, { shape, data }]) => [name, { dtype: data instanceof Uint8Array ? "U8" : "F32", shape, data }] as const)));
+  await host.writeFile(
+    path,
+    writeSafetensors(
+      [...tensors].map(([name, { shape, data }]) => [name, { dtype: data instanceof Uint8Array ? "U8" : "F32", shape, data }] as const),
+    ),
+  );
 }
 
 /** Runs checks that throw plain errors, `what: expected …, got …`: on the command line they are about what the user gave. */
@@ -70,7 +75,8 @@ export function bytesOf(file: TensorFile, name: string): { readonly shape: Shape
 /** I64 or I32 class numbers, each in [0, classes). */
 export function labelsOf(file: TensorFile, name: string, batch: number, classes: number): Uint32Array {
   const tensor = found(file, name);
-  if (tensor.dtype !== "I64" && tensor.dtype !== "I32") throw new UsageError(`expected I64 or I32 for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
+  if (tensor.dtype !== "I64" && tensor.dtype !== "I32")
+    throw new UsageError(`expected I64 or I32 for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
   if (!sameShape(tensor.shape, [batch])) throw new UsageError(`expected ${name} ${show([batch])}, got ${show(tensor.shape)}`);
   return Uint32Array.from(tensor.data as ArrayLike<number | bigint>, (v) => {
     if (!(v >= 0 && v < classes)) throw new UsageError(`expected ${name} in [0, ${classes - 1}], got ${v}`);

@@ -22,7 +22,9 @@ export function tensorboardFile(events: readonly ScalarEvent[]): Uint8Array {
   const records = [
     [...double(1, first), ...bytes(3, text("brain.Event:2"))],
     ...events.map(({ tag, step, value, wallTime }) => [
-      ...double(1, wallTime), ...key(2, 0), ...varint(step),
+      ...double(1, wallTime),
+      ...key(2, 0),
+      ...varint(step),
       ...bytes(5, bytes(1, [...bytes(1, text(tag)), ...float(2, value)])),
     ]),
   ].map(record);

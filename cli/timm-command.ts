@@ -50,7 +50,10 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   flag("warmup-epochs", r.warmupEpochs);
   flag("warmup-lr", r.warmupLr);
   flag("min-lr", r.minLr);
-  if (r.schedule === "step") flag("sched-on-updates"), flag("warmup-prefix"), notes.push("with --warmup-prefix timm adds the warm-up to the epochs; ours is inside of them");
+  if (r.schedule === "step")
+    flag("sched-on-updates"),
+      flag("warmup-prefix"),
+      notes.push("with --warmup-prefix timm adds the warm-up to the epochs; ours is inside of them");
   if (r.schedule === "official") notes.push("timm steps its schedule before each epoch; the official schedule runs an epoch behind that");
   if (r.clipGrad !== null) flag("clip-grad", r.clipGrad);
   flag("smoothing", r.labelSmoothing);
@@ -63,7 +66,7 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   if (r.trainOnly !== "all") notes.push(`our run trained "${r.trainOnly}" only; timm's train.py trains all`);
   if (epoch > 0) notes.push("the optimizer's moments are not carried over: they begin anew");
   flag("seed", seed);
-  const lines = ["set -eu", ": \"${GPUS:=8}\"", ...notes.map((n) => `# Differs: ${n}.`), `torchrun --nproc-per-node="$GPUS" train.py \\`];
+  const lines = ["set -eu", ': "${GPUS:=8}"', ...notes.map((n) => `# Differs: ${n}.`), `torchrun --nproc-per-node="$GPUS" train.py \\`];
   return `#!/bin/sh\n${lines.join("\n")}\n${args.map((a) => `  ${a.join(" ")}`).join(" \\\n")}\n`;
 }
 
@@ -71,13 +74,25 @@ function model(config: DeitConfig | RegNetConfig, notes: string[]): (string | nu
   const name = nameOf(config);
   if (config.arch === "regnety") {
     if (name === null) notes.push("timm has no RegNetY of this size by name: --model is to be replaced");
-    return [["--model", name ?? "regnety_002"], ["--img-size", config.imgSize]];
+    return [
+      ["--model", name ?? "regnety_002"],
+      ["--img-size", config.imgSize],
+    ];
   }
   if (name !== null) return [["--model", name]];
   // Any other size: timm's smallest with its sizes replaced; --img-size alone would only resize the images.
-  const sizes = { img_size: config.imgSize, patch_size: config.patchSize, embed_dim: config.dim, depth: config.depth, num_heads: config.heads, mlp_ratio: config.mlpRatio };
+  const sizes = {
+    img_size: config.imgSize,
+    patch_size: config.patchSize,
+    embed_dim: config.dim,
+    depth: config.depth,
+    num_heads: config.heads,
+    mlp_ratio: config.mlpRatio,
+  };
   return [
-    ["--model", config.distilled ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224"], ["--img-size", config.imgSize], ["--in-chans", config.inChans],
+    ["--model", config.distilled ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224"],
+    ["--img-size", config.imgSize],
+    ["--in-chans", config.inChans],
     ["--model-kwargs", ...Object.entries(sizes).map(([key, value]) => `${key}=${value}`)],
   ];
 }

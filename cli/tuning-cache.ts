@@ -63,6 +63,9 @@ export async function saveTuning(adapter: AdapterDescription, answers: readonly 
     all[answer.question] = answer;
     choices[answer.question] = answer.choice;
   }
-  await writeAtomic(file, new TextEncoder().encode(`${JSON.stringify({ format: 1, adapter: adapterName(adapter), choices, answers: all }, null, 1)}\n`));
+  await writeAtomic(
+    file,
+    new TextEncoder().encode(`${JSON.stringify({ format: 1, adapter: adapterName(adapter), choices, answers: all }, null, 1)}\n`),
+  );
   return file;
 }

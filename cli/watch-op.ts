@@ -12,12 +12,15 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** The op's own file and every file of kernels and the engine that it imports, from the repository's root. */
 export function sourcesOf(op: string): string[] {
   const list = join(ROOT, "cli/ops.ts");
-  const own = [...readFileSync(list, "utf8").matchAll(/import \{([^}]*)\} from "(\.\.\/kernels\/[\w-]+\.ts)"/g)].find(([, names]) => names!.split(/[\s,]+/).includes(op));
+  const own = [...readFileSync(list, "utf8").matchAll(/import \{([^}]*)\} from "(\.\.\/kernels\/[\w-]+\.ts)"/g)].find(([, names]) =>
+    names!.split(/[\s,]+/).includes(op),
+  );
   const found = new Set<string>();
   const visit = (file: string) => {
     if (found.has(file)) return;
     found.add(file);
-    for (const [, path] of readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^;]*? from "(\.[^"]*)"/gm)) visit(join(dirname(file), path!));
+    for (const [, path] of readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^;]*? from "(\.[^"]*)"/gm))
+      visit(join(dirname(file), path!));
   };
   if (own) visit(join(dirname(list), own[2]!));
   return [...found].map((file) => relative(ROOT, file));

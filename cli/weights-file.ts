@@ -18,7 +18,9 @@ export async function readAnyWeightsFile(host: Host, path: string, options: Read
     return await readWeightFiles(path, (file) => host.readFile(file), options);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    return inputsFault(() => { throw error; }, withoutQuery(path));
+    return inputsFault(() => {
+      throw error;
+    }, withoutQuery(path));
   }
 }
 

@@ -13,7 +13,14 @@ interface OpSpec<I extends Inputs, A, S> {
    * dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`.
    * `sofar`: what has reached the input `accumulates` by other ways, if anything has; the gradient returned for it includes that.
    */
-  backward(dy: Tensor, saved: S, inputs: I, attrs: A, needs: readonly boolean[], sofar: Tensor | null): { readonly [K in keyof I]: Tensor | null };
+  backward(
+    dy: Tensor,
+    saved: S,
+    inputs: I,
+    attrs: A,
+    needs: readonly boolean[],
+    sofar: Tensor | null,
+  ): { readonly [K in keyof I]: Tensor | null };
   /** The one input, given at no other place, to whose gradient the backward adds in passing; saves a launch where gradients meet. */
   readonly accumulates?: number;
 }
@@ -30,7 +37,10 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
     if (differentiable) {
       y.requiresGrad = true;
       y.node = {
-        name: spec.name, order: order++, inputs, accumulates: spec.accumulates ?? null,
+        name: spec.name,
+        order: order++,
+        inputs,
+        accumulates: spec.accumulates ?? null,
         backward: (dy, sofar) => spec.backward(dy, saved, inputs, attrs, needs, sofar),
       };
     }
@@ -71,7 +81,8 @@ export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tenso
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;
-      if (!sameShape(grad.shape, input.shape)) throw new Error(`${t.node!.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
+      if (!sameShape(grad.shape, input.shape))
+        throw new Error(`${t.node!.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
       const other = i === accumulates ? undefined : found.get(input);
       found.set(input, other ? add(other, grad) : grad);
     });

@@ -2,14 +2,25 @@
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
 const OPTIONAL_FEATURES = [
-  "shader-f16", "subgroups", "subgroup-size-control", "timestamp-query", "chromium-experimental-subgroup-matrix",
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
 ] as const;
 
 // What kernels can use more of; asked for as large as the adapter has.
 const LIMITS = [
-  "maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage", "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX", "maxComputeWorkgroupSizeY", "maxComputeWorkgroupSizeZ",
-  "maxComputeWorkgroupsPerDimension", "maxBindingsPerBindGroup",
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+  "maxBindingsPerBindGroup",
 ] as const;
 
 export interface DeviceOptions {
@@ -68,8 +79,15 @@ export class Device {
   /** What WGSL can say here beyond its first version: names of language extensions. */
   readonly language: ReadonlySet<string>;
   readonly stats: Stats = {
-    launches: 0, submits: 0, pipelinesCreated: 0, buffersCreated: 0, bindGroupsCreated: 0,
-    bytesLive: 0, bytesPeak: 0, bytesPooled: 0, tensorsLive: 0,
+    launches: 0,
+    submits: 0,
+    pipelinesCreated: 0,
+    buffersCreated: 0,
+    bindGroupsCreated: 0,
+    bytesLive: 0,
+    bytesPeak: 0,
+    bytesPooled: 0,
+    tensorsLive: 0,
   };
   /** Set once the device is gone. */
   lost: DeviceLostError | null = null;
@@ -78,7 +96,13 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, language: ReadonlySet<string>, wait: <T>(promise: Promise<T>) => Promise<T>, subgroupMatrices: readonly SubgroupMatrix[] = []) {
+  constructor(
+    gpu: GPUDevice,
+    adapter: AdapterDescription,
+    language: ReadonlySet<string>,
+    wait: <T>(promise: Promise<T>) => Promise<T>,
+    subgroupMatrices: readonly SubgroupMatrix[] = [],
+  ) {
     this.gpu = gpu;
     this.language = language;
     this.adapter = adapter;
@@ -116,10 +140,12 @@ export class Device {
   /** Something asynchronous that must have gone well before a result may be believed. */
   verify(check: Promise<void>): void {
     this.#unverified++;
-    const done = check.catch((error: unknown) => this.fail(error as Error)).finally(() => {
-      this.#unverified--;
-      this.#checks.delete(done);
-    });
+    const done = check
+      .catch((error: unknown) => this.fail(error as Error))
+      .finally(() => {
+        this.#unverified--;
+        this.#checks.delete(done);
+      });
     this.#checks.add(done);
   }
 
@@ -166,7 +192,13 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
   const language = new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined);
-  current = new Device(device, { ...description, features: requiredFeatures }, language, options.wait ?? ((promise) => promise), matricesOf(adapter));
+  current = new Device(
+    device,
+    { ...description, features: requiredFeatures },
+    language,
+    options.wait ?? ((promise) => promise),
+    matricesOf(adapter),
+  );
   return current;
 }
 
@@ -188,12 +220,20 @@ export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture
 // Of the adapter: Dawn's device lists none.
 function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
-  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
+  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({
+    componentType,
+    resultComponentType,
+    M,
+    N,
+    K,
+  }));
 }
 
 /** What an adapter says of itself, and whether it is software. */
 export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   const { vendor, architecture, device, description } = adapter.info;
-  const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
+  const software =
+    adapter.info.isFallbackAdapter ||
+    /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
   return { vendor, architecture, device, description, software, features: [...adapter.features] as string[] };
 }

@@ -34,7 +34,10 @@ export class ShaderError extends Error {
 
   constructor(kernel: string, messages: readonly GPUCompilationMessage[], code: string) {
     const first = messages[0]!;
-    const listing = code.split("\n").map((text, i) => `${String(i + 1).padStart(4)} ${text}`).join("\n");
+    const listing = code
+      .split("\n")
+      .map((text, i) => `${String(i + 1).padStart(4)} ${text}`)
+      .join("\n");
     super(`${kernel}: WGSL ${first.lineNum}:${first.linePos}: ${first.message}\n${listing}`);
     this.line = first.lineNum;
     this.column = first.linePos;

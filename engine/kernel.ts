@@ -9,8 +9,15 @@ import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
 export type { Elem } from "./narrow.ts";
 
 const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
-  f32: ["f32", "f16"], vec2f: ["f32", "f16"], vec4f: ["f32", "f16"], f16: ["f16"], vec2h: ["f16"], vec4h: ["f16"],
-  u32: ["u32", "u8"], vec4u: ["u32", "u8", "f16"], i32: ["i32"], // eight f16 as they lie are a vec4u too
+  f32: ["f32", "f16"],
+  vec2f: ["f32", "f16"],
+  vec4f: ["f32", "f16"],
+  f16: ["f16"],
+  vec2h: ["f16"],
+  vec4h: ["f16"],
+  u32: ["u32", "u8"],
+  vec4u: ["u32", "u8", "f16"],
+  i32: ["i32"], // eight f16 as they lie are a vec4u too
 };
 const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
 
@@ -52,13 +59,11 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
 
 type Given<N extends string, R> = keyof R extends never ? { readonly [K in N]?: undefined } : { readonly [K in N]: R };
 
-export type LaunchArgs<I, U, O, C, P> =
-  & Given<"inputs", { readonly [K in keyof I]: Tensor }>
-  & Given<"updates", { readonly [K in keyof U]: Tensor }>
-  & Given<"outputs", { readonly [K in keyof O]: Shape }>
-  & Given<"constants", Values<C>>
-  & Given<"params", Values<P>>
-  & {
+export type LaunchArgs<I, U, O, C, P> = Given<"inputs", { readonly [K in keyof I]: Tensor }> &
+  Given<"updates", { readonly [K in keyof U]: Tensor }> &
+  Given<"outputs", { readonly [K in keyof O]: Shape }> &
+  Given<"constants", Values<C>> &
+  Given<"params", Values<P>> & {
     /** Workgroups: a count of any size (see `group`), or per dimension. */
     readonly groups: number | readonly [number, number, number?];
     /** Outputs declared as f32 that are stored as f16 where this says so; f32 inputs may be f16 without saying. */
@@ -69,8 +74,11 @@ type None = Readonly<Record<never, never>>;
 
 /** Declares a kernel. The function it returns launches it (or records the launch) and returns the outputs by name. */
 export function defineKernel<
-  const I extends Buffers = None, const U extends Buffers = None, const O extends Buffers = None,
-  const C extends Scalars = None, const P extends Scalars = None,
+  const I extends Buffers = None,
+  const U extends Buffers = None,
+  const O extends Buffers = None,
+  const C extends Scalars = None,
+  const P extends Scalars = None,
 >(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: Tensor } {
   const inputs = Object.entries((spec.inputs ?? {}) as Buffers);
   const updates = Object.entries((spec.updates ?? {}) as Buffers);
@@ -81,10 +89,11 @@ export function defineKernel<
   let pipelines = new Map<string, Pipeline>();
 
   const pipelineFor = (constants: Values<C>, folded: number, narrow: ReadonlySet<string>): Pipeline => {
-    const key = [...Object.values(constants)].join() + "/" + folded + "/" + [...narrow].join();
+    const key = `${[...Object.values(constants)].join()}/${folded}/${[...narrow].join()}`;
     let pipeline = pipelines.get(key);
     if (!pipeline) {
-      if (narrow.size > 0 && !getDevice().features.has("shader-f16")) throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
+      if (narrow.size > 0 && !getDevice().features.has("shader-f16"))
+        throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
       pipelines.set(key, (pipeline = pipelineOf(spec.name, source(spec as unknown as AnySpec, constants, folded, narrow), signature)));
     }
     return pipeline;
@@ -99,21 +108,30 @@ export function defineKernel<
         if (!device.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
       }
     }
-    const made = Object.fromEntries(outputs.map(([name, elem]) => {
-      const shape = args.outputs![name]!;
-      const dtype = args.store?.[name] ?? dtypesOf[elem][0]!;
-      return [name, new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${spec.name} ${name} ${show(shape)}`))];
-    }));
+    const made = Object.fromEntries(
+      outputs.map(([name, elem]) => {
+        const shape = args.outputs![name]!;
+        const dtype = args.store?.[name] ?? dtypesOf[elem][0]!;
+        return [name, new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${spec.name} ${name} ${show(shape)}`))];
+      }),
+    );
     const bindings: Binding[] = [
       ...inputs.map(([name, elem]) => bind(spec.name, name, elem, args.inputs![name]!, "read")),
       ...updates.map(([name, elem]) => bind(spec.name, name, elem, args.updates![name]!, "update")),
       ...outputs.map(([name, elem]) => bind(spec.name, name, elem, made[name]!, "write")),
     ];
     const { groups, folded } = fold(spec.name, device, args.groups);
-    const isNarrow = (bound: (name: string) => Tensor) => ([name, elem]: [string, Elem]) => elem in narrowElems && bound(name).dtype === "f16";
-    const narrow = new Set([
-      ...inputs.filter(isNarrow((name) => args.inputs![name]!)), ...updates.filter(isNarrow((name) => args.updates![name]!)), ...outputs.filter(isNarrow((name) => made[name]!)),
-    ].map(([name]) => name));
+    const isNarrow =
+      (bound: (name: string) => Tensor) =>
+      ([name, elem]: [string, Elem]) =>
+        elem in narrowElems && bound(name).dtype === "f16";
+    const narrow = new Set(
+      [
+        ...inputs.filter(isNarrow((name) => args.inputs![name]!)),
+        ...updates.filter(isNarrow((name) => args.updates![name]!)),
+        ...outputs.filter(isNarrow((name) => made[name]!)),
+      ].map(([name]) => name),
+    );
     launch({
       pipeline: pipelineFor((args.constants ?? {}) as Values<C>, folded, narrow),
       bindings,
@@ -146,14 +164,20 @@ interface LooseArgs {
 }
 
 function bind(kernel: string, name: string, elem: Elem, tensor: Tensor, access: Binding["access"]): Binding {
-  if (!dtypesOf[elem].includes(tensor.dtype)) throw new Error(`${kernel}: expected ${dtypesOf[elem].join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
+  if (!dtypesOf[elem].includes(tensor.dtype))
+    throw new Error(`${kernel}: expected ${dtypesOf[elem].join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
   const bytes = Math.ceil(tensor.bytes / 4) * 4;
-  if (bytes % elemBytes[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem] !== 0) throw new Error(`${kernel}: expected ${name} to be whole ${elem}s, got ${show(tensor.shape)}`);
+  if (bytes % elemBytes[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem] !== 0)
+    throw new Error(`${kernel}: expected ${name} to be whole ${elem}s, got ${show(tensor.shape)}`);
   return { storage: tensor.storage, offset: tensor.offset, bytes, access };
 }
 
 /** A 1-D count past the limit of one dimension becomes a 2-D grid, and the surplus workgroups return at once. */
-function fold(kernel: string, device: Device, groups: number | readonly [number, number, number?]): { groups: [number, number, number]; folded: number } {
+function fold(
+  kernel: string,
+  device: Device,
+  groups: number | readonly [number, number, number?],
+): { groups: [number, number, number]; folded: number } {
   const most = device.limits.maxComputeWorkgroupsPerDimension;
   if (typeof groups === "number") {
     if (!Number.isInteger(groups) || groups < 1) throw new Error(`${kernel}: expected a positive count of workgroups, got ${groups}`);
@@ -164,27 +188,36 @@ function fold(kernel: string, device: Device, groups: number | readonly [number,
   }
   const [x, y, z = 1] = groups;
   for (const n of [x, y, z]) {
-    if (!Number.isInteger(n) || n < 1 || n > most) throw new Error(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
+    if (!Number.isInteger(n) || n < 1 || n > most)
+      throw new Error(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
   }
   return { groups: [x, y, z], folded: 0 };
 }
 
 interface AnySpec extends KernelSpec<Buffers, Buffers, Buffers, Scalars, Scalars> {}
 
-const subgroupBuiltins = { subgroup_number: "subgroup_id", subgroup_lanes: "subgroup_size", subgroup_lane: "subgroup_invocation_id" } as const;
+const subgroupBuiltins = {
+  subgroup_number: "subgroup_id",
+  subgroup_lanes: "subgroup_size",
+  subgroup_lane: "subgroup_invocation_id",
+} as const;
 
 /** The whole WGSL module: declarations made from the spec, then its code. */
 function source(spec: AnySpec, constants: Readonly<Record<string, number>>, folded: number, narrow: ReadonlySet<string>): string {
   let binding = 0;
   const wide = new Map(Object.entries({ ...spec.inputs, ...spec.updates, ...spec.outputs }).filter(([name]) => narrow.has(name)));
-  const storage = (access: string) => ([name, elem]: [string, Elem]) =>
-    `@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${narrow.has(name) ? narrowElems[elem] : elem}>;`;
+  const storage =
+    (access: string) =>
+    ([name, elem]: [string, Elem]) =>
+      `@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${narrow.has(name) ? narrowElems[elem] : elem}>;`;
   const buffers = [
     ...Object.entries(spec.inputs ?? {}).map(storage("read")),
     ...Object.entries(spec.updates ?? {}).map(storage("read_write")),
     ...Object.entries(spec.outputs ?? {}).map(storage("read_write")),
   ];
-  const fields = Object.entries(spec.params ?? {}).map(([name, type]) => `${name}: ${type}`).join(", ");
+  const fields = Object.entries(spec.params ?? {})
+    .map(([name, type]) => `${name}: ${type}`)
+    .join(", ");
   const matrices = spec.needs?.includes(SUBGROUP_MATRIX) ?? false;
   const enables = [
     // Tint knows uniformity of workgroups, not of subgroups.
@@ -195,12 +228,16 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
   ];
   const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
   const code = typeof spec.code === "string" ? spec.code : spec.code(constants);
-  const builtins = Object.entries(subgroupBuiltins).map(([name, builtin]) => (code.includes(name) ? `, @builtin(${builtin}) ${name}: u32` : "")).join("");
+  const builtins = Object.entries(subgroupBuiltins)
+    .map(([name, builtin]) => (code.includes(name) ? `, @builtin(${builtin}) ${name}: u32` : ""))
+    .join("");
   return [
     ...enables,
     ...buffers,
     ...(fields ? [`struct Params { ${fields} }`, `@group(0) @binding(${binding}) var<uniform> p: Params;`] : []),
-    ...Object.entries(spec.constants ?? {}).map(([name, type]) => `const ${name}: ${type} = ${literal(spec.name, name, type, constants[name])};`),
+    ...Object.entries(spec.constants ?? {}).map(
+      ([name, type]) => `const ${name}: ${type} = ${literal(spec.name, name, type, constants[name])};`,
+    ),
     `const WG = ${x * y}u; const WGX = ${x}u; const WGY = ${y}u;`,
     narrowed(spec.helpers ?? "", wide),
     `@compute @workgroup_size(${x}, ${y})${spec.subgroupSize ? ` @subgroup_size(${spec.subgroupSize})` : ""}`,
@@ -209,7 +246,9 @@ function source(spec: AnySpec, constants: Readonly<Record<string, number>>, fold
     folded > 0 ? `  if (group >= ${folded}u) { return; }` : "",
     narrowed(code, wide),
     "}",
-  ].filter(Boolean).join("\n");
+  ]
+    .filter(Boolean)
+    .join("\n");
 }
 
 function literal(kernel: string, name: string, type: "u32" | "f32", value: number | undefined): string {

@@ -66,7 +66,11 @@ function checkAliases({ pipeline, bindings }: Launch): void {
 const overlap = (a: Binding, b: Binding): boolean => a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** `buffers` in binding order, then the uniform. */
-export function bindGroup(device: Device, { pipeline, bindings, uniform }: Launch, buffers: readonly { buffer: GPUBuffer; offset: number }[]): GPUBindGroup {
+export function bindGroup(
+  device: Device,
+  { pipeline, bindings, uniform }: Launch,
+  buffers: readonly { buffer: GPUBuffer; offset: number }[],
+): GPUBindGroup {
   device.stats.bindGroupsCreated++;
   const entries: GPUBindGroupEntry[] = bindings.map(({ bytes }, binding) => ({ binding, resource: { ...buffers[binding]!, size: bytes } }));
   if (uniform) entries.push({ binding: bindings.length, resource: { buffer: uniform } });

@@ -28,8 +28,10 @@ export class Storage {
   /** The buffer, or a reason why there is none. */
   use(what: string): GPUBuffer {
     if (this.state === "live" && this.device === getDevice()) return this.buffer!;
-    if (this.state === "freed") throw new Error(`${what}: expected a live tensor, got one whose scope has ended (keep() it to use it later)`);
-    if (this.state === "recorded") throw new Error(`${what}: expected a tensor with a value, got one that only exists inside a recording (return it to read it)`);
+    if (this.state === "freed")
+      throw new Error(`${what}: expected a live tensor, got one whose scope has ended (keep() it to use it later)`);
+    if (this.state === "recorded")
+      throw new Error(`${what}: expected a tensor with a value, got one that only exists inside a recording (return it to read it)`);
     throw new Error(`${what}: expected a tensor of this device, got one of a device that is gone`);
   }
 

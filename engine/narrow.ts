@@ -13,13 +13,16 @@ export const narrowElems: Readonly<Partial<Record<Elem, Elem>>> = { f32: "f16", 
 export function narrowed(text: string, wide: ReadonlyMap<string, Elem>): string {
   if (wide.size === 0) return text;
   const access = new RegExp(`(?<![\\w.])(${[...wide.keys()].join("|")})\\[`, "g");
-  let out = "", at = 0;
+  let out = "",
+    at = 0;
   for (let match = access.exec(text); match; match = access.exec(text)) {
-    const name = match[1]!, elem = wide.get(name)!;
+    const name = match[1]!,
+      elem = wide.get(name)!;
     const close = closing(text, access.lastIndex);
     const index = narrowed(text.slice(access.lastIndex, close), wide);
     const rest = text.slice(close + 1);
-    if (/^\s*([-+*/%]|\.\w+\s*|\[[^\]]*\]\s*)=(?!=)/.test(rest)) throw new Error(`kernel: expected whole stores to ${name}, got "${name}[..]${rest.slice(0, 20)}"`);
+    if (/^\s*([-+*/%]|\.\w+\s*|\[[^\]]*\]\s*)=(?!=)/.test(rest))
+      throw new Error(`kernel: expected whole stores to ${name}, got "${name}[..]${rest.slice(0, 20)}"`);
     const store = /^\s*=(?!=)/.exec(rest);
     out += text.slice(at, match.index);
     at = close + 1;

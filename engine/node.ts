@@ -17,7 +17,11 @@ export function nodeGPU(toggles: readonly string[] = []): GPU {
 /** `initDevice` for Node. On a software adapter, waiting gives the processor to the adapter's own threads. */
 export async function initNodeDevice(options: DeviceOptions & { readonly toggles?: readonly string[] } = {}): Promise<Device> {
   const idle: { patient: boolean } = { patient: true };
-  const device = await initDevice({ gpu: nodeGPU(options.toggles), ...options, wait: (promise) => (idle.patient ? waitQuietly(promise) : promise) });
+  const device = await initDevice({
+    gpu: nodeGPU(options.toggles),
+    ...options,
+    wait: (promise) => (idle.patient ? waitQuietly(promise) : promise),
+  });
   idle.patient = device.adapter.software;
   return device;
 }
@@ -27,7 +31,9 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4));
 /** Awaits without the busy loop that Dawn's Node binding runs while a promise is pending (a core at 100 %). */
 async function waitQuietly<T>(promise: Promise<T>): Promise<T> {
   let settled = false;
-  const done = () => { settled = true; };
+  const done = () => {
+    settled = true;
+  };
   promise.then(done, done);
   while (!settled) {
     await new Promise((resolve) => setImmediate(resolve));

@@ -47,7 +47,13 @@ export class Pipeline {
     gpu.pushErrorScope("validation");
     const descriptor = this.#descriptor();
     const refused = gpu.popErrorScope();
-    const made = gpu.createComputePipelineAsync(descriptor).then((p) => { this.#gpu = p; return null; }, (error: unknown) => error as Error);
+    const made = gpu.createComputePipelineAsync(descriptor).then(
+      (p) => {
+        this.#gpu = p;
+        return null;
+      },
+      (error: unknown) => error as Error,
+    );
     await this.#explain(descriptor.compute.module, refused);
     const error = await made;
     if (error) throw (this.#broken = new ValidationError(`${this.label}: ${error.message}`));
@@ -65,7 +71,11 @@ export class Pipeline {
   #descriptor(): GPUComputePipelineDescriptor {
     this.#device.stats.pipelinesCreated++;
     const { label, code } = this;
-    return { label, layout: this.#pipelineLayout, compute: { module: this.#device.gpu.createShaderModule({ label, code }), entryPoint: "main" } };
+    return {
+      label,
+      layout: this.#pipelineLayout,
+      compute: { module: this.#device.gpu.createShaderModule({ label, code }), entryPoint: "main" },
+    };
   }
 }
 
@@ -100,7 +110,11 @@ function layoutOf(device: Device, signature: Signature) {
     if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
     const types = { r: "read-only-storage", w: "storage", u: "uniform" } as const;
     const bindGroup = device.gpu.createBindGroupLayout({
-      entries: [...signature].map((s, binding) => ({ binding, visibility: 4 /* COMPUTE */, buffer: { type: types[s as keyof typeof types] } })),
+      entries: [...signature].map((s, binding) => ({
+        binding,
+        visibility: 4 /* COMPUTE */,
+        buffer: { type: types[s as keyof typeof types] },
+      })),
     });
     layout = { bindGroup, pipeline: device.gpu.createPipelineLayout({ bindGroupLayouts: [bindGroup] }) };
     layouts.set(signature, layout);

@@ -71,10 +71,14 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   const plan = async (): Promise<Step[]> => {
     const pipelines = [...new Set(launches.map((l) => l.pipeline))];
     let done = 0;
-    await device.wait(Promise.all(pipelines.map(async (p) => {
-      await p.compile();
-      options.onCompile?.(++done, pipelines.length);
-    })).then(() => undefined));
+    await device.wait(
+      Promise.all(
+        pipelines.map(async (p) => {
+          await p.compile();
+          options.onCompile?.(++done, pipelines.length);
+        }),
+      ).then(() => undefined),
+    );
 
     const assigned = assignMemory(device, label, launches, results);
     const { homes } = assigned;
@@ -90,7 +94,9 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     const steps = launches.map((l) => ({
       pipeline: l.pipeline.gpu,
       group: bindGroup(device, l, l.bindings.map(home)),
-      x: l.groups[0], y: l.groups[1], z: l.groups[2],
+      x: l.groups[0],
+      y: l.groups[1],
+      z: l.groups[2],
     }));
     await device.wait(Promise.resolve());
     return steps;
@@ -103,7 +109,8 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   let disposed = false;
 
   return {
-    result, bytes: memory[0]!.bytes,
+    result,
+    bytes: memory[0]!.bytes,
     launches: steps.length,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
@@ -112,12 +119,18 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
       if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
       device.check();
       for (const [storage, buffer] of uses) {
-        if (storage.buffer !== buffer) throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
+        if (storage.buffer !== buffer)
+          throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
       }
       flush();
       replay(device, steps);
     },
-    profile: () => profile(device, steps, launches.map((l) => l.pipeline.label)),
+    profile: () =>
+      profile(
+        device,
+        steps,
+        launches.map((l) => l.pipeline.label),
+      ),
     idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
     dispose() {
       if (disposed) return;
@@ -145,7 +158,11 @@ function replay(device: Device, steps: readonly Step[]): void {
 /** Queries in one set at most, by WebGPU. */
 const MAX_QUERIES = 4096;
 
-async function profile(device: Device, steps: readonly Step[], names: readonly string[]): Promise<{ kernel: string; groups: number; ms: number }[]> {
+async function profile(
+  device: Device,
+  steps: readonly Step[],
+  names: readonly string[],
+): Promise<{ kernel: string; groups: number; ms: number }[]> {
   if (!device.features.has("timestamp-query")) throw new Error("profile: expected an adapter with timestamp-query, got one without");
   if (2 * steps.length > MAX_QUERIES) throw new Error(`profile: expected at most ${MAX_QUERIES / 2} launches, got ${steps.length}`);
   flush();
@@ -156,7 +173,9 @@ async function profile(device: Device, steps: readonly Step[], names: readonly s
   const mapped = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = gpu.createCommandEncoder();
   steps.forEach((step, i) => {
-    const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+    });
     pass.setPipeline(step.pipeline);
     pass.setBindGroup(0, step.group);
     pass.dispatchWorkgroups(step.x, step.y, step.z);
@@ -169,7 +188,11 @@ async function profile(device: Device, steps: readonly Step[], names: readonly s
   const ns = new BigUint64Array(mapped.getMappedRange().slice(0));
   mapped.unmap();
   for (const o of [querySet, resolved, mapped]) o.destroy();
-  return names.map((kernel, i) => ({ kernel, groups: steps[i]!.x * steps[i]!.y * steps[i]!.z, ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6 }));
+  return names.map((kernel, i) => ({
+    kernel,
+    groups: steps[i]!.x * steps[i]!.y * steps[i]!.z,
+    ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6,
+  }));
 }
 
 /** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */
@@ -177,7 +200,9 @@ function dropDead(launches: readonly Launch[], results: ReadonlySet<Storage>): L
   const needed = new Set(results);
   const kept: Launch[] = [];
   for (const l of [...launches].reverse()) {
-    const alive = l.bindings.some(({ storage, access }) => access !== "read" && (storage.state === "live" || storage.placed || needed.has(storage)));
+    const alive = l.bindings.some(
+      ({ storage, access }) => access !== "read" && (storage.state === "live" || storage.placed || needed.has(storage)),
+    );
     if (!alive) continue;
     kept.push(l);
     for (const { storage } of l.bindings) needed.add(storage);
@@ -241,7 +266,14 @@ export function place(tensor: Tensor, target: Tensor): void {
   if (tensor.size !== target.size) throw new Error(`place: expected ${show(target.shape)}, got ${show(tensor.shape)}`);
   const { storage } = tensor;
   const launches = recorded();
-  if (launches && storage.state === "recorded" && !storage.placed && tensor.offset === 0 && storage.bytes === target.bytes && fits(launches, storage, target)) {
+  if (
+    launches &&
+    storage.state === "recorded" &&
+    !storage.placed &&
+    tensor.offset === 0 &&
+    storage.bytes === target.bytes &&
+    fits(launches, storage, target)
+  ) {
     storage.placed = { storage: target.storage, offset: target.offset };
     return;
   }
@@ -262,4 +294,3 @@ function fits(launches: readonly Launch[], storage: Storage, target: Tensor): bo
     return [...own, ...others].every((b) => b.access !== "read");
   });
 }
-

@@ -30,7 +30,10 @@ export function philox(counter: Readonly<Block>, key: readonly [number, number])
 
 /** The high 32 bits of a product of two u32. */
 function mulHigh(a: number, b: number): number {
-  const al = a & 0xffff, ah = a >>> 16, bl = b & 0xffff, bh = b >>> 16;
+  const al = a & 0xffff,
+    ah = a >>> 16,
+    bl = b & 0xffff,
+    bh = b >>> 16;
   const mid = al * bh + Math.floor((al * bl) / 65536);
   const mid2 = ah * bl + (mid % 65536);
   return (ah * bh + Math.floor(mid / 65536) + Math.floor(mid2 / 65536)) >>> 0;

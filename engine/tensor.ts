@@ -1,7 +1,7 @@
 /** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
 import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
-import { allocate, Storage } from "./memory.ts";
+import { allocate, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
 
 export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
@@ -9,7 +9,13 @@ export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
 /** Bytes of one element. `u8` is packed four to a word; kernels see `array<u32>`. */
 export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4, u32: 4, u8: 1 };
 
-interface Arrays { f32: Float32Array; f16: Uint16Array; i32: Int32Array; u32: Uint32Array; u8: Uint8Array }
+interface Arrays {
+  f32: Float32Array;
+  f16: Uint16Array;
+  i32: Int32Array;
+  u32: Uint32Array;
+  u8: Uint8Array;
+}
 
 /** What `read()` gives; f16 comes as its bits. */
 export type DataOf<D extends DType> = Arrays[D];
@@ -47,7 +53,8 @@ export class Tensor {
   /** Uploads values. Floats are rounded to f32; f16 is given as its bits. */
   static from(data: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
     checkShape("Tensor.from", shape);
-    if (data.length !== numel(shape)) throw new Error(`Tensor.from: expected ${numel(shape)} values for shape ${show(shape)}, got ${data.length}`);
+    if (data.length !== numel(shape))
+      throw new Error(`Tensor.from: expected ${numel(shape)} values for shape ${show(shape)}, got ${data.length}`);
     const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
     upload(tensor, data);
     return tensor;
@@ -75,7 +82,8 @@ export class Tensor {
   /** Replaces the values. Shapes and memory stay, so that recorded plans see the new values. */
   write(data: ArrayLike<number>): void {
     if (isRecording()) throw new Error("Tensor.write: expected to be outside a recording, got inside one (write before run())");
-    if (data.length !== this.size) throw new Error(`Tensor.write: expected ${this.size} values for shape ${show(this.shape)}, got ${data.length}`);
+    if (data.length !== this.size)
+      throw new Error(`Tensor.write: expected ${this.size} values for shape ${show(this.shape)}, got ${data.length}`);
     upload(this, data);
   }
 
@@ -98,7 +106,8 @@ export class Tensor {
 
   /** The same memory under another shape; no gradient flows (see `reshape` in kernels/layout.ts). */
   view(shape: Shape): Tensor {
-    if (numel(shape) !== this.size) throw new Error(`reshape: expected ${numel(shape)} values for ${show(shape)}, got ${this.size} from ${show(this.shape)}`);
+    if (numel(shape) !== this.size)
+      throw new Error(`reshape: expected ${numel(shape)} values for ${show(shape)}, got ${this.size} from ${show(this.shape)}`);
     return new Tensor(shape, this.dtype, this.storage, this.offset);
   }
 
@@ -122,7 +131,8 @@ function upload(tensor: Tensor, data: ArrayLike<number>): void {
   const whole = Math.floor(typed.byteLength / 4) * 4;
   const buffer = tensor.storage.use("Tensor.write");
   device.gpu.queue.writeBuffer(buffer, tensor.offset, typed.buffer as ArrayBuffer, typed.byteOffset, whole);
-  if (whole < typed.byteLength) { // writeBuffer takes whole words
+  if (whole < typed.byteLength) {
+    // writeBuffer takes whole words
     const tail = new Uint8Array(4);
     tail.set(new Uint8Array(typed.buffer, typed.byteOffset + whole));
     device.gpu.queue.writeBuffer(buffer, tensor.offset + whole, tail);
@@ -147,10 +157,16 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   let slot = found >= 0 ? staging.splice(found, 1)[0]! : null;
   if (!slot) {
     device.stats.buffersCreated++;
-    slot = { device, bytes: total, buffer: device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }) };
+    slot = {
+      device,
+      bytes: total,
+      buffer: device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+    };
   }
   const encoder = device.gpu.createCommandEncoder();
-  tensors.forEach((t, i) => encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, slot.buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4));
+  tensors.forEach((t, i) =>
+    encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, slot.buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4),
+  );
   device.gpu.queue.submit([encoder.finish()]);
   await device.wait(slot.buffer.mapAsync(GPUMapMode.READ, 0, total));
   const mapped = slot.buffer.getMappedRange(0, total);

@@ -22,7 +22,17 @@ const kernel = defineKernel({
 });
 
 /** Both flat and of one length, a multiple of 4. */
-export function accumulate({ sum, g }: Readonly<Record<"sum" | "g", Tensor>>, { keep, share }: { readonly keep: Scalar; readonly share: number }): void {
-  if (!sameShape(sum.shape, g.shape) || sum.size % 4 !== 0) throw new Error(`accumulate: expected two buffers of one length, a multiple of 4, got ${show(sum.shape)} and ${show(g.shape)}`);
-  kernel({ inputs: { g, scalars: keep.tensor }, updates: { sum }, constants: { AT: keep.at }, params: { n4: sum.size / 4, share }, groups: Math.ceil(sum.size / 4 / WG) });
+export function accumulate(
+  { sum, g }: Readonly<Record<"sum" | "g", Tensor>>,
+  { keep, share }: { readonly keep: Scalar; readonly share: number },
+): void {
+  if (!sameShape(sum.shape, g.shape) || sum.size % 4 !== 0)
+    throw new Error(`accumulate: expected two buffers of one length, a multiple of 4, got ${show(sum.shape)} and ${show(g.shape)}`);
+  kernel({
+    inputs: { g, scalars: keep.tensor },
+    updates: { sum },
+    constants: { AT: keep.at },
+    params: { n4: sum.size / 4, share },
+    groups: Math.ceil(sum.size / 4 / WG),
+  });
 }

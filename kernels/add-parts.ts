@@ -31,7 +31,10 @@ const kernel = kernelFamily(({ on, count, W }: Config) => {
     ${all((k) => `var s${k} = ${T}();`)}
     if (column < p.len) {
       for (var row = li / ${columns}u; row < p.rows; row += ${lanes}u) { ${all((k) => `s${k} += parts${k}[row * p.len + column];`)} }
-    }${lanes === 1 ? "" : /* wgsl */ `
+    }${
+      lanes === 1
+        ? ""
+        : /* wgsl */ `
     ${all((k) => `sums${k}[li] = s${k};`)}
     workgroupBarrier();
     for (var n = 0u; n < ${Math.log2(lanes)}u; n++) {
@@ -39,19 +42,26 @@ const kernel = kernelFamily(({ on, count, W }: Config) => {
       if (li < half) { ${all((k) => `sums${k}[li] += sums${k}[(li + half) % WG];`)} }
       workgroupBarrier();
     }
-    ${all((k) => `s${k} = sums${k}[li];`)}`}
+    ${all((k) => `s${k} = sums${k}[li];`)}`
+    }
     if (li < ${columns}u && column < p.len) { ${all((k) => `y${k}[column] = s${k};`)} }`,
   });
 });
 
 /** parts: one or two tensors (S, D). Returns the sums over their rows, (D) each. `on`: what the adapter is, unless given. */
-export function addParts<const P extends readonly [Tensor] | readonly [Tensor, Tensor]>(parts: P, on: keyof typeof sizes = getDevice().adapter.software ? "cpu" : "gpu"): { readonly [K in keyof P]: Tensor } {
+export function addParts<const P extends readonly [Tensor] | readonly [Tensor, Tensor]>(
+  parts: P,
+  on: keyof typeof sizes = getDevice().adapter.software ? "cpu" : "gpu",
+): { readonly [K in keyof P]: Tensor } {
   const [rows, D] = parts[0].shape as [number, number];
-  if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D)) throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
+  if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D))
+    throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
   const W = D % 4 === 0 ? 4 : 1;
   const made = kernel({ on, count: parts.length, W })({
-    inputs: Object.fromEntries(parts.map((t, k) => [`parts${k}`, t])), outputs: Object.fromEntries(parts.map((_, k) => [`y${k}`, [D]])),
-    params: { rows, len: D / W }, groups: Math.ceil(D / W / sizes[on].columns),
+    inputs: Object.fromEntries(parts.map((t, k) => [`parts${k}`, t])),
+    outputs: Object.fromEntries(parts.map((_, k) => [`y${k}`, [D]])),
+    params: { rows, len: D / W },
+    groups: Math.ceil(D / W / sizes[on].columns),
   });
   return parts.map((_, k) => made[`y${k}`]!) as { [K in keyof P]: Tensor };
 }

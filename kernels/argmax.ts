@@ -49,15 +49,16 @@ var<workgroup> best_index: array<u32, WG>;`,
 });
 
 // One workgroup: each thread counts its share of the rows, the first adds the counts.
-const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) => defineKernel({
-  name: "countCorrect",
-  inputs: { x: "f32", labels }, // (B, K), (B)
-  outputs: { y: "u32" }, // (1)
-  constants: { K: "u32" },
-  params: { B: "u32" },
-  workgroup: COUNT_WG,
-  helpers: "var<workgroup> counts: array<u32, WG>;",
-  code: /* wgsl */ `
+const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) =>
+  defineKernel({
+    name: "countCorrect",
+    inputs: { x: "f32", labels }, // (B, K), (B)
+    outputs: { y: "u32" }, // (1)
+    constants: { K: "u32" },
+    params: { B: "u32" },
+    workgroup: COUNT_WG,
+    helpers: "var<workgroup> counts: array<u32, WG>;",
+    code: /* wgsl */ `
     var count = 0u;
     for (var b = li; b < p.B; b += WG) {
       var index = 0u;
@@ -75,7 +76,8 @@ const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) => defi
       for (var t = 0u; t < WG; t++) { total += counts[t]; }
       y[0] = total;
     }`,
-}));
+  }),
+);
 
 /** x: (..., K). Returns u32 (...): for each row its largest value's index, the first of equals. */
 export function argmax(x: Tensor): Tensor {
@@ -87,8 +89,16 @@ export function argmax(x: Tensor): Tensor {
 /** logits: (B, K), labels: (B), u32 or i32. Returns u32 (1). */
 export function countCorrect(logits: Tensor, labels: Tensor): Tensor {
   if (logits.shape.length !== 2 || !sameShape(labels.shape, [logits.shape[0]!]) || (labels.dtype !== "u32" && labels.dtype !== "i32")) {
-    throw new Error(`countCorrect: expected logits [B,K] and u32 or i32 labels [B], got ${show(logits.shape)} and ${labels.dtype} ${show(labels.shape)}`);
+    throw new Error(
+      `countCorrect: expected logits [B,K] and u32 or i32 labels [B], got ${show(logits.shape)} and ${labels.dtype} ${show(labels.shape)}`,
+    );
   }
   const [B, K] = logits.shape as [number, number];
-  return countKernel({ labels: labels.dtype })({ inputs: { x: logits, labels }, outputs: { y: [1] }, constants: { K }, params: { B }, groups: 1 }).y;
+  return countKernel({ labels: labels.dtype })({
+    inputs: { x: logits, labels },
+    outputs: { y: [1] },
+    constants: { K },
+    params: { B },
+    groups: 1,
+  }).y;
 }

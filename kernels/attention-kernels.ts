@@ -20,10 +20,10 @@ type Kind = "register" | "shared";
 
 // Fewer threads waste less past the last of 197 tokens; more share what they stream.
 const BLOCKS = {
-  "register": { kind: "register", threads: 16 },
+  register: { kind: "register", threads: 16 },
   "register-32": { kind: "register", threads: 32 },
   "register-64": { kind: "register", threads: 64 },
-  "shared": { kind: "shared", threads: 128 },
+  shared: { kind: "shared", threads: 128 },
   "shared-64": { kind: "shared", threads: 64 },
 } as const satisfies Readonly<Record<string, { kind: Kind; threads: number }>>;
 
@@ -62,7 +62,7 @@ function words({ kind, threads, packed, D, lanes, rolled }: Config) {
   const T: "vec4f" | "f32" = W === 4 ? "vec4f" : "f32";
   const DV = D / W;
   // Threads per row: shares of at most 32 floats leave registers for four of them.
-  const split = shared ? [1, 2, 3, 4].find((s) => DV % s === 0 && D / s <= 32) ?? 1 : 1;
+  const split = shared ? ([1, 2, 3, 4].find((s) => DV % s === 0 && D / s <= 32) ?? 1) : 1;
   const rows = Math.floor(threads / split);
   const WG = rows * split;
   const R = shared ? 4 : 1; // streamed rows at a time
@@ -94,8 +94,10 @@ function words({ kind, threads, packed, D, lanes, rolled }: Config) {
 
   const element = (buffer: string, where: string, row: string, j: string) => `${buffer}[${where}_at + ${row} * ${where}_step + ${j}]`;
   const zeros = (name: string) => `var ${name}: array<${T}, ${share}>;`;
-  const load = (name: string, buffer: string, where: string) => `${zeros(name)} ${each((j) => `${name}[${j}] = ${element(buffer, where, "row", part + j)};`)}`;
-  const store = (buffer: string, where: string, name: string, factor: string) => each((j) => `${element(buffer, where, "row", part + j)} = ${name}[${j}] * ${factor};`);
+  const load = (name: string, buffer: string, where: string) =>
+    `${zeros(name)} ${each((j) => `${name}[${j}] = ${element(buffer, where, "row", part + j)};`)}`;
+  const store = (buffer: string, where: string, name: string, factor: string) =>
+    each((j) => `${element(buffer, where, "row", part + j)} = ${name}[${j}] * ${factor};`);
 
   /**
    * Streams rows of `a` and `b` past the own one. `body` gets words for element j of row r of the R at hand; `first` is the
@@ -104,7 +106,10 @@ function words({ kind, threads, packed, D, lanes, rolled }: Config) {
   type Row = (r: number, j: string) => string;
   const stream = (count: "n" | "m", a: [string, string], b: [string, string], body: (a: Row, b: Row) => string) => {
     if (!shared) {
-      const pick = (name: string): Row => (_, j) => (lanes > 1 ? `subgroupShuffle(${name}[${j}], lane)` : `${name}[${j}]`);
+      const pick =
+        (name: string): Row =>
+        (_, j) =>
+          lanes > 1 ? `subgroupShuffle(${name}[${j}], lane)` : `${name}[${j}]`;
       return `
     ${zeros("a_row")} ${zeros("b_row")}
     for (var block = 0u; block < (p.${count} + ${lanes - 1}u) / ${lanes}u; block++) {
@@ -116,7 +121,10 @@ function words({ kind, threads, packed, D, lanes, rolled }: Config) {
       }
     }`;
     }
-    const pick = (name: string): Row => (r, j) => `${name}[(quarter * 4u + ${r}u) * ${DV}u + ${part}${j}]`;
+    const pick =
+      (name: string): Row =>
+      (r, j) =>
+        `${name}[(quarter * 4u + ${r}u) * ${DV}u + ${part}${j}]`;
     return `
     for (var block = 0u; block < (p.${count} + ${tile - 1}u) / ${tile}u; block++) {
       workgroupBarrier(); // the tiles of the block before have been used
@@ -137,7 +145,8 @@ function words({ kind, threads, packed, D, lanes, rolled }: Config) {
   };
 
   /** A number per streamed row, `name`r, from storage. */
-  const stats = (name: string, buffer: string, count: "n" | "m") => four((r) => `let ${name}${r} = ${buffer}[stats + min(first + ${r}u, p.${count} - 1u)];`);
+  const stats = (name: string, buffer: string, count: "n" | "m") =>
+    four((r) => `let ${name}${r} = ${buffer}[stats + min(first + ${r}u, p.${count} - 1u)];`);
 
   /** `name`r = the own row times streamed row r, over this thread's share. */
   const dots = (name: string, mine: string, theirs: Row) => `
@@ -145,24 +154,53 @@ function words({ kind, threads, packed, D, lanes, rolled }: Config) {
       ${eachHot((j) => four((r) => `${name}${r} += ${dot(`${mine}[${j}]`, theirs(r, j))};`))}`;
 
   /** Adds each vec4f of `names` over the threads of a row. */
-  const joinShares = (...names: string[]) => (split === 1 ? "" : `
+  const joinShares = (...names: string[]) =>
+    split === 1
+      ? ""
+      : `
       ${names.map((v, i) => `shares[${i * WG}u + li] = ${v};`).join(" ")}
       workgroupBarrier();
       ${names.map((v, i) => `${v} = ${Array.from({ length: split }, (_, s) => `shares[${i * WG}u + li / ${split}u * ${split}u + ${s}u]`).join(" + ")};`).join(" ")}
-      workgroupBarrier(); // shares are written again`);
-  const joinDots = (...names: string[]) => (split === 1 ? "" : `
+      workgroupBarrier(); // shares are written again`;
+  const joinDots = (...names: string[]) =>
+    split === 1
+      ? ""
+      : `
       ${names.map((v) => `var ${v}s = vec4f(${four((r) => `${v}${r}`, ", ")});`).join(" ")}
       ${joinShares(...names.map((v) => `${v}s`))}
-      ${names.map((v) => four((r) => `${v}${r} = ${v}s[${r}];`)).join(" ")}`);
+      ${names.map((v) => four((r) => `${v}${r} = ${v}s[${r}];`)).join(" ")}`;
 
   /** Adds to `sum` the streamed rows, row r times `weight`r. */
   const gather = (sum: string, weight: string, theirs: Row) =>
     eachHot((j) => `${sum}[${j}] += ${four((r) => `${weight}${r} * ${theirs(r, j)}`, " + ")};`);
 
-  const helpers = !shared ? "" : `var<workgroup> a_tile: array<${T}, ${tile * DV}>; var<workgroup> b_tile: array<${T}, ${tile * DV}>;
+  const helpers = !shared
+    ? ""
+    : `var<workgroup> a_tile: array<${T}, ${tile * DV}>; var<workgroup> b_tile: array<${T}, ${tile * DV}>;
     ${split > 1 ? `var<workgroup> shares: array<vec4f, ${2 * WG}>;` : ""}`;
   const leads = split > 1 ? `owns && li % ${split}u == 0u` : "owns"; // the one thread of a row that writes its numbers
-  return { T, rows, WG, share, helpers, own, load, store, zeros, stream, stats, dots, dot, joinShares, joinDots, gather, leads, each, eachHot, four };
+  return {
+    T,
+    rows,
+    WG,
+    share,
+    helpers,
+    own,
+    load,
+    store,
+    zeros,
+    stream,
+    stats,
+    dots,
+    dot,
+    joinShares,
+    joinDots,
+    gather,
+    leads,
+    each,
+    eachHot,
+    four,
+  };
 }
 
 const kernels = kernelFamily((config: Config) => {
@@ -171,13 +209,16 @@ const kernels = kernelFamily((config: Config) => {
   const [q, k, v] = config.packed ? ["qkv", "qkv", "qkv"] : ["q", "k", "v"];
   const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, N, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
   const common = {
-    params: PARAMS, workgroup: w.WG, helpers: w.helpers,
+    params: PARAMS,
+    workgroup: w.WG,
+    helpers: w.helpers,
     needs: config.kind === "register" && config.lanes > 1 ? ["subgroups"] : [],
   } as const;
 
   // Owns queries.
   const forward = defineKernel({
-    ...common, name: "attention.forward",
+    ...common,
+    name: "attention.forward",
     inputs: given,
     outputs: { y: T, lse: "f32" }, // (B, H, N, D) or (B, N, H, D); (B, H, N)
     code: /* wgsl */ `
@@ -186,7 +227,11 @@ const kernels = kernelFamily((config: Config) => {
     ${w.zeros("sum")}
     var most = -1e30;
     var total = 0.0;
-    ${w.stream("m", [k, "k"], [v, "v"], (k, v) => `
+    ${w.stream(
+      "m",
+      [k, "k"],
+      [v, "v"],
+      (k, v) => `
       ${w.dots("s", "q_row", k)} ${w.joinDots("s")}
       ${four((r) => `s${r} = select(-1e30, s${r} * (p.scale * ${LOG2E}), first + ${r}u < p.m);`)}
       var higher = most; ${four((r) => `higher = max(higher, s${r});`)}
@@ -195,7 +240,8 @@ const kernels = kernelFamily((config: Config) => {
       most = higher;
       total = total * fade + (${four((r) => `e${r}`, " + ")});
       ${w.eachHot((j) => `sum[${j}] *= fade;`)}
-      ${w.gather("sum", "e", v)}`)}
+      ${w.gather("sum", "e", v)}`,
+    )}
     if (owns) {
       let r = 1.0 / total;
       ${w.store("y", "y", "sum", "r")}
@@ -205,7 +251,8 @@ const kernels = kernelFamily((config: Config) => {
 
   // Owns queries.
   const backwardQ = defineKernel({
-    ...common, name: "attention.backwardQ",
+    ...common,
+    name: "attention.backwardQ",
     inputs: { ...given, y: T, dy: T, lse: "f32" } as Record<string, Elem>,
     outputs: { dq: T, deltas: "f32" }, // as q lies, in dqkv if packed; (B, H, N)
     code: /* wgsl */ `
@@ -218,17 +265,23 @@ const kernels = kernelFamily((config: Config) => {
     ${w.each((j) => `delta.x += ${w.dot(`dy_row[${j}]`, `y_row[${j}]`)};`)}
     ${w.joinShares("delta")}
     let l = lse[wid.y * p.n + row];
-    ${w.stream("m", [k, "k"], [v, "v"], (k, v) => `
+    ${w.stream(
+      "m",
+      [k, "k"],
+      [v, "v"],
+      (k, v) => `
       ${w.dots("s", "q_row", k)} ${w.dots("dp", "dy_row", v)} ${w.joinDots("s", "dp")}
       ${four((r) => `let ds${r} = select(0.0, exp2(s${r} * (p.scale * ${LOG2E}) - l), first + ${r}u < p.m) * (dp${r} - delta.x);`)}
-      ${w.gather("sum", "ds", k)}`)}
+      ${w.gather("sum", "ds", k)}`,
+    )}
     if (owns) { ${w.store("dq", "q", "sum", "p.scale")} }
     if (${w.leads}) { deltas[wid.y * p.n + row] = delta.x; }`,
   });
 
   // Owns keys and values; queries and dy stream by.
   const backwardKV = {
-    ...common, name: "attention.backwardKV",
+    ...common,
+    name: "attention.backwardKV",
     inputs: { ...given, dy: T, lse: "f32", deltas: "f32" } as Record<string, Elem>,
     code: (dk: string, dv: string) => /* wgsl */ `
     ${w.own("m")}
@@ -237,20 +290,27 @@ const kernels = kernelFamily((config: Config) => {
     ${w.zeros("k_sum")}
     ${w.zeros("v_sum")}
     let stats = wid.y * p.n;
-    ${w.stream("n", [q, "q"], ["dy", "y"], (q, dy) => `
+    ${w.stream(
+      "n",
+      [q, "q"],
+      ["dy", "y"],
+      (q, dy) => `
       ${w.dots("s", "k_row", q)} ${w.dots("dp", "v_row", dy)} ${w.joinDots("s", "dp")}
       ${w.stats("l", "lse", "n")} ${w.stats("delta", "deltas", "n")}
       ${four((r) => `let e${r} = select(0.0, exp2(s${r} * (p.scale * ${LOG2E}) - l${r}), first + ${r}u < p.n); let ds${r} = e${r} * (dp${r} - delta${r});`)}
       ${w.gather("v_sum", "e", dy)}
-      ${w.gather("k_sum", "ds", q)}`)}
+      ${w.gather("k_sum", "ds", q)}`,
+    )}
     if (owns) {
       ${w.store(dk, "k", "k_sum", "p.scale")}
       ${w.store(dv, "v", "v_sum", "1.0")}
     }`,
   };
   return {
-    rows: w.rows, share: w.share,
-    forward, backwardQ,
+    rows: w.rows,
+    share: w.share,
+    forward,
+    backwardQ,
     backwardKV: defineKernel({ ...backwardKV, outputs: { dk: T, dv: T }, code: backwardKV.code("dk", "dv") }),
     // Fills the two thirds of dqkv that backwardQ left.
     backwardKVPacked: defineKernel({ ...backwardKV, updates: { dqkv: T }, code: backwardKV.code("dqkv", "dqkv") }),

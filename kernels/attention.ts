@@ -42,9 +42,19 @@ const op = defineOp({
   },
   backward(dy, { y, lse }, [q, k, v], sizes, needs) {
     const { backwardQ, backwardKV, overQueries, overKeys, stats } = fusedAttention(sizes, sizes.variant, false);
-    const { dq, deltas } = backwardQ({ ...overQueries, inputs: { q, k, v, y, dy, lse }, outputs: { dq: q.shape, deltas: stats }, store: { dq: q.dtype } });
+    const { dq, deltas } = backwardQ({
+      ...overQueries,
+      inputs: { q, k, v, y, dy, lse },
+      outputs: { dq: q.shape, deltas: stats },
+      store: { dq: q.dtype },
+    });
     if (!needs[1] && !needs[2]) return [dq, null, null];
-    const { dk, dv } = backwardKV({ ...overKeys, inputs: { q, k, v, dy, lse, deltas }, outputs: { dk: k.shape, dv: v.shape }, store: { dk: k.dtype, dv: v.dtype } });
+    const { dk, dv } = backwardKV({
+      ...overKeys,
+      inputs: { q, k, v, dy, lse, deltas },
+      outputs: { dk: k.shape, dv: v.shape },
+      store: { dk: k.dtype, dv: v.dtype },
+    });
     return [dq, dk, dv];
   },
 });
@@ -59,7 +69,12 @@ const packedOp = defineOp({
   },
   backward(dy, { y, lse }, [qkv], sizes) {
     const { backwardQ, backwardKVPacked, overQueries, overKeys, stats } = fusedAttention(sizes, sizes.variant, true);
-    const { dq: dqkv, deltas } = backwardQ({ ...overQueries, inputs: { qkv, y, dy, lse }, outputs: { dq: qkv.shape, deltas: stats }, store: { dq: qkv.dtype } });
+    const { dq: dqkv, deltas } = backwardQ({
+      ...overQueries,
+      inputs: { qkv, y, dy, lse },
+      outputs: { dq: qkv.shape, deltas: stats },
+      store: { dq: qkv.dtype },
+    });
     backwardKVPacked({ ...overKeys, inputs: { qkv, dy, lse, deltas }, updates: { dqkv } });
     return [dqkv];
   },
@@ -73,7 +88,12 @@ function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale">, trainin
   return ATTENTION_VARIANTS.find((v) => v === choice);
 }
 
-function checked(name: string, sizes: Omit<Sizes, "scale">, training: boolean, { scale, variant = measured(name, sizes, training) }: AttentionOptions): Sizes & { readonly variant: AttentionVariant } {
+function checked(
+  name: string,
+  sizes: Omit<Sizes, "scale">,
+  training: boolean,
+  { scale, variant = measured(name, sizes, training) }: AttentionOptions,
+): Sizes & { readonly variant: AttentionVariant } {
   const { B, H, D } = sizes;
   if (D > MAX_WIDTH) throw new Error(`${name}: expected heads of at most ${MAX_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;

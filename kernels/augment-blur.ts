@@ -46,9 +46,17 @@ export function augmentBlur(x: Tensor, { records, slot }: Slot): Tensor {
   const area = height * width;
   const n = B * area;
   let y = x;
-  for (const [length, stride] of [[width, 1], [height, width]] as const) {
+  for (const [length, stride] of [
+    [width, 1],
+    [height, width],
+  ] as const) {
     for (let pass = 0; pass < PASSES; pass++) {
-      y = kernel({ inputs: { x: y, records }, outputs: { y: x.shape }, params: { n, area, length, stride, slots, slot }, groups: Math.ceil(n / WG) }).y;
+      y = kernel({
+        inputs: { x: y, records },
+        outputs: { y: x.shape },
+        params: { n, area, length, stride, slots, slot },
+        groups: Math.ceil(n / WG),
+      }).y;
     }
   }
   return y;

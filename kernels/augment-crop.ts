@@ -9,7 +9,7 @@
  */
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
-import { Tensor } from "../engine/tensor.ts";
+import type { Tensor } from "../engine/tensor.ts";
 import { pixelWgsl } from "./augment-records.ts";
 import type { Band } from "./bands.ts";
 
@@ -39,17 +39,19 @@ export function encodeBands(out: Int32Array, taps: number, bands: readonly Band[
 }
 
 // One thread per output pixel. "planes": bytes (3, h, w) of each source; "pixels": words.
-const kernel = kernelFamily(({ layout }: { layout: "planes" | "pixels" }) => defineKernel({
-  name: "augmentCrop",
-  inputs: { x: "u32", sources: "u32", bands: "i32" }, // (any), (B, 3), (B, H + W, 2 + taps)
-  outputs: { y: "u32" }, // (B, H, W)
-  params: { n: "u32", height: "u32", width: "u32", band: "u32" },
-  workgroup: WG,
-  helpers: layout === "pixels"
-    ? `${pixelWgsl}fn load(at: u32, plane: u32) -> vec3i { return vec3i(unpack(x[at])); }`
-    : `${pixelWgsl}fn byte(at: u32) -> i32 { return i32((x[at / 4u] >> (8u * (at % 4u))) & 0xffu); }
+const kernel = kernelFamily(({ layout }: { layout: "planes" | "pixels" }) =>
+  defineKernel({
+    name: "augmentCrop",
+    inputs: { x: "u32", sources: "u32", bands: "i32" }, // (any), (B, 3), (B, H + W, 2 + taps)
+    outputs: { y: "u32" }, // (B, H, W)
+    params: { n: "u32", height: "u32", width: "u32", band: "u32" },
+    workgroup: WG,
+    helpers:
+      layout === "pixels"
+        ? `${pixelWgsl}fn load(at: u32, plane: u32) -> vec3i { return vec3i(unpack(x[at])); }`
+        : `${pixelWgsl}fn byte(at: u32) -> i32 { return i32((x[at / 4u] >> (8u * (at % 4u))) & 0xffu); }
 fn load(at: u32, plane: u32) -> vec3i { return vec3i(byte(at), byte(at + plane), byte(at + 2u * plane)); }`,
-  code: /* wgsl */ `
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
     let area = p.height * p.width;
@@ -71,7 +73,8 @@ fn load(at: u32, plane: u32) -> vec3i { return vec3i(byte(at), byte(at + plane),
       total += bands[down + ${HEAD}u + k] * clamp(sum >> vec3u(22u), vec3i(0), vec3i(255));
     }
     y[i] = pack(vec3u(clamp(total >> vec3u(22u), vec3i(0), vec3i(255))));`,
-}));
+  }),
+);
 
 interface CropOptions {
   /** u32 (B, 3) from `encodeSources`. */
@@ -85,13 +88,17 @@ interface CropOptions {
 /** x: u8, images (3, h, w) one after the other; or u32, pixels (h, w). Returns pixels u32 (B, height, width). */
 export function augmentCrop(x: Tensor, { sources, bands, height, width }: CropOptions): Tensor {
   const B = sources.shape[0]!;
-  if (x.dtype !== "u8" && x.dtype !== "u32") throw new Error(`augmentCrop: expected u8 images or u32 pixels, got ${x.dtype} ${show(x.shape)}`);
+  if (x.dtype !== "u8" && x.dtype !== "u32")
+    throw new Error(`augmentCrop: expected u8 images or u32 pixels, got ${x.dtype} ${show(x.shape)}`);
   const [images, axes, band = 0] = bands.shape;
   if (bands.dtype !== "i32" || images !== B || axes !== height + width || band <= HEAD) {
     throw new Error(`augmentCrop: expected i32 bands [${B},${height + width},2 + taps], got ${bands.dtype} ${show(bands.shape)}`);
   }
   const n = B * height * width;
   return kernel({ layout: x.dtype === "u8" ? "planes" : "pixels" })({
-    inputs: { x, sources, bands }, outputs: { y: [B, height, width] }, params: { n, height, width, band }, groups: Math.ceil(n / WG),
+    inputs: { x, sources, bands },
+    outputs: { y: [B, height, width] },
+    params: { n, height, width, band },
+    groups: Math.ceil(n / WG),
   }).y;
 }

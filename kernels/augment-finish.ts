@@ -34,7 +34,9 @@ export function encodeErasing(images: readonly (readonly ErasedBox[])[], most: n
   images.forEach((boxes, b) => {
     if (boxes.length > most) throw new Error(`augmentFinish: expected at most ${most} boxes in an image, got ${boxes.length}`);
     words[b * stride] = boxes.length;
-    boxes.forEach((box, k) => words.set([box.top, box.left, box.height, box.width, ERASE_MODES.indexOf(box.mode), box.seed], b * stride + 1 + BOX * k));
+    boxes.forEach((box, k) =>
+      words.set([box.top, box.left, box.height, box.width, ERASE_MODES.indexOf(box.mode), box.seed], b * stride + 1 + BOX * k),
+    );
   });
   return words;
 }
@@ -42,13 +44,14 @@ export function encodeErasing(images: readonly (readonly ErasedBox[])[], most: n
 const list = (values: readonly number[]): string => `array<f32, 3>(${values.map((v) => v.toExponential()).join(", ")})`;
 
 // One thread per pixel: three elements, of three planes.
-const kernel = kernelFamily(({ mean, std, patches }: { mean: readonly number[]; std: readonly number[]; patches: PatchSizes | null }) => defineKernel({
-  name: "augmentFinish",
-  inputs: { x: "u32", boxes: "u32" }, // (B, H, W), (B, 1 + 6 most)
-  outputs: { y: "f32" }, // (B, 3, H, W), or (B, P, 3 p p)
-  params: { n: "u32", area: "u32", width: "u32", stride: "u32" },
-  workgroup: WG,
-  helpers: /* wgsl */ `${philoxWgsl}
+const kernel = kernelFamily(({ mean, std, patches }: { mean: readonly number[]; std: readonly number[]; patches: PatchSizes | null }) =>
+  defineKernel({
+    name: "augmentFinish",
+    inputs: { x: "u32", boxes: "u32" }, // (B, H, W), (B, 1 + 6 most)
+    outputs: { y: "f32" }, // (B, 3, H, W), or (B, P, 3 p p)
+    params: { n: "u32", area: "u32", width: "u32", stride: "u32" },
+    workgroup: WG,
+    helpers: /* wgsl */ `${philoxWgsl}
 fn normal(e: u32, seed: u32) -> f32 {
   let block = philox(vec4u(e / 2u, 0u, 0u, 0u), vec2u(seed, ${ERASE_NOISE}u));
   let u = select(block.xy, block.zw, e % 2u == 1u);
@@ -62,7 +65,7 @@ fn normal(e: u32, seed: u32) -> f32 {
   let cosine = z * (1.0 - q / 6.0 * (1.0 - q / 20.0 * (1.0 - q / 42.0 * (1.0 - q / 72.0 * (1.0 - q / 110.0)))));
   return sqrt(2.0 * select(far, near, missing < 0.015625)) * cosine;
 }`,
-  code: /* wgsl */ `
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
     // A product and a sum: a division by a constant is far less exact on some adapters.
@@ -88,7 +91,8 @@ fn normal(e: u32, seed: u32) -> f32 {
       }
       y[${patches ? `b * 3u * p.area + ${pixelInPatches(patches, "c", "row", "column")}` : "(b * 3u + c) * p.area + i % p.area"}] = v;
     }`,
-}));
+  }),
+);
 
 export interface FinishOptions {
   /** Per channel, of values in [0, 1]. */
@@ -101,14 +105,19 @@ export interface FinishOptions {
 /** x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`. Returns f32 (B, 3, H, W), or with `patch` p (B, P, 3 p p), P = (H / p) (W / p). */
 export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std, patch }: FinishOptions): Tensor {
   const [B = 0, height = 0, width = 0] = x.shape;
-  if (x.dtype !== "u32" || x.shape.length !== 3) throw new Error(`augmentFinish: expected u32 pixels [B,H,W], got ${x.dtype} ${show(x.shape)}`);
-  if (boxes.dtype !== "u32" || boxes.shape[0] !== B || (boxes.shape[1]! - 1) % BOX !== 0) throw new Error(`augmentFinish: expected u32 boxes [${B},1 + 6 n], got ${boxes.dtype} ${show(boxes.shape)}`);
+  if (x.dtype !== "u32" || x.shape.length !== 3)
+    throw new Error(`augmentFinish: expected u32 pixels [B,H,W], got ${x.dtype} ${show(x.shape)}`);
+  if (boxes.dtype !== "u32" || boxes.shape[0] !== B || (boxes.shape[1]! - 1) % BOX !== 0)
+    throw new Error(`augmentFinish: expected u32 boxes [${B},1 + 6 n], got ${boxes.dtype} ${show(boxes.shape)}`);
   if (mean.length !== 3 || std.length !== 3 || !mean.every(Number.isFinite) || !std.every((s) => s > 0)) {
     throw new Error(`augmentFinish: expected 3 means and 3 positive deviations, got ${show(mean)} and ${show(std)}`);
   }
   const n = x.size;
   const patches = patch === undefined ? null : patchSizes("augmentFinish", 3, height, width, patch);
   return kernel({ mean: [...mean], std: [...std], patches })({
-    inputs: { x, boxes }, outputs: { y: patches ? patchShape(B, patches) : [B, 3, height, width] }, params: { n, area: height * width, width, stride: boxes.shape[1]! }, groups: Math.ceil(n / WG),
+    inputs: { x, boxes },
+    outputs: { y: patches ? patchShape(B, patches) : [B, 3, height, width] },
+    params: { n, area: height * width, width, stride: boxes.shape[1]! },
+    groups: Math.ceil(n / WG),
   }).y;
 }

@@ -109,7 +109,9 @@ export function augmentOp(x: Tensor, { records, slot }: Slot, tables: Tensor | n
   const { B, height, width, slots } = checkSlot("augmentOp", x, { records, slot });
   const n = B * height * width;
   return kernel({
-    inputs: { x, records, tables: tables ?? records }, outputs: { y: x.shape },
-    params: { n, height, width, slots, slot, fill: fill[0] | (fill[1] << 8) | (fill[2] << 16) }, groups: Math.ceil(n / WG),
+    inputs: { x, records, tables: tables ?? records },
+    outputs: { y: x.shape },
+    params: { n, height, width, slots, slot, fill: fill[0] | (fill[1] << 8) | (fill[2] << 16) },
+    groups: Math.ceil(n / WG),
   }).y;
 }

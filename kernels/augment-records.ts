@@ -7,8 +7,20 @@ import type { Tensor } from "../engine/tensor.ts";
 
 /** What a record's first word says. The others follow from it; see `PixelOp`. */
 export const CODES = {
-  none: 0, invert: 1, posterize: 2, solarize: 3, solarizeAdd: 4, color: 5, contrast: 6, brightness: 7, sharpness: 8,
-  turn: 9, affine: 10, autoContrast: 11, equalize: 12, blur: 13,
+  none: 0,
+  invert: 1,
+  posterize: 2,
+  solarize: 3,
+  solarizeAdd: 4,
+  color: 5,
+  contrast: 6,
+  brightness: 7,
+  sharpness: 8,
+  turn: 9,
+  affine: 10,
+  autoContrast: 11,
+  equalize: 12,
+  blur: 13,
 } as const;
 
 /** An operation and its arguments as kernels have them. */
@@ -38,8 +50,15 @@ export function encodeOp(words: Uint32Array, at: number, op: PixelOp): void {
   words.fill(0, at, at + WORDS);
   words[at] = CODES[op.code];
   switch (op.code) {
-    case "posterize": case "solarize": case "solarizeAdd": words[at + 1] = op.value; break;
-    case "color": case "contrast": case "brightness": case "sharpness": {
+    case "posterize":
+    case "solarize":
+    case "solarizeAdd":
+      words[at + 1] = op.value;
+      break;
+    case "color":
+    case "contrast":
+    case "brightness":
+    case "sharpness": {
       const alpha = Math.fround(Math.min(MOST, Math.max(-MOST, op.factor)));
       if (alpha === 1) return void (words[at] = CODES.none);
       if (Math.abs(alpha) < 2 ** -100) break; // no more than 0
@@ -48,14 +67,21 @@ export function encodeOp(words: Uint32Array, at: number, op: PixelOp): void {
       floats[at + 2] = Math.sign(alpha) * 2 ** exponent;
       break;
     }
-    case "turn": ints.set(op.map, at + 1); break;
+    case "turn":
+      ints.set(op.map, at + 1);
+      break;
     case "affine": {
       const whole = op.map.map((v) => Math.round(v / UNIT) * UNIT);
       floats.set(whole, at + 1);
-      floats.set(op.map.map((v, k) => v - whole[k]!), at + 7);
+      floats.set(
+        op.map.map((v, k) => v - whole[k]!),
+        at + 7,
+      );
       break;
     }
-    case "blur": words.set([op.radius, op.weight, op.part], at + 1); break;
+    case "blur":
+      words.set([op.radius, op.weight, op.part], at + 1);
+      break;
   }
 }
 

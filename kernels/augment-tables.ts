@@ -125,6 +125,9 @@ export function augmentTables(x: Tensor, { records, slot }: Slot): Tensor {
   if (area > MOST_PIXELS) throw new Error(`augmentTables: expected images of at most ${MOST_PIXELS} pixels, got ${height}x${width}`);
   const bits = roundedBelow();
   return kernel({
-    inputs: { x, records, below: Tensor.from(bits, [bits.length], "u32") }, outputs: { tables: [B, WG + 1] }, params: { area, slots, slot }, groups: B,
+    inputs: { x, records, below: Tensor.from(bits, [bits.length], "u32") },
+    outputs: { tables: [B, WG + 1] },
+    params: { area, slots, slot },
+    groups: B,
   }).tables;
 }

@@ -73,5 +73,12 @@ export function transposed(bands: readonly Band[], inputs: number): Band[] {
 export function bandTables(bands: readonly Band[], dtype: "f32" | "i32"): { runs: Tensor; weights: Tensor } {
   let at = 0;
   const runs = bands.flatMap(({ from, weights }) => [from, (at += weights.length) - weights.length, weights.length]);
-  return { runs: Tensor.from(runs, [bands.length, 3], "u32"), weights: Tensor.from(bands.flatMap((b) => b.weights), [at], dtype) };
+  return {
+    runs: Tensor.from(runs, [bands.length, 3], "u32"),
+    weights: Tensor.from(
+      bands.flatMap((b) => b.weights),
+      [at],
+      dtype,
+    ),
+  };
 }

@@ -31,7 +31,10 @@ const FLIGHT = 4;
 const ROWS = 8;
 
 // A channel's pixels as vectors where they come in fours. P: vectors per channel and image.
-interface Layout { readonly P: number; readonly vec: boolean }
+interface Layout {
+  readonly P: number;
+  readonly vec: boolean;
+}
 
 const typesOf = ({ P, vec }: Layout) => ({
   elem: vec ? ("vec4f" as const) : ("f32" as const),
@@ -62,7 +65,12 @@ const rows = ({ variant, P, lanes }: Stripes) => {
   if (variant === "once") {
     const { workgroup, helpers, needs, places, sum } = rowWords({ kind: "team", threads: WIDE, loads: 1, lanes });
     return {
-      workgroup, helpers, needs, setup: `let c = wid.x; ${places} ${range}`, sum, one: "place == 0u",
+      workgroup,
+      helpers,
+      needs,
+      setup: `let c = wid.x; ${places} ${range}`,
+      sum,
+      one: "place == 0u",
       each: (body: (i: string) => string) => `for (var i = start + place; i < end; i += ${WIDE * FLIGHT}u) {
       ${Array.from({ length: FLIGHT }, (_, k) => (k === 0 ? `{ ${body("i")} }` : `if (i + ${k * WIDE}u < end) { ${body(`(i + ${k * WIDE}u)`)} }`)).join("\n      ")}
     }`,
@@ -70,10 +78,14 @@ const rows = ({ variant, P, lanes }: Stripes) => {
   }
   const shared = variant === "shared";
   return {
-    workgroup: shared ? WG : ROWS, helpers: shared ? workgroupSum : "", needs: [],
+    workgroup: shared ? WG : ROWS,
+    helpers: shared ? workgroupSum : "",
+    needs: [],
     setup: `${shared ? "let c = wid.x;" : "let c = wid.x * WG + li; if (c >= p.C) { return; }"} ${range}`,
-    each: (body: (i: string) => string) => `for (var i = ${shared ? "start + li; i < end; i += WG" : "start; i < end; i++"}) { ${body("i")} }`,
-    sum: (...names: readonly string[]) => (shared ? names.map((name) => `${name} = workgroup_sum(${name}, li);`).join(" ") : ""), one: shared ? "li == 0u" : "true",
+    each: (body: (i: string) => string) =>
+      `for (var i = ${shared ? "start + li; i < end; i += WG" : "start; i < end; i++"}) { ${body("i")} }`,
+    sum: (...names: readonly string[]) => (shared ? names.map((name) => `${name} = workgroup_sum(${name}, li);`).join(" ") : ""),
+    one: shared ? "li == 0u" : "true",
   };
 };
 
@@ -108,7 +120,9 @@ const statsKernel = kernelFamily((stripes: Stripes) => {
     inputs: { x: elem }, // (B, C, P)
     outputs: { means: "f32", squares: "f32" }, // (S, C): of each stripe, the mean and the sum of squared differences from it
     params: { B: "u32", C: "u32", images: "u32" },
-    workgroup, helpers, needs,
+    workgroup,
+    helpers,
+    needs,
     code: /* wgsl */ `
     ${setup}
     ${stripes.variant === "once" ? once : twice}
@@ -188,17 +202,21 @@ const sumsKernel = kernelFamily(({ relu, ...stripes }: Stripes & { readonly relu
     inputs: { x: elem, dy: elem, stats: "f32", ...(relu ? { y: elem } : {}) }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
     outputs: { gn: "f32", g: "f32" }, // (S, C): sums of g * n and of g
     params: { B: "u32", C: "u32", images: "u32" },
-    workgroup, helpers, needs,
+    workgroup,
+    helpers,
+    needs,
     code: /* wgsl */ `
     ${setup}
     let m = stats[c]; let r = stats[p.C + c];
     var sg = ${type}(); var sgn = ${type}();
-    ${each((i) => `
+    ${each(
+      (i) => `
       let at = ${at(i)};
       let v = ${upstream(relu, type)};
       sg += v;
       sgn += v * (x[at] - m) * r;
-    `)}
+    `,
+    )}
     var totalGN = ${add("sgn")};
     var totalG = ${add("sg")};
     ${sum("totalGN", "totalG")}
@@ -259,7 +277,10 @@ const WORKGROUPS = { shared: 1024, register: 1024, once: 2048 } as const;
 const op = defineOp({
   name: "batchNorm",
 
-  forward([x, weight, bias, runningMean, runningVar]: [Tensor, Tensor, Tensor, Tensor, Tensor], { training = false, eps = 1e-5, momentum = 0.1, relu = false, variant: given }: BatchNormOptions) {
+  forward(
+    [x, weight, bias, runningMean, runningVar]: [Tensor, Tensor, Tensor, Tensor, Tensor],
+    { training = false, eps = 1e-5, momentum = 0.1, relu = false, variant: given }: BatchNormOptions,
+  ) {
     if (x.shape.length < 2) throw new Error(`batchNorm: expected x [B,C,...], got ${show(x.shape)}`);
     const [B, C] = x.shape as [number, number];
     for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar })) {
@@ -275,13 +296,30 @@ const op = defineOp({
     const grid = { params: { B, C, images }, groups: [variant === "register" ? Math.ceil(C / ROWS) : C, stripes] } as const;
     const stats = training
       ? combineKernel({
-        inputs: statsKernel({ ...layout, variant, lanes })({ inputs: { x }, outputs: { means: [stripes, C], squares: [stripes, C] }, ...grid }),
-        updates: { runningMean, runningVar }, outputs: { stats: [2, C] },
-        params: { B, C, P, images, stripes, eps, momentum }, groups: Math.ceil(C / WG),
-      }).stats
-      : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, groups: Math.ceil(C / WG) }).stats;
+          inputs: statsKernel({ ...layout, variant, lanes })({
+            inputs: { x },
+            outputs: { means: [stripes, C], squares: [stripes, C] },
+            ...grid,
+          }),
+          updates: { runningMean, runningVar },
+          outputs: { stats: [2, C] },
+          params: { B, C, P, images, stripes, eps, momentum },
+          groups: Math.ceil(C / WG),
+        }).stats
+      : runningKernel({
+          inputs: { mean: runningMean, variance: runningVar },
+          outputs: { stats: [2, C] },
+          params: { C, eps },
+          groups: Math.ceil(C / WG),
+        }).stats;
     const n = B * layout.P;
-    const { y } = normalizeKernel({ ...layout, relu })({ inputs: { x, stats, weight, bias }, outputs: { y: x.shape }, store: { y: x.dtype }, params: { C, n }, groups: [Math.ceil(n / WIDE), C] });
+    const { y } = normalizeKernel({ ...layout, relu })({
+      inputs: { x, stats, weight, bias },
+      outputs: { y: x.shape },
+      store: { y: x.dtype },
+      params: { C, n },
+      groups: [Math.ceil(n / WIDE), C],
+    });
     return { y, saved: { y, stats, layout: { ...layout, variant, lanes }, grid } };
   },
 
@@ -289,13 +327,26 @@ const op = defineOp({
     const { B, C } = grid.params;
     const stripes = grid.groups[1];
     const masked = (relu ? { y } : {}) as { readonly y: Tensor };
-    const parts = sumsKernel({ ...layout, relu })({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
-    const { dweight, dbias } = sumStripesKernel({ inputs: parts, outputs: { dweight: [C], dbias: [C] }, params: { C, stripes }, groups: Math.ceil(C / WG) });
+    const parts = sumsKernel({ ...layout, relu })({
+      inputs: { x, dy, stats, ...masked },
+      outputs: { gn: [stripes, C], g: [stripes, C] },
+      ...grid,
+    });
+    const { dweight, dbias } = sumStripesKernel({
+      inputs: parts,
+      outputs: { dweight: [C], dbias: [C] },
+      params: { C, stripes },
+      groups: Math.ceil(C / WG),
+    });
     const n = B * layout.P;
-    const dx = () => inputKernel({ P: layout.P, vec: layout.vec, relu })({
-      inputs: { x, dy, stats, weight, dweight, dbias, ...masked }, outputs: { dx: x.shape }, store: { dx: x.dtype },
-      params: { C, n, share: training ? C / x.size : 0 }, groups: [Math.ceil(n / WIDE), C],
-    }).dx;
+    const dx = () =>
+      inputKernel({ P: layout.P, vec: layout.vec, relu })({
+        inputs: { x, dy, stats, weight, dweight, dbias, ...masked },
+        outputs: { dx: x.shape },
+        store: { dx: x.dtype },
+        params: { C, n, share: training ? C / x.size : 0 },
+        groups: [Math.ceil(n / WIDE), C],
+      }).dx;
     return [needs[0] ? dx() : null, dweight, dbias, null, null];
   },
 });
@@ -304,5 +355,11 @@ const op = defineOp({
  * x: (B, C, ...), all others: (C). Returns the shape of x. In training, `runningMean` and `runningVar` are changed in place,
  * unless the batch's statistics are not finite; no gradient reaches them.
  */
-export const batchNorm = (x: Tensor, weight: Tensor, bias: Tensor, runningMean: Tensor, runningVar: Tensor, options: BatchNormOptions = {}): Tensor =>
-  op([x, weight, bias, runningMean, runningVar], options);
+export const batchNorm = (
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  runningMean: Tensor,
+  runningVar: Tensor,
+  options: BatchNormOptions = {},
+): Tensor => op([x, weight, bias, runningMean, runningVar], options);

@@ -6,15 +6,27 @@ import type { Tensor } from "../engine/tensor.ts";
 const WG = 64;
 
 // One thread per four elements, or per element where they are no whole fours.
-const kernel = kernelFamily(({ elem }: { elem: "f32" | "vec4f" }) => defineKernel({
-  name: "cast", inputs: { xs: elem }, outputs: { ys: elem }, params: { n: "u32" }, workgroup: WG,
-  code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i]; }`,
-}));
+const kernel = kernelFamily(({ elem }: { elem: "f32" | "vec4f" }) =>
+  defineKernel({
+    name: "cast",
+    inputs: { xs: elem },
+    outputs: { ys: elem },
+    params: { n: "u32" },
+    workgroup: WG,
+    code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i]; }`,
+  }),
+);
 
 function converted(x: Tensor, dtype: "f32" | "f16"): Tensor {
   if (x.dtype === dtype) return x;
   const W = x.size % 4 === 0 ? 4 : 1;
-  return kernel({ elem: W === 4 ? "vec4f" : "f32" })({ inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: dtype }, params: { n: x.size / W }, groups: Math.ceil(x.size / W / WG) }).ys;
+  return kernel({ elem: W === 4 ? "vec4f" : "f32" })({
+    inputs: { xs: x },
+    outputs: { ys: x.shape },
+    store: { ys: dtype },
+    params: { n: x.size / W },
+    groups: Math.ceil(x.size / W / WG),
+  }).ys;
 }
 
 const op = defineOp({

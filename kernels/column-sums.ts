@@ -36,11 +36,16 @@ export const columnSums = (x: Tensor, D: number): Tensor => sumMiddle(x, 1, x.si
 
 /** dy, u: N rows of D. Returns du = dy * gelu'(u), shaped like dy, and its column sums (D). */
 export function geluBackwardSums(dy: Tensor, u: Tensor, D: number): { readonly du: Tensor; readonly sums: Tensor } {
-  const N = dy.size / D, W = D % 4 === 0 ? 4 : 1, len = D / W;
+  const N = dy.size / D,
+    W = D % 4 === 0 ? 4 : 1,
+    len = D / W;
   const { stripe, parts } = stripesOf(N, len);
   const { du, y } = geluKernel({ W })({
-    inputs: { dy, u }, outputs: { du: dy.shape, y: [parts, D] }, store: { du: dy.dtype },
-    params: { N, len, n: parts * len, stripe }, groups: Math.ceil((parts * len) / WG),
+    inputs: { dy, u },
+    outputs: { du: dy.shape, y: [parts, D] },
+    store: { du: dy.dtype },
+    params: { N, len, n: parts * len, stripe },
+    groups: Math.ceil((parts * len) / WG),
   });
   return { du, sums: parts === 1 ? y.view([D]) : addParts([y])[0] };
 }

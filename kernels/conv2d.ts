@@ -29,7 +29,19 @@ const sparseInputKernel = defineKernel({
   name: "conv2d.backwardInputSparse",
   inputs: { dy: "f32", weight: "f32" }, // (B, G*O, HO, WO), (G*O, C, KH, KW)
   outputs: { dx: "f32" }, // (B, G*C, H, W)
-  constants: { G: "u32", C: "u32", O: "u32", H: "u32", W: "u32", HO: "u32", WO: "u32", KH: "u32", KW: "u32", STRIDE: "u32", PADDING: "u32" },
+  constants: {
+    G: "u32",
+    C: "u32",
+    O: "u32",
+    H: "u32",
+    W: "u32",
+    HO: "u32",
+    WO: "u32",
+    KH: "u32",
+    KW: "u32",
+    STRIDE: "u32",
+    PADDING: "u32",
+  },
   params: { n: "u32" },
   workgroup: 64,
   code: /* wgsl */ `
@@ -58,17 +70,26 @@ const WEIGHT_WG = 32;
  */
 const weightKernel = kernelFamily((f: Geometry) => {
   const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo } = f;
-  const TV = kw <= 3 ? kw : 1, VT = kw / TV;
+  const TV = kw <= 3 ? kw : 1,
+    VT = kw / TV;
   const TX = Math.min(Wo, 4);
-  const TO = tileOf(O, 8), TC = tileOf(C, TV === 1 ? 8 : 4);
-  const XT = Math.ceil(Wo / TX), OT = Math.ceil(O / TO), CT = Math.ceil(C / TC);
-  const sums = TO * TC * TV, pitch = WEIGHT_WG + 1; // an odd pitch spreads over the banks
+  const TO = tileOf(O, 8),
+    TC = tileOf(C, TV === 1 ? 8 : 4);
+  const XT = Math.ceil(Wo / TX),
+    OT = Math.ceil(O / TO),
+    CT = Math.ceil(C / TC);
+  const sums = TO * TC * TV,
+    pitch = WEIGHT_WG + 1; // an odd pitch spreads over the banks
   const dys = rowReader("dy", { columns: range(TX), H: null, W: Wo, step: TX, tiles: XT });
   const xs = rowReader("x", {
     columns: range(TV).flatMap((v) => range(TX).map((j) => j * stride + v - padding)),
-    H: kh === 1 && padding === 0 ? null : H, W, step: VT === 1 ? TX * stride : null, tiles: XT,
+    H: kh === 1 && padding === 0 ? null : H,
+    W,
+    step: VT === 1 ? TX * stride : null,
+    tiles: XT,
   });
-  const clamped = (base: string, i: number, n: number, tile: number) => (n % tile === 0 ? `${base} + ${i}u` : `min(${base} + ${i}u, ${n - 1}u)`);
+  const clamped = (base: string, i: number, n: number, tile: number) =>
+    n % tile === 0 ? `${base} + ${i}u` : `min(${base} + ${i}u, ${n - 1}u)`;
 
   const kernel = defineKernel({
     name: "conv2d.backwardWeight",
@@ -93,8 +114,14 @@ const weightKernel = kernelFamily((f: Geometry) => {
       ...range(TC).flatMap((c) => [
         "{",
         ...xs.load("v", "x", `(first + (${clamped("c0", c, C, TC)}) * ${H * W}u)`),
-        ...range(TO).flatMap((i) => range(TV).map((v) =>
-          `a_${(i * TC + c) * TV + v} += ${range(TX).map((j) => `${dys.value(`d${i}`, j)} * ${xs.value("v", j * stride + v - padding)}`).join(" + ")};`)),
+        ...range(TO).flatMap((i) =>
+          range(TV).map(
+            (v) =>
+              `a_${(i * TC + c) * TV + v} += ${range(TX)
+                .map((j) => `${dys.value(`d${i}`, j)} * ${xs.value("v", j * stride + v - padding)}`)
+                .join(" + ")};`,
+          ),
+        ),
         "}",
       ]),
       "}",
@@ -116,7 +143,10 @@ const weightKernel = kernelFamily((f: Geometry) => {
     const steps = Math.ceil(tiles / (stripes * WEIGHT_WG));
     const shape = [groups * O, C, kh, kw];
     const { dw } = kernel({
-      inputs: { x, dy }, outputs: { dw: [stripes, ...shape] }, params: { tiles, steps }, groups: [groups * OT, CT * kh * VT, stripes],
+      inputs: { x, dy },
+      outputs: { dw: [stripes, ...shape] },
+      params: { tiles, steps },
+      groups: [groups * OT, CT * kh * VT, stripes],
     });
     if (stripes === 1) return dw.view(shape);
     const n = dw.size / stripes;
@@ -180,13 +210,31 @@ const op = defineOp({
       return [needs[0] ? patchConvInput(dy, weight, patches) : null, dweight, dbias];
     }
     const pointwise = isPointwise(f);
-    const dx = () => (pointwise && f.stride === 1 ? pointwiseConv(dy, weight, f, { back: true })
-      : f.stride <= 2 ? gatherKernel({ ...f, transposed: true, bias: false })(dy, weight, null)
-      : sparseInputKernel({
-        inputs: { dy, weight }, outputs: { dx: x.shape }, store: { dx: x.dtype },
-        constants: { G: f.groups, C: f.C, O: f.O, H: f.H, W: f.W, HO: Ho, WO: Wo, KH: f.kh, KW: f.kw, STRIDE: f.stride, PADDING: f.padding },
-        params: { n: x.size }, groups: Math.ceil(x.size / 64),
-      }).dx);
+    const dx = () =>
+      pointwise && f.stride === 1
+        ? pointwiseConv(dy, weight, f, { back: true })
+        : f.stride <= 2
+          ? gatherKernel({ ...f, transposed: true, bias: false })(dy, weight, null)
+          : sparseInputKernel({
+              inputs: { dy, weight },
+              outputs: { dx: x.shape },
+              store: { dx: x.dtype },
+              constants: {
+                G: f.groups,
+                C: f.C,
+                O: f.O,
+                H: f.H,
+                W: f.W,
+                HO: Ho,
+                WO: Wo,
+                KH: f.kh,
+                KW: f.kw,
+                STRIDE: f.stride,
+                PADDING: f.padding,
+              },
+              params: { n: x.size },
+              groups: Math.ceil(x.size / 64),
+            }).dx;
     if (pointwise) {
       const { dweight = null, dbias = null } = needs[1] || needs[2] ? pointwiseConvWeight(x, dy, f, bias !== null) : {};
       return [needs[0] ? dx() : null, dweight, dbias];
@@ -197,7 +245,8 @@ const op = defineOp({
 });
 
 /** x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null. Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride) + 1. */
-export const conv2d = (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor => op([x, weight, bias], options);
+export const conv2d = (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor =>
+  op([x, weight, bias], options);
 
 export interface ConvNormOptions extends Conv2dOptions {
   readonly eps?: number;
@@ -206,30 +255,58 @@ export interface ConvNormOptions extends Conv2dOptions {
 }
 
 /** `batchNorm` of `conv2d` without a bias, with the running statistics `mean` and `variance`, in one launch. No gradient flows. */
-export function convNorm(x: Tensor, weight: Tensor, norm: Norm, { stride = 1, padding = 0, groups = 1, eps = 1e-5, relu = false }: ConvNormOptions = {}): Tensor {
+export function convNorm(
+  x: Tensor,
+  weight: Tensor,
+  norm: Norm,
+  { stride = 1, padding = 0, groups = 1, eps = 1e-5, relu = false }: ConvNormOptions = {},
+): Tensor {
   const f = geometry(x, weight, null, stride, padding, groups);
   const O = weight.shape[0]!;
-  for (const [name, t] of Object.entries(norm)) if (!sameShape(t.shape, [O])) throw new Error(`convNorm: expected ${name} [${O}] for weight ${show(weight.shape)}, got ${show(t.shape)}`);
-  return isPointwise(f) ? pointwiseConv(x, weight, f, { norm: { ...norm, eps, relu } }) : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm);
+  for (const [name, t] of Object.entries(norm))
+    if (!sameShape(t.shape, [O]))
+      throw new Error(`convNorm: expected ${name} [${O}] for weight ${show(weight.shape)}, got ${show(t.shape)}`);
+  return isPointwise(f)
+    ? pointwiseConv(x, weight, f, { norm: { ...norm, eps, relu } })
+    : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm);
 }
 
 function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding: number, groups: number): Geometry {
-  const refuse = (what: string) => { throw new Error(`conv2d: expected ${what}`); };
-  if (x.shape.length !== 4 || weight.shape.length !== 4) refuse(`x [B,C,H,W] and weight [O,C/groups,kh,kw], got ${show(x.shape)} and ${show(weight.shape)}`);
+  const refuse = (what: string) => {
+    throw new Error(`conv2d: expected ${what}`);
+  };
+  if (x.shape.length !== 4 || weight.shape.length !== 4)
+    refuse(`x [B,C,H,W] and weight [O,C/groups,kh,kw], got ${show(x.shape)} and ${show(weight.shape)}`);
   const [, channels, H, W] = x.shape as [number, number, number, number];
   const [O, C, kh, kw] = weight.shape as [number, number, number, number];
-  if (![stride, groups].every((n) => Number.isInteger(n) && n > 0) || !Number.isInteger(padding) || padding < 0) refuse(`positive integers stride and groups and a padding of 0 or more, got ${stride}, ${groups} and ${padding}`);
-  if (O % groups !== 0 || C * groups !== channels) refuse(`weight [O,${channels / groups},kh,kw] with O a multiple of ${groups} for x ${show(x.shape)} and groups ${groups}, got ${show(weight.shape)}`);
+  if (![stride, groups].every((n) => Number.isInteger(n) && n > 0) || !Number.isInteger(padding) || padding < 0)
+    refuse(`positive integers stride and groups and a padding of 0 or more, got ${stride}, ${groups} and ${padding}`);
+  if (O % groups !== 0 || C * groups !== channels)
+    refuse(
+      `weight [O,${channels / groups},kh,kw] with O a multiple of ${groups} for x ${show(x.shape)} and groups ${groups}, got ${show(weight.shape)}`,
+    );
   if (bias && !sameShape(bias.shape, [O])) refuse(`bias [${O}], got ${show(bias.shape)}`);
-  if (H + 2 * padding < kh || W + 2 * padding < kw) refuse(`an image of at least ${kh}x${kw} with padding ${padding}, got ${show(x.shape)}`);
+  if (H + 2 * padding < kh || W + 2 * padding < kw)
+    refuse(`an image of at least ${kh}x${kw} with padding ${padding}, got ${show(x.shape)}`);
   return {
-    H, W, kh, kw, stride, padding, groups, C, O: O / groups,
-    Ho: Math.floor((H + 2 * padding - kh) / stride) + 1, Wo: Math.floor((W + 2 * padding - kw) / stride) + 1,
+    H,
+    W,
+    kh,
+    kw,
+    stride,
+    padding,
+    groups,
+    C,
+    O: O / groups,
+    Ho: Math.floor((H + 2 * padding - kh) / stride) + 1,
+    Wo: Math.floor((W + 2 * padding - kw) / stride) + 1,
   };
 }
 
 /** The patches that this convolution cuts an image into, if it does nothing else. */
 const cutsPatches = ({ C, H, W, kh, kw, stride, padding, groups }: Geometry): PatchSizes | null =>
-  stride > 1 && kh === stride && kw === stride && padding === 0 && groups === 1 && H % stride === 0 && W % stride === 0 ? { C, H, W, p: stride } : null;
+  stride > 1 && kh === stride && kw === stride && padding === 0 && groups === 1 && H % stride === 0 && W % stride === 0
+    ? { C, H, W, p: stride }
+    : null;
 
 const isPointwise = ({ kh, kw, padding, groups }: Geometry): boolean => kh === 1 && kw === 1 && padding === 0 && groups === 1;

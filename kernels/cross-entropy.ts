@@ -34,8 +34,12 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
   const { T, total, most } = vectors(W);
   const truth = kind === "f32" ? T : kind;
   // A label outside of [0, K) is no class's: its row has no label term.
-  const classes = (i: string) => (W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`);
-  const target = (t: string, i: string) => (kind === "f32" ? `${T}(p.off) + p.scale * ${t}` : `${T}(p.off) + select(${T}(0.0), ${T}(p.scale), ${W === 1 ? t : `vec${W}u(${t})`} == ${classes(i)})`);
+  const classes = (i: string) =>
+    W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`;
+  const target = (t: string, i: string) =>
+    kind === "f32"
+      ? `${T}(p.off) + p.scale * ${t}`
+      : `${T}(p.off) + select(${T}(0.0), ${T}(p.scale), ${W === 1 ? t : `vec${W}u(${t})`} == ${classes(i)})`;
   const of = (array: string) => (at: string) => `${array}[${at}]`;
   const given = w.row(T, { z: of("logits"), ...(kind === "f32" ? { t: of("truth") } : {}) } as Record<"z" | "t", (at: string) => string>);
   const params = { rows: "u32", len: "u32", scale: "f32", off: "f32", perRow: "f32" } as const;
@@ -45,7 +49,10 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       name: "crossEntropy.forward",
       inputs: { logits: T, truth }, // (B, K), (B, K) or (B)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 3): max, sum of exp(logits - max), sum of t
-      params, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
+      params,
+      workgroup: w.workgroup,
+      helpers: w.helpers,
+      needs: w.needs,
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${kind === "f32" ? "" : "let label = u32(truth[row]);"}
@@ -67,7 +74,8 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       name: "crossEntropy.backward",
       inputs: { logits: T, truth, stats: "f32", dy: "f32" }, // (B, K), (B, K) or (B), (B, 3), ()
       outputs: { dlogits: T }, // (B, K)
-      params, workgroup: WG,
+      params,
+      workgroup: WG,
       code: each(`
       let softmax = exp(logits[i] - ${T}(stats[row * 3u])) / stats[row * 3u + 1u];
       dlogits[i] = (softmax * stats[row * 3u + 2u] - (${target(kind === "f32" ? "truth[i]" : "u32(truth[row])", "i - row * p.len")})) * p.perRow * dy[0];`),
@@ -76,7 +84,8 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       name: "crossEntropy.backwardTarget",
       inputs: { logits: T, stats: "f32", dy: "f32" }, // (B, K), (B, 3), ()
       outputs: { dtarget: T }, // (B, K)
-      params, workgroup: WG,
+      params,
+      workgroup: WG,
       code: each(`dtarget[i] = (${T}(log(stats[row * 3u + 1u]) + stats[row * 3u]) - logits[i]) * p.scale * p.perRow * dy[0];`),
     }),
   };
@@ -86,30 +95,54 @@ const op = defineOp({
   name: "crossEntropy",
   forward([logits, target]: [Tensor, Tensor], { labelSmoothing, variant }: { labelSmoothing: number; variant: RowVariant }) {
     const [B, K] = logits.shape as [number, number];
-    const W = widthOf(variant, K), shape = rowShape(variant, K);
+    const W = widthOf(variant, K),
+      shape = rowShape(variant, K);
     const config: Config = { kind: kindOf(target), shape, W };
     const params = { rows: B, len: K / W, scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / B };
-    const { losses, stats } = kernels(config).forward({ params, groups: rowWords(shape).groups(B), inputs: { logits, truth: target }, outputs: { losses: [B], stats: [B, 3] } });
+    const { losses, stats } = kernels(config).forward({
+      params,
+      groups: rowWords(shape).groups(B),
+      inputs: { logits, truth: target },
+      outputs: { losses: [B], stats: [B, 3] },
+    });
     return { y: sumTo(losses, []), saved: { stats, config, grid: { params, groups: Math.ceil((B * K) / W / WG) } } };
   },
   backward(dy, { stats, config, grid }, [logits, target], _, needs) {
     const { backward, backwardTarget } = kernels(config);
-    const dlogits = needs[0] ? backward({ ...grid, inputs: { logits, truth: target, stats, dy }, outputs: { dlogits: logits.shape }, store: { dlogits: logits.dtype } }).dlogits : null;
-    const dtarget = needs[1] ? backwardTarget({ ...grid, inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, store: { dtarget: target.dtype } }).dtarget : null;
+    const dlogits = needs[0]
+      ? backward({
+          ...grid,
+          inputs: { logits, truth: target, stats, dy },
+          outputs: { dlogits: logits.shape },
+          store: { dlogits: logits.dtype },
+        }).dlogits
+      : null;
+    const dtarget = needs[1]
+      ? backwardTarget({ ...grid, inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, store: { dtarget: target.dtype } })
+          .dtarget
+      : null;
     return [dlogits, dtarget];
   },
 });
 
 /** logits: (B, K); target: (B, K) probabilities, or (B) labels as u32 or i32. Returns (): the mean over the batch. */
-export function crossEntropy(logits: Tensor, target: Tensor, { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant } = {}): Tensor {
+export function crossEntropy(
+  logits: Tensor,
+  target: Tensor,
+  { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant } = {},
+): Tensor {
   const [B, K] = logits.shape;
   if (logits.shape.length !== 2) throw new Error(`crossEntropy: expected logits [B,K], got ${show(logits.shape)}`);
-  const fits = target.dtype === "f32" || target.dtype === "f16"
-    ? target.shape.length === 2 && target.shape[0] === B && target.shape[1] === K
-    : (target.dtype === "u32" || target.dtype === "i32") && target.shape.length === 1 && target.shape[0] === B;
+  const fits =
+    target.dtype === "f32" || target.dtype === "f16"
+      ? target.shape.length === 2 && target.shape[0] === B && target.shape[1] === K
+      : (target.dtype === "u32" || target.dtype === "i32") && target.shape.length === 1 && target.shape[0] === B;
   if (!fits) {
-    throw new Error(`crossEntropy: expected f32 probabilities [${B},${K}] or u32 or i32 labels [${B}] for logits ${show(logits.shape)}, got ${target.dtype} ${show(target.shape)}`);
+    throw new Error(
+      `crossEntropy: expected f32 probabilities [${B},${K}] or u32 or i32 labels [${B}] for logits ${show(logits.shape)}, got ${target.dtype} ${show(target.shape)}`,
+    );
   }
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) throw new Error(`crossEntropy: expected labelSmoothing in [0, 1], got ${labelSmoothing}`);
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new Error(`crossEntropy: expected labelSmoothing in [0, 1], got ${labelSmoothing}`);
   return op([logits, target], { labelSmoothing, variant: rowVariant("crossEntropy", logits, variant) });
 }

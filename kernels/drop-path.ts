@@ -42,27 +42,31 @@ function checkRate(name: string, rate: number): void {
 }
 
 // One thread per factor.
-const factorsKernel = kernelFamily(({ rates }: { rates: readonly number[] }) => defineKernel({
-  name: "dropPath.factors",
-  inputs: { seeds: "u32", steps: "u32" }, // of scalars
-  outputs: { y: "f32" }, // (streams, B)
-  params: { B: "u32", first: "u32", seed_at: "u32", step_at: "u32" },
-  workgroup: WG,
-  helpers: `const RATES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(r)})`)});
+const factorsKernel = kernelFamily(({ rates }: { rates: readonly number[] }) =>
+  defineKernel({
+    name: "dropPath.factors",
+    inputs: { seeds: "u32", steps: "u32" }, // of scalars
+    outputs: { y: "f32" }, // (streams, B)
+    params: { B: "u32", first: "u32", seed_at: "u32", step_at: "u32" },
+    workgroup: WG,
+    helpers: `const RATES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(r)})`)});
 const SCALES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(1 / (1 - r))})`)});${philoxWgsl}`,
-  code: /* wgsl */ `
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < ${rates.length}u * p.B) {
       let branch = i / p.B;
       let u = to_uniform(philox(vec4u(i % p.B, 0u, steps[p.step_at], 0u), vec2u(seeds[p.seed_at], p.first + branch)).x);
       y[i] = select(0.0, SCALES[branch], u >= RATES[branch]);
     }`,
-}));
+  }),
+);
 
 function drawFactors(rates: readonly number[], first: number, B: number, { seed, step }: Draws): Tensor {
   return factorsKernel({ rates })({
-    inputs: { seeds: seed.tensor, steps: step.tensor }, outputs: { y: [rates.length, B] },
-    params: { B, first, seed_at: seed.at, step_at: step.at }, groups: Math.ceil((rates.length * B) / WG),
+    inputs: { seeds: seed.tensor, steps: step.tensor },
+    outputs: { y: [rates.length, B] },
+    params: { B, first, seed_at: seed.at, step_at: step.at },
+    groups: Math.ceil((rates.length * B) / WG),
   }).y;
 }
 
@@ -92,12 +96,19 @@ export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   const W = (x.size / B) % 4 === 0 ? 4 : 1;
   const len = x.size / B / W;
   const chunks = Math.ceil(len / (WG * PER));
-  return scaleKernel({ W })({ inputs: { x, factors: tensor }, outputs: { y: x.shape }, store: { y: x.dtype }, params: { at, len, chunks }, groups: B * chunks }).y;
+  return scaleKernel({ W })({
+    inputs: { x, factors: tensor },
+    outputs: { y: x.shape },
+    store: { y: x.dtype },
+    params: { at, len, chunks },
+    groups: B * chunks,
+  }).y;
 }
 
 /** Throws unless there is a factor for each sample of a result of this shape. */
 export function checkFactors(name: string, { tensor, at }: SampleFactors, shape: Shape): void {
-  if (shape.length < 2 || at + shape[0]! > tensor.size) throw new Error(`${name}: expected factors from element ${at} on for a result ${show(shape)}, got ${show(tensor.shape)}`);
+  if (shape.length < 2 || at + shape[0]! > tensor.size)
+    throw new Error(`${name}: expected factors from element ${at} on for a result ${show(shape)}, got ${show(tensor.shape)}`);
 }
 
 const dropPathOp = defineOp({

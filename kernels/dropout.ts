@@ -24,28 +24,38 @@ export interface DropoutOptions {
 const WG = 256;
 
 // One thread per block of four elements: one draw. With `whole`, x is whole blocks.
-const kernel = kernelFamily(({ whole }: { readonly whole: boolean }) => defineKernel({
-  name: "dropout",
-  inputs: { x: whole ? "vec4f" : "f32", seeds: "u32", steps: "u32" }, // (N), 2 of scalars
-  outputs: { y: whole ? "vec4f" : "f32" }, // (N)
-  params: { n: "u32", rate: "f32", scale: "f32", seed_at: "u32", step_at: "u32", stream: "u32" },
-  workgroup: WG,
-  helpers: philoxWgsl,
-  code: /* wgsl */ `
+const kernel = kernelFamily(({ whole }: { readonly whole: boolean }) =>
+  defineKernel({
+    name: "dropout",
+    inputs: { x: whole ? "vec4f" : "f32", seeds: "u32", steps: "u32" }, // (N), 2 of scalars
+    outputs: { y: whole ? "vec4f" : "f32" }, // (N)
+    params: { n: "u32", rate: "f32", scale: "f32", seed_at: "u32", step_at: "u32", stream: "u32" },
+    workgroup: WG,
+    helpers: philoxWgsl,
+    code: /* wgsl */ `
     let block = group * WG + li;
     if (block * 4u >= p.n) { return; }
     let u = philox(vec4u(block, 0u, steps[p.step_at], 0u), vec2u(seeds[p.seed_at], p.stream));
-    ${whole ? "y[block] = select(vec4f(), x[block] * p.scale, vec4f(to_uniform(u.x), to_uniform(u.y), to_uniform(u.z), to_uniform(u.w)) >= vec4f(p.rate));" : `
+    ${
+      whole
+        ? "y[block] = select(vec4f(), x[block] * p.scale, vec4f(to_uniform(u.x), to_uniform(u.y), to_uniform(u.z), to_uniform(u.w)) >= vec4f(p.rate));"
+        : `
     for (var k = 0u; k < 4u; k++) {
       let i = block * 4u + k;
       if (i < p.n) { y[i] = select(0.0, x[i] * p.scale, to_uniform(u[k]) >= p.rate); }
-    }`}`,
-}));
+    }`
+    }`,
+  }),
+);
 
-const launch = (x: Tensor, { rate, seed, step, stream }: DropoutOptions): Tensor => kernel({ whole: x.size % 4 === 0 })({
-  inputs: { x, seeds: seed.tensor, steps: step.tensor }, outputs: { y: x.shape }, store: { y: x.dtype },
-  params: { n: x.size, rate, scale: 1 / (1 - rate), seed_at: seed.at, step_at: step.at, stream }, groups: Math.ceil(x.size / (4 * WG)),
-}).y;
+const launch = (x: Tensor, { rate, seed, step, stream }: DropoutOptions): Tensor =>
+  kernel({ whole: x.size % 4 === 0 })({
+    inputs: { x, seeds: seed.tensor, steps: step.tensor },
+    outputs: { y: x.shape },
+    store: { y: x.dtype },
+    params: { n: x.size, rate, scale: 1 / (1 - rate), seed_at: seed.at, step_at: step.at, stream },
+    groups: Math.ceil(x.size / (4 * WG)),
+  }).y;
 
 const op = defineOp({
   name: "dropout",

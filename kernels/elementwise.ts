@@ -30,17 +30,24 @@ function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readon
     const common = { params: { n: "u32" }, workgroup: WG, helpers: expr.helpers?.(T) ?? "" } as const;
     return {
       forward: defineKernel({
-        ...common, name: `${name}.forward`, inputs: { xs: T }, outputs: { ys: T },
+        ...common,
+        name: `${name}.forward`,
+        inputs: { xs: T },
+        outputs: { ys: T },
         code: `let i = group * WG + li; if (i < p.n) { let x = xs[i]; ys[i] = ${expr.y(T)}; }`,
       }),
       backward: defineKernel({
-        ...common, name: `${name}.backward`, inputs: { xs: T, dys: T }, outputs: { dxs: T },
+        ...common,
+        name: `${name}.backward`,
+        inputs: { xs: T, dys: T },
+        outputs: { dxs: T },
         code: `let i = group * WG + li; if (i < p.n) { let x = xs[i]; let dy = dys[i]; dxs[i] = ${expr.dx(T)}; }`,
       }),
     };
   });
   const plan = (x: Tensor) => {
-    const W = widthOf(x.size), n = x.size / W;
+    const W = widthOf(x.size),
+      n = x.size / W;
     return { ...kernels({ W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
   };
   const op = defineOp({
@@ -67,10 +74,16 @@ export const sigmoid = unary("sigmoid", {
 /** The exact form, x * Phi(x). */
 export const gelu = unary("gelu", { y: () => "gelu(x)", dx: () => "dy * gelu_grad(x)", helpers: geluOf });
 
-const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) => defineKernel({
-  name: "scale", inputs: { xs: typeOf(W) }, outputs: { ys: typeOf(W) }, params: { n: "u32", factor: "f32" }, workgroup: WG,
-  code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i] * p.factor; }`,
-}));
+const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) =>
+  defineKernel({
+    name: "scale",
+    inputs: { xs: typeOf(W) },
+    outputs: { ys: typeOf(W) },
+    params: { n: "u32", factor: "f32" },
+    workgroup: WG,
+    code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i] * p.factor; }`,
+  }),
+);
 
 const scaleOp = defineOp({
   name: "scale",
@@ -79,8 +92,15 @@ const scaleOp = defineOp({
 });
 
 function scaled(x: Tensor, factor: number): Tensor {
-  const W = widthOf(x.size), n = x.size / W;
-  return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype }, params: { n, factor }, groups: Math.ceil(n / WG) }).ys;
+  const W = widthOf(x.size),
+    n = x.size / W;
+  return scaleKernel({ W })({
+    inputs: { xs: x },
+    outputs: { ys: x.shape },
+    store: { ys: x.dtype },
+    params: { n, factor },
+    groups: Math.ceil(n / WG),
+  }).ys;
 }
 
 /** x times a number. */
@@ -107,25 +127,39 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     const in4 = (strides: readonly number[]) => strides.map((s) => (strides[inner] === 1 ? (s === 1 ? 1 : s / W) : s));
     const counts = sizes.map((n, i) => (i === inner ? n / W : n));
     const of = (strides: readonly number[]) => (strides[inner] === 1 ? T : "f32");
-    const load = (array: string, strides: readonly number[]) => (counts.length === 1 && strides[0] === 1 ? `${array}[i]` : `${T}(${array}[${at("i", counts, in4(strides))}])`);
+    const load = (array: string, strides: readonly number[]) =>
+      counts.length === 1 && strides[0] === 1 ? `${array}[i]` : `${T}(${array}[${at("i", counts, in4(strides))}])`;
     const common = { params: { n: "u32" }, workgroup: WG } as const;
     const inputs = { as_: of(a), bs: of(b) } as const;
     const loads = `let a = ${load("as_", a)}; let b = ${load("bs", b)};`;
     // d/da or d/db before the sum over broadcast axes.
-    const backward = (side: "da" | "db") => defineKernel({
-      ...common, name: `${name}.${side}`, inputs: { ...inputs, dys: T }, outputs: { ds: T },
-      code: `let i = group * WG + li; if (i < p.n) { ${loads} let dy = dys[i]; ds[i] = ${expr[side]}; }`,
-    });
+    const backward = (side: "da" | "db") =>
+      defineKernel({
+        ...common,
+        name: `${name}.${side}`,
+        inputs: { ...inputs, dys: T },
+        outputs: { ds: T },
+        code: `let i = group * WG + li; if (i < p.n) { ${loads} let dy = dys[i]; ds[i] = ${expr[side]}; }`,
+      });
     return {
       // One thread per vector of y.
-      forward: defineKernel({ ...common, name: `${name}.forward`, inputs, outputs: { ys: T }, code: `let i = group * WG + li; if (i < p.n) { ${loads} ys[i] = ${expr.y}; }` }),
-      da: backward("da"), db: backward("db"),
+      forward: defineKernel({
+        ...common,
+        name: `${name}.forward`,
+        inputs,
+        outputs: { ys: T },
+        code: `let i = group * WG + li; if (i < p.n) { ${loads} ys[i] = ${expr.y}; }`,
+      }),
+      da: backward("da"),
+      db: backward("db"),
     };
   });
   const built = (a: Tensor, b: Tensor, shape: Shape) => {
     const merged = mergeAxes(shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
-    if (merged.sizes.length > RANK) throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
-    const W = widthOf(merged.sizes.at(-1)!), n = numel(shape) / W;
+    if (merged.sizes.length > RANK)
+      throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
+    const W = widthOf(merged.sizes.at(-1)!),
+      n = numel(shape) / W;
     return { ...kernels({ ...merged, W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
   };
   const op = defineOp({
@@ -140,7 +174,9 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
       const side = (which: "da" | "db", t: Tensor): Tensor => {
         const plain = expr[which] === "dy";
         const { grid, ...kernel } = built(a, b, dy.shape);
-        const d = plain ? dy : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype } }).ds;
+        const d = plain
+          ? dy
+          : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype } }).ds;
         return sameShape(d.shape, t.shape) ? d : sumTo(d, t.shape);
       };
       return [needs[0] ? side("da", a) : null, needs[1] ? side("db", b) : null];
@@ -160,7 +196,9 @@ export const mul = binary("mul", { y: "a * b", da: "dy * b", db: "dy * a" });
 
 /** Drops axes of length 1 and merges neighbours that both operands walk through alike. */
 function mergeAxes(shape: Shape, a: readonly number[], b: readonly number[]) {
-  const sizes: number[] = [], ma: number[] = [], mb: number[] = [];
+  const sizes: number[] = [],
+    ma: number[] = [],
+    mb: number[] = [];
   shape.forEach((size, i) => {
     if (size === 1) return;
     const k = sizes.length - 1;

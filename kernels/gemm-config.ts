@@ -32,10 +32,20 @@ export interface Slots {
   readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
 }
 
-export const NO_SLOTS: Slots = { bias: null, norm: null, gelu: false, keep: false, geluGrad: false, factors: false, residual: false, sums: false, custom: null };
+export const NO_SLOTS: Slots = {
+  bias: null,
+  norm: null,
+  gelu: false,
+  keep: false,
+  geluGrad: false,
+  factors: false,
+  residual: false,
+  sums: false,
+  custom: null,
+};
 
 /** WGSL for where row and column `i` (u32) of a matrix lie; an element lies at their sum. */
-export interface Map {
+export interface AddressMap {
   readonly row: string;
   readonly col: string;
 }
@@ -45,7 +55,7 @@ export interface Config {
   /** Whether each operand's neighbours in memory are neighbours along K. */
   readonly aAlongK: boolean;
   readonly bAlongK: boolean;
-  readonly maps: { readonly a: Map | null; readonly b: Map | null; readonly c: Map | null };
+  readonly maps: { readonly a: AddressMap | null; readonly b: AddressMap | null; readonly c: AddressMap | null };
   readonly rank: number;
   /** Four elements per load and store; of `subgroup` tiles: per store, and per load of what is added. */
   readonly vec: boolean;
@@ -72,12 +82,16 @@ export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row
 
 /** WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0` to `k1`, and where matrices begin. */
 export function tileWgsl(rank: number): string {
-  const base = (t: "a" | "b" | "c", from: string) => `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
+  const base = (t: "a" | "b" | "c", from: string) =>
+    `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
   return /* wgsl */ `
     let tile_n = group % p.tiles_n;
     let tile_m = group / p.tiles_n % p.tiles_m;
     var rest = group / p.tiles_n / p.tiles_m;
-    ${range(rank).reverse().map((r) => `let i${r} = rest % p.size${r}; rest /= p.size${r};`).join(" ")}
+    ${range(rank)
+      .reverse()
+      .map((r) => `let i${r} = rest % p.size${r}; rest /= p.size${r};`)
+      .join(" ")}
     let k0 = rest * p.chunk;
     let k1 = min(k0 + p.chunk, p.K);
     ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", "rest * p.slab")}`;

@@ -14,15 +14,20 @@ fn gelu_grad4(v: vec4f) -> vec4f { return vec4f(gelu_grad(v.x), gelu_grad(v.y), 
 const normInputs = (elem: Elem): Record<string, Elem> => ({ gain: elem, shift: elem, mean: elem, variance: elem });
 
 export const slotInputs = (s: Slots, elem: Elem): Record<string, Elem> => ({
-  ...(s.bias ? { bias: elem } : {}), ...(s.norm ? normInputs(s.norm.by === "n" ? elem : "f32") : {}), ...(s.geluGrad ? { before: elem } : {}), ...(s.factors ? { factors: "f32" } : {}),
-  ...(s.residual ? { residual: elem } : {}), ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
+  ...(s.bias ? { bias: elem } : {}),
+  ...(s.norm ? normInputs(s.norm.by === "n" ? elem : "f32") : {}),
+  ...(s.geluGrad ? { before: elem } : {}),
+  ...(s.factors ? { factors: "f32" } : {}),
+  ...(s.residual ? { residual: elem } : {}),
+  ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
 });
 export const slotOutputs = (s: Slots, elem: Elem): Record<string, Elem> => ({ y: elem, ...(s.keep ? { kept: elem } : {}) });
 export const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
 export const slotHelpers = (s: Slots): string => (s.gelu || s.geluGrad ? geluWgsl + vec4Gelu : "");
 
 function norm({ by, eps, relu }: NonNullable<Slots["norm"]>, vec: boolean): string {
-  const i = by === "m" ? "m" : vec ? "n / 4u" : "n", type = by === "n" && vec ? "vec4f" : "f32";
+  const i = by === "m" ? "m" : vec ? "n / 4u" : "n",
+    type = by === "n" && vec ? "vec4f" : "f32";
   return `v = (v - mean[${i}]) * (inverseSqrt(variance[${i}] + ${type}(${eps})) * gain[${i}]) + shift[${i}];${relu ? ` v = max(v, ${vec ? "vec4f()" : "0.0"});` : ""}`;
 }
 
@@ -41,14 +46,20 @@ export function finish(s: Slots, vec: boolean): string {
     s.residual ? "v += residual[cell];" : "",
     s.custom?.code ?? "",
     "y[cell] = v;",
-  ].filter(Boolean).join(" ");
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 // One thread per TM x TN elements of C, its columns a workgroup's width apart so that neighbours read neighbours.
 // Rows and columns past the edge read the last one, and are not written.
 function registerCode(c: Config): string {
-  const { tile: { x, y, tm, tn }, edge } = c;
-  const a = placeOf("a", c), b = placeOf("b", c);
+  const {
+    tile: { x, y, tm, tn },
+    edge,
+  } = c;
+  const a = placeOf("a", c),
+    b = placeOf("b", c);
   const within = (i: string, size: string) => (edge ? `min(${i}, p.${size} - 1u)` : `(${i})`);
   return /* wgsl */ `
     let m0 = (tile_m * ${y}u + lid.y) * ${tm}u;
@@ -89,7 +100,9 @@ function sumsCode(c: Config): string {
 
 /** Writes a thread's tile of C: by a loop whose bound no driver knows, so that the text, and with it the time to compile, stays small. */
 function loopedCells({ tile: { x, tm, tn }, slots, edge, maps, vec }: Config): string {
-  const W = vec ? 4 : 1, across = tn / W, count = tm * across;
+  const W = vec ? 4 : 1,
+    across = tn / W,
+    count = tm * across;
   const cell = (e: number) => (vec ? `vec4f(${join(4, (q) => `c${4 * e + q}`, ", ")})` : `c${e}`);
   return /* wgsl */ `
     var cells = array<${vec ? "vec4f" : "f32"}, ${count}>(${join(count, cell, ", ")});
@@ -131,8 +144,24 @@ export const gemmKernel = kernelFamily((c: Config) => {
     inputs: { a: a!, b: b!, ...slotInputs(slots, elem) }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
     outputs: { ...slotOutputs(slots, elem), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (splits, batch, M, N); (splits, M)
     params: {
-      M: "u32", N: "u32", K: "u32", a_rows: "u32", b_rows: "u32", lda: "u32", ldb: "u32", ldc: "u32", a_offset: "u32", b_offset: "u32",
-      tiles_m: "u32", tiles_n: "u32", chunk: "u32", slab: "u32", product: "u32", alpha: "f32", ...slotParams(slots), ...axes,
+      M: "u32",
+      N: "u32",
+      K: "u32",
+      a_rows: "u32",
+      b_rows: "u32",
+      lda: "u32",
+      ldb: "u32",
+      ldc: "u32",
+      a_offset: "u32",
+      b_offset: "u32",
+      tiles_m: "u32",
+      tiles_n: "u32",
+      chunk: "u32",
+      slab: "u32",
+      product: "u32",
+      alpha: "f32",
+      ...slotParams(slots),
+      ...axes,
     } as Record<string, "u32" | "f32">,
     workgroup: [tile.x, tile.y],
     needs: tile.kind === "subgroup" ? ["subgroups"] : [],
@@ -147,14 +176,15 @@ export const gemmKernel = kernelFamily((c: Config) => {
 export const REDUCE_WG = 64;
 
 /** One thread per element: adds the splits' shares in order, then finishes as the product itself would have. */
-export const reduceKernel = kernelFamily((slots: Slots) => defineKernel({
-  name: "gemm.reduce",
-  inputs: { parts: "f32", ...slotInputs(slots, "f32"), ...(slots.sums ? { sum_parts: "f32" } : {}) } as Record<string, Elem>, // (splits, n), (splits, M)
-  outputs: { ...slotOutputs(slots, "f32"), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (n), (M)
-  params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
-  workgroup: REDUCE_WG,
-  helpers: slotHelpers(slots),
-  code: /* wgsl */ `
+export const reduceKernel = kernelFamily((slots: Slots) =>
+  defineKernel({
+    name: "gemm.reduce",
+    inputs: { parts: "f32", ...slotInputs(slots, "f32"), ...(slots.sums ? { sum_parts: "f32" } : {}) } as Record<string, Elem>, // (splits, n), (splits, M)
+    outputs: { ...slotOutputs(slots, "f32"), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (n), (M)
+    params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
+    workgroup: REDUCE_WG,
+    helpers: slotHelpers(slots),
+    code: /* wgsl */ `
     let at = group * WG + li;
     if (at < p.count) {
       var v = 0.0;
@@ -163,10 +193,15 @@ export const reduceKernel = kernelFamily((slots: Slots) => defineKernel({
       let m = at / p.N % p.M; let n = at % p.N;
       ${finish(slots, false)}
     }
-    ${slots.sums ? `
+    ${
+      slots.sums
+        ? `
     if (at < p.M) {
       var total = 0.0;
       for (var s = 0u; s < p.splits; s++) { total += sum_parts[s * p.M + at]; }
       sums[at] = total;
-    }` : ""}`,
-}));
+    }`
+        : ""
+    }`,
+  }),
+);

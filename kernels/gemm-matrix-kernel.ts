@@ -71,8 +71,11 @@ export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 :
  * checks each load's bounds (some 12 instructions), and its stride is no constant either.
  */
 function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK">) {
-  const word = wordOf(shape), alongK = t === "a" ? aAlongK : bAlongK;
-  const rows = t === "a" ? tile.bm : tile.bn, parts = t === "a" ? tile.gm : tile.gn, own = rows / parts;
+  const word = wordOf(shape),
+    alongK = t === "a" ? aAlongK : bAlongK;
+  const rows = t === "a" ? tile.bm : tile.bn,
+    parts = t === "a" ? tile.gm : tile.gn,
+    own = rows / parts;
   const per = (alongK ? tile.bk : rows) / word; // of a line in memory
   const pitch = (alongK ? tile.bk : own) / word + 1;
   return { alongK, rows, own, parts, per, pitch, part: (alongK ? own : tile.bk) * pitch, loads: (rows * tile.bk) / word };
@@ -90,14 +93,20 @@ const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 :
 
 /** Where subgroups hand over: in parts of a slab, if there are enough and large enough ones, or in memory of their own. */
 function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
-  const { tile } = c, needed = patchOf(c).floats / 4;
-  const fits = (t: "a" | "b") => { const s = slabOf(t, c); return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed; };
+  const { tile } = c,
+    needed = patchOf(c).floats / 4;
+  const fits = (t: "a" | "b") => {
+    const s = slabOf(t, c);
+    return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed;
+  };
   return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
 }
 
 /** Workgroup memory that a kernel takes. */
 export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
-  const slabs = (["a", "b"] as const).map((t) => slabOf(t, c)).reduce((sum, { parts, part }) => sum + 16 * slabsOf(c.tile) * parts * part, 0);
+  const slabs = (["a", "b"] as const)
+    .map((t) => slabOf(t, c))
+    .reduce((sum, { parts, part }) => sum + 16 * slabsOf(c.tile) * parts * part, 0);
   return slabs + (c.direct || handOverIn(c) !== "own" ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats);
 }
 
@@ -110,15 +119,22 @@ export function divides({ M, N, K, input }: MatrixShape, { bm, bn, bk, gm, gn }:
 /** One word of a slab per thread and round: where it lies in the slab and in memory, at k = 0. */
 function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
   const { alongK, own, per, pitch, loads } = slabOf(t, c);
-  const word = wordOf(c.shape), size = t === "a" ? "M" : "N";
+  const word = wordOf(c.shape),
+    size = t === "a" ? "M" : "N";
   return join(Math.ceil(loads / threads), (r) => {
-    const s = `(li + ${r * threads}u)`, line = `${s} / ${per}u`, at = `${s} % ${per}u`;
+    const s = `(li + ${r * threads}u)`,
+      line = `${s} / ${per}u`,
+      at = `${s} % ${per}u`;
     const row = alongK ? `${t}_row0 + ${line}` : `${t}_row0 + ${at} * ${word}u`;
     const inside = c.edge ? `min(${row}, p.${size} - ${alongK ? 1 : word}u)` : row; // past the edge: the last one, which is not written
     return [
       ...(alongK
-        ? [`let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u;`]
-        : [`let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line};`]),
+        ? [
+            `let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u;`,
+          ]
+        : [
+            `let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line};`,
+          ]),
       `let ${t}_from${r} = ${t}_base / ${word}u + ${alongK ? `(${inside}) * ld${t} + ${at}` : `(${inside}) / ${word}u + ${line} * ld${t}`};`,
     ].join(" ");
   });
@@ -127,50 +143,77 @@ function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
 /** WGSL that does `each` for every round of loads; a last round that is not whole is for some threads only. */
 function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number) => string): string {
   const { loads } = slabOf(t, c);
-  return join(Math.ceil(loads / threads), (r) => ((r + 1) * threads <= loads ? each(r) : `if (li + ${r * threads}u < ${loads}u) { ${each(r)} }`));
+  return join(Math.ceil(loads / threads), (r) =>
+    (r + 1) * threads <= loads ? each(r) : `if (li + ${r * threads}u < ${loads}u) { ${each(r)} }`,
+  );
 }
 
 export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const { shape, tile, syntax, words, lanes, sized, rank, edge, tail, direct, slots } = c;
   const { M, N, K, input } = shape;
   const { bm, bn, bk, gm, gn, staging } = tile;
-  if (!divides(shape, tile)) throw new Error(`gemm.matrix: expected a tile of whole ${M}x${N}x${K} matrices, got ${bm}x${bn}x${bk} for ${gm}x${gn} subgroups`);
-  const threads = gm * gn * lanes, word = wordOf(shape);
+  if (!divides(shape, tile))
+    throw new Error(`gemm.matrix: expected a tile of whole ${M}x${N}x${K} matrices, got ${bm}x${bn}x${bk} for ${gm}x${gn} subgroups`);
+  const threads = gm * gn * lanes,
+    word = wordOf(shape);
   const own = { m: bm / gm, n: bn / gn };
   const [TM, TN] = [own.m / M, own.n / N];
-  const a = slabOf("a", c), b = slabOf("b", c), patch = patchOf(c);
+  const a = slabOf("a", c),
+    b = slabOf("b", c),
+    patch = patchOf(c);
   const Word = input === "f16" ? "vec4u" : "vec4f";
   const unit = words ? word : 1; // elements per array element
   const element = words ? Word : input;
 
-  const load = (type: string, from: string, at: number, rowMajor: boolean, stride: number) => (syntax === "majorness"
-    ? `subgroupMatrixLoad<${type}, ${rowMajor ? "row_major" : "col_major"}>(${from}, ${at}u, ${stride}u)`
-    : `subgroupMatrixLoad<${type}>(${from}, ${at}u, ${String(!rowMajor)}, ${stride}u)`);
-  const store = (to: string, at: string, value: string, stride: string) => (syntax === "majorness"
-    ? `subgroupMatrixStore<row_major>(&${to}, ${at}, ${value}, ${stride});`
-    : `subgroupMatrixStore(&${to}, ${at}, ${value}, false, ${stride});`);
+  const load = (type: string, from: string, at: number, rowMajor: boolean, stride: number) =>
+    syntax === "majorness"
+      ? `subgroupMatrixLoad<${type}, ${rowMajor ? "row_major" : "col_major"}>(${from}, ${at}u, ${stride}u)`
+      : `subgroupMatrixLoad<${type}>(${from}, ${at}u, ${String(!rowMajor)}, ${stride}u)`;
+  const store = (to: string, at: string, value: string, stride: string) =>
+    syntax === "majorness"
+      ? `subgroupMatrixStore<row_major>(&${to}, ${at}, ${value}, ${stride});`
+      : `subgroupMatrixStore(&${to}, ${at}, ${value}, false, ${stride});`;
 
   const lanesOf = ["x", "y", "z", "w"];
-  const put = (part: string, at: string, value: string) => (words ? `${part}[${at}] = ${value};`
-    : input === "f32" ? lanesOf.map((q, i) => `${part}[${at} * 4u + ${i}u] = ${value}.${q};`).join(" ")
-    : `{ let lo = bitcast<vec4h>(${value}.xy); let hi = bitcast<vec4h>(${value}.zw); ${range(8).map((i) => `${part}[${at} * 8u + ${i}u] = ${i < 4 ? "lo" : "hi"}.${lanesOf[i % 4]};`).join(" ")} }`);
+  const put = (part: string, at: string, value: string) =>
+    words
+      ? `${part}[${at}] = ${value};`
+      : input === "f32"
+        ? lanesOf.map((q, i) => `${part}[${at} * 4u + ${i}u] = ${value}.${q};`).join(" ")
+        : `{ let lo = bitcast<vec4h>(${value}.xy); let hi = bitcast<vec4h>(${value}.zw); ${range(8)
+            .map((i) => `${part}[${at} * 8u + ${i}u] = ${i < 4 ? "lo" : "hi"}.${lanesOf[i % 4]};`)
+            .join(" ")} }`;
 
-  const operands = [["a", a], ["b", b]] as const;
+  const operands = [
+    ["a", a],
+    ["b", b],
+  ] as const;
   const stepOf = (t: "a" | "b", k: string) => ((t === "a" ? a : b).alongK ? `${k} / ${word}u` : `${k} * ld${t}`);
-  const read = (t: "a" | "b", r: number, k: string) => (tail
-    ? `${t}_in${r} = ${Word}(); if (${k} + ${t}_k${r} < k1) { ${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}]; }`
-    : `${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}];`);
+  const read = (t: "a" | "b", r: number, k: string) =>
+    tail
+      ? `${t}_in${r} = ${Word}(); if (${k} + ${t}_k${r} < k1) { ${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}]; }`
+      : `${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}];`;
   const reads = (k: string) => operands.map(([t]) => rounds(t, c, threads, (r) => read(t, r, k))).join("\n      ");
-  const writes = (which: string) => operands.map(([t, s]) => rounds(t, c, threads, (r) => put(`${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}${t}_part${r}]`, `${t}_to${r}`, `${t}_in${r}`))).join("\n      ");
+  const writes = (which: string) =>
+    operands
+      .map(([t, s]) =>
+        rounds(t, c, threads, (r) =>
+          put(`${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}${t}_part${r}]`, `${t}_to${r}`, `${t}_in${r}`),
+        ),
+      )
+      .join("\n      ");
   const inputs = operands.map(([t, s]) => join(Math.ceil(s.loads / threads), (r) => `var ${t}_in${r}: ${Word};`, " ")).join(" ");
 
   // Where matrix `i` of a part begins, and its lines' distance, in array elements.
-  const offset = (s: typeof a, i: number, size: number, k: number) => (s.alongK ? i * size * s.pitch * word + k : k * s.pitch * word + i * size) / unit;
+  const offset = (s: typeof a, i: number, size: number, k: number) =>
+    (s.alongK ? i * size * s.pitch * word + k : k * s.pitch * word + i * size) / unit;
   const multiply = (which: string) => `
       ${operands.map(([t, s]) => `let ${t}_mine = &${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}part_${t === "a" ? "m" : "n"}];`).join(" ")}
       ${join(bk / K, (q) => {
-        const right = (j: number) => `let b${q}_${j} = ${load("Right", "b_mine", offset(b, j, N, q * K), !b.alongK, (b.pitch * word) / unit)};`;
-        const left = (i: number) => `let a${q}_${i} = ${load("Left", "a_mine", offset(a, i, M, q * K), a.alongK, (a.pitch * word) / unit)};`;
+        const right = (j: number) =>
+          `let b${q}_${j} = ${load("Right", "b_mine", offset(b, j, N, q * K), !b.alongK, (b.pitch * word) / unit)};`;
+        const left = (i: number) =>
+          `let a${q}_${i} = ${load("Left", "a_mine", offset(a, i, M, q * K), a.alongK, (a.pitch * word) / unit)};`;
         return `${join(TN, right)}\n      ${join(TM, (i) => `${left(i)} ${join(TN, (j) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(a${q}_${i}, b${q}_${j}, c${i}_${j});`, " ")}`)}`;
       })}`;
 
@@ -215,13 +258,24 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   }[staging];
 
   // Each subgroup hands over M rows by `patch.cols` columns at a time.
-  const home = handOverIn(c), memory = home === "own" ? "patches" : `${home}_slab`;
+  const home = handOverIn(c),
+    memory = home === "own" ? "patches" : `${home}_slab`;
   const floats = words ? 4 : 1; // in an element of `memory`
-  const perRow = patch.cols / 4, cells = M * perRow;
-  const four = (e: string) => (!words ? `vec4f(patches[subgroup_number][${e} * 4u], patches[subgroup_number][${e} * 4u + 1u], patches[subgroup_number][${e} * 4u + 2u], patches[subgroup_number][${e} * 4u + 3u])`
-    : home !== "own" && Word === "vec4u" ? `bitcast<vec4f>(${memory}[subgroup_number][${e}])` : `${memory}[subgroup_number][${e}]`);
+  const perRow = patch.cols / 4,
+    cells = M * perRow;
+  const four = (e: string) =>
+    !words
+      ? `vec4f(patches[subgroup_number][${e} * 4u], patches[subgroup_number][${e} * 4u + 1u], patches[subgroup_number][${e} * 4u + 2u], patches[subgroup_number][${e} * 4u + 3u])`
+      : home !== "own" && Word === "vec4u"
+        ? `bitcast<vec4f>(${memory}[subgroup_number][${e}])`
+        : `${memory}[subgroup_number][${e}]`;
   const handOver = `
-    ${join(TM, (i) => join(own.n / patch.cols, (g) => `
+    ${join(
+      TM,
+      (i) =>
+        join(
+          own.n / patch.cols,
+          (g) => `
     ${join(patch.cols / N, (j) => store(`${memory}[subgroup_number]`, `${(j * N) / floats}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floats}u`), " ")}
     workgroupBarrier();
     for (var r = 0u; r < ${Math.ceil(cells / lanes)}u; r++) {
@@ -234,8 +288,14 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
         ${finish(slots, true)}
       }
     }
-    workgroupBarrier();`, ""), "")}`;
-  const storeAll = join(TM, (i) => join(TN, (j) => store("y", `c_base + (m0 + ${i * M}u) * p.ldc + n0 + ${j * N}u`, `c${i}_${j}`, "p.ldc"), " "));
+    workgroupBarrier();`,
+          "",
+        ),
+      "",
+    )}`;
+  const storeAll = join(TM, (i) =>
+    join(TN, (j) => store("y", `c_base + (m0 + ${i * M}u) * p.ldc + n0 + ${j * N}u`, `c${i}_${j}`, "p.ldc"), " "),
+  );
 
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
@@ -246,8 +306,21 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     inputs: { a: Word as Elem, b: Word as Elem, ...slotInputs(slots, "vec4f") }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
     outputs: (direct ? { y: "f32" } : slotOutputs(slots, "vec4f")) as Record<string, Elem>, // (splits, batch, M, N)
     params: {
-      M: "u32", N: "u32", K: "u32", lda: "u32", ldb: "u32", ldc: "u32", a_offset: "u32", b_offset: "u32",
-      tiles_m: "u32", tiles_n: "u32", chunk: "u32", slab: "u32", alpha: "f32", ...slotParams(slots), ...axes,
+      M: "u32",
+      N: "u32",
+      K: "u32",
+      lda: "u32",
+      ldb: "u32",
+      ldc: "u32",
+      a_offset: "u32",
+      b_offset: "u32",
+      tiles_m: "u32",
+      tiles_n: "u32",
+      chunk: "u32",
+      slab: "u32",
+      alpha: "f32",
+      ...slotParams(slots),
+      ...axes,
     } as Record<string, "u32" | "f32">,
     workgroup: threads,
     helpers: `

@@ -27,18 +27,31 @@ export function slabs(t: Tile): string {
 
 /** Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's. */
 export function sharedCode(c: Config): string {
-  const { tile: { x, y, tm, tn, bk, flow = "plain" }, aAlongK, bAlongK, edge, tail, vec, slots: { sums } } = c;
-  const bm = y * tm, bn = x * tn, threads = x * y;
+  const {
+    tile: { x, y, tm, tn, bk, flow = "plain" },
+    aAlongK,
+    bAlongK,
+    edge,
+    tail,
+    vec,
+    slots: { sums },
+  } = c;
+  const bm = y * tm,
+    bn = x * tn,
+    threads = x * y;
   const W = vec ? 4 : 1;
 
   const loader = (t: "a" | "b", rows: number, alongK: boolean, size: string) => {
     const per = (alongK ? bk : rows) / W;
-    const loads = (rows * bk) / W, rounds = Math.ceil(loads / threads), whole = loads % threads === 0;
+    const loads = (rows * bk) / W,
+      rounds = Math.ceil(loads / threads),
+      whole = loads % threads === 0;
     const place = placeOf(t, c);
     // `s`: which of the slab's loads; `row` and `kk`: where in the slab.
     const where = (r: number) => {
       const s = whole ? `(li + ${r * threads}u)` : `min(li + ${r * threads}u, ${loads - 1}u)`;
-      const fast = `(${s} % ${per}u) * ${W}u`, slow = `${s} / ${per}u`;
+      const fast = `(${s} % ${per}u) * ${W}u`,
+        slow = `${s} / ${per}u`;
       return `let kk = ${alongK ? fast : slow}; let row = ${alongK ? slow : fast};`;
     };
     // Past the edge the last one is read again, and not used. A vector may begin before the edge and end in the row's padding.
@@ -66,7 +79,8 @@ export function sharedCode(c: Config): string {
       put: (half: number) => join(rounds, (r) => put(r, half), "\n      "),
     };
   };
-  const A = loader("a", bm, aAlongK, "a_rows"), B = loader("b", bn, bAlongK, "b_rows");
+  const A = loader("a", bm, aAlongK, "a_rows"),
+    B = loader("b", bn, bAlongK, "b_rows");
   const fetch = (slab: string) => `${A.fetch(slab)}\n      ${B.fetch(slab)}`;
   const put = (half = 0) => `${A.put(half)}\n      ${B.put(half)}`;
 
@@ -81,12 +95,15 @@ export function sharedCode(c: Config): string {
     const at = `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]`;
     return /* wgsl */ `
       if (tile_n == 0u) {
-        ${join(rowsOf, (r) => `{
+        ${join(
+          rowsOf,
+          (r) => `{
         let own = ${own(r)};
         var few = 0.0;
         for (var kk = 0u; kk < ${bk}u; kk++) { few += ${at}; }
         total${r} += few;
-        }`)}
+        }`,
+        )}
       }`;
   };
   const multiply = (half = 0) => /* wgsl */ `

@@ -12,12 +12,20 @@ const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDiv
 
 // Rows and columns past the edge read the last one, and are not written.
 export function subgroupCode(c: Config): string {
-  const { tile: { x: lanes, tm, tn }, edge, vec, vecB, slots: { sums } } = c;
-  const a = placeOf("a", c), b = placeOf("b", c);
+  const {
+    tile: { x: lanes, tm, tn },
+    edge,
+    vec,
+    vecB,
+    slots: { sums },
+  } = c;
+  const a = placeOf("a", c),
+    b = placeOf("b", c);
   const last = (i: string, size: string, width = 1) => (edge ? `min(${i}, p.${size} - ${width}u)` : `(${i})`);
   const across = vecB ? tn / 4 : tn;
   // Of a thread's j-th load of B: a column, or four of them.
-  const column = (j: number) => (vecB ? `n0 + ${4 * j * lanes}u` : vec ? `n0 + ${Math.floor(j / 4) * 4 * lanes + (j % 4)}u` : `n0 + ${j * lanes}u`);
+  const column = (j: number) =>
+    vecB ? `n0 + ${4 * j * lanes}u` : vec ? `n0 + ${Math.floor(j / 4) * 4 * lanes + (j % 4)}u` : `n0 + ${j * lanes}u`;
   // Rows that lanes load at once; where there are more lanes, several load the same.
   const per = commonDivisor(tm, lanes);
   const own = (g: number) => `m0 + ${g * per}u + ${per < lanes ? `subgroup_lane % ${per}u` : "subgroup_lane"}`;

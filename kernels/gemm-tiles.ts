@@ -78,7 +78,8 @@ const LOAD_PER_LANE = 3;
 /** The tile with the least work, edges and loads counted. */
 function subgroupTile({ M, N }: Shape): Tile {
   const lanes = lanesHere();
-  let best: Tile | undefined, least = Infinity;
+  let best: Tile | undefined,
+    least = Infinity;
   for (const t of Object.values(TILES)) {
     if (t.kind !== "subgroup") continue;
     const [m, n] = tilesOf({ ...t, x: lanes }, M, N);
@@ -89,7 +90,15 @@ function subgroupTile({ M, N }: Shape): Tile {
 }
 
 // Products per second of a tile without edges, measured on an H100 at 4096^3 (bench/gpu): relative to the fastest.
-const WORTH = [["shared-128x128", 1], ["shared-128x112", 0.72], ["shared-128x64", 0.87], ["shared-104x104", 0.6], ["shared-104x64", 0.7], ["shared-64x64", 0.81], ["shared-32x32", 0.4]] as const;
+const WORTH = [
+  ["shared-128x128", 1],
+  ["shared-128x112", 0.72],
+  ["shared-128x64", 0.87],
+  ["shared-104x104", 0.6],
+  ["shared-104x64", 0.7],
+  ["shared-64x64", 0.81],
+  ["shared-32x32", 0.4],
+] as const;
 
 /** So many workgroups occupy a large GPU; fewer leave parts of it idle. */
 export const ENOUGH_TILES = 256;
@@ -97,7 +106,8 @@ export const ENOUGH_TILES = 256;
 /** The tile that is fastest where it wastes something at the edges and, unless the sum can be cut, leaves a GPU's parts idle. */
 function sharedTile({ M, N, matrices, cuts }: Shape): Tile {
   const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = getDevice().limits;
-  let best: Tile = TILES["shared-32x32"], most = 0;
+  let best: Tile = TILES["shared-32x32"],
+    most = 0;
   for (const [name, worth] of WORTH) {
     const t = TILES[name];
     if (sharedBytes(t) > memory || t.x * t.y > threads) continue;

@@ -66,13 +66,30 @@ const op = defineOp({
     if (x.shape.length !== 4) throw new Error(`globalAvgPool: expected x [B,C,H,W], got ${show(x.shape)}`);
     const [B, C, H, W] = x.shape as [number, number, number, number];
     const [n, P] = [B * C, H * W];
-    const { y } = P <= SMALL
-      ? smallKernel({ inputs: { x }, outputs: { y: [B, C] }, store: { y: x.dtype }, constants: { P }, params: { n }, groups: Math.ceil(n / WG) })
-      : largeKernel({ inputs: { x }, outputs: { y: [B, C] }, store: { y: x.dtype }, params: { P }, groups: n });
+    const { y } =
+      P <= SMALL
+        ? smallKernel({
+            inputs: { x },
+            outputs: { y: [B, C] },
+            store: { y: x.dtype },
+            constants: { P },
+            params: { n },
+            groups: Math.ceil(n / WG),
+          })
+        : largeKernel({ inputs: { x }, outputs: { y: [B, C] }, store: { y: x.dtype }, params: { P }, groups: n });
     return { y, saved: P };
   },
 
-  backward: (dy, P, [x]) => [backwardKernel({ inputs: { dy }, outputs: { dx: x.shape }, store: { dx: x.dtype }, constants: { P }, params: { n: x.size }, groups: Math.ceil(x.size / WG) }).dx],
+  backward: (dy, P, [x]) => [
+    backwardKernel({
+      inputs: { dy },
+      outputs: { dx: x.shape },
+      store: { dx: x.dtype },
+      constants: { P },
+      params: { n: x.size },
+      groups: Math.ceil(x.size / WG),
+    }).dx,
+  ],
 });
 
 /** x: (B, C, H, W). Returns (B, C). */

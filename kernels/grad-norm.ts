@@ -67,6 +67,11 @@ export function gradNorm(x: Tensor): Tensor {
   if (x.size % 4 !== 0) throw new Error(`gradNorm: expected a multiple of 4 elements, got ${show(x.shape)}`);
   const n4 = x.size / 4;
   const parts = Math.min(PARTS, Math.ceil(n4 / WG / FLIGHT));
-  const { squares, broken } = partsKernel({ inputs: { x }, outputs: { squares: [parts], broken: [parts] }, params: { n4, parts }, groups: parts });
+  const { squares, broken } = partsKernel({
+    inputs: { x },
+    outputs: { squares: [parts], broken: [parts] },
+    params: { n4, parts },
+    groups: parts,
+  });
   return addKernel({ inputs: { squares, broken }, outputs: { y: [2] }, params: { parts }, groups: 1 }).y;
 }

@@ -47,7 +47,10 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       name: "klDistillation.forward",
       inputs: { student: T, teacher: T }, // (B, K), (B, K)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 4): max and sum exp((z - max) / tau) of both
-      params, workgroup: w.workgroup, helpers: w.helpers + klTerm(T), needs: w.needs,
+      params,
+      workgroup: w.workgroup,
+      helpers: w.helpers + klTerm(T),
+      needs: w.needs,
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${both.load}
@@ -61,11 +64,13 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
     ${w.sum("ss", "st")}
     let logRatio = log(ss / st);
     var kl = 0.0;
-    ${both.each(({ s, t }) => `
+    ${both.each(
+      ({ s, t }) => `
       let a = ${s} - ${T}(ms);
       let b = ${t} - ${T}(mt);
       let term = kl_term(exp(b * p.invTau) / st, exp(a * p.invTau) / ss, (b - a) * p.invTau + ${T}(logRatio));
-      kl += ${total("term")};`)}
+      kl += ${total("term")};`,
+    )}
     ${w.sum("kl")}
     if (${w.leads}) {
       losses[row] = kl * p.factor;
@@ -76,7 +81,8 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       name: "klDistillation.backward",
       inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
       outputs: { dstudent: T }, // (B, K)
-      params, workgroup: WG,
+      params,
+      workgroup: WG,
       code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.rows * p.len) {
@@ -90,18 +96,25 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       name: "klDistillation.backwardTeacher",
       inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
       outputs: { dteacher: T }, // (B, K)
-      params, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
-      code: w.code(((terms: (s: string, t: string) => string) => /* wgsl */ `
+      params,
+      workgroup: w.workgroup,
+      helpers: w.helpers,
+      needs: w.needs,
+      code: w.code(
+        ((terms: (s: string, t: string) => string) => /* wgsl */ `
     let first = row * p.len;
     let logRatio = log(stats[row * 4u + 1u] / stats[row * 4u + 3u]);
     ${both.load}
     var mean = 0.0;
     ${both.each(({ s, t }) => `${terms(s, t)} mean += ${W === 1 ? "pt * l" : "dot(pt, l)"};`)}
     ${w.sum("mean")}
-    ${both.store(({ s, t, at }) => `${terms(s, t)} dteacher[${at}] = pt * (l - ${T}(mean)) * p.factor * dy[0];`)}`)((s, t) => `
+    ${both.store(({ s, t, at }) => `${terms(s, t)} dteacher[${at}] = pt * (l - ${T}(mean)) * p.factor * dy[0];`)}`)(
+          (s, t) => `
       let b = ${t} - ${T}(stats[row * 4u + 2u]);
       let pt = exp(b * p.invTau) / stats[row * 4u + 3u];
-      let l = (b - (${s} - ${T}(stats[row * 4u]))) * p.invTau + ${T}(logRatio);`)),
+      let l = (b - (${s} - ${T}(stats[row * 4u]))) * p.invTau + ${T}(logRatio);`,
+        ),
+      ),
     }),
   };
 });
@@ -109,7 +122,8 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
 /** The kernels for rows of logits, what they share, and workgroups for rows and for vectors. */
 function plan(student: Tensor, variant: RowVariant) {
   const [B, K] = student.shape as [number, number];
-  const W = widthOf(variant, K), shape = rowShape(variant, K);
+  const W = widthOf(variant, K),
+    shape = rowShape(variant, K);
   return { ...kernels({ shape, W }), rows: B, len: K / W, rowGroups: rowWords(shape).groups(B), groups: Math.ceil((B * K) / W / WG) };
 }
 
@@ -118,7 +132,10 @@ const op = defineOp({
   forward([student, teacher]: [Tensor, Tensor], { tau, n, variant }: { tau: number; n: number; variant: RowVariant }) {
     const { forward, rows, len, rowGroups: groups } = plan(student, variant);
     const { losses, stats } = forward({
-      inputs: { student, teacher }, outputs: { losses: [rows], stats: [rows, 4] }, params: { rows, len, invTau: 1 / tau, factor: tau ** 2 / n }, groups,
+      inputs: { student, teacher },
+      outputs: { losses: [rows], stats: [rows, 4] },
+      params: { rows, len, invTau: 1 / tau, factor: tau ** 2 / n },
+      groups,
     });
     return { y: sumTo(losses, []), saved: stats };
   },
@@ -127,7 +144,9 @@ const op = defineOp({
     const args = { inputs: { student, teacher, stats, dy }, params: { rows, len, invTau: 1 / tau, factor: tau / n } };
     return [
       needs[0] ? backward({ ...args, groups, outputs: { dstudent: student.shape }, store: { dstudent: student.dtype } }).dstudent : null,
-      needs[1] ? backwardTeacher({ ...args, groups: rowGroups, outputs: { dteacher: teacher.shape }, store: { dteacher: teacher.dtype } }).dteacher : null,
+      needs[1]
+        ? backwardTeacher({ ...args, groups: rowGroups, outputs: { dteacher: teacher.shape }, store: { dteacher: teacher.dtype } }).dteacher
+        : null,
     ];
   },
 });
@@ -144,6 +163,11 @@ export function klDistillation(student: Tensor, teacher: Tensor, { tau = 1, redu
     throw new Error(`klDistillation: expected student and teacher [B,K] alike, got ${show(student.shape)} and ${show(teacher.shape)}`);
   }
   if (!(tau > 0 && Number.isFinite(tau))) throw new Error(`klDistillation: expected tau above 0, got ${tau}`);
-  if (reduction !== "numel" && reduction !== "batchmean") throw new Error(`klDistillation: expected reduction "numel" or "batchmean", got "${reduction as string}"`);
-  return op([student, teacher], { tau, n: reduction === "numel" ? student.size : student.shape[0]!, variant: rowVariant("klDistillation", student, variant) });
+  if (reduction !== "numel" && reduction !== "batchmean")
+    throw new Error(`klDistillation: expected reduction "numel" or "batchmean", got "${reduction as string}"`);
+  return op([student, teacher], {
+    tau,
+    n: reduction === "numel" ? student.size : student.shape[0]!,
+    variant: rowVariant("klDistillation", student, variant),
+  });
 }

@@ -5,8 +5,7 @@
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
 import type { Tuning } from "../engine/tuning.ts";
 
-const KNOWN: readonly { readonly name: string; readonly adapter: RegExp; readonly choices: Readonly<Record<string, string>> }[] = [
-];
+const KNOWN: readonly { readonly name: string; readonly adapter: RegExp; readonly choices: Readonly<Record<string, string>> }[] = [];
 
 /** The table that ships for such an adapter, if one does. */
 export function knownTuning(adapter: AdapterDescription): Tuning | null {

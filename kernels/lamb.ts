@@ -43,15 +43,16 @@ const WG = 64;
 const PARTS = 16;
 
 // One thread per four elements.
-const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) => defineKernel({
-  name: "lamb.direction",
-  inputs: { grads: "vec4f", params: "vec4f", scalars: "u32", norm: "f32" }, // (n), (n), (any), (2)
-  updates: { m: "vec4f", v: "vec4f" }, // (n) each
-  outputs: { u: "vec4f" }, // (n)
-  constants: { BIAS1: "u32", BIAS2: "u32" },
-  params: { n4: "u32", decayed4: "u32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", eps: "f32", decay: "f32", clip: "f32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
+  defineKernel({
+    name: "lamb.direction",
+    inputs: { grads: "vec4f", params: "vec4f", scalars: "u32", norm: "f32" }, // (n), (n), (any), (2)
+    updates: { m: "vec4f", v: "vec4f" }, // (n) each
+    outputs: { u: "vec4f" }, // (n)
+    constants: { BIAS1: "u32", BIAS2: "u32" },
+    params: { n4: "u32", decayed4: "u32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", eps: "f32", decay: "f32", clip: "f32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4) { return; }
     u[i] = vec4f();
@@ -63,7 +64,8 @@ const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) => defi
     v[i] = v1;
     let direction = m1 / bitcast<f32>(scalars[BIAS1]) / (sqrt(v1) / sqrt(bitcast<f32>(scalars[BIAS2])) + p.eps);
     u[i] = direction + select(0.0, p.decay, i < p.decayed4) * params[i];`,
-}));
+  }),
+);
 
 // PARTS workgroups per parameter; each thread adds up every so many elements. Between parameters lie zeros.
 const partsKernel = defineKernel({
@@ -122,22 +124,44 @@ export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "gr
   const { lr, bias1, bias2, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weightDecay, finite, clip, decayed, segments, owners } = o;
   const n = params.size;
   const [S] = segments.shape as [number];
-  for (const [name, t] of Object.entries({ grads, m, v })) if (!sameShape(t.shape, params.shape)) throw new Error(`lamb: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
-  if (n % LAMB_BLOCK !== 0 || decayed % 4 !== 0) throw new Error(`lamb: expected a multiple of ${LAMB_BLOCK} elements and of 4 decayed ones, got ${n} and ${decayed}`);
-  if (segments.shape.length !== 2 || segments.shape[1] !== 2 || owners.size !== n / LAMB_BLOCK) throw new Error(`lamb: expected segments [S,2] and owners [${n / LAMB_BLOCK}], got ${show(segments.shape)} and ${show(owners.shape)}`);
-  if (lr.tensor !== bias1.tensor || lr.tensor !== bias2.tensor) throw new Error("lamb: expected lr, bias1 and bias2 in one tensor, got several");
+  for (const [name, t] of Object.entries({ grads, m, v }))
+    if (!sameShape(t.shape, params.shape))
+      throw new Error(`lamb: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
+  if (n % LAMB_BLOCK !== 0 || decayed % 4 !== 0)
+    throw new Error(`lamb: expected a multiple of ${LAMB_BLOCK} elements and of 4 decayed ones, got ${n} and ${decayed}`);
+  if (segments.shape.length !== 2 || segments.shape[1] !== 2 || owners.size !== n / LAMB_BLOCK)
+    throw new Error(`lamb: expected segments [S,2] and owners [${n / LAMB_BLOCK}], got ${show(segments.shape)} and ${show(owners.shape)}`);
+  if (lr.tensor !== bias1.tensor || lr.tensor !== bias2.tensor)
+    throw new Error("lamb: expected lr, bias1 and bias2 in one tensor, got several");
   if (clip !== undefined && !(clip > 0)) throw new Error(`lamb: expected a positive clip, got ${clip}`);
   const n4 = n / 4;
   const groups = Math.ceil(n4 / WG);
   const { u } = directionKernel({ clipped: clip !== undefined })({
-    inputs: { grads, params, scalars: lr.tensor, norm: finite }, updates: { m, v }, outputs: { u: [n] },
+    inputs: { grads, params, scalars: lr.tensor, norm: finite },
+    updates: { m, v },
+    outputs: { u: [n] },
     constants: { BIAS1: bias1.at, BIAS2: bias2.at },
-    params: { n4, decayed4: decayed / 4, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, eps, decay: weightDecay, clip: clip ?? 1 }, groups,
+    params: { n4, decayed4: decayed / 4, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, eps, decay: weightDecay, clip: clip ?? 1 },
+    groups,
   });
-  const { parts } = partsKernel({ inputs: { params, u, segments }, outputs: { parts: [S, PARTS, 2] }, constants: { PARTS }, groups: S * PARTS });
+  const { parts } = partsKernel({
+    inputs: { params, u, segments },
+    outputs: { parts: [S, PARTS, 2] },
+    constants: { PARTS },
+    groups: S * PARTS,
+  });
   const { ratio } = ratioKernel({
-    inputs: { parts, segments }, outputs: { ratio: [S] }, constants: { PARTS },
-    params: { count: S, adapted: weightDecay === 0 ? 0 : decayed }, groups: Math.ceil(S / WG),
+    inputs: { parts, segments },
+    outputs: { ratio: [S] },
+    constants: { PARTS },
+    params: { count: S, adapted: weightDecay === 0 ? 0 : decayed },
+    groups: Math.ceil(S / WG),
   });
-  applyKernel({ inputs: { u, ratio, owners, scalars: lr.tensor }, updates: { params }, constants: { LR: lr.at, BLOCK4: LAMB_BLOCK / 4 }, params: { n4 }, groups });
+  applyKernel({
+    inputs: { u, ratio, owners, scalars: lr.tensor },
+    updates: { params },
+    constants: { LR: lr.at, BLOCK4: LAMB_BLOCK / 4 },
+    params: { n4 },
+    groups,
+  });
 }

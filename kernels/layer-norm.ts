@@ -61,7 +61,10 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
     ${upstream.store(({ d, v, at, i }) => `let n = (${v} - ${T}(m)) * r; dx[${at}] = ${adds ? `others[${at}] + ` : ""}r * (${d} * weight[${i}] - ${T}(mean_g) - n * mean_gn);${also({ d, v, i })}`)}`;
   return {
     forward: defineKernel({
-      name: "layerNorm.forward", workgroup: w.workgroup, helpers: w.helpers, needs: w.needs,
+      name: "layerNorm.forward",
+      workgroup: w.workgroup,
+      helpers: w.helpers,
+      needs: w.needs,
       inputs: { x: T, weight: T, bias: T }, // (N, D), (D), (D)
       outputs: { y: T, stats: "vec2f" }, // (N, D), (N, 2): mean and rstd
       params: { rows: "u32", len: "u32", eps: "f32" },
@@ -90,9 +93,13 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
   // LANES of them that add up at the end. The others make dx.
   function columnsBackward(variant: "shared" | "register") {
     return defineKernel({
-      name: "layerNorm.backward", workgroup: w.workgroup, inputs, outputs,
+      name: "layerNorm.backward",
+      workgroup: w.workgroup,
+      inputs,
+      outputs,
       params: { rows: "u32", len: "u32", stripe: "u32", columns: "u32", stripes: "u32" },
-      helpers: w.helpers + (variant === "shared" ? `var<workgroup> dweights: array<${T}, WG>; var<workgroup> dbiases: array<${T}, WG>;` : ""),
+      helpers:
+        w.helpers + (variant === "shared" ? `var<workgroup> dweights: array<${T}, WG>; var<workgroup> dbiases: array<${T}, WG>;` : ""),
       code: /* wgsl */ `
     if (group < p.columns * p.stripes) {
       let column = group % p.columns * ${w.workgroup / LANES[variant]}u + li / ${LANES[variant]}u;
@@ -112,7 +119,9 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
         w += run_w;
         b += run_b;
       }
-      ${variant === "shared" ? `
+      ${
+        variant === "shared"
+          ? `
       dweights[li] = w;
       dbiases[li] = b;
       workgroupBarrier();
@@ -121,14 +130,19 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
       for (var lane = 0u; lane < ${LANES.shared}u; lane++) {
         w += dweights[li / ${LANES.shared}u * ${LANES.shared}u + lane];
         b += dbiases[li / ${LANES.shared}u * ${LANES.shared}u + lane];
-      }` : ""}
+      }`
+          : ""
+      }
       if (column < p.len && li % ${LANES[variant]}u == 0u) {
         dweight[group / p.columns * p.len + column] = w;
         dbias[group / p.columns * p.len + column] = b;
       }
       return;
     }
-    ${w.code(rowBackward(w, () => ""), "(group - p.columns * p.stripes)")}`,
+    ${w.code(
+      rowBackward(w, () => ""),
+      "(group - p.columns * p.stripes)",
+    )}`,
     });
   }
 
@@ -148,14 +162,20 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
       ${rowBackward(w, ({ d }) => ` w_${k} += ${d} * n; b_${k++} += ${d};`)}
     }`;
     return defineKernel({
-      name: "layerNorm.backward", workgroup: w.workgroup, inputs, outputs, needs: w.needs,
+      name: "layerNorm.backward",
+      workgroup: w.workgroup,
+      inputs,
+      outputs,
+      needs: w.needs,
       params: { rows: "u32", len: "u32", stripe: "u32", columns: "u32", stripes: "u32" },
-      helpers: w.helpers + `var<workgroup> dweights: array<${T}, WG>; var<workgroup> dbiases: array<${T}, WG>;`,
+      helpers: `${w.helpers}var<workgroup> dweights: array<${T}, WG>; var<workgroup> dbiases: array<${T}, WG>;`,
       code: /* wgsl */ `
     ${w.places}
     ${numbers.map((n) => `var w_${n}: ${T}; var b_${n}: ${T};`).join(" ")}
     ${sums}
-    ${numbers.map((n) => /* wgsl */ `
+    ${numbers
+      .map(
+        (n) => /* wgsl */ `
     dweights[place % WG] = w_${n};
     dbiases[place % WG] = b_${n};
     workgroupBarrier();
@@ -166,7 +186,9 @@ const kernels = kernelFamily(({ shape, adds, W }: Config) => {
       dweight[group * p.len + ${column(n)}] = w;
       dbias[group * p.len + ${column(n)}] = b;
     }
-    workgroupBarrier();`).join("")}`,
+    workgroupBarrier();`,
+      )
+      .join("")}`,
     });
   }
 });
@@ -179,9 +201,19 @@ interface Attrs {
 function plan(x: Tensor, { variant }: Attrs, adds: boolean) {
   const D = x.shape.at(-1)!;
   const rows = x.size / D;
-  const W = widthOf(variant, D), shape = rowShape(variant, D);
+  const W = widthOf(variant, D),
+    shape = rowShape(variant, D);
   const w = rowWords(shape);
-  return { ...kernels({ shape, adds, W }), shape, D, rows, len: D / W, groups: w.groups(rows), workgroup: w.workgroup, teams: shape.kind === "team" ? rowWords(shape, STRIPED).workgroup / shape.threads : 0 };
+  return {
+    ...kernels({ shape, adds, W }),
+    shape,
+    D,
+    rows,
+    len: D / W,
+    groups: w.groups(rows),
+    workgroup: w.workgroup,
+    teams: shape.kind === "team" ? rowWords(shape, STRIPED).workgroup / shape.threads : 0,
+  };
 }
 
 /** How the backward's rows are cut: their stripes' length, and workgroups. */
@@ -203,10 +235,18 @@ const op = defineOp({
   forward([x, weight, bias]: [Tensor, Tensor, Tensor], attrs: Attrs) {
     const D = x.shape.at(-1) ?? 0;
     if (!sameShape(weight.shape, [D]) || !sameShape(bias.shape, [D])) {
-      throw new Error(`layerNorm: expected weight and bias [${D}] for x ${show(x.shape)}, got ${show(weight.shape)} and ${show(bias.shape)}`);
+      throw new Error(
+        `layerNorm: expected weight and bias [${D}] for x ${show(x.shape)}, got ${show(weight.shape)} and ${show(bias.shape)}`,
+      );
     }
     const { forward, rows, len, groups } = plan(x, attrs, false);
-    const { y, stats } = forward({ inputs: { x, weight, bias }, outputs: { y: x.shape, stats: [rows, 2] }, store: { y: x.dtype }, params: { rows, len, eps: attrs.eps }, groups });
+    const { y, stats } = forward({
+      inputs: { x, weight, bias },
+      outputs: { y: x.shape, stats: [rows, 2] },
+      store: { y: x.dtype },
+      params: { rows, len, eps: attrs.eps },
+      groups,
+    });
     return { y, saved: stats };
   },
   backward(dy, stats, [x, weight], attrs, _, sofar) {
@@ -214,10 +254,13 @@ const op = defineOp({
     const { backward, D, rows, len } = planned;
     const { groups, ...parts } = cut(planned);
     const { dx, dweight, dbias } = backward({
-      inputs: { dy, x, weight, stats, ...(sofar ? { others: sofar } : {}) }, outputs: { dx: x.shape, dweight: [parts.stripes, D], dbias: [parts.stripes, D] }, store: { dx: x.dtype },
-      params: { rows, len, ...parts }, groups,
+      inputs: { dy, x, weight, stats, ...(sofar ? { others: sofar } : {}) },
+      outputs: { dx: x.shape, dweight: [parts.stripes, D], dbias: [parts.stripes, D] },
+      store: { dx: x.dtype },
+      params: { rows, len, ...parts },
+      groups,
     });
-    return [dx, ...(parts.stripes === 1 ? [dweight.view([D]), dbias.view([D])] as const : addParts([dweight, dbias]))];
+    return [dx, ...(parts.stripes === 1 ? ([dweight.view([D]), dbias.view([D])] as const) : addParts([dweight, dbias]))];
   },
 });
 

@@ -26,20 +26,24 @@ const vectorised = (lengths: readonly number[]): { elem: Elem; width: number } =
   lengths.every((n) => n % 4 === 0) ? { elem: "vec4f", width: 4 } : { elem: "f32", width: 1 };
 
 // One thread per element of y. `steps` are the strides of x for each axis of y; the outermost axis needs no size.
-const gatherKernel = kernelFamily(({ elem, sizes, steps }: { elem: Elem; sizes: readonly number[]; steps: readonly number[] }) => defineKernel({
-  name: "layout.gather",
-  inputs: { x: elem },
-  outputs: { y: elem },
-  params: { n: "u32", offset: "u32" },
-  workgroup: WG,
-  code: [
-    "let i = group * WG + li;",
-    "if (i < p.n) { var rest = i; var at = p.offset;",
-    ...range(sizes.length).reverse().map((k) => (k === 0 ? `  at += rest * ${steps[0]}u;` : `  at += (rest % ${sizes[k]}u) * ${steps[k]}u; rest /= ${sizes[k]}u;`)),
-    "  y[i] = x[at];",
-    "}",
-  ].join("\n"),
-}));
+const gatherKernel = kernelFamily(({ elem, sizes, steps }: { elem: Elem; sizes: readonly number[]; steps: readonly number[] }) =>
+  defineKernel({
+    name: "layout.gather",
+    inputs: { x: elem },
+    outputs: { y: elem },
+    params: { n: "u32", offset: "u32" },
+    workgroup: WG,
+    code: [
+      "let i = group * WG + li;",
+      "if (i < p.n) { var rest = i; var at = p.offset;",
+      ...range(sizes.length)
+        .reverse()
+        .map((k) => (k === 0 ? `  at += rest * ${steps[0]}u;` : `  at += (rest % ${sizes[k]}u) * ${steps[k]}u; rest /= ${sizes[k]}u;`)),
+      "  y[i] = x[at];",
+      "}",
+    ].join("\n"),
+  }),
+);
 
 /** y of `shape`, whose element at indices i is x[offset + sum of i * steps]. */
 function gather(x: Tensor, shape: Shape, steps: readonly number[], offset = 0): Tensor {
@@ -50,7 +54,13 @@ function gather(x: Tensor, shape: Shape, steps: readonly number[], offset = 0): 
   const n = numel(shape) / width;
   const sizes = axes.map((a, k) => (k === 0 ? 0 : a === inner ? a.size / width : a.size));
   const kernel = gatherKernel({ elem, sizes, steps: axes.map((a) => (a === inner ? a.step : a.step / width)) });
-  return kernel({ inputs: { x }, outputs: { y: shape }, store: { y: x.dtype }, params: { n, offset: offset / width }, groups: Math.ceil(n / WG) }).y;
+  return kernel({
+    inputs: { x },
+    outputs: { y: shape },
+    store: { y: x.dtype },
+    params: { n, offset: offset / width },
+    groups: Math.ceil(n / WG),
+  }).y;
 }
 
 /** Without axes of length 1, and neighbours that are walked as one made one. */
@@ -76,12 +86,21 @@ const reshapeOp = defineOp({
 export const reshape = (x: Tensor, shape: Shape): Tensor => reshapeOp([x], { shape });
 
 const permuted = (x: Tensor, axes: readonly number[]): Tensor =>
-  gather(x, axes.map((a) => x.shape[a]!), axes.map((a) => strides(x.shape)[a]!));
+  gather(
+    x,
+    axes.map((a) => x.shape[a]!),
+    axes.map((a) => strides(x.shape)[a]!),
+  );
 
 const permuteOp = defineOp({
   name: "permute",
   forward: ([x]: [Tensor], { axes }: { axes: readonly number[] }) => ({ y: permuted(x, axes), saved: null }),
-  backward: (dy, _, __, { axes }) => [permuted(dy, range(axes.length).map((a) => axes.indexOf(a)))],
+  backward: (dy, _, __, { axes }) => [
+    permuted(
+      dy,
+      range(axes.length).map((a) => axes.indexOf(a)),
+    ),
+  ],
 });
 
 /** Axis i of the result is axis `axes[i]` of x. */
@@ -93,18 +112,23 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return permuteOp([x], { axes: own });
 }
 
-interface Cut { readonly axis: number; readonly start: number; readonly end: number }
+interface Cut {
+  readonly axis: number;
+  readonly start: number;
+  readonly end: number;
+}
 const cut = (x: Tensor, { axis, start, end }: Cut): Tensor =>
   gather(x, x.shape.with(axis, end - start), strides(x.shape), start * strides(x.shape)[axis]!);
 
 // x seen as (OUTER, LEN), its middle as (OUTER, WIDTH). One thread per element of dx.
-const padKernel = kernelFamily(({ elem }: { elem: Elem }) => defineKernel({
-  name: "slice.backward",
-  inputs: { dy: elem }, // (OUTER, WIDTH)
-  outputs: { dx: elem }, // (OUTER, LEN)
-  params: { n: "u32", len: "u32", start: "u32", width: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+const padKernel = kernelFamily(({ elem }: { elem: Elem }) =>
+  defineKernel({
+    name: "slice.backward",
+    inputs: { dy: elem }, // (OUTER, WIDTH)
+    outputs: { dx: elem }, // (OUTER, LEN)
+    params: { n: "u32", len: "u32", start: "u32", width: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) {
       let at = i % p.len;
@@ -112,7 +136,8 @@ const padKernel = kernelFamily(({ elem }: { elem: Elem }) => defineKernel({
       if (at >= p.start && at < p.start + p.width) { v = dy[(i / p.len) * p.width + at - p.start]; }
       dx[i] = v;
     }`,
-}));
+  }),
+);
 
 const sliceOp = defineOp({
   name: "slice",
@@ -122,7 +147,10 @@ const sliceOp = defineOp({
     const lengths = [x.shape[axis]! * inner, start * inner, (end - start) * inner] as const;
     const { elem, width } = vectorised(lengths);
     const params = { n: x.size / width, len: lengths[0] / width, start: lengths[1] / width, width: lengths[2] / width };
-    return [padKernel({ elem })({ inputs: { dy }, outputs: { dx: x.shape }, store: { dx: dy.dtype }, params, groups: Math.ceil(params.n / WG) }).dx];
+    return [
+      padKernel({ elem })({ inputs: { dy }, outputs: { dx: x.shape }, store: { dx: dy.dtype }, params, groups: Math.ceil(params.n / WG) })
+        .dx,
+    ];
   },
 });
 
@@ -139,7 +167,9 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 // Inputs seen as (OUTER, W0), (OUTER, W1), ...; y as (OUTER, W0 + W1 + ...). One thread per element of y.
 const concatKernel = kernelFamily(({ elem, widths }: { elem: Elem; widths: readonly number[] }) => {
   const ends = widths.map((_, k) => widths.slice(0, k + 1).reduce((a, b) => a + b, 0));
-  const pick = widths.map((w, k) => `${k < widths.length - 1 ? `if (at < ${ends[k]}u) ` : ""}{ y[i] = x${k}[row * ${w}u + at - ${ends[k]! - w}u]; }`);
+  const pick = widths.map(
+    (w, k) => `${k < widths.length - 1 ? `if (at < ${ends[k]}u) ` : ""}{ y[i] = x${k}[row * ${w}u + at - ${ends[k]! - w}u]; }`,
+  );
   return defineKernel({
     name: "concat.forward",
     inputs: Object.fromEntries(widths.map((_, k) => [`x${k}`, elem])) as Record<string, Elem>,
@@ -153,13 +183,20 @@ const concatKernel = kernelFamily(({ elem, widths }: { elem: Elem; widths: reado
 const concatOp = defineOp({
   name: "concat",
   forward(parts: readonly Tensor[], { axis }: { axis: number }) {
-    const shape = parts[0]!.shape.with(axis, parts.reduce((n, t) => n + t.shape[axis]!, 0));
+    const shape = parts[0]!.shape.with(
+      axis,
+      parts.reduce((n, t) => n + t.shape[axis]!, 0),
+    );
     const inner = numel(shape.slice(axis + 1));
     const lengths = parts.map((t) => t.shape[axis]! * inner);
     const { elem, width } = vectorised(lengths);
     const n = numel(shape) / width;
     const { y } = concatKernel({ elem, widths: lengths.map((l) => l / width) })({
-      inputs: Object.fromEntries(parts.map((t, k) => [`x${k}`, t])), outputs: { y: shape }, store: { y: parts[0]!.dtype }, params: { n }, groups: Math.ceil(n / WG),
+      inputs: Object.fromEntries(parts.map((t, k) => [`x${k}`, t])),
+      outputs: { y: shape },
+      store: { y: parts[0]!.dtype },
+      params: { n },
+      groups: Math.ceil(n / WG),
     });
     return { y, saved: null };
   },
@@ -195,6 +232,7 @@ const expandOp = defineOp({
 
 /** Repeats x along axes of length 1, and along new axes in front, up to `shape`. */
 export function expand(x: Tensor, shape: Shape): Tensor {
-  if (!sameShape(broadcastShapes("expand", x.shape, shape), shape)) throw new Error(`expand: expected a shape that x ${show(x.shape)} broadcasts to, got ${show(shape)}`);
+  if (!sameShape(broadcastShapes("expand", x.shape, shape), shape))
+    throw new Error(`expand: expected a shape that x ${show(x.shape)} broadcasts to, got ${show(shape)}`);
   return sameShape(x.shape, shape) ? x : expandOp([x], { shape });
 }

@@ -36,22 +36,38 @@ interface Attrs {
 const op = defineOp({
   name: "linear",
 
-  forward([x, weight, bias, residual]: [Tensor, Tensor, Tensor | null, Tensor | null], { activation, factors, variant }: Attrs, differentiable) {
-    const I = x.shape.at(-1), O = weight.shape[0]!;
+  forward(
+    [x, weight, bias, residual]: [Tensor, Tensor, Tensor | null, Tensor | null],
+    { activation, factors, variant }: Attrs,
+    differentiable,
+  ) {
+    const I = x.shape.at(-1),
+      O = weight.shape[0]!;
     if (I === undefined || weight.shape.length !== 2 || weight.shape[1] !== I) {
       throw new Error(`linear: expected x [..,I] and weight [O,I], got ${show(x.shape)} and ${show(weight.shape)}`);
     }
-    if (bias && !sameShape(bias.shape, [O])) throw new Error(`linear: expected bias [${O}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
+    if (bias && !sameShape(bias.shape, [O]))
+      throw new Error(`linear: expected bias [${O}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
     const shape = [...x.shape.slice(0, -1), O];
-    if (residual && !sameShape(residual.shape, shape)) throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
-    if (activation !== "none" && activation !== "gelu") throw new Error(`linear: expected activation "none" or "gelu", got "${String(activation)}"`);
+    if (residual && !sameShape(residual.shape, shape))
+      throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
+    if (activation !== "none" && activation !== "gelu")
+      throw new Error(`linear: expected activation "none" or "gelu", got "${String(activation)}"`);
     if (factors) checkFactors("linear", factors, shape);
     // Only a backward reads u, and it does not follow for the residual alone.
     const keep = differentiable && [x, weight, bias].some((t) => t?.requiresGrad);
     const rows = x.size / I;
     const { y, kept: u } = gemm({
-      a: { tensor: x }, b: { tensor: weight, transposed: true }, M: rows, N: O, K: I, shape,
-      bias: bias ?? undefined, gelu: activation === "gelu" && (keep ? "keep" : true), residual: residual ?? undefined, variant,
+      a: { tensor: x },
+      b: { tensor: weight, transposed: true },
+      M: rows,
+      N: O,
+      K: I,
+      shape,
+      bias: bias ?? undefined,
+      gelu: activation === "gelu" && (keep ? "keep" : true),
+      residual: residual ?? undefined,
+      variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
     });
     return { y, saved: { u, rows, I, O } };
@@ -63,11 +79,21 @@ const op = defineOp({
     const { du, sums } = u && wanted ? geluBackwardSums(own, u, O) : { du: own, sums: null };
     const biasToo = bias !== null && needs[2] === true;
     const dW = needs[1]
-      ? gemm({ a: { tensor: du, transposed: true }, b: { tensor: x }, M: O, N: I, K: rows, shape: weight.shape, store: "f32", sums: biasToo && !sums, variant })
+      ? gemm({
+          a: { tensor: du, transposed: true },
+          b: { tensor: x },
+          M: O,
+          N: I,
+          K: rows,
+          shape: weight.shape,
+          store: "f32",
+          sums: biasToo && !sums,
+          variant,
+        })
       : null;
     return [
       needs[0] ? gemm({ a: { tensor: du }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
-      dW && dW.y,
+      dW?.y ?? null,
       biasToo ? (sums ?? dW?.sums ?? columnSums(du, O)) : null,
       residual && needs[3] ? dy : null,
     ];
@@ -75,5 +101,9 @@ const op = defineOp({
 });
 
 /** x: [.., I], weight: [O, I], bias: [O], residual: [.., O]. Returns factors * act(x weight^T + bias) + residual: [.., O]. */
-export const linear = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { activation = "none", residual, factors, variant }: LinearOptions = {}): Tensor =>
-  op([x, weight, bias, residual ?? null], { activation, factors, variant });
+export const linear = (
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  { activation = "none", residual, factors, variant }: LinearOptions = {},
+): Tensor => op([x, weight, bias, residual ?? null], { activation, factors, variant });

@@ -25,7 +25,8 @@ export interface LossScale {
 }
 
 export function makeLossScale(initial: number): LossScale {
-  if (!(initial >= LEAST && initial <= MOST && Number.isInteger(Math.log2(initial)))) throw new Error(`lossScale: expected a power of two from ${LEAST} to ${MOST}, got ${initial}`);
+  if (!(initial >= LEAST && initial <= MOST && Number.isInteger(Math.log2(initial))))
+    throw new Error(`lossScale: expected a power of two from ${LEAST} to ${MOST}, got ${initial}`);
   return { scale: Tensor.from([initial], []), good: Tensor.zeros([]) };
 }
 

@@ -31,9 +31,13 @@ const op = defineOp({
   name: "matmul",
 
   forward([a, b]: [Tensor, Tensor], { ta, tb, variant }: Attrs) {
-    const rows = (t: Tensor) => t.shape.at(-2)!, cols = (t: Tensor) => t.shape.at(-1)!;
+    const rows = (t: Tensor) => t.shape.at(-2)!,
+      cols = (t: Tensor) => t.shape.at(-1)!;
     const fits = a.shape.length >= 2 && b.shape.length >= 2 && (ta ? rows(a) : cols(a)) === (tb ? cols(b) : rows(b));
-    if (!fits) throw new Error(`matmul: expected a ${ta ? "[..,K,M]" : "[..,M,K]"} and b ${tb ? "[..,N,K]" : "[..,K,N]"}, got ${show(a.shape)} and ${show(b.shape)}`);
+    if (!fits)
+      throw new Error(
+        `matmul: expected a ${ta ? "[..,K,M]" : "[..,M,K]"} and b ${tb ? "[..,N,K]" : "[..,K,N]"}, got ${show(a.shape)} and ${show(b.shape)}`,
+      );
     const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
     const shape = [...lead, ta ? cols(a) : rows(a), tb ? rows(b) : cols(b)];
     const K = ta ? rows(a) : cols(a);
@@ -43,23 +47,43 @@ const op = defineOp({
     const batch = folded ? { sizes: [], a: [], b: [], y: [] } : batchOf(lead, a.shape, b.shape, shape);
     const sizes = { M, N: shape.at(-1)!, K, batch };
     const { y } = gemm({
-      a: { tensor: a, transposed: ta, batch: batch.a }, b: { tensor: b, transposed: tb, batch: batch.b },
-      M, N: sizes.N, K, batch: batch.sizes, shape, variant,
+      a: { tensor: a, transposed: ta, batch: batch.a },
+      b: { tensor: b, transposed: tb, batch: batch.b },
+      M,
+      N: sizes.N,
+      K,
+      batch: batch.sizes,
+      shape,
+      variant,
     });
     return { y, saved: sizes };
   },
 
   backward(dy, { M, N, K, batch }, [a, b], { ta, tb, variant }, needs) {
-    const A = { tensor: a, batch: batch.a }, B = { tensor: b, batch: batch.b }, dY = { tensor: dy, batch: batch.y };
+    const A = { tensor: a, batch: batch.a },
+      B = { tensor: b, batch: batch.b },
+      dY = { tensor: dy, batch: batch.y };
     const store = (t: Tensor) => (sameShape(full(t), t.shape) ? t.dtype : "f32");
     const full = (t: Tensor): Shape => (batch.sizes.length > 0 ? [...dy.shape.slice(0, -2), ...t.shape.slice(-2)] : t.shape);
     const shared = { batch: batch.sizes, variant };
-    const da = () => sumTo(gemm(ta
-      ? { a: { ...B, transposed: tb }, b: { ...dY, transposed: true }, M: K, N: M, K: N, shape: full(a), store: store(a), ...shared }
-      : { a: dY, b: { ...B, transposed: !tb }, M, N: K, K: N, shape: full(a), store: store(a), ...shared }).y, a.shape);
-    const db = () => sumTo(gemm(tb
-      ? { a: { ...dY, transposed: true }, b: { ...A, transposed: ta }, M: N, N: K, K: M, shape: full(b), store: store(b), ...shared }
-      : { a: { ...A, transposed: !ta }, b: dY, M: K, N, K: M, shape: full(b), store: store(b), ...shared }).y, b.shape);
+    const da = () =>
+      sumTo(
+        gemm(
+          ta
+            ? { a: { ...B, transposed: tb }, b: { ...dY, transposed: true }, M: K, N: M, K: N, shape: full(a), store: store(a), ...shared }
+            : { a: dY, b: { ...B, transposed: !tb }, M, N: K, K: N, shape: full(a), store: store(a), ...shared },
+        ).y,
+        a.shape,
+      );
+    const db = () =>
+      sumTo(
+        gemm(
+          tb
+            ? { a: { ...dY, transposed: true }, b: { ...A, transposed: ta }, M: N, N: K, K: M, shape: full(b), store: store(b), ...shared }
+            : { a: { ...A, transposed: !ta }, b: dY, M: K, N, K: M, shape: full(b), store: store(b), ...shared },
+        ).y,
+        b.shape,
+      );
     return [needs[0] ? da() : null, needs[1] ? db() : null];
   },
 });

@@ -40,14 +40,15 @@ export function encodeMix(records: readonly MixRecord[]): Uint32Array {
 }
 
 // One thread per unit of one or four elements of a row.
-const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: PatchSizes | null }) => defineKernel({
-  name: "mixImages",
-  inputs: { x: (width === 4 ? "vec4f" : "f32") as Elem, records: "u32" }, // (B, C, H, W) or (B, P, C p p), (B, 6)
-  outputs: { y: (width === 4 ? "vec4f" : "f32") as Elem }, // as x
-  constants: { WORDS: "u32", UNIT: "u32", H: "u32", ROW: "u32" }, // units in a row
-  params: { n: "u32", per: "u32", mates: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: PatchSizes | null }) =>
+  defineKernel({
+    name: "mixImages",
+    inputs: { x: (width === 4 ? "vec4f" : "f32") as Elem, records: "u32" }, // (B, C, H, W) or (B, P, C p p), (B, 6)
+    outputs: { y: (width === 4 ? "vec4f" : "f32") as Elem }, // as x
+    constants: { WORDS: "u32", UNIT: "u32", H: "u32", ROW: "u32" }, // units in a row
+    params: { n: "u32", per: "u32", mates: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
     let b = i / p.per;
@@ -58,11 +59,14 @@ const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: 
     ${patches ? `let e = UNIT * (i % p.per); let row = ${rowOfPatches(patches, "e")};` : "let row = (i / ROW) % H;"}
     let column = ${patches ? columnOfPatches(patches, "e") : "UNIT * (i % ROW)"}${width === 4 ? " + vec4u(0u, 1u, 2u, 3u)" : ""};
     let rows = row >= records[r + 2u] && row < records[r + 3u];
-    let inside = ${width === 4
-      ? "(column >= vec4u(records[r + 4u])) & (column < vec4u(records[r + 5u])) & vec4<bool>(rows)"
-      : "rows && column >= records[r + 4u] && column < records[r + 5u]"};
+    let inside = ${
+      width === 4
+        ? "(column >= vec4u(records[r + 4u])) & (column < vec4u(records[r + 5u])) & vec4<bool>(rows)"
+        : "rows && column >= records[r + 4u] && column < records[r + 5u]"
+    };
     y[i] = select(lam * own + (1.0 - lam) * other, other, inside);`,
-}));
+  }),
+);
 
 interface MixOptions {
   /** M: images that are mixed among each other; all of them unless given. */
@@ -70,16 +74,25 @@ interface MixOptions {
 }
 
 /** x: f32 (B, C, H, W), or with `patch` p square images as (B, P, C p p); records: u32 (B, 6) from `encodeMix`. Returns what x is. */
-export function mixImages(x: Tensor, records: Tensor, { mates = x.shape[0]!, patch }: MixOptions & { readonly patch?: number | undefined } = {}): Tensor {
+export function mixImages(
+  x: Tensor,
+  records: Tensor,
+  { mates = x.shape[0]!, patch }: MixOptions & { readonly patch?: number | undefined } = {},
+): Tensor {
   const patches = patch === undefined ? null : sizesOfPatches("mixImages", x.shape, patch);
-  if ((!patches && x.shape.length !== 4) || x.requiresGrad) throw new Error(`mixImages: expected images [B,C,H,W] without gradient, got ${show(x.shape)}${x.requiresGrad ? " with" : ""}`);
+  if ((!patches && x.shape.length !== 4) || x.requiresGrad)
+    throw new Error(`mixImages: expected images [B,C,H,W] without gradient, got ${show(x.shape)}${x.requiresGrad ? " with" : ""}`);
   checkRecords("mixImages", records, x.shape[0]!, mates);
   const [B] = x.shape as [number];
   const [H, W] = patches ? [patches.H, patches.W] : (x.shape.slice(2) as [number, number]);
   const width = (patch ?? W) % 4 === 0 ? 4 : 1;
   const n = x.size / width;
   return imagesKernel({ width, patches })({
-    inputs: { x, records }, outputs: { y: x.shape }, constants: { WORDS, UNIT: width, H, ROW: W / width }, params: { n, per: n / B, mates }, groups: Math.ceil(n / WG),
+    inputs: { x, records },
+    outputs: { y: x.shape },
+    constants: { WORDS, UNIT: width, H, ROW: W / width },
+    params: { n, per: n / B, mates },
+    groups: Math.ceil(n / WG),
   }).y;
 }
 
@@ -101,19 +114,30 @@ const targetsKernel = defineKernel({
 });
 
 /** labels: u32 (B) below `classes`; records as of `mixImages`. Returns (B, classes) probabilities. */
-export function mixLabels(labels: Tensor, records: Tensor, { classes, smoothing, mates = labels.shape[0]! }: MixOptions & { readonly classes: number; readonly smoothing: number }): Tensor {
-  if (labels.shape.length !== 1 || labels.dtype !== "u32") throw new Error(`mixLabels: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
+export function mixLabels(
+  labels: Tensor,
+  records: Tensor,
+  { classes, smoothing, mates = labels.shape[0]! }: MixOptions & { readonly classes: number; readonly smoothing: number },
+): Tensor {
+  if (labels.shape.length !== 1 || labels.dtype !== "u32")
+    throw new Error(`mixLabels: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
   if (!Number.isInteger(classes) || classes < 1) throw new Error(`mixLabels: expected a positive number of classes, got ${classes}`);
   if (!(smoothing >= 0 && smoothing <= 1)) throw new Error(`mixLabels: expected smoothing in [0, 1], got ${smoothing}`);
   const B = labels.size;
   checkRecords("mixLabels", records, B, mates);
   const off = smoothing / classes;
   return targetsKernel({
-    inputs: { labels, records }, outputs: { y: [B, classes] }, constants: { WORDS, K: classes }, params: { B, mates, on: 1 - smoothing + off, off }, groups: Math.ceil((B * classes) / WG),
+    inputs: { labels, records },
+    outputs: { y: [B, classes] },
+    constants: { WORDS, K: classes },
+    params: { B, mates, on: 1 - smoothing + off, off },
+    groups: Math.ceil((B * classes) / WG),
   }).y;
 }
 
 function checkRecords(op: string, records: Tensor, B: number, mates: number): void {
-  if (!Number.isInteger(mates) || mates < 1 || B % mates !== 0) throw new Error(`${op}: expected mates that divide ${B} images, got ${mates}`);
-  if (records.dtype !== "u32" || String(records.shape) !== String([B, WORDS])) throw new Error(`${op}: expected u32 records [${B},${WORDS}], got ${records.dtype} ${show(records.shape)}`);
+  if (!Number.isInteger(mates) || mates < 1 || B % mates !== 0)
+    throw new Error(`${op}: expected mates that divide ${B} images, got ${mates}`);
+  if (records.dtype !== "u32" || String(records.shape) !== String([B, WORDS]))
+    throw new Error(`${op}: expected u32 records [${B},${WORDS}], got ${records.dtype} ${show(records.shape)}`);
 }

@@ -16,27 +16,33 @@ import type { Tensor } from "../engine/tensor.ts";
 const WG = 64;
 
 // One thread per unit of one or four elements. The map is its own transpose, so it also carries gradients.
-const mixupKernel = kernelFamily(({ elem }: { elem: Elem }) => defineKernel({
-  name: "mixup",
-  inputs: { x: elem, scalars: "u32" }, // (B, PER), (any)
-  outputs: { y: elem }, // (B, PER)
-  constants: { AT: "u32" },
-  params: { n: "u32", per: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+const mixupKernel = kernelFamily(({ elem }: { elem: Elem }) =>
+  defineKernel({
+    name: "mixup",
+    inputs: { x: elem, scalars: "u32" }, // (B, PER), (any)
+    outputs: { y: elem }, // (B, PER)
+    constants: { AT: "u32" },
+    params: { n: "u32", per: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
     let lam = bitcast<f32>(scalars[AT]);
     let partner = p.n - p.per - i + 2u * (i % p.per);
     y[i] = lam * x[i] + (1.0 - lam) * x[partner];`,
-}));
+  }),
+);
 
 function mixed(x: Tensor, lam: Scalar): Tensor {
   const per = x.size / x.shape[0]!;
   const width = per % 4 === 0 ? 4 : 1;
   const n = x.size / width;
   return mixupKernel({ elem: width === 4 ? "vec4f" : "f32" })({
-    inputs: { x, scalars: lam.tensor }, outputs: { y: x.shape }, constants: { AT: lam.at }, params: { n, per: per / width }, groups: Math.ceil(n / WG),
+    inputs: { x, scalars: lam.tensor },
+    outputs: { y: x.shape },
+    constants: { AT: lam.at },
+    params: { n, per: per / width },
+    groups: Math.ceil(n / WG),
   }).y;
 }
 
@@ -65,7 +71,13 @@ const cutmixKernel = defineKernel({
 });
 
 const cut = (x: Tensor, box: Scalar): Tensor =>
-  cutmixKernel({ inputs: { x, scalars: box.tensor }, outputs: { y: x.shape }, constants: { AT: box.at, H: x.shape[2]!, W: x.shape[3]! }, params: { n: x.size, per: x.size / x.shape[0]! }, groups: Math.ceil(x.size / WG) }).y;
+  cutmixKernel({
+    inputs: { x, scalars: box.tensor },
+    outputs: { y: x.shape },
+    constants: { AT: box.at, H: x.shape[2]!, W: x.shape[3]! },
+    params: { n: x.size, per: x.size / x.shape[0]! },
+    groups: Math.ceil(x.size / WG),
+  }).y;
 
 const cutmixOp = defineOp({
   name: "cutmix",
@@ -82,7 +94,8 @@ export function mixup(x: Tensor, { lam }: { readonly lam: Scalar }): Tensor {
 /** x: (B, C, H, W); box: where four u32 y0, y1, x0, x1 (ends excluded) begin. */
 export function cutmix(x: Tensor, { box }: { readonly box: Scalar }): Tensor {
   if (x.shape.length !== 4) throw new Error(`cutmix: expected [B,C,H,W], got ${show(x.shape)}`);
-  if (box.at + 4 > box.tensor.size) throw new Error(`cutmix: expected a box of four numbers from ${box.at} on, got a tensor of ${box.tensor.size}`);
+  if (box.at + 4 > box.tensor.size)
+    throw new Error(`cutmix: expected a box of four numbers from ${box.at} on, got a tensor of ${box.tensor.size}`);
   return cutmixOp([x], { box });
 }
 
@@ -104,14 +117,21 @@ const targetsKernel = defineKernel({
 });
 
 /** labels: u32 (B) below `classes`; lam: f32. Returns (B, classes) probabilities. */
-export function mixTargets(labels: Tensor, { classes, lam, smoothing }: { readonly classes: number; readonly lam: Scalar; readonly smoothing: number }): Tensor {
-  if (labels.shape.length !== 1 || labels.dtype !== "u32") throw new Error(`mixTargets: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
+export function mixTargets(
+  labels: Tensor,
+  { classes, lam, smoothing }: { readonly classes: number; readonly lam: Scalar; readonly smoothing: number },
+): Tensor {
+  if (labels.shape.length !== 1 || labels.dtype !== "u32")
+    throw new Error(`mixTargets: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
   if (!Number.isInteger(classes) || classes < 1) throw new Error(`mixTargets: expected a positive number of classes, got ${classes}`);
   if (!(smoothing >= 0 && smoothing <= 1)) throw new Error(`mixTargets: expected smoothing in [0, 1], got ${smoothing}`);
   const B = labels.size;
   const off = smoothing / classes;
   return targetsKernel({
-    inputs: { labels, scalars: lam.tensor }, outputs: { y: [B, classes] }, constants: { AT: lam.at, K: classes },
-    params: { B, on: 1 - smoothing + off, off }, groups: Math.ceil((B * classes) / WG),
+    inputs: { labels, scalars: lam.tensor },
+    outputs: { y: [B, classes] },
+    constants: { AT: lam.at, K: classes },
+    params: { B, on: 1 - smoothing + off, off },
+    groups: Math.ceil((B * classes) / WG),
   }).y;
 }

@@ -30,17 +30,44 @@ type Attrs = { readonly factors: SampleFactors | undefined; readonly variant: Ge
 const op = defineOp({
   name: "mlp",
 
-  forward([x, w1, b1, w2, b2, residual]: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | null], { factors, variant }: Attrs, differentiable) {
-    const I = x.shape.at(-1) ?? 0, H = w1.shape[0]!, O = w2.shape[0]!;
-    if (!sameShape(w1.shape, [H, I]) || !sameShape(w2.shape, [O, H])) throw new Error(`mlp: expected weights [H,${I}] and [O,H] for x ${show(x.shape)}, got ${show(w1.shape)} and ${show(w2.shape)}`);
-    if (!sameShape(b1.shape, [H]) || !sameShape(b2.shape, [O])) throw new Error(`mlp: expected biases [${H}] and [${O}], got ${show(b1.shape)} and ${show(b2.shape)}`);
+  forward(
+    [x, w1, b1, w2, b2, residual]: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | null],
+    { factors, variant }: Attrs,
+    differentiable,
+  ) {
+    const I = x.shape.at(-1) ?? 0,
+      H = w1.shape[0]!,
+      O = w2.shape[0]!;
+    if (!sameShape(w1.shape, [H, I]) || !sameShape(w2.shape, [O, H]))
+      throw new Error(`mlp: expected weights [H,${I}] and [O,H] for x ${show(x.shape)}, got ${show(w1.shape)} and ${show(w2.shape)}`);
+    if (!sameShape(b1.shape, [H]) || !sameShape(b2.shape, [O]))
+      throw new Error(`mlp: expected biases [${H}] and [${O}], got ${show(b1.shape)} and ${show(b2.shape)}`);
     const rows = x.size / I;
     const shape = [...x.shape.slice(0, -1), O];
-    if (residual && !sameShape(residual.shape, shape)) throw new Error(`mlp: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
+    if (residual && !sameShape(residual.shape, shape))
+      throw new Error(`mlp: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
     if (factors) checkFactors("mlp", factors, shape);
-    const { y: hidden, kept: u } = gemm({ a: { tensor: x }, b: { tensor: w1, transposed: true }, M: rows, N: H, K: I, shape: [rows, H], bias: b1, gelu: differentiable ? "keep" : true, variant });
+    const { y: hidden, kept: u } = gemm({
+      a: { tensor: x },
+      b: { tensor: w1, transposed: true },
+      M: rows,
+      N: H,
+      K: I,
+      shape: [rows, H],
+      bias: b1,
+      gelu: differentiable ? "keep" : true,
+      variant,
+    });
     const { y } = gemm({
-      a: { tensor: hidden }, b: { tensor: w2, transposed: true }, M: rows, N: O, K: H, shape, bias: b2, residual: residual ?? undefined, variant,
+      a: { tensor: hidden },
+      b: { tensor: w2, transposed: true },
+      M: rows,
+      N: O,
+      K: H,
+      shape,
+      bias: b2,
+      residual: residual ?? undefined,
+      variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
     });
     return { y, saved: { hidden, u, rows, I, H, O } };
@@ -48,12 +75,13 @@ const op = defineOp({
 
   backward(dy, { hidden, u, rows, I, H, O }, [x, w1, , w2], { factors, variant }, needs) {
     const g = factors ? scaleSamples(dy, factors) : dy;
-    const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) => gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, variant });
+    const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) =>
+      gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, variant });
     const second = needs[3] || needs[4] ? weightGrad(g, hidden, O, H) : null;
     const { y: du } = gemm({ a: { tensor: g }, b: { tensor: w2 }, M: rows, N: H, K: O, shape: [rows, H], geluGradOf: u!, variant });
     const first = needs[1] || needs[2] ? weightGrad(du, x, H, I) : null;
     const dx = needs[0] ? gemm({ a: { tensor: du }, b: { tensor: w1 }, M: rows, N: I, K: H, shape: x.shape, variant }).y : null;
-    return [dx, first && first.y, first && first.sums, second && second.y, second && second.sums, dy];
+    return [dx, first?.y ?? null, first?.sums ?? null, second?.y ?? null, second?.sums ?? null, dy];
   },
 });
 

@@ -21,21 +21,25 @@ import { patchesPerImage, patchMap, type PatchSizes } from "./patches.ts";
 const WG = 64;
 
 // One thread per element of the position. Images in order.
-const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) => defineKernel({
-  name: "patchEmbed.backwardTokens",
-  inputs: { dy: "f32" }, // (B, T, D)
-  outputs: Object.fromEntries(["dposition", ...prefixNames(prefix)].map((name) => [name, "f32"])) as Record<string, "f32">, // (T, D), (D) each
-  params: { B: "u32", D: "u32", n: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) =>
+  defineKernel({
+    name: "patchEmbed.backwardTokens",
+    inputs: { dy: "f32" }, // (B, T, D)
+    outputs: Object.fromEntries(["dposition", ...prefixNames(prefix)].map((name) => [name, "f32"])) as Record<string, "f32">, // (T, D), (D) each
+    params: { B: "u32", D: "u32", n: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) {
       var s = 0.0;
       for (var b = 0u; b < p.B; b++) { s += dy[b * p.n + i]; }
       dposition[i] = s;
-      ${prefixNames(prefix).map((name, k) => `if (i / p.D == ${k}u) { ${name}[i % p.D] = s; }`).join(" ")}
+      ${prefixNames(prefix)
+        .map((name, k) => `if (i / p.D == ${k}u) { ${name}[i % p.D] = s; }`)
+        .join(" ")}
     }`,
-}));
+  }),
+);
 
 const prefixNames = (n: number): string[] => Array.from({ length: n }, (_, k) => `prefix${k}`);
 
@@ -49,7 +53,8 @@ interface Layout {
 
 function layoutOf(x: Tensor, weight: Tensor): Layout {
   const [D, C, p] = weight.shape as [number, number, number, number];
-  const images = x.shape.length === 4 && x.shape[1] === C, K = C * p * p;
+  const images = x.shape.length === 4 && x.shape[1] === C,
+    K = C * p * p;
   if (!sameShape(weight.shape, [D, C, p, p]) || (!images && (x.shape.length !== 3 || x.shape[2] !== K))) {
     throw new Error(`patchEmbed: expected x [B,C,H,W] or [B,P,C*p*p] and weight [D,C,p,p], got ${show(x.shape)} and ${show(weight.shape)}`);
   }
@@ -68,37 +73,86 @@ const op = defineOp({
   name: "patchEmbed",
 
   // x, weight, bias, then position and the tokens in front, if there are any
-  forward([x, weight, bias, position, ...prefix]: readonly [Tensor, Tensor, Tensor | null, Tensor | null, ...Tensor[]], { variant }: Attrs) {
-    const layout = layoutOf(x, weight), { B, P, K, sizes } = layout;
+  forward(
+    [x, weight, bias, position, ...prefix]: readonly [Tensor, Tensor, Tensor | null, Tensor | null, ...Tensor[]],
+    { variant }: Attrs,
+  ) {
+    const layout = layoutOf(x, weight),
+      { B, P, K, sizes } = layout;
     const D = weight.shape[0]!;
-    if (bias && !sameShape(bias.shape, [D])) throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
-    const first = prefix.length, T = P + first;
+    if (bias && !sameShape(bias.shape, [D]))
+      throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
+    const first = prefix.length,
+      T = P + first;
     if (position && position.size !== T * D) throw new Error(`patchEmbed: expected a position [1,${T},${D}], got ${show(position.shape)}`);
     for (const token of prefix) if (token.size !== D) throw new Error(`patchEmbed: expected tokens [1,1,${D}], got ${show(token.shape)}`);
     // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
     const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
     const { y } = gemm({
-      a: { tensor: x, ...(sizes ? { map: patchMap(sizes, patch) } : first > 0 ? { map: { row: `(${patch}) * ${K}u`, col: "i" } } : {}) }, b: { tensor: weight, transposed: true }, M: B * T, N: D, K, shape: [B, T, D], bias: bias ?? undefined, variant,
-      custom: position === null ? undefined : {
-        code: `let token = m % ${T}u; ${prefixNames(first).map((name, k) => `if (token == ${k}u) { v = ${name}[n]; }`).join(" ")} v += position[token * ${D}u + n];`,
-        inputs: { position, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!])) },
-      },
+      a: { tensor: x, ...(sizes ? { map: patchMap(sizes, patch) } : first > 0 ? { map: { row: `(${patch}) * ${K}u`, col: "i" } } : {}) },
+      b: { tensor: weight, transposed: true },
+      M: B * T,
+      N: D,
+      K,
+      shape: [B, T, D],
+      bias: bias ?? undefined,
+      variant,
+      custom:
+        position === null
+          ? undefined
+          : {
+              code: `let token = m % ${T}u; ${prefixNames(first)
+                .map((name, k) => `if (token == ${k}u) { v = ${name}[n]; }`)
+                .join(" ")} v += position[token * ${D}u + n];`,
+              inputs: { position, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!])) },
+            },
     });
     return { y, saved: { ...layout, D, T, first } };
   },
 
   backward(dy, { sizes, B, P, D, K, T, first }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const rows = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
-    const dW = needs[1] || needs[2] ? gemm({
-      a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } }, b: { tensor: x, ...(sizes ? { map: patchMap(sizes) } : {}) },
-      M: D, N: K, K: B * P, shape: weight.shape, store: "f32", sums: bias !== null, variant,
-    }) : null;
-    const dx = () => gemm({ a: { tensor: dy, map: rows }, b: { tensor: weight }, M: B * P, N: K, K: D, shape: x.shape, ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}), variant }).y;
-    const tokens: Readonly<Record<string, Tensor>> = position === null ? {} : tokenGradsKernel({ prefix: first })({
-      inputs: { dy }, outputs: { dposition: position.shape, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!.shape])) },
-      params: { B, D, n: T * D }, groups: Math.ceil((T * D) / WG),
-    });
-    return [needs[0] ? dx() : null, dW && dW.y, dW && dW.sums, tokens["dposition"] ?? null, ...prefixNames(first).map((name) => tokens[name] ?? null)];
+    const dW =
+      needs[1] || needs[2]
+        ? gemm({
+            a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } },
+            b: { tensor: x, ...(sizes ? { map: patchMap(sizes) } : {}) },
+            M: D,
+            N: K,
+            K: B * P,
+            shape: weight.shape,
+            store: "f32",
+            sums: bias !== null,
+            variant,
+          })
+        : null;
+    const dx = () =>
+      gemm({
+        a: { tensor: dy, map: rows },
+        b: { tensor: weight },
+        M: B * P,
+        N: K,
+        K: D,
+        shape: x.shape,
+        ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}),
+        variant,
+      }).y;
+    const tokens: Readonly<Record<string, Tensor>> =
+      position === null
+        ? {}
+        : tokenGradsKernel({ prefix: first })({
+            inputs: { dy },
+            outputs: { dposition: position.shape, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!.shape])) },
+            params: { B, D, n: T * D },
+            groups: Math.ceil((T * D) / WG),
+          });
+    return [
+      needs[0] ? dx() : null,
+      dW?.y ?? null,
+      dW?.sums ?? null,
+      tokens["dposition"] ?? null,
+      ...prefixNames(first).map((name) => tokens[name] ?? null),
+    ];
   },
 });
 
@@ -107,8 +161,15 @@ export interface PatchEmbedOptions {
 }
 
 /** x: [B, C, H, W] or its patches [B, P, C p p], weight: [D, C, p, p], bias: [D]. Returns [B, P, D], P = (H / p) (W / p). */
-export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: PatchEmbedOptions = {}): Tensor => op([x, weight, bias, null], { variant });
+export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: PatchEmbedOptions = {}): Tensor =>
+  op([x, weight, bias, null], { variant });
 
 /** The same behind one or two tokens [1, 1, D] of the model's own, plus position [1, T, D]: a transformer's first tokens, [B, T, D]. */
-export const patchTokens = (x: Tensor, weight: Tensor, bias: Tensor, prefix: readonly Tensor[], position: Tensor, { variant }: PatchEmbedOptions = {}): Tensor =>
-  op([x, weight, bias, position, ...prefix], { variant });
+export const patchTokens = (
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  prefix: readonly Tensor[],
+  position: Tensor,
+  { variant }: PatchEmbedOptions = {},
+): Tensor => op([x, weight, bias, position, ...prefix], { variant });

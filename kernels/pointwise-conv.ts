@@ -9,7 +9,7 @@
 import type { Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm, type Epilogue } from "./gemm.ts";
-import type { Map } from "./gemm-config.ts";
+import type { AddressMap } from "./gemm-config.ts";
 import { transposedMap } from "./patches.ts";
 
 /** Of images (B, C, H, W) and what every stride-th of their pixels makes, (B, O, Ho, Wo). */
@@ -27,11 +27,14 @@ export interface PointwiseSizes {
 const LARGE = 64;
 
 /** Where output pixel `i` of an image finds its input. */
-const source = ({ W, Wo, stride }: PointwiseSizes, i: string): string => (stride === 1 ? i : `(${i}) / ${Wo}u * ${stride * W}u + (${i}) % ${Wo}u * ${stride}u`);
+const source = ({ W, Wo, stride }: PointwiseSizes, i: string): string =>
+  stride === 1 ? i : `(${i}) / ${Wo}u * ${stride * W}u + (${i}) % ${Wo}u * ${stride}u`;
 
 /** Rows: pixels of all images, `per` to an image of `channels` planes of `plane`. Columns: channels. */
-const pixelRows = (per: number, channels: number, plane: number, pixel: (i: string) => string = (i) => i): Map =>
-  ({ row: `i / ${per}u * ${channels * plane}u + ${pixel(`(i % ${per}u)`)}`, col: `i * ${plane}u` });
+const pixelRows = (per: number, channels: number, plane: number, pixel: (i: string) => string = (i) => i): AddressMap => ({
+  row: `i / ${per}u * ${channels * plane}u + ${pixel(`(i % ${per}u)`)}`,
+  col: `i * ${plane}u`,
+});
 
 export interface PointwiseOptions {
   readonly bias?: Tensor | undefined;
@@ -42,27 +45,57 @@ export interface PointwiseOptions {
 
 /** (B, C, H, W) and (O, C, 1, 1) to (B, O, Ho, Wo). */
 export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bias, norm, back = false }: PointwiseOptions = {}): Tensor {
-  const B = x.shape[0]!, per = s.Ho * s.Wo, plane = back ? per : s.H * s.W;
+  const B = x.shape[0]!,
+    per = s.Ho * s.Wo,
+    plane = back ? per : s.H * s.W;
   const [into, out] = back ? [s.O, s.C] : [s.C, s.O];
   const shape: Shape = back ? [B, s.C, s.H, s.W] : [B, s.O, s.Ho, s.Wo];
   if (per >= LARGE) {
     return gemm({
-      a: { tensor: weight, transposed: back, batch: [0] }, b: { tensor: x, batch: [into * plane], ...(s.stride > 1 ? { map: { row: `i * ${plane}u`, col: source(s, "i") } } : {}) },
-      M: out, N: per, K: into, batch: [B], shape, store: x.dtype, rowBias: bias, norm: norm && { ...norm, by: "m" },
+      a: { tensor: weight, transposed: back, batch: [0] },
+      b: { tensor: x, batch: [into * plane], ...(s.stride > 1 ? { map: { row: `i * ${plane}u`, col: source(s, "i") } } : {}) },
+      M: out,
+      N: per,
+      K: into,
+      batch: [B],
+      shape,
+      store: x.dtype,
+      rowBias: bias,
+      norm: norm && { ...norm, by: "m" },
     }).y;
   }
   return gemm({
-    a: { tensor: x, map: pixelRows(per, into, plane, (i) => source(s, i)) }, b: { tensor: weight, transposed: !back },
-    M: B * per, N: out, K: into, shape, store: x.dtype, bias, norm: norm && { ...norm, by: "n" }, out: { map: pixelRows(per, out, per), batch: [] },
+    a: { tensor: x, map: pixelRows(per, into, plane, (i) => source(s, i)) },
+    b: { tensor: weight, transposed: !back },
+    M: B * per,
+    N: out,
+    K: into,
+    shape,
+    store: x.dtype,
+    bias,
+    norm: norm && { ...norm, by: "n" },
+    out: { map: pixelRows(per, out, per), batch: [] },
   }).y;
 }
 
 /** dweight, and with `bias` also dbias. */
-export function pointwiseConvWeight(x: Tensor, dy: Tensor, s: PointwiseSizes, bias: boolean): { readonly dweight: Tensor; readonly dbias: Tensor | null } {
-  const B = x.shape[0]!, per = s.Ho * s.Wo;
+export function pointwiseConvWeight(
+  x: Tensor,
+  dy: Tensor,
+  s: PointwiseSizes,
+  bias: boolean,
+): { readonly dweight: Tensor; readonly dbias: Tensor | null } {
+  const B = x.shape[0]!,
+    per = s.Ho * s.Wo;
   const { y, sums } = gemm({
-    a: { tensor: dy, map: transposedMap(pixelRows(per, s.O, per)) }, b: { tensor: x, map: pixelRows(per, s.C, s.H * s.W, (i) => source(s, i)) },
-    M: s.O, N: s.C, K: B * per, shape: [s.O, s.C, 1, 1], store: "f32", sums: bias,
+    a: { tensor: dy, map: transposedMap(pixelRows(per, s.O, per)) },
+    b: { tensor: x, map: pixelRows(per, s.C, s.H * s.W, (i) => source(s, i)) },
+    M: s.O,
+    N: s.C,
+    K: B * per,
+    shape: [s.O, s.C, 1, 1],
+    store: "f32",
+    sums: bias,
   });
   return { dweight: y, dbias: sums };
 }

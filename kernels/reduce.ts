@@ -150,7 +150,12 @@ export function sumMiddle(x: Tensor, outer: number, len: number, inner: number):
   const W = inner % 4 === 0 ? 4 : 1;
   const { stripe, parts } = stripesOf(len, (outer * inner) / W);
   const n = (outer * parts * inner) / W;
-  const { y } = sumColumnsKernel({ W })({ inputs: { x }, outputs: { y: [outer * parts * inner] }, params: { n, len, inner: inner / W, stripe, parts }, groups: Math.ceil(n / 128) });
+  const { y } = sumColumnsKernel({ W })({
+    inputs: { x },
+    outputs: { y: [outer * parts * inner] },
+    params: { n, len, inner: inner / W, stripe, parts },
+    groups: Math.ceil(n / 128),
+  });
   if (parts === 1) return y;
   return outer === 1 ? addParts([y.view([parts, inner])])[0] : sumMiddle(y, outer, parts, inner);
 }
@@ -160,7 +165,12 @@ function sumRows(x: Tensor, outer: number, len: number): Tensor {
   const chunk = Math.ceil(Math.max(CHUNK, len / PARTS) / W);
   const parts = Math.ceil(len / W / chunk);
   const threads = len / W >= 1024 ? 256 : WG;
-  const { y } = sumRowsKernel({ W, threads })({ inputs: { x }, outputs: { y: [outer * parts] }, params: { len: len / W, chunk, parts }, groups: outer * parts });
+  const { y } = sumRowsKernel({ W, threads })({
+    inputs: { x },
+    outputs: { y: [outer * parts] },
+    params: { len: len / W, chunk, parts },
+    groups: outer * parts,
+  });
   return parts === 1 ? y : sumRows(y, outer, parts);
 }
 
@@ -170,12 +180,17 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const padded = [...new Array<number>(x.shape.length - shape.length).fill(1), ...shape];
   let sizes = [...x.shape];
   let y = x;
-  for (let i = 0; i < padded.length;) {
-    if (padded[i] === sizes[i]) { i++; continue; }
+  for (let i = 0; i < padded.length; ) {
+    if (padded[i] === sizes[i]) {
+      i++;
+      continue;
+    }
     if (padded[i] !== 1) throw new Error(`sumTo: expected a shape that broadcasts to ${show(x.shape)}, got ${show(shape)}`);
     let j = i;
     while (j < padded.length && padded[j] === 1) j++; // neighbours are summed together
-    const outer = numel(sizes.slice(0, i)), len = numel(sizes.slice(i, j)), inner = numel(sizes.slice(j));
+    const outer = numel(sizes.slice(0, i)),
+      len = numel(sizes.slice(i, j)),
+      inner = numel(sizes.slice(j));
     y = sumMiddle(y, outer, len, inner);
     sizes = sizes.map((d, k) => (k >= i && k < j ? 1 : d));
     i = j;
@@ -188,19 +203,30 @@ const reduceOp = defineOp({
   forward([x]: [Tensor], { outer, len, inner, shape, scale }: { outer: number; len: number; inner: number; shape: Shape; scale: number }) {
     const total = sumMiddle(x, outer, len, inner);
     const n = total.size;
-    const y = scale === 1 ? total : scaleKernel({ inputs: { x: total }, outputs: { y: [n] }, params: { n, scale }, groups: Math.ceil(n / WG) }).y;
+    const y =
+      scale === 1 ? total : scaleKernel({ inputs: { x: total }, outputs: { y: [n] }, params: { n, scale }, groups: Math.ceil(n / WG) }).y;
     return { y: y.view(shape), saved: null };
   },
   backward(dy, _, [x], { len, inner, scale }) {
     const n = x.size;
-    return [repeatKernel({ inputs: { dy }, outputs: { dx: x.shape }, store: { dx: x.dtype }, params: { n, len, inner, scale }, groups: Math.ceil(n / WG) }).dx];
+    return [
+      repeatKernel({
+        inputs: { dy },
+        outputs: { dx: x.shape },
+        store: { dx: x.dtype },
+        params: { n, len, inner, scale },
+        groups: Math.ceil(n / WG),
+      }).dx,
+    ];
   },
 });
 
 function reduce(name: string, x: Tensor, axis: number | undefined, keepDims: boolean, mean: boolean): Tensor {
   const a = axis === undefined ? 0 : normalizeAxis(name, axis, x.shape.length);
   const end = axis === undefined ? x.shape.length : a + 1;
-  const outer = numel(x.shape.slice(0, a)), len = numel(x.shape.slice(a, end)), inner = numel(x.shape.slice(end));
+  const outer = numel(x.shape.slice(0, a)),
+    len = numel(x.shape.slice(a, end)),
+    inner = numel(x.shape.slice(end));
   const shape = x.shape.flatMap((d, i) => (i < a || i >= end ? [d] : keepDims ? [1] : []));
   return reduceOp([x], { outer, len, inner, shape, scale: mean ? 1 / len : 1 });
 }

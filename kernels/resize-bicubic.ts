@@ -53,8 +53,10 @@ function pass(x: Tensor, axis: 0 | 1, size: number): Tensor {
   const words = Math.ceil(n / 4);
   const inner = x.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   const { y } = passKernel({
-    inputs: { x, ...bandTables(quantized(antialiasedBands(from, size, BICUBIC)), "i32") }, outputs: { y: [words] },
-    params: { n, before: from, after: size, inner }, groups: Math.ceil(words / WG),
+    inputs: { x, ...bandTables(quantized(antialiasedBands(from, size, BICUBIC)), "i32") },
+    outputs: { y: [words] },
+    params: { n, before: from, after: size, inner },
+    groups: Math.ceil(words / WG),
   });
   return new Tensor(shape, "u8", y.storage, y.offset);
 }
@@ -62,7 +64,10 @@ function pass(x: Tensor, axis: 0 | 1, size: number): Tensor {
 /** x: u8 (H, W, C). Returns u8 (height, width, C); x itself where neither size changes. */
 export function resizeBicubic(x: Tensor, { height, width }: { readonly height: number; readonly width: number }): Tensor {
   if (x.shape.length !== 3 || x.dtype !== "u8") throw new Error(`resizeBicubic: expected u8 [H,W,C], got ${x.dtype} ${show(x.shape)}`);
-  for (const [name, v] of [["height", height], ["width", width]] as const) {
+  for (const [name, v] of [
+    ["height", height],
+    ["width", width],
+  ] as const) {
     if (!Number.isInteger(v) || v < 1) throw new Error(`resizeBicubic: expected a positive integer ${name}, got ${v}`);
   }
   return pass(pass(x, 1, width), 0, height);

@@ -49,7 +49,10 @@ export interface GridChange {
 
 /** Checks x (1, N, D) and says what becomes of its grid. */
 export function gridChange(shape: Shape, { prefix, height, width }: ResizePosEmbedOptions): GridChange {
-  for (const [name, v] of [["height", height], ["width", width]] as const) {
+  for (const [name, v] of [
+    ["height", height],
+    ["width", width],
+  ] as const) {
     if (!Number.isInteger(v) || v < 1) throw new Error(`resizePosEmbed: expected a positive integer ${name}, got ${v}`);
   }
   if (prefix !== 1 && prefix !== 2) throw new Error(`resizePosEmbed: expected prefix 1 or 2, got ${prefix}`);
@@ -60,19 +63,37 @@ export function gridChange(shape: Shape, { prefix, height, width }: ResizePosEmb
   return { prefix, side, height, width };
 }
 
-function launch(x: Tensor, shape: Shape, prefix: number, before: number, after: number, rows: readonly Band[], columns: readonly Band[]): Tensor {
+function launch(
+  x: Tensor,
+  shape: Shape,
+  prefix: number,
+  before: number,
+  after: number,
+  rows: readonly Band[],
+  columns: readonly Band[],
+): Tensor {
   const n = shape[1]! * shape[2]!;
   const [r, c] = [bandTables(rows, "f32"), bandTables(columns, "f32")];
   return kernel({
-    inputs: { x, rowRuns: r.runs, rowWeights: r.weights, columnRuns: c.runs, columnWeights: c.weights }, outputs: { y: shape },
-    params: { n, D: shape[2]!, prefix, before, after }, groups: Math.ceil(n / WG),
+    inputs: { x, rowRuns: r.runs, rowWeights: r.weights, columnRuns: c.runs, columnWeights: c.weights },
+    outputs: { y: shape },
+    params: { n, D: shape[2]!, prefix, before, after },
+    groups: Math.ceil(n / WG),
   }).y;
 }
 
 const op = defineOp({
   name: "resizePosEmbed",
   forward([x]: [Tensor], { prefix, side, height, width }: GridChange) {
-    const y = launch(x, [1, prefix + height * width, x.shape[2]!], prefix, side, width, interpolationBands(side, height), interpolationBands(side, width));
+    const y = launch(
+      x,
+      [1, prefix + height * width, x.shape[2]!],
+      prefix,
+      side,
+      width,
+      interpolationBands(side, height),
+      interpolationBands(side, width),
+    );
     return { y, saved: null };
   },
   backward(dy, _, [x], { prefix, side, height, width }) {

@@ -21,7 +21,12 @@ type Threads = (typeof TEAMS)[number];
 
 export type RowVariant = "shared" | "register" | `team${Threads}` | `barrier${Threads}`;
 
-export const ROW_VARIANTS: readonly RowVariant[] = ["shared", "register", ...TEAMS.map((T) => `team${T}` as const), ...TEAMS.map((T) => `barrier${T}` as const)];
+export const ROW_VARIANTS: readonly RowVariant[] = [
+  "shared",
+  "register",
+  ...TEAMS.map((T) => `team${T}` as const),
+  ...TEAMS.map((T) => `barrier${T}` as const),
+];
 
 /** Elements per load. */
 export type Width = 1 | 2 | 4;
@@ -54,14 +59,16 @@ const able = (variant: string, D: number): boolean => {
 };
 
 /** The variants that rows of D are worth trying with: those that can take them, without teams that half a team would do for. */
-export const rowVariants = (D: number): RowVariant[] => ROW_VARIANTS.filter((v) => {
-  const T = threadsOf(v);
-  return able(v, D) && (T === null || T === TEAMS[0] || T < (2 * D) / widthOf(v, D));
-});
+export const rowVariants = (D: number): RowVariant[] =>
+  ROW_VARIANTS.filter((v) => {
+    const T = threadsOf(v);
+    return able(v, D) && (T === null || T === TEAMS[0] || T < (2 * D) / widthOf(v, D));
+  });
 
 /** What suits a GPU: as few threads a row as keep it busy, within a subgroup where the row allows. */
 function teamFor(rows: number, D: number): RowVariant {
-  const W = widthOf("team32", D), len = D / W;
+  const W = widthOf("team32", D),
+    len = D / W;
   const all = TEAMS.filter((T) => fits(T, D));
   if (all.length === 0) return "shared";
   let T = all.find((t) => Math.ceil(len / t) <= FEW[W] || t === USUAL) ?? all[0]!;
@@ -77,7 +84,11 @@ export function rowVariant(op: string, x: Pick<Tensor, "shape" | "size">, asked?
     return asked;
   }
   const choice = chosen(`${op} ${x.size / D}x${D}`);
-  return choice !== undefined && able(choice, D) ? (choice as RowVariant) : getDevice().adapter.software ? "register" : teamFor(x.size / D, D);
+  return choice !== undefined && able(choice, D)
+    ? (choice as RowVariant)
+    : getDevice().adapter.software
+      ? "register"
+      : teamFor(x.size / D, D);
 }
 
 /** What of a variant is compiled in. */
@@ -89,7 +100,12 @@ export type RowShape =
 export function rowShape(variant: RowVariant, D: number): RowShape {
   const threads = threadsOf(variant);
   if (threads === null) return { kind: variant as "shared" | "register" };
-  return { kind: "team", threads, loads: Math.ceil(D / widthOf(variant, D) / threads), lanes: variant.startsWith("barrier") ? 1 : Math.min(threads, subgroupLanes()) };
+  return {
+    kind: "team",
+    threads,
+    loads: Math.ceil(D / widthOf(variant, D) / threads),
+    lanes: variant.startsWith("barrier") ? 1 : Math.min(threads, subgroupLanes()),
+  };
 }
 
 /** Lanes of the smallest subgroup there may be; 1 where kernels cannot use them. */
@@ -100,8 +116,10 @@ export function subgroupLanes(): number {
 
 /** WGSL types and sums of vectors of W. */
 export const vectors = (W: Width): { readonly T: Elem; total(v: string): string; most(v: string): string } =>
-  W === 4 ? { T: "vec4f", total: (v) => `dot(${v}, vec4f(1.0))`, most: (v) => `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))` }
-    : W === 2 ? { T: "vec2f", total: (v) => `dot(${v}, vec2f(1.0))`, most: (v) => `max(${v}.x, ${v}.y)` }
+  W === 4
+    ? { T: "vec4f", total: (v) => `dot(${v}, vec4f(1.0))`, most: (v) => `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))` }
+    : W === 2
+      ? { T: "vec2f", total: (v) => `dot(${v}, vec2f(1.0))`, most: (v) => `max(${v}.x, ${v}.y)` }
       : { T: "f32", total: (v) => v, most: (v) => v };
 
 /** What a row has at a vector, by name: `at` is the vector's index in arrays of rows, `i` its number in the row (WGSL). */
@@ -125,14 +143,21 @@ export interface RowWords {
    * A row of vectors of type T that begins at `first`: `load`, then any number of walks over them. A walk's body sees each load by its
    * name, and `at` and `i`; stores go into `store`. `counts`: what a loop counts, for the other is a sum or a difference.
    */
-  row<N extends string>(T: string, loads: Loads<N>, counts?: "at" | "i"): { readonly load: string; each(body: (v: Values<N>) => string): string; store(body: (v: Values<N>) => string): string };
+  row<N extends string>(
+    T: string,
+    loads: Loads<N>,
+    counts?: "at" | "i",
+  ): { readonly load: string; each(body: (v: Values<N>) => string): string; store(body: (v: Values<N>) => string): string };
   groups(rows: number): number;
 }
 
 /** A row walked by `for`, read from memory in each walk. */
 function walked(kind: "shared" | "register"): RowWords {
   const shared = kind === "shared";
-  const all = (reduce: string) => (...names: readonly string[]) => (shared ? names.map((n) => `${n} = ${reduce}(${n}, li);`).join("\n    ") : "");
+  const all =
+    (reduce: string) =>
+    (...names: readonly string[]) =>
+      shared ? names.map((n) => `${n} = ${reduce}(${n}, li);`).join("\n    ") : "";
   return {
     workgroup: shared ? 64 : 16,
     helpers: shared ? workgroupSum + workgroupMax : "",
@@ -140,11 +165,16 @@ function walked(kind: "shared" | "register"): RowWords {
     places: "",
     leads: shared ? "li == 0u" : "true",
     code: (body, group = "group") => `let row = ${shared ? group : `${group} * WG + li`}; if (row < p.rows) { ${body} }`,
-    sum: all("workgroup_sum"), max: all("workgroup_max"),
+    sum: all("workgroup_sum"),
+    max: all("workgroup_max"),
     row(_, loads, counts = "at") {
       const [at, i, base] = counts === "at" ? ["i", "(i - first)", "first + "] : ["first + i", "i", ""];
       const each = (body: (v: never) => string) => {
-        const v = Object.fromEntries([...Object.entries<(at: string, i: string) => string>(loads).map(([name, load]) => [name, load(at, i)]), ["at", at], ["i", i]]);
+        const v = Object.fromEntries([
+          ...Object.entries<(at: string, i: string) => string>(loads).map(([name, load]) => [name, load(at, i)]),
+          ["at", at],
+          ["i", i],
+        ]);
         return `for (var i = ${base}${shared ? "li" : "0u"}; i < ${base}p.len; i += ${shared ? "WG" : "1u"}) { ${body(v as never)} }`;
       };
       return { load: "", each, store: each };
@@ -159,14 +189,23 @@ const PART = ["x", "y", "z", "w"] as const;
 const FAN = 16;
 
 /** `name(v, t)`: what `join` makes of all v of a team, the same bits for each of its threads. */
-function teamReduction(name: string, type: string, join: (a: string, b: string) => string, { threads, lanes }: { readonly threads: number; readonly lanes: number }): string {
+function teamReduction(
+  name: string,
+  type: string,
+  join: (a: string, b: string) => string,
+  { threads, lanes }: { readonly threads: number; readonly lanes: number },
+): string {
   const lines: string[] = [];
   for (let lane = 1; lane < lanes; lane *= 2) lines.push(`v = ${join("v", `subgroupShuffleXor(v, ${lane}u)`)};`);
-  for (let one = lanes; one < threads;) { // threads that have the same v
+  for (let one = lanes; one < threads; ) {
+    // threads that have the same v
     const fan = Math.min(FAN, threads / one);
     lines.push(
-      `if (t % ${one}u == 0u) { ${name}_parts[t / ${one}u] = v; }`, "workgroupBarrier();",
-      `v = ${name}_parts[t / ${one * fan}u * ${fan}u];`, ...Array.from({ length: fan - 1 }, (_, k) => `v = ${join("v", `${name}_parts[t / ${one * fan}u * ${fan}u + ${k + 1}u]`)};`), "workgroupBarrier();",
+      `if (t % ${one}u == 0u) { ${name}_parts[t / ${one}u] = v; }`,
+      "workgroupBarrier();",
+      `v = ${name}_parts[t / ${one * fan}u * ${fan}u];`,
+      ...Array.from({ length: fan - 1 }, (_, k) => `v = ${join("v", `${name}_parts[t / ${one * fan}u * ${fan}u + ${k + 1}u]`)};`),
+      "workgroupBarrier();",
     );
     one *= fan;
   }
@@ -183,15 +222,23 @@ fn ${name}(given: ${type}, place: u32) -> ${type} {
 function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWords {
   const { threads, loads: count, lanes } = shape;
   const workgroup = Math.max(least, threads);
-  const all = (reduce: string) => (...names: readonly string[]) => {
-    const n = names.length, type = VECTOR[n - 1]!;
-    return n === 1 ? `${names[0]} = ${reduce}_f32(${names[0]}, place);`
-      : `{ let all = ${reduce}_${type}(${type}(${names.join(", ")}), place); ${names.map((name, i) => `${name} = all.${PART[i]};`).join(" ")} }`;
-  };
+  const all =
+    (reduce: string) =>
+    (...names: readonly string[]) => {
+      const n = names.length,
+        type = VECTOR[n - 1]!;
+      return n === 1
+        ? `${names[0]} = ${reduce}_f32(${names[0]}, place);`
+        : `{ let all = ${reduce}_${type}(${type}(${names.join(", ")}), place); ${names.map((name, i) => `${name} = all.${PART[i]};`).join(" ")} }`;
+    };
   const places = `let place = ${lanes > 1 ? "subgroup_number * subgroup_lanes + subgroup_lane" : "li"}; let own = place % ${threads}u;`;
   return {
-    workgroup, places,
-    helpers: VECTOR.flatMap((type) => [teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape), teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape)]).join(""),
+    workgroup,
+    places,
+    helpers: VECTOR.flatMap((type) => [
+      teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape),
+      teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape),
+    ]).join(""),
     needs: lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
     leads: `alive && place % ${threads}u == 0u`,
     // Where there is no row left, a team works on the last one again and stores nothing: all threads meet at the barriers.
@@ -200,7 +247,8 @@ function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWor
     let alive = ${group} * ${workgroup / threads}u + place / ${threads}u < p.rows;
     let row = min(${group} * ${workgroup / threads}u + place / ${threads}u, p.rows - 1u);
     ${body}`,
-    sum: all("team_sum"), max: all("team_max"),
+    sum: all("team_sum"),
+    max: all("team_max"),
     row(T, loads) {
       const numbers = Array.from({ length: count }, (_, k) => k);
       const i = (k: number) => (k === 0 ? "own" : `(own + ${k * threads}u)`);
@@ -208,12 +256,21 @@ function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWor
       const names = Object.entries<(at: string, i: string) => string>(loads);
       const inside = (k: number, text: string) => (k === count - 1 ? `if (${i(k)} < p.len) { ${text} }` : `{ ${text} }`);
       const each = (body: (v: never) => string) =>
-        numbers.map((k) => inside(k, body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["at", at(k)], ["i", i(k)]]) as never))).join("\n    ");
+        numbers
+          .map((k) =>
+            inside(k, body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["at", at(k)], ["i", i(k)]]) as never)),
+          )
+          .join("\n    ");
       return {
-        load: numbers.map((k) => (k < count - 1
-          ? names.map(([name, load]) => `let ${name}_${k} = ${load(at(k), i(k))};`).join(" ")
-          : `${names.map(([name]) => `var ${name}_${k}: ${T};`).join(" ")} ${inside(k, names.map(([name, load]) => `${name}_${k} = ${load(at(k), i(k))};`).join(" "))}`)).join("\n    "),
-        each, store: (body) => `if (alive) { ${each(body)} }`,
+        load: numbers
+          .map((k) =>
+            k < count - 1
+              ? names.map(([name, load]) => `let ${name}_${k} = ${load(at(k), i(k))};`).join(" ")
+              : `${names.map(([name]) => `var ${name}_${k}: ${T};`).join(" ")} ${inside(k, names.map(([name, load]) => `${name}_${k} = ${load(at(k), i(k))};`).join(" "))}`,
+          )
+          .join("\n    "),
+        each,
+        store: (body) => `if (alive) { ${each(body)} }`,
       };
     },
     groups: (rows) => Math.ceil(rows / (workgroup / threads)),

@@ -72,10 +72,22 @@ const op = defineOp({
 
   backward(dy, grid, [x, s], _, needs) {
     const { P } = grid.constants;
-    const ds = () => (P <= SMALL
-      ? smallSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, store: { ds: s.dtype }, constants: { P }, params: { n: s.size }, groups: Math.ceil(s.size / WG) })
-      : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, store: { ds: s.dtype }, params: { P }, groups: s.size })).ds;
-    return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x.shape }, store: { y: x.dtype }, ...grid }).y : null, needs[1] ? ds() : null];
+    const ds = () =>
+      (P <= SMALL
+        ? smallSumKernel({
+            inputs: { x, dy },
+            outputs: { ds: s.shape },
+            store: { ds: s.dtype },
+            constants: { P },
+            params: { n: s.size },
+            groups: Math.ceil(s.size / WG),
+          })
+        : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, store: { ds: s.dtype }, params: { P }, groups: s.size })
+      ).ds;
+    return [
+      needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x.shape }, store: { y: x.dtype }, ...grid }).y : null,
+      needs[1] ? ds() : null,
+    ];
   },
 });
 

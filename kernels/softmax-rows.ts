@@ -23,7 +23,10 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
   const made = w.row(T, { v: of("y"), d: of("dy") });
   return {
     forward: defineKernel({
-      ...common, name: `${name}.forward`, inputs: { x: T }, outputs: { y: T }, // (N, D), (N, D)
+      ...common,
+      name: `${name}.forward`,
+      inputs: { x: T },
+      outputs: { y: T }, // (N, D), (N, D)
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${given.load}
@@ -36,7 +39,10 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
     ${log ? `let shift = m + log(s); ${given.store(({ v, at }) => `y[${at}] = ${v} - ${T}(shift);`)}` : `let r = 1.0 / s; ${given.store(({ v, at }) => `y[${at}] = exp(${v} - ${T}(m)) * r;`)}`}`),
     }),
     backward: defineKernel({
-      ...common, name: `${name}.backward`, inputs: { y: T, dy: T }, outputs: { dx: T }, // (N, D), (N, D), (N, D)
+      ...common,
+      name: `${name}.backward`,
+      inputs: { y: T, dy: T },
+      outputs: { dx: T }, // (N, D), (N, D), (N, D)
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${made.load}
@@ -52,7 +58,8 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
 export function softmaxKernels(x: Tensor, log: boolean, variant: RowVariant) {
   const D = x.shape.at(-1)!;
   const rows = x.size / D;
-  const W = widthOf(variant, D), shape = rowShape(variant, D);
+  const W = widthOf(variant, D),
+    shape = rowShape(variant, D);
   return { ...kernels({ log, shape, W }), grid: { params: { rows, len: D / W }, groups: rowWords(shape).groups(rows) } };
 }
 

@@ -13,19 +13,20 @@ import type { Tensor } from "../engine/tensor.ts";
 import { rowVariant, type RowVariant } from "./rows.ts";
 import { softmaxKernels } from "./softmax-rows.ts";
 
-const op = (name: string, log: boolean) => defineOp({
-  name,
-  forward([x]: [Tensor], { variant }: { variant: RowVariant }) {
-    if (x.shape.length === 0) throw new Error(`${name}: expected at least one axis, got ${show(x.shape)}`);
-    const { forward, grid } = softmaxKernels(x, log, variant);
-    const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } });
-    return { y, saved: y };
-  },
-  backward(dy, y, [x], { variant }) {
-    const { backward, grid } = softmaxKernels(x, log, variant);
-    return [backward({ ...grid, inputs: { y, dy }, outputs: { dx: x.shape }, store: { dx: x.dtype } }).dx];
-  },
-});
+const op = (name: string, log: boolean) =>
+  defineOp({
+    name,
+    forward([x]: [Tensor], { variant }: { variant: RowVariant }) {
+      if (x.shape.length === 0) throw new Error(`${name}: expected at least one axis, got ${show(x.shape)}`);
+      const { forward, grid } = softmaxKernels(x, log, variant);
+      const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } });
+      return { y, saved: y };
+    },
+    backward(dy, y, [x], { variant }) {
+      const { backward, grid } = softmaxKernels(x, log, variant);
+      return [backward({ ...grid, inputs: { y, dy }, outputs: { dx: x.shape }, store: { dx: x.dtype } }).dx];
+    },
+  });
 
 const softmaxOp = op("softmax", false);
 const logSoftmaxOp = op("logSoftmax", true);
@@ -36,7 +37,9 @@ export interface RowOptions {
 }
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */
-export const softmax = (x: Tensor, options: RowOptions = {}): Tensor => softmaxOp([x], { variant: rowVariant("softmax", x, options.variant) });
+export const softmax = (x: Tensor, options: RowOptions = {}): Tensor =>
+  softmaxOp([x], { variant: rowVariant("softmax", x, options.variant) });
 
 /** x: (..., D). Returns (..., D), the logarithm of softmax(x). */
-export const logSoftmax = (x: Tensor, options: RowOptions = {}): Tensor => logSoftmaxOp([x], { variant: rowVariant("logSoftmax", x, options.variant) });
+export const logSoftmax = (x: Tensor, options: RowOptions = {}): Tensor =>
+  logSoftmaxOp([x], { variant: rowVariant("logSoftmax", x, options.variant) });

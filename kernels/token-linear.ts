@@ -18,24 +18,44 @@ const op = defineOp({
   accumulates: 0,
 
   forward([x, weight, bias]: [Tensor, Tensor, Tensor], token: number) {
-    const [B, N, D] = x.shape as [number, number, number], O = weight.shape[0]!;
-    if (x.shape.length !== 3 || !sameShape(weight.shape, [O, D])) throw new Error(`tokenLinear: expected x [B,N,I] and weight [O,I], got ${show(x.shape)} and ${show(weight.shape)}`);
-    if (!sameShape(bias.shape, [O])) throw new Error(`tokenLinear: expected bias [${O}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
-    if (!(Number.isInteger(token) && token >= 0 && token < N)) throw new Error(`tokenLinear: expected a token from 0 to ${N - 1} of x ${show(x.shape)}, got ${token}`);
+    const [B, N, D] = x.shape as [number, number, number],
+      O = weight.shape[0]!;
+    if (x.shape.length !== 3 || !sameShape(weight.shape, [O, D]))
+      throw new Error(`tokenLinear: expected x [B,N,I] and weight [O,I], got ${show(x.shape)} and ${show(weight.shape)}`);
+    if (!sameShape(bias.shape, [O]))
+      throw new Error(`tokenLinear: expected bias [${O}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
+    if (!(Number.isInteger(token) && token >= 0 && token < N))
+      throw new Error(`tokenLinear: expected a token from 0 to ${N - 1} of x ${show(x.shape)}, got ${token}`);
     const rows = { tensor: x, ld: N * D, offset: token * D };
     const { y } = gemm({ a: rows, b: { tensor: weight, transposed: true }, M: B, N: O, K: D, shape: [B, O], bias });
     return { y, saved: { rows, B, N, D, O } };
   },
 
   backward(dy, { rows, B, N, D, O }, [x, weight], token, needs, others) {
-    const dx = () => gemm({
-      a: { tensor: dy }, b: { tensor: weight, map: { row: `i * ${D}u`, col: `i % ${D}u` } }, M: B, N: N * D, K: O, shape: x.shape,
-      custom: { code: `v = select(0.0, v, n / ${D}u == ${token}u)${others ? " + others[cell]" : ""};`, inputs: others ? { others } : {} },
-    }).y;
-    const dW = needs[1] || needs[2]
-      ? gemm({ a: { tensor: dy, transposed: true }, b: rows, M: O, N: D, K: B, shape: weight.shape, store: "f32", sums: needs[2] === true })
-      : null;
-    return [needs[0] ? dx() : null, dW && dW.y, dW?.sums ?? null];
+    const dx = () =>
+      gemm({
+        a: { tensor: dy },
+        b: { tensor: weight, map: { row: `i * ${D}u`, col: `i % ${D}u` } },
+        M: B,
+        N: N * D,
+        K: O,
+        shape: x.shape,
+        custom: { code: `v = select(0.0, v, n / ${D}u == ${token}u)${others ? " + others[cell]" : ""};`, inputs: others ? { others } : {} },
+      }).y;
+    const dW =
+      needs[1] || needs[2]
+        ? gemm({
+            a: { tensor: dy, transposed: true },
+            b: rows,
+            M: O,
+            N: D,
+            K: B,
+            shape: weight.shape,
+            store: "f32",
+            sums: needs[2] === true,
+          })
+        : null;
+    return [needs[0] ? dx() : null, dW?.y ?? null, dW?.sums ?? null];
   },
 });
 

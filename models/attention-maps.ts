@@ -30,14 +30,27 @@ export async function attentionProbabilities(model: Model, params: Params, x: Te
   const wanted = blocks ?? Array.from({ length: config.depth }, (_, i) => i);
   const wrong = wanted.find((b) => !Number.isInteger(b) || b < 0 || b >= config.depth);
   if (wrong !== undefined) throw new Error(`attentionMaps: expected blocks from 0 to ${config.depth - 1}, got ${wrong}`);
-  const found = scope(() => noGrad(() => {
-    const kept = new Map<string, Tensor>();
-    model.forward(params, x, { tap: (name, t) => { if (name.endsWith(".attn.qkv")) kept.set(name, t); } });
-    return wanted.map((b) => probabilities(kept.get(`blocks.${b}.attn.qkv`)!, config.heads));
-  }));
+  const found = scope(() =>
+    noGrad(() => {
+      const kept = new Map<string, Tensor>();
+      model.forward(params, x, {
+        tap: (name, t) => {
+          if (name.endsWith(".attn.qkv")) kept.set(name, t);
+        },
+      });
+      return wanted.map((b) => probabilities(kept.get(`blocks.${b}.attn.qkv`)!, config.heads));
+    }),
+  );
   const data = (await readAll(found)) as Float32Array[];
   for (const t of found) t.dispose();
-  return { images: x.shape[0]!, heads: config.heads, tokens: tokens(config), prefix: prefixTokens(config), side: config.imgSize / config.patchSize, blocks: data };
+  return {
+    images: x.shape[0]!,
+    heads: config.heads,
+    tokens: tokens(config),
+    prefix: prefixTokens(config),
+    side: config.imgSize / config.patchSize,
+    blocks: data,
+  };
 }
 
 /** softmax(q kᵀ / √d). qkv: (B, N, 3 D). Returns (B, H, N, N). */

@@ -24,7 +24,8 @@ export function misfits(specs: readonly Spec[], state: State): string[] {
 }
 
 /** Names of tensors with a NaN or an infinity. */
-export const notFinite = (state: State): string[] => [...state].filter(([, { data }]) => !data.every(Number.isFinite)).map(([name]) => name);
+export const notFinite = (state: State): string[] =>
+  [...state].filter(([, { data }]) => !data.every(Number.isFinite)).map(([name]) => name);
 
 /**
  * Throws one error that lists what is missing, unexpected, misshapen or not finite. Strict: no tensor is skipped or made up. Where only a
@@ -43,15 +44,25 @@ const isPositions = (name: string): boolean => name === "pos_embed";
 
 /** What would mend it; empty where more is wrong than that. */
 function remedy(specs: readonly Spec[], state: State): string {
-  const among = (of: (name: string) => boolean) => misfits(specs.filter((s) => of(s.name)), new Map([...state].filter(([name]) => of(name)))).length > 0;
+  const among = (of: (name: string) => boolean) =>
+    misfits(
+      specs.filter((s) => of(s.name)),
+      new Map([...state].filter(([name]) => of(name))),
+    ).length > 0;
   if (among((name) => !isHead(name) && !isPositions(name)) || (among(isPositions) && !state.has("pos_embed"))) return "";
   const [head, positions] = [among(isHead), among(isPositions)];
-  const [both, only] = [" (only the head and the position embedding differ: train --replace-head --resize-pos-embed begins the one anew and interpolates the other)",
-    head ? " (only the head differs: train --replace-head begins it anew)" : " (only the position embedding differs: --resize-pos-embed interpolates it)"];
+  const [both, only] = [
+    " (only the head and the position embedding differ: train --replace-head --resize-pos-embed begins the one anew and interpolates the other)",
+    head
+      ? " (only the head differs: train --replace-head begins it anew)"
+      : " (only the position embedding differs: --resize-pos-embed interpolates it)",
+  ];
   return head && positions ? both : only;
 }
 
 function list(title: string, items: readonly string[]): string[] {
   if (items.length === 0) return [];
-  return [`${title}: ${items.slice(0, MOST_LISTED).join(", ")}${items.length > MOST_LISTED ? ` and ${items.length - MOST_LISTED} more` : ""}`];
+  return [
+    `${title}: ${items.slice(0, MOST_LISTED).join(", ")}${items.length > MOST_LISTED ? ` and ${items.length - MOST_LISTED} more` : ""}`,
+  ];
 }

@@ -48,12 +48,28 @@ export function readRaw(bytes: Uint8Array, options: ReadOptions = {}): RawWeight
  */
 export function asFloats({ container, tensors, metadata }: RawWeights): AnyWeights {
   const ours = container === "safetensors" && metadata["tessera"] !== undefined;
-  const params = ours ? [...tensors].filter(([name]) => name.startsWith(CHECKPOINT_PARAM)).map(([name, t]) => [name.slice(CHECKPOINT_PARAM.length), t] as const) : [...tensors];
+  const params = ours
+    ? [...tensors]
+        .filter(([name]) => name.startsWith(CHECKPOINT_PARAM))
+        .map(([name, t]) => [name.slice(CHECKPOINT_PARAM.length), t] as const)
+    : [...tensors];
   const wrapped = params.length > 0 && params.every(([name]) => WRAPPED.test(name));
-  const state = new Map(params.filter(([name]) => !name.endsWith("num_batches_tracked")).map(([name, tensor]) => {
-    if (!isFloat(tensor.dtype)) fail(`floating point in ${quote(name)}`, tensor.dtype);
-    return [wrapped ? name.replace(WRAPPED, "") : name, { shape: tensor.shape, get data() { return toF32(tensor); } }] as const;
-  }));
+  const state = new Map(
+    params
+      .filter(([name]) => !name.endsWith("num_batches_tracked"))
+      .map(([name, tensor]) => {
+        if (!isFloat(tensor.dtype)) fail(`floating point in ${quote(name)}`, tensor.dtype);
+        return [
+          wrapped ? name.replace(WRAPPED, "") : name,
+          {
+            shape: tensor.shape,
+            get data() {
+              return toF32(tensor);
+            },
+          },
+        ] as const;
+      }),
+  );
   return { container, state, metadata };
 }
 

@@ -42,7 +42,10 @@ const SIZES = { tiny: { dim: 192, heads: 3 }, small: { dim: 384, heads: 6 }, bas
 
 /** The names of the eight DeiT, then those of the `vit_*` of their sizes. `deitConfig` knows them all. */
 export const deitNames: readonly string[] = [
-  ...["", "_distilled"].flatMap((kind) => [...Object.keys(SIZES).map((size) => `deit_${size}${kind}_patch16_224`), `deit_base${kind}_patch16_384`]),
+  ...["", "_distilled"].flatMap((kind) => [
+    ...Object.keys(SIZES).map((size) => `deit_${size}${kind}_patch16_224`),
+    `deit_base${kind}_patch16_384`,
+  ]),
   ...Object.keys(SIZES).flatMap((size) => [`vit_${size}_patch16_224`, `vit_${size}_patch16_384`]),
 ];
 
@@ -52,7 +55,15 @@ export function deitConfig(name: string): DeitConfig | null {
   if (!match || (match[1] === "vit" && match[3])) return null;
   const { dim, heads } = SIZES[match[2] as keyof typeof SIZES];
   return {
-    arch: "deit", imgSize: Number(match[4]), patchSize: 16, inChans: 3, dim, depth: 12, heads, mlpRatio: 4, numClasses: 1000,
+    arch: "deit",
+    imgSize: Number(match[4]),
+    patchSize: 16,
+    inChans: 3,
+    dim,
+    depth: 12,
+    heads,
+    mlpRatio: 4,
+    numClasses: 1000,
     distilled: match[3] !== undefined,
   };
 }
@@ -60,10 +71,12 @@ export function deitConfig(name: string): DeitConfig | null {
 /** Throws unless the sizes fit each other. */
 export function checkDeitConfig(c: DeitConfig): void {
   for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio", "numClasses"] as const) {
-    if (!(c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key]))) throw new Error(`deit: expected a positive ${key}, got ${c[key]}`);
+    if (!(c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key])))
+      throw new Error(`deit: expected a positive ${key}, got ${c[key]}`);
   }
   if (typeof c.distilled !== "boolean") throw new Error(`deit: expected distilled to be true or false, got ${JSON.stringify(c.distilled)}`);
-  if (c.imgSize % c.patchSize !== 0) throw new Error(`deit: expected imgSize to be a multiple of patchSize ${c.patchSize}, got ${c.imgSize}`);
+  if (c.imgSize % c.patchSize !== 0)
+    throw new Error(`deit: expected imgSize to be a multiple of patchSize ${c.patchSize}, got ${c.imgSize}`);
   if (c.dim % c.heads !== 0) throw new Error(`deit: expected dim to be a multiple of heads ${c.heads}, got ${c.dim}`);
 }
 
@@ -80,9 +93,18 @@ export function deitParams(c: DeitConfig): ParamSpec[] {
   const hidden = Math.round(D * c.mlpRatio);
   const fanIn = c.inChans * c.patchSize ** 2;
   const std: Init = { kind: "normal", std: 0.02 };
-  const spec = (name: string, shape: readonly number[], init: Init, decay = shape.length > 1): ParamSpec => ({ name, shape, init, trainable: true, decay });
+  const spec = (name: string, shape: readonly number[], init: Init, decay = shape.length > 1): ParamSpec => ({
+    name,
+    shape,
+    init,
+    trainable: true,
+    decay,
+  });
   const norm = (name: string) => [spec(`${name}.weight`, [D], { kind: "ones" }), spec(`${name}.bias`, [D], { kind: "zeros" })];
-  const dense = (name: string, out: number, into: number) => [spec(`${name}.weight`, [out, into], std), spec(`${name}.bias`, [out], { kind: "zeros" })];
+  const dense = (name: string, out: number, into: number) => [
+    spec(`${name}.weight`, [out, into], std),
+    spec(`${name}.bias`, [out], { kind: "zeros" }),
+  ];
   const patchInit: Init = { kind: "uniform", bound: 1 / Math.sqrt(fanIn) }; // the convolution keeps PyTorch's default
   return [
     spec("cls_token", [1, 1, D], std, false),
@@ -91,8 +113,12 @@ export function deitParams(c: DeitConfig): ParamSpec[] {
     spec("patch_embed.proj.weight", [D, c.inChans, c.patchSize, c.patchSize], patchInit),
     spec("patch_embed.proj.bias", [D], patchInit),
     ...Array.from({ length: c.depth }, (_, i) => `blocks.${i}`).flatMap((b) => [
-      ...norm(`${b}.norm1`), ...dense(`${b}.attn.qkv`, 3 * D, D), ...dense(`${b}.attn.proj`, D, D),
-      ...norm(`${b}.norm2`), ...dense(`${b}.mlp.fc1`, hidden, D), ...dense(`${b}.mlp.fc2`, D, hidden),
+      ...norm(`${b}.norm1`),
+      ...dense(`${b}.attn.qkv`, 3 * D, D),
+      ...dense(`${b}.attn.proj`, D, D),
+      ...norm(`${b}.norm2`),
+      ...dense(`${b}.mlp.fc1`, hidden, D),
+      ...dense(`${b}.mlp.fc2`, D, hidden),
     ]),
     ...norm("norm"),
     ...dense("head", c.numClasses, D),
@@ -102,13 +128,20 @@ export function deitParams(c: DeitConfig): ParamSpec[] {
 
 /** Multiply-adds of one image's forward: convolution, linear layers and the two attention products. */
 export function deitMacs(c: DeitConfig): number {
-  const N = tokens(c), D = c.dim, P = N - prefixTokens(c);
-  return c.inChans * c.patchSize ** 2 * P * D + c.depth * ((4 + 2 * c.mlpRatio) * N * D ** 2 + 2 * N ** 2 * D) + prefixTokens(c) * D * c.numClasses;
+  const N = tokens(c),
+    D = c.dim,
+    P = N - prefixTokens(c);
+  return (
+    c.inChans * c.patchSize ** 2 * P * D +
+    c.depth * ((4 + 2 * c.mlpRatio) * N * D ** 2 + 2 * N ** 2 * D) +
+    prefixTokens(c) * D * c.numClasses
+  );
 }
 
 /** Output elements of the same layers and products, of one image: what timm's tables call activations. */
 export function deitActivations(c: DeitConfig): number {
-  const N = tokens(c), q = prefixTokens(c);
+  const N = tokens(c),
+    q = prefixTokens(c);
   return (N - q) * c.dim + c.depth * ((6 + c.mlpRatio) * N * c.dim + c.heads * N ** 2) + q * c.numClasses;
 }
 
@@ -132,9 +165,12 @@ export interface DeitOutput {
 /** x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize. */
 export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: drop, tap }: DeitOptions = {}): DeitOutput {
   const B = x.shape[0];
-  const images = [c.inChans, c.imgSize, c.imgSize], patches = [(c.imgSize / c.patchSize) ** 2, c.inChans * c.patchSize ** 2];
+  const images = [c.inChans, c.imgSize, c.imgSize],
+    patches = [(c.imgSize / c.patchSize) ** 2, c.inChans * c.patchSize ** 2];
   if (![images, patches].some((shape) => sameShape(x.shape.slice(1), shape))) {
-    throw new Error(`deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}] or patches [B,${patches.join()}], got ${show(x.shape)}`);
+    throw new Error(
+      `deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}] or patches [B,${patches.join()}], got ${show(x.shape)}`,
+    );
   }
   const w = (name: string): Tensor => p[name]!;
   const norm = (name: string, t: Tensor) => layerNorm(t, w(`${name}.weight`), w(`${name}.bias`), { eps: LAYER_NORM_EPS });
@@ -143,7 +179,9 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
   tap?.("patch_embed", patchEmbed(x, ...proj));
   let t = patchTokens(x, ...proj, [w("cls_token"), ...(c.distilled ? [w("dist_token")] : [])], w("pos_embed"));
 
-  const rates = Array.from({ length: 2 * c.depth }, (_, k) => (dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0));
+  const rates = Array.from({ length: 2 * c.depth }, (_, k) =>
+    dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0,
+  );
   const drawn = dropPath && rates.some((rate) => rate > 0) ? dropPathFactors(rates, B!, dropPath) : null;
   const factors = (k: number): SampleFactors | undefined => (drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined);
 
@@ -161,7 +199,8 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
       t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, factors: factors(2 * i + 1) });
     } else {
       // What is dropped lies between the parts of the fused layers.
-      const branch = (y: Tensor, k: number) => add(t, rates[k]! > 0 ? dropPathOp(y, { rate: rates[k]!, seed: dropPath!.seed, step: dropPath!.step, stream: k }) : y);
+      const branch = (y: Tensor, k: number) =>
+        add(t, rates[k]! > 0 ? dropPathOp(y, { rate: rates[k]!, seed: dropPath!.seed, step: dropPath!.step, stream: k }) : y);
       t = branch(dropped(linear(mixed, ...layer("attn.proj")), 3 * i + 1), 2 * i);
       const hidden = dropped(linear(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), { activation: "gelu" }), 3 * i + 2);
       t = branch(dropped(linear(hidden, ...layer("mlp.fc2")), 3 * i + 3), 2 * i + 1);

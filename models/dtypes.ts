@@ -1,12 +1,33 @@
 /** Tensors as checkpoints hold them: element types, and their values as f32. */
 
 export const ARRAYS = {
-  BOOL: Uint8Array, U8: Uint8Array, I8: Int8Array, I16: Int16Array, U16: Uint16Array, F16: Uint16Array, BF16: Uint16Array,
-  I32: Int32Array, U32: Uint32Array, F32: Float32Array, F64: Float64Array, I64: BigInt64Array, U64: BigUint64Array,
+  BOOL: Uint8Array,
+  U8: Uint8Array,
+  I8: Int8Array,
+  I16: Int16Array,
+  U16: Uint16Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+  I32: Int32Array,
+  U32: Uint32Array,
+  F32: Float32Array,
+  F64: Float64Array,
+  I64: BigInt64Array,
+  U64: BigUint64Array,
 } as const;
 
 export type SafeDtype = keyof typeof ARRAYS;
-export type SafeData = Uint8Array | Int8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
+export type SafeData =
+  | Uint8Array
+  | Int8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** Row-major. F16 and BF16 hold their bits as u16 (see `toF32`), BOOL one byte per element. */
 export interface SafeTensor {
@@ -19,9 +40,16 @@ export interface SafeTensor {
 /** A tensor on `bytes` of a file: a view where alignment allows, else copied when asked for, so that a large file is not held twice. */
 export function lazyTensor(dtype: SafeDtype, shape: readonly number[], bytes: Uint8Array): SafeTensor {
   const kind = ARRAYS[dtype];
-  if (bytes.length % kind.BYTES_PER_ELEMENT !== 0) throw new Error(`weights: expected a multiple of ${kind.BYTES_PER_ELEMENT} bytes for ${dtype}, got ${bytes.length}`);
+  if (bytes.length % kind.BYTES_PER_ELEMENT !== 0)
+    throw new Error(`weights: expected a multiple of ${kind.BYTES_PER_ELEMENT} bytes for ${dtype}, got ${bytes.length}`);
   if (bytes.byteOffset % kind.BYTES_PER_ELEMENT === 0) return { dtype, shape, data: arrayOn(bytes, dtype) };
-  return { dtype, shape, get data() { return arrayOn(bytes.slice(), dtype); } };
+  return {
+    dtype,
+    shape,
+    get data() {
+      return arrayOn(bytes.slice(), dtype);
+    },
+  };
 }
 
 function arrayOn(bytes: Uint8Array, dtype: SafeDtype): SafeData {
@@ -34,14 +62,18 @@ export const isFloat = (dtype: SafeDtype): boolean => dtype === "F32" || dtype =
 /** The F32 values of a floating tensor: `data` itself for F32, else converted. Throws for integers and BOOL. */
 export function toF32({ dtype, data }: SafeTensor): Float32Array {
   switch (dtype) {
-    case "F32": return data as Float32Array;
-    case "F64": return Float32Array.from(data as Float64Array);
-    case "F16": return Float32Array.from(data as Uint16Array, halfToNumber);
+    case "F32":
+      return data as Float32Array;
+    case "F64":
+      return Float32Array.from(data as Float64Array);
+    case "F16":
+      return Float32Array.from(data as Uint16Array, halfToNumber);
     case "BF16": {
       const bits = Uint32Array.from(data as Uint16Array, (b) => b << 16); // the upper half of an f32
       return new Float32Array(bits.buffer);
     }
-    default: throw new Error(`safetensors: expected F32, F64, F16 or BF16 to make F32, got ${dtype}`);
+    default:
+      throw new Error(`safetensors: expected F32, F64, F16 or BF16 to make F32, got ${dtype}`);
   }
 }
 

@@ -56,7 +56,11 @@ export class FlatLayout {
     const owners = new Uint32Array(this.size / FLAT_ALIGN);
     this.parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_ALIGN, Math.ceil((start + numel(shape)) / FLAT_ALIGN)));
     return {
-      segments: Tensor.from(this.parts.flatMap(({ shape, start }) => [start, numel(shape)]), [this.parts.length, 2], "u32"),
+      segments: Tensor.from(
+        this.parts.flatMap(({ shape, start }) => [start, numel(shape)]),
+        [this.parts.length, 2],
+        "u32",
+      ),
       owners: Tensor.from(owners, [owners.length], "u32"),
     };
   }

@@ -15,7 +15,8 @@ export type HeadChoice = (typeof headChoices)[number];
  */
 export function combineHeads(choice: HeadChoice, cls: Float32Array, dist: Float32Array | null, numClasses: number): Float32Array {
   if (!dist) {
-    if (choice === "softmax-sum" || choice === "dist") throw new Error(`head: expected a distilled model for "${choice}", got one with a single head`);
+    if (choice === "softmax-sum" || choice === "dist")
+      throw new Error(`head: expected a distilled model for "${choice}", got one with a single head`);
     return cls;
   }
   if (choice === "cls") return cls;

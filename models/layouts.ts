@@ -15,9 +15,13 @@ type Values = { readonly shape: readonly number[]; readonly data: Float32Array }
 
 /** timm's name, and Hugging Face's: 4.x (the one in files), and where it differs 5.x. Weight and bias each, unless it ends in a token. */
 const STEM: readonly (readonly [timm: string, hf: string])[] = [
-  ["cls_token", "embeddings.cls_token"], ["pos_embed", "embeddings.position_embeddings"], ["dist_token", "embeddings.distillation_token"],
-  ["patch_embed.proj.weight", "embeddings.patch_embeddings.projection.weight"], ["patch_embed.proj.bias", "embeddings.patch_embeddings.projection.bias"],
-  ["norm.weight", "layernorm.weight"], ["norm.bias", "layernorm.bias"],
+  ["cls_token", "embeddings.cls_token"],
+  ["pos_embed", "embeddings.position_embeddings"],
+  ["dist_token", "embeddings.distillation_token"],
+  ["patch_embed.proj.weight", "embeddings.patch_embeddings.projection.weight"],
+  ["patch_embed.proj.bias", "embeddings.patch_embeddings.projection.bias"],
+  ["norm.weight", "layernorm.weight"],
+  ["norm.bias", "layernorm.bias"],
 ];
 const BLOCK: readonly (readonly [timm: string, hf4: string, hf5: string])[] = [
   ["norm1", "layernorm_before", "layernorm_before"],
@@ -46,19 +50,28 @@ export interface Converted {
 export function toTimm(state: State): Converted {
   if (layoutOf(state) === "timm") return { state, ignored: [] };
   const names = [...state.keys()];
-  if (names.some(isHfRegNet)) return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
+  if (names.some(isHfRegNet))
+    return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
   const distilled = names.some((n) => n.endsWith("embeddings.distillation_token"));
   const two = distilled && !state.has("classifier.weight");
   const heads = two ? { cls_classifier: "head", distillation_classifier: "head_dist" } : { classifier: "head" };
   for (const head of HF_HEADS) {
     if (!Object.hasOwn(heads, head) && state.has(`${head}.weight`)) {
-      fail(`${Object.keys(heads).join(" and ")} of a model with${distilled ? "" : "out"} embeddings.distillation_token`, quote(`${head}.weight`));
+      fail(
+        `${Object.keys(heads).join(" and ")} of a model with${distilled ? "" : "out"} embeddings.distillation_token`,
+        quote(`${head}.weight`),
+      );
     }
   }
   const bare = (name: string) => name.replace(/^(deit|vit)\./, "");
   const ignored = names.filter((name) => /^pooler\.dense\.(weight|bias)$/.test(bare(name)));
   const kept = new Map([...state].filter(([name]) => !ignored.includes(name)));
-  return { state: inOrder(fuse(renamed(kept, (name) => timmName(bare(name), heads) ?? fail("Hugging Face's names of a DeiT or ViT", quote(name))))), ignored };
+  return {
+    state: inOrder(
+      fuse(renamed(kept, (name) => timmName(bare(name), heads) ?? fail("Hugging Face's names of a DeiT or ViT", quote(name)))),
+    ),
+    ignored,
+  };
 }
 
 function renamed(state: State, rename: (name: string) => string): State {
@@ -92,13 +105,21 @@ function fuse(state: State): State {
       continue;
     }
     if (fused.has(`${block}.qkv.${kind}`)) continue;
-    const parts = PARTS.map((p) => state.get(`${block}.${p}.${kind}`) ?? fail(`query, key and value of ${block}`, `${part} ${kind} but not ${p}`));
+    const parts = PARTS.map(
+      (p) => state.get(`${block}.${p}.${kind}`) ?? fail(`query, key and value of ${block}`, `${part} ${kind} but not ${p}`),
+    );
     for (const p of parts) {
-      if (p.shape.length === 0 || `${p.shape}` !== `${parts[0]!.shape}`) fail(`query, key and value of ${block} of one shape`, parts.map((q) => `[${q.shape}]`).join(", "));
+      if (p.shape.length === 0 || `${p.shape}` !== `${parts[0]!.shape}`)
+        fail(`query, key and value of ${block} of one shape`, parts.map((q) => `[${q.shape}]`).join(", "));
     }
     const [rows, ...rest] = parts[0]!.shape;
     // Made when asked for, so that a large model is not held twice.
-    fused.set(`${block}.qkv.${kind}`, { shape: [3 * rows!, ...rest], get data() { return joined(parts); } });
+    fused.set(`${block}.qkv.${kind}`, {
+      shape: [3 * rows!, ...rest],
+      get data() {
+        return joined(parts);
+      },
+    });
   }
   return fused;
 }
@@ -121,20 +142,31 @@ function inOrder(state: State): State {
     const within = ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"].findIndex((m) => module?.startsWith(m));
     const stem = ["cls_token", "pos_embed", "dist_token", "patch_embed"].findIndex((s) => name.startsWith(s));
     const last = name.startsWith("norm") ? 0 : name.startsWith("head_dist") ? 2 : 1;
-    return [stem >= 0 ? 0 : index !== undefined ? 1 : 2, index === undefined ? Math.max(stem, 0) : Number(index), index === undefined ? last : within, name.endsWith("bias") ? 1 : 0];
+    return [
+      stem >= 0 ? 0 : index !== undefined ? 1 : 2,
+      index === undefined ? Math.max(stem, 0) : Number(index),
+      index === undefined ? last : within,
+      name.endsWith("bias") ? 1 : 0,
+    ];
   };
-  return new Map([...state].map(([name, values]) => ({ name, values, rank: rank(name) }))
-    .sort((a, b) => a.rank.map((r, i) => r - b.rank[i]!).find((d) => d !== 0) ?? 0)
-    .map(({ name, values }) => [name, values]));
+  return new Map(
+    [...state]
+      .map(([name, values]) => ({ name, values, rank: rank(name) }))
+      .sort((a, b) => a.rank.map((r, i) => r - b.rank[i]!).find((d) => d !== 0) ?? 0)
+      .map(({ name, values }) => [name, values]),
+  );
 }
 
 /** Hugging Face's names in its files (4.x), from either layout; `deit.` for a model with a distillation token, `vit.` for a plain one. */
 export function toHuggingFace(given: State): Converted {
   const { state, ignored } = toTimm(given);
-  if (state.has("stem.conv.weight")) return { state: renamed(state, (name) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name))), ignored };
+  if (state.has("stem.conv.weight"))
+    return { state: renamed(state, (name) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name))), ignored };
   const distilled = state.has("dist_token");
   const prefix = distilled ? "deit." : "vit.";
-  const heads: Readonly<Record<string, string>> = state.has("head_dist.weight") ? { head: "cls_classifier", head_dist: "distillation_classifier" } : { head: "classifier" };
+  const heads: Readonly<Record<string, string>> = state.has("head_dist.weight")
+    ? { head: "cls_classifier", head_dist: "distillation_classifier" }
+    : { head: "classifier" };
   const hf = new Map<string, Values>();
   for (const [name, values] of state) {
     const stem = STEM.find(([timm]) => timm === name);
@@ -156,7 +188,11 @@ function split(name: string, values: Values): Values[] {
   if (rows === undefined || rows % 3 !== 0) return fail(`query, key and value in ${quote(name)}`, `[${values.shape}]`);
   return PARTS.map((_, i) => ({
     shape: [rows / 3, ...rest],
-    get data() { const { data } = values, each = data.length / 3; return data.subarray(i * each, (i + 1) * each); },
+    get data() {
+      const { data } = values,
+        each = data.length / 3;
+      return data.subarray(i * each, (i + 1) * each);
+    },
   }));
 }
 

@@ -54,7 +54,8 @@ function parse(url: string): { address: string; wanted: string | null } {
   }
   const fragment = parsed.hash.slice(1);
   const wanted = HASH.exec(fragment)?.[1]?.toLowerCase() ?? null;
-  if (fragment !== "" && wanted === null) fail("nothing behind # but sha256=… with 64 hexadecimal digits", JSON.stringify(fragment.slice(0, 80)));
+  if (fragment !== "" && wanted === null)
+    fail("nothing behind # but sha256=… with 64 hexadecimal digits", JSON.stringify(fragment.slice(0, 80)));
   parsed.hash = "";
   return { address: parsed.href, wanted };
 }
@@ -71,7 +72,11 @@ interface Part {
   etag: string | null;
 }
 
-async function stream(url: string, onProgress: DownloadOptions["onProgress"], signal: AbortSignal | undefined): Promise<Uint8Array<ArrayBuffer>> {
+async function stream(
+  url: string,
+  onProgress: DownloadOptions["onProgress"],
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array<ArrayBuffer>> {
   const part: Part = { bytes: new Uint8Array(0), done: 0, total: null, etag: null };
   let trouble = "";
   for (let i = 0; i < TRIES; i++) {
@@ -98,7 +103,8 @@ async function stream(url: string, onProgress: DownloadOptions["onProgress"], si
       if (part.total === null) part.done = 0; // without a length nothing says that a continuation is complete
       continue;
     }
-    if (part.total === null || part.done === part.total) return part.done === part.bytes.length ? part.bytes : part.bytes.slice(0, part.done);
+    if (part.total === null || part.done === part.total)
+      return part.done === part.bytes.length ? part.bytes : part.bytes.slice(0, part.done);
     trouble = `${part.done} bytes`;
   }
   return fail(`${part.total === null ? "a whole file" : `${part.total} bytes`} of ${url}`, `${trouble} after ${TRIES} tries`);
@@ -107,14 +113,18 @@ async function stream(url: string, onProgress: DownloadOptions["onProgress"], si
 const ask = (url: string, part: Part, signal: AbortSignal | undefined): Promise<Response> => {
   // A weak or missing tag cannot say that it is the same file: from the start, then.
   const more = part.done > 0 && part.etag !== null && !part.etag.startsWith("W/");
-  return fetch(url, { ...(more ? { headers: { range: `bytes=${part.done}-`, "if-range": part.etag! } } : {}), ...(signal ? { signal } : {}) });
+  return fetch(url, {
+    ...(more ? { headers: { range: `bytes=${part.done}-`, "if-range": part.etag! } } : {}),
+    ...(signal ? { signal } : {}),
+  });
 };
 
 /** Goes on where the part ends if that is what the server sends, else from the start. */
 function begin(part: Part, response: Response): void {
   const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
   if (response.status === 206) {
-    if (!range || Number(range[1]) !== part.done || Number(range[2]) !== part.total) fail(`bytes ${part.done} to ${part.total} on request`, response.headers.get("content-range") ?? "none");
+    if (!range || Number(range[1]) !== part.done || Number(range[2]) !== part.total)
+      fail(`bytes ${part.done} to ${part.total} on request`, response.headers.get("content-range") ?? "none");
     return;
   }
   const length = response.headers.get("content-length");
@@ -129,7 +139,8 @@ function begin(part: Part, response: Response): void {
 function append(part: Part, chunk: Uint8Array, url: string): void {
   const done = part.done + chunk.length;
   if (done > (part.total ?? MAX_BYTES)) fail(`${part.total ?? `at most ${MAX_BYTES}`} bytes of ${url}`, "more");
-  if (done > part.bytes.length) { // only where the length is not known
+  if (done > part.bytes.length) {
+    // only where the length is not known
     const larger = new Uint8Array(Math.max(2 * part.bytes.length, done));
     larger.set(part.bytes);
     part.bytes = larger;
@@ -164,7 +175,12 @@ export async function pageCache(name = "tessera-weights"): Promise<DownloadCache
       return response && sum ? { bytes: new Uint8Array(await response.arrayBuffer()), sha256: sum } : null;
     },
     async put(url, bytes, sum) {
-      await cache.put(url, new Response(bytes, { headers: { "content-type": "application/octet-stream", "content-length": `${bytes.length}`, [CACHED_SUM]: sum } }));
+      await cache.put(
+        url,
+        new Response(bytes, {
+          headers: { "content-type": "application/octet-stream", "content-length": `${bytes.length}`, [CACHED_SUM]: sum },
+        }),
+      );
     },
   };
 }

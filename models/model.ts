@@ -1,6 +1,17 @@
 /** A model by name or config: what training, evaluation and the command line need to know of it. */
 import type { Tensor } from "../engine/tensor.ts";
-import { checkDeitConfig, deit, deitActivations, deitConfig, deitMacs, deitNames, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
+import {
+  checkDeitConfig,
+  deit,
+  deitActivations,
+  deitConfig,
+  deitMacs,
+  deitNames,
+  deitParams,
+  type DeitConfig,
+  type DeitOptions,
+  type DeitOutput,
+} from "./deit.ts";
 import { regnet, regnetActivations, regnetConfig, regnetMacs, regnetNames, regnetParams, type RegNetConfig } from "./regnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 
@@ -39,7 +50,18 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
   }
   const given = numClasses === undefined ? what : { ...what, numClasses };
   if (given["arch"] === "deit" || given["arch"] === "vit") {
-    const base: DeitConfig = { arch: "deit", imgSize: 224, patchSize: 16, inChans: 3, dim: 192, depth: 12, heads: 3, mlpRatio: 4, numClasses: 1000, distilled: false };
+    const base: DeitConfig = {
+      arch: "deit",
+      imgSize: 224,
+      patchSize: 16,
+      inChans: 3,
+      dim: 192,
+      depth: 12,
+      heads: 3,
+      mlpRatio: 4,
+      numClasses: 1000,
+      distilled: false,
+    };
     const config: DeitConfig = { ...merge(base, given), arch: "deit" };
     return build(nameOf(config) ?? "custom deit", config);
   }
@@ -55,7 +77,9 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
 export function nameOf(config: DeitConfig | RegNetConfig): string | null {
   const free = config.arch === "deit" ? ["numClasses"] : ["numClasses", "imgSize"];
   const same = (base: DeitConfig | RegNetConfig) =>
-    Object.entries(base).every(([key, value]) => free.includes(key) || JSON.stringify(value) === JSON.stringify((config as unknown as Record<string, unknown>)[key]));
+    Object.entries(base).every(
+      ([key, value]) => free.includes(key) || JSON.stringify(value) === JSON.stringify((config as unknown as Record<string, unknown>)[key]),
+    );
   return modelNames.find((name) => same((deitConfig(name) ?? regnetConfig(name))!)) ?? null;
 }
 
@@ -70,7 +94,8 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
     return {
-      name, config,
+      name,
+      config,
       params: deitParams(config),
       numClasses: config.numClasses,
       distilled: config.distilled,
@@ -83,7 +108,8 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
     };
   }
   return {
-    name, config,
+    name,
+    config,
     params: regnetParams(config),
     numClasses: config.numClasses,
     distilled: false,

@@ -26,20 +26,21 @@ export type Params = Readonly<Record<string, Tensor>>;
 
 export type { State } from "./check-state.ts";
 
-export const countParams = (specs: readonly ParamSpec[]): number =>
-  specs.reduce((n, s) => n + (s.trainable ? numel(s.shape) : 0), 0);
+export const countParams = (specs: readonly ParamSpec[]): number => specs.reduce((n, s) => n + (s.trainable ? numel(s.shape) : 0), 0);
 
 /** Initial values from a seed. Each parameter draws from a stream of its own name, so none depends on the others. */
 export function initialState(specs: readonly ParamSpec[], seed: number): State {
-  return new Map(specs.map((spec) => {
-    const data = new Float32Array(numel(spec.shape));
-    const random = new Random(seed, hash(spec.name));
-    const { init } = spec;
-    if (init.kind === "ones") data.fill(1);
-    else if (init.kind === "normal") for (let i = 0; i < data.length; i++) data[i] = init.std * random.normal();
-    else if (init.kind === "uniform") for (let i = 0; i < data.length; i++) data[i] = random.uniform(-init.bound, init.bound);
-    return [spec.name, { shape: spec.shape, data }];
-  }));
+  return new Map(
+    specs.map((spec) => {
+      const data = new Float32Array(numel(spec.shape));
+      const random = new Random(seed, hash(spec.name));
+      const { init } = spec;
+      if (init.kind === "ones") data.fill(1);
+      else if (init.kind === "normal") for (let i = 0; i < data.length; i++) data[i] = init.std * random.normal();
+      else if (init.kind === "uniform") for (let i = 0; i < data.length; i++) data[i] = random.uniform(-init.bound, init.bound);
+      return [spec.name, { shape: spec.shape, data }];
+    }),
+  );
 }
 
 /** A model's tensors on the GPU, for inference: nothing requires a gradient. */
@@ -87,7 +88,10 @@ export class ParameterStore {
       view.requiresGrad = true;
       tensors[this.layout.parts[i]!.name] = view;
     });
-    if (this.stats) this.statsLayout.views(this.stats).forEach((view, i) => { tensors[this.statsLayout.parts[i]!.name] = view; });
+    if (this.stats)
+      this.statsLayout.views(this.stats).forEach((view, i) => {
+        tensors[this.statsLayout.parts[i]!.name] = view;
+      });
     const frozen = specs.filter((s) => !tensors[s.name]);
     for (const s of frozen) tensors[s.name] = Tensor.from(state.get(s.name)!.data, s.shape);
     this.#frozen = frozen.map((s) => s.name);

@@ -5,7 +5,19 @@
 import { quote, type SafeDtype } from "./dtypes.ts";
 
 /** A list is an array, a tuple a `Tuple`, a dict or OrderedDict a `Map`. */
-export type Pickled = null | boolean | number | bigint | string | PickledArray | Tuple | PickledMap | Namespace | StridedTensor | Storage | Global;
+export type Pickled =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | PickledArray
+  | Tuple
+  | PickledMap
+  | Namespace
+  | StridedTensor
+  | Storage
+  | Global;
 export interface PickledArray extends Array<Pickled> {}
 export interface PickledMap extends Map<string | number, Pickled> {}
 
@@ -57,17 +69,29 @@ export class StridedTensor {
 }
 
 const STORAGES: Readonly<Record<string, SafeDtype>> = {
-  FloatStorage: "F32", HalfStorage: "F16", BFloat16Storage: "BF16", DoubleStorage: "F64", LongStorage: "I64", IntStorage: "I32",
-  ShortStorage: "I16", CharStorage: "I8", ByteStorage: "U8", BoolStorage: "BOOL",
+  FloatStorage: "F32",
+  HalfStorage: "F16",
+  BFloat16Storage: "BF16",
+  DoubleStorage: "F64",
+  LongStorage: "I64",
+  IntStorage: "I32",
+  ShortStorage: "I16",
+  CharStorage: "I8",
+  ByteStorage: "U8",
+  BoolStorage: "BOOL",
 };
 
-const ORDERED_DICT = "collections.OrderedDict", NAMESPACE = "argparse.Namespace";
-const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2", REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
+const ORDERED_DICT = "collections.OrderedDict",
+  NAMESPACE = "argparse.Namespace";
+const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2",
+  REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
 const MAX_RANK = 32;
 
 export function knownGlobal(name: string): Global {
   const storage = /^torch\.(\w+)$/.exec(name)?.[1];
-  const known = [ORDERED_DICT, NAMESPACE, REBUILD_TENSOR, REBUILD_PARAMETER].includes(name) || (storage !== undefined && Object.hasOwn(STORAGES, storage));
+  const known =
+    [ORDERED_DICT, NAMESPACE, REBUILD_TENSOR, REBUILD_PARAMETER].includes(name) ||
+    (storage !== undefined && Object.hasOwn(STORAGES, storage));
   return known ? new Global(name) : fail("only tensors and plain values", `${quote(name)}, which is not run`);
 }
 
@@ -96,20 +120,29 @@ export function build(target: Pickled, state: Pickled): void {
 export function storageOf(id: Pickled): Storage {
   const [kind, type, key, , length, view = null] = id instanceof Tuple ? id.items : [];
   const dtype = type instanceof Global ? STORAGES[type.name.replace(/^torch\./, "")] : undefined;
-  if (kind !== "storage" || dtype === undefined || typeof key !== "string" || !isCount(length)) return fail("a storage's type, key and length", kindOf(id));
+  if (kind !== "storage" || dtype === undefined || typeof key !== "string" || !isCount(length))
+    return fail("a storage's type, key and length", kindOf(id));
   if (view !== null) return fail("storages of their own", `${quote(key)}, a part of another`);
   return new Storage(dtype, key, length);
 }
 
 /** Arguments: storage, offset, shape, strides, and more that only training needs. */
 function tensorOf([storage, offset, size, stride]: readonly Pickled[]): StridedTensor {
-  if (!(storage instanceof Storage) || !(size instanceof Tuple) || !(stride instanceof Tuple)) return fail("a tensor's storage, shape and strides", "others");
-  const shape = size.items, strides = stride.items, { length } = storage;
+  if (!(storage instanceof Storage) || !(size instanceof Tuple) || !(stride instanceof Tuple))
+    return fail("a tensor's storage, shape and strides", "others");
+  const shape = size.items,
+    strides = stride.items,
+    { length } = storage;
   if (shape.length > MAX_RANK || shape.length !== strides.length || !shape.every(isCount) || !strides.every(isCount) || !isCount(offset)) {
     return fail("a tensor's offset, and a shape and strides of equal length", `${show(offset)}, ${show(size)} and ${show(stride)}`);
   }
-  let count = shape.includes(0) ? 0 : 1, last = offset;
-  if (count > 0) shape.forEach((n, i) => { count *= n; last += (n - 1) * strides[i]!; });
+  let count = shape.includes(0) ? 0 : 1,
+    last = offset;
+  if (count > 0)
+    shape.forEach((n, i) => {
+      count *= n;
+      last += (n - 1) * strides[i]!;
+    });
   // More elements than its storage: an expanded tensor, which state dicts do not hold, and a way to ask for any amount of memory.
   if (offset > length || count > length || (count > 0 && last >= length)) {
     return fail(`a tensor within its storage of ${length} elements`, `shape ${show(size)} with strides ${show(stride)} from ${offset}`);
@@ -129,7 +162,9 @@ export function kindOf(value: Pickled): string {
 }
 
 const show = (value: Pickled | undefined): string =>
-  value instanceof Tuple ? `(${value.items.slice(0, 8).map(kindOf).join(",")}${value.items.length > 8 ? ",…" : ""})` : kindOf(value ?? null);
+  value instanceof Tuple
+    ? `(${value.items.slice(0, 8).map(kindOf).join(",")}${value.items.length > 8 ? ",…" : ""})`
+    : kindOf(value ?? null);
 
 export function fail(expected: string, got: string): never {
   throw new Error(`pickle: expected ${expected}, got ${got}`);

@@ -89,43 +89,127 @@ export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number 
     const place = take(1);
     const op = bytes[place]!;
     switch (String.fromCharCode(op)) {
-      case "\x80": { const version = bytes[take(1)]!; if (version < 2 || version > 3) fail("pickle protocol 2", `${version}`); break; }
+      case "\x80": {
+        const version = bytes[take(1)]!;
+        if (version < 2 || version > 3) fail("pickle protocol 2", `${version}`);
+        break;
+      }
       case ".": {
         const value = pop();
         if (stack.length > 0) fail("the pickle to end after its value", `${stack.length} more values`);
         return { value, end: at };
       }
-      case "N": stack.push(null); break;
-      case "\x88": stack.push(true); break;
-      case "\x89": stack.push(false); break;
-      case "K": stack.push(bytes[take(1)]!); break;
-      case "M": stack.push(view.getUint16(take(2), true)); break;
-      case "J": stack.push(view.getInt32(take(4), true)); break;
-      case "G": stack.push(view.getFloat64(take(8), false)); break;
-      case "\x8a": { const n = bytes[take(1)]!; const from = take(n); stack.push(integer(bytes.subarray(from, at))); break; }
-      case "X": { const n = view.getUint32(take(4), true); stack.push(text(n)); break; }
-      case "(": stack.push(mark); break;
-      case "]": stack.push([]); break;
-      case "}": stack.push(new Map()); break;
-      case ")": stack.push(new Tuple([])); break;
-      case "\x85": popTuple(1); break;
-      case "\x86": popTuple(2); break;
-      case "\x87": popTuple(3); break;
-      case "t": stack.push(new Tuple(popToMark())); break;
-      case "a": append([pop()]); break;
-      case "e": append(popToMark()); break;
-      case "s": { const value = pop(), key = pop(); set([key, value]); break; }
-      case "u": set(popToMark()); break;
-      case "q": put(bytes[take(1)]!); break;
-      case "r": put(view.getUint32(take(4), true)); break;
-      case "h": get(bytes[take(1)]!); break;
-      case "j": get(view.getUint32(take(4), true)); break;
-      case "c": { const module = line(), name = line(); stack.push(knownGlobal(`${module}.${name}`)); break; }
-      case "Q": stack.push(storageOf(pop())); break;
-      case "R": { const args = pop(), callee = pop(); stack.push(reduce(callee, args)); break; }
-      case "\x81": { const args = pop(), callee = pop(); stack.push(newObject(callee, args)); break; }
-      case "b": { const state = pop(); build(top(), state); break; }
-      default: fail(`an opcode of PyTorch's checkpoints at byte ${place}`, `0x${op.toString(16)}`);
+      case "N":
+        stack.push(null);
+        break;
+      case "\x88":
+        stack.push(true);
+        break;
+      case "\x89":
+        stack.push(false);
+        break;
+      case "K":
+        stack.push(bytes[take(1)]!);
+        break;
+      case "M":
+        stack.push(view.getUint16(take(2), true));
+        break;
+      case "J":
+        stack.push(view.getInt32(take(4), true));
+        break;
+      case "G":
+        stack.push(view.getFloat64(take(8), false));
+        break;
+      case "\x8a": {
+        const n = bytes[take(1)]!;
+        const from = take(n);
+        stack.push(integer(bytes.subarray(from, at)));
+        break;
+      }
+      case "X": {
+        const n = view.getUint32(take(4), true);
+        stack.push(text(n));
+        break;
+      }
+      case "(":
+        stack.push(mark);
+        break;
+      case "]":
+        stack.push([]);
+        break;
+      case "}":
+        stack.push(new Map());
+        break;
+      case ")":
+        stack.push(new Tuple([]));
+        break;
+      case "\x85":
+        popTuple(1);
+        break;
+      case "\x86":
+        popTuple(2);
+        break;
+      case "\x87":
+        popTuple(3);
+        break;
+      case "t":
+        stack.push(new Tuple(popToMark()));
+        break;
+      case "a":
+        append([pop()]);
+        break;
+      case "e":
+        append(popToMark());
+        break;
+      case "s": {
+        const value = pop(),
+          key = pop();
+        set([key, value]);
+        break;
+      }
+      case "u":
+        set(popToMark());
+        break;
+      case "q":
+        put(bytes[take(1)]!);
+        break;
+      case "r":
+        put(view.getUint32(take(4), true));
+        break;
+      case "h":
+        get(bytes[take(1)]!);
+        break;
+      case "j":
+        get(view.getUint32(take(4), true));
+        break;
+      case "c": {
+        const module = line(),
+          name = line();
+        stack.push(knownGlobal(`${module}.${name}`));
+        break;
+      }
+      case "Q":
+        stack.push(storageOf(pop()));
+        break;
+      case "R": {
+        const args = pop(),
+          callee = pop();
+        stack.push(reduce(callee, args));
+        break;
+      }
+      case "\x81": {
+        const args = pop(),
+          callee = pop();
+        stack.push(newObject(callee, args));
+        break;
+      }
+      case "b": {
+        const state = pop();
+        build(top(), state);
+        break;
+      }
+      default:
+        fail(`an opcode of PyTorch's checkpoints at byte ${place}`, `0x${op.toString(16)}`);
     }
   }
 }

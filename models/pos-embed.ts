@@ -11,7 +11,8 @@ import type { State } from "./params.ts";
  * adapter. `resizePosEmbed` in kernels/ is the operation on the GPU.
  */
 export function resizedPosEmbed(state: State, { name, config }: Model): State {
-  if (config.arch !== "deit") throw new Error(`resizedPosEmbed: expected a vision transformer, which has a position embedding, got ${name}`);
+  if (config.arch !== "deit")
+    throw new Error(`resizedPosEmbed: expected a vision transformer, which has a position embedding, got ${name}`);
   const given = state.get("pos_embed");
   if (!given) throw new Error("resizedPosEmbed: expected a tensor pos_embed, got none");
   const { dim: D } = config;
@@ -22,14 +23,18 @@ export function resizedPosEmbed(state: State, { name, config }: Model): State {
   const bands = interpolationBands(side, size);
   const data = new Float32Array((prefix + size * size) * D);
   data.set(given.data.subarray(0, prefix * D));
-  bands.forEach((row, y) => bands.forEach((column, x) => {
-    for (let d = 0; d < D; d++) {
-      let sum = 0;
-      row.weights.forEach((a, i) => column.weights.forEach((b, j) => {
-        sum += a * b * given.data[(prefix + (row.from + i) * side + column.from + j) * D + d]!;
-      }));
-      data[(prefix + y * size + x) * D + d] = sum;
-    }
-  }));
+  bands.forEach((row, y) =>
+    bands.forEach((column, x) => {
+      for (let d = 0; d < D; d++) {
+        let sum = 0;
+        row.weights.forEach((a, i) =>
+          column.weights.forEach((b, j) => {
+            sum += a * b * given.data[(prefix + (row.from + i) * side + column.from + j) * D + d]!;
+          }),
+        );
+        data[(prefix + y * size + x) * D + d] = sum;
+      }
+    }),
+  );
   return new Map([...state].map(([key, values]) => [key, key === "pos_embed" ? { shape: [1, prefix + size * size, D], data } : values]));
 }

@@ -33,7 +33,9 @@ function resizeWidth({ width, data }: RgbImage, bands: readonly Band[], top: num
   for (let x = 0; x < W; x++) {
     const { from, weights } = bands[x]!;
     for (let y = top; y < bottom; y++) {
-      let r = 1 << 21, g = r, b = r;
+      let r = 1 << 21,
+        g = r,
+        b = r;
       for (let k = 0, at = 3 * (y * width + from); k < weights.length; k++, at += 3) {
         const w = weights[k]!;
         r += w * data[at]!;
@@ -66,19 +68,31 @@ function resizeHeight({ width, data }: RgbImage, bands: readonly Band[], top: nu
 }
 
 /** Pillow's resize to height x width; of the result only the rows and columns asked for, and only those are computed. */
-export function resize(image: RgbImage, height: number, width: number, filter: Filter, rows: Span = { from: 0, size: height }, columns: Span = { from: 0, size: width }): RgbImage {
+export function resize(
+  image: RgbImage,
+  height: number,
+  width: number,
+  filter: Filter,
+  rows: Span = { from: 0, size: height },
+  columns: Span = { from: 0, size: width },
+): RgbImage {
   const across = bandsOf(image.width, width, columns, filter);
   const down = bandsOf(image.height, height, rows, filter);
   const top = down ? down[0]!.from : 0;
   const bottom = down ? Math.max(...down.map((b) => b.from + b.weights.length)) : image.height;
-  const wide = across ? resizeWidth(image, across, top, bottom) : { ...image, data: image.data.subarray(3 * top * image.width, 3 * bottom * image.width) };
+  const wide = across
+    ? resizeWidth(image, across, top, bottom)
+    : { ...image, data: image.data.subarray(3 * top * image.width, 3 * bottom * image.width) };
   if (down) return resizeHeight(wide, down, top);
   return wide;
 }
 
 /** Pillow's bicubic resize; a pass is skipped where that size does not change. */
 export function resizeBicubic(image: RgbImage, height: number, width: number): RgbImage {
-  for (const [name, v] of [["height", height], ["width", width]] as const) {
+  for (const [name, v] of [
+    ["height", height],
+    ["width", width],
+  ] as const) {
     if (!Number.isInteger(v) || v < 1) throw new Error(`resizeBicubic: expected a positive integer ${name}, got ${v}`);
   }
   checkImage("resizeBicubic", image);
@@ -87,7 +101,8 @@ export function resizeBicubic(image: RgbImage, height: number, width: number): R
 
 export function checkImage(what: string, { height, width, data }: RgbImage): void {
   if (!(height >= 1 && width >= 1)) throw new Error(`${what}: expected an image of at least one pixel, got ${height}x${width}`);
-  if (data.length !== 3 * height * width) throw new Error(`${what}: expected ${3 * height * width} bytes for ${height}x${width} RGB, got ${data.length}`);
+  if (data.length !== 3 * height * width)
+    throw new Error(`${what}: expected ${3 * height * width} bytes for ${height}x${width} RGB, got ${data.length}`);
 }
 
 /** Python's round: halves to even. */

@@ -41,7 +41,13 @@ const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 const SMALL = 32;
 
 /** timm's crop shares of RegNetY by name; those from 3.2 GF on keep 0.95. */
-const REGNET_CROP: Readonly<Record<string, number>> = { regnety_002: 0.875, regnety_004: 0.965, regnety_006: 0.875, regnety_008: 0.875, regnety_016: 0.965 };
+const REGNET_CROP: Readonly<Record<string, number>> = {
+  regnety_002: 0.875,
+  regnety_004: 0.965,
+  regnety_006: 0.875,
+  regnety_008: 0.875,
+  regnety_016: 0.965,
+};
 
 /** The steps for inputs of `size` pixels. `model` is timm's name; other names count as DeiT. */
 export function preprocessing(protocol: Protocol, model: string, size: number): Preprocessing {
@@ -50,19 +56,25 @@ export function preprocessing(protocol: Protocol, model: string, size: number): 
   const steps = { size, square: false, filter: "bicubic" as const, ...stats };
   if (size <= SMALL) return { ...steps, resize: size };
   switch (protocol) {
-    case "official": return { ...steps, resize: Math.trunc(size / 0.875) };
+    case "official":
+      return { ...steps, resize: Math.trunc(size / 0.875) };
     case "timm": {
       const share = model.startsWith("regnety_") ? (REGNET_CROP[model] ?? 0.95) : size === 384 ? 1 : 0.9;
       return { ...steps, resize: Math.floor(size / share) };
     }
-    case "hf": return vit ? { ...steps, resize: size, square: true, filter: "bilinear" } : { ...steps, resize: Math.trunc((256 / 224) * size), square: true };
+    case "hf":
+      return vit
+        ? { ...steps, resize: size, square: true, filter: "bilinear" }
+        : { ...steps, resize: Math.trunc((256 / 224) * size), square: true };
   }
 }
 
 /** An image of any size to what the model sees of it, size x size. */
 export function preprocess(image: RgbImage, { size, resize: to, square, filter }: Placing): RgbImage {
   checkImage("preprocess", image);
-  return square ? resize(image, to, to, FILTERS[filter], middle(to, size), middle(to, size)) : resizeShort(image, to, size, FILTERS[filter]);
+  return square
+    ? resize(image, to, to, FILTERS[filter], middle(to, size), middle(to, size))
+    : resizeShort(image, to, size, FILTERS[filter]);
 }
 
 /** Preprocessed images as bytes (B, 3, size, size). */

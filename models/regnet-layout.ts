@@ -6,16 +6,30 @@
  */
 
 /** Inside a block; Hugging Face's second layer is the squeeze-and-excitation, with no activation's number in between. */
-const CONVS = [["conv1", "layer.0"], ["conv2", "layer.1"], ["conv3", "layer.3"], ["downsample", "shortcut"]] as const;
-const PARTS = [["conv", "convolution"], ["bn", "normalization"]] as const;
-const SQUEEZES = [["se.fc1", "layer.2.attention.0"], ["se.fc2", "layer.2.attention.2"]] as const;
+const CONVS = [
+  ["conv1", "layer.0"],
+  ["conv2", "layer.1"],
+  ["conv3", "layer.3"],
+  ["downsample", "shortcut"],
+] as const;
+const PARTS = [
+  ["conv", "convolution"],
+  ["bn", "normalization"],
+] as const;
+const SQUEEZES = [
+  ["se.fc1", "layer.2.attention.0"],
+  ["se.fc2", "layer.2.attention.2"],
+] as const;
 
 /** Names of modules (all but `.weight` and the like) within a block. */
 const MODULES: readonly (readonly [timm: string, hf: string])[] = [
-  ...CONVS.flatMap(([timm, hf]) => PARTS.map(([t, h]) => [`${timm}.${t}`, `${hf}.${h}`] as const)), ...SQUEEZES,
+  ...CONVS.flatMap(([timm, hf]) => PARTS.map(([t, h]) => [`${timm}.${t}`, `${hf}.${h}`] as const)),
+  ...SQUEEZES,
 ];
 const OUTSIDE: readonly (readonly [timm: string, hf: string])[] = [
-  ["stem.conv", "regnet.embedder.embedder.convolution"], ["stem.bn", "regnet.embedder.embedder.normalization"], ["head.fc", "classifier.1"],
+  ["stem.conv", "regnet.embedder.embedder.convolution"],
+  ["stem.bn", "regnet.embedder.embedder.normalization"],
+  ["head.fc", "classifier.1"],
 ];
 const KIND = /^(.*)\.(weight|bias|running_mean|running_var)$/;
 

@@ -55,7 +55,20 @@ export function regnetConfig(name: string): RegNetConfig | null {
   const size = SIZES[name];
   if (!size) return null;
   const [w0, wa, wm, groupWidth, depth] = size;
-  return { arch: "regnety", imgSize: 224, w0, wa, wm, groupWidth, depth, seRatio: 0.25, stemWidth: 32, stemStride: 2, strides: [2], numClasses: 1000 };
+  return {
+    arch: "regnety",
+    imgSize: 224,
+    w0,
+    wa,
+    wm,
+    groupWidth,
+    depth,
+    seRatio: 0.25,
+    stemWidth: 32,
+    stemStride: 2,
+    strides: [2],
+    numClasses: 1000,
+  };
 }
 
 interface Block {
@@ -84,12 +97,26 @@ export function regnetBlocks(c: RegNetConfig): Block[] {
     return { raw, width: roundHalfEven(raw / g) * g, g };
   });
   const blocks: Block[] = [];
-  let stage = 0, index = 0, into = c.stemWidth;
+  let stage = 0,
+    index = 0,
+    into = c.stemWidth;
   widths.forEach(({ raw, width, g }, j) => {
     const first = j === 0 || raw !== widths[j - 1]!.raw;
-    if (first) { stage++; index = 0; }
+    if (first) {
+      stage++;
+      index = 0;
+    }
     const stride = first ? (c.strides[stage - 1] ?? c.strides.at(-1)!) : 1;
-    blocks.push({ name: `s${stage}.b${++index}`, stage, into, width, groups: width / g, stride, squeeze: roundHalfEven(into * c.seRatio), downsample: into !== width || stride !== 1 });
+    blocks.push({
+      name: `s${stage}.b${++index}`,
+      stage,
+      into,
+      width,
+      groups: width / g,
+      stride,
+      squeeze: roundHalfEven(into * c.seRatio),
+      downsample: into !== width || stride !== 1,
+    });
     into = width;
   });
   return blocks;
@@ -100,12 +127,19 @@ export function checkRegnetConfig(c: RegNetConfig): void {
     if (!(Number.isInteger(c[key]) && c[key] > 0)) throw new Error(`regnety: expected a positive integer ${key}, got ${c[key]}`);
   }
   if (!(c.wa >= 0) || !(c.wm > 1)) throw new Error(`regnety: expected wa of 0 or more and wm above 1, got ${c.wa} and ${c.wm}`);
-  if (!Array.isArray(c.strides) || c.strides.length === 0 || !c.strides.every((s) => Number.isInteger(s) && s > 0)) throw new Error(`regnety: expected strides as a list of positive integers, got ${JSON.stringify(c.strides)}`);
+  if (!Array.isArray(c.strides) || c.strides.length === 0 || !c.strides.every((s) => Number.isInteger(s) && s > 0))
+    throw new Error(`regnety: expected strides as a list of positive integers, got ${JSON.stringify(c.strides)}`);
 }
 
 /** Names and shapes in state-dict order. Initial values are timm 0.3.2's, but 0 for squeeze-excite's biases as later versions have. */
 export function regnetParams(c: RegNetConfig): ParamSpec[] {
-  const spec = (name: string, shape: readonly number[], init: Init, trainable = true): ParamSpec => ({ name, shape, init, trainable, decay: shape.length > 1 });
+  const spec = (name: string, shape: readonly number[], init: Init, trainable = true): ParamSpec => ({
+    name,
+    shape,
+    init,
+    trainable,
+    decay: shape.length > 1,
+  });
   const kaiming = (out: number, k: number): Init => ({ kind: "normal", std: Math.sqrt(2 / (out * k * k)) }); // fan-out, ReLU; groups not counted
   const conv = (name: string, out: number, into: number, k: number, gamma: Init = { kind: "ones" }): ParamSpec[] => [
     spec(`${name}.conv.weight`, [out, into, k, k], kaiming(out, k)),
@@ -115,7 +149,8 @@ export function regnetParams(c: RegNetConfig): ParamSpec[] {
     spec(`${name}.bn.running_var`, [out], { kind: "ones" }, false),
   ];
   const dense = (name: string, out: number, into: number): ParamSpec[] => [
-    spec(`${name}.weight`, [out, into, 1, 1], kaiming(out, 1)), spec(`${name}.bias`, [out], { kind: "zeros" }),
+    spec(`${name}.weight`, [out, into, 1, 1], kaiming(out, 1)),
+    spec(`${name}.bias`, [out], { kind: "zeros" }),
   ];
   const blocks = regnetBlocks(c);
   return [
@@ -123,7 +158,8 @@ export function regnetParams(c: RegNetConfig): ParamSpec[] {
     ...blocks.flatMap(({ name, into, width, groups, squeeze, downsample }) => [
       ...conv(`${name}.conv1`, width, into, 1),
       ...conv(`${name}.conv2`, width, width / groups, 3),
-      ...dense(`${name}.se.fc1`, squeeze, width), ...dense(`${name}.se.fc2`, width, squeeze),
+      ...dense(`${name}.se.fc1`, squeeze, width),
+      ...dense(`${name}.se.fc2`, width, squeeze),
       ...conv(`${name}.conv3`, width, width, 1, { kind: "zeros" }), // a block begins as its shortcut
       ...(downsample ? conv(`${name}.downsample`, width, into, 1) : []),
     ]),
@@ -140,8 +176,10 @@ export const regnetActivations = (c: RegNetConfig, height: number, width: number
 
 function cost(c: RegNetConfig, height: number, width: number): { macs: number; activations: number } {
   const down = (n: number, stride: number) => Math.ceil(n / stride);
-  let macs = 0, activations = 0;
-  let h = down(height, c.stemStride), w = down(width, c.stemStride);
+  let macs = 0,
+    activations = 0;
+  let h = down(height, c.stemStride),
+    w = down(width, c.stemStride);
   const layer = (perOutput: number, outputs: number): void => {
     macs += perOutput * outputs;
     activations += outputs;
@@ -175,9 +213,19 @@ export function regnet(p: Params, x: Tensor, c: RegNetConfig, { training = false
   const w = (name: string): Tensor => p[name]!;
   // With fixed statistics and no gradient wanted, the norm is part of the convolution's launch.
   const folds = !training && !differentiable([x, ...Object.values(p)]);
-  const conv = (name: string, t: Tensor, { relu, stride = 1, padding = 0, groups = 1 }: { stride?: number; padding?: number; groups?: number; relu: boolean }) => {
-    const [gain, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) => w(`${name}.bn.${part}`)) as [Tensor, Tensor, Tensor, Tensor];
-    const weight = w(`${name}.conv.weight`), o = { stride, padding, groups };
+  const conv = (
+    name: string,
+    t: Tensor,
+    { relu, stride = 1, padding = 0, groups = 1 }: { stride?: number; padding?: number; groups?: number; relu: boolean },
+  ) => {
+    const [gain, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) => w(`${name}.bn.${part}`)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const weight = w(`${name}.conv.weight`),
+      o = { stride, padding, groups };
     if (folds) return convNorm(t, weight, { gain, shift, mean, variance }, { ...o, relu });
     return batchNorm(conv2d(t, weight, null, o), gain, shift, mean, variance, { training, relu });
   };

@@ -40,7 +40,8 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
   let at = 0;
   let previous = "the header";
   for (const { name, dtype, shape, begin, end } of entries) {
-    if (begin !== at) fail(`${quote(name)} to start at byte ${at}, where ${previous} ends`, `${begin}, ${begin < at ? "an overlap" : "a hole"}`);
+    if (begin !== at)
+      fail(`${quote(name)} to start at byte ${at}, where ${previous} ends`, `${begin}, ${begin < at ? "an overlap" : "a hole"}`);
     tensors.set(name, lazyTensor(dtype, shape, buffer.subarray(begin, end)));
     at = end;
     previous = quote(name);
@@ -53,7 +54,10 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
  * A file of `entries`, sorted by dtype (wide ones first) and name as the reference writer does: the same tensors give the same bytes.
  * Throws where a shape and its data disagree, for a name twice, and for metadata that is not text.
  */
-export function writeSafetensors(entries: Iterable<readonly [name: string, tensor: SafeTensor]>, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function writeSafetensors(
+  entries: Iterable<readonly [name: string, tensor: SafeTensor]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
   const rank = (t: SafeTensor) => WRITE_ORDER.indexOf(t.dtype);
   const sorted = [...entries].sort(([a, s], [b, t]) => rank(s) - rank(t) || (a < b ? -1 : a > b ? 1 : 0));
   const seen = new Set<string>();
@@ -165,7 +169,11 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 /** A value of the header, shallowly: a hostile one may be nested a million deep. */
 function show(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.slice(0, 8).map((v) => (Array.isArray(v) ? "a list" : show(v))).join(",")}${value.length > 8 ? ",…" : ""}]`;
+  if (Array.isArray(value))
+    return `[${value
+      .slice(0, 8)
+      .map((v) => (Array.isArray(v) ? "a list" : show(v)))
+      .join(",")}${value.length > 8 ? ",…" : ""}]`;
   return isObject(value) ? "an object" : typeof value === "string" ? quote(value) : String(value);
 }
 

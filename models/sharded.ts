@@ -31,7 +31,8 @@ export async function readWeightFiles(path: string, read: ReadFile, options: Rea
   for (const [file, names] of shards) {
     const contents = await read(beside(path, file));
     const shard = inShard(file, () => readRaw(contents, options));
-    const missing = names.filter((name) => !shard.tensors.has(name)), extra = [...shard.tensors.keys()].filter((name) => !names.includes(name));
+    const missing = names.filter((name) => !shard.tensors.has(name)),
+      extra = [...shard.tensors.keys()].filter((name) => !names.includes(name));
     if (missing.length > 0) fail(`${list(missing)} in ${file}, as the index says`, "none");
     if (extra.length > 0) fail(`only what the index says in ${file}`, list(extra));
     for (const name of names) tensors.set(name, shard.tensors.get(name)!);
@@ -58,7 +59,8 @@ function parseIndex(bytes: Uint8Array): Map<string, string[]> {
   const files = new Map<string, string[]>();
   for (const [name, file] of Object.entries(map as Record<string, unknown>)) {
     // A name beside the index and nothing else: no folder, no address.
-    if (typeof file !== "string" || !SHARD.test(file)) return fail(`a file's name for ${quote(name)}`, typeof file === "string" ? quote(file) : typeof file);
+    if (typeof file !== "string" || !SHARD.test(file))
+      return fail(`a file's name for ${quote(name)}`, typeof file === "string" ? quote(file) : typeof file);
     const names = files.get(file);
     if (names) names.push(name);
     else files.set(file, [name]);
@@ -83,10 +85,16 @@ export interface ShardedFiles {
 }
 
 /** Safetensors files of at most `maxBytes` of tensors each (one tensor may have more), and their index. `name` begins the files' names. */
-export function writeSharded(name: string, entries: Iterable<readonly [string, SafeTensor]>, maxBytes: number, metadata: Readonly<Record<string, string>>): ShardedFiles {
+export function writeSharded(
+  name: string,
+  entries: Iterable<readonly [string, SafeTensor]>,
+  maxBytes: number,
+  metadata: Readonly<Record<string, string>>,
+): ShardedFiles {
   if (!(maxBytes > 0)) fail("a positive size of shards", `${maxBytes}`);
   const groups: (readonly [string, SafeTensor])[][] = [];
-  let size = Infinity, total = 0;
+  let size = Infinity,
+    total = 0;
   for (const entry of entries) {
     const bytes = entry[1].data.byteLength;
     if (size + bytes > maxBytes) {
@@ -117,7 +125,8 @@ function inShard<T>(file: string, body: () => T): T {
   }
 }
 
-const list = (names: readonly string[]): string => names.slice(0, 8).map(quote).join(", ") + (names.length > 8 ? ` and ${names.length - 8} more` : "");
+const list = (names: readonly string[]): string =>
+  names.slice(0, 8).map(quote).join(", ") + (names.length > 8 ? ` and ${names.length - 8} more` : "");
 
 function fail(expected: string, got: string): never {
   throw new Error(`weights: expected ${expected}, got ${got}`);

@@ -9,7 +9,8 @@ export type StoredType = "f32" | "f16";
 
 const isMatrix = (name: string, { shape }: Tensor): boolean => shape.length > 1 && name.endsWith(".weight");
 
-const halved = (params: Params): Params => Object.fromEntries(Object.entries(params).map(([name, t]) => [name, isMatrix(name, t) ? cast(t, "f16") : t]));
+const halved = (params: Params): Params =>
+  Object.fromEntries(Object.entries(params).map(([name, t]) => [name, isMatrix(name, t) ? cast(t, "f16") : t]));
 
 /** The model as it computes with such storage. Gradients reach the f32 parameters it is given. */
 export function storedModel(model: Model, dtype: StoredType): Model {
@@ -17,7 +18,10 @@ export function storedModel(model: Model, dtype: StoredType): Model {
   return {
     ...model,
     forward(p, x, { tap, ...options } = {}) {
-      const out = model.forward(halved(p), cast(x, "f16"), { ...options, ...(tap ? { tap: (name, value) => tap(name, cast(value, "f32")) } : {}) });
+      const out = model.forward(halved(p), cast(x, "f16"), {
+        ...options,
+        ...(tap ? { tap: (name, value) => tap(name, cast(value, "f32")) } : {}),
+      });
       const logits = cast(out.logits, "f32");
       const logitsCls = out.logitsCls === out.logits ? logits : cast(out.logitsCls, "f32");
       return { logits, logitsCls, logitsDist: out.logitsDist && cast(out.logitsDist, "f32") };

@@ -29,7 +29,8 @@ const EMA_WRAPPERS = ["model_ema", "state_dict_ema"];
 const OLD_MAGIC = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
 const OLD_VERSION = 1001;
 // Of the tar archives before PyTorch 0.2.
-const TAR_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72], TAR_AT = 257;
+const TAR_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72],
+  TAR_AT = 257;
 
 export const isTorchFile = (bytes: Uint8Array): boolean => isZip(bytes) || isOld(bytes) || isTar(bytes);
 
@@ -43,7 +44,8 @@ export function readTorchFile(bytes: Uint8Array, { ema = false }: { readonly ema
   let budget = FLOAT_BYTES_PER_BYTE * bytes.length;
   const tensors: TorchTensors = new Map();
   for (const [name, value] of stateDict(root, ema)) {
-    if (typeof name !== "string" || !(value instanceof StridedTensor)) return fail(`a tensor as ${kindOf(name)} of the state dict`, kindOf(value));
+    if (typeof name !== "string" || !(value instanceof StridedTensor))
+      return fail(`a tensor as ${kindOf(name)} of the state dict`, kindOf(value));
     const tensor = tensorOn(storage(value.storage), value);
     budget -= Float32Array.BYTES_PER_ELEMENT * count(tensor.shape);
     if (budget < 0) fail(`tensors of at most ${FLOAT_BYTES_PER_BYTE} times the file's ${bytes.length} bytes`, "more");
@@ -88,7 +90,8 @@ function oldContents(bytes: Uint8Array): Contents {
   if (version !== OLD_VERSION) fail(`version ${OLD_VERSION} of the older format`, kindOf(version));
   const machine = next();
   if (machine instanceof Map && machine.get("little_endian") === false) fail("little-endian tensors", "another byte order");
-  const root = next(), keys = next();
+  const root = next(),
+    keys = next();
   if (!Array.isArray(keys)) return fail("a list of the storages' keys", kindOf(keys));
   // How many bytes an element has is told by the tensors that use the storage, so places are found as far as they are asked for.
   const sizes = elementSizes(root);
@@ -101,8 +104,9 @@ function oldContents(bytes: Uint8Array): Contents {
     if (at + 8 > bytes.length) fail(`storage ${quote(key)} at byte ${at}`, `${bytes.length} bytes, a truncated file`);
     const elements = view.getBigUint64(at, true);
     at += 8;
-    if (elements * BigInt(size) > BigInt(bytes.length - at)) fail(`${elements} elements of ${size} bytes in storage ${quote(key)}`, `${bytes.length - at} bytes, a truncated file`);
-    places.set(key, [at, at += Number(elements) * size]);
+    if (elements * BigInt(size) > BigInt(bytes.length - at))
+      fail(`${elements} elements of ${size} bytes in storage ${quote(key)}`, `${bytes.length - at} bytes, a truncated file`);
+    places.set(key, [at, (at += Number(elements) * size)]);
   }
   if (at !== bytes.length) fail(`the file to end at byte ${at}, where its last storage ends`, `${bytes.length} bytes`);
   return {
@@ -123,7 +127,8 @@ function elementSizes(root: Pickled): Map<string, number> {
     if (typeof value !== "object" || value === null || seen.has(value)) continue;
     seen.add(value);
     if (value instanceof StridedTensor) {
-      const { key, dtype } = value.storage, size = ARRAYS[dtype].BYTES_PER_ELEMENT;
+      const { key, dtype } = value.storage,
+        size = ARRAYS[dtype].BYTES_PER_ELEMENT;
       if ((sizes.get(key) ?? size) !== size) fail(`one dtype of storage ${quote(key)}`, "two");
       sizes.set(key, size);
     } else if (value instanceof Map) for (const v of value.values()) todo.push(v);
@@ -155,16 +160,28 @@ const count = (shape: readonly number[]): number => (shape.includes(0) ? 0 : sha
 
 /** A tensor's values: a view where they lie in a row, else copied when asked for. */
 function tensorOn(bytes: Uint8Array, { storage: { dtype }, shape, strides, offset }: StridedTensor): SafeTensor {
-  const size = ARRAYS[dtype].BYTES_PER_ELEMENT, n = count(shape);
+  const size = ARRAYS[dtype].BYTES_PER_ELEMENT,
+    n = count(shape);
   let run = 1;
-  const contiguous = n === 0 || shape.map((d, i) => [d, strides[i]!] as const).reverse().every(([d, stride]) => {
-    const follows = d === 1 || stride === run;
-    run *= d;
-    return follows;
-  });
+  const contiguous =
+    n === 0 ||
+    shape
+      .map((d, i) => [d, strides[i]!] as const)
+      .reverse()
+      .every(([d, stride]) => {
+        const follows = d === 1 || stride === run;
+        run *= d;
+        return follows;
+      });
   if (contiguous) return lazyTensor(dtype, shape, bytes.subarray(offset * size, (offset + n) * size));
   const whole = lazyTensor(dtype, shape, bytes);
-  return { dtype, shape, get data() { return gather(whole, strides, offset, n); } };
+  return {
+    dtype,
+    shape,
+    get data() {
+      return gather(whole, strides, offset, n);
+    },
+  };
 }
 
 function gather({ data: from, shape }: SafeTensor, strides: readonly number[], offset: number, n: number): SafeTensor["data"] {

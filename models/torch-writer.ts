@@ -9,7 +9,10 @@ export interface WriteOptions {
 }
 
 /** A file of F32 `entries` in their order. Same tensors, same bytes. */
-export function writeTorchFile(entries: Iterable<readonly [name: string, tensor: { readonly shape: readonly number[]; readonly data: Float32Array }]>, { wrapper, texts = {} }: WriteOptions = {}): Uint8Array {
+export function writeTorchFile(
+  entries: Iterable<readonly [name: string, tensor: { readonly shape: readonly number[]; readonly data: Float32Array }]>,
+  { wrapper, texts = {} }: WriteOptions = {},
+): Uint8Array {
   const p = new Pickler();
   const storages: [string, Uint8Array][] = [];
   if (wrapper !== undefined) p.code("}(").text(wrapper); // {wrapper: …
@@ -17,7 +20,13 @@ export function writeTorchFile(entries: Iterable<readonly [name: string, tensor:
   for (const [name, { shape, data }] of entries) {
     const key = `${storages.length}`;
     storages.push([`archive/data/${key}`, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]);
-    p.text(name).global("torch._utils", "_rebuild_tensor_v2").code("((").text("storage").global("torch", "FloatStorage").text(key).text("cpu");
+    p.text(name)
+      .global("torch._utils", "_rebuild_tensor_v2")
+      .code("((")
+      .text("storage")
+      .global("torch", "FloatStorage")
+      .text(key)
+      .text("cpu");
     p.int(data.length).code("tQ").int(0).ints(shape).ints(stridesOf(shape)).code("\x89").global("collections", "OrderedDict").code(")RtR");
   }
   p.code("u");
@@ -27,7 +36,10 @@ export function writeTorchFile(entries: Iterable<readonly [name: string, tensor:
   }
   const ascii = (text: string) => new TextEncoder().encode(text);
   return writeZip([
-    ["archive/data.pkl", p.finish()], ["archive/byteorder", ascii("little")], ...storages, ["archive/version", ascii("3\n")],
+    ["archive/data.pkl", p.finish()],
+    ["archive/byteorder", ascii("little")],
+    ...storages,
+    ["archive/version", ascii("3\n")],
   ]);
 }
 
@@ -68,7 +80,14 @@ class Pickler {
 
 function stridesOf(shape: readonly number[]): number[] {
   let run = 1;
-  return shape.toReversed().map((n) => { const stride = run; run *= Math.max(n, 1); return stride; }).reverse();
+  return shape
+    .toReversed()
+    .map((n) => {
+      const stride = run;
+      run *= Math.max(n, 1);
+      return stride;
+    })
+    .reverse();
 }
 
 function fail(expected: string, got: string): never {

@@ -33,7 +33,10 @@ export interface Weights {
 export const readWeights = (bytes: Uint8Array): Weights => weightsOf(readAnyWeights(bytes));
 
 /** The same of what has been read already, for example of several files (sharded.ts). */
-export const weightsOf = ({ state, metadata, container }: AnyWeights): Weights => ({ state: toTimm(state).state, info: infoOf(metadata, container) });
+export const weightsOf = ({ state, metadata, container }: AnyWeights): Weights => ({
+  state: toTimm(state).state,
+  info: infoOf(metadata, container),
+});
 
 /** What a file says about itself; `null` for files from elsewhere. Throws where it says something, but not this. */
 export function infoOf(metadata: Readonly<Record<string, string>>, container: Container): WeightsInfo | null {
@@ -43,14 +46,20 @@ export function infoOf(metadata: Readonly<Record<string, string>>, container: Co
   const { config, classes, mean, std } = info as Readonly<Record<string, unknown>>;
   if (!isObject(config)) fail("a config in the file's metadata", typeof config);
   if (classes !== undefined && !isList(classes, "string")) fail("class names in the file's metadata", typeof classes);
-  for (const numbers of [mean, std]) if (numbers !== undefined && !isList(numbers, "number")) fail("mean and std of numbers in the file's metadata", typeof numbers);
+  for (const numbers of [mean, std])
+    if (numbers !== undefined && !isList(numbers, "number")) fail("mean and std of numbers in the file's metadata", typeof numbers);
   return info as unknown as WeightsInfo;
 }
 
 /** Of a training checkpoint's record: what train/checkpoint.ts writes. */
 function infoOfRun({ model, about }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { classes, mean, std } = isObject(about) ? about : {};
-  return { config: model, ...(classes === undefined ? {} : { classes }), ...(mean === undefined ? {} : { mean }), ...(std === undefined ? {} : { std }) };
+  return {
+    config: model,
+    ...(classes === undefined ? {} : { classes }),
+    ...(mean === undefined ? {} : { mean }),
+    ...(std === undefined ? {} : { std }),
+  };
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {
@@ -63,7 +72,8 @@ function parse(text: string): Readonly<Record<string, unknown>> {
   return fail("a JSON object in the file's metadata", JSON.stringify(text.slice(0, 40)));
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 const isList = (value: unknown, of: "string" | "number"): boolean => Array.isArray(value) && value.every((v) => typeof v === of);
 
 export function writeWeights(state: State, info: WeightsInfo): Uint8Array {

@@ -1,6 +1,14 @@
 /** What reading and writing zip files share. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT */
-export const LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
-export const LOCAL_BYTES = 30, CENTRAL_BYTES = 46, END_BYTES = 22, END64_BYTES = 56, LOCATOR64_BYTES = 20;
+export const LOCAL = 0x04034b50,
+  CENTRAL = 0x02014b50,
+  END = 0x06054b50,
+  END64 = 0x06064b50,
+  LOCATOR64 = 0x07064b50;
+export const LOCAL_BYTES = 30,
+  CENTRAL_BYTES = 46,
+  END_BYTES = 22,
+  END64_BYTES = 56,
+  LOCATOR64_BYTES = 20;
 
 export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 

@@ -18,7 +18,8 @@ export function writeZip(files: Iterable<readonly [name: string, data: Uint8Arra
   });
   const directory = size;
   for (const { encoded } of entries) size += CENTRAL_BYTES + encoded.length;
-  if (size + END_BYTES >= 0xffffffff || entries.length >= 0xffff) fail("less than 4 GiB and 65535 entries", `${size} bytes and ${entries.length} entries`);
+  if (size + END_BYTES >= 0xffffffff || entries.length >= 0xffff)
+    fail("less than 4 GiB and 65535 entries", `${size} bytes and ${entries.length} entries`);
   const bytes = new Uint8Array(size + END_BYTES);
   const view = viewOf(bytes);
   const u16 = (at: number, ...values: number[]) => values.forEach((v, i) => view.setUint16(at + 2 * i, v, true));

@@ -5,7 +5,21 @@
  * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
 import { quote } from "./dtypes.ts";
-import { CENTRAL, CENTRAL_BYTES, crc32, END, END64, END64_BYTES, END_BYTES, fail, LOCAL, LOCAL_BYTES, LOCATOR64, LOCATOR64_BYTES, viewOf } from "./zip-format.ts";
+import {
+  CENTRAL,
+  CENTRAL_BYTES,
+  crc32,
+  END,
+  END64,
+  END64_BYTES,
+  END_BYTES,
+  fail,
+  LOCAL,
+  LOCAL_BYTES,
+  LOCATOR64,
+  LOCATOR64_BYTES,
+  viewOf,
+} from "./zip-format.ts";
 
 const MAX_COMMENT = 0xffff;
 const EXTRA64 = 1;
@@ -67,9 +81,11 @@ function findDirectory(view: DataView): Directory {
   const locator = end - LOCATOR64_BYTES;
   if (locator >= 0 && view.getUint32(locator, true) === LOCATOR64) {
     limit = number64(view, locator + 8, length, "the end record's place");
-    if (limit + END64_BYTES > locator || view.getUint32(limit, true) !== END64) fail("a 64-bit end record before its locator", `none at byte ${limit}`);
+    if (limit + END64_BYTES > locator || view.getUint32(limit, true) !== END64)
+      fail("a 64-bit end record before its locator", `none at byte ${limit}`);
     directory = {
-      start: number64(view, limit + 48, length, "the directory's start"), size: number64(view, limit + 40, length, "the directory's size"),
+      start: number64(view, limit + 48, length, "the directory's start"),
+      size: number64(view, limit + 40, length, "the directory's size"),
       count: number64(view, limit + 32, length, "the number of entries"),
     };
   }
@@ -105,7 +121,9 @@ function readDirectory(bytes: Uint8Array, { start, size, count }: Directory): En
       used += 8;
       return number64(wide, used - 8, bytes.length, `the ${what} of ${quote(name)}`);
     };
-    const unpacked = field(24, "size"), packed = field(20, "stored size"), header = field(42, "place");
+    const unpacked = field(24, "size"),
+      packed = field(20, "stored size"),
+      header = field(42, "place");
     if (unpacked !== packed) fail(`${quote(name)} stored in its own size of ${unpacked} bytes`, `${packed}`);
     entries.push({ name, crc: view.getUint32(at + 16, true), size: packed, header });
     at = next;
@@ -123,12 +141,13 @@ function dataStart(bytes: Uint8Array, { name, header }: Entry, limit: number): n
   if (data > limit) fail(`${quote(name)} to start before the directory at byte ${limit}`, `${data}`);
   const local = text(bytes.subarray(header + LOCAL_BYTES, nameEnd));
   if (local !== name) fail(`${quote(name)} at byte ${header}`, quote(local));
-  if (view.getUint16(header + 8, true) !== 0) fail(`${quote(name)} stored without compression`, `method ${view.getUint16(header + 8, true)}`);
+  if (view.getUint16(header + 8, true) !== 0)
+    fail(`${quote(name)} stored without compression`, `method ${view.getUint16(header + 8, true)}`);
   return data;
 }
 
 function extra64(extra: DataView): DataView {
-  for (let at = 0; at + 4 <= extra.byteLength;) {
+  for (let at = 0; at + 4 <= extra.byteLength; ) {
     const size = extra.getUint16(at + 2, true);
     if (at + 4 + size > extra.byteLength) break;
     if (extra.getUint16(at, true) === EXTRA64) return new DataView(extra.buffer, extra.byteOffset + at + 4, size);

@@ -6,13 +6,15 @@ const files = import.meta.glob<{ cases: readonly Case[] }>("./cases/*.ts");
 
 /** What there is to run: for each file its cases. A file that does not load is one case that fails, and harms no other. */
 export async function listCases(): Promise<{ file: string; cases: readonly Case[] }[]> {
-  return Promise.all(Object.entries(files).map(async ([file, load]) => {
-    try {
-      return { file, cases: (await load()).cases };
-    } catch (error) {
-      return { file, cases: [{ name: "the file loads", run: () => Promise.reject(error) }] };
-    }
-  }));
+  return Promise.all(
+    Object.entries(files).map(async ([file, load]) => {
+      try {
+        return { file, cases: (await load()).cases };
+      } catch (error) {
+        return { file, cases: [{ name: "the file loads", run: () => Promise.reject(error) }] };
+      }
+    }),
+  );
 }
 
 /** Runs one case; it throws where it fails. */

@@ -18,7 +18,9 @@ function stage() {
   let timeMs = 0;
   const log: string[] = [];
   const contender = (name: string, takes: readonly number[], result: readonly number[] | Error): Contender => ({
-    name, version: "1", flags: {},
+    name,
+    version: "1",
+    flags: {},
     async prepare() {
       let i = 0;
       return {
@@ -75,7 +77,10 @@ test("nothing is faster than ours where ours failed", async () => {
 
 test("short runs are bundled, each contender's into samples of the same length", async () => {
   const { contender, now } = stage();
-  const m = await measure(small, contender("ours", [0.5], [1, 2]), [contender("rival", [2], [1, 2])], { limits: { ...limits, sampleMs: 4 }, now });
+  const m = await measure(small, contender("ours", [0.5], [1, 2]), [contender("rival", [2], [1, 2])], {
+    limits: { ...limits, sampleMs: 4 },
+    now,
+  });
   expect(m.ours).toMatchObject({ runsPerSample: 8, medianMs: 0.5 });
   expect(m.rivals["rival"]).toMatchObject({ runsPerSample: 2, medianMs: 2 });
 });
@@ -84,25 +89,53 @@ test("differences: other forms, numbers that are none, and empty memory never ag
   const f = (...x: number[]) => Float32Array.from(x);
   expect(difference([f(1, 2)], [f(1, 2)])).toBe(0);
   expect(difference([f(1, 2)], [f(1, 4)])).toBe(0.5);
-  for (const [a, b] of [[[f(1)], [f(1, 2)]], [[f(1)], []], [[f(NaN)], [f(1)]], [[f(1)], [f(Infinity)]], [[f(0)], [f(0)]]] as const) {
+  for (const [a, b] of [
+    [[f(1)], [f(1, 2)]],
+    [[f(1)], []],
+    [[f(NaN)], [f(1)]],
+    [[f(1)], [f(Infinity)]],
+    [[f(0)], [f(0)]],
+  ] as const) {
     expect(difference([...a], [...b])).toBe(Infinity);
   }
   expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5]);
 });
 
 const results = (cases: readonly (readonly [name: string, ratio: number, spread: number])[], software = true): Results => ({
-  adapter: { vendor: "mesa", architecture: "software", software }, where: "node",
+  adapter: { vendor: "mesa", architecture: "software", software },
+  where: "node",
   cases: cases.map(([name, ratio, spread]) => ({
-    name, ours: {}, rivals: { tfjs: {} }, paired: { tfjs: { ratio, low: ratio * (1 - spread), high: ratio * (1 + spread) } },
+    name,
+    ours: {},
+    rivals: { tfjs: {} },
+    paired: { tfjs: { ratio, low: ratio * (1 - spread), high: ratio * (1 + spread) } },
   })),
 });
 
 test("a fifth slower is a regression; what the samples' own spread explains is not", () => {
-  const before = results([["steady", 2, 0.02], ["restless", 2, 0.15], ["wild", 2, 0.4]]);
-  const same = compare(before, results([["steady", 1.93, 0.03], ["restless", 1.75, 0.15], ["wild", 1.2, 0.4]]));
+  const before = results([
+    ["steady", 2, 0.02],
+    ["restless", 2, 0.15],
+    ["wild", 2, 0.4],
+  ]);
+  const same = compare(
+    before,
+    results([
+      ["steady", 1.93, 0.03],
+      ["restless", 1.75, 0.15],
+      ["wild", 1.2, 0.4],
+    ]),
+  );
   expect(same.regressions).toEqual([]);
   expect(same.changes.map((c) => c.verdict)).toEqual(["same", "too noisy", "too noisy"]);
-  const slower = compare(before, results([["steady", 2 / 1.2, 0.03], ["restless", 2, 0.15], ["wild", 2, 0.4]]));
+  const slower = compare(
+    before,
+    results([
+      ["steady", 2 / 1.2, 0.03],
+      ["restless", 2, 0.15],
+      ["wild", 2, 0.4],
+    ]),
+  );
   expect(slower.changes.map((c) => c.verdict)).toEqual(["slower", "too noisy", "too noisy"]);
   expect(slower.regressions).toEqual([expect.stringMatching(/^steady \(against tfjs\): 2 -> 1\.66/)]);
   expect(compare(before, results([["steady", 2.4, 0.03]])).changes[0]!.verdict).toBe("faster");
@@ -112,7 +145,9 @@ test("a case that no longer computes what it did is a regression too, and anothe
   const before = results([["a", 2, 0.02]]);
   const broken = { ...before, cases: [{ ...before.cases[0]!, paired: {}, rivals: { tfjs: { error: "results differ" } } }] };
   expect(compare(before, broken).regressions).toEqual(["a: results differ"]);
-  expect(() => compare(before, results([["a", 2, 0.02]], false))).toThrow(/^compare: expected two results of one kind of adapter, got mesa software \(software\) in node and mesa software in node$/);
+  expect(() => compare(before, results([["a", 2, 0.02]], false))).toThrow(
+    /^compare: expected two results of one kind of adapter, got mesa software \(software\) in node and mesa software in node$/,
+  );
   expect(() => compare(before, results([["b", 2, 0.02]]))).toThrow(/expected cases that both results have/);
 });
 
@@ -124,7 +159,13 @@ test("several sittings count as one: their median, and a range over them", () =>
 test("drift: halves that differ beyond their spread", () => {
   expect(drifted([1, 1.01, 0.99, 1.3, 1.31, 1.29])).toBe(true);
   expect(drift([1, 1.01, 0.99, 1.3, 1.31, 1.29])).toBeCloseTo(1.3);
-  for (const steady of [[1, 1.01, 0.99, 1.02, 1, 1.01], [1, 2, 1, 2, 1, 2], [1, 2, 3, 2, 1.5, 3.5], [1, 9]]) expect(drifted(steady)).toBe(false);
+  for (const steady of [
+    [1, 1.01, 0.99, 1.02, 1, 1.01],
+    [1, 2, 1, 2, 1, 2],
+    [1, 2, 3, 2, 1.5, 3.5],
+    [1, 9],
+  ])
+    expect(drifted(steady)).toBe(false);
   const [low, high] = medianInterval(Array.from({ length: 45 }, (_, i) => i));
   expect([low, high]).toEqual([15, 29]);
 });
@@ -139,21 +180,40 @@ test("a rival's name may not hide another adapter, and a share of the peak is of
 });
 
 test("an ONNX file by its bytes: a product of two inputs", () => {
-  const { bytes, fed } = onnxFile({ work: { op: "matmul", M: 1, K: 2, N: 3 }, backward: false }, new Map([["a", { shape: [1, 2], data: new Float32Array(2) }], ["b", { shape: [2, 3], data: new Float32Array(6) }]]));
+  const { bytes, fed } = onnxFile(
+    { work: { op: "matmul", M: 1, K: 2, N: 3 }, backward: false },
+    new Map([
+      ["a", { shape: [1, 2], data: new Float32Array(2) }],
+      ["b", { shape: [2, 3], data: new Float32Array(6) }],
+    ]),
+  );
   expect(fed).toEqual(["a", "b"]);
   // ir_version 9; producer; then a graph of two nodes, two inputs and one output; opset 20 of the default domain last.
   expect([...bytes.slice(0, 4)]).toEqual([0x08, 9, 0x12, 7]);
   expect([...bytes.slice(-6)]).toEqual([0x42, 4, 0x0a, 0, 0x10, 20]);
   const text = new TextDecoder("latin1").decode(bytes);
-  for (const part of ["MatMul", "\x0a\x01a\x0a\x01b\x12\x02t0", "Identity", "\x0a\x01b\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x02\x0a\x02\x08\x03"]) expect(text).toContain(part);
+  for (const part of [
+    "MatMul",
+    "\x0a\x01a\x0a\x01b\x12\x02t0",
+    "Identity",
+    "\x0a\x01b\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x02\x0a\x02\x08\x03",
+  ])
+    expect(text).toContain(part);
   expect(() => onnxFile({ work: { op: "matmul", M: 1, K: 2, N: 3 }, backward: true }, new Map())).toThrow("inference only");
 });
 
 test("cases: names are unique, every adapter has some of each suite, inputs are the same on every call", () => {
   expect(new Set(cases.flatMap((c) => c.sets.map((set) => `${set} ${c.name}`))).size).toBe(cases.flatMap((c) => c.sets).length);
-  for (const set of ["software", "gpu"] as const) for (const suite of ["kernels", "inference", "train", "scaling"]) expect(cases.some((c) => c.suite === suite && c.sets.includes(set))).toBe(true);
+  for (const set of ["software", "gpu"] as const)
+    for (const suite of ["kernels", "inference", "train", "scaling"])
+      expect(cases.some((c) => c.suite === suite && c.sets.includes(set))).toBe(true);
   const c = cases.find((one) => one.name === "layerNorm 788x192 fwd+bwd")!;
-  expect([...inputsOf(c)].map(([name, { shape }]) => [name, shape])).toEqual([["x", [788, 192]], ["weight", [192]], ["bias", [192]], ["dy", [788, 192]]]);
+  expect([...inputsOf(c)].map(([name, { shape }]) => [name, shape])).toEqual([
+    ["x", [788, 192]],
+    ["weight", [192]],
+    ["bias", [192]],
+    ["dy", [788, 192]],
+  ]);
   const [first, again] = [inputsOf(c), inputsOf(c)].map((inputs) => [...inputs.values()].map(({ data }) => data));
   expect(difference(first!, again!)).toBe(0);
   expect([c.flops, c.bytes]).toEqual([0, 4 * (5 * 788 * 192 + 6 * 192)]);

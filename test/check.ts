@@ -53,7 +53,14 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
     if (shape && !sameShape(y.shape, shape)) throw new Error(`shape: expected ${show(shape)}, got ${show(y.shape)}`);
     if (y.size !== expected.length) throw new Error(`size: expected ${expected.length}, got ${y.size} (${show(y.shape)})`);
     if (wanted.length === 0) return [y];
-    return [y, ...gradients(y, wanted.map((i) => tensors[i]!), Tensor.from(dyValues, y.shape))];
+    return [
+      y,
+      ...gradients(
+        y,
+        wanted.map((i) => tensors[i]!),
+        Tensor.from(dyValues, y.shape),
+      ),
+    ];
   };
   const result = scope(run);
   const [y, ...found] = (await readAll(result)) as Float32Array[];
@@ -62,7 +69,10 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
   again.forEach((bits, i) => {
     const values = [y!, ...found][i]!;
     const other = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).findIndex((byte, at) => byte !== bits[at]);
-    if (other >= 0) throw new Error(`${i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`}: expected the same bits in memory that was NaN before, got others at byte ${other}`);
+    if (other >= 0)
+      throw new Error(
+        `${i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`}: expected the same bits in memory that was NaN before, got others at byte ${other}`,
+      );
   });
 
   for (let i = 0; i < expected.length; i++) close(`y[${i}]`, y![i]!, expected[i]!, tol * (1 + Math.abs(expected[i]!)));
@@ -72,7 +82,16 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
     const norm = Math.sqrt(dot(g, g));
     for (let d = 0; d < DIRECTIONS; d++) {
       const v = uniform(x.length, 200 + 10 * input + d);
-      const L = (t: number) => dot(reference(...values.with(input, x.map((e, i) => e + t * v[i]!))), dyValues);
+      const L = (t: number) =>
+        dot(
+          reference(
+            ...values.with(
+              input,
+              x.map((e, i) => e + t * v[i]!),
+            ),
+          ),
+          dyValues,
+        );
       close(`gradient of input ${input}`, dot(g, v), (L(STEP) - L(-STEP)) / (2 * STEP), tol * (1 + norm));
     }
   });

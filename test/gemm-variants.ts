@@ -3,4 +3,5 @@ import type { GemmVariant } from "../kernels/gemm-tiles.ts";
 
 export const GEMM_KINDS = ["register", "subgroup", "shared"] as const satisfies readonly GemmVariant[];
 
-export const needsOf = (variant: GemmVariant): { readonly needs?: readonly string[] } => (variant.startsWith("subgroup") ? { needs: ["subgroups"] } : {});
+export const needsOf = (variant: GemmVariant): { readonly needs?: readonly string[] } =>
+  variant.startsWith("subgroup") ? { needs: ["subgroups"] } : {};

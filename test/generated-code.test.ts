@@ -21,7 +21,9 @@ beforeAll(async () => {
   const names = join(folder, "names.json");
   // Into a file: a full pipe loses what Dawn prints.
   const printed = await open(join(folder, "printed"), "w+");
-  const child = spawn(process.execPath, ["--import", "tsx", "test/generated-code/dump.ts", names], { stdio: ["ignore", printed.fd, "inherit"] });
+  const child = spawn(process.execPath, ["--import", "tsx", "test/generated-code/dump.ts", names], {
+    stdio: ["ignore", printed.fd, "inherit"],
+  });
   const [code] = (await once(child, "close")) as [number | null];
   await printed.close();
   if (code !== 0) throw new Error(`expected dump.ts to end well, got exit code ${code}`);
@@ -37,7 +39,11 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const row = (...cells: readonly (string | number)[]) => `${String(cells[0]).padEnd(54)}${cells.slice(1).map((c) => String(c).padStart(12)).join("")}`;
+const row = (...cells: readonly (string | number)[]) =>
+  `${String(cells[0]).padEnd(54)}${cells
+    .slice(1)
+    .map((c) => String(c).padStart(12))
+    .join("")}`;
 
 test("injected loop counters and clamps per hot kernel are as recorded", async ({ skip }) => {
   if (otherBackend) skip("Dawn prints SPIR-V on Vulkan only");

@@ -31,7 +31,11 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
   const guard = (storage: Storage): Guarded => {
     const known = all.get(storage);
     if (known) return known;
-    const buffer = gpu.createBuffer({ label: "guarded", size: sizeOf(storage), usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+    const buffer = gpu.createBuffer({
+      label: "guarded",
+      size: sizeOf(storage),
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
     gpu.queue.writeBuffer(buffer, 0, new Uint8Array(sizeOf(storage)).fill(CANARY));
     if (storage.state === "live") {
       const encoder = gpu.createCommandEncoder();
@@ -65,21 +69,30 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
   }
   for (const { storage } of result) guard(storage.placed?.storage ?? storage); // an input, or a result that no launch writes
   const inputs = [...all.values()].filter(({ storage }) => storage.state === "live");
-  const bytes = await read([...all.values()].map(({ storage, buffer }) => ({ buffer, size: sizeOf(storage) })).concat(inputs.map(({ storage }) => ({ buffer: storage.use("guarded"), size: storage.bytes }))));
+  const bytes = await read(
+    [...all.values()]
+      .map(({ storage, buffer }) => ({ buffer, size: sizeOf(storage) }))
+      .concat(inputs.map(({ storage }) => ({ buffer: storage.use("guarded"), size: storage.bytes }))),
+  );
   const found = new Map([...all.keys()].map((storage, i) => [storage, bytes[i]!]));
   try {
     for (const { storage, writer } of all.values()) {
       const whole = found.get(storage)!;
       const astray = whole.findIndex((byte, i) => (i < BEFORE || i >= BEFORE + storage.bytes) && byte !== CANARY);
       if (astray >= 0) {
-        const where = astray < BEFORE ? `${BEFORE - astray} bytes before its tensor` : `at byte ${astray - BEFORE} of a tensor of ${storage.bytes}`;
-        throw new Error(`${writer ?? "no kernel"}: expected writes inside of its tensors only, got one ${where} (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
+        const where =
+          astray < BEFORE ? `${BEFORE - astray} bytes before its tensor` : `at byte ${astray - BEFORE} of a tensor of ${storage.bytes}`;
+        throw new Error(
+          `${writer ?? "no kernel"}: expected writes inside of its tensors only, got one ${where} (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`,
+        );
       }
     }
     inputs.forEach(({ storage, writer }, i) => {
       if (writer !== null) return; // changed in place, as it says
-      const before = bytes[all.size + i]!, after = found.get(storage)!;
-      if (before.some((byte, at) => byte !== after[BEFORE + at])) throw new Error(`expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
+      const before = bytes[all.size + i]!,
+        after = found.get(storage)!;
+      if (before.some((byte, at) => byte !== after[BEFORE + at]))
+        throw new Error(`expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
     });
     return result.map(({ storage, offset, bytes: size }) => {
       const at = BEFORE + offset + (storage.placed?.offset ?? 0);
@@ -92,13 +105,18 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
 }
 
 /** Where `place` has put it. */
-const placed = (b: Binding): Binding => (b.storage.placed ? { ...b, storage: b.storage.placed.storage, offset: b.offset + b.storage.placed.offset } : b);
+const placed = (b: Binding): Binding =>
+  b.storage.placed ? { ...b, storage: b.storage.placed.storage, offset: b.offset + b.storage.placed.offset } : b;
 
 /** What buffers hold. */
 async function read(buffers: readonly { readonly buffer: GPUBuffer; readonly size: number }[]): Promise<Uint8Array[]> {
   const device = getDevice();
   const { gpu } = device;
-  const staging = gpu.createBuffer({ label: "guarded read", size: buffers.reduce((n, b) => n + b.size, 0), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const staging = gpu.createBuffer({
+    label: "guarded read",
+    size: buffers.reduce((n, b) => n + b.size, 0),
+    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
   const encoder = gpu.createCommandEncoder();
   let at = 0;
   for (const { buffer, size } of buffers) {

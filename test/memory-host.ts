@@ -19,7 +19,8 @@ export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): Me
     files: kept,
     readFile,
     images: {
-      read: async ({ path, offset = 0, length }) => (await readFile(path)).subarray(offset, length === undefined ? undefined : offset + length),
+      read: async ({ path, offset = 0, length }) =>
+        (await readFile(path)).subarray(offset, length === undefined ? undefined : offset + length),
       decode: none,
       startWorker: none,
     },

@@ -50,10 +50,12 @@ function count(report) {
     const failedBefore = counts.failed.length;
     for (const test of file.assertionResults) {
       if (test.status === "passed") counts.passed++;
-      else if (test.status === "failed") counts.failed.push(`${relative(root, file.name)}: ${test.fullName}\n${shorten(test.failureMessages.join("\n"))}`);
+      else if (test.status === "failed")
+        counts.failed.push(`${relative(root, file.name)}: ${test.fullName}\n${shorten(test.failureMessages.join("\n"))}`);
       else counts.skipped.push(test.fullName);
     }
-    if (file.status === "failed" && counts.failed.length === failedBefore) counts.failed.push(`${relative(root, file.name)}\n${shorten(file.message ?? "")}`);
+    if (file.status === "failed" && counts.failed.length === failedBefore)
+      counts.failed.push(`${relative(root, file.name)}\n${shorten(file.message ?? "")}`);
   }
   return counts;
 }
@@ -63,7 +65,13 @@ const typesFine = (await run("typescript", "bin/tsc", ["--noEmit"])) === 0;
 console.log(typesFine ? "type check passed" : "type check FAILED");
 
 const file = join(tmpdir(), `tessera-tests-${process.pid}.json`);
-const code = await run("vitest", "vitest.mjs", ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...process.argv.slice(2)]);
+const code = await run("vitest", "vitest.mjs", [
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${file}`,
+  ...process.argv.slice(2),
+]);
 const report = read(file);
 const { passed, failed, skipped } = count(report);
 let failures = failed.length + (typesFine ? 0 : 1);

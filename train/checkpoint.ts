@@ -36,7 +36,15 @@ const EMA = "ema.";
 /** F32 [2]: what the loss is multiplied by, and finite updates since it changed. */
 const LOSS_SCALE = "loss_scale";
 
-export async function saveCheckpoint(store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown, position: Position, about: About): Promise<Uint8Array> {
+export async function saveCheckpoint(
+  store: ParameterStore,
+  optimizer: Optimizer,
+  seed: number,
+  recipe: Recipe,
+  model: unknown,
+  position: Position,
+  about: About,
+): Promise<Uint8Array> {
   const entries = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
   const put = (prefix: string, state: State) => {
     for (const [name, { shape, data }] of state) entries.set(prefix + name, { dtype: "F32", shape, data });
@@ -68,14 +76,24 @@ export function checkCheckpoint(bytes: Uint8Array, seed: number, recipe: Recipe,
 }
 
 /** Puts a saved run's state back, once it is checked. */
-export function restoreCheckpoint(bytes: Uint8Array, store: ParameterStore, optimizer: Optimizer, seed: number, recipe: Recipe, model: unknown): Position {
+export function restoreCheckpoint(
+  bytes: Uint8Array,
+  store: ParameterStore,
+  optimizer: Optimizer,
+  seed: number,
+  recipe: Recipe,
+  model: unknown,
+): Position {
   const position = checkCheckpoint(bytes, seed, recipe, model);
   const { tensors } = readCheckpoint(bytes);
-  const part = (prefix: string, names: readonly string[]): State => new Map(names.map((name) => {
-    const t = tensors.get(prefix + name);
-    if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
-    return [name, t];
-  }));
+  const part = (prefix: string, names: readonly string[]): State =>
+    new Map(
+      names.map((name) => {
+        const t = tensors.get(prefix + name);
+        if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
+        return [name, t];
+      }),
+    );
   const names = store.specs.map((spec) => spec.name);
   const trained = store.layout.parts.map(({ name }) => name);
   store.restore(part(PARAM, names));
@@ -101,9 +119,11 @@ export const checkpointPosition = (bytes: Uint8Array): Position => {
 
 function metaOf(metadata: Readonly<Record<string, string>>): Meta {
   const text = metadata["tessera"];
-  if (text === undefined) throw new Error("resume: expected a checkpoint of a run, got a file without its record (weights alone cannot be resumed)");
+  if (text === undefined)
+    throw new Error("resume: expected a checkpoint of a run, got a file without its record (weights alone cannot be resumed)");
   const meta = JSON.parse(text) as Meta;
-  if (meta.format !== "tessera-checkpoint" || meta.version !== 1) throw new Error(`resume: expected checkpoint version 1, got ${meta.format} ${meta.version}`);
+  if (meta.format !== "tessera-checkpoint" || meta.version !== 1)
+    throw new Error(`resume: expected checkpoint version 1, got ${meta.format} ${meta.version}`);
   return meta;
 }
 

@@ -99,7 +99,8 @@ export function batchIndices(order: Uint32Array, step: number, batchSize: number
   checkCount("batchIndices", "batchSize", batchSize, 2 ** 31);
   checkCount("batchIndices", "step", step, 2 ** 31);
   const steps = stepsPerEpoch(order.length, batchSize);
-  if (step >= steps) throw new Error(`batchIndices: expected step below ${steps} (${order.length} images, batch ${batchSize}), got ${step}`);
+  if (step >= steps)
+    throw new Error(`batchIndices: expected step below ${steps} (${order.length} images, batch ${batchSize}), got ${step}`);
   return order.subarray(step * batchSize, (step + 1) * batchSize);
 }
 

@@ -53,12 +53,22 @@ export class Evaluator {
   }
 
   /** Records the forward for batches of this size, and compiles its pipelines beside each other. `params` may change between runs. */
-  static async create(model: Model, params: Params, normalization: Normalization, batchSize: number, onCompile?: (done: number, total: number) => void): Promise<Evaluator> {
+  static async create(
+    model: Model,
+    params: Params,
+    normalization: Normalization,
+    batchSize: number,
+    onCompile?: (done: number, total: number) => void,
+  ): Promise<Evaluator> {
     const images = Tensor.zeros([batchSize, ...model.imageShape], "u8");
-    const plan = await record(() => noGrad(() => {
-      const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
-      return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
-    }), { label: "evaluation", ...(onCompile ? { onCompile } : {}) }).catch((error: unknown) => {
+    const plan = await record(
+      () =>
+        noGrad(() => {
+          const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
+          return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
+        }),
+      { label: "evaluation", ...(onCompile ? { onCompile } : {}) },
+    ).catch((error: unknown) => {
       images.dispose();
       throw error;
     });
@@ -72,9 +82,13 @@ export class Evaluator {
     const all = this.#plan.result.map(() => new Float32Array(images.count * K));
     const ready = String(images.shape) === String(this.#model.imageShape);
     const pipeline = new InputPipeline(images, {
-      batchSize: B, order: () => ({ images: Uint32Array.from({ length: images.count }, (_, i) => i) }),
+      batchSize: B,
+      order: () => ({ images: Uint32Array.from({ length: images.count }, (_, i) => i) }),
       prepare: ready ? { kind: "decode" } : { kind: "evaluate", placing: placing ?? official(side) },
-      platform, workers, epochs: 1, keepLast: true,
+      platform,
+      workers,
+      epochs: 1,
+      keepLast: true,
       maxCorrupt: 0, // a score of other images than those asked for would be no score
     });
     try {
@@ -105,7 +119,12 @@ export class Evaluator {
     const seconds = (performance.now() - startMs) / 1000;
     const labels = Uint32Array.from({ length: images.count }, (_, i) => images.label(i));
     const scored = (logits: Float32Array) => score(logits, labels, this.#model.numClasses);
-    return { count: images.count, model: scored(answer), ...(dist ? { cls: scored(cls), dist: scored(dist) } : {}), imagesPerSecond: images.count / seconds };
+    return {
+      count: images.count,
+      model: scored(answer),
+      ...(dist ? { cls: scored(cls), dist: scored(dist) } : {}),
+      imagesPerSecond: images.count / seconds,
+    };
   }
 
   dispose(): void {
@@ -116,13 +135,17 @@ export class Evaluator {
 
 /** Top-1, top-5 and cross-entropy from logits [N,K] and N labels; ties go to the lower class. In f64. */
 export function score(logits: Float32Array, labels: ArrayLike<number>, K: number): Score {
-  let top1 = 0, top5 = 0, loss = 0;
+  let top1 = 0,
+    top5 = 0,
+    loss = 0;
   const N = labels.length;
   for (let n = 0; n < N; n++) {
     const row = logits.subarray(n * K, (n + 1) * K);
     const label = labels[n]!;
     const own = row[label]!;
-    let rank = 0, max = -Infinity, sum = 0;
+    let rank = 0,
+      max = -Infinity,
+      sum = 0;
     for (let k = 0; k < K; k++) {
       if (!Number.isFinite(row[k]!)) throw new Error(`evaluate: expected finite logits, got ${row[k]} for image ${n}`);
       if (row[k]! > own || (row[k] === own && k < label)) rank++;

@@ -43,22 +43,35 @@ export interface Loss {
 }
 
 export function distillationLoss(inputs: LossInputs): Loss {
-  const { logits, logitsDist = null, target, labels, teacherLogits = null, kind = "none", alpha = 0.5, tau = 1, labelSmoothing = 0, reduction = "numel" } = inputs;
+  const {
+    logits,
+    logitsDist = null,
+    target,
+    labels,
+    teacherLogits = null,
+    kind = "none",
+    alpha = 0.5,
+    tau = 1,
+    labelSmoothing = 0,
+    reduction = "numel",
+  } = inputs;
   if (!target === !labels) throw new Error(`distillationLoss: expected either target or labels, got ${target ? "both" : "neither"}`);
-  if (kind !== "none" && kind !== "soft" && kind !== "hard") throw new Error(`distillationLoss: expected kind "none", "soft" or "hard", got "${kind as string}"`);
+  if (kind !== "none" && kind !== "soft" && kind !== "hard")
+    throw new Error(`distillationLoss: expected kind "none", "soft" or "hard", got "${kind as string}"`);
   if (!(alpha >= 0 && alpha <= 1)) throw new Error(`distillationLoss: expected alpha in [0, 1], got ${alpha}`);
   if (kind !== "none") {
     const need = (what: string, shape: string) => new Error(`distillationLoss: expected ${what} ${shape} for ${kind} distillation`);
     if (!logitsDist) throw new Error(`${need("logitsDist", show(logits.shape)).message}, got none: the student has no distillation head`);
     if (!teacherLogits) throw new Error(`${need("teacherLogits", show(logitsDist.shape)).message}, got none`);
-    if (String(logitsDist.shape) !== String(logits.shape)) throw new Error(`${need("logitsDist", show(logits.shape)).message}, got ${show(logitsDist.shape)}`);
-    if (String(teacherLogits.shape) !== String(logitsDist.shape)) throw new Error(`${need("teacherLogits", show(logitsDist.shape)).message}, got ${show(teacherLogits.shape)}`);
+    if (String(logitsDist.shape) !== String(logits.shape))
+      throw new Error(`${need("logitsDist", show(logits.shape)).message}, got ${show(logitsDist.shape)}`);
+    if (String(teacherLogits.shape) !== String(logitsDist.shape))
+      throw new Error(`${need("teacherLogits", show(logitsDist.shape)).message}, got ${show(teacherLogits.shape)}`);
   }
 
   const base = target ? crossEntropy(logits, target) : crossEntropy(logits, labels!, { labelSmoothing });
   if (kind === "none") return { loss: base, base, distill: null };
-  const distill = kind === "soft"
-    ? klDistillation(logitsDist!, teacherLogits!, { tau, reduction })
-    : crossEntropy(logitsDist!, argmax(teacherLogits!));
+  const distill =
+    kind === "soft" ? klDistillation(logitsDist!, teacherLogits!, { tau, reduction }) : crossEntropy(logitsDist!, argmax(teacherLogits!));
   return { loss: add(scale(base, 1 - alpha), scale(distill, alpha)), base, distill };
 }

@@ -65,7 +65,16 @@ export async function readStep(step: TrainStep, batches: readonly Promise<BatchN
   const mean = (of: (part: BatchNumbers) => number) => parts.reduce((sum, part) => sum + of(part), 0) / parts.length;
   const loss = mean((p) => p.loss);
   const correct = parts.reduce((sum, p) => sum + p.correct, 0);
-  return { loss, base: mean((p) => p.base), distill: mean((p) => p.distill), gradNorm, finite: flag === 1 && Number.isFinite(loss), ...(lossScale === null ? {} : { lossScale }), correct, trainTop1: correct / images };
+  return {
+    loss,
+    base: mean((p) => p.base),
+    distill: mean((p) => p.distill),
+    gradNorm,
+    finite: flag === 1 && Number.isFinite(loss),
+    ...(lossScale === null ? {} : { lossScale }),
+    correct,
+    trainTop1: correct / images,
+  };
 }
 
 /** Images per second of a usual step: the median, which first runs (drivers compile then) and evaluations leave as it is. */

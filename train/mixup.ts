@@ -42,15 +42,26 @@ export const sampleMix = (settings: MixSettings, seed: number, step: number, hei
   drawMix(settings, new Random(seed, STREAM, step * 2 ** 20), height, width); // a step's draws start in a block of their own
 
 /** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". `mates` images are mixed among each other. */
-export function sampleMixes(settings: MixSettings & { readonly mixMode: MixMode }, seed: number, step: number, count: number, height: number, width: number, mates = count): Mix[] {
+export function sampleMixes(
+  settings: MixSettings & { readonly mixMode: MixMode },
+  seed: number,
+  step: number,
+  count: number,
+  height: number,
+  width: number,
+  mates = count,
+): Mix[] {
   const { mixMode } = settings;
-  if (!Number.isInteger(mates) || mates < 2 || mates % 2 !== 0) throw new Error(`sampleMixes: expected an even count of images, got ${mates}`);
+  if (!Number.isInteger(mates) || mates < 2 || mates % 2 !== 0)
+    throw new Error(`sampleMixes: expected an even count of images, got ${mates}`);
   if (count % mates !== 0) throw new Error(`sampleMixes: expected a count of images that ${mates} divides, got ${count}`);
   const parts = count / mates;
   const draws = mixMode === "elem" ? mates : mates / 2;
   return Array.from({ length: parts }, (_, part) => {
     if (mixMode === "batch") return new Array<Mix>(mates).fill(sampleMix(settings, seed, step * parts + part, height, width));
-    const rows = Array.from({ length: draws }, (_, row) => drawMix(settings, randomAt(seed, ROWS, [step, part * draws + row, 0]), height, width));
+    const rows = Array.from({ length: draws }, (_, row) =>
+      drawMix(settings, randomAt(seed, ROWS, [step, part * draws + row, 0]), height, width),
+    );
     return mixMode === "pair" ? [...rows, ...rows.toReversed()] : rows;
   }).flat();
 }
@@ -83,7 +94,9 @@ export function drawMix(settings: MixSettings, random: Pick<Random, "uniform" | 
   const lam = cuts ? random.beta(cutmix, cutmix) : random.beta(mixup, mixup);
   if (lam === 1) return NONE;
   if (!cuts) return { mode: "mixup", lam, box: [0, 0, 0, 0] };
-  const box = cutmixMinmax ? minmaxBox(cutmixMinmax, height, width, random) : cutmixBox(lam, height, width, random.int(height), random.int(width));
+  const box = cutmixMinmax
+    ? minmaxBox(cutmixMinmax, height, width, random)
+    : cutmixBox(lam, height, width, random.int(height), random.int(width));
   const [y0, y1, x0, x1] = box;
   return { mode: "cutmix", lam: 1 - ((y1 - y0) * (x1 - x0)) / (height * width), box };
 }
@@ -98,7 +111,12 @@ export function cutmixBox(lam: number, height: number, width: number, cy: number
 }
 
 /** A box inside the image with sides of `least` to `most` of the image's, the upper end excluded. */
-function minmaxBox([least, most]: readonly [number, number], height: number, width: number, random: Pick<Random, "int">): [number, number, number, number] {
+function minmaxBox(
+  [least, most]: readonly [number, number],
+  height: number,
+  width: number,
+  random: Pick<Random, "int">,
+): [number, number, number, number] {
   const side = (size: number): number => {
     const [from, to] = [Math.trunc(size * least), Math.trunc(size * most)];
     if (!(from >= 0 && from < to && to <= size)) {

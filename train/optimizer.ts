@@ -60,7 +60,8 @@ export class Optimizer {
     } else {
       const { exp_avg: m, exp_avg_sq: v } = this.state as { exp_avg: Tensor; exp_avg_sq: Tensor };
       const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
-      if (optimizer === "adamw") adamwStep({ params, grads, m, v, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
+      if (optimizer === "adamw")
+        adamwStep({ params, grads, m, v, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
       else lambStep({ params, grads, m, v }, { ...common, ...moments, ...this.#tables!, eps });
     }
     if (ema && optimizer !== "adamw") emaStep({ ema, params }, { decay: emaDecay, finite });

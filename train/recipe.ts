@@ -6,7 +6,10 @@ z.config(en());
 
 const fraction = z.number().check(z.minimum(0), z.maximum(1));
 const positive = z.number().check(z.positive());
-const range = (least: number, most: number) => z.tuple([z.number().check(z.positive(), z.minimum(least)), z.number().check(z.maximum(most))]).check(z.refine(([a, b]) => a <= b, "expected the smaller number first"));
+const range = (least: number, most: number) =>
+  z
+    .tuple([z.number().check(z.positive(), z.minimum(least)), z.number().check(z.maximum(most))])
+    .check(z.refine(([a, b]) => a <= b, "expected the smaller number first"));
 
 export const recipeSchema = z.strictObject({
   epochs: z._default(z.int().check(z.positive()), 300),
@@ -78,7 +81,10 @@ export const recipeSchema = z.strictObject({
   /** The same of the teacher. */
   teacherDtype: z._default(z.enum(["f32", "f16"]), "f32"),
   /** With f16: what the loss is multiplied by at first (a power of two), and how many finite updates in a row double it. */
-  lossScale: z._default(positive.check(z.refine((v) => Number.isInteger(Math.log2(v)) && v <= 2 ** 24, "expected a power of two up to 16777216")), 65536),
+  lossScale: z._default(
+    positive.check(z.refine((v) => Number.isInteger(Math.log2(v)) && v <= 2 ** 24, "expected a power of two up to 16777216")),
+    65536,
+  ),
   lossScaleGrowth: z._default(z.int().check(z.positive()), 2000),
 
   distillation: z._default(z.enum(["none", "soft", "hard"]), "none"),
@@ -119,16 +125,19 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
   const { distillation, singleToken, batchSize, accumulate, epochs, warmupEpochs } = recipe;
   if (distillation !== "none") {
     if (!teacher) return refuse(`a teacher for distillation "${distillation}"`, "none");
-    if (!student.distilled && !singleToken) refuse(`a student with a distillation token for distillation "${distillation}" (or singleToken)`, "a plain one");
+    if (!student.distilled && !singleToken)
+      refuse(`a student with a distillation token for distillation "${distillation}" (or singleToken)`, "a plain one");
     if (student.distilled && singleToken) refuse("a student without a distillation token for singleToken", "one with it");
     if (teacher.numClasses !== student.numClasses) refuse(`a teacher of ${student.numClasses} classes`, String(teacher.numClasses));
   } else {
     if (teacher) refuse('distillation "soft" or "hard" with a teacher', '"none"');
     if (singleToken || recipe.cacheTeacher) refuse(`a distillation for ${singleToken ? "singleToken" : "cacheTeacher"}`, '"none"');
   }
-  if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention")) refuse(`a transformer for ${recipe.dropout > 0 ? `dropout ${recipe.dropout}` : 'trainOnly "attention"'}`, "a convolutional network");
+  if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention"))
+    refuse(`a transformer for ${recipe.dropout > 0 ? `dropout ${recipe.dropout}` : 'trainOnly "attention"'}`, "a convolutional network");
   if (batchSize % accumulate !== 0) refuse(`a batch that ${accumulate} equal batches make up`, `${batchSize} images`);
-  if (recipe.repeats > 1 && batchSize % recipe.shards !== 0) refuse(`a batch that ${recipe.shards} shards divide for ${recipe.repeats} repeats`, `${batchSize} images`);
+  if (recipe.repeats > 1 && batchSize % recipe.shards !== 0)
+    refuse(`a batch that ${recipe.shards} shards divide for ${recipe.repeats} repeats`, `${batchSize} images`);
   const together = batchSize / accumulate;
   if (mixes(recipe) && together % 2 !== 0) refuse("an even batch to mix", `${together} images${accumulate > 1 ? ` at a time` : ""}`);
   if (warmupEpochs >= epochs && warmupEpochs > 0) refuse(`fewer than ${epochs} warmupEpochs`, String(warmupEpochs));
@@ -146,4 +155,5 @@ export function mates({ batchSize, accumulate, repeats, shards }: Pick<Recipe, "
 }
 
 /** Whether any batch is mixed. */
-export const mixes = ({ mixProb, mixup, cutmix }: Pick<Recipe, "mixProb" | "mixup" | "cutmix">): boolean => mixProb > 0 && (mixup > 0 || cutmix > 0);
+export const mixes = ({ mixProb, mixup, cutmix }: Pick<Recipe, "mixProb" | "mixup" | "cutmix">): boolean =>
+  mixProb > 0 && (mixup > 0 || cutmix > 0);

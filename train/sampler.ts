@@ -21,7 +21,11 @@ const ROUND = 256;
 
 /** How many positions each replica takes in an epoch. Without repeats, or with less than 256 images, nothing is rounded to 256. */
 export function replicaLength(count: number, { repeats, replicas }: Repeats): number {
-  for (const [name, v] of [["count", count], ["repeats", repeats], ["replicas", replicas]] as const) {
+  for (const [name, v] of [
+    ["count", count],
+    ["repeats", repeats],
+    ["replicas", replicas],
+  ] as const) {
     if (!Number.isInteger(v) || v < 1) throw new Error(`sampler: expected ${name} to be a positive integer, got ${v}`);
   }
   const kept = repeats === 1 || count < ROUND ? count : count - (count % ROUND);
@@ -44,7 +48,12 @@ export function repeatedSteps(count: number, batchSize: number, options: Repeats
 }
 
 /** Batch `step`: (batchSize) images and their copy numbers, shard after shard of batchSize / replicas. `order` is the epoch's permutation. */
-export function repeatedBatch(order: Uint32Array, step: number, batchSize: number, options: Repeats): { images: Uint32Array; copies: Uint32Array } {
+export function repeatedBatch(
+  order: Uint32Array,
+  step: number,
+  batchSize: number,
+  options: Repeats,
+): { images: Uint32Array; copies: Uint32Array } {
   const steps = repeatedSteps(order.length, batchSize, options);
   if (!Number.isInteger(step) || step < 0 || step >= steps) {
     throw new Error(`repeatedBatch: expected step below ${steps} (${order.length} images, batch ${batchSize}), got ${step}`);

@@ -50,7 +50,10 @@ export function linearScaledLr(lr: number, batch: number): number {
 }
 
 /** The rate of one step under a recipe. Its "step" schedule moves with every step: warm-up, then a cosine over what is left. */
-export function learningRate(recipe: Recipe, { epoch, step, stepsPerEpoch }: { epoch: number; step: number; stepsPerEpoch: number }): number {
+export function learningRate(
+  recipe: Recipe,
+  { epoch, step, stepsPerEpoch }: { epoch: number; step: number; stepsPerEpoch: number },
+): number {
   const { epochs, warmupEpochs, warmupLr, minLr } = recipe;
   const peakLr = recipe.scaleLr ? linearScaledLr(recipe.lr, recipe.batchSize) : recipe.lr;
   if (recipe.schedule !== "step") return cosineLr({ epochs, peakLr, warmupEpochs, warmupLr, minLr, mode: recipe.schedule }, epoch);
@@ -60,5 +63,6 @@ export function learningRate(recipe: Recipe, { epoch, step, stepsPerEpoch }: { e
 }
 
 function checkCount(name: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least) throw new Error(`cosineLr: expected ${name} to be an integer of ${least} or more, got ${value}`);
+  if (!Number.isInteger(value) || value < least)
+    throw new Error(`cosineLr: expected ${name} to be an integer of ${least} or more, got ${value}`);
 }

@@ -102,10 +102,23 @@ export const cropKind = ({ crop }: Pick<Recipe, "crop">, side: number) => (crop 
 
 /** The recipe's augmentation for images of `side`. */
 export function augmentOf(recipe: Recipe, side: number): AugmentSettings {
-  const { cropScale: scale, cropRatio: ratio, cropPadding: padding, hflip, autoAugment, colorJitter, erasing, erasingMode, erasingCount } = recipe;
+  const {
+    cropScale: scale,
+    cropRatio: ratio,
+    cropPadding: padding,
+    hflip,
+    autoAugment,
+    colorJitter,
+    erasing,
+    erasingMode,
+    erasingCount,
+  } = recipe;
   const kind = cropKind(recipe, side);
   return makeAugment({
-    size: side, hflip, autoAugment, colorJitter,
+    size: side,
+    hflip,
+    autoAugment,
+    colorJitter,
     crop: kind === "resized" ? { kind, scale, ratio } : kind === "none" ? { kind } : { kind, padding },
     erasing: { prob: erasing, mode: erasingMode, count: erasingCount },
   });

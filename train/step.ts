@@ -68,10 +68,14 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     for (const plan of plans) plan.dispose();
     for (const t of [labels, mix, cached, sum, scalars.tensor]) t?.dispose();
   };
-  const recorded = <T>(body: () => T, label: string): Promise<Plan<T>> => record(body, { label, ...options }).then((plan) => (plans.push(plan), plan), (error: unknown) => {
-    dispose();
-    throw error;
-  });
+  const recorded = <T>(body: () => T, label: string): Promise<Plan<T>> =>
+    record(body, { label, ...options }).then(
+      (plan) => (plans.push(plan), plan),
+      (error: unknown) => {
+        dispose();
+        throw error;
+      },
+    );
 
   const batch = await recorded(() => {
     // Patches from the start, where nobody who sees the batch wants whole images.
@@ -79,7 +83,7 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     const read = input(patch);
     const x = mix ? mixImages(read, mix, { mates: mates(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
-    const teacherLogits = !distills ? null : cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits);
+    const teacherLogits = !distills ? null : (cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits));
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
     const out = model.forward(store.tensors, x, {
       training: recipe.trainMode,
@@ -94,7 +98,10 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
         ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, mates: mates(recipe) }) }
         : { labels, labelSmoothing: recipe.labelSmoothing }),
       teacherLogits,
-      kind: recipe.distillation, alpha: recipe.alpha, tau: recipe.tau, reduction: recipe.reduction,
+      kind: recipe.distillation,
+      alpha: recipe.alpha,
+      tau: recipe.tau,
+      reduction: recipe.reduction,
     });
     const targets = store.gradTargets;
     gradients(loss, store.trained, optimizer.lossScale?.scale).forEach((grad, i) => place(grad, targets[i]!));

@@ -16,7 +16,11 @@ interface CacheOptions {
 }
 
 /** Logits (count, K) of all images. */
-export async function teacherAnswers({ model, params }: { readonly model: Model; readonly params: Params }, images: ImageSource, o: CacheOptions): Promise<Float32Array> {
+export async function teacherAnswers(
+  { model, params }: { readonly model: Model; readonly params: Params },
+  images: ImageSource,
+  o: CacheOptions,
+): Promise<Float32Array> {
   const evaluator = await Evaluator.create(model, params, o.normalization, Math.min(images.count, o.recipe.batchSize));
   try {
     return (await evaluator.logits(images, o))[0]!;
@@ -29,7 +33,12 @@ export async function teacherAnswers({ model, params }: { readonly model: Model;
  * The answers for a batch (B, K), as logits: of each image alone, or where images are mixed, the logarithm of both answers' probabilities
  * mixed in the shares of the labels. As images are, of every `mates` the first is mixed with the last, and so on.
  */
-export function cachedLogits(answers: Float32Array, images: Uint32Array, shares: { readonly own: readonly number[]; readonly mates: number } | null, K: number): Float32Array {
+export function cachedLogits(
+  answers: Float32Array,
+  images: Uint32Array,
+  shares: { readonly own: readonly number[]; readonly mates: number } | null,
+  K: number,
+): Float32Array {
   const B = images.length;
   const row = (b: number) => answers.subarray(images[b]! * K, (images[b]! + 1) * K);
   const out = new Float32Array(B * K);

@@ -103,19 +103,47 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
   const store = own(new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly)));
   const optimizer = own(new Optimizer(recipe, store));
   await optimizer.initEma();
-  const teacher = o.teacher ? { model: storedModel(o.teacher.model, recipe.teacherDtype), params: storedParams(loadParams(`teacher ${o.teacher.model.name}`, o.teacher.model.params, o.teacher.state), recipe.teacherDtype) } : null;
+  const teacher = o.teacher
+    ? {
+        model: storedModel(o.teacher.model, recipe.teacherDtype),
+        params: storedParams(loadParams(`teacher ${o.teacher.model.name}`, o.teacher.model.params, o.teacher.state), recipe.teacherDtype),
+      }
+    : null;
   for (const tensor of Object.values(teacher?.params ?? {})) own(tensor);
   const answers = teacher && recipe.cacheTeacher ? await teacherAnswers(teacher, images, o) : null;
   let position: Position = o.resume
     ? restoreCheckpoint(o.resume, store, optimizer, seed, recipe, model.config)
     : { epoch: 0, stepInEpoch: 0, step: 0 };
   const input = own(makeStepInput(o));
-  const step = own(await recordStep({ model: stored, store, optimizer, recipe, input: (patch) => input.launch(patch), teacher, ...(o.onCompile ? { onCompile: o.onCompile } : {}) }));
-  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate)));
+  const step = own(
+    await recordStep({
+      model: stored,
+      store,
+      optimizer,
+      recipe,
+      input: (patch) => input.launch(patch),
+      teacher,
+      ...(o.onCompile ? { onCompile: o.onCompile } : {}),
+    }),
+  );
+  const evaluator = own(
+    await Evaluator.create(
+      stored,
+      store.tensors,
+      o.normalization,
+      o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / accumulate),
+    ),
+  );
   const pipeline = new InputPipeline(images, {
-    batchSize: recipe.batchSize / accumulate, order: recipeOrder(images.count, seed, recipe), prepare: input.prepare,
-    platform: o.platform, workers: o.workers ?? 0, start: { epoch: position.epoch, step: position.stepInEpoch * accumulate }, epochs: recipe.epochs,
-    ...(o.onCorrupt ? { onCorrupt: o.onCorrupt } : {}), ...(o.maxCorrupt === undefined ? {} : { maxCorrupt: o.maxCorrupt }),
+    batchSize: recipe.batchSize / accumulate,
+    order: recipeOrder(images.count, seed, recipe),
+    prepare: input.prepare,
+    platform: o.platform,
+    workers: o.workers ?? 0,
+    start: { epoch: position.epoch, step: position.stepInEpoch * accumulate },
+    epochs: recipe.epochs,
+    ...(o.onCorrupt ? { onCorrupt: o.onCorrupt } : {}),
+    ...(o.maxCorrupt === undefined ? {} : { maxCorrupt: o.maxCorrupt }),
   });
 
   const epochs: EpochMetrics[] = [];
@@ -158,20 +186,26 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
         position = { ...position, stepInEpoch: position.stepInEpoch + 1, step: position.step + 1 };
         const at = { epoch, step: position.step, totalSteps, lr, inputWait };
         // In the steps' order, whichever is read first.
-        pending.push(Promise.all([readStep(step, batches, recipe.batchSize), pending.at(-1)]).then(([{ correct, ...result }]) => {
-          rates.tick(); // done, and not only asked for
-          totals.steps++;
-          totals.loss += result.loss;
-          totals.correct += correct;
-          health.skippedInARow = result.finite ? 0 : health.skippedInARow + 1;
-          o.onMetrics?.({ kind: "step", ...at, ...result, imagesPerSecond: rates.imagesPerSecond });
-        }));
+        pending.push(
+          Promise.all([readStep(step, batches, recipe.batchSize), pending.at(-1)]).then(([{ correct, ...result }]) => {
+            rates.tick(); // done, and not only asked for
+            totals.steps++;
+            totals.loss += result.loss;
+            totals.correct += correct;
+            health.skippedInARow = result.finite ? 0 : health.skippedInARow + 1;
+            o.onMetrics?.({ kind: "step", ...at, ...result, imagesPerSecond: rates.imagesPerSecond });
+          }),
+        );
         if (pending.length >= IN_FLIGHT) await pending.shift();
         if (health.skippedInARow >= MAX_SKIPPED) {
-          throw new Error(`train: expected finite gradients, got ${health.skippedInARow} updates in a row without (step ${position.step}); the last good checkpoint stands`);
+          throw new Error(
+            `train: expected finite gradients, got ${health.skippedInARow} updates in a row without (step ${position.step}); the last good checkpoint stands`,
+          );
         }
         stopping = o.shouldStop?.() ?? false;
-        const due = (o.saveEvery !== undefined && position.step % o.saveEvery === 0) || performance.now() - savedMs > 1000 * (o.saveSeconds ?? Infinity);
+        const due =
+          (o.saveEvery !== undefined && position.step % o.saveEvery === 0) ||
+          performance.now() - savedMs > 1000 * (o.saveSeconds ?? Infinity);
         if (stopping || (due && position.stepInEpoch < perEpoch)) {
           await Promise.all(pending.splice(0));
           await save();
@@ -184,9 +218,13 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
       if (last || (epoch + 1) % (o.evalEvery ?? 1) === 0) {
         const seconds = (performance.now() - startMs) / 1000;
         const metrics: EpochMetrics = {
-          kind: "epoch", epoch, step: position.step, seconds,
+          kind: "epoch",
+          epoch,
+          step: position.step,
+          seconds,
           inputWait: (pipeline.stats.waitedMs - waitedBefore) / (1000 * seconds),
-          trainLoss: totals.loss / totals.steps, trainTop1: totals.correct / (totals.steps * recipe.batchSize),
+          trainLoss: totals.loss / totals.steps,
+          trainTop1: totals.correct / (totals.steps * recipe.batchSize),
           test: await evaluator.evaluate(o.test, o),
         };
         epochs.push(metrics);
@@ -200,7 +238,8 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
     return {
       state: await store.state(),
       ema: optimizer.ema ? await store.state(optimizer.ema.flat, optimizer.ema.stats) : null,
-      position, epochs,
+      position,
+      epochs,
       finished: position.step >= totalSteps,
       planBytes: step.batch.bytes + (step.update?.bytes ?? 0),
       launches: accumulate * step.batch.launches + (step.update?.launches ?? 0),
@@ -217,20 +256,50 @@ async function run(o: TrainOptions, own: <T extends Disposable>(thing: T) => T):
 }
 
 /** Writes a batch: its images, labels, mixing, and the teacher's answers where they are cached. `t` numbers the batches of the run. */
-function write(step: TrainStep, input: StepInput, batch: Batch, recipe: Recipe, seed: number, t: number, answers: Float32Array | null): void {
+function write(
+  step: TrainStep,
+  input: StepInput,
+  batch: Batch,
+  recipe: Recipe,
+  seed: number,
+  t: number,
+  answers: Float32Array | null,
+): void {
   input.write(batch);
   step.labels.write(batch.labels);
   const { side } = input;
   const mixes = step.mix ? sampleMixes(recipe, seed, t, batch.labels.length, side, side, mates(recipe)) : null;
   if (mixes) {
     const { lam, imageLam, boxes } = mixArrays(mixes);
-    step.mix!.write(encodeMix(mixes.map((_, b) => ({ lam: imageLam[b]!, share: lam[b]!, box: [...boxes.subarray(4 * b, 4 * b + 4)] as [number, number, number, number] }))));
+    step.mix!.write(
+      encodeMix(
+        mixes.map((_, b) => ({
+          lam: imageLam[b]!,
+          share: lam[b]!,
+          box: [...boxes.subarray(4 * b, 4 * b + 4)] as [number, number, number, number],
+        })),
+      ),
+    );
   }
-  if (answers) step.teacherLogits!.write(cachedLogits(answers, batch.images, mixes && { own: mixes.map(({ lam }) => lam), mates: mates(recipe) }, step.teacherLogits!.shape[1]!));
+  if (answers)
+    step.teacherLogits!.write(
+      cachedLogits(
+        answers,
+        batch.images,
+        mixes && { own: mixes.map(({ lam }) => lam), mates: mates(recipe) },
+        step.teacherLogits!.shape[1]!,
+      ),
+    );
 }
 
 /** Throws where settings contradict each other, the images, the student or the teacher, before any work. Returns the steps of an epoch. */
-export function checkRun({ model, recipe, train: images, test, teacher }: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher">): number {
+export function checkRun({
+  model,
+  recipe,
+  train: images,
+  test,
+  teacher,
+}: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher">): number {
   checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, teacher?.model ?? null);
   checkImages("training", images, model);
   checkImages("test", test, model);
@@ -243,5 +312,6 @@ export function checkRun({ model, recipe, train: images, test, teacher }: Pick<T
 function checkImages(what: string, source: ImageSource, model: Model): void {
   const [channels] = model.imageShape;
   if (channels !== 3) throw new Error(`train: expected a model of 3 channels, got ${channels}`);
-  if (source.classes.length !== model.numClasses) throw new Error(`train: expected ${what} images of ${model.numClasses} classes, got ${source.classes.length}`);
+  if (source.classes.length !== model.numClasses)
+    throw new Error(`train: expected ${what} images of ${model.numClasses} classes, got ${source.classes.length}`);
 }

@@ -19,8 +19,12 @@ export interface About {
 }
 
 const SUITES: readonly { readonly title: string; readonly suite: BenchArgs["suite"]; readonly quick: boolean }[] = [
-  { title: "Quick", suite: "all", quick: true }, { title: "Full", suite: "all", quick: false }, { title: "Kernels", suite: "kernels", quick: false },
-  { title: "Inference", suite: "inference", quick: false }, { title: "Training", suite: "train", quick: false }, { title: "Scaling", suite: "scaling", quick: false },
+  { title: "Quick", suite: "all", quick: true },
+  { title: "Full", suite: "all", quick: false },
+  { title: "Kernels", suite: "kernels", quick: false },
+  { title: "Inference", suite: "inference", quick: false },
+  { title: "Training", suite: "train", quick: false },
+  { title: "Scaling", suite: "scaling", quick: false },
 ];
 /** Those on the same adapter; the others are there to be asked for. */
 const USUAL = ["tfjs", "ort"];
@@ -32,9 +36,15 @@ let shown: (() => NamedResult) | null = null;
 let adapter: AdapterDescription | null = null;
 let running: AbortController | null = null;
 
-const suite = el("select", { id: "suite" }, SUITES.map(({ title }, i) => el("option", { value: i }, title)));
+const suite = el(
+  "select",
+  { id: "suite" },
+  SUITES.map(({ title }, i) => el("option", { value: i }, title)),
+);
 const rivals = about.rivals.map(({ name, bytes }) => ({
-  name, box: el("input", { type: "checkbox", name: "rival", value: name, checked: USUAL.includes(name) }), size: `${(bytes / 2 ** 20).toFixed(bytes < 1e7 ? 1 : 0)} MB`,
+  name,
+  box: el("input", { type: "checkbox", name: "rival", value: name, checked: USUAL.includes(name) }),
+  size: `${(bytes / 2 ** 20).toFixed(bytes < 1e7 ? 1 : 0)} MB`,
 }));
 const only = el("input", { id: "only", type: "text", autocomplete: "off", spellcheck: "false", placeholder: "any" });
 const samples = el("input", { id: "samples", type: "number", min: 1, step: 1, placeholder: "as usual" });
@@ -42,18 +52,32 @@ const start = el("button", { id: "start", type: "submit", class: "primary", disa
 const cancel = el("button", { id: "cancel", type: "button", hidden: true }, "Cancel");
 const save = el("button", { id: "save", type: "button", disabled: true }, "Save as JSON");
 const files = el("input", { id: "files", type: "file", accept: ".json,application/json", multiple: true });
-const which = el("p", { id: "adapter" }), chosen = el("p", { id: "chosen", class: "note" });
+const which = el("p", { id: "adapter" }),
+  chosen = el("p", { id: "chosen", class: "note" });
 const bar = el("progress", { id: "progress", hidden: true });
-const stage = el("p", { id: "stage", role: "status" }), latest = el("p", { id: "latest", class: "note" }), said = el("ul", { id: "said", "aria-live": "polite" });
+const stage = el("p", { id: "stage", role: "status" }),
+  latest = el("p", { id: "latest", class: "note" }),
+  said = el("ul", { id: "said", "aria-live": "polite" });
 
-const form = el("form", null,
-  el("div", { class: "choices" },
+const form = el(
+  "form",
+  null,
+  el(
+    "div",
+    { class: "choices" },
     el("label", { for: "suite" }, "Cases", suite),
     el("label", { for: "only" }, "Only those whose name contains", only),
-    el("label", { for: "samples" }, "Samples of each", samples)),
-  el("fieldset", { class: "rivals" }, el("legend", null, "Beside Tessera"), rivals.map(({ name, box, size }) => el("label", null, box, el("span", null, titleOf(name), " ", el("small", null, size))))),
+    el("label", { for: "samples" }, "Samples of each", samples),
+  ),
+  el(
+    "fieldset",
+    { class: "rivals" },
+    el("legend", null, "Beside Tessera"),
+    rivals.map(({ name, box, size }) => el("label", null, box, el("span", null, titleOf(name), " ", el("small", null, size)))),
+  ),
   chosen,
-  el("div", { class: "buttons" }, start, cancel, save, el("label", { for: "files", class: "button" }, "Open results", files)));
+  el("div", { class: "buttons" }, start, cancel, save, el("label", { for: "files", class: "button" }, "Open results", files)),
+);
 document.getElementById("measure")!.append(which, form, bar, stage, latest, said);
 
 const say = (text: string): void => said.append(el("li", null, text));
@@ -62,20 +86,37 @@ const args = (): BenchArgs => {
   const asked = rivals.filter(({ box }) => box.checked).map((r) => r.name);
   const url = (path: string): string => new URL(path, document.baseURI).href;
   return {
-    suite: name, quick, only: only.value.trim(), ...(samples.value === "" ? {} : { samples: Number(samples.value) }),
-    against: Object.fromEntries(asked.map((rival) => [rival, url(`rivals/${rival}.mjs`)])), base: url("rivals/"), version: about.version, commit: about.commit,
+    suite: name,
+    quick,
+    only: only.value.trim(),
+    ...(samples.value === "" ? {} : { samples: Number(samples.value) }),
+    against: Object.fromEntries(asked.map((rival) => [rival, url(`rivals/${rival}.mjs`)])),
+    base: url("rivals/"),
+    version: about.version,
+    commit: about.commit,
   };
 };
 
 function nameAdapter(found: AdapterDescription): void {
   adapter = found;
-  which.replaceChildren("Adapter: ", el("strong", null, adapterName(found)), ...(found.software ? [", ", el("strong", { class: "warning" }, "a software adapter"), ": the processor plays the GPU, and no figure says anything of a GPU."] : [", a GPU."]));
+  which.replaceChildren(
+    "Adapter: ",
+    el("strong", null, adapterName(found)),
+    ...(found.software
+      ? [
+          ", ",
+          el("strong", { class: "warning" }, "a software adapter"),
+          ": the processor plays the GPU, and no figure says anything of a GPU.",
+        ]
+      : [", a GPU."]),
+  );
   countCases();
 }
 
 function countCases(): void {
   const n = chosenCases(adapter?.software ? "software" : "gpu", args()).length;
-  chosen.textContent = n === 0 ? "No case of that name for this adapter." : `${count(n, "case")} for this adapter. Keep this tab in front while it measures.`;
+  chosen.textContent =
+    n === 0 ? "No case of that name for this adapter." : `${count(n, "case")} for this adapter. Keep this tab in front while it measures.`;
   start.disabled = running !== null || adapter === null || n === 0 || !samples.validity.valid;
 }
 
@@ -87,11 +128,20 @@ function show(): void {
 function showStage({ label, done, total, note, secondsLeft }: Stage): void {
   bar.max = total;
   bar.value = done;
-  stage.textContent = [label === "bench" ? `Case ${done + 1} of ${total}` : label, note, secondsLeft !== undefined && `about ${duration(secondsLeft)} left`].filter(Boolean).join(" · ");
+  stage.textContent = [
+    label === "bench" ? `Case ${done + 1} of ${total}` : label,
+    note,
+    secondsLeft !== undefined && `about ${duration(secondsLeft)} left`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 function showLatest(m: Measured): void {
-  const sides = Object.entries({ [OURS]: m.ours, ...m.rivals }).map(([who, t]) => `${titleOf(who)} ${timed(t) ? `${figure(t.medianMs)} ms${m.paired[who] ? ` (${times(m.paired[who].ratio)})` : ""}` : "–"}`);
+  const sides = Object.entries({ [OURS]: m.ours, ...m.rivals }).map(
+    ([who, t]) =>
+      `${titleOf(who)} ${timed(t) ? `${figure(t.medianMs)} ms${m.paired[who] ? ` (${times(m.paired[who].ratio)})` : ""}` : "–"}`,
+  );
   latest.textContent = `${m.name}: ${sides.join(", ")}`;
 }
 
@@ -114,7 +164,9 @@ async function measure(): Promise<void> {
       results.unshift({ name: `measured here at ${new Date().toLocaleTimeString()}`, result });
       show();
     }
-    stage.textContent = result ? `${count(result.cases.length, "case")} measured in ${duration(result.seconds!)}.` : "Nothing was measured.";
+    stage.textContent = result
+      ? `${count(result.cases.length, "case")} measured in ${duration(result.seconds!)}.`
+      : "Nothing was measured.";
     if (wasHidden) say("The tab was in the background for a while: a browser may have slowed it. Mind the drift of each case.");
   } catch (error) {
     stage.textContent = `It could not measure: ${(error as Error).message}`;
@@ -160,10 +212,15 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   void open([...event.dataTransfer!.files]);
 });
-addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
+addEventListener("beforeunload", (event) => {
+  if (running) event.preventDefault();
+});
 save.addEventListener("click", () => {
   const { result } = shown!();
-  const link = el("a", { href: URL.createObjectURL(new Blob([`${JSON.stringify(result, null, 2)}\n`], { type: "application/json" })), download: `${[result.adapter.vendor || "unnamed", result.adapter.architecture || "adapter", result.where].join("-").replace(/[^\w.-]+/g, "_")}.json` });
+  const link = el("a", {
+    href: URL.createObjectURL(new Blob([`${JSON.stringify(result, null, 2)}\n`], { type: "application/json" })),
+    download: `${[result.adapter.vendor || "unnamed", result.adapter.architecture || "adapter", result.where].join("-").replace(/[^\w.-]+/g, "_")}.json`,
+  });
   link.click();
   URL.revokeObjectURL(link.href);
 });
@@ -171,6 +228,15 @@ save.addEventListener("click", () => {
 const found = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
 if (found) nameAdapter(describeAdapter(found));
 else {
-  which.replaceChildren(el("strong", { class: "warning" }, navigator.gpu ? "This browser has WebGPU and no adapter for it." : "This browser has no WebGPU, or this page is not from a secure address (https or localhost)."), " It cannot measure here; results of others can be opened.");
+  which.replaceChildren(
+    el(
+      "strong",
+      { class: "warning" },
+      navigator.gpu
+        ? "This browser has WebGPU and no adapter for it."
+        : "This browser has no WebGPU, or this page is not from a secure address (https or localhost).",
+    ),
+    " It cannot measure here; results of others can be opened.",
+  );
   countCases();
 }

@@ -31,17 +31,21 @@ const MOST_LOST = 3;
 
 /** `null`: nothing was measured. Rejects where the browser has no device, or no case is chosen. `signal` ends it at once, with what there is. */
 export async function run(args: BenchArgs, listener: Listener, signal: AbortSignal): Promise<ResultFile | null> {
-  let result: ResultFile | null = null, names: readonly string[] | undefined;
+  let result: ResultFile | null = null,
+    names: readonly string[] | undefined;
   for (let lost = 0; ; ) {
     const part = await inFrame({ ...args, names }, listener, signal, result);
     if (part.result) result = result ? mergeResults([result, part.result]) : part.result;
     if (part.ending === "lost" && ++lost <= MOST_LOST && (!result || result.notRun)) {
-      listener.said(`${part.why}. ${result ? `What was measured is kept (${count(result.cases.length, "case")}); the rest follows` : "It starts again"} on a new device.`);
+      listener.said(
+        `${part.why}. ${result ? `What was measured is kept (${count(result.cases.length, "case")}); the rest follows` : "It starts again"} on a new device.`,
+      );
       names = result?.notRun;
       continue;
     }
     if (part.ending === "failed" && !result) throw new Error(part.why);
-    if (part.ending !== "done" && part.why) listener.said(`${part.why}.${result ? ` What was measured is kept (${count(result.cases.length, "case")}).` : ""}`);
+    if (part.ending !== "done" && part.why)
+      listener.said(`${part.why}.${result ? ` What was measured is kept (${count(result.cases.length, "case")}).` : ""}`);
     return result;
   }
 }
@@ -57,12 +61,24 @@ async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal,
   frame.title = "measuring";
   frame.className = "measuring";
   frame.src = new URL("frame.html", document.baseURI).href;
-  const started = performance.now(), measured: Measured[] = [];
-  let head: BenchHead | undefined, chosen: readonly string[] = [], firstMs = 0;
+  const started = performance.now(),
+    measured: Measured[] = [];
+  let head: BenchHead | undefined,
+    chosen: readonly string[] = [],
+    firstMs = 0;
   const doneBefore = before?.cases.length ?? 0;
   const part = (ending: Part["ending"], why: string): Part => ({
-    ending, why,
-    result: head && measured.length > 0 ? { where: "browser", seconds: (performance.now() - started) / 1000, browser: browser(), ...resultOf(head, measured, chosen, why || "cancelled") } : null,
+    ending,
+    why,
+    result:
+      head && measured.length > 0
+        ? {
+            where: "browser",
+            seconds: (performance.now() - started) / 1000,
+            browser: browser(),
+            ...resultOf(head, measured, chosen, why || "cancelled"),
+          }
+        : null,
   });
   try {
     await new Promise((resolve, reject) => {
@@ -83,7 +99,12 @@ async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal,
       progress({ label, done, total, note }) {
         if (signal.aborted) return;
         const secondsLeft = done === 0 ? {} : { secondsLeft: ((performance.now() - firstMs) / 1000 / done) * (total - done) };
-        listener.stage({ label, ...(head ? { done: doneBefore + done, total: doneBefore + total } : { done, total }), ...(note === undefined ? {} : { note }), ...secondsLeft });
+        listener.stage({
+          label,
+          ...(head ? { done: doneBefore + done, total: doneBefore + total } : { done, total }),
+          ...(note === undefined ? {} : { note }),
+          ...secondsLeft,
+        });
       },
       measured(m) {
         if (signal.aborted) return;
@@ -105,4 +126,8 @@ async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal,
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}`;
 
-const browser = (): NonNullable<ResultFile["browser"]> => ({ userAgent: navigator.userAgent, isolated: crossOriginIsolated, cores: navigator.hardwareConcurrency });
+const browser = (): NonNullable<ResultFile["browser"]> => ({
+  userAgent: navigator.userAgent,
+  isolated: crossOriginIsolated,
+  cores: navigator.hardwareConcurrency,
+});

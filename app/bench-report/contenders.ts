@@ -14,14 +14,14 @@ interface Look {
 
 const LOOKS: Readonly<Record<string, Look>> = {
   [OURS]: { title: "Tessera", symbol: "circle" },
-  "tfjs": { title: "TensorFlow.js, WebGPU", symbol: "circle" },
+  tfjs: { title: "TensorFlow.js, WebGPU", symbol: "circle" },
   "tfjs-webgl": { title: "TensorFlow.js, WebGL", symbol: "square" },
   "tfjs-wasm": { title: "TensorFlow.js, wasm", symbol: "triangle" },
-  "ort": { title: "ONNX Runtime, WebGPU", symbol: "diamond2" },
+  ort: { title: "ONNX Runtime, WebGPU", symbol: "diamond2" },
   "ort-wasm": { title: "ONNX Runtime, wasm", symbol: "wye" },
   "ort-cpu": { title: "ONNX Runtime, processor", symbol: "cross" },
-  "jax": { title: "jax-js", symbol: "star" },
-  "torch": { title: "PyTorch", symbol: "triangle2" },
+  jax: { title: "jax-js", symbol: "star" },
+  torch: { title: "PyTorch", symbol: "triangle2" },
 };
 
 export const titleOf = (name: string): string => LOOKS[name]?.title ?? name;

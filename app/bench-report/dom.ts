@@ -3,12 +3,18 @@
 type Child = Node | string | number | null | undefined | false | readonly Child[];
 type Attributes = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
-export function el<K extends keyof HTMLElementTagNameMap>(tag: K, attributes?: Attributes | null, ...children: readonly Child[]): HTMLElementTagNameMap[K] {
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes?: Attributes | null,
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
   const e = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes ?? {})) if (value !== false && value !== null && value !== undefined) e.setAttribute(name, value === true ? "" : String(value));
+  for (const [name, value] of Object.entries(attributes ?? {}))
+    if (value !== false && value !== null && value !== undefined) e.setAttribute(name, value === true ? "" : String(value));
   const add = (child: Child): void => {
     if (Array.isArray(child)) child.forEach(add);
-    else if (child !== null && child !== undefined && child !== false) e.append(typeof child === "number" ? String(child) : (child as Node | string));
+    else if (child !== null && child !== undefined && child !== false)
+      e.append(typeof child === "number" ? String(child) : (child as Node | string));
   };
   children.forEach(add);
   return e;
@@ -17,7 +23,13 @@ export function el<K extends keyof HTMLElementTagNameMap>(tag: K, attributes?: A
 /** Three figures, more for large whole numbers: 0.0123, 1.23, 123, 12,345. */
 export const figure = (x: number): string => {
   if (!Number.isFinite(x)) return "–";
-  return Math.abs(x) >= 999.5 ? Math.round(x).toLocaleString("en") : x === 0 ? "0" : Math.abs(x) < 1e-3 ? x.toExponential(1) : x.toPrecision(3);
+  return Math.abs(x) >= 999.5
+    ? Math.round(x).toLocaleString("en")
+    : x === 0
+      ? "0"
+      : Math.abs(x) < 1e-3
+        ? x.toExponential(1)
+        : x.toPrecision(3);
 };
 export const times = (x: number): string => `${x >= 100 ? Math.round(x) : x.toPrecision(x >= 10 ? 3 : x >= 1 ? 3 : 2)}×`;
 export const range = (low: number, high: number): string => `${figure(low)}–${figure(high)}`;
@@ -38,7 +50,8 @@ export interface Column<Row> {
 }
 
 const NONE: Cell = { text: "–" };
-const asCell = (c: Cell | string | number | null | undefined): Cell => (c === null || c === undefined ? NONE : typeof c === "number" ? { text: figure(c), value: c } : typeof c === "string" ? { text: c } : c);
+const asCell = (c: Cell | string | number | null | undefined): Cell =>
+  c === null || c === undefined ? NONE : typeof c === "number" ? { text: figure(c), value: c } : typeof c === "string" ? { text: c } : c;
 
 /** "1 case", "2 cases". */
 export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
@@ -50,11 +63,34 @@ export function table<Row>(id: string, caption: string, all: readonly Column<Row
   const numeric = columns.map((_, i) => made.some((cells) => cells[i]!.value !== undefined));
   const lines = made.map((cells) => ({
     cells,
-    line: el("tr", null, cells.map((cell, i) => el(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: [numeric[i] && "number", cell.class].filter(Boolean).join(" ") || null, title: cell.title }, cell.text))),
+    line: el(
+      "tr",
+      null,
+      cells.map((cell, i) =>
+        el(
+          i === 0 ? "th" : "td",
+          {
+            scope: i === 0 ? "row" : null,
+            class: [numeric[i] && "number", cell.class].filter(Boolean).join(" ") || null,
+            title: cell.title,
+          },
+          cell.text,
+        ),
+      ),
+    ),
   }));
-  const body = el("tbody", null, lines.map((l) => l.line));
+  const body = el(
+    "tbody",
+    null,
+    lines.map((l) => l.line),
+  );
   const heads = columns.map((column, i) => {
-    const button = el("button", { type: "button", title: column.about }, column.title, el("span", { "aria-hidden": "true", class: "arrow" }));
+    const button = el(
+      "button",
+      { type: "button", title: column.about },
+      column.title,
+      el("span", { "aria-hidden": "true", class: "arrow" }),
+    );
     const head = el("th", { scope: "col", class: numeric[i] ? "number" : null }, button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
@@ -65,8 +101,11 @@ export function table<Row>(id: string, caption: string, all: readonly Column<Row
     });
     return head;
   });
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-    el("table", { id }, el("caption", null, caption), el("thead", null, el("tr", null, heads)), body));
+  return el(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    el("table", { id }, el("caption", null, caption), el("thead", null, el("tr", null, heads)), body),
+  );
 }
 
 function byCell(a: Cell, b: Cell, numeric: boolean, down: boolean): number {

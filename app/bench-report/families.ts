@@ -28,9 +28,16 @@ export function families(cases: readonly Case[]): Family[] {
       const key = title(c.name);
       groups.set(key, [...(groups.get(key) ?? []), { size: Number(size), of: c }]);
     }
-    return [...groups].filter(([, members]) => members.length >= 3).map(([key, members]): Family => ({
-      title: key, by, unit: by === "batch" ? "images/s" : "ms", members: members.sort((a, b) => a.size - b.size),
-      rate: by === "batch" ? (size, ms) => (1000 * size) / ms : (_, ms) => ms,
-    }));
+    return [...groups]
+      .filter(([, members]) => members.length >= 3)
+      .map(
+        ([key, members]): Family => ({
+          title: key,
+          by,
+          unit: by === "batch" ? "images/s" : "ms",
+          members: members.sort((a, b) => a.size - b.size),
+          rate: by === "batch" ? (size, ms) => (1000 * size) / ms : (_, ms) => ms,
+        }),
+      );
   });
 }

@@ -7,12 +7,21 @@ type Targets = NonNullable<ResultFile["targets"]>;
 type Torch = NonNullable<ResultFile["torch"]>;
 
 export function targets(rows: Targets): HTMLElement {
-  const verdict = ({ got, least, aim }: Targets[number]): string => (got === null ? "not measured" : got >= aim ? "aim reached" : got >= least ? "reached" : "missed");
-  return table("targets", "What was to be reached", [
-    { title: "What", cell: (r) => ({ text: r.note ? `${r.what} (${r.note})` : r.what, class: "words" }) },
-    { title: "Unit", cell: (r) => r.unit }, { title: "At least", cell: (r) => r.least }, { title: "Aim", cell: (r) => r.aim }, { title: "Measured", cell: (r) => r.got },
-    { title: "", cell: (r) => ({ text: verdict(r), class: r.got !== null && r.got < r.least ? "verdict-slower" : "" }) },
-  ], rows);
+  const verdict = ({ got, least, aim }: Targets[number]): string =>
+    got === null ? "not measured" : got >= aim ? "aim reached" : got >= least ? "reached" : "missed";
+  return table(
+    "targets",
+    "What was to be reached",
+    [
+      { title: "What", cell: (r) => ({ text: r.note ? `${r.what} (${r.note})` : r.what, class: "words" }) },
+      { title: "Unit", cell: (r) => r.unit },
+      { title: "At least", cell: (r) => r.least },
+      { title: "Aim", cell: (r) => r.aim },
+      { title: "Measured", cell: (r) => r.got },
+      { title: "", cell: (r) => ({ text: verdict(r), class: r.got !== null && r.got < r.least ? "verdict-slower" : "" }) },
+    ],
+    rows,
+  );
 }
 
 /** Images a second of ours at the same model and precision, where a case is that. */
@@ -24,12 +33,32 @@ function ours({ mode, size, kind }: Torch["runs"][number], cases: readonly Case[
 }
 
 export function torch({ version, device, runs }: Torch, cases: readonly Case[]): HTMLElement {
-  return el("div", null,
-    el("p", { class: "note" }, `PyTorch ${version} on ${device}, in a process of its own before or after ours: images a second, no ratio of neighbours. Beside bf16 stands our f16.`),
-    table("torch", "Images a second", [
-      { title: "Model", cell: (r) => `${r.mode} deit_${r.size}` }, { title: "Precision", cell: (r) => r.kind }, { title: "torch.compile", cell: (r) => (r.compiled ? "yes" : "no") },
-      { title: "Batch", cell: (r) => (r.batch === undefined ? null : { text: String(r.batch), value: r.batch }) },
-      { title: "PyTorch", cell: (r) => (r.imagesPerSecond === undefined ? { text: "failed", title: r.error ?? "", class: "failed" } : { text: figure(r.imagesPerSecond), value: r.imagesPerSecond }) },
-      { title: "Ours", cell: (r) => ours(r, cases) },
-    ], runs));
+  return el(
+    "div",
+    null,
+    el(
+      "p",
+      { class: "note" },
+      `PyTorch ${version} on ${device}, in a process of its own before or after ours: images a second, no ratio of neighbours. Beside bf16 stands our f16.`,
+    ),
+    table(
+      "torch",
+      "Images a second",
+      [
+        { title: "Model", cell: (r) => `${r.mode} deit_${r.size}` },
+        { title: "Precision", cell: (r) => r.kind },
+        { title: "torch.compile", cell: (r) => (r.compiled ? "yes" : "no") },
+        { title: "Batch", cell: (r) => (r.batch === undefined ? null : { text: String(r.batch), value: r.batch }) },
+        {
+          title: "PyTorch",
+          cell: (r) =>
+            r.imagesPerSecond === undefined
+              ? { text: "failed", title: r.error ?? "", class: "failed" }
+              : { text: figure(r.imagesPerSecond), value: r.imagesPerSecond },
+        },
+        { title: "Ours", cell: (r) => ours(r, cases) },
+      ],
+      runs,
+    ),
+  );
 }

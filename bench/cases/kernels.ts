@@ -1,6 +1,20 @@
 /** Operations at the sizes that DeiT and RegNetY have them. */
 import type { Case } from "../case.ts";
-import { adamw, attention, batchNorm, both, conv2d, crossEntropy, gelu, layerNorm, linear, matmul, patchEmbed, softmax, type Place } from "./make.ts";
+import {
+  adamw,
+  attention,
+  batchNorm,
+  both,
+  conv2d,
+  crossEntropy,
+  gelu,
+  layerNorm,
+  linear,
+  matmul,
+  patchEmbed,
+  softmax,
+  type Place,
+} from "./make.ts";
 
 const all: Place = { sets: both };
 const quick: Place = { sets: both, quick: true };

@@ -15,5 +15,7 @@ export const scalingCases: readonly Case[] = [
   ...[50, 197, 577].flatMap((N) => attention(scaling("software"), 1, 3, N)),
   ...[50, 197, 577].flatMap((N) => attention(scaling("gpu"), 32, 3, N)),
   ...[96, 192, 384, 768].flatMap((D) => linear({ ...scaling(...both) }, 197, D, D)),
-  ...[96, 192, 384, 768].map((dim) => forward(scaling(...both), `deit_dim${dim}_depth1_distilled_patch16_224`, 1, { ...tiny, dim, heads: dim / 32, depth: 1 })),
+  ...[96, 192, 384, 768].map((dim) =>
+    forward(scaling(...both), `deit_dim${dim}_depth1_distilled_patch16_224`, 1, { ...tiny, dim, heads: dim / 32, depth: 1 }),
+  ),
 ];

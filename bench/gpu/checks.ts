@@ -35,7 +35,14 @@ export async function tests(run: Run): Promise<void> {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: Tests["failures"][number][] = [];
   const lacks: Record<string, number> = {};
-  const keep = () => save(run.out, "tests", { adapter: device.adapter, ...counts, notRun: some.length - counts.passed - counts.failed - counts.skipped, failures, lacks });
+  const keep = () =>
+    save(run.out, "tests", {
+      adapter: device.adapter,
+      ...counts,
+      notRun: some.length - counts.passed - counts.failed - counts.skipped,
+      failures,
+      lacks,
+    });
   for (const { name, one } of some) {
     if (over() || device.lost) break;
     const lacksWhat = lacking(one, device.adapter.features);

@@ -5,7 +5,12 @@ import type { Run } from "./step.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { out: { type: "string", default: "out" }, smoke: { type: "boolean", default: false }, seconds: { type: "string", default: "240" }, model: { type: "string" } },
+  options: {
+    out: { type: "string", default: "out" },
+    smoke: { type: "boolean", default: false },
+    seconds: { type: "string", default: "240" },
+    model: { type: "string" },
+  },
 });
 const run: Run = { out: values.out, smoke: values.smoke, seconds: Number(values.seconds) };
 /** What was packed: version and commit of the project. */

@@ -3,14 +3,21 @@ import { Tensor } from "../../engine/tensor.ts";
 import { halfBits } from "../../kernels/gemm-matrix.ts";
 
 type Order = "NN" | "NT" | "TN";
-export interface Sizes { readonly M: number; readonly N: number; readonly K: number; readonly order: Order }
+export interface Sizes {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly order: Order;
+}
 
 export const nameOf = ({ M, N, K, order }: Sizes): string => `${M}x${N}x${K} ${order}`;
 
 /** Multiples of 1/512 in [-1, 1): exact in f16, and quick to make by the million. */
 function halves(n: number, seed: number): { values: Float32Array; bits: Uint16Array } {
-  const table = Float32Array.from({ length: 1024 }, (_, i) => (i - 512) / 512), tableBits = halfBits(table);
-  const values = new Float32Array(n), bits = new Uint16Array(n);
+  const table = Float32Array.from({ length: 1024 }, (_, i) => (i - 512) / 512),
+    tableBits = halfBits(table);
+  const values = new Float32Array(n),
+    bits = new Uint16Array(n);
   let s = Math.imul(seed, 0x9e3779b9);
   for (let i = 0; i < n; i++) {
     s = (Math.imul(s, 1664525) + 1013904223) | 0;
@@ -31,13 +38,16 @@ export interface Operands {
 }
 
 export function operands({ M, N, K, order }: Sizes, input: "f16" | "f32"): Operands {
-  const A = halves(M * K, 1), B = halves(K * N, 2);
-  const upload = (h: typeof A, shape: [number, number]) => (input === "f16" ? Tensor.from(h.bits, shape, "f16") : Tensor.from(h.values, shape));
+  const A = halves(M * K, 1),
+    B = halves(K * N, 2);
+  const upload = (h: typeof A, shape: [number, number]) =>
+    input === "f16" ? Tensor.from(h.bits, shape, "f16") : Tensor.from(h.values, shape);
   return { a: upload(A, order[0] === "T" ? [K, M] : [M, K]), b: upload(B, order[1] === "T" ? [N, K] : [K, N]), A: A.values, B: B.values };
 }
 
 const float = (h: number): number => {
-  const e = (h >> 10) & 31, m = h & 1023;
+  const e = (h >> 10) & 31,
+    m = h & 1023;
   return (h & 0x8000 ? -1 : 1) * (e === 0 ? m * 2 ** -24 : e === 31 ? (m ? NaN : Infinity) : (1024 + m) * 2 ** (e - 25));
 };
 
@@ -59,14 +69,16 @@ export function fault(C: Float32Array | Uint16Array, operands: Operands, { M, N,
       got += v * x[n]!;
       squares += v * v;
     }
-    if (!(Math.abs(got - expected[m]!) <= most)) return `row ${m}: expected it to sum to ${expected[m]!.toPrecision(6)} within ${most.toPrecision(2)}, got ${got.toPrecision(6)}`;
+    if (!(Math.abs(got - expected[m]!) <= most))
+      return `row ${m}: expected it to sum to ${expected[m]!.toPrecision(6)} within ${most.toPrecision(2)}, got ${got.toPrecision(6)}`;
   }
   const rms = Math.sqrt(squares / (M * N));
   return rms > size / 2 && rms < 2 * size ? null : `expected elements of about ${size.toPrecision(3)}, got ${rms.toPrecision(3)}`;
 }
 
 function sumsOf({ A, B }: Operands, x: Float32Array, { M, N, K, order }: Sizes): Float64Array {
-  const bx = new Float64Array(K), sums = new Float64Array(M);
+  const bx = new Float64Array(K),
+    sums = new Float64Array(M);
   if (order[1] === "T") for (let n = 0; n < N; n++) for (let k = 0; k < K; k++) bx[k]! += B[n * K + k]! * x[n]!;
   else for (let k = 0; k < K; k++) for (let n = 0; n < N; n++) bx[k]! += B[k * N + n]! * x[n]!;
   if (order[0] === "T") for (let k = 0; k < K; k++) for (let m = 0; m < M; m++) sums[m]! += A[k * M + m]! * bx[k]!;

@@ -6,9 +6,17 @@ import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
 import { closeDevice, getDevice, type SubgroupMatrix } from "../../engine/device.ts";
 import { trimPool } from "../../engine/launch.ts";
 import { record, type Plan } from "../../engine/plan.ts";
-import { readAll, Tensor } from "../../engine/tensor.ts";
+import { readAll, type Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm.ts";
-import { matrixProduct, matrixRefuses, matrixShapes, probeMatrix, type MatrixProduct, type MatrixSetup, type Probed } from "../../kernels/gemm-matrix.ts";
+import {
+  matrixProduct,
+  matrixRefuses,
+  matrixShapes,
+  probeMatrix,
+  type MatrixProduct,
+  type MatrixSetup,
+  type Probed,
+} from "../../kernels/gemm-matrix.ts";
 import { divides, type MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
 import { median, round } from "../stats.ts";
 import { fault, nameOf, operands, type Sizes } from "./matrix-products.ts";
@@ -43,14 +51,39 @@ export interface MatrixResult {
   readonly lost: readonly string[];
 }
 
-const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({ bm, bn, bk, gm, gn, staging });
+const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
+  bm,
+  bn,
+  bk,
+  gm,
+  gn,
+  staging,
+});
 
 /** From the likeliest on: time may end before the last ones. */
 const TILES: readonly MatrixTile[] = [
-  T(128, 128, 32, 2, 2, "plain"), T(128, 256, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 4, "ahead"), T(128, 128, 32, 2, 2, "ahead"), T(128, 256, 32, 2, 4, "plain"), T(128, 128, 32, 2, 4, "plain"),
-  T(256, 128, 32, 4, 2, "ahead"), T(256, 128, 32, 4, 2, "plain"),
-  T(128, 128, 32, 2, 2, "double"), T(128, 128, 32, 2, 4, "double"), T(128, 128, 16, 2, 4, "ahead"), T(128, 128, 16, 2, 2, "ahead"), T(128, 128, 64, 2, 4, "plain"), T(128, 128, 64, 2, 2, "plain"),
-  T(128, 128, 32, 4, 2, "ahead"), T(128, 64, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "ahead"), T(64, 128, 32, 2, 2, "plain"), T(64, 64, 64, 2, 2, "ahead"), T(64, 64, 32, 2, 2, "ahead"), T(128, 256, 16, 2, 4, "ahead"), T(256, 64, 32, 4, 2, "ahead"),
+  T(128, 128, 32, 2, 2, "plain"),
+  T(128, 256, 32, 2, 4, "ahead"),
+  T(128, 128, 32, 2, 4, "ahead"),
+  T(128, 128, 32, 2, 2, "ahead"),
+  T(128, 256, 32, 2, 4, "plain"),
+  T(128, 128, 32, 2, 4, "plain"),
+  T(256, 128, 32, 4, 2, "ahead"),
+  T(256, 128, 32, 4, 2, "plain"),
+  T(128, 128, 32, 2, 2, "double"),
+  T(128, 128, 32, 2, 4, "double"),
+  T(128, 128, 16, 2, 4, "ahead"),
+  T(128, 128, 16, 2, 2, "ahead"),
+  T(128, 128, 64, 2, 4, "plain"),
+  T(128, 128, 64, 2, 2, "plain"),
+  T(128, 128, 32, 4, 2, "ahead"),
+  T(128, 64, 32, 2, 2, "ahead"),
+  T(64, 128, 32, 2, 2, "ahead"),
+  T(64, 128, 32, 2, 2, "plain"),
+  T(64, 64, 64, 2, 2, "ahead"),
+  T(64, 64, 32, 2, 2, "ahead"),
+  T(128, 256, 16, 2, 4, "ahead"),
+  T(256, 64, 32, 4, 2, "ahead"),
 ];
 
 function variants(probed: Probed, smoke: boolean): Variant[] {
@@ -59,15 +92,23 @@ function variants(probed: Probed, smoke: boolean): Variant[] {
   const { M, N, K } = setup.shape;
   const tileName = (t: MatrixTile) => `${t.bm}x${t.bn}x${t.bk} ${t.gm}x${t.gn} ${t.staging}`;
   const one = (s: MatrixSetup, tile: MatrixTile, direct = false): Variant => ({
-    name: `${tileName(tile)}, ${s.shape.M}x${s.shape.N}x${s.shape.K} ${s.syntax}${s.words ? " words" : ""}${direct ? " direct" : ""}`, setup: s, tile, direct,
+    name: `${tileName(tile)}, ${s.shape.M}x${s.shape.N}x${s.shape.K} ${s.syntax}${s.words ? " words" : ""}${direct ? " direct" : ""}`,
+    setup: s,
+    tile,
+    direct,
   });
   // On a processor, a subgroup has 8 threads and small tiles say as much.
-  const tiles = smoke ? [T(4 * M, 4 * N, 2 * K, 2, 2, "double"), T(4 * M, 4 * N, 2 * K, 2, 4, "ahead"), T(2 * M, 2 * N, 4 * K, 2, 1, "plain")] : TILES;
-  const others = probed.tried.filter((t) => !t.fault).map(({ shape, syntax, words }): MatrixSetup => ({ ...setup, shape, syntax, words }))
+  const tiles = smoke
+    ? [T(4 * M, 4 * N, 2 * K, 2, 2, "double"), T(4 * M, 4 * N, 2 * K, 2, 4, "ahead"), T(2 * M, 2 * N, 4 * K, 2, 1, "plain")]
+    : TILES;
+  const others = probed.tried
+    .filter((t) => !t.fault)
+    .map(({ shape, syntax, words }): MatrixSetup => ({ ...setup, shape, syntax, words }))
     .filter((s) => JSON.stringify(s) !== JSON.stringify(setup));
   // A short run's probe stops at the first that is right; what it did not try is checked where it is fast.
   const next = matrixShapes()[1];
-  if (next && !probed.tried.some((t) => t.shape.M === next.M && t.shape.N === next.N && t.shape.K === next.K)) others.push({ ...setup, shape: next });
+  if (next && !probed.tried.some((t) => t.shape.M === next.M && t.shape.N === next.N && t.shape.K === next.K))
+    others.push({ ...setup, shape: next });
   // Every tile by both of the largest kinds of matrices in words; of other forms, and stored directly, a few.
   const [second, ...rest] = [...others.filter((s) => s.words), ...others.filter((s) => !s.words)];
   return [
@@ -83,7 +124,9 @@ async function compile(bodies: readonly (() => Tensor)[]): Promise<void> {
   await Promise.allSettled(bodies.map(async (body) => (await record(body, { label: "matrix" })).dispose()));
   try {
     getDevice().check();
-  } catch { /* its own turn tells */ }
+  } catch {
+    /* its own turn tells */
+  }
   trimPool();
   console.log(`${bodies.length} kernels compiled in ${Math.round(performance.now() - from)} ms`);
 }
@@ -112,7 +155,9 @@ const WARM_MS = 400;
  * Median ms of a run of each, of three samples in turn of at least 20 ms, on a GPU that is kept busy: nothing but launches from the first
  * one on. Those that do not compile are left out; their turn tells why.
  */
-async function race(bodies: ReadonlyMap<string, () => Tensor>): Promise<Map<string, { readonly ms: number; readonly error: null } | { readonly ms: null; readonly error: string }>> {
+async function race(
+  bodies: ReadonlyMap<string, () => Tensor>,
+): Promise<Map<string, { readonly ms: number; readonly error: null } | { readonly ms: null; readonly error: string }>> {
   const found = new Map<string, { ms: number; error: null } | { ms: null; error: string }>();
   const racers: { name: string; plan: Plan<Tensor>; samples: number[]; times: number }[] = [];
   try {
@@ -131,9 +176,11 @@ async function race(bodies: ReadonlyMap<string, () => Tensor>): Promise<Map<stri
       return (performance.now() - from) / times;
     };
     const from = performance.now();
-    while (racers.length > 0 && performance.now() - from < (getDevice().adapter.software ? 0 : WARM_MS)) for (const r of racers) await sample(r, 1);
+    while (racers.length > 0 && performance.now() - from < (getDevice().adapter.software ? 0 : WARM_MS))
+      for (const r of racers) await sample(r, 1);
     for (const r of racers) r.times = Math.max(1, Math.min(500, Math.ceil(20 / Math.min(await sample(r, 1), await sample(r, 2)))));
-    for (let turn = 0; turn < 3; turn++) for (const r of turn % 2 === 0 ? racers : racers.toReversed()) r.samples.push(await sample(r, r.times));
+    for (let turn = 0; turn < 3; turn++)
+      for (const r of turn % 2 === 0 ? racers : racers.toReversed()) r.samples.push(await sample(r, r.times));
     for (const r of racers) found.set(r.name, { ms: median(r.samples), error: null });
     return found;
   } finally {
@@ -149,9 +196,30 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   const over = stopwatch(run.seconds);
   let device = await open(toggles, run);
   const { subgroupMinSize: least, subgroupMaxSize: most } = device.gpu.adapterInfo;
-  const state = { probed: null as Probed | null, checks: [] as { what: string; fault: string | null }[], timings: [] as Timing[], lost: [] as string[] };
-  const best = (): Timing[] => [...new Set(state.timings.map((t) => t.product))].map((product) => state.timings.filter((t) => t.product === product && t.ms !== null && t.variant !== ORDINARY).toSorted((a, b) => a.ms! - b.ms!)[0]).filter((t) => t !== undefined);
-  const keep = () => save(run.out, step, { adapter: device.adapter, toggles: TOGGLES[toggles], matrices: device.subgroupMatrices, subgroups: `${least} to ${most}`, ...state, best: best() } satisfies MatrixResult & { adapter: unknown });
+  const state = {
+    probed: null as Probed | null,
+    checks: [] as { what: string; fault: string | null }[],
+    timings: [] as Timing[],
+    lost: [] as string[],
+  };
+  const best = (): Timing[] =>
+    [...new Set(state.timings.map((t) => t.product))]
+      .map(
+        (product) =>
+          state.timings
+            .filter((t) => t.product === product && t.ms !== null && t.variant !== ORDINARY)
+            .toSorted((a, b) => a.ms! - b.ms!)[0],
+      )
+      .filter((t) => t !== undefined);
+  const keep = () =>
+    save(run.out, step, {
+      adapter: device.adapter,
+      toggles: TOGGLES[toggles],
+      matrices: device.subgroupMatrices,
+      subgroups: `${least} to ${most}`,
+      ...state,
+      best: best(),
+    } satisfies MatrixResult & { adapter: unknown });
 
   /** Runs `body`; a device lost in it is opened anew. Returns why it failed. */
   const attempt = async (what: string, body: () => Promise<void>): Promise<string | null> => {
@@ -174,21 +242,32 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     }
   };
 
-  console.log(`subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`);
-  const failed = await attempt("the probe", async () => { state.probed = await probeMatrix(!isShort(run)); });
+  console.log(
+    `subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`,
+  );
+  const failed = await attempt("the probe", async () => {
+    state.probed = await probeMatrix(!isShort(run));
+  });
   keep();
-  if (!device.features.has(SUBGROUP_MATRIX)) { // nothing to measure
+  if (!device.features.has(SUBGROUP_MATRIX)) {
+    // nothing to measure
     console.log(`not run: ${state.probed?.reason ?? failed}`);
     return;
   }
-  if (failed || !state.probed?.setup) throw new Error(`gpu: expected ${SUBGROUP_MATRIX} to multiply rightly, got ${failed ?? state.probed?.reason}`);
-  for (const t of state.probed.tried) console.log(`${t.shape.M}x${t.shape.N}x${t.shape.K} ${t.shape.input}, ${t.syntax}${t.words ? ", words" : ""}: ${t.fault ?? "right"}`);
+  if (failed || !state.probed?.setup)
+    throw new Error(`gpu: expected ${SUBGROUP_MATRIX} to multiply rightly, got ${failed ?? state.probed?.reason}`);
+  for (const t of state.probed.tried)
+    console.log(`${t.shape.M}x${t.shape.N}x${t.shape.K} ${t.shape.input}, ${t.syntax}${t.words ? ", words" : ""}: ${t.fault ?? "right"}`);
   const { setup } = state.probed;
 
   // Edges, tails and everything that is done to an element, by tiles of each kind.
   const all = variants(state.probed, run.smoke);
   const sizes = (["NN", "NT", "TN"] as const).map((order): Sizes => ({ M: order === "TN" ? 264 : 257, N: 136, K: 200, order }));
-  const kinds = run.smoke ? all.slice(0, 3) : [...new Set([all[0], ...(["ahead", "plain"] as const).map((staging) => all.find((v) => v.tile.staging === staging))])].filter((v) => v !== undefined);
+  const kinds = run.smoke
+    ? all.slice(0, 3)
+    : [...new Set([all[0], ...(["ahead", "plain"] as const).map((staging) => all.find((v) => v.tile.staging === staging))])].filter(
+        (v) => v !== undefined,
+      );
   for (const v of isShort(run) ? kinds.slice(0, 1) : kinds) {
     for (const s of sizes) {
       if (over()) break;
@@ -198,7 +277,8 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
         const o = operands(s, v.setup.shape.input);
         const product: MatrixProduct = { a: o.a, b: o.b, ta: s.order[0] === "T", tb: s.order[1] === "T", M: s.M, N: s.N, K: s.K };
         wrong = fault(await once(() => matrixProduct(v.setup, v.tile, product)), o, s);
-        if (!wrong && v === all[0] && setup.shape.input === "f16") wrong = fault(await once(() => matrixProduct(v.setup, v.tile, { ...product, store: "f16" })), o, s);
+        if (!wrong && v === all[0] && setup.shape.input === "f16")
+          wrong = fault(await once(() => matrixProduct(v.setup, v.tile, { ...product, store: "f16" })), o, s);
         o.a.dispose();
         o.b.dispose();
       });
@@ -213,11 +293,24 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   const orders = ["NN", "NT", "TN"] as const;
   const shapes: Sizes[] = [
     ...orders.map((order): Sizes => ({ M: square, N: square, K: square, order })),
-    ...(["NT", "NN", "TN"] as const).flatMap((order) => (run.smoke ? [[200, 96, 64]] : [[12608, 1536, 384], [50432, 3072, 768]]).map(([M, N, K]): Sizes => ({ M: M!, N: N!, K: K!, order }))),
+    ...(["NT", "NN", "TN"] as const).flatMap((order) =>
+      (run.smoke
+        ? [[200, 96, 64]]
+        : [
+            [12608, 1536, 384],
+            [50432, 3072, 768],
+          ]
+      ).map(([M, N, K]): Sizes => ({ M: M!, N: N!, K: K!, order })),
+    ),
   ];
   // Unsafe: the fastest of the safe run.
   const known = toggles === "matrix" ? null : read<MatrixResult>(run.out, "matrix");
-  const fastest = known?.timings.filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null).toSorted((x, y) => x.ms! - y.ms!).slice(0, isShort(run) ? 3 : 10).map((t) => t.variant) ?? [];
+  const fastest =
+    known?.timings
+      .filter((t) => t.product === nameOf(shapes[0]!) && t.ms !== null)
+      .toSorted((x, y) => x.ms! - y.ms!)
+      .slice(0, isShort(run) ? 3 : 10)
+      .map((t) => t.variant) ?? [];
   let racers = known ? all.filter((v) => fastest.includes(v.name)) : all;
   if (racers.length === 0) racers = all;
   for (const [i, s] of shapes.entries()) {
@@ -227,25 +320,50 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     let lostBefore = state.lost.length;
     const product = { ta: s.order[0] === "T", tb: s.order[1] === "T", M, N, K };
     const note = (variant: string, ms: number | null, out?: string) => {
-      const t: Timing = { product: nameOf(s), variant, ms: ms === null ? null : round(ms), tflops: ms === null ? null : round((2 * M * N * K) / ms / 1e9), ...(out ? { out } : {}) };
+      const t: Timing = {
+        product: nameOf(s),
+        variant,
+        ms: ms === null ? null : round(ms),
+        tflops: ms === null ? null : round((2 * M * N * K) / ms / 1e9),
+        ...(out ? { out } : {}),
+      };
       state.timings.push(t);
       console.log(`${t.product}  ${variant}: ${ms === null ? out : `${t.ms} ms, ${t.tflops} TFLOP/s`}`);
       keep();
     };
     let { a, b } = o;
-    const again = () => { // after a loss
+    const again = () => {
+      // after a loss
       if (state.lost.length === lostBefore) return;
       lostBefore = state.lost.length;
       ({ a, b } = operands(s, setup.shape.input));
     };
     const fits = racers.filter((v) => {
-      const refuses = matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice())
-        ?? (v.direct && (M % v.tile.bm !== 0 || N % v.tile.bn !== 0) ? "it stores whole tiles only" : null);
+      const refuses =
+        matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice()) ??
+        (v.direct && (M % v.tile.bm !== 0 || N % v.tile.bn !== 0) ? "it stores whole tiles only" : null);
       if (refuses && i === 0) note(v.name, null, refuses);
       return !refuses;
     });
     const bodyOf = (v: Variant) => () => matrixProduct(v.setup, v.tile, { a, b, ...product, direct: v.direct });
-    const ordinary = i === 0 && !known ? [[ORDINARY, () => gemm({ a: { tensor: a, transposed: product.ta }, b: { tensor: b, transposed: product.tb }, M, N, K, shape: [M, N], store: "f32" }).y] as const] : [];
+    const ordinary =
+      i === 0 && !known
+        ? [
+            [
+              ORDINARY,
+              () =>
+                gemm({
+                  a: { tensor: a, transposed: product.ta },
+                  b: { tensor: b, transposed: product.tb },
+                  M,
+                  N,
+                  K,
+                  shape: [M, N],
+                  store: "f32",
+                }).y,
+            ] as const,
+          ]
+        : [];
     for (let j = 0; j < fits.length && !over(); j += batchOf(run)) {
       const some = fits.slice(j, j + batchOf(run));
       again();
@@ -253,30 +371,43 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       again();
       let found: Awaited<ReturnType<typeof race>> | null = null;
       const together = new Map<string, () => Tensor>([...(j === 0 ? ordinary : []), ...some.map((v) => [v.name, bodyOf(v)] as const)]);
-      await attempt(`${nameOf(s)} by ${some.length} in turn`, async () => { found = await race(together); });
+      await attempt(`${nameOf(s)} by ${some.length} in turn`, async () => {
+        found = await race(together);
+      });
       for (const [name, body] of together) {
         again();
         let one = (found as Awaited<ReturnType<typeof race>> | null)?.get(name);
-        if (!one) { // the device was lost, or all failed: each alone
-          const error = await attempt(`${nameOf(s)} by ${name}`, async () => { one = (await race(new Map([[name, body]]))).get(name); });
+        if (!one) {
+          // the device was lost, or all failed: each alone
+          const error = await attempt(`${nameOf(s)} by ${name}`, async () => {
+            one = (await race(new Map([[name, body]]))).get(name);
+          });
           one = error ? { ms: null, error } : one;
         }
         note(name, one?.ms ?? null, one?.error ?? undefined);
       }
     }
     // The fastest are checked whole, and run in the next shapes.
-    const here = () => state.timings.filter((t) => t.product === nameOf(s) && t.ms !== null && t.variant !== ORDINARY).toSorted((x, y) => x.ms! - y.ms!);
-    for (const t of M <= 4096 ? here().slice(0, run.smoke ? 99 : 4) : []) { // larger ones take longer to read than all else
+    const here = () =>
+      state.timings.filter((t) => t.product === nameOf(s) && t.ms !== null && t.variant !== ORDINARY).toSorted((x, y) => x.ms! - y.ms!);
+    for (const t of M <= 4096 ? here().slice(0, run.smoke ? 99 : 4) : []) {
+      // larger ones take longer to read than all else
       const v = fits.find(({ name }) => name === t.variant)!;
       again();
       let wrong: string | null = null;
-      const error = await attempt(`${nameOf(s)} by ${v.name}`, async () => { wrong = fault(await once(bodyOf(v)), o, s); });
+      const error = await attempt(`${nameOf(s)} by ${v.name}`, async () => {
+        wrong = fault(await once(bodyOf(v)), o, s);
+      });
       state.checks.push({ what: `${nameOf(s)} by ${v.name}`, fault: error ?? wrong });
       if (!(error ?? wrong)) continue;
       state.timings.splice(state.timings.indexOf(t), 1, { ...t, ms: null, tflops: null, out: `WRONG: ${error ?? wrong}` });
       console.log(`WRONG ${nameOf(s)} by ${v.name}: ${error ?? wrong}`);
     }
-    if (i === 0 && here().length > 0) racers = here().filter((t) => t.ms! <= 1.5 * here()[0]!.ms!).slice(0, 10).map((t) => racers.find((v) => v.name === t.variant)!);
+    if (i === 0 && here().length > 0)
+      racers = here()
+        .filter((t) => t.ms! <= 1.5 * here()[0]!.ms!)
+        .slice(0, 10)
+        .map((t) => racers.find((v) => v.name === t.variant)!);
     a.dispose();
     b.dispose();
     trimPool();
@@ -292,5 +423,8 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   keep();
   for (const t of best()) console.log(`best ${t.product}: ${t.tflops} TFLOP/s by ${t.variant}`);
   const wrong = state.checks.filter((c) => c.fault).length;
-  if (wrong > 0 || state.lost.length > 0) throw new Error(`gpu: expected every product to be right, got ${wrong} that were wrong or did not run, ${state.lost.length} lost devices`);
+  if (wrong > 0 || state.lost.length > 0)
+    throw new Error(
+      `gpu: expected every product to be right, got ${wrong} that were wrong or did not run, ${state.lost.length} lost devices`,
+    );
 }

@@ -26,8 +26,11 @@ export interface Cases {
 }
 
 export const limitsOf = (smoke: boolean, long: boolean): Limits =>
-  smoke ? { samples: 3, seconds: 0, atMostSeconds: 2, sampleMs: 1 }
-    : long ? { samples: 7, seconds: 2, atMostSeconds: 12, sampleMs: 200, warmMs: 500 } : { samples: 9, seconds: 0.5, atMostSeconds: 4, sampleMs: 20, warmMs: 300 };
+  smoke
+    ? { samples: 3, seconds: 0, atMostSeconds: 2, sampleMs: 1 }
+    : long
+      ? { samples: 7, seconds: 2, atMostSeconds: 12, sampleMs: 200, warmMs: 500 }
+      : { samples: 9, seconds: 0.5, atMostSeconds: 4, sampleMs: 20, warmMs: 300 };
 
 /** Results that are not numbers, or nothing but zeros, are an error even where no rival says otherwise. */
 export function checked(contender: Contender): Contender {
@@ -39,7 +42,8 @@ export function checked(contender: Contender): Contender {
         ...prepared,
         async result() {
           const found = await prepared.result();
-          if (!found.every((a) => a.some((v) => v !== 0) && a.every((v) => Number.isFinite(v)))) throw new Error("expected finite results that are not all zero, got others");
+          if (!found.every((a) => a.some((v) => v !== 0) && a.every((v) => Number.isFinite(v))))
+            throw new Error("expected finite results that are not all zero, got others");
           return found;
         },
       };
@@ -48,23 +52,43 @@ export function checked(contender: Contender): Contender {
 }
 
 /** `rival`: URL of its bundle, for cases beside it. */
-export async function measureAll(step: string, toggles: Toggles, cases: readonly Case[], run: Run, about: { version: string; rival?: string }): Promise<void> {
+export async function measureAll(
+  step: string,
+  toggles: Toggles,
+  cases: readonly Case[],
+  run: Run,
+  about: { version: string; rival?: string },
+): Promise<void> {
   const device = await open(toggles, run);
   const set: Adapter = device.adapter.software ? "software" : "gpu";
   const over = stopwatch(run.seconds);
   const rivals: Contender[] = [];
   const absent: Record<string, string> = {};
-  if (about.rival) await startRival(about.rival, device).then((r) => rivals.push(r), (error: Error) => (absent["tfjs"] = error.message.split("\n")[0]!));
+  if (about.rival)
+    await startRival(about.rival, device).then(
+      (r) => rivals.push(r),
+      (error: Error) => (absent["tfjs"] = error.message.split("\n")[0]!),
+    );
   const ceilings = await measureCeilings(set);
   console.log(`copies ${ceilings.copyGBps} GB/s, multiplies and adds ${ceilings.fmaGFlops} GFLOP/s`);
   const limits = limitsOf(run.smoke, false);
   const done: Result[] = [];
-  const keep = () => save(run.out, step, {
-    adapter: { ...device.adapter, toggles: TOGGLES[toggles] }, date: new Date().toISOString(),
-    versions: { "tessera-gpu": about.version, node: process.versions.node, ...Object.fromEntries(rivals.map((r) => [r.name, r.version])) },
-    rivalFlags: Object.fromEntries(rivals.map((r) => [r.name, r.flags])), absent, limits, ceilings, cases: done,
-    notRun: cases.slice(done.length).map(({ name }) => name),
-  } satisfies Cases);
+  const keep = () =>
+    save(run.out, step, {
+      adapter: { ...device.adapter, toggles: TOGGLES[toggles] },
+      date: new Date().toISOString(),
+      versions: {
+        "tessera-gpu": about.version,
+        node: process.versions.node,
+        ...Object.fromEntries(rivals.map((r) => [r.name, r.version])),
+      },
+      rivalFlags: Object.fromEntries(rivals.map((r) => [r.name, r.flags])),
+      absent,
+      limits,
+      ceilings,
+      cases: done,
+      notRun: cases.slice(done.length).map(({ name }) => name),
+    } satisfies Cases);
   for (const c of cases) {
     if (over()) break;
     const m = await measure(c, checked(ours(about.version)), rivals, { limits });
@@ -77,11 +101,22 @@ export async function measureAll(step: string, toggles: Toggles, cases: readonly
   keep();
   const failed = done.filter((m) => "error" in m.ours).length;
   if (done.length < cases.length) console.log(`time is over: ${cases.length - done.length} of ${cases.length} cases not run`);
-  if (failed > 0 || Object.keys(absent).length > 0) throw new Error(`gpu: expected every case to run, got ${failed} that failed${Object.entries(absent).map(([name, why]) => `; ${name} did not start: ${why}`).join("")}`);
+  if (failed > 0 || Object.keys(absent).length > 0)
+    throw new Error(
+      `gpu: expected every case to run, got ${failed} that failed${Object.entries(absent)
+        .map(([name, why]) => `; ${name} did not start: ${why}`)
+        .join("")}`,
+    );
 }
 
 async function startRival(url: string, device: Device): Promise<Contender> {
-  const navigator = { userAgent: `Node.js/${process.versions.node}`, hardwareConcurrency: 1, get gpu() { return nodeGPU(); } };
+  const navigator = {
+    userAgent: `Node.js/${process.versions.node}`,
+    hardwareConcurrency: 1,
+    get gpu() {
+      return nodeGPU();
+    },
+  };
   Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true, writable: true });
   const { default: start } = (await import(/* @vite-ignore */ url)) as { readonly default: StartRival };
   return start({ wait: (promise) => device.wait(promise), adapter: device.adapter, base: new URL(".", url).href });
@@ -90,6 +125,8 @@ async function startRival(url: string, device: Device): Promise<Contender> {
 export function line(m: Measured): string {
   const { ours: t } = m;
   const rate = m.flops > 0 ? `${m.gflops} GFLOP/s` : `${m.gbps} GB/s`;
-  const against = Object.entries(m.rivals).map(([name, r]) => `${name} ${"error" in r ? `failed: ${r.error}` : `${r.medianMs} ms, ratio ${m.ratio[name]}`}`);
+  const against = Object.entries(m.rivals).map(
+    ([name, r]) => `${name} ${"error" in r ? `failed: ${r.error}` : `${r.medianMs} ms, ratio ${m.ratio[name]}`}`,
+  );
   return `${m.name}: ${"error" in t ? `FAILED: ${t.error}` : `${t.medianMs} ms, ${rate}`}${against.length > 0 ? `; ${against.join("; ")}` : ""}`;
 }

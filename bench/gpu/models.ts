@@ -30,7 +30,8 @@ export interface ModelRun {
 
 export type ModelResult = ModelRun & { readonly imagesPerSecond: number | null; readonly measured: Measured };
 
-const nameOf = ({ mode, size, dtype, toggles }: Omit<ModelRun, "batch">): string => `${mode}-${size}-${dtype}${toggles === "unsafe" || toggles === "matrix" ? `-${toggles}` : ""}`;
+const nameOf = ({ mode, size, dtype, toggles }: Omit<ModelRun, "batch">): string =>
+  `${mode}-${size}-${dtype}${toggles === "unsafe" || toggles === "matrix" ? `-${toggles}` : ""}`;
 
 /** Each from the largest batch down until one runs. `which`: without it all sizes and modes. */
 export function models(step: string, run: Run, wanted: readonly Omit<ModelRun, "batch">[]): void {
@@ -38,18 +39,30 @@ export function models(step: string, run: Run, wanted: readonly Omit<ModelRun, "
   const results: ModelResult[] = [];
   const failures: string[] = [];
   for (const one of wanted) {
-    let found: ModelResult | null = null, why = "the step's time was over";
+    let found: ModelResult | null = null,
+      why = "the step's time was over";
     for (const batch of run.smoke ? [4] : BATCHES) {
       if (found || over()) break;
       const child = `model-${nameOf(one)}`;
-      const args = [fileURLToPath(import.meta.url), "model", "--out", run.out, "--model", JSON.stringify({ ...one, batch }), ...(run.smoke ? ["--smoke"] : [])];
+      const args = [
+        fileURLToPath(import.meta.url),
+        "model",
+        "--out",
+        run.out,
+        "--model",
+        JSON.stringify({ ...one, batch }),
+        ...(run.smoke ? ["--smoke"] : []),
+      ];
       // This file is bundled: the program that runs is the one that was started.
       args[0] = process.argv[1]!;
       const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 90_000, killSignal: "SIGKILL" });
       process.stdout.write(stdout);
       found = status === 0 ? read<ModelResult>(run.out, child) : null;
       rmSync(`${run.out}/steps/${child}.json`, { force: true });
-      if (!found) console.log(`${nameOf(one)} at batch ${batch}: ${(why = stderr.trim().split("\n").at(-1) || `ended with ${status ?? "no answer in 90 s"}`)}`);
+      if (!found)
+        console.log(
+          `${nameOf(one)} at batch ${batch}: ${(why = stderr.trim().split("\n").at(-1) || `ended with ${status ?? "no answer in 90 s"}`)}`,
+        );
     }
     if (found) results.push(found);
     else failures.push(`${nameOf(one)}: ${why}`);
@@ -74,13 +87,16 @@ export async function model(run: Run, one: ModelRun, version: string): Promise<v
   const m = await measure(c, contender, [], { limits: limitsOf(run.smoke, true) });
   console.log(`${one.dtype} ${line(m)}`);
   if ("error" in m.ours) throw new Error(m.ours.error);
-  const measured = one.dtype === "f16" ? { ...m, name: `${m.name} f16${one.toggles === "matrix" ? ", tensor cores" : ""}`, dtype: "f16" as never } : m;
+  const measured =
+    one.dtype === "f16" ? { ...m, name: `${m.name} f16${one.toggles === "matrix" ? ", tensor cores" : ""}`, dtype: "f16" as never } : m;
   save(run.out, `model-${nameOf(one)}`, { ...one, imagesPerSecond: (1000 * one.batch) / m.ours.medianMs, measured } satisfies ModelResult);
 }
 
 /** Activations and matrices stored as f16, sums and parameters f32, the loss scaled: what `train --dtype f16` runs. */
 const halfPrecision = (version: string): Contender => ({
-  name: "ours f16", version, flags: { dtype: "f16" },
+  name: "ours f16",
+  version,
+  flags: { dtype: "f16" },
   async prepare({ work }, inputs) {
     const before = getDevice().stats.bytesLive;
     const prepared = await (work.op === "train" ? training(work, inputs) : inference(work as ModelWork, inputs));
@@ -95,10 +111,15 @@ async function inference({ config }: ModelWork, inputs: Inputs): Promise<Prepare
   const params = storedParams(loadParams("gpu", half.params, initialState(half.params, 1)), "f16");
   const x = imagesOf(inputs);
   const plan = await record(() => half.forward(params, x).logits);
-  return prepared(plan, [plan.result], () => undefined, () => {
-    plan.dispose();
-    for (const t of [x, ...Object.values(params)]) t.dispose();
-  });
+  return prepared(
+    plan,
+    [plan.result],
+    () => undefined,
+    () => {
+      plan.dispose();
+      for (const t of [x, ...Object.values(params)]) t.dispose();
+    },
+  );
 }
 
 async function training({ B, config, recipe: r }: Extract<ModelWork, { op: "train" }>, inputs: Inputs): Promise<Prepared> {

@@ -15,7 +15,22 @@ const MOST_BYTES = 60e6;
 
 /** What a bare machine may lack: the loader; what NVIDIA's driver links to; what Node and Dawn do. Libraries of the C runtime stay the machine's. */
 const LIBRARIES = [
-  "libvulkan.so.1", "libX11.so.6", "libXext.so.6", "libxcb.so.1", "libXau.so.6", "libXdmcp.so.6", "libbsd.so.0", "libmd.so.0", "libGLdispatch.so.0", "libGLX.so.0", "libGL.so.1", "libEGL.so.1", "libOpenGL.so.0", "libGLESv2.so.2", "libstdc++.so.6", "libgcc_s.so.1",
+  "libvulkan.so.1",
+  "libX11.so.6",
+  "libXext.so.6",
+  "libxcb.so.1",
+  "libXau.so.6",
+  "libXdmcp.so.6",
+  "libbsd.so.0",
+  "libmd.so.0",
+  "libGLdispatch.so.0",
+  "libGLX.so.0",
+  "libGL.so.1",
+  "libEGL.so.1",
+  "libOpenGL.so.0",
+  "libGLESv2.so.2",
+  "libstdc++.so.6",
+  "libgcc_s.so.1",
 ];
 const NEEDED = ["libvulkan.so.1", "libstdc++.so.6", "libgcc_s.so.1"];
 
@@ -28,15 +43,30 @@ function systemLibraries(): Map<string, string> {
 /** The project's steps as one bundle, so that no TypeScript and no package is needed there but Dawn's. */
 export async function bundleSteps(to: string): Promise<void> {
   await build({
-    configFile: false, root, logLevel: "error",
+    configFile: false,
+    root,
+    logLevel: "error",
     ssr: { noExternal: true, external: ["webgpu", "sharp"], target: "node" },
-    build: { ssr: true, outDir: to, emptyOutDir: true, minify: false, target: "esnext", copyPublicDir: false, rolldownOptions: { input: join(root, "bench/gpu/main.ts"), output: { format: "es", entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" } } },
+    build: {
+      ssr: true,
+      outDir: to,
+      emptyOutDir: true,
+      minify: false,
+      target: "esnext",
+      copyPublicDir: false,
+      rolldownOptions: {
+        input: join(root, "bench/gpu/main.ts"),
+        output: { format: "es", entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" },
+      },
+    },
   });
 }
 
 export async function pack(say: (message: string) => void): Promise<number> {
-  if (process.platform !== "linux" || process.arch !== "x64") throw new Error(`pack:gpu: expected Linux x64, which it packs for, got ${process.platform} ${process.arch}`);
-  const parent = join(root, "build/gpu"), folder = join(parent, "tessera-gpu-bench");
+  if (process.platform !== "linux" || process.arch !== "x64")
+    throw new Error(`pack:gpu: expected Linux x64, which it packs for, got ${process.platform} ${process.arch}`);
+  const parent = join(root, "build/gpu"),
+    folder = join(parent, "tessera-gpu-bench");
   rmSync(folder, { recursive: true, force: true });
   for (const name of ["bin", "lib", "rivals", "node_modules/webgpu/dist/linux-x64"]) mkdirSync(join(folder, name), { recursive: true });
 
@@ -48,12 +78,14 @@ export async function pack(say: (message: string) => void): Promise<number> {
 
   copyFileSync(process.execPath, join(folder, "bin/node"));
   const webgpu = join(root, "node_modules/webgpu");
-  for (const file of ["package.json", "index.js", "LICENSE.md", "dist/linux-x64/dawn.node"]) copyFileSync(join(webgpu, file), join(folder, "node_modules/webgpu", file));
+  for (const file of ["package.json", "index.js", "LICENSE.md", "dist/linux-x64/dawn.node"])
+    copyFileSync(join(webgpu, file), join(folder, "node_modules/webgpu", file));
   const libraries = systemLibraries();
   for (const name of LIBRARIES) {
     const path = libraries.get(name);
     if (path) copyFileSync(realpathSync(path), join(folder, "lib", name));
-    else if (NEEDED.includes(name)) throw new Error(`pack:gpu: expected ${name} on this system, got none (Debian: apt-get install libvulkan1 libstdc++6)`);
+    else if (NEEDED.includes(name))
+      throw new Error(`pack:gpu: expected ${name} on this system, got none (Debian: apt-get install libvulkan1 libstdc++6)`);
     else say(`not packed, for it is not here: ${name}`);
   }
   for (const file of ["run.sh", "torch_models.py", "README.md"]) cpSync(join(root, "bench/gpu", file), join(folder, file));

@@ -21,8 +21,15 @@ export interface Profile {
 export async function profile(run: Run, version: string): Promise<void> {
   await open("safe", run);
   const profiles: Profile[] = [];
-  for (const [mode, size, batch] of [["train", "small", 128], ["forward", "small", 128], ["train", "tiny", 256]] as const) profiles.push(await one(mode, size, run.smoke ? 2 : batch, run.smoke, version));
-  const attention = run.smoke ? await attentions(2, 2, 17, 8) : [...await attentions(128, 6, 197, 64), ...await attentions(16, 12, 577, 64)];
+  for (const [mode, size, batch] of [
+    ["train", "small", 128],
+    ["forward", "small", 128],
+    ["train", "tiny", 256],
+  ] as const)
+    profiles.push(await one(mode, size, run.smoke ? 2 : batch, run.smoke, version));
+  const attention = run.smoke
+    ? await attentions(2, 2, 17, 8)
+    : [...(await attentions(128, 6, 197, 64)), ...(await attentions(16, 12, 577, 64))];
   save(run.out, "profile", { profiles, attention });
 }
 
@@ -54,7 +61,9 @@ async function attentions(B: number, H: number, N: number, D: number) {
       const both = await timed(await record(() => gradients(attentionPacked(qkv, { heads: H, variant }), [qkv], dy)));
       qkv.requiresGrad = false;
       found.push({ variant, ms, msBackward: both - ms, flops: 4 * B * H * N * N * D });
-      console.log(`attention B${B} H${H} N${N} D${D} ${variant}: ${ms.toFixed(3)} ms, ${((4 * B * H * N * N * D) / ms / 1e9).toFixed(2)} TFLOP/s; backward ${(both - ms).toFixed(3)} ms, ${((8 * B * H * N * N * D) / (both - ms) / 1e9).toFixed(2)} TFLOP/s without what is made again`);
+      console.log(
+        `attention B${B} H${H} N${N} D${D} ${variant}: ${ms.toFixed(3)} ms, ${((4 * B * H * N * N * D) / ms / 1e9).toFixed(2)} TFLOP/s; backward ${(both - ms).toFixed(3)} ms, ${((8 * B * H * N * N * D) / (both - ms) / 1e9).toFixed(2)} TFLOP/s without what is made again`,
+      );
     } catch (error) {
       console.log(`attention ${variant}: ${(error as Error).message.split("\n")[0]}`);
     }
@@ -84,7 +93,9 @@ async function one(mode: "train" | "forward", size: Size, batch: number, smoke: 
   }
   const kernels = [...by].map(([kernel, sum]) => ({ kernel, ...sum })).sort((a, b) => b.ms - a.ms);
   const found = { name: c.name, ms: median(times), gpuMs: kernels.reduce((sum, k) => sum + k.ms, 0), kernels };
-  console.log(`${found.name}: ${found.ms.toFixed(2)} ms, ${((1000 * batch) / found.ms).toFixed(0)} images/s; launches ${found.gpuMs.toFixed(2)} ms`);
+  console.log(
+    `${found.name}: ${found.ms.toFixed(2)} ms, ${((1000 * batch) / found.ms).toFixed(0)} images/s; launches ${found.gpuMs.toFixed(2)} ms`,
+  );
   for (const k of kernels.slice(0, 24)) console.log(`  ${k.kernel.padEnd(32)} ${k.ms.toFixed(3).padStart(9)} ms in ${k.launches}`);
   return found;
 }

@@ -50,7 +50,10 @@ const PARTS = 1024;
 
 // Values in [-1, 1) by a hash of index and seed; one thread per value.
 const fillKernel = defineKernel({
-  name: "bench.fill", outputs: { y: "f32" }, params: { n: "u32", seed: "u32", low: "f32", high: "f32" }, workgroup: WG,
+  name: "bench.fill",
+  outputs: { y: "f32" },
+  params: { n: "u32", seed: "u32", low: "f32", high: "f32" },
+  workgroup: WG,
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) {
@@ -66,7 +69,11 @@ const filled = (shape: Shape, seed: number, low = -1, high = 1): Tensor =>
 
 // Of every so many values: the largest difference, the largest |b|, and how many are not finite.
 const differenceKernel = defineKernel({
-  name: "bench.difference", inputs: { a: "f32", b: "f32" }, outputs: { parts: "f32" }, params: { n: "u32", threads: "u32" }, workgroup: WG,
+  name: "bench.difference",
+  inputs: { a: "f32", b: "f32" },
+  outputs: { parts: "f32" },
+  params: { n: "u32", threads: "u32" },
+  workgroup: WG,
   code: /* wgsl */ `
     let t = group * WG + li;
     var off = 0.0; var most = 0.0; var broken = 0.0;
@@ -81,10 +88,17 @@ const differenceKernel = defineKernel({
 /** How far two arrays are apart, relative to the second's largest value; infinite where the first has values that are not finite. */
 async function difference(a: Tensor, b: Tensor): Promise<number> {
   const groups = Math.min(PARTS, Math.ceil(a.size / WG));
-  const { parts } = differenceKernel({ inputs: { a: a.view([a.size]), b: b.view([b.size]) }, outputs: { parts: [groups * WG, 3] }, params: { n: a.size, threads: groups * WG }, groups });
+  const { parts } = differenceKernel({
+    inputs: { a: a.view([a.size]), b: b.view([b.size]) },
+    outputs: { parts: [groups * WG, 3] },
+    params: { n: a.size, threads: groups * WG },
+    groups,
+  });
   const values = await parts.floats();
   parts.dispose();
-  let off = 0, most = 0, broken = 0;
+  let off = 0,
+    most = 0,
+    broken = 0;
   for (let i = 0; i < values.length; i += 3) {
     off = Math.max(off, values[i]!);
     most = Math.max(most, values[i + 1]!);
@@ -96,13 +110,24 @@ async function difference(a: Tensor, b: Tensor): Promise<number> {
 const COPY = 2 ** 25;
 
 // A copy by another number of threads in a workgroup, and of vectors a thread: whether the ceiling is one.
-const copies = ([[64, 1], [256, 1], [256, 4]] as const).map(([workgroup, per]) => ({
+const copies = (
+  [
+    [64, 1],
+    [256, 1],
+    [256, 4],
+  ] as const
+).map(([workgroup, per]) => ({
   name: `copy, ${workgroup} threads, ${per} each`,
-  launch: (x: Tensor) => defineKernel({
-    name: "bench.copy", inputs: { x: "vec4f" }, outputs: { y: "vec4f" }, workgroup,
-    code: Array.from({ length: per }, (_, k) => `let v${k} = x[group * ${workgroup * per}u + ${k * workgroup}u + li];`).join("\n")
-      + Array.from({ length: per }, (_, k) => `y[group * ${workgroup * per}u + ${k * workgroup}u + li] = v${k};`).join("\n"),
-  })({ inputs: { x }, outputs: { y: x.shape }, groups: x.size / 4 / workgroup / per }).y,
+  launch: (x: Tensor) =>
+    defineKernel({
+      name: "bench.copy",
+      inputs: { x: "vec4f" },
+      outputs: { y: "vec4f" },
+      workgroup,
+      code:
+        Array.from({ length: per }, (_, k) => `let v${k} = x[group * ${workgroup * per}u + ${k * workgroup}u + li];`).join("\n") +
+        Array.from({ length: per }, (_, k) => `y[group * ${workgroup * per}u + ${k * workgroup}u + li] = v${k};`).join("\n"),
+    })({ inputs: { x }, outputs: { y: x.shape }, groups: x.size / 4 / workgroup / per }).y,
 }));
 
 export async function rows(run: Run): Promise<void> {
@@ -110,7 +135,8 @@ export async function rows(run: Run): Promise<void> {
   const over = stopwatch(run.seconds);
   const ceilings = await measureCeilings(device.adapter.software ? "software" : "gpu");
   console.log(`copies ${ceilings.copyGBps} GB/s (bench/ceilings.ts)`);
-  const passes: Pass[] = [], notRun: string[] = [];
+  const passes: Pass[] = [],
+    notRun: string[] = [];
   const keep = () => save(run.out, "rows", { adapter: device.adapter, date: new Date().toISOString(), ceilings, passes, notRun });
   const add = (pass: Pass) => {
     passes.push(pass);
@@ -119,7 +145,12 @@ export async function rows(run: Run): Promise<void> {
   };
   const n = run.smoke ? COPY / 64 : COPY;
   const x = filled([n], 1);
-  add(await compare({ name: "copy", pass: "forward", bytes: 8 * n, copyGBps: ceilings.copyGBps }, copies.map(({ name, launch }) => ({ variant: name, prepare: () => recorded(() => [launch(x)]) }))));
+  add(
+    await compare(
+      { name: "copy", pass: "forward", bytes: 8 * n, copyGBps: ceilings.copyGBps },
+      copies.map(({ name, launch }) => ({ variant: name, prepare: () => recorded(() => [launch(x)]) })),
+    ),
+  );
   x.dispose();
   for (const problem of rowProblems(run.smoke)) {
     const lacks = tooLarge(device, problem);
@@ -130,13 +161,17 @@ export async function rows(run: Run): Promise<void> {
   }
   keep();
   for (const name of notRun) console.log(`not run: ${name}`);
-  const bad = passes.flatMap(({ name, pass, variants }) => variants.filter((v) => v.error && !v.error.startsWith("more than")).map((v) => `${name} ${pass}, ${v.variant}: ${v.error}`));
+  const bad = passes.flatMap(({ name, pass, variants }) =>
+    variants.filter((v) => v.error && !v.error.startsWith("more than")).map((v) => `${name} ${pass}, ${v.variant}: ${v.error}`),
+  );
   if (bad.length > 0) throw new Error(`gpu: expected every variant to run and to agree, got ${bad.length} that did not: ${bad.join("; ")}`);
 }
 
 function tooLarge({ limits }: Device, { inputs }: RowProblem): string | null {
   const most = Math.max(...Object.values(inputs).map((shape) => 4 * numel(shape)));
-  return most > limits.maxStorageBufferBindingSize ? `${most} bytes in a buffer, more than the adapter binds (${limits.maxStorageBufferBindingSize})` : null;
+  return most > limits.maxStorageBufferBindingSize
+    ? `${most} bytes in a buffer, more than the adapter binds (${limits.maxStorageBufferBindingSize})`
+    : null;
 }
 
 /** Gives free memory back; launches that wait may still use it. */
@@ -150,7 +185,10 @@ interface Ready {
   release(): void;
 }
 
-const recorded = async (run: () => readonly Tensor[], release = (): void => undefined): Promise<Ready> => ({ plan: await record(run), release });
+const recorded = async (run: () => readonly Tensor[], release = (): void => undefined): Promise<Ready> => ({
+  plan: await record(run),
+  release,
+});
 
 interface Racer {
   readonly variant: string;
@@ -163,32 +201,64 @@ interface Racer {
 async function measure(problem: RowProblem, copyGBps: number): Promise<Pass[]> {
   const { name, inputs, wanted, variants, run } = problem;
   const tensors: Record<string, Tensor> = {};
-  Object.entries(inputs).forEach(([key, shape], i) => (tensors[key] = filled(shape, i + 1, ...(problem.range?.[key] ?? [-1, 1] as const))));
-  const labels = problem.labels && Tensor.from(Uint32Array.from({ length: problem.labels.rows }, (_, i) => (i * 7919) % problem.labels!.classes), [problem.labels.rows], "u32");
+  Object.entries(inputs).forEach(
+    ([key, shape], i) => (tensors[key] = filled(shape, i + 1, ...(problem.range?.[key] ?? ([-1, 1] as const)))),
+  );
+  const labels =
+    problem.labels &&
+    Tensor.from(
+      Uint32Array.from({ length: problem.labels.rows }, (_, i) => (i * 7919) % problem.labels!.classes),
+      [problem.labels.rows],
+      "u32",
+    );
   if (labels) tensors["labels"] = labels;
   const passes: Pass[] = [];
   try {
     if (wanted === null) {
-      const reset = () => Object.entries(inputs).forEach(([key, shape], i) => {
-        const fresh = filled(shape, i + 1, ...(problem.range?.[key] ?? [-1, 1] as const));
-        copyInto(fresh, tensors[key]!);
-        fresh.dispose();
-      });
-      passes.push(await compare({ name, pass: "update", bytes: problem.bytes, copyGBps }, variants.map((variant) => ({ variant, reset, prepare: () => recorded(() => run(tensors, variant)) }))));
+      const reset = () =>
+        Object.entries(inputs).forEach(([key, shape], i) => {
+          const fresh = filled(shape, i + 1, ...(problem.range?.[key] ?? ([-1, 1] as const)));
+          copyInto(fresh, tensors[key]!);
+          fresh.dispose();
+        });
+      passes.push(
+        await compare(
+          { name, pass: "update", bytes: problem.bytes, copyGBps },
+          variants.map((variant) => ({ variant, reset, prepare: () => recorded(() => run(tensors, variant)) })),
+        ),
+      );
       return passes;
     }
-    passes.push(await compare({ name, pass: "forward", bytes: problem.bytes, copyGBps }, variants.map((variant) => ({ variant, prepare: () => recorded(() => run(tensors, variant)) }))));
+    passes.push(
+      await compare(
+        { name, pass: "forward", bytes: problem.bytes, copyGBps },
+        variants.map((variant) => ({ variant, prepare: () => recorded(() => run(tensors, variant)) })),
+      ),
+    );
     const of = wanted.map((key) => tensors[key]!);
     for (const t of of) t.requiresGrad = true;
     if (of.length > 0) {
-      passes.push(await compare({ name, pass: "backward", bytes: problem.bytesBackward, copyGBps }, variants.map((variant) => ({
-        variant,
-        prepare: () => {
-          // The forward now, so that the plan has the backward alone.
-          const { result: [y], storages } = collect(() => run(tensors, variant));
-          return recorded(() => gradients(y!, of, y!.size === 1 ? undefined : tensors["dy"]!), () => { for (const s of storages) s.free(); });
-        },
-      }))));
+      passes.push(
+        await compare(
+          { name, pass: "backward", bytes: problem.bytesBackward, copyGBps },
+          variants.map((variant) => ({
+            variant,
+            prepare: () => {
+              // The forward now, so that the plan has the backward alone.
+              const {
+                result: [y],
+                storages,
+              } = collect(() => run(tensors, variant));
+              return recorded(
+                () => gradients(y!, of, y!.size === 1 ? undefined : tensors["dy"]!),
+                () => {
+                  for (const s of storages) s.free();
+                },
+              );
+            },
+          })),
+        ),
+      );
     }
     return passes;
   } finally {
@@ -197,12 +267,20 @@ async function measure(problem: RowProblem, copyGBps: number): Promise<Pass[]> {
 }
 
 const copyIntoKernel = defineKernel({
-  name: "bench.copyInto", inputs: { x: "f32" }, updates: { y: "f32" }, params: { n: "u32" }, workgroup: WG,
+  name: "bench.copyInto",
+  inputs: { x: "f32" },
+  updates: { y: "f32" },
+  params: { n: "u32" },
+  workgroup: WG,
   code: "let i = group * WG + li; if (i < p.n) { y[i] = x[i]; }",
 });
-const copyInto = (x: Tensor, y: Tensor): void => void copyIntoKernel({ inputs: { x }, updates: { y }, params: { n: x.size }, groups: Math.ceil(x.size / WG) });
+const copyInto = (x: Tensor, y: Tensor): void =>
+  void copyIntoKernel({ inputs: { x }, updates: { y }, params: { n: x.size }, groups: Math.ceil(x.size / WG) });
 
-async function compare({ name, pass, bytes, copyGBps }: { name: string; pass: Pass["pass"]; bytes: number; copyGBps: number }, racers: readonly Racer[]): Promise<Pass> {
+async function compare(
+  { name, pass, bytes, copyGBps }: { name: string; pass: Pass["pass"]; bytes: number; copyGBps: number },
+  racers: readonly Racer[],
+): Promise<Pass> {
   const found = new Map<string, Timed>();
   const ready: (Ready & { readonly racer: Racer; readonly samples: number[]; times: number })[] = [];
   const reason = (error: unknown) => (error as Error).message.split("\n")[0]!;
@@ -248,17 +326,33 @@ async function compare({ name, pass, bytes, copyGBps }: { name: string; pass: Pa
   for (const { plan } of ready) rough.set(plan, Math.min(await timed(plan, 1), await timed(plan, 2)));
   const best = Math.min(...rough.values());
   const kept = ready.filter(({ plan }) => rough.get(plan)! <= HOPELESS * best);
-  for (const { racer: { variant }, plan } of ready) {
-    if (rough.get(plan)! > HOPELESS * best) found.set(variant, { ...found.get(variant)!, ms: round(rough.get(plan)!), error: `more than ${HOPELESS} times the best` });
+  for (const {
+    racer: { variant },
+    plan,
+  } of ready) {
+    if (rough.get(plan)! > HOPELESS * best)
+      found.set(variant, { ...found.get(variant)!, ms: round(rough.get(plan)!), error: `more than ${HOPELESS} times the best` });
   }
   for (const racer of kept) {
     let span = 0;
-    while ((span = racer.times * (await timed(racer.plan, racer.times))) < SAMPLE_MS) racer.times = Math.ceil(racer.times * Math.min(10, Math.max(1.5, (1.3 * SAMPLE_MS) / Math.max(1e-3, span))));
+    while ((span = racer.times * (await timed(racer.plan, racer.times))) < SAMPLE_MS)
+      racer.times = Math.ceil(racer.times * Math.min(10, Math.max(1.5, (1.3 * SAMPLE_MS) / Math.max(1e-3, span))));
   }
-  for (let turn = 0; turn < ROUNDS; turn++) for (const r of turn % 2 === 0 ? kept : kept.toReversed()) r.samples.push(await timed(r.plan, r.times));
-  for (const { racer: { variant }, plan, samples } of kept) {
+  for (let turn = 0; turn < ROUNDS; turn++)
+    for (const r of turn % 2 === 0 ? kept : kept.toReversed()) r.samples.push(await timed(r.plan, r.times));
+  for (const {
+    racer: { variant },
+    plan,
+    samples,
+  } of kept) {
     const ms = median(samples);
-    found.set(variant, { ...found.get(variant)!, ms: round(ms), gbps: round(bytes / ms / 1e6), ofCopy: round(bytes / ms / 1e6 / copyGBps), launches: await profiled(plan) });
+    found.set(variant, {
+      ...found.get(variant)!,
+      ms: round(ms),
+      gbps: round(bytes / ms / 1e6),
+      ofCopy: round(bytes / ms / 1e6 / copyGBps),
+      launches: await profiled(plan),
+    });
   }
   ready.forEach(drop);
   return { name, pass, bytes, variants: racers.map(({ variant }) => found.get(variant)!) };
@@ -278,7 +372,12 @@ function print({ name, pass, bytes, variants }: Pass): void {
   console.log(`${name} ${pass} (${(bytes / 1e6).toFixed(0)} MB)`);
   const best = Math.min(...variants.map((v) => v.ms ?? Infinity));
   for (const v of variants) {
-    const figures = v.gbps === undefined ? v.ms === undefined ? "" : `${String(v.ms).padStart(9)} ms` : `${String(v.ms).padStart(9)} ms ${String(v.gbps).padStart(7)} GB/s ${(100 * v.ofCopy!).toFixed(0).padStart(4)} % of copy${v.ms === best ? " *" : "  "}`;
+    const figures =
+      v.gbps === undefined
+        ? v.ms === undefined
+          ? ""
+          : `${String(v.ms).padStart(9)} ms`
+        : `${String(v.ms).padStart(9)} ms ${String(v.gbps).padStart(7)} GB/s ${(100 * v.ofCopy!).toFixed(0).padStart(4)} % of copy${v.ms === best ? " *" : "  "}`;
     const launches = (v.launches ?? []).map(({ kernel, ms }) => `${kernel} ${ms}`).join(", ");
     console.log(`  ${v.variant.padEnd(26)}${figures}${v.off ? ` off ${v.off.toExponential(0)}` : ""} ${v.error ?? launches}`);
   }

@@ -16,8 +16,14 @@ export const TOGGLES = {
   safe: [FINE_CLOCK],
   f16: ["enable-dawn-features=vulkan_enable_f16_on_nvidia", FINE_CLOCK],
   matrix: ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model", FINE_CLOCK],
-  matrixUnsafe: ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model,skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod", FINE_CLOCK],
-  unsafe: ["enable-dawn-features=skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod", FINE_CLOCK],
+  matrixUnsafe: [
+    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model,skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod",
+    FINE_CLOCK,
+  ],
+  unsafe: [
+    "enable-dawn-features=skip_validation,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod",
+    FINE_CLOCK,
+  ],
 } as const;
 
 export type Toggles = keyof typeof TOGGLES;
@@ -35,8 +41,11 @@ export interface Run {
 export async function open(toggles: Toggles, { out, smoke }: Run): Promise<Device> {
   const device = await initNodeDevice({ toggles: TOGGLES[toggles], request: { powerPreference: "high-performance" } });
   const { adapter } = device;
-  console.log(`adapter: ${adapterName(adapter)} (${adapter.software ? "SOFTWARE, runs on the CPU" : "GPU"}), in Node; Dawn: ${TOGGLES[toggles].join(" ")}`);
-  if (adapter.software && !smoke) throw new Error(`gpu: expected a GPU, got ${adapterName(adapter)} (--smoke runs everything small, on any adapter)`);
+  console.log(
+    `adapter: ${adapterName(adapter)} (${adapter.software ? "SOFTWARE, runs on the CPU" : "GPU"}), in Node; Dawn: ${TOGGLES[toggles].join(" ")}`,
+  );
+  if (adapter.software && !smoke)
+    throw new Error(`gpu: expected a GPU, got ${adapterName(adapter)} (--smoke runs everything small, on any adapter)`);
   const tuned = read<{ adapter: AdapterDescription; choices: Record<string, string> }>(out, "tune");
   if (tuned && adapterName(tuned.adapter) === adapterName(adapter)) {
     useTuning({ source: "step tune", choices: tuned.choices });

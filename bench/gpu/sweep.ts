@@ -25,7 +25,10 @@ const shapes: readonly Shape[] = [
   { M: 50432, N: 192, K: 768, stored: "NN" }, // DeiT-Ti: a gradient
   { M: 1536, N: 384, K: 50432, stored: "TN" }, // and a weight's
 ];
-const smokeShapes: readonly Shape[] = [{ M: 128, N: 128, K: 64, stored: "NN" }, { M: 128, N: 64, K: 64, stored: "NT" }];
+const smokeShapes: readonly Shape[] = [
+  { M: 128, N: 128, K: 64, stored: "NN" },
+  { M: 128, N: 64, K: 64, stored: "NT" },
+];
 
 const sizes = {
   "128x128": { x: 16, y: 8, tm: 16, tn: 8 },
@@ -41,9 +44,22 @@ const sizes = {
 } as const;
 
 const candidates: readonly (readonly [keyof typeof sizes, number, NonNullable<Tile["flow"]>])[] = [
-  ["128x128", 8, "double"], ["128x128", 16, "double"], ["128x128", 16, "ahead"], ["128x128 wide", 8, "double"], ["128x112", 8, "double"],
-  ["128x64", 16, "ahead"], ["128x64", 8, "double"], ["128x64 tall", 8, "double"], ["128x64 tall", 16, "ahead"],
-  ["104x104", 8, "ahead"], ["104x104", 8, "double"], ["208x104", 8, "double"], ["104x64", 16, "ahead"], ["64x64", 16, "ahead"], ["64x64", 8, "double"], ["256x128", 16, "ahead"],
+  ["128x128", 8, "double"],
+  ["128x128", 16, "double"],
+  ["128x128", 16, "ahead"],
+  ["128x128 wide", 8, "double"],
+  ["128x112", 8, "double"],
+  ["128x64", 16, "ahead"],
+  ["128x64", 8, "double"],
+  ["128x64 tall", 8, "double"],
+  ["128x64 tall", 16, "ahead"],
+  ["104x104", 8, "ahead"],
+  ["104x104", 8, "double"],
+  ["208x104", 8, "double"],
+  ["104x64", 16, "ahead"],
+  ["64x64", 16, "ahead"],
+  ["64x64", 8, "double"],
+  ["256x128", 16, "ahead"],
 ];
 
 export async function sweep(run: Run, toggles: Toggles): Promise<void> {
@@ -62,21 +78,33 @@ export async function sweep(run: Run, toggles: Toggles): Promise<void> {
   for (const { M, N, K, stored } of run.smoke ? smokeShapes : shapes) {
     if (over()) break;
     const [ta, tb] = [stored[0] === "T", stored[1] === "T"];
-    const a = upload(values(M * K, 1), ta ? [K, M] : [M, K]), b = upload(values(K * N, 2), tb ? [N, K] : [K, N]);
+    const a = upload(values(M * K, 1), ta ? [K, M] : [M, K]),
+      b = upload(values(K * N, 2), tb ? [N, K] : [K, N]);
     const name = `${M}x${N}x${K} ${stored}`;
     const plans = new Map<string, Plan<readonly Tensor[]>>();
     const began = performance.now();
-    await Promise.all([...tiles].map(async ([tile, variant]) => {
-      const row = (table[tile] ??= {});
-      try {
-        plans.set(tile, await record(() => [gemm({ a: { tensor: a, transposed: ta }, b: { tensor: b, transposed: tb }, M, N, K, shape: [M, N], variant }).y]));
-      } catch (error) {
-        row[name] = (error as Error).message.split("\n")[0]!;
-      }
-    }));
+    await Promise.all(
+      [...tiles].map(async ([tile, variant]) => {
+        const row = (table[tile] ??= {});
+        try {
+          plans.set(
+            tile,
+            await record(() => [
+              gemm({ a: { tensor: a, transposed: ta }, b: { tensor: b, transposed: tb }, M, N, K, shape: [M, N], variant }).y,
+            ]),
+          );
+        } catch (error) {
+          row[name] = (error as Error).message.split("\n")[0]!;
+        }
+      }),
+    );
     console.log(`${name}: compiled in ${Math.round(performance.now() - began)} ms`);
     const warm = performance.now();
-    while (performance.now() - warm < 300) for (const plan of plans.values()) { plan.run(); await plan.idle(); } // an idle GPU takes its time to speed up
+    while (performance.now() - warm < 300)
+      for (const plan of plans.values()) {
+        plan.run();
+        await plan.idle();
+      } // an idle GPU takes its time to speed up
     for (const [tile, plan] of plans) {
       if (over()) break;
       const timed = async (times: number): Promise<number> => {
@@ -103,7 +131,9 @@ export async function sweep(run: Run, toggles: Toggles): Promise<void> {
   }
   // Correct? Each on a product with edges and one without, small enough to check in f64.
   let wrong = 0;
-  for (const question of run.smoke ? ["gemm 1x130x132x40 NT"] : ["gemm 1x256x384x512 NN", "gemm 1x300x404x516 NT", "gemm 1x257x131x333 TN"]) {
+  for (const question of run.smoke
+    ? ["gemm 1x130x132x40 NT"]
+    : ["gemm 1x256x384x512 NN", "gemm 1x300x404x516 NT", "gemm 1x257x131x333 TN"]) {
     if (getDevice().lost) break;
     const problem = gemmProblem(question, Object.fromEntries(tiles))!;
     for (const c of problem.candidates) {
@@ -120,6 +150,11 @@ export async function sweep(run: Run, toggles: Toggles): Promise<void> {
     problem.dispose();
   }
   keep();
-  for (const [tile, row] of Object.entries(table)) console.log(`${tile.padEnd(28)} ${Object.values(row).map((v) => (typeof v === "number" ? v.toFixed(2) : "failed").padStart(7)).join(" ")}`);
+  for (const [tile, row] of Object.entries(table))
+    console.log(
+      `${tile.padEnd(28)} ${Object.values(row)
+        .map((v) => (typeof v === "number" ? v.toFixed(2) : "failed").padStart(7))
+        .join(" ")}`,
+    );
   if (wrong > 0) throw new Error(`gpu: expected every tile to be right, got ${wrong} results that were wrong`);
 }

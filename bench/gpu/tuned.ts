@@ -10,7 +10,8 @@ export async function tuneAll(run: Run): Promise<void> {
   const { adapter } = await open("safe", { ...run, out: "" });
   const over = stopwatch(run.seconds);
   const answers: Answer[] = [];
-  const keep = (total: number) => save(run.out, "tune", { adapter, choices: Object.fromEntries(answers.map((a) => [a.question, a.choice])), answers, total });
+  const keep = (total: number) =>
+    save(run.out, "tune", { adapter, choices: Object.fromEntries(answers.map((a) => [a.question, a.choice])), answers, total });
   const questions = [...new Set(asked(run.smoke))];
   let wrong = 0;
   for (const question of questions) {
@@ -42,5 +43,11 @@ function asked(smoke: boolean): string[] {
     return work.op === "train" ? modelQuestions(createModel({ ...work.config }), 2, true).slice(0, 2) : [];
   }
   const of = (size: "tiny" | "small" | "base") => modelQuestions(createModel(modelName(size)), 256, true);
-  return [...opQuestions("matmul", [4096, 4096, 4096], false), ...of("small"), ...of("base"), ...of("tiny"), ...[384, 768].flatMap((D) => opQuestions("linear", [12608, D, 4 * D], true))];
+  return [
+    ...opQuestions("matmul", [4096, 4096, 4096], false),
+    ...of("small"),
+    ...of("base"),
+    ...of("tiny"),
+    ...[384, 768].flatMap((D) => opQuestions("linear", [12608, D, 4 * D], true)),
+  ];
 }

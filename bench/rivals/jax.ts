@@ -15,27 +15,50 @@ export default async function start({ wait, adapter }: RivalOptions): Promise<Co
   const device = getWebGPUDevice();
   sameAdapter("jax", adapter, device.adapterInfo);
   const idle = () => wait(device.queue.onSubmittedWorkDone()).then(() => undefined);
-  return { name: "jax", version: lock.packages["node_modules/@jax-js/jax"].version, flags: { device: "webgpu", jit: true }, prepare: (c, inputs) => prepare(c, inputs, idle) };
+  return {
+    name: "jax",
+    version: lock.packages["node_modules/@jax-js/jax"].version,
+    flags: { device: "webgpu", jit: true },
+    prepare: (c, inputs) => prepare(c, inputs, idle),
+  };
 }
 
 /** What the operation does with its inputs; takes each once. */
 function operation(work: KernelWork): (...x: JaxArray[]) => JaxArray {
   switch (work.op) {
-    case "matmul": return (a, b) => np.matmul(a!, b!);
-    case "linear": return (x, weight, bias) => np.add(np.matmul(x!, np.transpose(weight!)), bias!);
-    case "softmax": return (x) => nn.softmax(x!, -1);
-    case "gelu": return (x) => nn.gelu(x!, { approximate: false });
-    case "layerNorm": return (x, weight, bias) => np.add(np.multiply(nn.standardize(x!, -1, { epsilon: 1e-6 }), weight!), bias!);
-    case "attention": return (q, k, v) => np.matmul(nn.softmax(np.matmul(np.multiply(q!, work.D ** -0.5), np.matrixTranspose(k!)), -1), v!);
+    case "matmul":
+      return (a, b) => np.matmul(a!, b!);
+    case "linear":
+      return (x, weight, bias) => np.add(np.matmul(x!, np.transpose(weight!)), bias!);
+    case "softmax":
+      return (x) => nn.softmax(x!, -1);
+    case "gelu":
+      return (x) => nn.gelu(x!, { approximate: false });
+    case "layerNorm":
+      return (x, weight, bias) => np.add(np.multiply(nn.standardize(x!, -1, { epsilon: 1e-6 }), weight!), bias!);
+    case "attention":
+      return (q, k, v) => np.matmul(nn.softmax(np.matmul(np.multiply(q!, work.D ** -0.5), np.matrixTranspose(k!)), -1), v!);
     case "conv2d": {
       const { stride, padding: p, groups } = work;
-      return (x, weight) => lax.convGeneralDilated(x!, weight!, [stride, stride], [[p, p], [p, p]], { featureGroupCount: groups });
+      return (x, weight) =>
+        lax.convGeneralDilated(
+          x!,
+          weight!,
+          [stride, stride],
+          [
+            [p, p],
+            [p, p],
+          ],
+          { featureGroupCount: groups },
+        );
     }
     case "patchEmbed": {
       const { B, D, patch: p, side } = work;
-      return (x, weight, bias) => np.add(np.transpose(np.reshape(lax.conv(x!, weight!, [p, p], "VALID"), [B, D, (side / p) ** 2]), [0, 2, 1]), bias!);
+      return (x, weight, bias) =>
+        np.add(np.transpose(np.reshape(lax.conv(x!, weight!, [p, p], "VALID"), [B, D, (side / p) ** 2]), [0, 2, 1]), bias!);
     }
-    default: throw new Error(`not written here: ${work.op}`);
+    default:
+      throw new Error(`not written here: ${work.op}`);
   }
 }
 

@@ -8,7 +8,8 @@ export default async function start({ base }: RivalOptions): Promise<Contender> 
   const { ort, version } = loadOrt(base);
   const threads = availableParallelism();
   return ortContender(ort, {
-    name: "ort-cpu", version,
+    name: "ort-cpu",
+    version,
     session: { executionProviders: ["cpu"], intraOpNumThreads: threads },
     flags: { provider: "cpu", on: "processor", threads },
   });

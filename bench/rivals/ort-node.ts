@@ -16,7 +16,8 @@ export function loadOrt(base: string): { ort: Ort; version: string } {
 export default async function start({ base }: RivalOptions): Promise<Contender> {
   const { ort, version } = loadOrt(base);
   return ortContender(ort, {
-    name: "ort", version,
+    name: "ort",
+    version,
     session: { executionProviders: ["webgpu"] },
     flags: { provider: "webgpu (native)", adapter: "its own choice of the same driver's", inputs: "host", outputs: "host" },
     refuse: (c) => (c.work.op === "forward" || c.backward ? null : "not compared: inputs and results would cross the host at each run"),

@@ -15,7 +15,8 @@ export default async function start({ base }: RivalOptions): Promise<Contender> 
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
   return ortContender(ort, {
-    name: "ort-wasm", version: ort.env.versions.web ?? ort.env.versions.common,
+    name: "ort-wasm",
+    version: ort.env.versions.web ?? ort.env.versions.common,
     session: { executionProviders: ["wasm"] },
     flags: { provider: "wasm", on: "processor", threads },
   });

@@ -21,12 +21,16 @@ export default async function start({ wait, adapter, base }: RivalOptions): Prom
     return gpu;
   };
   return ortContender(ort, {
-    name: "ort", version: ort.env.versions.web ?? ort.env.versions.common,
+    name: "ort",
+    version: ort.env.versions.web ?? ort.env.versions.common,
     session: { executionProviders: ["webgpu"], preferredOutputLocation: "gpu-buffer" },
     flags: { provider: "webgpu", build: "ort.webgpu", inputs: "gpu-buffer", outputs: "gpu-buffer" },
     async place({ shape, data }): Promise<Tensor> {
       const gpu = await device();
-      const buffer = gpu.createBuffer({ size: Math.ceil(data.byteLength / 16) * 16, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
+      const buffer = gpu.createBuffer({
+        size: Math.ceil(data.byteLength / 16) * 16,
+        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+      });
       gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
       return ort.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims: [...shape], dispose: () => buffer.destroy() });
     },

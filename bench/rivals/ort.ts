@@ -25,15 +25,20 @@ export interface OrtOptions {
 }
 
 export function ortContender(ort: Ort, { name, version, session: options, flags, refuse, place, idle }: OrtOptions): Contender {
-  const onHost = ({ shape, data }: { readonly shape: readonly number[]; readonly data: Float32Array }) => Promise.resolve(new ort.Tensor("float32", data, [...shape]));
+  const onHost = ({ shape, data }: { readonly shape: readonly number[]; readonly data: Float32Array }) =>
+    Promise.resolve(new ort.Tensor("float32", data, [...shape]));
   return {
-    name, version, flags,
+    name,
+    version,
+    flags,
     async prepare(c: Case, inputs: Inputs): Promise<Prepared> {
       const refusal = refuse?.(c);
       if (refusal) throw new Error(refusal);
       const { bytes, fed } = onnxFile(c, inputs);
       const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all", logSeverityLevel: 3, ...options });
-      const feeds = Object.fromEntries(await Promise.all(fed.map(async (input) => [input, await (place ?? onHost)(inputs.get(input)!)] as const)));
+      const feeds = Object.fromEntries(
+        await Promise.all(fed.map(async (input) => [input, await (place ?? onHost)(inputs.get(input)!)] as const)),
+      );
       let latest: Tensor | undefined;
       const size = shapesOf(c.work).y.reduce((n, d) => n * d, 1);
       return {

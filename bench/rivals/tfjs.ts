@@ -14,19 +14,32 @@ type Config = TrainWork["config"];
 type Tensors = Readonly<Record<string, tf.Tensor>>;
 
 /** `idle` resolves when the backend has done all that was asked of it; it gets one result of the latest run. */
-export async function contender(name: string, backend: string, idle: (latest: tf.Tensor) => Promise<void>, flags: Readonly<Record<string, unknown>>): Promise<Contender> {
+export async function contender(
+  name: string,
+  backend: string,
+  idle: (latest: tf.Tensor) => Promise<void>,
+  flags: Readonly<Record<string, unknown>>,
+): Promise<Contender> {
   // The library has one engine in a process, whoever imports it: each turn begins with its own backend.
   const turn = async (): Promise<void> => {
     if (!(await tf.setBackend(backend))) throw new Error(`tfjs: expected its ${backend} backend to start, got a refusal`);
   };
   await turn();
   return {
-    name, version: tf.version_core, flags: { backend, ...flags },
+    name,
+    version: tf.version_core,
+    flags: { backend, ...flags },
     async prepare({ work, backward }, inputs) {
       await turn();
       const before = tf.memory() as Memory;
-      const made = work.op === "train" ? training(work, inputs) : work.op === "forward" ? inference(work, inputs)
-        : work.op === "adamw" ? update(work, inputs) : kernel(work, backward, inputs);
+      const made =
+        work.op === "train"
+          ? training(work, inputs)
+          : work.op === "forward"
+            ? inference(work, inputs)
+            : work.op === "adamw"
+              ? update(work, inputs)
+              : kernel(work, backward, inputs);
       return prepared(made, turn, idle, before);
     },
   };
@@ -91,27 +104,45 @@ const attention = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor =>
 
 /** x: (B, C, S, S) to (B, S/P * S/P, C * P * P). */
 function patchify(x: tf.Tensor, P: number): tf.Tensor {
-  const [B, C, S] = x.shape as [number, number, number], G = S / P;
+  const [B, C, S] = x.shape as [number, number, number],
+    G = S / P;
   return tf.reshape(tf.transpose(tf.reshape(x, [B, C, G, P, G, P]), [0, 2, 4, 1, 3, 5]), [B, G * G, C * P * P]);
 }
 
-const crossEntropy = (probabilities: tf.Tensor, logits: tf.Tensor): tf.Tensor => tf.neg(tf.mean(tf.sum(tf.mul(probabilities, tf.logSoftmax(logits)), -1)));
+const crossEntropy = (probabilities: tf.Tensor, logits: tf.Tensor): tf.Tensor =>
+  tf.neg(tf.mean(tf.sum(tf.mul(probabilities, tf.logSoftmax(logits)), -1)));
 
 function compute(work: KernelWork, t: Tensors): tf.Tensor {
   switch (work.op) {
-    case "matmul": return tf.matMul(t["a"]!, t["b"]!);
-    case "linear": return linear(t["x"]!, t["weight"]!, t["bias"]!);
-    case "softmax": return tf.softmax(t["x"]!);
-    case "gelu": return gelu(t["x"]!);
-    case "layerNorm": return layerNorm(t["x"]!, t["weight"]!, t["bias"]!);
-    case "attention": return attention(t["q"]!, t["k"]!, t["v"]!);
-    case "conv2d": return tf.conv2d(t["x"] as tf.Tensor4D, t["weight"] as tf.Tensor4D, work.stride, work.padding);
-    case "patchEmbed": return dense(patchify(t["x"]!, work.patch), t["weight"]!, t["bias"]!);
+    case "matmul":
+      return tf.matMul(t["a"]!, t["b"]!);
+    case "linear":
+      return linear(t["x"]!, t["weight"]!, t["bias"]!);
+    case "softmax":
+      return tf.softmax(t["x"]!);
+    case "gelu":
+      return gelu(t["x"]!);
+    case "layerNorm":
+      return layerNorm(t["x"]!, t["weight"]!, t["bias"]!);
+    case "attention":
+      return attention(t["q"]!, t["k"]!, t["v"]!);
+    case "conv2d":
+      return tf.conv2d(t["x"] as tf.Tensor4D, t["weight"] as tf.Tensor4D, work.stride, work.padding);
+    case "patchEmbed":
+      return dense(patchify(t["x"]!, work.patch), t["weight"]!, t["bias"]!);
     case "batchNorm": {
       const { mean, variance } = tf.moments(t["x"]!, [0, 1, 2]);
-      return tf.batchNorm(t["x"]!, mean as tf.Tensor1D, variance as tf.Tensor1D, t["bias"] as tf.Tensor1D, t["weight"] as tf.Tensor1D, 1e-5);
+      return tf.batchNorm(
+        t["x"]!,
+        mean as tf.Tensor1D,
+        variance as tf.Tensor1D,
+        t["bias"] as tf.Tensor1D,
+        t["weight"] as tf.Tensor1D,
+        1e-5,
+      );
     }
-    case "crossEntropy": return crossEntropy(t["target"]!, t["logits"]!);
+    case "crossEntropy":
+      return crossEntropy(t["target"]!, t["logits"]!);
   }
 }
 
@@ -138,21 +169,37 @@ function kernel(work: KernelWork, backward: boolean, inputs: Inputs): Made {
 /** Linear weights as [in, out], that of the patches as [channels * rows * columns, out]. */
 function parameters(inputs: Inputs): Record<string, tf.Tensor> {
   const known = new Set(["x", "target", "teacherLogits"]);
-  return Object.fromEntries([...inputs].filter(([name]) => !known.has(name)).map(([name, input]) => [name, tf.tidy(() => {
-    const t = upload(input);
-    if (name === "patch_embed.proj.weight") return patchWeight(t);
-    return t.rank === 2 ? swap(t) : tf.clone(t);
-  })]));
+  return Object.fromEntries(
+    [...inputs]
+      .filter(([name]) => !known.has(name))
+      .map(([name, input]) => [
+        name,
+        tf.tidy(() => {
+          const t = upload(input);
+          if (name === "patch_embed.proj.weight") return patchWeight(t);
+          return t.rank === 2 ? swap(t) : tf.clone(t);
+        }),
+      ]),
+  );
 }
 
 /** x: (B, C, S, S). Logits of both heads, (B, K) each; of a plain model only the first. */
 function forward(w: Tensors, x: tf.Tensor, c: Config): [tf.Tensor, tf.Tensor | null] {
-  const B = x.shape[0]!, D = c.dim, H = c.heads, P = c.patchSize, G = c.imgSize / P, prefix = c.distilled ? 2 : 1, N = G * G + prefix;
+  const B = x.shape[0]!,
+    D = c.dim,
+    H = c.heads,
+    P = c.patchSize,
+    G = c.imgSize / P,
+    prefix = c.distilled ? 2 : 1,
+    N = G * G + prefix;
   const layer = (name: string, t: tf.Tensor) => dense(t, w[`${name}.weight`]!, w[`${name}.bias`]!);
   const norm = (name: string, t: tf.Tensor) => layerNorm(t, w[`${name}.weight`]!, w[`${name}.bias`]!);
 
   const token = (name: string) => tf.tile(w[name]!, [B, 1, 1]);
-  let t = tf.add(tf.concat([token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), layer("patch_embed.proj", patchify(x, P))], 1), w["pos_embed"]!);
+  let t = tf.add(
+    tf.concat([token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), layer("patch_embed.proj", patchify(x, P))], 1),
+    w["pos_embed"]!,
+  );
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
     const qkv = tf.transpose(tf.reshape(layer(`${b}.attn.qkv`, norm(`${b}.norm1`, t)), [B, N, 3, H, D / H]), [2, 0, 3, 1, 4]);
@@ -182,12 +229,15 @@ function inference({ config }: Extract<Work, { op: "forward" }>, inputs: Inputs)
 }
 
 function training({ config, recipe, decayed }: TrainWork, inputs: Inputs): Made {
-  const variables = Object.fromEntries(Object.entries(parameters(inputs)).map(([name, t]) => {
-    const variable = tf.variable(t);
-    t.dispose();
-    return [name, variable];
-  }));
-  const x = upload(inputs.get("x")!), target = upload(inputs.get("target")!);
+  const variables = Object.fromEntries(
+    Object.entries(parameters(inputs)).map(([name, t]) => {
+      const variable = tf.variable(t);
+      t.dispose();
+      return [name, variable];
+    }),
+  );
+  const x = upload(inputs.get("x")!),
+    target = upload(inputs.get("target")!);
   const teacherLogits = recipe.distillation === "none" ? null : upload(inputs.get("teacherLogits")!);
   const optimizer = tf.train.adam(recipe.lr, recipe.beta1, recipe.beta2, recipe.eps);
   const shrink = tf.scalar(1 - recipe.lr * recipe.weightDecay);
@@ -236,7 +286,12 @@ function update({ recipe }: Extract<Work, { op: "adamw" }>, inputs: Inputs): Mad
   };
 }
 
-function prepared({ compute, from, dispose }: Made, turn: () => Promise<void>, idle: (latest: tf.Tensor) => Promise<void>, before: Memory): Prepared {
+function prepared(
+  { compute, from, dispose }: Made,
+  turn: () => Promise<void>,
+  idle: (latest: tf.Tensor) => Promise<void>,
+  before: Memory,
+): Prepared {
   let latest: tf.Tensor[] = [];
   const taken = (m: Memory) => m.numBytesAllocatedInGPU ?? m.numBytes;
   return {

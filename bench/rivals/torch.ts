@@ -27,11 +27,18 @@ export default async function start({ base }: RivalOptions): Promise<Contender> 
   process.once("exit", close);
   // It holds one case at a time.
   return {
-    name: "torch", version, flags: { on: "processor", threads, process: "its own", attention: "scaled_dot_product_attention" },
+    name: "torch",
+    version,
+    flags: { on: "processor", threads, process: "its own", attention: "scaled_dot_product_attention" },
     close,
     async prepare(c: Case, inputs: Inputs): Promise<Prepared> {
       let at = 0;
-      const arrays = [...inputs].map(([name, { shape, data }]) => ({ name, shape, size: data.length, at: (at += data.length) - data.length }));
+      const arrays = [...inputs].map(([name, { shape, data }]) => ({
+        name,
+        shape,
+        size: data.length,
+        at: (at += data.length) - data.length,
+      }));
       const all = new Float32Array(at);
       [...inputs.values()].forEach(({ data }, i) => all.set(data, arrays[i]!.at));
       writeFileSync(file, new Uint8Array(all.buffer));
@@ -54,8 +61,11 @@ export default async function start({ base }: RivalOptions): Promise<Contender> 
 /** One line out, one line in. `null` only waits for a line. */
 function asker(child: ChildProcess, python: string): (request: object | null) => Promise<unknown> {
   const waiting: { resolve(value: unknown): void; reject(error: Error): void }[] = [];
-  let complaint = "", gone: Error | null = null;
-  child.stderr!.on("data", (chunk: Buffer) => { complaint = (complaint + chunk.toString()).slice(-2000); });
+  let complaint = "",
+    gone: Error | null = null;
+  child.stderr!.on("data", (chunk: Buffer) => {
+    complaint = (complaint + chunk.toString()).slice(-2000);
+  });
   const end = (reason: string) => {
     gone = new Error(`torch: expected "${python}" (TESSERA_PYTHON) to have PyTorch and NumPy, got ${reason}`);
     for (const w of waiting.splice(0)) w.reject(gone);
@@ -68,9 +78,10 @@ function asker(child: ChildProcess, python: string): (request: object | null) =>
     if (answer.error !== undefined) next?.reject(new Error(answer.error));
     else next?.resolve(answer);
   });
-  return (request) => new Promise((resolve, reject) => {
-    if (gone) return reject(gone);
-    waiting.push({ resolve, reject });
-    if (request) child.stdin!.write(`${JSON.stringify(request)}\n`);
-  });
+  return (request) =>
+    new Promise((resolve, reject) => {
+      if (gone) return reject(gone);
+      waiting.push({ resolve, reject });
+      if (request) child.stdin!.write(`${JSON.stringify(request)}\n`);
+    });
 }

@@ -19,25 +19,45 @@ export function gemmProblem(question: string, tiles: Readonly<Record<string, Til
   if (!match) return null;
   const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
   const [ta, tb] = [match[5] === "T", match[6] === "T"];
-  const aValues = values(B * M * K, 1), bValues = values(B * K * N, 2);
-  const a = upload(aValues, ta ? [B, K, M] : [B, M, K]), b = upload(bValues, tb ? [B, N, K] : [B, K, N]);
+  const aValues = values(B * M * K, 1),
+    bValues = values(B * K * N, 2);
+  const a = upload(aValues, ta ? [B, K, M] : [B, M, K]),
+    b = upload(bValues, tb ? [B, N, K] : [B, K, N]);
   const batch = B > 1 ? [B] : [];
-  const run = (variant?: Tile) => () => [gemm({
-    a: { tensor: a, transposed: ta }, b: { tensor: b, transposed: tb }, M, N, K, batch, shape: [B, M, N], variant,
-  }).y];
-  const candidates = Object.entries(tiles).map(([name, t]): Candidate => ({
-    name, run: run(t),
-    needs: { features: t.kind === "subgroup" ? ["subgroups"] : [], invocations: t.x * t.y, workgroupBytes: t.kind === "shared" ? sharedBytes(t) : 0 },
-  }));
+  const run = (variant?: Tile) => () => [
+    gemm({ a: { tensor: a, transposed: ta }, b: { tensor: b, transposed: tb }, M, N, K, batch, shape: [B, M, N], variant }).y,
+  ];
+  const candidates = Object.entries(tiles).map(
+    ([name, t]): Candidate => ({
+      name,
+      run: run(t),
+      needs: {
+        features: t.kind === "subgroup" ? ["subgroups"] : [],
+        invocations: t.x * t.y,
+        workgroupBytes: t.kind === "shared" ? sharedBytes(t) : 0,
+      },
+    }),
+  );
   return {
-    question, flops: 2 * B * M * N * K,
+    question,
+    flops: 2 * B * M * N * K,
     candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...candidates],
     fault: ([c]) => rowsDiffer(c!, aValues, bValues, { B, M, N, K, ta, tb }),
-    dispose() { a.dispose(); b.dispose(); },
+    dispose() {
+      a.dispose();
+      b.dispose();
+    },
   };
 }
 
-interface Sizes { readonly B: number; readonly M: number; readonly N: number; readonly K: number; readonly ta: boolean; readonly tb: boolean }
+interface Sizes {
+  readonly B: number;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly ta: boolean;
+  readonly tb: boolean;
+}
 
 function rowsDiffer(c: Float32Array, a: Float32Array, b: Float32Array, { B, M, N, K, ta, tb }: Sizes): string | null {
   if (c.length !== B * M * N) return `expected ${B * M * N} values, got ${c.length}`;
@@ -47,10 +67,12 @@ function rowsDiffer(c: Float32Array, a: Float32Array, b: Float32Array, { B, M, N
     const bx = new Float64Array(K);
     for (let k = 0; k < K; k++) for (let n = 0; n < N; n++) bx[k]! += b[i * K * N + (tb ? n * K + k : k * N + n)]! * x[n]!;
     for (let m = 0; m < M; m++) {
-      let expected = 0, got = 0;
+      let expected = 0,
+        got = 0;
       for (let k = 0; k < K; k++) expected += a[i * M * K + (ta ? k * M + m : m * K + k)]! * bx[k]!;
       for (let n = 0; n < N; n++) got += c[(i * M + m) * N + n]! * x[n]!;
-      if (!(Math.abs(got - expected) <= most)) return `row ${m} of matrix ${i}: expected it to sum to ${expected.toPrecision(6)}, got ${got.toPrecision(6)}`;
+      if (!(Math.abs(got - expected) <= most))
+        return `row ${m} of matrix ${i}: expected it to sum to ${expected.toPrecision(6)}, got ${got.toPrecision(6)}`;
     }
   }
   return null;

@@ -10,7 +10,9 @@ import { knownTuning } from "../../kernels/known-tunings.ts";
 import { problemOf } from "./questions.ts";
 import { tune, type Answer } from "./tune.ts";
 
-const DATABASE = "tessera", STORE = "tunings", FORMAT = 1;
+const DATABASE = "tessera",
+  STORE = "tunings",
+  FORMAT = 1;
 
 /** As a table lies in the store, by its adapter's name, a driver's version included: another one is measured anew. */
 interface Table {
@@ -22,13 +24,20 @@ interface Table {
 
 function isTable(value: unknown): value is Table {
   const { format, choices, answers } = (value ?? {}) as Partial<Table>;
-  return format === FORMAT && typeof answers === "object" && typeof choices === "object" && choices !== null && Object.values(choices).every((c) => typeof c === "string");
+  return (
+    format === FORMAT &&
+    typeof answers === "object" &&
+    typeof choices === "object" &&
+    choices !== null &&
+    Object.values(choices).every((c) => typeof c === "string")
+  );
 }
 
-const done = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error ?? new Error("IndexedDB: expected an answer, got none"));
-});
+const done = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error ?? new Error("IndexedDB: expected an answer, got none"));
+  });
 
 /** `null` where pages may keep nothing: private windows of some browsers, blocked storage. */
 async function open(): Promise<IDBDatabase | null> {
@@ -69,7 +78,10 @@ export async function savePageTuning(answers: readonly Answer[], adapter: Adapte
 }
 
 /** Measures these questions and keeps each answer as it comes, so that a closed tab loses one at most. Returns the table as it is then. */
-export async function tunePage(questions: readonly string[], onAnswer?: (answer: Answer, count: number, of: number) => void): Promise<Tuning> {
+export async function tunePage(
+  questions: readonly string[],
+  onAnswer?: (answer: Answer, count: number, of: number) => void,
+): Promise<Tuning> {
   const wanted = [...new Set(questions)];
   const choices: Record<string, string> = { ...(await pageTuning())?.choices };
   for (const [i, question] of wanted.entries()) {

@@ -35,9 +35,27 @@ const rows = (run: (x: Tensor) => Tensor): Posed => ({ says: "ROWSxD", inputs: (
 
 /** Shapes as in the benchmark's names. */
 export const posable: Readonly<Record<string, Posed>> = {
-  matmul: { says: "MxKxN", inputs: ([M = 1, K = 1, N = 1]) => [[M, K], [K, N]], run: ([a, b]) => matmul(a!, b!) },
-  linear: { says: "ROWSxIxO", inputs: ([r = 1, I = 1, O = 1]) => [[r, I], [O, I]], run: ([x, weight]) => linear(x!, weight!, null) },
-  attention: { says: "BxHxNxD", inputs: ([B = 1, H = 1, N = 1, D = 1]) => [0, 1, 2].map(() => [B, H, N, D]), run: ([q, k, v]) => attention(q!, k!, v!) },
+  matmul: {
+    says: "MxKxN",
+    inputs: ([M = 1, K = 1, N = 1]) => [
+      [M, K],
+      [K, N],
+    ],
+    run: ([a, b]) => matmul(a!, b!),
+  },
+  linear: {
+    says: "ROWSxIxO",
+    inputs: ([r = 1, I = 1, O = 1]) => [
+      [r, I],
+      [O, I],
+    ],
+    run: ([x, weight]) => linear(x!, weight!, null),
+  },
+  attention: {
+    says: "BxHxNxD",
+    inputs: ([B = 1, H = 1, N = 1, D = 1]) => [0, 1, 2].map(() => [B, H, N, D]),
+    run: ([q, k, v]) => attention(q!, k!, v!),
+  },
   layerNorm: { says: "ROWSxD", inputs: ([r = 1, D = 1]) => [[r, D], [D], [D]], run: ([x, weight, bias]) => layerNorm(x!, weight!, bias!) },
   softmax: rows(softmax),
   logSoftmax: rows(logSoftmax),
@@ -54,10 +72,12 @@ function asked(tensors: readonly Tensor[], wanted: readonly Tensor[], run: () =>
   for (const t of wanted) t.requiresGrad = true;
   try {
     // Launches are taken and dropped: no kernel is compiled, and no memory given.
-    return questionsOf(() => withRecorder({ launches: [] }, () => {
-      const y = run();
-      if (wanted.length > 0) gradients(y, wanted, y);
-    }));
+    return questionsOf(() =>
+      withRecorder({ launches: [] }, () => {
+        const y = run();
+        if (wanted.length > 0) gradients(y, wanted, y);
+      }),
+    );
   } finally {
     for (const t of tensors) t.dispose();
   }

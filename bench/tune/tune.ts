@@ -73,7 +73,10 @@ export async function tune(problem: Problem, now: () => number = () => performan
 }
 
 async function race(problem: Problem, racers: readonly Racer[], out: Measurement[], now: () => number): Promise<Answer> {
-  if (racers.length === 0) throw new Error(`tune ${problem.question}: expected a kernel that is right, got none: ${out.map((m) => `${m.name}: ${m.out}`).join("; ")}`);
+  if (racers.length === 0)
+    throw new Error(
+      `tune ${problem.question}: expected a kernel that is right, got none: ${out.map((m) => `${m.name}: ${m.out}`).join("; ")}`,
+    );
   const timed = async (plan: Racer["plan"], times: number): Promise<number> => {
     const from = now();
     for (let i = 0; i < times; i++) plan.run();
@@ -87,12 +90,15 @@ async function race(problem: Problem, racers: readonly Racer[], out: Measurement
   for (const racer of racers) rough.set(racer, Math.min(await timed(racer.plan, 1), await timed(racer.plan, 2)));
   const best = Math.min(...rough.values());
   const kept = racers.filter((r) => r.name === DEFAULT || rough.get(r)! <= HOPELESS * best);
-  for (const r of racers) if (!kept.includes(r)) out.push({ name: r.name, ms: round(rough.get(r)!), out: `more than ${HOPELESS} times the best` });
+  for (const r of racers)
+    if (!kept.includes(r)) out.push({ name: r.name, ms: round(rough.get(r)!), out: `more than ${HOPELESS} times the best` });
   // One run and its wait take far longer than their share of many: the count grows until the sample is long enough.
   const counts = new Map<Racer, number>();
   for (const racer of kept) {
-    let times = 1, span = 0;
-    while ((span = times * (await timed(racer.plan, times))) < SAMPLE_MS) times = Math.ceil(times * Math.min(10, Math.max(1.5, (1.2 * SAMPLE_MS) / Math.max(1e-3, span))));
+    let times = 1,
+      span = 0;
+    while ((span = times * (await timed(racer.plan, times))) < SAMPLE_MS)
+      times = Math.ceil(times * Math.min(10, Math.max(1.5, (1.2 * SAMPLE_MS) / Math.max(1e-3, span))));
     counts.set(racer, times);
   }
   for (let turn = 0; turn < ROUNDS; turn++) {
@@ -102,13 +108,23 @@ async function race(problem: Problem, racers: readonly Racer[], out: Measurement
 }
 
 /** Exported for tests: the judgement alone. */
-export function answer({ question, flops }: Pick<Problem, "question" | "flops">, racers: readonly { readonly name: string; readonly samples: readonly number[] }[], out: readonly Measurement[] = []): Answer {
-  const byTime = racers.map(({ name, samples }) => ({ name, ms: median(samples), interval: medianInterval(samples) })).sort((a, b) => a.ms - b.ms);
-  const first = byTime[0]!, usual = byTime.find(({ name }) => name === DEFAULT);
+export function answer(
+  { question, flops }: Pick<Problem, "question" | "flops">,
+  racers: readonly { readonly name: string; readonly samples: readonly number[] }[],
+  out: readonly Measurement[] = [],
+): Answer {
+  const byTime = racers
+    .map(({ name, samples }) => ({ name, ms: median(samples), interval: medianInterval(samples) }))
+    .sort((a, b) => a.ms - b.ms);
+  const first = byTime[0]!,
+    usual = byTime.find(({ name }) => name === DEFAULT);
   const surely = !usual || (usual.ms >= MARGIN * first.ms && first.interval[1] < usual.interval[0]);
   const choice = surely ? first : usual;
   return {
-    question, flops, choice: choice.name, gain: usual ? round(usual.ms / choice.ms) : 1,
+    question,
+    flops,
+    choice: choice.name,
+    gain: usual ? round(usual.ms / choice.ms) : 1,
     measured: [...byTime.map(({ name, ms }) => ({ name, ms: round(ms) })), ...out],
   };
 }

@@ -13,21 +13,30 @@ export const TITLES: Readonly<Record<Table, string>> = {
 
 export const one = (v: number | null): string => (v === null ? "–" : v.toFixed(1));
 export const signed = (v: number | null): string => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(1)}`);
-export const gainText = ({ gain }: Line): string => (gain ? `${signed(gain.mean)}${gain.error === null ? "" : ` ± ${one(gain.error)}`}` : "–");
+export const gainText = ({ gain }: Line): string =>
+  gain ? `${signed(gain.mean)}${gain.error === null ? "" : ` ± ${one(gain.error)}`}` : "–";
 
 export function markdown(results: Results): string {
   const tables = (Object.entries(results.tables) as [Table, readonly Line[]][]).filter(([, lines]) => lines.length > 0);
   return [
-    "# The paper's experiments at a small scale", "",
+    "# The paper's experiments at a small scale",
+    "",
     ...describe(results).flatMap((line) => [line, ""]),
     ...tables.flatMap(([table, lines]) => [
-      `## ${TITLES[table]}`, "",
+      `## ${TITLES[table]}`,
+      "",
       "| run | test top-1 %, mean | deviation | seeds | gain ± standard error | train top-1 % | paper, ImageNet | paper's gain |",
       "|---|---|---|---|---|---|---|---|",
-      ...lines.map((l) => `| ${l.label} | ${one(l.mean)} | ${one(l.deviation)} | ${l.values.length} | ${gainText(l)} | ${one(l.trainTop1)} | ${one(l.paper)} | ${signed(l.paperGain)} |`), "",
-      ...verdict(table, lines, results.scale.name).map((line) => `- ${line}`), "",
+      ...lines.map(
+        (l) =>
+          `| ${l.label} | ${one(l.mean)} | ${one(l.deviation)} | ${l.values.length} | ${gainText(l)} | ${one(l.trainTop1)} | ${one(l.paper)} | ${signed(l.paperGain)} |`,
+      ),
+      "",
+      ...verdict(table, lines, results.scale.name).map((line) => `- ${line}`),
+      "",
     ]),
-    "## The commands", "",
+    "## The commands",
+    "",
     ...commands(results).flatMap(([label, command]) => [`- ${label}`, "", `      ${command}`, ""]),
   ].join("\n");
 }
@@ -40,7 +49,8 @@ export function describe({ scale, teacherTop1, outcomes, note }: Results): strin
   return [
     `Scale "${scale.name}": ${scale.about}. ${outcomes.length} trainings, ${hours.toFixed(1)} hours of them together, several at a time. Adapter: ${adapters.join("; ")}. ${dates.join(", ")}, commit ${commits.join(", ")}.`,
     `The CNN teacher ships with the project (app/data/teacher; trained on all 50,000 images of CIFAR-10)${teacherTop1.cnn ? `: ${teacherTop1.cnn.map(({ data, top1, count }) => `${one(100 * top1)} % of the ${count.toLocaleString("en")} test images of ${data}`).join(", ")}` : ""}.${teacherTop1.deit === null ? "" : ` The DeiT teacher, trained on the same 50,000 images without a teacher for ${scale.epochs.teacher} epochs: ${one(teacherTop1.deit)} % of all 10,000. The transfer runs begin with it.`}`,
-    "Gains are against a table's first row, in points, over pairs of runs with the same seed (the same images in the same order); the error is the standard error of that mean. The paper's figures are of DeiT-B on ImageNet with 300 epochs: the same comparisons" + `${more(scale, outcomes)}.`,
+    "Gains are against a table's first row, in points, over pairs of runs with the same seed (the same images in the same order); the error is the standard error of that mean. The paper's figures are of DeiT-B on ImageNet with 300 epochs: the same comparisons" +
+      `${more(scale, outcomes)}.`,
     ...(note === undefined ? [] : [note]),
   ];
 }
@@ -57,7 +67,9 @@ function more({ student, batchSize }: Results["scale"], outcomes: Results["outco
 }
 
 function adapterText(adapter: Readonly<Record<string, unknown>>): string {
-  const text = ["description", "device", "architecture", "vendor"].map((key) => adapter[key]).find((v) => typeof v === "string" && v !== "");
+  const text = ["description", "device", "architecture", "vendor"]
+    .map((key) => adapter[key])
+    .find((v) => typeof v === "string" && v !== "");
   return `${String(text ?? "unknown")}${adapter["software"] === true ? " (software)" : ""}`;
 }
 

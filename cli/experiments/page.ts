@@ -4,7 +4,7 @@ import { commands, describe, gainText, one, signed, TITLES } from "./markdown.ts
 import type { Line, Results } from "./tables.ts";
 import { direction, verdict } from "./verdict.ts";
 
-const escape = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 const STYLE = `
 :root { color-scheme: light dark; --page: light-dark(#fff, #15171a); --text: light-dark(#1c1f23, #e4e7eb); --soft: light-dark(#555c66, #a2abb7);
@@ -39,10 +39,14 @@ export function page(results: Results): string {
 <title>The paper's experiments at a small scale</title>
 <style>${STYLE}</style>
 <h1>The paper's experiments at a small scale</h1>
-${describe(results).map((text) => `<p>${escape(text)}</p>`).join("\n")}
+${describe(results)
+  .map((text) => `<p>${escapeHtml(text)}</p>`)
+  .join("\n")}
 ${tables.map(([table, lines]) => section(table, lines, results.scale.name)).join("\n")}
 <details><summary>Commands</summary>
-${commands(results).map(([id, command]) => `<p class="note">${escape(id)}</p><pre>${escape(command)}</pre>`).join("\n")}
+${commands(results)
+  .map(([id, command]) => `<p class="note">${escapeHtml(id)}</p><pre>${escapeHtml(command)}</pre>`)
+  .join("\n")}
 </details>
 </html>
 `;
@@ -50,16 +54,27 @@ ${commands(results).map(([id, command]) => `<p class="note">${escape(id)}</p><pr
 
 function section(table: Table, lines: readonly Line[], scale: Scale["name"]): string {
   const reach = Math.max(1, ...lines.flatMap(({ gain }) => (gain ? [Math.abs(gain.mean) + 2 * (gain.error ?? 0)] : [])));
-  const head = ["run", "test top-1 %", "deviation", "gain ± error", `gain, −${reach.toFixed(0)} to +${reach.toFixed(0)} points, two errors either side`, "train top-1 %", "paper", "paper's gain"];
+  const head = [
+    "run",
+    "test top-1 %",
+    "deviation",
+    "gain ± error",
+    `gain, −${reach.toFixed(0)} to +${reach.toFixed(0)} points, two errors either side`,
+    "train top-1 %",
+    "paper",
+    "paper's gain",
+  ];
   const wide = new Set([2, 5]);
-  const cell = (text: string, i: number) => `<td${wide.has(i) ? ' class="wide"' : ""}>${escape(text)}</td>`;
-  return `<h2>${escape(TITLES[table])}</h2>
+  const cell = (text: string, i: number) => `<td${wide.has(i) ? ' class="wide"' : ""}>${escapeHtml(text)}</td>`;
+  return `<h2>${escapeHtml(TITLES[table])}</h2>
 <div class="scroll"><table>
-<thead><tr>${head.map((text, i) => `<th scope="col"${i === 4 ? ' class="chart"' : wide.has(i) ? ' class="wide"' : ""}>${escape(text)}</th>`).join("")}</tr></thead>
+<thead><tr>${head.map((text, i) => `<th scope="col"${i === 4 ? ' class="chart"' : wide.has(i) ? ' class="wide"' : ""}>${escapeHtml(text)}</th>`).join("")}</tr></thead>
 <tbody>
-${lines.map((l) => `<tr><th scope="row">${escape(l.label)}</th>${cell(one(l.mean), 1)}${cell(`${one(l.deviation)} (${l.values.length})`, 2)}${cell(gainText(l), 3)}<td class="chart">${mark(l, reach)}</td>${cell(one(l.trainTop1), 5)}${cell(one(l.paper), 6)}${cell(signed(l.paperGain), 7)}</tr>`).join("\n")}
+${lines.map((l) => `<tr><th scope="row">${escapeHtml(l.label)}</th>${cell(one(l.mean), 1)}${cell(`${one(l.deviation)} (${l.values.length})`, 2)}${cell(gainText(l), 3)}<td class="chart">${mark(l, reach)}</td>${cell(one(l.trainTop1), 5)}${cell(one(l.paper), 6)}${cell(signed(l.paperGain), 7)}</tr>`).join("\n")}
 </tbody></table></div>
-<ul>${verdict(table, lines, scale).map((text) => `<li>${escape(text)}</li>`).join("")}</ul>`;
+<ul>${verdict(table, lines, scale)
+    .map((text) => `<li>${escapeHtml(text)}</li>`)
+    .join("")}</ul>`;
 }
 
 /** A gain as a dot with two standard errors on either side, on a line from -reach to +reach. */
@@ -70,5 +85,5 @@ function mark(line: Line, reach: number): string {
   const { mean, error } = line.gain;
   const kind = { "1": "better", "-1": "worse", "0": "even", null: "even" }[String(direction(line)) as "1" | "-1" | "0" | "null"];
   const bar = error === null ? "" : `<line x1="${x(mean - 2 * error)}" x2="${x(mean + 2 * error)}" y1="50%" y2="50%" stroke-width="2"/>`;
-  return `<svg role="img" aria-label="${escape(gainText(line))}">${zero}<g class="${kind}">${bar}<circle cx="${x(mean)}" cy="50%" r="3.5" stroke="none"/></g></svg>`;
+  return `<svg role="img" aria-label="${escapeHtml(gainText(line))}">${zero}<g class="${kind}">${bar}<circle cx="${x(mean)}" cy="50%" r="3.5" stroke="none"/></g></svg>`;
 }

@@ -61,22 +61,40 @@ function seedsOf(out: string, id: string): Outcome[] {
   return found;
 }
 
-export function tabulate(all: readonly Experiment[], scale: Scale, outcomes: ReadonlyMap<string, readonly Outcome[]>, cnn: TeacherTop1 | null): Results {
-  const tables = Object.fromEntries(TABLES.map((table) => {
-    const rows = all.filter((e) => e.table === table).flatMap((e) => e.rows.map((row) => ({ e, row, runs: outcomes.get(e.id) ?? [] }))).filter(({ runs }) => runs.length > 0);
-    const first = rows[0];
-    return [table, rows.map(({ e, row, runs }): Line => {
-      const values = runs.map((r) => 100 * r.top1[row.answer]!);
-      const paper = row.paper ?? null;
-      const basis = first!.row.paper;
-      return {
-        label: row.label, id: e.id, values, mean: mean(values), deviation: deviation(values),
-        gain: e === first!.e ? null : gainOf(runs, row.answer, first!.runs),
-        trainTop1: mean(runs.map((r) => 100 * r.trainTop1)),
-        paper, paperGain: e === first!.e || paper === null || basis === undefined ? null : paper - basis,
-      };
-    })];
-  })) as unknown as Record<Table, readonly Line[]>;
+export function tabulate(
+  all: readonly Experiment[],
+  scale: Scale,
+  outcomes: ReadonlyMap<string, readonly Outcome[]>,
+  cnn: TeacherTop1 | null,
+): Results {
+  const tables = Object.fromEntries(
+    TABLES.map((table) => {
+      const rows = all
+        .filter((e) => e.table === table)
+        .flatMap((e) => e.rows.map((row) => ({ e, row, runs: outcomes.get(e.id) ?? [] })))
+        .filter(({ runs }) => runs.length > 0);
+      const first = rows[0];
+      return [
+        table,
+        rows.map(({ e, row, runs }): Line => {
+          const values = runs.map((r) => 100 * r.top1[row.answer]!);
+          const paper = row.paper ?? null;
+          const basis = first!.row.paper;
+          return {
+            label: row.label,
+            id: e.id,
+            values,
+            mean: mean(values),
+            deviation: deviation(values),
+            gain: e === first!.e ? null : gainOf(runs, row.answer, first!.runs),
+            trainTop1: mean(runs.map((r) => 100 * r.trainTop1)),
+            paper,
+            paperGain: e === first!.e || paper === null || basis === undefined ? null : paper - basis,
+          };
+        }),
+      ];
+    }),
+  ) as unknown as Record<Table, readonly Line[]>;
   const deit = outcomes.get("teacher/deit")?.[0];
   return { scale, teacherTop1: { cnn, deit: deit ? 100 * deit.top1.model : null }, tables, outcomes: [...outcomes.values()].flat() };
 }

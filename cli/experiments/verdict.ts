@@ -21,26 +21,45 @@ export function verdict(table: Table, lines: readonly Line[], scale: Scale["name
   for (const line of judged) {
     const ours = direction(line);
     const paper = line.paperGain === null ? null : Math.abs(line.paperGain) <= PAPER_SPREAD ? 0 : line.paperGain > 0 ? 1 : -1;
-    const key = ours === null ? "one seed" : ours === 0 ? "unclear" : paper === null ? (ours > 0 ? "better" : "worse") : ours === paper ? "agrees" : "differs";
+    const key =
+      ours === null
+        ? "one seed"
+        : ours === 0
+          ? "unclear"
+          : paper === null
+            ? ours > 0
+              ? "better"
+              : "worse"
+            : ours === paper
+              ? "agrees"
+              : "differs";
     groups.set(key, [...(groups.get(key) ?? []), line]);
   }
   const say: [string, string][] = [
-    ["agrees", "As in the paper, beyond two standard errors"], ["differs", "Other than in the paper, beyond two standard errors"],
-    ["better", "Better than the first row beyond two standard errors, no figure in the paper"], ["worse", "Worse than the first row beyond two standard errors, no figure in the paper"],
-    ["unclear", "Within two standard errors of the first row"], ["one seed", "One seed: not judged"],
+    ["agrees", "As in the paper, beyond two standard errors"],
+    ["differs", "Other than in the paper, beyond two standard errors"],
+    ["better", "Better than the first row beyond two standard errors, no figure in the paper"],
+    ["worse", "Worse than the first row beyond two standard errors, no figure in the paper"],
+    ["unclear", "Within two standard errors of the first row"],
+    ["one seed", "One seed: not judged"],
   ];
   return [...say.flatMap(([key, text]) => (groups.has(key) ? [`${text}: ${names(groups.get(key)!)}.`] : [])), ...(WHY[scale][table] ?? [])];
 }
 
-const TRANSFER = "The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes.";
+const TRANSFER =
+  "The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes.";
 const LARGEST = "One run each, and not of the same length: what a DeiT from scratch reached here, not a comparison.";
 
 /** What a scale's figures are to be read with. The small one's stand in results/small, and reruns of it are much the same. */
 const WHY: Readonly<Record<Scale["name"], Readonly<Partial<Record<Table, readonly string[]>>>>> = {
   full: { transfer: [TRANSFER], largest: [`${LARGEST} Hours and images per second are in results.json.`] },
   small: {
-    distillation: ["A student here sees each image some twenty times, the paper's three hundred times. A DeiT teacher that is right less often than the CNN still taught more: our reading, not tested, is that its mistakes are those of a student of the same kind, and easier to follow in few steps; the paper's students have the time to learn what only a CNN sees."],
-    ablation: ["The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down."],
+    distillation: [
+      "A student here sees each image some twenty times, the paper's three hundred times. A DeiT teacher that is right less often than the CNN still taught more: our reading, not tested, is that its mistakes are those of a student of the same kind, and easier to follow in few steps; the paper's students have the time to learn what only a CNN sees.",
+    ],
+    ablation: [
+      "The paper's recipe is for 300 epochs of a million images, where a model that sees everything clearly would learn it by heart. In some hundred steps a small student does not get that far: compare test with train top-1 (of augmented, mixed images), and expect what makes images harder to slow learning down.",
+    ],
     transfer: [TRANSFER],
     largest: [`${LARGEST} Of a software adapter; hours and images per second are in results.json.`],
   },

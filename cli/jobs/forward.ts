@@ -49,15 +49,26 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   checkNames(file, ["x"], ["labels", "target", "teacher_logits"], args.in);
   const { shape, data } = floatsOf(file, "x");
   const fitted = args.resizePosEmbed ? inputsFault(() => resizedPosEmbed(state, model), args.weights) : state;
-  const params = storedParams(inputsFault(() => loadParams("weights", model.params, fitted), args.weights), dtype);
+  const params = storedParams(
+    inputsFault(() => loadParams("weights", model.params, fitted), args.weights),
+    dtype,
+  );
   const x = Tensor.from(data, shape);
   const startMs = performance.now();
-  const plan = await record(() => inputsFault(() => noGrad(() => {
-    const activations: Record<string, Tensor> = {};
-    const tap = (name: string, value: Tensor) => { if (ACTIVATION.test(name)) activations[name] = value; };
-    const { logits, logitsCls, logitsDist } = storedModel(model, dtype).forward(params, x, args.activations ? { tap } : {});
-    return { logits, ...(logitsDist ? { logits_cls: logitsCls, logits_dist: logitsDist } : {}), ...activations };
-  })), { label: "forward", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) });
+  const plan = await record(
+    () =>
+      inputsFault(() =>
+        noGrad(() => {
+          const activations: Record<string, Tensor> = {};
+          const tap = (name: string, value: Tensor) => {
+            if (ACTIVATION.test(name)) activations[name] = value;
+          };
+          const { logits, logitsCls, logitsDist } = storedModel(model, dtype).forward(params, x, args.activations ? { tap } : {});
+          return { logits, ...(logitsDist ? { logits_cls: logitsCls, logits_dist: logitsDist } : {}), ...activations };
+        }),
+      ),
+    { label: "forward", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) },
+  );
   const compiledMs = performance.now();
   plan.run();
   await plan.idle();
@@ -68,8 +79,11 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   for (const t of [x, ...Object.values(params)]) t.dispose();
   await writeTensors(host, args.out, outputs);
   return {
-    model: model.name, batch: shape[0]!, outputs: Object.fromEntries([...outputs].map(([name, t]) => [name, t.shape])),
-    warmUpMs: compiledMs - startMs, runMs: doneMs - compiledMs,
+    model: model.name,
+    batch: shape[0]!,
+    outputs: Object.fromEntries([...outputs].map(([name, t]) => [name, t.shape])),
+    warmUpMs: compiledMs - startMs,
+    runMs: doneMs - compiledMs,
   };
 }
 

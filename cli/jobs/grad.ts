@@ -36,7 +36,8 @@ export default async function gradJob(host: Host, args: GradArgs): Promise<GradR
   const batch = await readBatch(host, args.in, model, args);
   const store = inputsFault(() => new ParameterStore("weights", model.params, state), args.weights);
   const plan = await record(() => inputsFault(() => lossAndGradients(model, store, batch, args)), {
-    label: "grad", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }),
+    label: "grad",
+    onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }),
   });
   plan.run();
   const loss = await plan.result.floats();
@@ -66,15 +67,20 @@ export interface Batch {
 }
 
 export async function readBatch(host: Host, path: string, model: Model, { distillation, labelSmoothing }: LossArgs): Promise<Batch> {
-  if (distillation !== "none" && !model.distilled) throw new UsageError(`expected a model with a distillation token for --distillation ${distillation}, got ${model.name}`);
+  if (distillation !== "none" && !model.distilled)
+    throw new UsageError(`expected a model with a distillation token for --distillation ${distillation}, got ${model.name}`);
   const file = await readTensors(host, path);
   const distils = distillation !== "none";
   checkNames(file, distils ? ["x", "teacher_logits"] : ["x"], ["labels", "target", ...(distils ? [] : ["teacher_logits"])], path);
-  if (file.has("labels") === file.has("target")) throw new UsageError(`expected either labels or target in ${path}, got ${file.has("labels") ? "both" : "neither"}`);
-  if (file.has("target") && labelSmoothing !== 0) throw new UsageError(`expected labels for --label-smoothing ${labelSmoothing}, got a target, which carries its own`);
+  if (file.has("labels") === file.has("target"))
+    throw new UsageError(`expected either labels or target in ${path}, got ${file.has("labels") ? "both" : "neither"}`);
+  if (file.has("target") && labelSmoothing !== 0)
+    throw new UsageError(`expected labels for --label-smoothing ${labelSmoothing}, got a target, which carries its own`);
   const x = floatsOf(file, "x");
-  const B = x.shape[0] ?? 0, K = model.numClasses;
-  if (x.shape.length !== 4 || String(x.shape.slice(1)) !== String(model.imageShape)) throw new UsageError(`expected x [B,${model.imageShape}] for ${model.name}, got [${x.shape}]`);
+  const B = x.shape[0] ?? 0,
+    K = model.numClasses;
+  if (x.shape.length !== 4 || String(x.shape.slice(1)) !== String(model.imageShape))
+    throw new UsageError(`expected x [B,${model.imageShape}] for ${model.name}, got [${x.shape}]`);
   const perClass = (name: string) => {
     const { data, shape } = floatsOf(file, name, [B, K]);
     return () => Tensor.from(data, shape);
@@ -86,8 +92,8 @@ export async function readBatch(host: Host, path: string, model: Model, { distil
   return {
     x: Tensor.from(x.data, x.shape),
     labels: labels && Tensor.from(labels, [B], "u32"),
-    target: target && target(),
-    teacherLogits: teacher && teacher(),
+    target: target?.() ?? null,
+    teacherLogits: teacher?.() ?? null,
   };
 }
 
@@ -99,9 +105,15 @@ export function disposeBatch({ x, labels, target, teacherLogits }: Batch): void 
 export function lossAndGradients(model: Model, store: ParameterStore, { x, labels, target, teacherLogits }: Batch, args: LossArgs): Tensor {
   const { logitsCls, logitsDist } = model.forward(store.tensors, x, { training: true });
   const { loss } = distillationLoss({
-    logits: logitsCls, logitsDist, teacherLogits,
-    ...(labels ? { labels } : { target: target! }), labelSmoothing: args.labelSmoothing,
-    kind: args.distillation, alpha: args.alpha, tau: args.tau, reduction: args.reduction,
+    logits: logitsCls,
+    logitsDist,
+    teacherLogits,
+    ...(labels ? { labels } : { target: target! }),
+    labelSmoothing: args.labelSmoothing,
+    kind: args.distillation,
+    alpha: args.alpha,
+    tau: args.tau,
+    reduction: args.reduction,
   });
   const targets = store.gradTargets;
   gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));

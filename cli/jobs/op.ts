@@ -34,27 +34,43 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
   const { variant, backward = false, dtype = "f32" } = args;
   checkDtype(dtype);
   if (variant !== undefined && !entry.variants.includes(variant)) {
-    throw new UsageError(`expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${args.name}, got "${variant}"`);
+    throw new UsageError(
+      `expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${args.name}, got "${variant}"`,
+    );
   }
-  if (backward && Object.values(entry.inputs).every(({ bytes }) => bytes)) throw new UsageError(`expected no --backward for ${args.name}, whose inputs are bytes`);
+  if (backward && Object.values(entry.inputs).every(({ bytes }) => bytes))
+    throw new UsageError(`expected no --backward for ${args.name}, whose inputs are bytes`);
   const file = await readTensors(host, args.in);
   const names = Object.entries(entry.inputs);
   const required = names.filter(([, input]) => !input.optional).map(([name]) => name);
   // A file with dy serves without --backward too.
-  checkNames(file, backward ? [...required, "dy"] : required, [...names.filter(([, input]) => input.optional).map(([name]) => name), ...(backward ? [] : ["dy"])], args.in);
+  checkNames(
+    file,
+    backward ? [...required, "dy"] : required,
+    [...names.filter(([, input]) => input.optional).map(([name]) => name), ...(backward ? [] : ["dy"])],
+    args.in,
+  );
 
-  const result = inputsFault(() => scope(() => {
-    const inputs = load(file, entry);
-    const floating = Object.entries(inputs).filter(([name, t]) => t.dtype === "f32" && !entry.inputs[name]!.buffer);
-    for (const [, t] of floating) t.requiresGrad = backward;
-    const stored = Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t.dtype === "f32" && !entry.inputs[name]!.buffer ? cast(t, dtype) : t]));
-    const made = entry.run(stored, attrs, variant);
-    const outputs = Object.fromEntries(Object.entries(made).map(([name, t]) => [name, t.dtype === "f16" ? cast(t, "f32") : t]));
-    if (!backward) return outputs;
-    const { shape, data } = floatsOf(file, "dy");
-    const found = gradients(outputs["y"]!, floating.map(([, t]) => t), Tensor.from(data, shape));
-    return { ...outputs, ...Object.fromEntries(floating.map(([name], i) => [`d${name}`, found[i]!])) };
-  }));
+  const result = inputsFault(() =>
+    scope(() => {
+      const inputs = load(file, entry);
+      const floating = Object.entries(inputs).filter(([name, t]) => t.dtype === "f32" && !entry.inputs[name]!.buffer);
+      for (const [, t] of floating) t.requiresGrad = backward;
+      const stored = Object.fromEntries(
+        Object.entries(inputs).map(([name, t]) => [name, t.dtype === "f32" && !entry.inputs[name]!.buffer ? cast(t, dtype) : t]),
+      );
+      const made = entry.run(stored, attrs, variant);
+      const outputs = Object.fromEntries(Object.entries(made).map(([name, t]) => [name, t.dtype === "f16" ? cast(t, "f32") : t]));
+      if (!backward) return outputs;
+      const { shape, data } = floatsOf(file, "dy");
+      const found = gradients(
+        outputs["y"]!,
+        floating.map(([, t]) => t),
+        Tensor.from(data, shape),
+      );
+      return { ...outputs, ...Object.fromEntries(floating.map(([name], i) => [`d${name}`, found[i]!])) };
+    }),
+  );
 
   const values = (await readAll(Object.values(result))) as (Float32Array | Uint8Array)[];
   const named = Object.entries(result).map(([name, { shape }], i) => [name, { shape, data: values[i]! }] as const);
@@ -69,23 +85,34 @@ export function checkAttrs(entry: OpEntry, given: Readonly<Record<string, unknow
   for (const key of Object.keys(given)) {
     if (!known.includes(key)) throw new UsageError(`expected ${known.length > 0 ? `attrs ${known.join(", ")}` : "no attrs"}, got "${key}"`);
   }
-  return Object.fromEntries(Object.entries(entry.attrs).map(([key, { schema, says, fallback }]) => {
-    const value = given[key];
-    if (value === undefined && fallback) return [key, fallback.value];
-    if (value === undefined || !schema.safeParse(value).success) throw new UsageError(`expected ${says} for attr ${key}, got ${JSON.stringify(value) ?? "none"}`);
-    return [key, value];
-  }));
+  return Object.fromEntries(
+    Object.entries(entry.attrs).map(([key, { schema, says, fallback }]) => {
+      const value = given[key];
+      if (value === undefined && fallback) return [key, fallback.value];
+      if (value === undefined || !schema.safeParse(value).success)
+        throw new UsageError(`expected ${says} for attr ${key}, got ${JSON.stringify(value) ?? "none"}`);
+      return [key, value];
+    }),
+  );
 }
 
 function load(file: TensorFile, entry: OpEntry): Record<string, Tensor> {
-  const floats = new Map(Object.entries(entry.inputs).flatMap(([name, { classesOf, bytes }]) => (!classesOf && !bytes && file.has(name) ? [[name, floatsOf(file, name)]] : [])));
-  return Object.fromEntries(Object.entries(entry.inputs).filter(([name]) => file.has(name)).map(([name, { classesOf, bytes }]) => {
-    if (bytes) {
-      const { shape, data } = bytesOf(file, name);
-      return [name, Tensor.from(data, shape, "u8")];
-    }
-    if (!classesOf) return [name, Tensor.from(floats.get(name)!.data, floats.get(name)!.shape)];
-    const { shape } = floats.get(classesOf)!;
-    return [name, Tensor.from(labelsOf(file, name, shape[0]!, shape.at(-1)!), [shape[0]!], "u32")];
-  }));
+  const floats = new Map(
+    Object.entries(entry.inputs).flatMap(([name, { classesOf, bytes }]) =>
+      !classesOf && !bytes && file.has(name) ? [[name, floatsOf(file, name)]] : [],
+    ),
+  );
+  return Object.fromEntries(
+    Object.entries(entry.inputs)
+      .filter(([name]) => file.has(name))
+      .map(([name, { classesOf, bytes }]) => {
+        if (bytes) {
+          const { shape, data } = bytesOf(file, name);
+          return [name, Tensor.from(data, shape, "u8")];
+        }
+        if (!classesOf) return [name, Tensor.from(floats.get(name)!.data, floats.get(name)!.shape)];
+        const { shape } = floats.get(classesOf)!;
+        return [name, Tensor.from(labelsOf(file, name, shape[0]!, shape.at(-1)!), [shape[0]!], "u32")];
+      }),
+  );
 }

@@ -31,9 +31,10 @@ export default async function stepJob(host: Host, args: StepArgs): Promise<StepR
   const store = inputsFault(() => new ParameterStore("weights", specs, state), args.weights);
   const optimizer = new Optimizer(recipe, store);
   const scalars = new Scalars(optimizerScalars);
-  const plan = await record(() => inputsFault(() => ({ loss: lossAndGradients(model, store, batch, args), norm: optimizer.step(scalars) })), {
-    label: "step", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }),
-  });
+  const plan = await record(
+    () => inputsFault(() => ({ loss: lossAndGradients(model, store, batch, args), norm: optimizer.step(scalars) })),
+    { label: "step", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) },
+  );
   const losses: number[] = [];
   for (let t = 1; t <= args.steps; t++) {
     scalars.set(optimizer.scalarsAt(t, args.lr));

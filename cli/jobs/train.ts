@@ -74,7 +74,13 @@ export interface ModelFacts {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
-const factsOf = (model: Model): ModelFacts => ({ name: model.name, side: model.imageShape[1], params: countParams(model.params), macs: model.macs, config: model.config as unknown as Record<string, unknown> });
+const factsOf = (model: Model): ModelFacts => ({
+  name: model.name,
+  side: model.imageShape[1],
+  params: countParams(model.params),
+  macs: model.macs,
+  config: model.config as unknown as Record<string, unknown>,
+});
 
 /** A line of metrics with the seconds since 1970 at which it was written. */
 type Line = (StepMetrics | EpochMetrics) & { readonly time: number };
@@ -87,16 +93,27 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const recipe = refusing(() => makeRecipe(args.recipe));
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
-  const model = refusing(() => createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? trainSet.classes.length : undefined));
+  const model = refusing(() =>
+    createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? trainSet.classes.length : undefined),
+  );
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
   const normalization = normalizationFor(args.train, model, initial);
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
   const at = (name: string) => `${args.out}/${name}`;
-  const paths = { checkpoint: at("checkpoint.safetensors"), weights: at("model.safetensors"), ema: at("model_ema.safetensors"), metrics: at("metrics.jsonl"), events: at("events.out.tfevents.tessera") };
-  if (args.resume && !(await host.exists(paths.checkpoint))) throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
+  const paths = {
+    checkpoint: at("checkpoint.safetensors"),
+    weights: at("model.safetensors"),
+    ema: at("model_ema.safetensors"),
+    metrics: at("metrics.jsonl"),
+    events: at("events.out.tfevents.tessera"),
+  };
+  if (args.resume && !(await host.exists(paths.checkpoint)))
+    throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
   refusing(() => checkRun({ model, recipe, train: trainSet, test: testSet, teacher }));
-  let saved: number | null = resume ? refusing(() => checkCheckpoint(resume, args.seed, recipe, model.config), paths.checkpoint).step : null;
+  let saved: number | null = resume
+    ? refusing(() => checkCheckpoint(resume, args.seed, recipe, model.config), paths.checkpoint).step
+    : null;
   const metrics: Line[] = [];
   if (saved !== null && (await host.exists(paths.metrics))) {
     // The lines are written before the checkpoint, so a kill between the two leaves lines of steps that are to be done again.
@@ -107,10 +124,23 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const losses = metrics.filter((m) => m.kind === "step").map((m) => m.loss);
 
   const result = await train({
-    model, recipe, seed: args.seed, train: trainSet, test: testSet, teacher, resume, normalization,
-    platform: host.images, workers: args.workers, maxCorrupt: args.maxCorrupt, augment: args.augment,
+    model,
+    recipe,
+    seed: args.seed,
+    train: trainSet,
+    test: testSet,
+    teacher,
+    resume,
+    normalization,
+    platform: host.images,
+    workers: args.workers,
+    maxCorrupt: args.maxCorrupt,
+    augment: args.augment,
     initial: initial ? beginning(host, model, initial, args) : undefined,
-    maxSteps: args.maxSteps, saveEvery: args.saveEvery, saveSeconds: args.saveSeconds ?? SAVE_SECONDS, evalEvery: args.evalEvery,
+    maxSteps: args.maxSteps,
+    saveEvery: args.saveEvery,
+    saveSeconds: args.saveSeconds ?? SAVE_SECONDS,
+    evalEvery: args.evalEvery,
     shouldStop: () => host.stopAsked(),
     onCompile: (done, total) => host.progress({ label: `${label}: compiling kernels`, done, total }),
     onCorrupt: ({ name, reason }) => host.log({ message: `${label}: ${name} left out: ${reason}` }),
@@ -119,8 +149,15 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
       if (m.kind === "step") {
         const waits = m.inputWait >= 0.05 ? `, ${percent(m.inputWait)} waiting for images` : "";
         losses.push(m.loss);
-        host.progress({ label, done: m.step, total: m.totalSteps, curve: losses, note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}` });
-        if (!m.finite) host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
+        host.progress({
+          label,
+          done: m.step,
+          total: m.totalSteps,
+          curve: losses,
+          note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}`,
+        });
+        if (!m.finite)
+          host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
       } else {
         host.log({ message: `${label}: ${describe(m)}` });
       }
@@ -136,7 +173,8 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   }).catch((error: unknown) => {
     const cause = error as Error;
     if (!(cause instanceof DeviceLostError || cause instanceof OutOfMemoryError)) throw cause;
-    const stands = saved === null ? "no checkpoint was saved yet" : `the checkpoint of step ${saved} stands in ${paths.checkpoint}; go on with --resume`;
+    const stands =
+      saved === null ? "no checkpoint was saved yet" : `the checkpoint of step ${saved} stands in ${paths.checkpoint}; go on with --resume`;
     const relief = cause instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
     throw Object.assign(cause, { message: `${label}: ${cause.message.split("\n")[0]}; ${stands}${relief}` });
   });
@@ -146,7 +184,8 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const { adapter } = getDevice();
   return {
     data: { train: trainSet.count, test: testSet.count, classes: trainSet.classes },
-    model: factsOf(model), teacher: teacher ? factsOf(teacher.model) : null,
+    model: factsOf(model),
+    teacher: teacher ? factsOf(teacher.model) : null,
     adapter: { name: adapterName(adapter), software: adapter.software },
     seconds: (performance.now() - startMs) / 1000,
     recipe,
@@ -162,9 +201,10 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   };
 }
 
-const open = (host: Host, files: DataFiles) => openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
-  throw new UsageError(error.message);
-});
+const open = (host: Host, files: DataFiles) =>
+  openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+    throw new UsageError(error.message);
+  });
 
 /** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */
 function normalizationFor(data: DataFiles, { name, imageShape }: Model, initial: Weights | null): Statistics {
@@ -187,9 +227,26 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
 
 /** A line of metrics as TensorBoard has it. */
 function scalarsOf(m: Line): ScalarEvent[] {
-  const values: Record<string, number | undefined> = m.kind === "step"
-    ? { "train/loss": m.loss, "train/loss_base": m.base, "train/loss_distill": m.distill, "train/lr": m.lr, "train/grad_norm": m.gradNorm, "train/top1": m.trainTop1, "train/images_per_second": m.imagesPerSecond, "train/input_wait": m.inputWait, "train/loss_scale": m.lossScale }
-    : { "test/top1": m.test.model.top1, "test/top5": m.test.model.top5, "test/loss": m.test.model.loss, "test/top1_cls": m.test.cls?.top1, "test/top1_dist": m.test.dist?.top1 };
+  const values: Record<string, number | undefined> =
+    m.kind === "step"
+      ? {
+          "train/loss": m.loss,
+          "train/loss_base": m.base,
+          "train/loss_distill": m.distill,
+          "train/lr": m.lr,
+          "train/grad_norm": m.gradNorm,
+          "train/top1": m.trainTop1,
+          "train/images_per_second": m.imagesPerSecond,
+          "train/input_wait": m.inputWait,
+          "train/loss_scale": m.lossScale,
+        }
+      : {
+          "test/top1": m.test.model.top1,
+          "test/top5": m.test.model.top5,
+          "test/loss": m.test.model.loss,
+          "test/top1_cls": m.test.cls?.top1,
+          "test/top1_dist": m.test.dist?.top1,
+        };
   return Object.entries(values).flatMap(([tag, value]) => (value === undefined ? [] : [{ tag, value, step: m.step, wallTime: m.time }]));
 }
 
@@ -202,4 +259,9 @@ export function describe(m: EpochMetrics): string {
   return `epoch ${m.epoch + 1}: train loss ${m.trainLoss.toFixed(4)}, top-1 ${percent(m.trainTop1)}; test top-1 ${percent(model.top1)}${heads}, ${m.seconds.toFixed(0)} s`;
 }
 
-const readLines = (bytes: Uint8Array): Line[] => new TextDecoder().decode(bytes).split("\n").filter(Boolean).map((line) => JSON.parse(line) as Line);
+const readLines = (bytes: Uint8Array): Line[] =>
+  new TextDecoder()
+    .decode(bytes)
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Line);

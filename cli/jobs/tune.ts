@@ -20,12 +20,18 @@ export interface TuneResult {
 }
 
 export default async function tuneJob(host: Host, { models, batch, op, training }: TuneArgs): Promise<TuneResult> {
-  if (op && !posable[op.name]) throw new UsageError(`expected an operation with kernels to choose from (${Object.keys(posable).join(", ")}), got "${op.name}"`);
+  if (op && !posable[op.name])
+    throw new UsageError(`expected an operation with kernels to choose from (${Object.keys(posable).join(", ")}), got "${op.name}"`);
   const wanted = op && posable[op.name]!.says.split("x").length;
-  if (op && op.sizes.length !== wanted) throw new UsageError(`expected a shape ${posable[op.name]!.says} for ${op.name}, got ${op.sizes.join("x")}`);
-  const known = getDevice().adapter.software ? ["deit_tiny_distilled_patch16_224"] : ["deit_tiny_distilled_patch16_224", "deit_small_distilled_patch16_224", "deit_base_distilled_patch16_224", "regnety_160"];
+  if (op && op.sizes.length !== wanted)
+    throw new UsageError(`expected a shape ${posable[op.name]!.says} for ${op.name}, got ${op.sizes.join("x")}`);
+  const known = getDevice().adapter.software
+    ? ["deit_tiny_distilled_patch16_224"]
+    : ["deit_tiny_distilled_patch16_224", "deit_small_distilled_patch16_224", "deit_base_distilled_patch16_224", "regnety_160"];
   const names = models.length > 0 ? models : known;
-  const found = op ? opQuestions(op.name, op.sizes, training) : names.map((name) => refusing(() => createModel(name))).flatMap((model) => modelQuestions(model, batch, training));
+  const found = op
+    ? opQuestions(op.name, op.sizes, training)
+    : names.map((name) => refusing(() => createModel(name))).flatMap((model) => modelQuestions(model, batch, training));
   const questions = [...new Set(found)];
   const answers: Answer[] = [];
   for (const question of questions) {
@@ -35,7 +41,8 @@ export default async function tuneJob(host: Host, { models, batch, op, training 
     try {
       const answer = await tune(problem);
       answers.push(answer);
-      for (const { name, out } of answer.measured.filter(({ wrong }) => wrong)) host.log({ message: `WRONG, not used: ${name} for ${question}: ${out}` });
+      for (const { name, out } of answer.measured.filter(({ wrong }) => wrong))
+        host.log({ message: `WRONG, not used: ${name} for ${question}: ${out}` });
       if (answer.choice !== DEFAULT) host.log({ message: `${question}: ${answer.choice}, ${answer.gain} times as fast as the default` });
     } finally {
       problem.dispose();

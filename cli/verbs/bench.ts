@@ -33,17 +33,32 @@ type Report = BenchResult & Pick<Results, "where">;
 const SITTINGS = 3;
 
 export default function (program: Command): void {
-  program.command("bench")
+  program
+    .command("bench")
     .description("time kernels, inference and training beside other libraries, on the same adapter and taking turns")
-    .addOption(new Option("--suite <name>", "what to measure; first: from nothing to the first result, each in a fresh process or page; size: of bundles").choices(["kernels", "inference", "train", "scaling", "first", "size", "all"]).default("all"))
-    .option("--against <names>", "rivals, separated by commas: tfjs, tfjs-webgl, tfjs-wasm, ort, ort-wasm, ort-cpu, jax, torch; \"all\" that run there, \"none\" for ours alone", "tfjs")
+    .addOption(
+      new Option(
+        "--suite <name>",
+        "what to measure; first: from nothing to the first result, each in a fresh process or page; size: of bundles",
+      )
+        .choices(["kernels", "inference", "train", "scaling", "first", "size", "all"])
+        .default("all"),
+    )
+    .option(
+      "--against <names>",
+      'rivals, separated by commas: tfjs, tfjs-webgl, tfjs-wasm, ort, ort-wasm, ort-cpu, jax, torch; "all" that run there, "none" for ours alone',
+      "tfjs",
+    )
     .option("--quick", "a few small cases, in less than three minutes", false)
     .option("--large", "also what takes minutes on a software adapter: DeiT-S and DeiT-B, larger batches", false)
     .option("--cases <text>", "only cases whose name contains this", "")
     .option("--samples <n>", "samples of each contender in a case", positive)
     .option("--check [file]", "compare with an earlier result, by default bench/results' own for this adapter; exit 1 if a case got slower")
     .option("--write-baseline", "measure as --check does and keep that as bench/results' own for this adapter")
-    .option("--page [folder]", "build the page that measures in one's own browser, with the rivals of --against (default: all), and serve it here; with a folder: build it there, for any web server")
+    .option(
+      "--page [folder]",
+      "build the page that measures in one's own browser, with the rivals of --against (default: all), and serve it here; with a folder: build it there, for any web server",
+    )
     .option("--port <n>", "where --page serves (default: any that is free)", positive)
     .addOption(new Option("--alone", "the first rival in our place, for --suite first").hideHelp())
     .action(async (options: Options, command: Command) => {
@@ -53,7 +68,10 @@ export default function (program: Command): void {
         const { bundleSizes } = await import("../../bench/bundle-size.ts");
         const { installRivals } = await import("../../bench/rivals.ts");
         if (options.suite === "size" || options.against !== "none") await installRivals(say);
-        const result = options.suite === "size" ? { suite: "size", commit: await commit(), date: new Date().toISOString(), bundle: await bundleSizes() } : await firstRuns(options);
+        const result =
+          options.suite === "size"
+            ? { suite: "size", commit: await commit(), date: new Date().toISOString(), bundle: await bundleSizes() }
+            : await firstRuns(options);
         if (options.json) await writeJson(nodeHost(), options.json, result);
         process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
         return;
@@ -105,14 +123,18 @@ async function page({ page: folder, port }: Options, against: string): Promise<v
   const names = await rivalsOf(against, "chromium");
   const into = typeof folder === "string" ? folder : fileURLToPath(new URL("../../build/bench-page", import.meta.url));
   await buildBenchPage(into, names, { version: version(), commit: await commit() });
-  if (typeof folder === "string") return void process.stdout.write(`${folder}: the page and ${names.join(", ") || "no rivals"}; any web server can host it, with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp its clock is finer\n`);
+  if (typeof folder === "string")
+    return void process.stdout.write(
+      `${folder}: the page and ${names.join(", ") || "no rivals"}; any web server can host it, with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp its clock is finer\n`,
+    );
   const { url } = await serveBenchPage(into, port);
   process.stdout.write(`${url}\n`);
   say("open it in any browser on this machine; Ctrl-C ends");
   await new Promise(() => undefined);
 }
 
-const version = (): string => (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
 async function prepare(options: Options, where: "node" | "chromium"): Promise<BenchArgs> {
   const { bundleRival, provideNavigator, rivalsBase } = await import("../../bench/rivals.ts");
@@ -121,8 +143,16 @@ async function prepare(options: Options, where: "node" | "chromium"): Promise<Be
   for (const name of names) against[name] = await bundleRival(name, where);
   if (where === "node" && names.length > 0) provideNavigator();
   return {
-    suite: options.suite as BenchArgs["suite"], quick: options.quick, large: options.large, against, base: rivalsBase(where), only: options.cases,
-    samples: options.samples, alone: options.alone, version: version(), commit: await commit(),
+    suite: options.suite as BenchArgs["suite"],
+    quick: options.quick,
+    large: options.large,
+    against,
+    base: rivalsBase(where),
+    only: options.cases,
+    samples: options.samples,
+    alone: options.alone,
+    version: version(),
+    commit: await commit(),
   };
 }
 
@@ -136,16 +166,25 @@ const say = (message: string): void => void process.stderr.write(`${message}\n`)
 /** What looks slower is measured anew and judged once more: only what stays slower is. */
 async function judge(before: Results, after: Report, measure: (names: readonly string[]) => Promise<Report>): Promise<Comparison> {
   const first = compare(before, after);
-  const suspects = [...new Set([...first.changes.filter((c) => c.verdict === "slower").map((c) => c.name), ...first.lost.map((l) => l.split(":")[0]!)])];
+  const suspects = [
+    ...new Set([...first.changes.filter((c) => c.verdict === "slower").map((c) => c.name), ...first.lost.map((l) => l.split(":")[0]!)]),
+  ];
   if (suspects.length === 0) return first;
   process.stderr.write(`looks slower, measured again: ${suspects.join(", ")}\n`);
   const again = compare(before, await measure(suspects));
   const second = new Map(again.changes.map((c) => [`${c.name} ${c.rival}`, c]));
-  return { ...first, changes: first.changes.map((c) => second.get(`${c.name} ${c.rival}`) ?? c), lost: again.lost, regressions: again.regressions };
+  return {
+    ...first,
+    changes: first.changes.map((c) => second.get(`${c.name} ${c.rival}`) ?? c),
+    lost: again.lost,
+    regressions: again.regressions,
+  };
 }
 
 const baselineFile = ({ adapter, where }: Report): string =>
-  fileURLToPath(new URL(`../../bench/results/check-${adapter.vendor || "unnamed"}-${adapter.architecture || "adapter"}-${where}.json`, import.meta.url));
+  fileURLToPath(
+    new URL(`../../bench/results/check-${adapter.vendor || "unnamed"}-${adapter.architecture || "adapter"}-${where}.json`, import.meta.url),
+  );
 
 function readBaseline(file: string): Results {
   if (!existsSync(file)) throw new UsageError(`expected an earlier result at ${file}, got none: bench --quick --write-baseline makes one`);
@@ -160,7 +199,8 @@ function positive(text: string): number {
 
 /** What is measured, as far as git knows. */
 async function commit(): Promise<string> {
-  const git = async (...args: string[]) => (await promisify(execFile)("git", args, { cwd: fileURLToPath(new URL("../..", import.meta.url)) })).stdout.trim();
+  const git = async (...args: string[]) =>
+    (await promisify(execFile)("git", args, { cwd: fileURLToPath(new URL("../..", import.meta.url)) })).stdout.trim();
   try {
     return `${await git("rev-parse", "--short=12", "HEAD")}${(await git("status", "--porcelain", "--", "engine", "kernels", "models", "train", "bench")) ? "-dirty" : ""}`;
   } catch {

@@ -26,23 +26,45 @@ interface Options extends CommonOptions {
 const IMAGE = /\.(jpe?g|png|webp)$/i;
 
 export default function (program: Command): void {
-  program.command("classify")
+  program
+    .command("classify")
     .description("top-k classes of image files (JPEG, PNG, WebP)")
     .argument("<image...>", "image files, or folders of them")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--topk <k>", "how many classes", integer(1), 5)
-    .addOption(new Option("--protocol <name>", "whose resizing, crop and normalisation (weights that name their own mean and std keep them)").choices(PROTOCOLS).default("official"))
-    .addOption(new Option("--head <name>", "of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head").choices(headChoices).default("mean"))
+    .addOption(
+      new Option("--protocol <name>", "whose resizing, crop and normalisation (weights that name their own mean and std keep them)")
+        .choices(PROTOCOLS)
+        .default("official"),
+    )
+    .addOption(
+      new Option("--head <name>", "of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head")
+        .choices(headChoices)
+        .default("mean"),
+    )
     .option("--batch-size <n>", "images at a time", integer(1), 8)
     .option("--maps <folder>", "write attention rollout and the last block's heads on each image, as PNG")
-    .addOption(new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way").choices(["f32", "f16"]).default("f32"))
+    .addOption(
+      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (images: string[], options: Options) => {
       const { weights, topk, protocol, head, batchSize, maps, resizePosEmbed, dtype } = options;
       const args: ClassifyArgs = {
-        weights, model: options.model === undefined ? undefined : parseModel(options.model), k: topk, protocol, head, batchSize, maps, resizePosEmbed, dtype,
-        images: named(images.flatMap(expand)), imagenetClasses: shipped("app/data/imagenet/classes.txt"),
+        weights,
+        model: options.model === undefined ? undefined : parseModel(options.model),
+        k: topk,
+        protocol,
+        head,
+        batchSize,
+        maps,
+        resizePosEmbed,
+        dtype,
+        images: named(images.flatMap(expand)),
+        imagenetClasses: shipped("app/data/imagenet/classes.txt"),
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top } of results) {
@@ -58,7 +80,10 @@ function expand(path: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new UsageError(`expected an image or a folder at "${path}", got none`);
   if (!stat.isDirectory()) return [path];
-  const found = readdirSync(path).filter((name) => IMAGE.test(name)).sort().map((name) => join(path, name));
+  const found = readdirSync(path)
+    .filter((name) => IMAGE.test(name))
+    .sort()
+    .map((name) => join(path, name));
   if (found.length === 0) throw new UsageError(`expected .jpg, .jpeg, .png or .webp files in "${path}", got none`);
   return found;
 }

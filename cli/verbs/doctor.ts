@@ -11,12 +11,18 @@ interface Options extends CommonOptions {
 
 /** What kernels are sized by. */
 const LIMITS = [
-  "maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage", "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX", "maxComputeWorkgroupsPerDimension",
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupsPerDimension",
 ];
 
 export default function (program: Command): void {
-  program.command("doctor")
+  program
+    .command("doctor")
     .description("adapter, limits, features, and every kernel's self-test forward and backward; exit 1 if one failed")
     .option("--only <text>", "only self-tests whose name contains this")
     .action(async (options: Options) => {
@@ -26,23 +32,32 @@ export default function (program: Command): void {
       process.stdout.write(`${lines.join("\n")}\n`);
       const { failed, total } = count(diagnosis.tested);
       if (failed > 0) throw new Error(`expected every self-test to pass, got ${failed} of ${total} that failed`);
-      if (total === 0) throw new Error(`expected self-tests, got none${options.only === undefined ? "" : ` that contain "${options.only}"`}`);
+      if (total === 0)
+        throw new Error(`expected self-tests, got none${options.only === undefined ? "" : ` that contain "${options.only}"`}`);
     });
 }
 
 /** The case files that hold kernels and no whole models; and the kernels that none of them imports. */
 export function kernelCases(): { suites: string[]; untested: string[] } {
   const root = new URL("../../", import.meta.url);
-  const names = (folder: string) => readdirSync(new URL(folder, root)).filter((f) => f.endsWith(".ts")).map((f) => f.slice(0, -3)).sort();
+  const names = (folder: string) =>
+    readdirSync(new URL(folder, root))
+      .filter((f) => f.endsWith(".ts"))
+      .map((f) => f.slice(0, -3))
+      .sort();
   const held = new Set<string>();
   const suites = names("test/cases/").filter((name) => {
-    const imports = [...readFileSync(new URL(`test/cases/${name}.ts`, root), "utf8").matchAll(/from "\.\.\/\.\.\/([\w-]+)\/([\w-]+)\.ts"/g)];
+    const imports = [
+      ...readFileSync(new URL(`test/cases/${name}.ts`, root), "utf8").matchAll(/from "\.\.\/\.\.\/([\w-]+)\/([\w-]+)\.ts"/g),
+    ];
     const kernels = imports.filter(([, folder]) => folder === "kernels");
     if (kernels.length === 0 || imports.some(([, folder]) => folder === "models" || folder === "cli")) return false;
     for (const [, , kernel] of kernels) held.add(kernel!);
     return true;
   });
-  const untested = names("kernels/").filter((kernel) => !held.has(kernel) && /\bdefineOp\(/.test(readFileSync(new URL(`kernels/${kernel}.ts`, root), "utf8")));
+  const untested = names("kernels/").filter(
+    (kernel) => !held.has(kernel) && /\bdefineOp\(/.test(readFileSync(new URL(`kernels/${kernel}.ts`, root), "utf8")),
+  );
   return { suites, untested };
 }
 
@@ -69,11 +84,15 @@ function report({ where, device, tested, counters }: Diagnosis, untested: readon
       const { passed: good, failed: bad, skipped: left } = count(own);
       const seconds = own.reduce((ms, t) => ms + t.timeMs, 0) / 1000;
       const parts = [`${good} passed`, ...(bad > 0 ? [`${bad} FAILED`] : []), ...(left > 0 ? [`${left} skipped`] : [])];
-      const details = own.filter((t) => t.result !== "passed").map((t) => `    ${t.result === "failed" ? "FAILED" : "skipped"} ${t.name}: ${t.reason}`);
+      const details = own
+        .filter((t) => t.result !== "passed")
+        .map((t) => `    ${t.result === "failed" ? "FAILED" : "skipped"} ${t.name}: ${t.reason}`);
       return [`  ${suite.padEnd(20)} ${parts.join(", ")} (${seconds.toFixed(1)} s)`, ...details];
     }),
     ...(untested.length > 0 ? [`  without self-tests: ${untested.join(", ")}`] : []),
-    `counters: ${Object.entries(counters).map(([name, value]) => `${name} ${value}`).join(", ")}`,
+    `counters: ${Object.entries(counters)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", ")}`,
     `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
   ];
 }

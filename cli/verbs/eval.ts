@@ -25,29 +25,57 @@ interface Options extends CommonOptions {
 }
 
 export default function (program: Command): void {
-  program.command("eval")
+  program
+    .command("eval")
     .description("top-1, top-5, loss and images per second of a checkpoint on a split")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
     .option("--split <name>", "train or test", "test")
     .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
-    .addOption(new Option("--protocol <name>", "whose resizing, crop and normalisation (official; weights that name their own mean and std keep them)").choices(PROTOCOLS))
+    .addOption(
+      new Option(
+        "--protocol <name>",
+        "whose resizing, crop and normalisation (official; weights that name their own mean and std keep them)",
+      ).choices(PROTOCOLS),
+    )
     .option("--batch-size <n>", "images at a time", integer(1), 100)
     .option("--workers <n>", "threads that read and decode images (0: none)", integer(0))
-    .addOption(new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way").choices(["f32", "f16"]).default("f32"))
+    .addOption(
+      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
-      if (options.split !== "train" && options.split !== "test") throw new UsageError(`expected split train or test, got "${options.split}"`);
+      if (options.split !== "train" && options.split !== "test")
+        throw new UsageError(`expected split train or test, got "${options.split}"`);
       const args: EvalArgs = {
-        weights: options.weights, model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataSplit(options.data, options.split), batchSize: options.batchSize, protocol: options.protocol, workers: options.workers, head: options.head, resizePosEmbed: options.resizePosEmbed, dtype: options.dtype,
+        weights: options.weights,
+        model: options.model === undefined ? undefined : parseModel(options.model),
+        data: dataSplit(options.data, options.split),
+        batchSize: options.batchSize,
+        protocol: options.protocol,
+        workers: options.workers,
+        head: options.head,
+        resizePosEmbed: options.resizePosEmbed,
+        dtype: options.dtype,
       };
       const result = await runJob<EvalResult>("eval", args, options);
-      const line = (name: string, s: Score) => `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
+      const line = (name: string, s: Score) =>
+        `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
       process.stdout.write(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
       process.stderr.write(`warm-up ${result.warmUpMs.toFixed(0)} ms, not counted above\n`);
-      process.stdout.write(line(!result.cls ? "model" : { mean: "mean of both heads", "softmax-sum": "sum of softmaxes", cls: "class head", dist: "distillation head" }[options.head ?? "mean"], result.model));
+      process.stdout.write(
+        line(
+          !result.cls
+            ? "model"
+            : { mean: "mean of both heads", "softmax-sum": "sum of softmaxes", cls: "class head", dist: "distillation head" }[
+                options.head ?? "mean"
+              ],
+          result.model,
+        ),
+      );
       if (result.cls) process.stdout.write(line("class head", result.cls));
       if (result.dist) process.stdout.write(line("distillation head", result.dist));
     });

@@ -25,8 +25,11 @@ interface Options extends CommonOptions {
 }
 
 export default function (program: Command): void {
-  program.command("experiments")
-    .description("the paper's tables of distillation, ablation and transfer at a small scale, and the largest runs that fit; goes on where it was stopped, writes results.json, RESULTS.md and a page")
+  program
+    .command("experiments")
+    .description(
+      "the paper's tables of distillation, ablation and transfer at a small scale, and the largest runs that fit; goes on where it was stopped, writes results.json, RESULTS.md and a page",
+    )
     .addOption(new Option("--scale <name>", "small: for a software adapter; full: for a GPU").choices(Object.keys(SCALES)).default("small"))
     .option("--seeds <list>", "seeds of every run", "0,1,2")
     .option("--tables <list>", TABLES.join(", "), TABLES.join())
@@ -44,19 +47,32 @@ export default function (program: Command): void {
       if (!options.report) {
         const jobs = options.jobs === undefined ? (scale.name === "full" ? 1 : availableParallelism()) : whole("--jobs", options.jobs, 1);
         await judgeTeacher(scale, out);
-        await runAll(chosen, { seeds, jobs, out, scale, target: await targetData(resolve(options.out)), adapter: options.adapter, where: options.where });
+        await runAll(chosen, {
+          seeds,
+          jobs,
+          out,
+          scale,
+          target: await targetData(resolve(options.out)),
+          adapter: options.adapter,
+          where: options.where,
+        });
       }
       const results = collect(experiments(scale), scale, out);
       const write = (name: string, text: string) => writeAtomic(resolve(out, name), new TextEncoder().encode(text));
       await write("results.json", `${JSON.stringify(results, null, 1)}\n`);
       await write("RESULTS.md", markdown(results));
       await write("results.html", page(results));
-      if (options.json && existsSync(resolve(out, "results.json"))) await writeAtomic(resolve(options.json), readFileSync(resolve(out, "results.json")));
+      if (options.json && existsSync(resolve(out, "results.json")))
+        await writeAtomic(resolve(options.json), readFileSync(resolve(out, "results.json")));
       process.stdout.write(`${markdown(results)}\npage: ${pathToFileURL(resolve(out, "results.html")).href}\n`);
     });
 }
 
-const list = (text: string): string[] => text.split(",").map((part) => part.trim()).filter(Boolean);
+const list = (text: string): string[] =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);
 
 function whole(option: string, text: string, least: number): number {
   const n = Number(text);

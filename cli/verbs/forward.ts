@@ -17,7 +17,8 @@ interface Options extends CommonOptions {
 }
 
 export default function (program: Command): void {
-  program.command("forward")
+  program
+    .command("forward")
     .description("run a model in evaluation mode on tensors from a safetensors file")
     .option("--model <name>", "timm's name; see tessera models")
     .option("--config <json>", "a model of any size, as JSON or a file of it")
@@ -25,10 +26,22 @@ export default function (program: Command): void {
     .requiredOption("--in <file>", "x [B,3,H,W], normalised")
     .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist")
     .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
-    .addOption(new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way").choices(["f32", "f16"]).default("f32"))
+    .addOption(
+      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
-      const args: ForwardArgs = { model: modelOf(options), weights: options.weights, in: options.in, out: options.out, activations: options.activations, resizePosEmbed: options.resizePosEmbed, dtype: options.dtype };
+      const args: ForwardArgs = {
+        model: modelOf(options),
+        weights: options.weights,
+        in: options.in,
+        out: options.out,
+        activations: options.activations,
+        resizePosEmbed: options.resizePosEmbed,
+        dtype: options.dtype,
+      };
       const { outputs, warmUpMs, runMs } = await runJob<ForwardResult>("forward", args, options);
       for (const [name, shape] of Object.entries(outputs)) process.stdout.write(`${name} [${shape.join(",")}]\n`);
       process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, run ${runMs.toFixed(1)} ms\n`);

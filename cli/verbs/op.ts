@@ -23,7 +23,8 @@ interface Options extends CommonOptions {
 }
 
 export default function (program: Command): void {
-  program.command("op")
+  program
+    .command("op")
     .description("run one operation on tensors from a safetensors file")
     .argument("[name]", "the operation; see --list")
     .option("--in <file>", "inputs by name, and dy with --backward")
@@ -45,8 +46,17 @@ export default function (program: Command): void {
       const { in: input, out, attrs, backward, variant, dtype } = options;
       if (name === undefined) throw new UsageError("expected the name of an operation, got none; see tessera op --list");
       if (options.check || options.watch || options.printWgsl) return develop(name, options);
-      if (input === undefined || out === undefined) throw new UsageError(`expected ${input === undefined ? "--in" : "--out"} <file>, got none; see tessera op --help`);
-      const args: OpArgs = { name, in: input, out, backward, variant, dtype: parseDtype(dtype), attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) };
+      if (input === undefined || out === undefined)
+        throw new UsageError(`expected ${input === undefined ? "--in" : "--out"} <file>, got none; see tessera op --help`);
+      const args: OpArgs = {
+        name,
+        in: input,
+        out,
+        backward,
+        variant,
+        dtype: parseDtype(dtype),
+        attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs),
+      };
       const { outputs } = await runJob<OpResult>("op", args, options);
       for (const [output, shape] of Object.entries(outputs)) process.stdout.write(`${output} [${shape.join(",")}]\n`);
     });
@@ -59,13 +69,21 @@ async function develop(name: string, options: Options): Promise<void> {
   const { attrs, variant } = options;
   if (options.watch) {
     const { watchOp } = await import("../watch-op.ts");
-    const pass = (["where", "adapter", "variant", "attrs"] as const).flatMap((key) => (options[key] === undefined ? [] : [`--${key}`, options[key]]));
+    const pass = (["where", "adapter", "variant", "attrs"] as const).flatMap((key) =>
+      options[key] === undefined ? [] : [`--${key}`, options[key]],
+    );
     const what = options.printWgsl ? "--print-wgsl" : "--check";
     return watchOp(name, [fileURLToPath(new URL("../tessera.mjs", import.meta.url)), "op", name, what, ...pass]);
   }
   if (options.printWgsl) {
-    const { launches } = await runJob<WgslResult>("op-wgsl", { name, variant, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs, options);
-    process.stdout.write(launches.map(({ pass, kernel, groups, wgsl }) => `// ${pass}: ${kernel}, ${groups.join(" x ")} workgroups\n${wgsl}\n`).join("\n"));
+    const { launches } = await runJob<WgslResult>(
+      "op-wgsl",
+      { name, variant, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs,
+      options,
+    );
+    process.stdout.write(
+      launches.map(({ pass, kernel, groups, wgsl }) => `// ${pass}: ${kernel}, ${groups.join(" x ")} workgroups\n${wgsl}\n`).join("\n"),
+    );
     return;
   }
   const { kernelCases } = await import("./doctor.ts");
@@ -73,16 +91,20 @@ async function develop(name: string, options: Options): Promise<void> {
   for (const line of checkLines(name, result)) process.stdout.write(`${line}\n`);
   const { failures, broken, passed } = result;
   if (broken) throw new Error(`expected WGSL that compiles, got ${broken.split("\n")[0]}`);
-  if (failures.length > 0) throw new Error(`expected every check of ${name} to pass, got ${failures.length} of ${passed + failures.length} that failed`);
+  if (failures.length > 0)
+    throw new Error(`expected every check of ${name} to pass, got ${failures.length} of ${passed + failures.length} that failed`);
 }
 
 function checkLines(name: string, { passed, skipped, failures, broken, speeds, ceilings }: CheckResult): string[] {
   if (broken) return [broken];
-  const share = (value: number | null, most: number, unit: string) => (value === null ? [] : [`${value} ${unit} (${((100 * value) / most).toFixed(0)} % of the measured ${most})`]);
+  const share = (value: number | null, most: number, unit: string) =>
+    value === null ? [] : [`${value} ${unit} (${((100 * value) / most).toFixed(0)} % of the measured ${most})`];
   return [
     `${name}: ${passed} of ${passed + failures.length} checks passed${skipped > 0 ? `, ${skipped} skipped: the adapter lacks what they need` : ""}`,
     ...failures.map((f) => `FAILED ${f.name}: ${f.reason}`),
-    ...speeds.map(({ name: shape, ms, gflops, gbps }) => [`${shape}: ${ms} ms`, ...share(gflops, ceilings!.fmaGFlops, "GFLOP/s"), ...share(gbps, ceilings!.copyGBps, "GB/s")].join(", ")),
+    ...speeds.map(({ name: shape, ms, gflops, gbps }) =>
+      [`${shape}: ${ms} ms`, ...share(gflops, ceilings!.fmaGFlops, "GFLOP/s"), ...share(gbps, ceilings!.copyGBps, "GB/s")].join(", "),
+    ),
     ...(failures.length === 0 && speeds.length === 0 ? [`${name}: not timed, the benchmark has no case of it`] : []),
   ];
 }

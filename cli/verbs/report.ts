@@ -13,7 +13,8 @@ interface Options {
 }
 
 export default function (program: Command): void {
-  program.command("report")
+  program
+    .command("report")
     .description("results of the benchmark as one page: charts, tables, two compared; it needs no server and no network")
     .argument("<results...>", "files of bench --json; those of --suite size and first go with the result of their commit and adapter")
     .option("--out <file>", "the page (default: bench.html)")

@@ -36,12 +36,15 @@ interface Options extends CommonOptions {
 
 /** Recipe items as commander names them: `labelSmoothing` is `--label-smoothing`. */
 const items = Object.keys(recipeSchema.shape);
-const PRESETS = readdirSync(shipped("train/presets")).map((file) => file.replace(/\.json$/, "")).sort();
+const PRESETS = readdirSync(shipped("train/presets"))
+  .map((file) => file.replace(/\.json$/, ""))
+  .sort();
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 const defaults = recipeSchema.parse({}) as Record<string, unknown>;
 
 export default function (program: Command): void {
-  const command = program.command("train")
+  const command = program
+    .command("train")
     .description("train a model, or distil it from a teacher; the recipe's defaults are the paper's")
     .requiredOption("--model <name|json>", "timm name, JSON file, or JSON")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
@@ -52,7 +55,9 @@ export default function (program: Command): void {
     .option("--replace-head", "with --weights: begin the classifier anew, one of as many classes too")
     .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
     .option("--workers <n>", "threads that read and augment images (0: none)", integer(0))
-    .addOption(new Option("--augment <place>", "where images are augmented, the same for a run that is resumed (gpu)").choices(["gpu", "cpu"]))
+    .addOption(
+      new Option("--augment <place>", "where images are augmented, the same for a run that is resumed (gpu)").choices(["gpu", "cpu"]),
+    )
     .option("--max-corrupt <share>", "of the images that may be unreadable before the run stops; they are named (0.01)", number(0, 1))
     .option("--resume", "go on from the checkpoint in --out")
     .option("--max-steps <n>", "stop after so many steps in all", integer(1))
@@ -66,16 +71,33 @@ export default function (program: Command): void {
     const recipe: Record<string, unknown> = { ...preset(options.preset), ...(options.config ? readJson(options.config) : {}) };
     for (const name of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
     const args: TrainArgs = {
-      model: parseModel(options.model), recipe, seed: options.seed ?? 0, ...dataFiles(options.data), out: options.out,
-      teacher: options.teacher === undefined ? undefined : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
-      initial: options.weights, resume: options.resume, replaceHead: options.replaceHead, resizePosEmbed: options.resizePosEmbed,
-      workers: options.workers, augment: options.augment, saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
-      maxCorrupt: options.maxCorrupt, maxSteps: options.maxSteps, saveEvery: options.saveEvery, evalEvery: options.evalEvery,
+      model: parseModel(options.model),
+      recipe,
+      seed: options.seed ?? 0,
+      ...dataFiles(options.data),
+      out: options.out,
+      teacher:
+        options.teacher === undefined
+          ? undefined
+          : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
+      initial: options.weights,
+      resume: options.resume,
+      replaceHead: options.replaceHead,
+      resizePosEmbed: options.resizePosEmbed,
+      workers: options.workers,
+      augment: options.augment,
+      saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
+      maxCorrupt: options.maxCorrupt,
+      maxSteps: options.maxSteps,
+      saveEvery: options.saveEvery,
+      evalEvery: options.evalEvery,
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
     const result = await runJob<TrainSummary>("train", args, options);
     const report = await writeReport(join(options.out, "report.html"), reportOf(result, options, args));
-    process.stdout.write(`${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\nreport: ${report}\n`);
+    process.stdout.write(
+      `${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\nreport: ${report}\n`,
+    );
   });
 }
 
@@ -83,16 +105,31 @@ export default function (program: Command): void {
 function reportOf(result: TrainSummary, options: Options, { seed }: TrainArgs): ReportData {
   const { model, teacher, recipe } = result;
   return {
-    title: `${model.name} trained on ${options.data}`, date: new Date().toISOString().slice(0, 10), commit: commit(),
-    command: ["npm run -s tessera --", ...process.argv.slice(2).map((part) => (/^[\w./:,=@+-]+$/.test(part) ? part : `'${part}'`))].join(" "),
+    title: `${model.name} trained on ${options.data}`,
+    date: new Date().toISOString().slice(0, 10),
+    commit: commit(),
+    command: ["npm run -s tessera --", ...process.argv.slice(2).map((part) => (/^[\w./:,=@+-]+$/.test(part) ? part : `'${part}'`))].join(
+      " ",
+    ),
     adapter: { ...result.adapter, where: options.where === "chromium" ? "Chromium" : "Node" },
     data: { name: options.data, train: result.data.train, test: result.data.test, classes: result.data.classes, side: model.side },
-    student: model, teacher: teacher ? { ...teacher, top1: null, trainedOn: options.teacher ?? "" } : null,
-    patches: 0, samples: [], seconds: result.seconds,
-    runs: [{
-      title: recipe.distillation === "none" ? `seed ${seed}` : `distilled, seed ${seed}`, recipe, steps: thinned(result.steps), epochs: result.epochs,
-      imagesPerSecond: result.imagesPerSecond, seconds: result.seconds, launchesPerStep: result.launchesPerStep, gpuBytes: result.gpuBytesPeak,
-    }],
+    student: model,
+    teacher: teacher ? { ...teacher, top1: null, trainedOn: options.teacher ?? "" } : null,
+    patches: 0,
+    samples: [],
+    seconds: result.seconds,
+    runs: [
+      {
+        title: recipe.distillation === "none" ? `seed ${seed}` : `distilled, seed ${seed}`,
+        recipe,
+        steps: thinned(result.steps),
+        epochs: result.epochs,
+        imagesPerSecond: result.imagesPerSecond,
+        seconds: result.seconds,
+        launchesPerStep: result.launchesPerStep,
+        gpuBytes: result.gpuBytesPeak,
+      },
+    ],
   };
 }
 

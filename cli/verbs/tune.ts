@@ -17,9 +17,13 @@ interface Options extends CommonOptions {
 }
 
 export default function (program: Command): void {
-  program.command("tune")
+  program
+    .command("tune")
     .description("measure which kernels are fastest on this adapter, and use them from then on")
-    .option("--model <names>", "shapes of these models, separated by commas (default: distilled DeiT-Ti; on a GPU also S, B and regnety_160)")
+    .option(
+      "--model <names>",
+      "shapes of these models, separated by commas (default: distilled DeiT-Ti; on a GPU also S, B and regnety_160)",
+    )
     .option("--batch <n>", "images at a time", positive, 1)
     .option("--train", "also the shapes of a training step's gradients")
     .option("--op <name>", "one operation instead of models: matmul, linear, attention, layerNorm, softmax, logSoftmax")
@@ -27,17 +31,33 @@ export default function (program: Command): void {
     .option("--dry-run", "measure and print, keep nothing")
     .action(async (options: Options) => {
       const { model, batch, train = false, op, shape, dryRun = false } = options;
-      if ((op === undefined) !== (shape === undefined)) throw new UsageError(`expected --op and --shape together, got ${op === undefined ? "--shape" : "--op"} alone`);
+      if ((op === undefined) !== (shape === undefined))
+        throw new UsageError(`expected --op and --shape together, got ${op === undefined ? "--shape" : "--op"} alone`);
       if (op !== undefined && model !== undefined) throw new UsageError("expected --model or --op, got both");
-      const args: TuneArgs = { models: model?.split(",") ?? [], batch, training: train, op: op === undefined ? undefined : { name: op, sizes: shape! } };
+      const args: TuneArgs = {
+        models: model?.split(",") ?? [],
+        batch,
+        training: train,
+        op: op === undefined ? undefined : { name: op, sizes: shape! },
+      };
       let kept = "";
-      const { answers } = await runJob<TuneResult>("tune", args, options, nodeHost(), dryRun ? undefined : async (adapter, result) => {
-        kept = `; kept in ${await saveTuning(adapter, (result as TuneResult).answers)}`;
-      });
+      const { answers } = await runJob<TuneResult>(
+        "tune",
+        args,
+        options,
+        nodeHost(),
+        dryRun
+          ? undefined
+          : async (adapter, result) => {
+              kept = `; kept in ${await saveTuning(adapter, (result as TuneResult).answers)}`;
+            },
+      );
       for (const { question, flops, choice, gain, measured } of answers) {
         const ms = (name: string) => measured.find((m) => m.name === name)?.ms ?? null;
         const speed = flops > 0 && ms(choice) ? `, ${(flops / ms(choice)! / 1e6).toPrecision(3)} GFLOP/s` : "";
-        process.stdout.write(`${question}: ${choice} ${ms(choice)} ms${speed}${choice === DEFAULT ? "" : ` (default ${ms(DEFAULT)} ms, ${gain}x)`}\n`);
+        process.stdout.write(
+          `${question}: ${choice} ${ms(choice)} ms${speed}${choice === DEFAULT ? "" : ` (default ${ms(DEFAULT)} ms, ${gain}x)`}\n`,
+        );
       }
       const better = answers.filter(({ choice }) => choice !== DEFAULT).length;
       process.stdout.write(`${answers.length} shapes, ${better} with a faster kernel than the default${kept}\n`);
@@ -51,6 +71,7 @@ function positive(text: string): number {
 }
 
 function sizes(text: string): number[] {
-  if (!/^\d+(x\d+)*$/.test(text) || text.split("x").some((n) => Number(n) < 1)) throw new InvalidArgumentError("expected positive integers with x between them, e.g. 197x192x768");
+  if (!/^\d+(x\d+)*$/.test(text) || text.split("x").some((n) => Number(n) < 1))
+    throw new InvalidArgumentError("expected positive integers with x between them, e.g. 197x192x768");
   return text.split("x").map(Number);
 }

@@ -52,9 +52,14 @@ describe("the page that measures", { timeout: 120_000 }, () => {
   async function open(script: string = KEEP, width = 1200): Promise<Page> {
     errors.length = 0;
     const page = await browser!.newPage();
-    page.on("console", (m) => { if (m.type() === "error" || m.type() === "warn") errors.push(m.text()); });
+    page.on("console", (m) => {
+      if (m.type() === "error" || m.type() === "warn") errors.push(m.text());
+    });
     page.on("pageerror", (e) => void errors.push(String(e)));
-    page.on("request", (r) => { if (!r.url().startsWith(served!.url) && !r.url().startsWith("data:") && !r.url().startsWith("blob:")) errors.push(`asked for ${r.url()}`); });
+    page.on("request", (r) => {
+      if (!r.url().startsWith(served!.url) && !r.url().startsWith("data:") && !r.url().startsWith("blob:"))
+        errors.push(`asked for ${r.url()}`);
+    });
     await page.setViewport({ width, height: 900, isMobile: width < 500 });
     await page.evaluateOnNewDocument(script);
     await page.goto(served!.url);
@@ -71,13 +76,22 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await page.waitForSelector("#cancel:not([hidden])");
   }
   const until = (page: Page, selector: string, pattern: RegExp) =>
-    page.waitForFunction((s, p) => new RegExp(p).test(document.querySelector(s)!.textContent!), { timeout: 60_000 }, selector, pattern.source);
+    page.waitForFunction(
+      (s, p) => new RegExp(p).test(document.querySelector(s)!.textContent!),
+      { timeout: 60_000 },
+      selector,
+      pattern.source,
+    );
   const ended = (page: Page) => page.waitForSelector("#cancel[hidden]", { timeout: 100_000 });
   async function saved(page: Page): Promise<ResultFile> {
     const into = await mkdtemp(join(folder, "saved-"));
     const cdp = await page.createCDPSession();
     await cdp.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: into, eventsEnabled: true });
-    const complete = new Promise((resolve) => cdp.on("Browser.downloadProgress", ({ state }) => { if (state === "completed") resolve(null); }));
+    const complete = new Promise((resolve) =>
+      cdp.on("Browser.downloadProgress", ({ state }) => {
+        if (state === "completed") resolve(null);
+      }),
+    );
     await page.click("#save");
     await complete;
     const [file] = await readdir(into);
@@ -86,7 +100,9 @@ describe("the page that measures", { timeout: 120_000 }, () => {
   }
   const loseAll = async (page: Page): Promise<void> => {
     const frame = page.frames().find((f) => f.url().endsWith("/frame.html"))!;
-    await frame.evaluate(() => { for (const device of (globalThis as unknown as { devices: GPUDevice[] }).devices) device.destroy(); });
+    await frame.evaluate(() => {
+      for (const device of (globalThis as unknown as { devices: GPUDevice[] }).devices) device.destroy();
+    });
   };
 
   test("a run: the adapter named, progress, the report, the contract's JSON saved, opened again and compared", async () => {
@@ -103,7 +119,14 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await page.waitForSelector("#report svg[aria-label^=Kernels]");
     expect(await page.$$eval("#cases tbody tr", (rows) => rows.length)).toBe(4);
     const result = await saved(page);
-    expect(result).toMatchObject({ where: "browser", commit: "abc", versions: { "tessera-gpu": "1.2.3", "twin": "1.0" }, rivalFlags: { twin: { of: "ours" } }, absent: {}, browser: { isolated: true } });
+    expect(result).toMatchObject({
+      where: "browser",
+      commit: "abc",
+      versions: { "tessera-gpu": "1.2.3", twin: "1.0" },
+      rivalFlags: { twin: { of: "ours" } },
+      absent: {},
+      browser: { isolated: true },
+    });
     expect(result.notRun).toBeUndefined();
     expect(result.ceilings.fmaGFlops).toBeGreaterThan(0);
     expect(result.cases.map((c) => c.name)).toEqual(["softmax 12x197x197", "softmax 12x197x197 fwd+bwd"]);
@@ -138,7 +161,9 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     const result = await saved(page);
     expect(result.cases.length + result.notRun!.length).toBe(total);
     expect(result).toMatchObject({ stopped: "Cancelled" });
-    expect(await text(page, "#said")).toBe(`Cancelled. What was measured is kept (${result.cases.length} case${result.cases.length === 1 ? "" : "s"}).`);
+    expect(await text(page, "#said")).toBe(
+      `Cancelled. What was measured is kept (${result.cases.length} case${result.cases.length === 1 ? "" : "s"}).`,
+    );
     expect(await text(page, "#not-run")).toContain(`${result.notRun!.length} cases not run: Cancelled.`);
     expect(errors).toEqual([]);
     // And again from the start.
@@ -155,8 +180,18 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await ended(page);
     const result = await saved(page);
     expect(result.notRun).toBeUndefined();
-    expect(result.cases.map((c) => c.name)).toEqual(["linear 788x192x768", "linear 788x192x768 fwd+bwd", "layerNorm 788x192", "layerNorm 788x192 fwd+bwd"]);
-    expect(result.cases.map((c) => ("error" in c.ours ? /device lost/.test(c.ours.error) : "twin" in c.paired))).toEqual([true, true, true, true]);
+    expect(result.cases.map((c) => c.name)).toEqual([
+      "linear 788x192x768",
+      "linear 788x192x768 fwd+bwd",
+      "layerNorm 788x192",
+      "layerNorm 788x192 fwd+bwd",
+    ]);
+    expect(result.cases.map((c) => ("error" in c.ours ? /device lost/.test(c.ours.error) : "twin" in c.paired))).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
     expect(result.cases.map((c) => "error" in c.ours)).toEqual([false, true, false, false]);
     expect(await text(page, "#failures")).toContain("device lost");
     await page.close();
@@ -167,7 +202,10 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await start(page, "softmax 12x197x197");
     await ended(page);
     expect(await text(page, "#stage")).toBe("Nothing was measured.");
-    expect(await page.$$eval("#said li", (ls) => ls.map((l) => l.textContent))).toEqual([...Array(3).fill(expect.stringMatching(/^Device lost.*It starts again on a new device\.$/)), expect.stringMatching(/^Device lost/)]);
+    expect(await page.$$eval("#said li", (ls) => ls.map((l) => l.textContent))).toEqual([
+      ...Array(3).fill(expect.stringMatching(/^Device lost.*It starts again on a new device\.$/)),
+      expect.stringMatching(/^Device lost/),
+    ]);
     await page.close();
   });
 

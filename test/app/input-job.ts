@@ -12,12 +12,19 @@ export interface InputArgs {
   readonly batches: number;
 }
 
-export default async function (host: Host, { files, kind, workers, batches }: InputArgs): Promise<{ hash: string; images: number[]; corrupt: string[] }> {
+export default async function (
+  host: Host,
+  { files, kind, workers, batches }: InputArgs,
+): Promise<{ hash: string; images: number[]; corrupt: string[] }> {
   const source = await openSource(files, (from) => host.images.read(from));
   const settings = makeAugment({ size: 24 });
   const corrupt: string[] = [];
   const pipeline = new InputPipeline(source, {
-    batchSize: 4, order: (epoch) => ({ images: epochOrder(source.count, 7, epoch) }), platform: host.images, workers, maxCorrupt: 0.2,
+    batchSize: 4,
+    order: (epoch) => ({ images: epochOrder(source.count, 7, epoch) }),
+    platform: host.images,
+    workers,
+    maxCorrupt: 0.2,
     prepare: kind === "augment" ? { kind, settings, seed: 1 } : { kind, settings, seed: 1, area: 900, side: 60 },
     onCorrupt: ({ name }) => corrupt.push(name),
   });

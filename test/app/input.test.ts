@@ -31,13 +31,17 @@ beforeAll(async () => {
 });
 afterAll(() => chromium.close());
 
-const inPage = (args: Omit<InputArgs, "files">) => chromium.runJob("/test/app/input-job.ts", { ...args, files: dataSplit(folder, "train") }) as ReturnType<typeof inputJob>;
+const inPage = (args: Omit<InputArgs, "files">) =>
+  chromium.runJob("/test/app/input-job.ts", { ...args, files: dataSplit(folder, "train") }) as ReturnType<typeof inputJob>;
 
-test.each(["augment", "draw"] as const)("%s: 0, 1 and 2 workers of a page give the bytes of Node's, over epochs, with a corrupt file", async (kind) => {
-  const expected = await inputJob(host, { files: dataSplit(folder, "train"), kind, workers: 2, batches: 9 });
-  expect(expected.corrupt).toEqual([join(folder, "train/dog/4.png")]);
-  for (const workers of [0, 1, 2]) expect(await inPage({ kind, workers, batches: 9 })).toEqual(expected);
-});
+test.each(["augment", "draw"] as const)(
+  "%s: 0, 1 and 2 workers of a page give the bytes of Node's, over epochs, with a corrupt file",
+  async (kind) => {
+    const expected = await inputJob(host, { files: dataSplit(folder, "train"), kind, workers: 2, batches: 9 });
+    expect(expected.corrupt).toEqual([join(folder, "train/dog/4.png")]);
+    for (const workers of [0, 1, 2]) expect(await inPage({ kind, workers, batches: 9 })).toEqual(expected);
+  },
+);
 
 test("two batches at most are made ahead", async () => {
   for (const workers of [0, 2]) {

@@ -19,12 +19,16 @@ import type { Downloaded } from "./page-checks.ts";
 
 const chromium = await openChromium();
 afterAll(() => chromium.close());
-const inPage = (name: keyof typeof import("./page-checks.ts"), ...args: unknown[]) => chromium.runModule("/test/app/page-checks.ts", name, args);
+const inPage = (name: keyof typeof import("./page-checks.ts"), ...args: unknown[]) =>
+  chromium.runModule("/test/app/page-checks.ts", name, args);
 
 type Recorded = readonly [height: number, width: number, rgb: string];
 type Decode = (name: string, upright: boolean) => Promise<Recorded | { readonly error: string }>;
-const golden = JSON.parse(readFileSync(new URL("../golden/images.json", import.meta.url), "utf8")) as
-  { readonly broken: readonly string[]; readonly stored: Readonly<Record<string, Recorded>>; readonly upright: Readonly<Record<string, Recorded>> };
+const golden = JSON.parse(readFileSync(new URL("../golden/images.json", import.meta.url), "utf8")) as {
+  readonly broken: readonly string[];
+  readonly stored: Readonly<Record<string, Recorded>>;
+  readonly upright: Readonly<Record<string, Recorded>>;
+};
 
 const inNode: Decode = async (name, upright) => {
   try {
@@ -77,17 +81,46 @@ test("EXIF data that is cut or damaged turns nothing or something, and never fai
 });
 
 test("what was recorded is of every kind", () => {
-  expect(Object.keys(golden.upright).sort()).toEqual(["exif-2.jpg", "exif-3.jpg", "exif-4.jpg", "exif-5.jpg", "exif-6.jpg", "exif-6.webp", "exif-7.jpg", "exif-8.jpg", "exif-8.png"]);
+  expect(Object.keys(golden.upright).sort()).toEqual([
+    "exif-2.jpg",
+    "exif-3.jpg",
+    "exif-4.jpg",
+    "exif-5.jpg",
+    "exif-6.jpg",
+    "exif-6.webp",
+    "exif-7.jpg",
+    "exif-8.jpg",
+    "exif-8.png",
+  ]);
 });
 
 test("classify in a page answers as in Node, maps included", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tessera-page-"));
-  const config = { arch: "deit", imgSize: 48, patchSize: 16, inChans: 3, dim: 16, depth: 1, heads: 2, mlpRatio: 2, numClasses: 10, distilled: true } as const;
+  const config = {
+    arch: "deit",
+    imgSize: 48,
+    patchSize: 16,
+    inChans: 3,
+    dim: 16,
+    depth: 1,
+    heads: 2,
+    mlpRatio: 2,
+    numClasses: 10,
+    distilled: true,
+  } as const;
   const { params } = createModel(config);
   writeFileSync(join(folder, "w.safetensors"), writeWeights(initialState(params, 5), { config }));
   const images = ["exif-6.webp", "alpha.png", "progressive.jpg"].map((name) => ({ path: resolve("test/golden/images", name), stem: name }));
-  const args = (maps: string): ClassifyArgs =>
-    ({ weights: join(folder, "w.safetensors"), images, k: 10, protocol: "official", head: "mean", batchSize: 2, maps: join(folder, maps), imagenetClasses: "" });
+  const args = (maps: string): ClassifyArgs => ({
+    weights: join(folder, "w.safetensors"),
+    images,
+    k: 10,
+    protocol: "official",
+    head: "mean",
+    batchSize: 2,
+    maps: join(folder, maps),
+    imagenetClasses: "",
+  });
   const page = (await chromium.runJob("/cli/jobs/classify.ts", args("page"))) as ClassifyResult;
   const node = await classifyJob(nodeHost(), args("node"));
   page.results.forEach(({ name, top, maps }, i) => {
@@ -97,7 +130,9 @@ test("classify in a page answers as in Node, maps included", async () => {
     expect(maps!.length).toBe(6);
     for (const [k, path] of maps!.entries()) expect(existsSync(path) && existsSync(expected.maps![k]!)).toBe(true);
   });
-  const [a, b] = await Promise.all(["page", "node"].map((where) => decodeImage(readFileSync(join(folder, where, "exif-6.webp.dist-rollout.png")), { upright: false })));
+  const [a, b] = await Promise.all(
+    ["page", "node"].map((where) => decodeImage(readFileSync(join(folder, where, "exif-6.webp.dist-rollout.png")), { upright: false })),
+  );
   expect(a!.data.reduce((most, v, i) => Math.max(most, Math.abs(v - b!.data[i]!)), 0)).toBeLessThanOrEqual(1);
   rmSync(folder, { recursive: true });
 });
@@ -109,7 +144,14 @@ describe("downloads in a page", () => {
   const server = createServer((_, response) => {
     asked++;
     // The page is isolated: what comes from elsewhere must allow it.
-    response.writeHead(200, { "content-length": content.length, "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", "cache-control": "no-store" }).end(content);
+    response
+      .writeHead(200, {
+        "content-length": content.length,
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
+        "cache-control": "no-store",
+      })
+      .end(content);
   });
   let url = "";
   beforeAll(async () => {

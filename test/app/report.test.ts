@@ -13,7 +13,10 @@ import { makeRecipe } from "../../train/recipe.ts";
 
 const HOSTILE = `</script><b id="broken">"quoted" & 'single' <!-- \u2028\u2029 $& $$ $' \`\${x}\``;
 const CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", HOSTILE];
-const STEPS = 300, EPOCHS = 12, SIDE = 32, PATCHES = 8;
+const STEPS = 300,
+  EPOCHS = 12,
+  SIDE = 32,
+  PATCHES = 8;
 
 /** The same number in [0, 1) for the same n. */
 const noise = (n: number) => Math.abs(Math.sin(12.9898 * n + 4.1) * 43758.5453) % 1;
@@ -36,39 +39,65 @@ function run(title: string, distillation: "hard" | "none", gain: number, seed: n
       const top1 = 0.12 + (0.42 + gain) * (1 - Math.exp(-(e + 1) / 4)) + 0.015 * noise(e + seed);
       const dist = distillation === "none" ? 0.09 + 0.02 * noise(e) : top1 + 0.008;
       return {
-        kind: "epoch", epoch: e, step: 200 * (e + 1), trainLoss: 2.2 - 0.09 * e, trainTop1: top1, seconds: 12.5, inputWait: 0,
+        kind: "epoch",
+        epoch: e,
+        step: 200 * (e + 1),
+        trainLoss: 2.2 - 0.09 * e,
+        trainTop1: top1,
+        seconds: 12.5,
+        inputWait: 0,
         test: { count: 2000, model: score(top1 + (dist < 0.2 ? -0.02 : 0.012)), cls: score(top1), dist: score(dist), imagesPerSecond: 900 },
       } as const;
     }),
-    imagesPerSecond: 412.34 + seed, seconds: 183.21 + seed, launchesPerStep: 1234 + seed, gpuBytes: 123_456_789 + seed,
+    imagesPerSecond: 412.34 + seed,
+    seconds: 183.21 + seed,
+    launchesPerStep: 1234 + seed,
+    gpuBytes: 123_456_789 + seed,
   };
 }
 
 function sample(n: number): Sample {
   const pixels = Buffer.alloc(3 * SIDE * SIDE);
-  for (let c = 0; c < 3; c++) for (let y = 0; y < SIDE; y++) for (let x = 0; x < SIDE; x++) {
-    const inside = Math.hypot(x - 10 - n, y - 14) < 8;
-    pixels[(c * SIDE + y) * SIDE + x] = (inside ? [220, 150, 70] : [90, 140, 190])[(c + n) % 3]! + 25 * noise(x + 31 * y + n);
-  }
+  for (let c = 0; c < 3; c++)
+    for (let y = 0; y < SIDE; y++)
+      for (let x = 0; x < SIDE; x++) {
+        const inside = Math.hypot(x - 10 - n, y - 14) < 8;
+        pixels[(c * SIDE + y) * SIDE + x] = (inside ? [220, 150, 70] : [90, 140, 190])[(c + n) % 3]! + 25 * noise(x + 31 * y + n);
+      }
   const attention = (cx: number, cy: number) => {
-    const raw = Array.from({ length: PATCHES ** 2 }, (_, i) => Math.exp(-Math.hypot((i % PATCHES) - cx, Math.floor(i / PATCHES) - cy)) + 0.05 * noise(i));
+    const raw = Array.from(
+      { length: PATCHES ** 2 },
+      (_, i) => Math.exp(-Math.hypot((i % PATCHES) - cx, Math.floor(i / PATCHES) - cy)) + 0.05 * noise(i),
+    );
     const sum = raw.reduce((a, b) => a + b);
     return raw.map((v) => (0.95 * v) / sum);
   };
-  const top = (first: number, p: number): [string, number][] => [0, 3, 5].map((d, i) => [CLASSES[(first + d) % 10]!, [p, (1 - p) * 0.6, (1 - p) * 0.25][i]!]);
+  const top = (first: number, p: number): [string, number][] =>
+    [0, 3, 5].map((d, i) => [CLASSES[(first + d) % 10]!, [p, (1 - p) * 0.6, (1 - p) * 0.25][i]!]);
   return {
-    pixels: pixels.toString("base64"), label: CLASSES[(n + 4) % 10]!,
-    teacher: top(n + 4, 0.93), distilled: top(n % 3 ? n + 4 : n + 1, 0.61), plain: top(n % 2 ? n + 4 : n + 9, 0.44),
-    attentionCls: attention(2 + n / 4, 3), attentionDist: attention(5, 2 + n / 3),
+    pixels: pixels.toString("base64"),
+    label: CLASSES[(n + 4) % 10]!,
+    teacher: top(n + 4, 0.93),
+    distilled: top(n % 3 ? n + 4 : n + 1, 0.61),
+    plain: top(n % 2 ? n + 4 : n + 9, 0.44),
+    attentionCls: attention(2 + n / 4, 3),
+    attentionDist: attention(5, 2 + n / 3),
   };
 }
 
 const DATA: ReportData = {
   title: `A vision transformer distilled ${HOSTILE}`,
-  date: "2025-01-02 03:04 UTC", command: `npm run demo -- --note '${HOSTILE}'`, commit: "0123456789abcdef0123456789abcdef01234567",
+  date: "2025-01-02 03:04 UTC",
+  command: `npm run demo -- --note '${HOSTILE}'`,
+  commit: "0123456789abcdef0123456789abcdef01234567",
   adapter: { name: `llvmpipe ${HOSTILE}`, software: true, where: "Node" },
   data: { name: "CIFAR-10 subset", train: 10_000, test: 2000, classes: CLASSES, side: SIDE },
-  student: { name: "DeiT, distilled", params: 212_116, macs: 3_612_345, config: { arch: "deit", imgSize: 32, patchSize: 4, dim: 64, depth: 4, heads: 2, distilled: true } },
+  student: {
+    name: "DeiT, distilled",
+    params: 212_116,
+    macs: 3_612_345,
+    config: { arch: "deit", imgSize: 32, patchSize: 4, dim: 64, depth: 4, heads: 2, distilled: true },
+  },
   teacher: { name: "RegNetY", params: 1_234_567, macs: 41_234_567, top1: 0.8765, trainedOn: "trained on all 50,000 images" },
   patches: PATCHES,
   runs: [run("distilled", "hard", 0.09, 0), run("without the teacher", "none", 0, 7)],
@@ -80,7 +109,11 @@ const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.met
 
 async function render(data: ReportData): Promise<string> {
   const uplot = dirname(createRequire(import.meta.url).resolve("uplot/package.json"));
-  const [template, js, css] = await Promise.all([file("app/report.html"), join(uplot, "dist/uPlot.iife.min.js"), join(uplot, "dist/uPlot.min.css")].map((path) => readFile(path, "utf8")));
+  const [template, js, css] = await Promise.all(
+    [file("app/report.html"), join(uplot, "dist/uPlot.iife.min.js"), join(uplot, "dist/uPlot.min.css")].map((path) =>
+      readFile(path, "utf8"),
+    ),
+  );
   return renderReport(template!, js!, css!, data);
 }
 
@@ -102,7 +135,8 @@ const chromium = readSetup()?.chromium ?? (await findChromium());
 
 describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
   let browser: Browser, page: Page, folder: string;
-  const problems: string[] = [], requests: string[] = [];
+  const problems: string[] = [],
+    requests: string[] = [];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "report-"));
@@ -143,10 +177,12 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
   });
 
   test("every canvas is drawn", async () => {
-    const colors = await page.$$eval("canvas", (all) => all.map((c) => {
-      const pixels = new Uint32Array(c.getContext("2d")!.getImageData(0, 0, c.width, c.height).data.buffer);
-      return new Set(pixels).size;
-    }));
+    const colors = await page.$$eval("canvas", (all) =>
+      all.map((c) => {
+        const pixels = new Uint32Array(c.getContext("2d")!.getImageData(0, 0, c.width, c.height).data.buffer);
+        return new Set(pixels).size;
+      }),
+    );
     expect(colors.length).toBe(4 + DATA.samples.length * 4 + 1);
     expect(Math.min(...colors)).toBeGreaterThan(8);
   });
@@ -181,9 +217,18 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
   test("the table of figures holds the data's", async () => {
     const { student: s, runs } = DATA;
     const t = DATA.teacher!;
-    const values = await page.$$eval("#figures tbody tr", (rows) => rows.map((r) => [...r.querySelectorAll("data")].map((d) => Number(d.value))));
+    const values = await page.$$eval("#figures tbody tr", (rows) =>
+      rows.map((r) => [...r.querySelectorAll("data")].map((d) => Number(d.value))),
+    );
     const of = (key: "imagesPerSecond" | "launchesPerStep" | "gpuBytes" | "seconds") => runs.map((r) => r[key]);
-    expect(values).toEqual([[t.params, s.params, s.params], [t.macs, s.macs, s.macs], of("imagesPerSecond"), of("launchesPerStep"), of("gpuBytes"), of("seconds")]);
+    expect(values).toEqual([
+      [t.params, s.params, s.params],
+      [t.macs, s.macs, s.macs],
+      of("imagesPerSecond"),
+      of("launchesPerStep"),
+      of("gpuBytes"),
+      of("seconds"),
+    ]);
     const text = (await cells("figures")).map((row) => row.slice(1));
     expect(text).toEqual([
       ["1,234,567", "212,116", "212,116"],
@@ -218,13 +263,24 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
 
   test("how to reproduce it is said", async () => {
     const { commit, date, adapter, data } = DATA;
-    expect(await page.$$eval("dd", (all) => all.map((d) => d.textContent))).toEqual([commit, date, `${adapter.name}, software`, adapter.where, data.name]);
+    expect(await page.$$eval("dd", (all) => all.map((d) => d.textContent))).toEqual([
+      commit,
+      date,
+      `${adapter.name}, software`,
+      adapter.where,
+      data.name,
+    ]);
   });
 
   test("legends show the last values until the pointer asks for others", async () => {
     const rows = () => page.$eval(".u-legend", (l) => [...l.querySelectorAll("tr:not(.unlisted)")].map((r) => r.textContent));
     const before = await rows();
-    expect(before.map((r) => r!.replace(/[\d.]+$/, "#"))).toEqual(["Distilled, whole loss#", "Distilled, label term#", "Distilled, teacher term#", "Without the teacher#"]);
+    expect(before.map((r) => r!.replace(/[\d.]+$/, "#"))).toEqual([
+      "Distilled, whole loss#",
+      "Distilled, label term#",
+      "Distilled, teacher term#",
+      "Without the teacher#",
+    ]);
     await (await page.$(".u-over"))!.hover();
     await vi.waitFor(async () => expect(await rows()).not.toEqual(before));
     await page.mouse.move(0, 0);
@@ -233,7 +289,9 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
 
   test.each([360, 768, 1200])("no sideways scrolling at %i px", async (width) => {
     await page.setViewport({ width, height: 800 });
-    await page.waitForFunction(() => [...document.querySelectorAll<HTMLElement>(".uplot")].every((u) => u.offsetWidth <= u.parentElement!.clientWidth));
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll<HTMLElement>(".uplot")].every((u) => u.offsetWidth <= u.parentElement!.clientWidth),
+    );
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
   });
 
@@ -254,7 +312,14 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
     other.on("console", (m) => wrong.push(m.text()));
     other.on("pageerror", (e) => wrong.push(String(e)));
     await other.goto(pathToFileURL(join(folder, "cut.html")).href);
-    expect(await other.$$eval("h2", (all) => all.map((h) => h.textContent))).toEqual(["Curves", "Sample predictions", "Attention", "Figures", "Recipe", "Reproduce"]);
+    expect(await other.$$eval("h2", (all) => all.map((h) => h.textContent))).toEqual([
+      "Curves",
+      "Sample predictions",
+      "Attention",
+      "Figures",
+      "Recipe",
+      "Reproduce",
+    ]);
     expect(wrong).toEqual([]);
     await other.close();
   });

@@ -7,14 +7,24 @@ import { Tensor } from "../../engine/tensor.ts";
 import { useTuning, type Tuning } from "../../engine/tuning.ts";
 import { matmul } from "../../kernels/matmul.ts";
 
-const ADAPTER: AdapterDescription = { vendor: "v", architecture: "a", device: "d", description: "driver 1.2", software: false, features: [] };
+const ADAPTER: AdapterDescription = {
+  vendor: "v",
+  architecture: "a",
+  device: "d",
+  description: "driver 1.2",
+  software: false,
+  features: [],
+};
 const named = (description: string): AdapterDescription => ({ ...ADAPTER, description });
 
 export const saved = (description: string): Promise<Tuning | null> => pageTuning(named(description));
 export const savedHere = (): Promise<Tuning | null> => pageTuning();
 
 export const save = (description: string, choices: readonly (readonly [question: string, choice: string])[]): Promise<boolean> =>
-  savePageTuning(choices.map(([question, choice]): Answer => ({ question, choice, flops: 1, gain: 2, measured: [] })), named(description));
+  savePageTuning(
+    choices.map(([question, choice]): Answer => ({ question, choice, flops: 1, gain: 2, measured: [] })),
+    named(description),
+  );
 
 /** Several answers at once, each in a transaction of its own. */
 export const saveMany = (description: string, count: number): Promise<boolean[]> =>
@@ -35,7 +45,10 @@ export async function spoil(description: string, table: unknown): Promise<void> 
     request.onsuccess = () => {
       const transaction = request.result.transaction("tunings", "readwrite");
       transaction.objectStore("tunings").put(table, `v a d ${description}`);
-      transaction.oncomplete = () => { request.result.close(); resolve(); };
+      transaction.oncomplete = () => {
+        request.result.close();
+        resolve();
+      };
     };
   });
 }

@@ -132,8 +132,17 @@ self.postMessage(await train());
 
 const TSCONFIG = {
   compilerOptions: {
-    target: "ES2023", module: "ESNext", moduleResolution: "bundler", lib: ["ES2023", "DOM", "DOM.Iterable"], types: ["@webgpu/types"],
-    strict: true, noUnusedLocals: true, verbatimModuleSyntax: true, allowImportingTsExtensions: true, noEmit: true, skipLibCheck: false,
+    target: "ES2023",
+    module: "ESNext",
+    moduleResolution: "bundler",
+    lib: ["ES2023", "DOM", "DOM.Iterable"],
+    types: ["@webgpu/types"],
+    strict: true,
+    noUnusedLocals: true,
+    verbatimModuleSyntax: true,
+    allowImportingTsExtensions: true,
+    noEmit: true,
+    skipLibCheck: false,
   },
   include: ["*/*.ts"],
 };
@@ -197,7 +206,8 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     // The library as it is published, the types that its own speak of, and the one dependency that a page may meet: hashes of downloads.
     await mkdir(library, { recursive: true });
     await cp(join(repository, "package.json"), join(library, "package.json"));
-    for (const name of ["@webgpu/types", "@noble/hashes"]) await cp(join(repository, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
+    for (const name of ["@webgpu/types", "@noble/hashes"])
+      await cp(join(repository, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
     await tsc(repository, ["-p", "tsconfig.build.json", "--outDir", join(library, "dist")]);
     browser = await launchChromium();
   }, PATIENCE);
@@ -219,7 +229,9 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     const failed = new Promise<never>((_, reject) => page.on("pageerror", reject));
     failed.catch(() => undefined); // the page may fail before anyone waits
     const printed = new Promise<string>((resolve) => {
-      page.on("console", (message) => (message.type() === "log" ? resolve(message.text()) : problems.push(`${message.type()}: ${message.text()}`)));
+      page.on("console", (message) =>
+        message.type() === "log" ? resolve(message.text()) : problems.push(`${message.type()}: ${message.text()}`),
+      );
     });
     await page.goto(server.resolvedUrls!.local[0]!, { timeout: PATIENCE });
     return { page, problems, printed, failed };
@@ -264,7 +276,9 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     await Promise.race([page.waitForFunction(() => document.querySelector("pre")!.textContent !== "", { timeout: PATIENCE }), failed]);
     const text = await page.$eval("pre", (pre) => pre.textContent);
     const results = JSON.parse(text!) as Record<"page" | "worker", Record<"linear" | "deit", number[]>>;
-    console.log(`linear ${results.page.linear.at(0)} -> ${results.page.linear.at(-1)}, DeiT ${results.page.deit.at(0)} -> ${results.page.deit.at(-1)}; gzipped: ${JSON.stringify(await gzippedScripts(join(folder, "workers")))}`);
+    console.log(
+      `linear ${results.page.linear.at(0)} -> ${results.page.linear.at(-1)}, DeiT ${results.page.deit.at(0)} -> ${results.page.deit.at(-1)}; gzipped: ${JSON.stringify(await gzippedScripts(join(folder, "workers")))}`,
+    );
     expect(problems).toEqual([]);
     for (const losses of Object.values(results.page)) {
       expect(losses).toHaveLength(20);

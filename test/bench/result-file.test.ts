@@ -4,7 +4,12 @@ import { mergeResults, resultFile } from "../../bench/result-file.ts";
 import { made, timing } from "./made.ts";
 
 const kernels = made({ cases: { "matmul 64x64x64": 2 }, date: "2025-01-01T00:00:00.000Z", ceilings: { copyGBps: 10, fmaGFlops: 50 } });
-const train = made({ cases: { "train x B1": 3 }, date: "2025-01-02T00:00:00.000Z", ceilings: { copyGBps: 8, fmaGFlops: 100 }, absent: { torch: "no PyTorch" } });
+const train = made({
+  cases: { "train x B1": 3 },
+  date: "2025-01-02T00:00:00.000Z",
+  ceilings: { copyGBps: 8, fmaGFlops: 100 },
+  absent: { torch: "no PyTorch" },
+});
 
 test("suites become one file: all cases, the highest ceilings, shares of those, the latest date", () => {
   const all = mergeResults([train, kernels]);
@@ -28,14 +33,20 @@ test("results of another commit, place or adapter, a case twice, and two version
   expect(() => mergeResults([kernels, { ...train, where: "chromium" }])).toThrow(/in chromium/);
   expect(() => mergeResults([kernels, { ...train, adapter: { ...train.adapter, device: "other" } }])).toThrow(/other/);
   expect(() => mergeResults([kernels, kernels])).toThrow(`expected every case once, got "matmul 64x64x64" twice`);
-  expect(() => mergeResults([kernels, { ...train, versions: { ...train.versions, tfjs: "9" } }])).toThrow(/one version of tfjs, got "4.22.0" and "9"/);
+  expect(() => mergeResults([kernels, { ...train, versions: { ...train.versions, tfjs: "9" } }])).toThrow(
+    /one version of tfjs, got "4.22.0" and "9"/,
+  );
 });
 
 test("a file is what bench wrote, or refused by its name", () => {
   expect(resultFile(JSON.parse(JSON.stringify(kernels)), "a.json")).toEqual(kernels);
   expect(() => resultFile([], "a.json")).toThrow("a.json: expected a result of the benchmark (bench --json), got JSON of another kind");
-  expect(() => resultFile({ ...kernels, cases: [{ ...kernels.cases[0]!, ours: {} }] }, "a.json")).toThrow(/"matmul 64x64x64" with a contender/);
-  expect(() => resultFile({ ...kernels, cases: [{ ...kernels.cases[0]!, ours: timing(1), paired: undefined }] }, "a.json")).toThrow(/without "paired"/);
+  expect(() => resultFile({ ...kernels, cases: [{ ...kernels.cases[0]!, ours: {} }] }, "a.json")).toThrow(
+    /"matmul 64x64x64" with a contender/,
+  );
+  expect(() => resultFile({ ...kernels, cases: [{ ...kernels.cases[0]!, ours: timing(1), paired: undefined }] }, "a.json")).toThrow(
+    /without "paired"/,
+  );
   const { ceilings: _, ...rest } = kernels;
   expect(() => resultFile(rest, "a.json")).toThrow(/none of its "ceilings"/);
 });

@@ -11,7 +11,11 @@ import golden from "../golden/attention.json" with { type: "json" };
 function load(distilled: boolean) {
   const model = createModel({ arch: "deit", ...golden.config, distilled });
   const values = fillState(model.params.map((p) => [p.name, p.shape]));
-  const params: Params = loadParams("golden", model.params, new Map(model.params.map((p) => [p.name, { shape: p.shape, data: values.get(p.name)! }])));
+  const params: Params = loadParams(
+    "golden",
+    model.params,
+    new Map(model.params.map((p) => [p.name, { shape: p.shape, data: values.get(p.name)! }])),
+  );
   return { model, params, x: Tensor.from(fillInput(2 * 3 * 32 * 32), [2, 3, 32, 32]) };
 }
 
@@ -21,24 +25,26 @@ const near = (what: string, got: Float32Array, expected: readonly number[]): voi
 };
 
 export const cases: Case[] = [
-  ...golden.models.map(({ distilled, heads, rollout: rolled }): Case => ({
-    name: `attention maps: ${distilled ? "class and distillation token" : "class token"}, per head and rolled out, as timm`,
-    async run() {
-      const { model, params, x } = load(distilled);
-      const attention = await attentionProbabilities(model, params, x);
-      const means = await attentionMaps(model, params, x);
-      for (let image = 0; image < 2; image++) {
-        for (const [token, expected] of rolled[image]!.entries()) {
-          near(`rollout of token ${token}`, rollout(attention, image, token), expected);
-          const maps = headMaps(attention, image, golden.config.depth - 1, token);
-          maps.forEach((map, h) => near(`head ${h} of token ${token}`, map, heads[image]![h]![token]!));
-          const mean = expected.map((_, i) => heads[image]!.reduce((sum, h) => sum + h[token]![i]! / 3, 0));
-          near(`mean of token ${token}`, (token === 0 ? means.cls : means.dist!)[image]!, mean);
+  ...golden.models.map(
+    ({ distilled, heads, rollout: rolled }): Case => ({
+      name: `attention maps: ${distilled ? "class and distillation token" : "class token"}, per head and rolled out, as timm`,
+      async run() {
+        const { model, params, x } = load(distilled);
+        const attention = await attentionProbabilities(model, params, x);
+        const means = await attentionMaps(model, params, x);
+        for (let image = 0; image < 2; image++) {
+          for (const [token, expected] of rolled[image]!.entries()) {
+            near(`rollout of token ${token}`, rollout(attention, image, token), expected);
+            const maps = headMaps(attention, image, golden.config.depth - 1, token);
+            maps.forEach((map, h) => near(`head ${h} of token ${token}`, map, heads[image]![h]![token]!));
+            const mean = expected.map((_, i) => heads[image]!.reduce((sum, h) => sum + h[token]![i]! / 3, 0));
+            near(`mean of token ${token}`, (token === 0 ? means.cls : means.dist!)[image]!, mean);
+          }
         }
-      }
-      if (!distilled && means.dist !== null) throw new Error("expected no map of a distillation token");
-    },
-  })),
+        if (!distilled && means.dist !== null) throw new Error("expected no map of a distillation token");
+      },
+    }),
+  ),
   {
     name: "attention maps: refuses a convolutional model, and blocks that are not there",
     async run() {
@@ -53,7 +59,8 @@ export const cases: Case[] = [
       const image = { height: 8, width: 8, data: new Uint8Array(192).fill(200) };
       const { data } = overlay(image, Float32Array.of(0, 0, 0, 3), 2);
       if (data[191] !== 200 || data[0] !== 30) throw new Error(`expected 30 and 200 at the corners, got ${data[0]} and ${data[191]}`);
-      if (overlay(image, new Float32Array(4), 2).data.some((v) => v !== 30)) throw new Error("expected an empty map to leave the image dim");
+      if (overlay(image, new Float32Array(4), 2).data.some((v) => v !== 30))
+        throw new Error("expected an empty map to leave the image dim");
       await refuses(() => overlay(image, new Float32Array(3), 2), /overlay: expected 4 values for 2x2, got 3/);
     },
   },

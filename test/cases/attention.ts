@@ -12,33 +12,82 @@ const variants: readonly AttentionVariant[] = ["register", "shared", "batched"];
 const others = ATTENTION_VARIANTS.filter((v) => !variants.includes(v));
 
 // q and k scaled up: logits of 1e4, one key far ahead of the others.
-const steep = (shape: readonly number[], seed: number) => ({ shape, values: uniform(shape.reduce((a, b) => a * b), seed).map((x) => x * 100) });
-
-const separate = ({ why, B, H, N, M, D, scale, variant }: { why: string; B: number; H: number; N: number; M: number; D: number; scale?: number; variant: AttentionVariant }): Case => ({
-  name: `attention (${variant}): ${why}`,
-  run: () => checkOp({
-    inputs: [[B, H, N, D], [B, H, M, D], [B, H, M, D]],
-    op: (q, k, v) => attention(q, k, v, scale === undefined ? { variant } : { variant, scale }),
-    reference: attentionReference(B * H, N, M, D, scale),
-    shape: [B, H, N, D],
-  }),
+const steep = (shape: readonly number[], seed: number) => ({
+  shape,
+  values: uniform(
+    shape.reduce((a, b) => a * b),
+    seed,
+  ).map((x) => x * 100),
 });
 
-const packed = ({ why, B, N, H, D, variant }: { why: string; B: number; N: number; H: number; D: number; variant: AttentionVariant }): Case => ({
+const separate = ({
+  why,
+  B,
+  H,
+  N,
+  M,
+  D,
+  scale,
+  variant,
+}: {
+  why: string;
+  B: number;
+  H: number;
+  N: number;
+  M: number;
+  D: number;
+  scale?: number;
+  variant: AttentionVariant;
+}): Case => ({
+  name: `attention (${variant}): ${why}`,
+  run: () =>
+    checkOp({
+      inputs: [
+        [B, H, N, D],
+        [B, H, M, D],
+        [B, H, M, D],
+      ],
+      op: (q, k, v) => attention(q, k, v, scale === undefined ? { variant } : { variant, scale }),
+      reference: attentionReference(B * H, N, M, D, scale),
+      shape: [B, H, N, D],
+    }),
+});
+
+const packed = ({
+  why,
+  B,
+  N,
+  H,
+  D,
+  variant,
+}: {
+  why: string;
+  B: number;
+  N: number;
+  H: number;
+  D: number;
+  variant: AttentionVariant;
+}): Case => ({
   name: `attentionPacked (${variant}): ${why}`,
-  run: () => checkOp({
-    inputs: [[B, N, 3 * H * D]],
-    op: (qkv) => attentionPacked(qkv, { heads: H, variant }),
-    reference: attentionPackedReference(B, N, H, D),
-    shape: [B, N, H * D],
-  }),
+  run: () =>
+    checkOp({
+      inputs: [[B, N, 3 * H * D]],
+      op: (qkv) => attentionPacked(qkv, { heads: H, variant }),
+      reference: attentionPackedReference(B, N, H, D),
+      shape: [B, N, H * D],
+    }),
 });
 
 /** Values and gradients against matmul, softmax, matmul: the same thing in three ops with P in memory. */
 async function asComposed(variant: AttentionVariant): Promise<void> {
   const shape = [2, 2, 21, 32];
   const results = scope(() => {
-    const [q, k, v, dy] = [1, 2, 3, 4].map((seed) => Tensor.from(uniform(2 * 2 * 21 * 32, seed), shape)) as [Tensor, Tensor, Tensor, Tensor];
+    const [q, k, v, dy] = [1, 2, 3, 4].map((seed) => Tensor.from(uniform(2 * 2 * 21 * 32, seed), shape)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
     for (const t of [q, k, v]) t.requiresGrad = true;
     const fused = attention(q, k, v, { variant });
     const composed = matmul(softmax(mul(matmul(q, k, { transposeB: true }), Tensor.from([32 ** -0.5], [1]))), v);
@@ -49,40 +98,61 @@ async function asComposed(variant: AttentionVariant): Promise<void> {
   ["y", "dq", "dk", "dv"].forEach((name, i) => values[i]!.forEach((x, e) => close(`${name}[${e}]`, x, values[i + 4]![e]!, 1e-5)));
 }
 
-export const cases: Case[] = variants.flatMap((variant) => [
-  separate({ why: "one token, one feature", B: 1, H: 1, N: 1, M: 1, D: 1, variant }),
-  separate({ why: "a width that fills no vector, primes everywhere", B: 2, H: 3, N: 13, M: 17, D: 5, scale: 1.5, variant }),
-  separate({ why: "one query over keys past a tile", B: 1, H: 2, N: 1, M: 35, D: 32, variant }),
-  separate({ why: "queries past a workgroup, one key", B: 1, H: 1, N: 131, M: 1, D: 32, variant }),
-  separate({ why: "DeiT, 196 patches and 2 tokens", B: 1, H: 1, N: 198, M: 198, D: 64, variant }),
-  separate({ why: "rows in three slices", B: 1, H: 2, N: 19, M: 7, D: 96, variant }),
-  separate({ why: "the widest heads", B: 1, H: 1, N: 9, M: 18, D: 128, variant }),
-  {
-    name: `attention (${variant}): logits of 1e4 do not overflow`,
-    run: () => checkOp({
-      inputs: [steep([1, 1, 7, 8], 1), steep([1, 1, 9, 8], 2), [1, 1, 9, 8]],
-      op: (q, k, v) => attention(q, k, v, { variant }), reference: attentionReference(1, 7, 9, 8), grads: [2], tol: 1e-3,
-    }),
-  },
-  { name: `attention (${variant}): as composed of matmul and softmax`, run: () => asComposed(variant) },
-  packed({ why: "one token", B: 2, N: 1, H: 3, D: 4, variant }),
-  packed({ why: "a batch of short sequences", B: 2, N: 17, H: 3, D: 32, variant }),
-  packed({ why: "a width that fills no vector", B: 2, N: 5, H: 2, D: 3, variant }),
-  packed({ why: "DeiT, 196 patches and a token", B: 1, N: 197, H: 1, D: 64, variant }),
-]).concat(others.flatMap((variant) => [
-  separate({ why: "queries past a workgroup, keys past a tile", B: 1, H: 2, N: 67, M: 19, D: 32, variant }),
-  packed({ why: "primes", B: 2, N: 37, H: 3, D: 16, variant }),
-])).concat([
-  {
-    name: "attention: refuses keys of another width",
-    run: () => refuses(() => attention(Tensor.zeros([1, 2, 3, 4]), Tensor.zeros([1, 2, 3, 5]), Tensor.zeros([1, 2, 3, 5])), /attention: expected q \[B,H,N,D\], k and v \[B,H,M,D\], got \[1,2,3,4\], \[1,2,3,5\]/),
-  },
-  {
-    name: "attention: refuses heads too wide for registers",
-    run: () => refuses(() => attention(Tensor.zeros([1, 1, 1, 160]), Tensor.zeros([1, 1, 1, 160]), Tensor.zeros([1, 1, 1, 160])), /attention: expected heads of at most 128, got 160/),
-  },
-  {
-    name: "attentionPacked: refuses a width that is not three times the heads",
-    run: () => refuses(() => attentionPacked(Tensor.zeros([1, 2, 16]), { heads: 2 }), /attentionPacked: expected qkv \[B,N,3\*2\*D\], got \[1,2,16\]/),
-  },
-]);
+export const cases: Case[] = variants
+  .flatMap((variant) => [
+    separate({ why: "one token, one feature", B: 1, H: 1, N: 1, M: 1, D: 1, variant }),
+    separate({ why: "a width that fills no vector, primes everywhere", B: 2, H: 3, N: 13, M: 17, D: 5, scale: 1.5, variant }),
+    separate({ why: "one query over keys past a tile", B: 1, H: 2, N: 1, M: 35, D: 32, variant }),
+    separate({ why: "queries past a workgroup, one key", B: 1, H: 1, N: 131, M: 1, D: 32, variant }),
+    separate({ why: "DeiT, 196 patches and 2 tokens", B: 1, H: 1, N: 198, M: 198, D: 64, variant }),
+    separate({ why: "rows in three slices", B: 1, H: 2, N: 19, M: 7, D: 96, variant }),
+    separate({ why: "the widest heads", B: 1, H: 1, N: 9, M: 18, D: 128, variant }),
+    {
+      name: `attention (${variant}): logits of 1e4 do not overflow`,
+      run: () =>
+        checkOp({
+          inputs: [steep([1, 1, 7, 8], 1), steep([1, 1, 9, 8], 2), [1, 1, 9, 8]],
+          op: (q, k, v) => attention(q, k, v, { variant }),
+          reference: attentionReference(1, 7, 9, 8),
+          grads: [2],
+          tol: 1e-3,
+        }),
+    },
+    { name: `attention (${variant}): as composed of matmul and softmax`, run: () => asComposed(variant) },
+    packed({ why: "one token", B: 2, N: 1, H: 3, D: 4, variant }),
+    packed({ why: "a batch of short sequences", B: 2, N: 17, H: 3, D: 32, variant }),
+    packed({ why: "a width that fills no vector", B: 2, N: 5, H: 2, D: 3, variant }),
+    packed({ why: "DeiT, 196 patches and a token", B: 1, N: 197, H: 1, D: 64, variant }),
+  ])
+  .concat(
+    others.flatMap((variant) => [
+      separate({ why: "queries past a workgroup, keys past a tile", B: 1, H: 2, N: 67, M: 19, D: 32, variant }),
+      packed({ why: "primes", B: 2, N: 37, H: 3, D: 16, variant }),
+    ]),
+  )
+  .concat([
+    {
+      name: "attention: refuses keys of another width",
+      run: () =>
+        refuses(
+          () => attention(Tensor.zeros([1, 2, 3, 4]), Tensor.zeros([1, 2, 3, 5]), Tensor.zeros([1, 2, 3, 5])),
+          /attention: expected q \[B,H,N,D\], k and v \[B,H,M,D\], got \[1,2,3,4\], \[1,2,3,5\]/,
+        ),
+    },
+    {
+      name: "attention: refuses heads too wide for registers",
+      run: () =>
+        refuses(
+          () => attention(Tensor.zeros([1, 1, 1, 160]), Tensor.zeros([1, 1, 1, 160]), Tensor.zeros([1, 1, 1, 160])),
+          /attention: expected heads of at most 128, got 160/,
+        ),
+    },
+    {
+      name: "attentionPacked: refuses a width that is not three times the heads",
+      run: () =>
+        refuses(
+          () => attentionPacked(Tensor.zeros([1, 2, 16]), { heads: 2 }),
+          /attentionPacked: expected qkv \[B,N,3\*2\*D\], got \[1,2,16\]/,
+        ),
+    },
+  ]);

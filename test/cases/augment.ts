@@ -21,13 +21,19 @@ function picture(kind: string, height: number, width: number, k: number): RgbIma
     const v = Math.floor(128 * (unitValue(i, k) + 1));
     const [y, x] = [Math.floor(i / 3 / width), Math.floor(i / 3) % width];
     switch (kind) {
-      case "constant": return 40 + 70 * (i % 3);
-      case "narrow": return 100 + (v % (20 + 7 * (i % 3)));
-      case "bright": return v < 200 ? 255 : v - 200;
+      case "constant":
+        return 40 + 70 * (i % 3);
+      case "narrow":
+        return 100 + (v % (20 + 7 * (i % 3)));
+      case "bright":
+        return v < 200 ? 255 : v - 200;
       // As augment.py draws it.
-      case "photo": return [(x * 5 + y * 2) % 256, (x * height > y * width ? 220 : 40) + (v % 16), Math.floor((x * x + y * y) / 7) % 256][i % 3]!;
-      case "smooth": return (x * 5 + y * 2 + 90 * (i % 3)) % 256;
-      default: return v;
+      case "photo":
+        return [(x * 5 + y * 2) % 256, (x * height > y * width ? 220 : 40) + (v % 16), Math.floor((x * x + y * y) / 7) % 256][i % 3]!;
+      case "smooth":
+        return (x * 5 + y * 2 + 90 * (i % 3)) % 256;
+      default:
+        return v;
     }
   });
   return { height, width, data };
@@ -38,8 +44,24 @@ const HALVES = { what: "two greys", image: { height: 1, width: 2, data: Uint8Arr
 /** 31 times this lies in the middle of two f32, of which the even one is 128. */
 const TIE = 1082401 / 2 ** 18;
 
-const PICTURES = [HALVES, ...([[1, 1], [1, 7], [7, 1], [5, 3], [33, 47], [32, 32]] as const).flatMap(([height, width], n) =>
-  ["noise", "constant", "narrow", "bright", "smooth"].map((kind) => ({ what: `${kind} ${height}x${width}`, image: picture(kind, height, width, n + 1) })))];
+const PICTURES = [
+  HALVES,
+  ...(
+    [
+      [1, 1],
+      [1, 7],
+      [7, 1],
+      [5, 3],
+      [33, 47],
+      [32, 32],
+    ] as const
+  ).flatMap(([height, width], n) =>
+    ["noise", "constant", "narrow", "bright", "smooth"].map((kind) => ({
+      what: `${kind} ${height}x${width}`,
+      image: picture(kind, height, width, n + 1),
+    })),
+  ),
+];
 
 /** Differing bytes, and the largest difference. */
 function difference(a: RgbImage, b: RgbImage): { count: number; most: number } {
@@ -54,11 +76,16 @@ function difference(a: RgbImage, b: RgbImage): { count: number; most: number } {
 }
 
 const exact: readonly (readonly AugmentOp[])[] = [
-  [{ op: "AutoContrast" }], [{ op: "Equalize" }], [{ op: "Invert" }], [{ op: "hflip" }],
+  [{ op: "AutoContrast" }],
+  [{ op: "Equalize" }],
+  [{ op: "Invert" }],
+  [{ op: "hflip" }],
   ...[0, 1, 4, 8].map((bits): AugmentOp[] => [{ op: "Posterize", bits }]),
   ...[0, 26, 127.5, 256].map((threshold): AugmentOp[] => [{ op: "Solarize", threshold }]),
   ...[0, 99, 255].map((add): AugmentOp[] => [{ op: "SolarizeAdd", add }]),
-  ...(["Color", "Contrast", "Brightness", "Sharpness"] as const).flatMap((op) => [0, 0.19, 1, 1.81, -0.7, 1e9, TIE].map((factor): AugmentOp[] => [{ op, factor }])),
+  ...(["Color", "Contrast", "Brightness", "Sharpness"] as const).flatMap((op) =>
+    [0, 0.19, 1, 1.81, -0.7, 1e9, TIE].map((factor): AugmentOp[] => [{ op, factor }]),
+  ),
   ...[0, 0.1, 1.3, 6].map((radius): AugmentOp[] => [{ op: "GaussianBlur", radius }]),
   ...[90, 180, 270, -360].map((degrees): AugmentOp[] => [{ op: "Rotate", degrees }]),
   [{ op: "resize", height: 9, width: 20 }],
@@ -66,13 +93,23 @@ const exact: readonly (readonly AugmentOp[])[] = [
   [{ op: "crop", top: -2, left: 1, height: 6, width: 9, outside: "zero" }],
   [{ op: "crop", top: -3, left: -9, height: 8, width: 13, outside: "reflect" }],
   [{ op: "centerCrop", size: 1 }],
-  [{ op: "resize", height: 11, width: 8 }, { op: "hflip" }, { op: "Equalize" }, { op: "Contrast", factor: 1.4 }, { op: "resizedCrop", top: 2, left: 1, height: 6, width: 5, size: 7 }, { op: "AutoContrast" }],
+  [
+    { op: "resize", height: 11, width: 8 },
+    { op: "hflip" },
+    { op: "Equalize" },
+    { op: "Contrast", factor: 1.4 },
+    { op: "resizedCrop", top: 2, left: 1, height: 6, width: 5, size: 7 },
+    { op: "AutoContrast" },
+  ],
 ];
 
 const near: readonly (readonly AugmentOp[])[] = [
   ...[27, -13.7, 44.9, 725.5, 90.5].map((degrees): AugmentOp[] => [{ op: "Rotate", degrees }]),
   ...[0.27, -0.3, 0].flatMap((factor): AugmentOp[][] => [[{ op: "ShearX", factor }], [{ op: "ShearY", factor }]]),
-  ...[0.405, -0.13, 0.5, 0].flatMap((fraction): AugmentOp[][] => [[{ op: "TranslateXRel", fraction }], [{ op: "TranslateYRel", fraction }]]),
+  ...[0.405, -0.13, 0.5, 0].flatMap((fraction): AugmentOp[][] => [
+    [{ op: "TranslateXRel", fraction }],
+    [{ op: "TranslateYRel", fraction }],
+  ]),
 ];
 
 /** `ops` on every picture; of those that move pixels between others, single ones may be off by a level. */
@@ -102,7 +139,13 @@ function batchOf(fields: AugmentFields, sizes: readonly (readonly [number, numbe
   const offsets = Uint32Array.from(lengths, (_, n) => lengths.slice(0, n).reduce((a, b) => a + b, 0));
   const bytes = new Uint8Array(lengths.reduce((a, b) => a + b, 0));
   planes.forEach((plane, n) => bytes.set(plane, offsets[n]));
-  const raw = { bytes, offsets, heights: Uint32Array.from(images, (i) => i.height), widths: Uint32Array.from(images, (i) => i.width), records };
+  const raw = {
+    bytes,
+    offsets,
+    heights: Uint32Array.from(images, (i) => i.height),
+    widths: Uint32Array.from(images, (i) => i.width),
+    records,
+  };
   return { settings, records, raw, expected: images.map((image, n) => applyOps(image, records[n]!.ops)) };
 }
 
@@ -114,7 +157,12 @@ async function onBatch(fields: AugmentFields, sizes: readonly (readonly [number,
   const size = fields.size;
   const stretch = Math.max(...sizes.flat()) / size;
   const first = batchOf(fields, sizes, 1);
-  const gpu = new BatchAugment(first.settings, { count: sizes.length, bytes: first.raw.bytes.length, stretch, normalization: NORMALIZATION });
+  const gpu = new BatchAugment(first.settings, {
+    count: sizes.length,
+    bytes: first.raw.bytes.length,
+    stretch,
+    normalization: NORMALIZATION,
+  });
   for (const { raw, records, expected } of [first, batchOf(fields, sizes, 2)]) {
     gpu.write(raw);
     const [pixels, x] = scope(() => [gpu.pixels(), gpu.launch()]);
@@ -123,28 +171,41 @@ async function onBatch(fields: AugmentFields, sizes: readonly (readonly [number,
     x!.dispose();
     let differing = 0;
     expected.forEach((image, n) => {
-      const found = { height: size, width: size, data: Uint8Array.from(image.data, (_, i) => words[n * size * size + Math.floor(i / 3)]! >>> (8 * (i % 3))) };
+      const found = {
+        height: size,
+        width: size,
+        data: Uint8Array.from(image.data, (_, i) => words[n * size * size + Math.floor(i / 3)]! >>> (8 * (i % 3))),
+      };
       const { count, most } = difference(found, image);
       differing += count;
-      if (count > 0 && !interpolates(records[n]!)) throw new Error(`image ${n}: expected the CPU's bytes, got ${count} others (${JSON.stringify(records[n]!.ops)})`);
+      if (count > 0 && !interpolates(records[n]!))
+        throw new Error(`image ${n}: expected the CPU's bytes, got ${count} others (${JSON.stringify(records[n]!.ops)})`);
       // A level less before the image is stretched or coloured may be more after.
       if (most > 40) throw new Error(`image ${n}: expected differences of a few levels, got ${most} (${JSON.stringify(records[n]!.ops)})`);
       // Of the GPU's own bytes: what normalisation and erasing make of them.
       const planes = toPlanes(found);
-      const wanted = Float32Array.from(planes, (v, i) => (v / 255 - NORMALIZATION.mean[Math.floor(i / size / size)]!) / NORMALIZATION.std[Math.floor(i / size / size)]!);
+      const wanted = Float32Array.from(
+        planes,
+        (v, i) => (v / 255 - NORMALIZATION.mean[Math.floor(i / size / size)]!) / NORMALIZATION.std[Math.floor(i / size / size)]!,
+      );
       eraseBoxes(wanted, [3, size, size], records[n]!.erase);
-      const erased = (i: number): boolean => records[n]!.erase.some(({ top, left, height, width }) => {
-        const [y, x] = [Math.floor(i / size) % size - top, (i % size) - left];
-        return y >= 0 && y < height && x >= 0 && x < width;
-      });
-      wanted.forEach((v, i) => close(`image ${n}, element ${i}`, floats[n * wanted.length + i]!, v, erased(i) ? NOISE * (1 + Math.abs(v)) : 1e-6));
+      const erased = (i: number): boolean =>
+        records[n]!.erase.some(({ top, left, height, width }) => {
+          const [y, x] = [(Math.floor(i / size) % size) - top, (i % size) - left];
+          return y >= 0 && y < height && x >= 0 && x < width;
+        });
+      wanted.forEach((v, i) =>
+        close(`image ${n}, element ${i}`, floats[n * wanted.length + i]!, v, erased(i) ? NOISE * (1 + Math.abs(v)) : 1e-6),
+      );
     });
-    if (differing > 0.01 * words.length) throw new Error(`expected at most 1 % of pixels to differ, got ${differing} bytes in ${words.length} pixels`);
+    if (differing > 0.01 * words.length)
+      throw new Error(`expected at most 1 % of pixels to differ, got ${differing} bytes in ${words.length} pixels`);
   }
   gpu.dispose();
 }
 
-const named = (ops: readonly AugmentOp[]): string => ops.map(({ op, ...fields }) => `${op} ${Object.values(fields).join(" ")}`.trim()).join(", ");
+const named = (ops: readonly AugmentOp[]): string =>
+  ops.map(({ op, ...fields }) => `${op} ${Object.values(fields).join(" ")}`.trim()).join(", ");
 
 export const cases: Case[] = [
   ...exact.map((ops): Case => ({ name: `augment: ${named(ops)}, no byte differs from the CPU`, run: () => onPictures(ops, 0) })),
@@ -154,8 +215,15 @@ export const cases: Case[] = [
     async run() {
       // Three channels, three pairs: every value between, so also those that the stretch maps to whole numbers.
       for (let n = 0; n < 40; n++) {
-        const ends = [0, 1, 2].map((c): [number, number] => { const [a, b] = philox([n, c, 0, 0], [5, 0]); return [a % 254, (a % 254) + 1 + (b % (255 - (a % 254)))]; });
-        const image = { height: 1, width: 256, data: Uint8Array.from({ length: 768 }, (_, i) => Math.min(ends[i % 3]![1], Math.max(ends[i % 3]![0], Math.floor(i / 3)))) };
+        const ends = [0, 1, 2].map((c): [number, number] => {
+          const [a, b] = philox([n, c, 0, 0], [5, 0]);
+          return [a % 254, (a % 254) + 1 + (b % (255 - (a % 254)))];
+        });
+        const image = {
+          height: 1,
+          width: 256,
+          data: Uint8Array.from({ length: 768 }, (_, i) => Math.min(ends[i % 3]![1], Math.max(ends[i % 3]![0], Math.floor(i / 3)))),
+        };
         const { count } = difference(await applyOpsOnGpu(image, [{ op: "AutoContrast" }]), applyOps(image, [{ op: "AutoContrast" }]));
         if (count > 0) throw new Error(`${ends.join(" and ")}: expected the CPU's bytes, got ${count} others`);
       }
@@ -164,36 +232,111 @@ export const cases: Case[] = [
   {
     name: "augment: whole outputs of Pillow",
     async run() {
-      for (const [[kind, height, width, k], ops, h, w, bytes] of golden.full as unknown as [[string, number, number, number], AugmentOp[], number, number, string][]) {
+      for (const [[kind, height, width, k], ops, h, w, bytes] of golden.full as unknown as [
+        [string, number, number, number],
+        AugmentOp[],
+        number,
+        number,
+        string,
+      ][]) {
         const got = await applyOpsOnGpu(picture(kind, height, width, k), ops);
         const { most } = difference(got, { height: h, width: w, data: Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)) });
-        if (most > (ops.some(({ op }) => GEOMETRIC.test(op)) ? 1 : 0)) throw new Error(`${named(ops)} on ${kind} ${height}x${width}: expected Pillow's bytes, got differences of ${most}`);
+        if (most > (ops.some(({ op }) => GEOMETRIC.test(op)) ? 1 : 0))
+          throw new Error(`${named(ops)} on ${kind} ${height}x${width}: expected Pillow's bytes, got differences of ${most}`);
       }
     },
   },
-  ...([
-    { why: "the paper's recipe", fields: { size: 24 }, sizes: [[40, 31], [24, 24], [17, 60], [9, 9], [33, 47], [1, 1]] },
-    { why: "small images, several boxes", fields: { size: 15, crop: { kind: "padded" }, erasing: { prob: 1, mode: "rand", count: 4 } }, sizes: [[15, 15], [15, 15], [15, 15]] },
-    { why: "3-Augment and the simple crop", fields: { size: 16, autoAugment: "3a", crop: { kind: "simple" }, erasing: { prob: 1, mode: "const" } }, sizes: [[20, 31], [16, 16], [40, 22], [13, 13], [19, 19]] },
-    { why: "AutoAugment, noise in every image", fields: { size: 16, autoAugment: "original-mstd0.5", erasing: { prob: 1, count: 2 } }, sizes: [[16, 20], [30, 16], [16, 16], [21, 22]] },
-    { why: "colour jitter alone, nothing cropped", fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0.6 }, sizes: [[13, 13], [13, 13], [13, 13]] },
-    { why: "nothing at all", fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0, hflip: 0, erasing: { prob: 0 } }, sizes: [[13, 13]] },
-  ] satisfies { why: string; fields: AugmentFields; sizes: [number, number][] }[]).map(({ why, fields, sizes }): Case => ({ name: `augment: a batch, ${why}`, run: () => onBatch(fields, sizes) })),
+  ...(
+    [
+      {
+        why: "the paper's recipe",
+        fields: { size: 24 },
+        sizes: [
+          [40, 31],
+          [24, 24],
+          [17, 60],
+          [9, 9],
+          [33, 47],
+          [1, 1],
+        ],
+      },
+      {
+        why: "small images, several boxes",
+        fields: { size: 15, crop: { kind: "padded" }, erasing: { prob: 1, mode: "rand", count: 4 } },
+        sizes: [
+          [15, 15],
+          [15, 15],
+          [15, 15],
+        ],
+      },
+      {
+        why: "3-Augment and the simple crop",
+        fields: { size: 16, autoAugment: "3a", crop: { kind: "simple" }, erasing: { prob: 1, mode: "const" } },
+        sizes: [
+          [20, 31],
+          [16, 16],
+          [40, 22],
+          [13, 13],
+          [19, 19],
+        ],
+      },
+      {
+        why: "AutoAugment, noise in every image",
+        fields: { size: 16, autoAugment: "original-mstd0.5", erasing: { prob: 1, count: 2 } },
+        sizes: [
+          [16, 20],
+          [30, 16],
+          [16, 16],
+          [21, 22],
+        ],
+      },
+      {
+        why: "colour jitter alone, nothing cropped",
+        fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0.6 },
+        sizes: [
+          [13, 13],
+          [13, 13],
+          [13, 13],
+        ],
+      },
+      {
+        why: "nothing at all",
+        fields: { size: 13, autoAugment: null, crop: { kind: "none" }, colorJitter: 0, hflip: 0, erasing: { prob: 0 } },
+        sizes: [[13, 13]],
+      },
+    ] satisfies { why: string; fields: AugmentFields; sizes: [number, number][] }[]
+  ).map(({ why, fields, sizes }): Case => ({ name: `augment: a batch, ${why}`, run: () => onBatch(fields, sizes) })),
   {
     name: "augment: ends in the layout of patches, the bits of images",
     async run() {
       const boxes = Tensor.from(encodeErasing([[], [{ top: 1, left: 2, height: 3, width: 4, mode: "pixel", seed: 7 }]], 1), [2, 7], "u32");
-      const pixels = Tensor.from(Uint32Array.from({ length: 2 * 6 * 8 }, (_, i) => Math.imul(i + 1, 2654435761) >>> 8), [2, 6, 8], "u32");
-      const [images, patches] = scope(() => [augmentFinish(pixels, boxes, NORMALIZATION), augmentFinish(pixels, boxes, { ...NORMALIZATION, patch: 2 })]);
+      const pixels = Tensor.from(
+        Uint32Array.from({ length: 2 * 6 * 8 }, (_, i) => Math.imul(i + 1, 2654435761) >>> 8),
+        [2, 6, 8],
+        "u32",
+      );
+      const [images, patches] = scope(() => [
+        augmentFinish(pixels, boxes, NORMALIZATION),
+        augmentFinish(pixels, boxes, { ...NORMALIZATION, patch: 2 }),
+      ]);
       if (String(patches!.shape) !== "2,12,12") throw new Error(`expected [2,12,12], got ${String(patches!.shape)}`);
       const [a, b] = (await readAll([images!, patches!])) as [Float32Array, Float32Array];
       b.forEach((v, i) => {
-        const [image, n, c, row, column] = [Math.floor(i / 144), Math.floor(i / 12) % 12, Math.floor(i / 4) % 3, Math.floor(i / 2) % 2, i % 2];
+        const [image, n, c, row, column] = [
+          Math.floor(i / 144),
+          Math.floor(i / 12) % 12,
+          Math.floor(i / 4) % 3,
+          Math.floor(i / 2) % 2,
+          i % 2,
+        ];
         const at = ((image * 3 + c) * 6 + 2 * Math.floor(n / 4) + row) * 8 + 2 * (n % 4) + column;
         if (!Object.is(v, a[at]!)) throw new Error(`element ${i}: expected ${a[at]}, got ${v}`);
       });
       for (const t of [images!, patches!, pixels, boxes]) t.dispose();
-      await refuses(() => augmentFinish(Tensor.zeros([1, 6, 8], "u32"), Tensor.zeros([1, 7], "u32"), { ...NORMALIZATION, patch: 4 }), /augmentFinish: expected sides that are multiples of a patch's, got 6 x 8 and 4/);
+      await refuses(
+        () => augmentFinish(Tensor.zeros([1, 6, 8], "u32"), Tensor.zeros([1, 7], "u32"), { ...NORMALIZATION, patch: 4 }),
+        /augmentFinish: expected sides that are multiples of a patch's, got 6 x 8 and 4/,
+      );
     },
   },
   {
@@ -201,7 +344,9 @@ export const cases: Case[] = [
     async run() {
       const size = 160;
       const box: EraseBox = { top: 3, left: 5, height: 150, width: 151, mode: "pixel", seed: 77 };
-      const out = scope(() => augmentFinish(Tensor.zeros([1, size, size], "u32"), Tensor.from(encodeErasing([[box]], 2), [1, 13], "u32"), NORMALIZATION));
+      const out = scope(() =>
+        augmentFinish(Tensor.zeros([1, size, size], "u32"), Tensor.from(encodeErasing([[box]], 2), [1, 13], "u32"), NORMALIZATION),
+      );
       const got = await out.floats();
       out.dispose();
       const expected = new Float32Array(3 * size * size);
@@ -223,15 +368,44 @@ export const cases: Case[] = [
       const image = picture("noise", 4, 5, 1);
       await refuses(() => applyOpsOnGpu({ ...image, height: 5 }, []), /applyOps: expected 75 bytes for 5x5 RGB, got 60/);
       await refuses(() => applyOpsOnGpu(image, [{ op: "centerCrop", size: 5 }]), /centerCrop: expected an image of at least 5x5, got 4x5/);
-      await refuses(() => applyOpsOnGpu(image, [{ op: "resizedCrop", top: 1, left: 0, height: 4, width: 5, size: 2 }]), /resizedCrop: expected a box inside 4x5, got 4x5 at 1, 0/);
-      await refuses(() => augmentOp(Tensor.zeros([1, 2, 2], "u32"), { records: Tensor.zeros([2, 1, 16], "u32"), slot: 0 }, null, [0, 0, 0]), /augmentOp: expected u32 records \[1,more than 0,16\], got u32 \[2,1,16\]/);
-      await refuses(() => augmentCrop(Tensor.zeros([12], "u8"), { sources: Tensor.zeros([1, 3], "u32"), bands: Tensor.zeros([1, 3, 3], "i32"), height: 2, width: 2 }), /augmentCrop: expected i32 bands \[1,4,2 \+ taps\], got i32 \[1,3,3\]/);
-      await refuses(() => encodeErasing([[1, 2].map((seed) => ({ top: 0, left: 0, height: 1, width: 1, mode: ERASE_MODES[0], seed }))], 1), /expected at most 1 boxes in an image, got 2/);
-      const gpu = new BatchAugment(makeAugment({ size: 4, crop: { kind: "none" } }), { count: 1, bytes: 48, stretch: 1, normalization: NORMALIZATION });
+      await refuses(
+        () => applyOpsOnGpu(image, [{ op: "resizedCrop", top: 1, left: 0, height: 4, width: 5, size: 2 }]),
+        /resizedCrop: expected a box inside 4x5, got 4x5 at 1, 0/,
+      );
+      await refuses(
+        () => augmentOp(Tensor.zeros([1, 2, 2], "u32"), { records: Tensor.zeros([2, 1, 16], "u32"), slot: 0 }, null, [0, 0, 0]),
+        /augmentOp: expected u32 records \[1,more than 0,16\], got u32 \[2,1,16\]/,
+      );
+      await refuses(
+        () =>
+          augmentCrop(Tensor.zeros([12], "u8"), {
+            sources: Tensor.zeros([1, 3], "u32"),
+            bands: Tensor.zeros([1, 3, 3], "i32"),
+            height: 2,
+            width: 2,
+          }),
+        /augmentCrop: expected i32 bands \[1,4,2 \+ taps\], got i32 \[1,3,3\]/,
+      );
+      await refuses(
+        () => encodeErasing([[1, 2].map((seed) => ({ top: 0, left: 0, height: 1, width: 1, mode: ERASE_MODES[0], seed }))], 1),
+        /expected at most 1 boxes in an image, got 2/,
+      );
+      const gpu = new BatchAugment(makeAugment({ size: 4, crop: { kind: "none" } }), {
+        count: 1,
+        bytes: 48,
+        stretch: 1,
+        normalization: NORMALIZATION,
+      });
       const raw = { bytes: new Uint8Array(48), offsets: new Uint32Array(1), heights: Uint32Array.of(4), widths: Uint32Array.of(4) };
       await refuses(() => gpu.write({ ...raw, records: [] }), /augment: expected 1 images, got 0/);
-      await refuses(() => gpu.write({ ...raw, bytes: new Uint8Array(49), records: [{ ops: [], erase: [] }] }), /expected at most 48 bytes of images, got 49/);
-      await refuses(() => gpu.write({ ...raw, heights: Uint32Array.of(3), records: [{ ops: [], erase: [] }] }), /expected operations that lead to 4x4, got 3x4 for image 0/);
+      await refuses(
+        () => gpu.write({ ...raw, bytes: new Uint8Array(49), records: [{ ops: [], erase: [] }] }),
+        /expected at most 48 bytes of images, got 49/,
+      );
+      await refuses(
+        () => gpu.write({ ...raw, heights: Uint32Array.of(3), records: [{ ops: [], erase: [] }] }),
+        /expected operations that lead to 4x4, got 3x4 for image 0/,
+      );
       gpu.dispose();
     },
   },

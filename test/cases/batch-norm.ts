@@ -24,8 +24,13 @@ async function update(x: Float64Array, shape: Dims, options: BatchNormOptions = 
   const C = shape[1];
   const before = running(C);
   const tensors = scope(() => {
-    const mean = Tensor.from(before.mean, [C]), variance = Tensor.from(before.variance, [C]);
-    return [batchNorm(Tensor.from(x, shape), Tensor.from(uniform(C, 1), [C]), Tensor.zeros([C]), mean, variance, { training: true, ...options }), mean, variance];
+    const mean = Tensor.from(before.mean, [C]),
+      variance = Tensor.from(before.variance, [C]);
+    return [
+      batchNorm(Tensor.from(x, shape), Tensor.from(uniform(C, 1), [C]), Tensor.zeros([C]), mean, variance, { training: true, ...options }),
+      mean,
+      variance,
+    ];
   });
   const [y, mean, variance] = (await readAll(tensors)) as Float32Array[];
   for (const t of tensors) t.dispose();
@@ -40,7 +45,7 @@ async function checkRunning(variant: BatchNormVariant): Promise<void> {
   const n = B * H * W;
   for (let c = 0; c < C; c++) {
     close(`mean[${c}]`, mean[c]!, 0.7 * before.mean[c]! + 0.3 * batch.mean[c]!, 1e-6);
-    close(`variance[${c}]`, variance[c]!, 0.7 * before.variance[c]! + 0.3 * batch.variance[c]! * n / (n - 1), 1e-6);
+    close(`variance[${c}]`, variance[c]!, 0.7 * before.variance[c]! + (0.3 * batch.variance[c]! * n) / (n - 1), 1e-6);
   }
 }
 
@@ -66,11 +71,26 @@ async function checkBadBatch(variant: BatchNormVariant): Promise<void> {
 export const cases: Case[] = [
   ...BATCH_NORM_VARIANTS.flatMap((variant): Case[] => [
     { name: `batchNorm (${variant}): training, odd image`, run: () => check([3, 5, 5, 7], { training: true, variant }) },
-    { name: `batchNorm (${variant}): training, whole vectors, relu`, run: () => check([3, 66, 4, 4], { training: true, relu: true, variant }) },
-    { name: `batchNorm (${variant}): training, stripes of several images, the last one shorter`, run: () => check([7, 700, 2, 1], { training: true, relu: true, variant }) },
-    { name: `batchNorm (${variant}): training, one channel, two values`, run: () => check([2, 1, 1, 1], { training: true, eps: 0.1, variant }) },
-    { name: `batchNorm (${variant}): training, images longer than a workgroup`, run: () => check([2, 3, 17, 17], { training: true, variant }) },
-    { name: `batchNorm (${variant}): training, more vectors than a workgroup reads at a time`, run: () => check([1, 2, 72, 60], { training: true, variant }) },
+    {
+      name: `batchNorm (${variant}): training, whole vectors, relu`,
+      run: () => check([3, 66, 4, 4], { training: true, relu: true, variant }),
+    },
+    {
+      name: `batchNorm (${variant}): training, stripes of several images, the last one shorter`,
+      run: () => check([7, 700, 2, 1], { training: true, relu: true, variant }),
+    },
+    {
+      name: `batchNorm (${variant}): training, one channel, two values`,
+      run: () => check([2, 1, 1, 1], { training: true, eps: 0.1, variant }),
+    },
+    {
+      name: `batchNorm (${variant}): training, images longer than a workgroup`,
+      run: () => check([2, 3, 17, 17], { training: true, variant }),
+    },
+    {
+      name: `batchNorm (${variant}): training, more vectors than a workgroup reads at a time`,
+      run: () => check([1, 2, 72, 60], { training: true, variant }),
+    },
     { name: `batchNorm (${variant}): running statistics move by momentum, with the unbiased variance`, run: () => checkRunning(variant) },
     { name: `batchNorm (${variant}): a mean far from 0`, run: () => checkOffset(variant) },
     { name: `batchNorm (${variant}): a batch past f32 leaves the running statistics alone`, run: () => checkBadBatch(variant) },
@@ -79,13 +99,18 @@ export const cases: Case[] = [
   { name: "batchNorm: inference, whole vectors, single image", run: () => check([1, 65, 4, 4], { eps: 0.1 }) },
   {
     name: "batchNorm: refuses statistics of another width",
-    run: () => refuses(() => batchNorm(Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([3]), Tensor.zeros([3]), Tensor.zeros([4]), Tensor.zeros([3])), /batchNorm: expected runningMean \[3\] for x \[2,3,4,4\], got \[4\]/),
+    run: () =>
+      refuses(
+        () => batchNorm(Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([3]), Tensor.zeros([3]), Tensor.zeros([4]), Tensor.zeros([3])),
+        /batchNorm: expected runningMean \[3\] for x \[2,3,4,4\], got \[4\]/,
+      ),
   },
   {
     name: "batchNorm: refuses to train on one value per channel",
-    run: () => refuses(() => {
-      const t = Tensor.zeros([3]);
-      batchNorm(Tensor.zeros([1, 3, 1, 1]), t, t, t, Tensor.zeros([3]), { training: true });
-    }, /batchNorm: expected at least 2 values per channel in training, got x \[1,3,1,1\]/),
+    run: () =>
+      refuses(() => {
+        const t = Tensor.zeros([3]);
+        batchNorm(Tensor.zeros([1, 3, 1, 1]), t, t, t, Tensor.zeros([3]), { training: true });
+      }, /batchNorm: expected at least 2 values per channel in training, got x \[1,3,1,1\]/),
   },
 ];

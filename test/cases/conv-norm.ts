@@ -21,16 +21,29 @@ const shapes: readonly Shape[] = [
 
 /** The two ops one after the other have tests of their own. */
 async function same({ x, weight, relu, why: _, ...o }: Shape): Promise<void> {
-  const make = (shape: readonly number[], seed: number, add = 0) => Tensor.from(uniform(shape.reduce((a, b) => a * b, 1), seed).map((v) => v + add), shape);
+  const make = (shape: readonly number[], seed: number, add = 0) =>
+    Tensor.from(
+      uniform(
+        shape.reduce((a, b) => a * b, 1),
+        seed,
+      ).map((v) => v + add),
+      shape,
+    );
   const O = weight[0];
-  const results = scope(() => noGrad(() => {
-    const [image, kernel] = [make(x, 1), make(weight, 2)];
-    const [gain, shift, mean, variance] = [make([O], 3, 0.5), make([O], 4), make([O], 5), make([O], 6, 1.5)] as const;
-    return [convNorm(image, kernel, { gain, shift, mean, variance }, { ...o, relu }), batchNorm(conv2d(image, kernel, null, o), gain, shift, mean, variance, { relu })];
-  }));
+  const results = scope(() =>
+    noGrad(() => {
+      const [image, kernel] = [make(x, 1), make(weight, 2)];
+      const [gain, shift, mean, variance] = [make([O], 3, 0.5), make([O], 4), make([O], 5), make([O], 6, 1.5)] as const;
+      return [
+        convNorm(image, kernel, { gain, shift, mean, variance }, { ...o, relu }),
+        batchNorm(conv2d(image, kernel, null, o), gain, shift, mean, variance, { relu }),
+      ];
+    }),
+  );
   const [got, expected] = (await readAll(results)) as Float32Array[];
   for (const t of results) t.dispose();
-  if (got!.length !== expected!.length || !expected!.some((v) => v !== 0)) throw new Error(`expected ${expected!.length} values, not all 0, got ${got!.length}`);
+  if (got!.length !== expected!.length || !expected!.some((v) => v !== 0))
+    throw new Error(`expected ${expected!.length} values, not all 0, got ${got!.length}`);
   got!.forEach((v, i) => close(`y[${i}]`, v, expected![i]!, 1e-5 * (1 + Math.abs(expected![i]!))));
 }
 
@@ -40,7 +53,10 @@ export const cases: Case[] = [
     name: "convNorm: refuses statistics of other channels",
     run: () => {
       const [right, wrong] = [Tensor.zeros([4]), Tensor.zeros([3])];
-      return refuses(() => convNorm(Tensor.zeros([1, 2, 4, 4]), Tensor.zeros([4, 2, 1, 1]), { gain: right, shift: right, mean: wrong, variance: right }), /convNorm: expected mean \[4\] for weight \[4,2,1,1\], got \[3\]/);
+      return refuses(
+        () => convNorm(Tensor.zeros([1, 2, 4, 4]), Tensor.zeros([4, 2, 1, 1]), { gain: right, shift: right, mean: wrong, variance: right }),
+        /convNorm: expected mean \[4\] for weight \[4,2,1,1\], got \[3\]/,
+      );
     },
   },
 ];

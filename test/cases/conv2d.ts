@@ -37,22 +37,35 @@ const shapes = [
 export const cases: Case[] = [
   ...shapes.map(({ why, x, weight, bias = false, ...options }) => ({
     name: `conv2d: ${why}`,
-    run: () => checkOp({
-      inputs: bias ? [x, weight, [weight[0]!]] : [x, weight],
-      op: (...t) => conv2d(t[0]!, t[1]!, t[2] ?? null, options),
-      reference: convReference({ x, weight, ...options }),
-    }),
+    run: () =>
+      checkOp({
+        inputs: bias ? [x, weight, [weight[0]!]] : [x, weight],
+        op: (...t) => conv2d(t[0]!, t[1]!, t[2] ?? null, options),
+        reference: convReference({ x, weight, ...options }),
+      }),
   })),
   {
     name: "conv2d: refuses weights of another group width",
-    run: () => refuses(() => conv2d(Tensor.zeros([1, 8, 4, 4]), Tensor.zeros([8, 3, 3, 3]), null, { groups: 2 }), /conv2d: expected weight \[O,4,kh,kw\].*got \[8,3,3,3\]/),
+    run: () =>
+      refuses(
+        () => conv2d(Tensor.zeros([1, 8, 4, 4]), Tensor.zeros([8, 3, 3, 3]), null, { groups: 2 }),
+        /conv2d: expected weight \[O,4,kh,kw\].*got \[8,3,3,3\]/,
+      ),
   },
   {
     name: "conv2d: refuses an image smaller than the kernel",
-    run: () => refuses(() => conv2d(Tensor.zeros([1, 1, 2, 2]), Tensor.zeros([1, 1, 3, 3])), /conv2d: expected an image of at least 3x3 with padding 0, got \[1,1,2,2\]/),
+    run: () =>
+      refuses(
+        () => conv2d(Tensor.zeros([1, 1, 2, 2]), Tensor.zeros([1, 1, 3, 3])),
+        /conv2d: expected an image of at least 3x3 with padding 0, got \[1,1,2,2\]/,
+      ),
   },
   {
     name: "conv2d: refuses a bias of another length",
-    run: () => refuses(() => conv2d(Tensor.zeros([1, 1, 2, 2]), Tensor.zeros([4, 1, 1, 1]), Tensor.zeros([3])), /conv2d: expected bias \[4\], got \[3\]/),
+    run: () =>
+      refuses(
+        () => conv2d(Tensor.zeros([1, 1, 2, 2]), Tensor.zeros([4, 1, 1, 1]), Tensor.zeros([3])),
+        /conv2d: expected bias \[4\], got \[3\]/,
+      ),
   },
 ];

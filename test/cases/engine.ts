@@ -75,7 +75,15 @@ export const cases: Case[] = [
       const before = { ...getDevice().stats };
       plan.run();
       const after = getDevice().stats;
-      equal("created", [after.buffersCreated - before.buffersCreated, after.bindGroupsCreated - before.bindGroupsCreated, after.pipelinesCreated - before.pipelinesCreated], [0, 0, 0]);
+      equal(
+        "created",
+        [
+          after.buffersCreated - before.buffersCreated,
+          after.bindGroupsCreated - before.bindGroupsCreated,
+          after.pipelinesCreated - before.pipelinesCreated,
+        ],
+        [0, 0, 0],
+      );
       equal("submits", after.submits - before.submits, 1);
       equal("launches", after.launches - before.launches, plan.launches);
       plan.dispose();
@@ -161,7 +169,11 @@ export const cases: Case[] = [
       if (plan.kernels.includes("place.copy")) throw new Error(`expected no copy, got ${plan.kernels}`);
       plan.run();
       const got = await flat.floats();
-      equal("gradient", [...got.subarray(64)], [...values(64)].map((v) => Math.fround(v + v)));
+      equal(
+        "gradient",
+        [...got.subarray(64)],
+        [...values(64)].map((v) => Math.fround(v + v)),
+      );
       equal("before it", [...got.subarray(0, 64)], new Array(64).fill(0));
       plan.dispose();
       for (const t of [x, flat]) t.dispose();
@@ -192,7 +204,10 @@ export const cases: Case[] = [
       const { stats } = getDevice();
       const x = Tensor.from(values(256), [256]);
       x.requiresGrad = true;
-      const step = () => scope(() => { gradients(sum(mul(sigmoid(x), x)), [x]); });
+      const step = () =>
+        scope(() => {
+          gradients(sum(mul(sigmoid(x), x)), [x]);
+        });
       step();
       const before = { ...stats };
       for (let i = 0; i < 1000; i++) step();
@@ -236,7 +251,14 @@ export const cases: Case[] = [
       const [dother] = gradients(mul(x, x), [other]);
       equal("unreached", [...(await dother!.floats())], [0, 0]);
       await refuses(() => gradients(mul(x, other), [x]), /gradients: expected dy/);
-      await refuses(() => gradients(noGrad(() => mul(x, x)), [x]), /requiresGrad/);
+      await refuses(
+        () =>
+          gradients(
+            noGrad(() => mul(x, x)),
+            [x],
+          ),
+        /requiresGrad/,
+      );
     },
   },
   {
@@ -252,7 +274,9 @@ export const cases: Case[] = [
   {
     name: "kernel: WGSL that does not compile is named, with line and column",
     async run() {
-      await refuses(async () => { await badKernel({ outputs: { y: [1] }, groups: 1 }).y.read(); }, /test\.bad: WGSL \d+:\d+: .*undeclared_name/);
+      await refuses(async () => {
+        await badKernel({ outputs: { y: [1] }, groups: 1 }).y.read();
+      }, /test\.bad: WGSL \d+:\d+: .*undeclared_name/);
     },
   },
   {
@@ -271,7 +295,11 @@ export const cases: Case[] = [
       const expected = Array.from({ length: 64 }, (_, i) => philox([i, 1, 2, 3], [0xdeadbeef, i * 7])).flat();
       equal("bits", [...(await y.read())], expected);
       // The published test vector of Philox4x32-10 for counter and key 0.
-      equal("known answer", philox([0, 0, 0, 0], [0, 0]).map((v) => v.toString(16)), ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]);
+      equal(
+        "known answer",
+        philox([0, 0, 0, 0], [0, 0]).map((v) => v.toString(16)),
+        ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"],
+      );
       y.dispose();
     },
   },
@@ -279,7 +307,9 @@ export const cases: Case[] = [
     name: "scalars: a plan follows them without being recorded anew",
     async run() {
       const s = new Scalars({ lr: "f32", step: "u32" });
-      const plan = await record(() => scalarKernel({ inputs: { scalars: s.tensor }, outputs: { y: [1] }, constants: { AT: s.at("lr").at }, groups: 1 }).y);
+      const plan = await record(
+        () => scalarKernel({ inputs: { scalars: s.tensor }, outputs: { y: [1] }, constants: { AT: s.at("lr").at }, groups: 1 }).y,
+      );
       for (const lr of [0.5, 3]) {
         s.set({ lr });
         plan.run();
@@ -294,7 +324,11 @@ export const cases: Case[] = [
     async run() {
       const a = Tensor.from([1, 2, 3], [3], "u8");
       const b = Tensor.from([4.5], [1]);
-      equal("values", (await readAll([a, b])).map((v) => [...v]), [[1, 2, 3], [4.5]]);
+      equal(
+        "values",
+        (await readAll([a, b])).map((v) => [...v]),
+        [[1, 2, 3], [4.5]],
+      );
     },
   },
 ];

@@ -13,39 +13,52 @@ import { refuses, uniform, type Case } from "../check.ts";
 
 const models = {
   "distilled DeiT": createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 32, depth: 2, heads: 2, numClasses: 10, distilled: true }),
-  "RegNetY": createModel({ arch: "regnety", imgSize: 8, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 1, stemWidth: 8, numClasses: 10 }),
+  RegNetY: createModel({ arch: "regnety", imgSize: 8, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 1, stemWidth: 8, numClasses: 10 }),
 };
 
 /** So many roundings to f16 follow each other in a block, whose errors add up as random ones do. */
-const UNIT = 2 ** -11, IN_A_BLOCK = 8;
+const UNIT = 2 ** -11,
+  IN_A_BLOCK = 8;
 
 export const cases: Case[] = [
-  ...Object.entries(models).map(([name, model]): Case => ({
-    name: `f16 models: ${name}, logits near those in f32 in half the matrices' memory`,
-    needs: ["shader-f16"],
-    async run() {
-      // Weights of a usual size, so that logits depend on every layer.
-      const state = new Map([...initialState(model.params, 5)].map(([key, { shape, data }], i) => [key, shape.length > 1 ? { shape, data: Float32Array.from(uniform(data.length, i), (v) => v * Math.sqrt(3 / (data.length / shape[0]!))) } : { shape, data: key.endsWith("conv3.bn.weight") ? data.map(() => 0.5) : data }]));
-      const before = getDevice().stats.bytesLive;
-      const x = Tensor.from(uniform(2 * model.imageShape.reduce((n, d) => n * d), 7), [2, ...model.imageShape]);
-      const params = loadParams(name, model.params, state);
-      const wide = getDevice().stats.bytesLive;
-      const forward = (dtype: "f32" | "f16", p = params) => scope(() => noGrad(() => storedModel(model, dtype).forward(p, x).logits));
-      const full = forward("f32");
-      const half = storedParams(params, "f16");
-      const narrow = forward("f16", half);
-      const [a, b] = (await readAll([full, narrow])) as [Float32Array, Float32Array];
-      const rms = (v: Float32Array) => Math.sqrt(v.reduce((s, e) => s + e * e, 0) / v.length);
-      const apart = rms(a.map((v, i) => v - b[i]!)) / rms(a);
-      if (!(apart > 0 && apart < UNIT * Math.sqrt(2 * IN_A_BLOCK))) throw new Error(`expected logits within ${UNIT * Math.sqrt(2 * IN_A_BLOCK)} of their size, got ${apart}`);
-      for (const t of [full, narrow]) t.dispose();
-      const matrices = model.params.filter((p) => p.shape.length > 1 && p.name.endsWith(".weight")).reduce((n, p) => n + p.shape.reduce((s, d) => s * d), 0);
-      const saved = wide - getDevice().stats.bytesLive;
-      if (saved !== 2 * matrices) throw new Error(`memory: expected ${2 * matrices} bytes less, got ${saved}`);
-      for (const t of [x, ...Object.values(half)]) t.dispose();
-      if (getDevice().stats.bytesLive !== before) throw new Error("expected all memory given back");
-    },
-  })),
+  ...Object.entries(models).map(
+    ([name, model]): Case => ({
+      name: `f16 models: ${name}, logits near those in f32 in half the matrices' memory`,
+      needs: ["shader-f16"],
+      async run() {
+        // Weights of a usual size, so that logits depend on every layer.
+        const state = new Map(
+          [...initialState(model.params, 5)].map(([key, { shape, data }], i) => [
+            key,
+            shape.length > 1
+              ? { shape, data: Float32Array.from(uniform(data.length, i), (v) => v * Math.sqrt(3 / (data.length / shape[0]!))) }
+              : { shape, data: key.endsWith("conv3.bn.weight") ? data.map(() => 0.5) : data },
+          ]),
+        );
+        const before = getDevice().stats.bytesLive;
+        const x = Tensor.from(uniform(2 * model.imageShape.reduce((n, d) => n * d), 7), [2, ...model.imageShape]);
+        const params = loadParams(name, model.params, state);
+        const wide = getDevice().stats.bytesLive;
+        const forward = (dtype: "f32" | "f16", p = params) => scope(() => noGrad(() => storedModel(model, dtype).forward(p, x).logits));
+        const full = forward("f32");
+        const half = storedParams(params, "f16");
+        const narrow = forward("f16", half);
+        const [a, b] = (await readAll([full, narrow])) as [Float32Array, Float32Array];
+        const rms = (v: Float32Array) => Math.sqrt(v.reduce((s, e) => s + e * e, 0) / v.length);
+        const apart = rms(a.map((v, i) => v - b[i]!)) / rms(a);
+        if (!(apart > 0 && apart < UNIT * Math.sqrt(2 * IN_A_BLOCK)))
+          throw new Error(`expected logits within ${UNIT * Math.sqrt(2 * IN_A_BLOCK)} of their size, got ${apart}`);
+        for (const t of [full, narrow]) t.dispose();
+        const matrices = model.params
+          .filter((p) => p.shape.length > 1 && p.name.endsWith(".weight"))
+          .reduce((n, p) => n + p.shape.reduce((s, d) => s * d), 0);
+        const saved = wide - getDevice().stats.bytesLive;
+        if (saved !== 2 * matrices) throw new Error(`memory: expected ${2 * matrices} bytes less, got ${saved}`);
+        for (const t of [x, ...Object.values(half)]) t.dispose();
+        if (getDevice().stats.bytesLive !== before) throw new Error("expected all memory given back");
+      },
+    }),
+  ),
   {
     name: "f16 models: refused where the adapter has no f16",
     async run() {

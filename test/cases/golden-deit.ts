@@ -10,7 +10,12 @@ const TOL = 1e-4;
 
 const near = (what: string, got: number, expected: number, tol = TOL) => close(what, got, expected, tol * (1 + Math.abs(expected)));
 
-interface Summary { readonly shape: readonly number[]; readonly first: readonly number[]; readonly mean: number; readonly rms: number }
+interface Summary {
+  readonly shape: readonly number[];
+  readonly first: readonly number[];
+  readonly mean: number;
+  readonly rms: number;
+}
 
 function compare(what: string, values: Float32Array, shape: readonly number[], expected: Summary): void {
   if (String(shape) !== String(expected.shape)) throw new Error(`${what}: expected [${expected.shape}], got [${shape}]`);
@@ -26,13 +31,25 @@ async function checkForward(name: Name): Promise<void> {
   const result = await runForward(name);
   judgeForward(name, result);
   const { model, logits, activations } = result;
-  if (model.params.length !== expected.ntensors) throw new Error(`${name}: expected ${expected.ntensors} tensors, got ${model.params.length}`);
-  const summaries: Record<string, Summary> = { patch_embed: expected.act_patch, "blocks.0": expected.act_block0, "blocks.11": expected.act_block11, norm: expected.act_norm };
-  for (const [tapped, summary] of Object.entries(summaries)) compare(tapped, activations[tapped]!.data, activations[tapped]!.shape, summary);
+  if (model.params.length !== expected.ntensors)
+    throw new Error(`${name}: expected ${expected.ntensors} tensors, got ${model.params.length}`);
+  const summaries: Record<string, Summary> = {
+    patch_embed: expected.act_patch,
+    "blocks.0": expected.act_block0,
+    "blocks.11": expected.act_block11,
+    norm: expected.act_norm,
+  };
+  for (const [tapped, summary] of Object.entries(summaries))
+    compare(tapped, activations[tapped]!.data, activations[tapped]!.shape, summary);
   [expected.logits0, expected.logits1].forEach((row, b) => {
     const own = logits.subarray(b * model.numClasses, (b + 1) * model.numClasses);
     row.forEach((v, i) => near(`logits[${b}][${i}]`, own[i]!, v));
-    near(`sum of logits[${b}]`, own.reduce((a, v) => a + v, 0), expected.sum[b]!, 1e-3); // 1000 roundings of 1e-6 in the recorded rows
+    near(
+      `sum of logits[${b}]`,
+      own.reduce((a, v) => a + v, 0),
+      expected.sum[b]!,
+      1e-3,
+    ); // 1000 roundings of 1e-6 in the recorded rows
     const argmax = own.indexOf(Math.max(...own));
     if (argmax !== expected.argmax[b]) throw new Error(`argmax of logits[${b}]: expected ${expected.argmax[b]}, got ${argmax}`);
   });

@@ -14,7 +14,13 @@ async function checkForward(): Promise<void> {
   judgeForward("regnety_004", result);
   const { model, logits, activations } = result;
   if (model.params.length !== expected.ntensors) throw new Error(`expected ${expected.ntensors} tensors, got ${model.params.length}`);
-  for (const [name, own] of Object.entries({ stem: expected.act_stem, s1: expected.act_s1, s2: expected.act_s2, s3: expected.act_s3, s4: expected.act_s4 })) {
+  for (const [name, own] of Object.entries({
+    stem: expected.act_stem,
+    s1: expected.act_s1,
+    s2: expected.act_s2,
+    s3: expected.act_s3,
+    s4: expected.act_s4,
+  })) {
     const { data, shape } = activations[name]!;
     if (String(shape) !== String(own.shape)) throw new Error(`${name}: expected [${own.shape}], got [${shape}]`);
     own.first.forEach((value, i) => near(`${name}[${i}]`, data[i]!, value));
@@ -24,7 +30,12 @@ async function checkForward(): Promise<void> {
   [expected.logits0, expected.logits1].forEach((row, b) => {
     const own = logits.subarray(b * model.numClasses, (b + 1) * model.numClasses);
     row.forEach((v, i) => near(`logits[${b}][${i}]`, own[i]!, v));
-    near(`sum of logits[${b}]`, own.reduce((a, v) => a + v, 0), expected.sum[b]!, 1e-3);
+    near(
+      `sum of logits[${b}]`,
+      own.reduce((a, v) => a + v, 0),
+      expected.sum[b]!,
+      1e-3,
+    );
     const argmax = own.indexOf(Math.max(...own));
     if (argmax !== expected.argmax[b]) throw new Error(`argmax of logits[${b}]: expected ${expected.argmax[b]}, got ${argmax}`);
   });

@@ -11,8 +11,18 @@ import { memoryHost, type MemoryHost } from "../memory-host.ts";
 
 const TOL = 1e-4;
 
-interface Summary { readonly first: readonly number[]; readonly norm?: number; readonly mean?: number; readonly rms?: number }
-interface Group { readonly tensors: readonly (readonly (string | number[])[])[]; readonly input: { readonly shape: number[] }; readonly labels: readonly number[]; readonly teacher?: { readonly k: number; readonly amp: number; readonly shape: number[] } }
+interface Summary {
+  readonly first: readonly number[];
+  readonly norm?: number;
+  readonly mean?: number;
+  readonly rms?: number;
+}
+interface Group {
+  readonly tensors: readonly (readonly (string | number[])[])[];
+  readonly input: { readonly shape: number[] };
+  readonly labels: readonly number[];
+  readonly teacher?: { readonly k: number; readonly amp: number; readonly shape: number[] };
+}
 
 const count = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 const f32 = (shape: readonly number[], data: Float32Array): SafeTensor => ({ dtype: "F32", shape, data }) as SafeTensor;
@@ -23,11 +33,13 @@ function filesOf({ tensors, input, labels, teacher }: Group): MemoryHost {
   const state = fillState(entries);
   return memoryHost({
     weights: writeSafetensors(new Map(entries.map(([name, shape]) => [name, f32(shape, state.get(name)!)]))),
-    in: writeSafetensors(new Map<string, SafeTensor>([
-      ["x", f32(input.shape, fillInput(count(input.shape)))],
-      ["labels", { dtype: "I64", shape: [labels.length], data: BigInt64Array.from(labels, BigInt) } as SafeTensor],
-      ...(teacher ? [["teacher_logits", f32(teacher.shape, fill(count(teacher.shape), teacher.k, teacher.amp))] as const] : []),
-    ])),
+    in: writeSafetensors(
+      new Map<string, SafeTensor>([
+        ["x", f32(input.shape, fillInput(count(input.shape)))],
+        ["labels", { dtype: "I64", shape: [labels.length], data: BigInt64Array.from(labels, BigInt) } as SafeTensor],
+        ...(teacher ? [["teacher_logits", f32(teacher.shape, fill(count(teacher.shape), teacher.k, teacher.amp))] as const] : []),
+      ]),
+    ),
   });
 }
 
@@ -70,7 +82,7 @@ export const cases: Case[] = [
     name: "forward: a distilled DeiT, all its outputs and activations",
     async run() {
       const tensors = await out(filesOf(distilled), (host) => forwardJob(host, { ...paths, model: distilled.config, activations: true }));
-    
+
       for (const name of ["logits", "logits_cls", "logits_dist"] as const) same(name, values(tensors, name), distilled[name].flat());
       for (const [name, expected] of Object.entries(distilled.activations)) summary(name, values(tensors, name), expected);
     },
@@ -87,11 +99,19 @@ export const cases: Case[] = [
     name: `grad and step: a distilled DeiT, distillation ${run.distillation}`,
     async run() {
       const host = filesOf(distilled);
-      const args = { ...noDistillation, ...paths, model: distilled.config, distillation: run.distillation as Kind, alpha: run.alpha, tau: run.tau };
+      const args = {
+        ...noDistillation,
+        ...paths,
+        model: distilled.config,
+        distillation: run.distillation as Kind,
+        alpha: run.alpha,
+        tau: run.tau,
+      };
       const grads = await out(host, (h) => gradJob(h, args));
       same("loss", values(grads, "loss"), [run.loss]);
       for (const [name, expected] of Object.entries(run.grads)) summary(`grad.${name}`, values(grads, `grad.${name}`), expected);
-      if (grads.size !== 1 + distilled.tensors.length) throw new Error(`expected loss and ${distilled.tensors.length} gradients, got ${grads.size} tensors`);
+      if (grads.size !== 1 + distilled.tensors.length)
+        throw new Error(`expected loss and ${distilled.tensors.length} gradients, got ${grads.size} tensors`);
 
       const { count: steps, lr, weightDecay, losses, after } = run.steps;
       const stepped = await out(host, (h) => stepJob(h, { ...args, steps, lr, weightDecay }));
@@ -108,7 +128,8 @@ export const cases: Case[] = [
     async run() {
       const grads = await out(filesOf(regnety), (host) => gradJob(host, { ...noDistillation, ...paths, model: regnetConfig() }));
       same("loss", values(grads, "loss"), [regnety.train.loss]);
-      for (const [name, expected] of Object.entries(regnety.train.grads)) summary(`grad.${name}`, values(grads, `grad.${name}`), expected, 2e-4);
+      for (const [name, expected] of Object.entries(regnety.train.grads))
+        summary(`grad.${name}`, values(grads, `grad.${name}`), expected, 2e-4);
     },
   },
   {
@@ -117,12 +138,19 @@ export const cases: Case[] = [
       const host = filesOf(distilled);
       const weights = parseSafetensors(host.files.get("weights")!).tensors;
       host.files.set("less", writeSafetensors(new Map([...weights].filter(([name]) => name !== "norm.bias"))));
-      const grad = (changes: Partial<GradArgs>) => () => gradJob(host, { ...noDistillation, ...paths, model: distilled.config, ...changes });
+      const grad = (changes: Partial<GradArgs>) => () =>
+        gradJob(host, { ...noDistillation, ...paths, model: distilled.config, ...changes });
       await refused(grad({ weights: "less" }), /^expected the 35 tensors of this model, got missing: norm\.bias \[\d+\] \(less\)$/);
       await refused(grad({ model: { ...distilled.config, numClasses: 7 } }), /^expected labels in \[0, 6\], got 7$/);
-      await refused(grad({ model: { ...distilled.config, distilled: false }, distillation: "hard" }), /^expected a model with a distillation token for --distillation hard/);
+      await refused(
+        grad({ model: { ...distilled.config, distilled: false }, distillation: "hard" }),
+        /^expected a model with a distillation token for --distillation hard/,
+      );
       await refused(grad({ model: { ...distilled.config, colour: 1 } }), /^expected arch, .*, got "colour"$/);
-      await refused(() => forwardJob(host, { ...paths, in: "weights", model: distilled.config }), /^expected tensors x, .* in weights, got blocks\.0/);
+      await refused(
+        () => forwardJob(host, { ...paths, in: "weights", model: distilled.config }),
+        /^expected tensors x, .* in weights, got blocks\.0/,
+      );
     },
   },
 ];

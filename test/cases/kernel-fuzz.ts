@@ -8,6 +8,20 @@ async function runs(wanted: number, ran: Promise<number>): Promise<void> {
 }
 
 export const cases: Case[] = [
-  { name: "fuzz: GEMM's kernels on random shapes, poisoned memory", run: () => runs(16, fuzzKernels(gemmQuestions(198), 2, 1, (name) => name.startsWith("register") || name === "shared-32x32")) },
-  { name: "fuzz: attention's kernels on random shapes, poisoned memory", run: () => runs(6, fuzzKernels(attentionQuestions(40), 2, 2, (name) => ["register", "register-64", "batched"].includes(name))) },
+  {
+    name: "fuzz: GEMM's kernels on random shapes, poisoned memory",
+    run: () =>
+      runs(
+        16,
+        fuzzKernels(gemmQuestions(198), 2, 1, (name) => name.startsWith("register") || name === "shared-32x32"),
+      ),
+  },
+  {
+    name: "fuzz: attention's kernels on random shapes, poisoned memory",
+    run: () =>
+      runs(
+        6,
+        fuzzKernels(attentionQuestions(40), 2, 2, (name) => ["register", "register-64", "batched"].includes(name)),
+      ),
+  },
 ];

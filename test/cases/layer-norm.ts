@@ -16,28 +16,63 @@ export const cases: Case[] = [
     { why: "more rows than a stripe", shape: [2051, 8] },
     { why: "a row of pairs", shape: [23, 198] },
     { why: "rows for a workgroup each", shape: [19, 3072] },
-  ].flatMap(({ why, shape }) => someVariants(shape.at(-1)!).map((variant): Case => ({
-    name: `layerNorm (${variant}): ${why}`,
-    run: () => checkOp({ inputs: [shape, [shape.at(-1)!], [shape.at(-1)!]], op: (x, w, b) => layerNorm(x, w, b, { variant }), reference: layerNormReference(shape.at(-1)!), shape }),
-  }))),
-  ...someVariants(96).map((variant): Case => ({
-    name: `layerNorm (${variant}): a mean far above the spread`,
-    run: () => checkOp({
-      inputs: [{ shape: [3, 96], values: uniform(288, 1).map((x) => Math.fround(100 + x)) }, [96], [96]],
-      op: (x, w, b) => layerNorm(x, w, b, { variant }), reference: layerNormReference(96),
+  ].flatMap(({ why, shape }) =>
+    someVariants(shape.at(-1)!).map(
+      (variant): Case => ({
+        name: `layerNorm (${variant}): ${why}`,
+        run: () =>
+          checkOp({
+            inputs: [shape, [shape.at(-1)!], [shape.at(-1)!]],
+            op: (x, w, b) => layerNorm(x, w, b, { variant }),
+            reference: layerNormReference(shape.at(-1)!),
+            shape,
+          }),
+      }),
+    ),
+  ),
+  ...someVariants(96).map(
+    (variant): Case => ({
+      name: `layerNorm (${variant}): a mean far above the spread`,
+      run: () =>
+        checkOp({
+          inputs: [{ shape: [3, 96], values: uniform(288, 1).map((x) => Math.fround(100 + x)) }, [96], [96]],
+          op: (x, w, b) => layerNorm(x, w, b, { variant }),
+          reference: layerNormReference(96),
+        }),
     }),
-  })),
-  ...someVariants(100).map((variant): Case => ({
-    name: `layerNorm (${variant}): a large eps`,
-    run: () => checkOp({ inputs: [[4, 100], [100], [100]], op: (x, w, b) => layerNorm(x, w, b, { variant, eps: 0.5 }), reference: layerNormReference(100, 0.5) }),
-  })),
-  ...someVariants(12).map((variant): Case => ({
-    name: `layerNorm (${variant}): a residual's gradient, added in the same launch`,
-    run: () => checkOp({
-      inputs: [[70, 12], [12], [12]], op: (x, w, b) => add(x, layerNorm(x, w, b, { variant })),
-      reference: (x, w, b) => layerNormReference(12)(x, w, b).map((v, i) => v + x[i]!),
+  ),
+  ...someVariants(100).map(
+    (variant): Case => ({
+      name: `layerNorm (${variant}): a large eps`,
+      run: () =>
+        checkOp({
+          inputs: [[4, 100], [100], [100]],
+          op: (x, w, b) => layerNorm(x, w, b, { variant, eps: 0.5 }),
+          reference: layerNormReference(100, 0.5),
+        }),
     }),
-  })),
-  { name: "layerNorm: of a tensor that is its own weight", run: () => checkOp({ inputs: [[8], [8]], op: (x, b) => layerNorm(x, x, b), reference: (x, b) => layerNormReference(8)(x, x, b) }) },
-  { name: "layerNorm: refuses a weight of another width", run: () => refuses(() => layerNorm(Tensor.zeros([2, 4]), Tensor.zeros([5]), Tensor.zeros([4])), /layerNorm: expected weight and bias \[4\].*got \[5\]/) },
+  ),
+  ...someVariants(12).map(
+    (variant): Case => ({
+      name: `layerNorm (${variant}): a residual's gradient, added in the same launch`,
+      run: () =>
+        checkOp({
+          inputs: [[70, 12], [12], [12]],
+          op: (x, w, b) => add(x, layerNorm(x, w, b, { variant })),
+          reference: (x, w, b) => layerNormReference(12)(x, w, b).map((v, i) => v + x[i]!),
+        }),
+    }),
+  ),
+  {
+    name: "layerNorm: of a tensor that is its own weight",
+    run: () => checkOp({ inputs: [[8], [8]], op: (x, b) => layerNorm(x, x, b), reference: (x, b) => layerNormReference(8)(x, x, b) }),
+  },
+  {
+    name: "layerNorm: refuses a weight of another width",
+    run: () =>
+      refuses(
+        () => layerNorm(Tensor.zeros([2, 4]), Tensor.zeros([5]), Tensor.zeros([4])),
+        /layerNorm: expected weight and bias \[4\].*got \[5\]/,
+      ),
+  },
 ];

@@ -9,7 +9,10 @@ import { concatReference, expandReference, permuteReference, sliceReference } fr
 const zeros = (...shape: number[]) => Tensor.zeros(shape);
 
 export const cases: Case[] = [
-  { name: "reshape: values and gradient stay in order", run: () => checkOp({ inputs: [[3, 4, 5]], op: (x) => reshape(x, [5, 12]), reference: (x) => x, shape: [5, 12] }) },
+  {
+    name: "reshape: values and gradient stay in order",
+    run: () => checkOp({ inputs: [[3, 4, 5]], op: (x) => reshape(x, [5, 12]), reference: (x) => x, shape: [5, 12] }),
+  },
   {
     name: "reshape: no launch",
     async run() {
@@ -31,7 +34,13 @@ export const cases: Case[] = [
     { why: "one element", shape: [1, 1], axes: [1, 0] },
   ].map(({ why, shape, axes }) => ({
     name: `permute: ${why}`,
-    run: () => checkOp({ inputs: [shape], op: (x) => permute(x, axes), reference: permuteReference(shape, axes), shape: axes.map((a) => shape[a]!) }),
+    run: () =>
+      checkOp({
+        inputs: [shape],
+        op: (x) => permute(x, axes),
+        reference: permuteReference(shape, axes),
+        shape: axes.map((a) => shape[a]!),
+      }),
   })),
   {
     name: "permute: refuses an axis twice or out of range",
@@ -49,7 +58,13 @@ export const cases: Case[] = [
     { why: "the first axis", shape: [67, 3], axis: 0, start: 1, end: 66 },
   ].map(({ why, shape, axis, start, end }) => ({
     name: `slice: ${why}`,
-    run: () => checkOp({ inputs: [shape], op: (x) => slice(x, axis, start, end), reference: sliceReference(shape, axis, start, end), shape: shape.with(axis, end - start) }),
+    run: () =>
+      checkOp({
+        inputs: [shape],
+        op: (x) => slice(x, axis, start, end),
+        reference: sliceReference(shape, axis, start, end),
+        shape: shape.with(axis, end - start),
+      }),
   })),
   {
     name: "slice: refuses an empty range and one past the end",
@@ -59,9 +74,32 @@ export const cases: Case[] = [
     },
   },
   ...[
-    { why: "class and distillation tokens before patches", shapes: [[3, 1, 8], [3, 1, 8], [3, 5, 8]], axis: 1 },
-    { why: "odd widths on the last axis", shapes: [[5, 3], [5, 1], [5, 7]], axis: 1 },
-    { why: "the first axis", shapes: [[2, 33], [1, 33]], axis: 0 },
+    {
+      why: "class and distillation tokens before patches",
+      shapes: [
+        [3, 1, 8],
+        [3, 1, 8],
+        [3, 5, 8],
+      ],
+      axis: 1,
+    },
+    {
+      why: "odd widths on the last axis",
+      shapes: [
+        [5, 3],
+        [5, 1],
+        [5, 7],
+      ],
+      axis: 1,
+    },
+    {
+      why: "the first axis",
+      shapes: [
+        [2, 33],
+        [1, 33],
+      ],
+      axis: 0,
+    },
     { why: "more than fit in one launch", shapes: Array.from({ length: 16 }, (_, k) => [2, (k % 3) + 1]), axis: 1 },
   ].map(({ why, shapes, axis }) => ({
     name: `concat: ${why}`,
@@ -84,7 +122,10 @@ export const cases: Case[] = [
     name: `expand: ${why}`,
     run: () => checkOp({ inputs: [shape], op: (x) => expand(x, to), reference: expandReference(shape, to), shape: to }),
   })),
-  { name: "expand: refuses a shape that x does not broadcast to", run: () => refuses(() => expand(zeros(3, 1), [1, 4]), /expand: expected a shape that x \[3,1\] broadcasts to, got \[1,4\]/) },
+  {
+    name: "expand: refuses a shape that x does not broadcast to",
+    run: () => refuses(() => expand(zeros(3, 1), [1, 4]), /expand: expected a shape that x \[3,1\] broadcasts to, got \[1,4\]/),
+  },
   {
     name: "layout: another batch size needs no new pipeline",
     async run() {
@@ -97,7 +138,8 @@ export const cases: Case[] = [
       for (const t of step(2)) t.dispose();
       const before = getDevice().stats.pipelinesCreated;
       for (const t of step(3)) t.dispose();
-      if (getDevice().stats.pipelinesCreated !== before) throw new Error(`expected no new pipeline, got ${getDevice().stats.pipelinesCreated - before}`);
+      if (getDevice().stats.pipelinesCreated !== before)
+        throw new Error(`expected no new pipeline, got ${getDevice().stats.pipelinesCreated - before}`);
     },
   },
   {

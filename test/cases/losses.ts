@@ -13,7 +13,10 @@ import { klReference, labelCrossEntropy, softCrossEntropy } from "../reference/l
 const TOL = 2e-6;
 const zeros = (...shape: number[]) => Tensor.zeros(shape);
 const labels = (values: readonly number[], dtype: "u32" | "i32" = "u32") => Tensor.from(values, [values.length], dtype);
-const spread = (shape: [number, number], by: number, seed: number) => ({ shape, values: uniform(shape[0] * shape[1], seed).map((v) => Math.fround(by * v)) });
+const spread = (shape: [number, number], by: number, seed: number) => ({
+  shape,
+  values: uniform(shape[0] * shape[1], seed).map((v) => Math.fround(by * v)),
+});
 const some = (B: number, K: number): number[] => Array.from({ length: B }, (_, b) => (b * 7 + 3) % K);
 
 async function equal(what: string, got: Tensor, expected: readonly number[]): Promise<void> {
@@ -34,9 +37,15 @@ async function checkGolden(group: Group, expected: Group["cases"][number]): Prom
   const [z, zk, teacherLogits] = [tensor(group.logits), tensor(group.dist), tensor(group.teacher)];
   z.requiresGrad = zk.requiresGrad = true;
   const { loss } = distillationLoss({
-    logits: z, logitsDist: zk, teacherLogits,
-    ...(expected.base === "soft-target" ? { target: tensor(group.target) } : { labels: labels(group.labels), labelSmoothing: expected.labelSmoothing ?? 0 }),
-    kind: expected.distillation as "none" | "soft" | "hard", alpha: expected.alpha, tau: expected.tau,
+    logits: z,
+    logitsDist: zk,
+    teacherLogits,
+    ...(expected.base === "soft-target"
+      ? { target: tensor(group.target) }
+      : { labels: labels(group.labels), labelSmoothing: expected.labelSmoothing ?? 0 }),
+    kind: expected.distillation as "none" | "soft" | "hard",
+    alpha: expected.alpha,
+    tau: expected.tau,
   });
   const [l, dz, dzk] = await readAll([loss, ...gradients(loss, [z, zk])]);
   near("loss", l!, [expected.loss]);
@@ -45,7 +54,10 @@ async function checkGolden(group: Group, expected: Group["cases"][number]): Prom
 }
 
 const spec = {
-  z: [1, 2, 3, 0, 0.5, -1, 0, 2], zk: [0.2, 0.1, 1.5, -0.3, 1, 0, -0.5, 0.7], t: [0, 1, 2.5, -1, 2, -1, 0, 1.5], y: [2, 0],
+  z: [1, 2, 3, 0, 0.5, -1, 0, 2],
+  zk: [0.2, 0.1, 1.5, -0.3, 1, 0, -0.5, 0.7],
+  t: [0, 1, 2.5, -1, 2, -1, 0, 1.5],
+  y: [2, 0],
   target: [0.655, 0.025, 0.295, 0.025, 0.295, 0.025, 0.655, 0.025],
 };
 
@@ -57,25 +69,48 @@ export const cases: Case[] = [
     { why: "one class more than a workgroup", B: 3, K: 65 },
     { why: "ImageNet's classes", B: 2, K: 1000 },
     { why: "more rows than a workgroup", B: 67, K: 3 },
-  ].flatMap(({ why, B, K }) => someVariants(K).flatMap((variant) => [0, 0.1].map((labelSmoothing) => ({
-    name: `crossEntropy (${variant}): labels, smoothing ${labelSmoothing}: ${why}`,
-    run: () => checkOp({
-      inputs: [spread([B, K], 4, 1)], op: (z) => crossEntropy(z, labels(some(B, K)), { labelSmoothing, variant }), reference: labelCrossEntropy(K, some(B, K), labelSmoothing),
-      shape: [], tol: TOL,
-    }),
-  })))),
-  ...[[67, 0], [67, 0.2], [68, 0.2], [66, 0.2]].flatMap(([K = 0, labelSmoothing = 0]) => someVariants(K).map((variant) => ({
-    name: `crossEntropy (${variant}): targets of any sum, gradients of both, ${K} classes, smoothing ${labelSmoothing}`,
-    run: () => checkOp({
-      inputs: [spread([5, K], 4, 1), [5, K]], op: (z, t) => crossEntropy(z, t, { labelSmoothing, variant }), reference: softCrossEntropy(K, labelSmoothing), shape: [], tol: 5e-6,
-    }),
-  }))),
+  ].flatMap(({ why, B, K }) =>
+    someVariants(K).flatMap((variant) =>
+      [0, 0.1].map((labelSmoothing) => ({
+        name: `crossEntropy (${variant}): labels, smoothing ${labelSmoothing}: ${why}`,
+        run: () =>
+          checkOp({
+            inputs: [spread([B, K], 4, 1)],
+            op: (z) => crossEntropy(z, labels(some(B, K)), { labelSmoothing, variant }),
+            reference: labelCrossEntropy(K, some(B, K), labelSmoothing),
+            shape: [],
+            tol: TOL,
+          }),
+      })),
+    ),
+  ),
+  ...[
+    [67, 0],
+    [67, 0.2],
+    [68, 0.2],
+    [66, 0.2],
+  ].flatMap(([K = 0, labelSmoothing = 0]) =>
+    someVariants(K).map((variant) => ({
+      name: `crossEntropy (${variant}): targets of any sum, gradients of both, ${K} classes, smoothing ${labelSmoothing}`,
+      run: () =>
+        checkOp({
+          inputs: [spread([5, K], 4, 1), [5, K]],
+          op: (z, t) => crossEntropy(z, t, { labelSmoothing, variant }),
+          reference: softCrossEntropy(K, labelSmoothing),
+          shape: [],
+          tol: 5e-6,
+        }),
+    })),
+  ),
   {
     name: "crossEntropy: logits far apart and far from 0",
-    run: () => checkOp({
-      inputs: [{ shape: [3, 4], values: [1000, 999, -1000, 998, -1000, -1001, -1002, -999, 80, -90, 0, 88] }], op: (z) => crossEntropy(z, labels([1, 3, 1])),
-      reference: labelCrossEntropy(4, [1, 3, 1]), tol: TOL,
-    }),
+    run: () =>
+      checkOp({
+        inputs: [{ shape: [3, 4], values: [1000, 999, -1000, 998, -1000, -1001, -1002, -999, 80, -90, 0, 88] }],
+        op: (z) => crossEntropy(z, labels([1, 3, 1])),
+        reference: labelCrossEntropy(4, [1, 3, 1]),
+        tol: TOL,
+      }),
   },
   {
     name: "crossEntropy: i32 labels give what u32 labels give",
@@ -100,7 +135,10 @@ export const cases: Case[] = [
   {
     name: "crossEntropy: refuses targets that do not fit",
     async run() {
-      await refuses(() => crossEntropy(zeros(2, 3), zeros(2, 4)), /crossEntropy: expected f32 probabilities \[2,3\] or u32 or i32 labels \[2\] for logits \[2,3\], got f32 \[2,4\]/);
+      await refuses(
+        () => crossEntropy(zeros(2, 3), zeros(2, 4)),
+        /crossEntropy: expected f32 probabilities \[2,3\] or u32 or i32 labels \[2\] for logits \[2,3\], got f32 \[2,4\]/,
+      );
       await refuses(() => crossEntropy(zeros(2, 3), labels([1, 2, 0])), /got u32 \[3\]/);
       await refuses(() => crossEntropy(zeros(2, 3, 1), labels([1, 2])), /crossEntropy: expected logits \[B,K\], got \[2,3,1\]/);
       await refuses(() => crossEntropy(zeros(2, 3), labels([1, 2]), { labelSmoothing: 1.5 }), /labelSmoothing in \[0, 1\], got 1.5/);
@@ -112,36 +150,55 @@ export const cases: Case[] = [
     { why: "a high temperature, one class more than a workgroup", B: 3, K: 65, tau: 20, reduction: "numel" as const },
     { why: "the textbook's divisor, more rows than a workgroup", B: 67, K: 5, tau: 3, reduction: "batchmean" as const },
     { why: "a low temperature, ImageNet's classes", B: 2, K: 1000, tau: 0.5, reduction: "batchmean" as const },
-  ].flatMap(({ why, B, K, tau, reduction }) => someVariants(K).map((variant) => {
-    const teacher = spread([B, K], 4, 9);
-    return {
-      name: `klDistillation (${variant}): ${why}`,
-      run: () => checkOp({
-        inputs: [spread([B, K], 4, 1), teacher], op: (s, t) => klDistillation(s, t, { tau, reduction, variant }),
-        reference: (s, t) => klReference(K, t!, tau, reduction)(s!), shape: [], tol: 5e-6,
-      }),
-    };
-  })),
+  ].flatMap(({ why, B, K, tau, reduction }) =>
+    someVariants(K).map((variant) => {
+      const teacher = spread([B, K], 4, 9);
+      return {
+        name: `klDistillation (${variant}): ${why}`,
+        run: () =>
+          checkOp({
+            inputs: [spread([B, K], 4, 1), teacher],
+            op: (s, t) => klDistillation(s, t, { tau, reduction, variant }),
+            reference: (s, t) => klReference(K, t!, tau, reduction)(s!),
+            shape: [],
+            tol: 5e-6,
+          }),
+      };
+    }),
+  ),
   {
     name: "klDistillation: logits far from 0, and no loss where both agree",
-    run: () => checkOp({
-      inputs: [{ shape: [2, 3], values: [1000, 998, 1001, -500, -501, -502] }], op: (s) => klDistillation(s, Tensor.from([0, 1, -1, 2, 1, 0], [2, 3])),
-      reference: klReference(3, Float64Array.of(0, 1, -1, 2, 1, 0), 1, "numel"), tol: TOL,
-    }),
+    run: () =>
+      checkOp({
+        inputs: [{ shape: [2, 3], values: [1000, 998, 1001, -500, -501, -502] }],
+        op: (s) => klDistillation(s, Tensor.from([0, 1, -1, 2, 1, 0], [2, 3])),
+        reference: klReference(3, Float64Array.of(0, 1, -1, 2, 1, 0), 1, "numel"),
+        tol: TOL,
+      }),
   },
   {
     name: "klDistillation: refuses unlike shapes and a temperature of 0",
     async run() {
-      await refuses(() => klDistillation(zeros(2, 3), zeros(2, 4)), /klDistillation: expected student and teacher \[B,K\] alike, got \[2,3\] and \[2,4\]/);
+      await refuses(
+        () => klDistillation(zeros(2, 3), zeros(2, 4)),
+        /klDistillation: expected student and teacher \[B,K\] alike, got \[2,3\] and \[2,4\]/,
+      );
       await refuses(() => klDistillation(zeros(2, 3), zeros(2, 3), { tau: 0 }), /tau above 0, got 0/);
-      await refuses(() => klDistillation(zeros(2, 3), zeros(2, 3), { reduction: "mean" as "numel" }), /reduction "numel" or "batchmean", got "mean"/);
+      await refuses(
+        () => klDistillation(zeros(2, 3), zeros(2, 3), { reduction: "mean" as "numel" }),
+        /reduction "numel" or "batchmean", got "mean"/,
+      );
     },
   },
   {
     name: "argmax: the first of equals, in any thread's share",
     async run() {
       const row = (at: readonly number[]) => Array.from({ length: 150 }, (_, k) => (at.includes(k) ? 5 : -k));
-      await equal("of 150", argmax(Tensor.from([...row([70, 6, 134]), ...row([149]), ...row([64, 65]), ...row([64, 37]), ...row([])], [5, 150])), [6, 149, 64, 37, 0]);
+      await equal(
+        "of 150",
+        argmax(Tensor.from([...row([70, 6, 134]), ...row([149]), ...row([64, 65]), ...row([64, 37]), ...row([])], [5, 150])),
+        [6, 149, 64, 37, 0],
+      );
       await equal("of equals", argmax(Tensor.from(new Array(70).fill(-1e30), [1, 70])), [0]);
       await equal("of one", argmax(Tensor.from([3, -4], [2, 1])), [0, 0]);
       const y = argmax(Tensor.from([1, 2, 4, 3, 0, -1], [1, 2, 3]));
@@ -160,18 +217,31 @@ export const cases: Case[] = [
   {
     name: "countCorrect: more rows than a workgroup, both kinds of labels",
     async run() {
-      const B = 131, K = 3;
-      const logits = Tensor.from(Array.from({ length: B * K }, (_, i) => (i % K === Math.floor(i / K) % K ? 1 : 0)), [B, K]);
+      const B = 131,
+        K = 3;
+      const logits = Tensor.from(
+        Array.from({ length: B * K }, (_, i) => (i % K === Math.floor(i / K) % K ? 1 : 0)),
+        [B, K],
+      );
       const y = Array.from({ length: B }, (_, b) => (b % 5 === 0 ? (b + 1) % K : b % K));
       for (const dtype of ["u32", "i32"] as const) await equal(dtype, countCorrect(logits, labels(y, dtype)), [B - 27]);
       await equal("no class", countCorrect(logits, labels(y.map(() => 7))), [0]);
     },
   },
-  { name: "countCorrect: refuses labels of another batch", run: () => refuses(() => countCorrect(zeros(2, 3), labels([1])), /countCorrect: expected logits \[B,K\] and u32 or i32 labels \[B\], got \[2,3\] and u32 \[1\]/) },
-  ...(Object.entries(golden.groups) as [string, Group][]).flatMap(([name, group]) => group.cases.map((c) => ({
-    name: `distillationLoss: as recorded, ${name}: ${c.base} ${c.labelSmoothing ?? ""} with ${c.distillation}, alpha ${c.alpha}, tau ${c.tau}`,
-    run: () => checkGolden(group, c),
-  }))),
+  {
+    name: "countCorrect: refuses labels of another batch",
+    run: () =>
+      refuses(
+        () => countCorrect(zeros(2, 3), labels([1])),
+        /countCorrect: expected logits \[B,K\] and u32 or i32 labels \[B\], got \[2,3\] and u32 \[1\]/,
+      ),
+  },
+  ...(Object.entries(golden.groups) as [string, Group][]).flatMap(([name, group]) =>
+    group.cases.map((c) => ({
+      name: `distillationLoss: as recorded, ${name}: ${c.base} ${c.labelSmoothing ?? ""} with ${c.distillation}, alpha ${c.alpha}, tau ${c.tau}`,
+      run: () => checkGolden(group, c),
+    })),
+  ),
   {
     name: "distillationLoss: two rows that can be checked by hand",
     async run() {
@@ -183,12 +253,24 @@ export const cases: Case[] = [
       const soft = distillationLoss({ ...common, kind: "soft", alpha: 0.1, tau: 3 });
       const hard = distillationLoss({ ...common, kind: "hard" });
       const values = await readAll([
-        crossEntropy(logits, y), crossEntropy(logits, y, { labelSmoothing: 0.1 }), crossEntropy(logits, target),
-        soft.distill!, klDistillation(logitsDist, teacherLogits, { tau: 3, reduction: "batchmean" }), soft.loss,
-        distillationLoss({ ...common, kind: "soft" }).loss, hard.loss, gradients(soft.loss, [logitsDist])[0]!, gradients(hard.loss, [logitsDist])[0]!,
+        crossEntropy(logits, y),
+        crossEntropy(logits, y, { labelSmoothing: 0.1 }),
+        crossEntropy(logits, target),
+        soft.distill!,
+        klDistillation(logitsDist, teacherLogits, { tau: 3, reduction: "batchmean" }),
+        soft.loss,
+        distillationLoss({ ...common, kind: "soft" }).loss,
+        hard.loss,
+        gradients(soft.loss, [logitsDist])[0]!,
+        gradients(hard.loss, [logitsDist])[0]!,
       ]);
       // The KL terms were taken down from f32 arithmetic that is 5e-7 off; in f64 they are .05808158 and .23232632.
-      near("losses", values.slice(0, 8).map((v) => v[0]!), [1.14126956, 1.22251964, 2.01001954, 0.05808172, 0.23232688, 1.81482565, 1.01786828, 1.34702933], 5e-7);
+      near(
+        "losses",
+        values.slice(0, 8).map((v) => v[0]!),
+        [1.14126956, 1.22251964, 2.01001954, 0.05808172, 0.23232688, 1.81482565, 1.01786828, 1.34702933],
+        5e-7,
+      );
       near("d soft", values[8]!.subarray(0, 4), [0.00168103, -0.00134185, -0.00266239, 0.0023232], 1e-7);
       near("d hard", values[9]!.subarray(0, 4), [0.04044872, 0.03659952, -0.10158165, 0.02453339], 1e-7);
     },
@@ -216,9 +298,18 @@ export const cases: Case[] = [
       const [logits, y] = [zeros(2, 4), labels([1, 2])];
       await refuses(() => distillationLoss({ logits }), /expected either target or labels, got neither/);
       await refuses(() => distillationLoss({ logits, labels: y, target: zeros(2, 4) }), /expected either target or labels, got both/);
-      await refuses(() => distillationLoss({ logits, labels: y, kind: "hard", teacherLogits: zeros(2, 4) }), /expected logitsDist \[2,4\] for hard distillation, got none/);
-      await refuses(() => distillationLoss({ logits, labels: y, kind: "soft", logitsDist: zeros(2, 4) }), /expected teacherLogits \[2,4\] for soft distillation, got none/);
-      await refuses(() => distillationLoss({ logits, labels: y, kind: "hard", logitsDist: zeros(2, 4), teacherLogits: zeros(2, 5) }), /expected teacherLogits \[2,4\] for hard distillation, got \[2,5\]/);
+      await refuses(
+        () => distillationLoss({ logits, labels: y, kind: "hard", teacherLogits: zeros(2, 4) }),
+        /expected logitsDist \[2,4\] for hard distillation, got none/,
+      );
+      await refuses(
+        () => distillationLoss({ logits, labels: y, kind: "soft", logitsDist: zeros(2, 4) }),
+        /expected teacherLogits \[2,4\] for soft distillation, got none/,
+      );
+      await refuses(
+        () => distillationLoss({ logits, labels: y, kind: "hard", logitsDist: zeros(2, 4), teacherLogits: zeros(2, 5) }),
+        /expected teacherLogits \[2,4\] for hard distillation, got \[2,5\]/,
+      );
       await refuses(() => distillationLoss({ logits, labels: y, alpha: 2 }), /alpha in \[0, 1\], got 2/);
     },
   },

@@ -32,38 +32,78 @@ const shapes: { why: string; a: number[]; b: number[]; transposeA?: boolean; tra
 ];
 
 export const cases: Case[] = [
-  ...GEMM_KINDS.flatMap((variant) => [
-    ...shapes.filter(({ only = variant }) => only === variant).map(({ why, a, b, transposeA = false, transposeB = false }) => ({
-      name: `matmul: ${why} (${variant})`,
-      run: () => checkOp({ inputs: [a, b], op: (x, y) => matmul(x, y, { transposeA, transposeB, variant }), reference: matmulReference(a, b, { transposeA, transposeB }) }),
-    })),
-    {
-      name: `matmul: an attention's scores, in a batch (${variant})`,
-      run: () => checkOp({
-        inputs: [[2, 197, 64], [2, 197, 64]], op: (q, k) => matmul(q, k, { transposeB: true, variant }),
-        reference: matmulReference([2, 197, 64], [2, 197, 64], { transposeB: true }), shape: [2, 197, 197],
-      }),
-    },
-    {
-      name: `gemm: heads read out of a packed tensor and written side by side (${variant})`,
-      run: () => strided(variant),
-    },
-    ...[{ why: "fours", M: 12, N: 8, K: 4 }, { why: "a split", M: 3, N: 5, K: 520 }].map(({ why, M, N, K }) => ({
-      name: `gemm: alpha, bias, GELU, times GELU', residual, ${why} (${variant})`,
-      run: () => checkOp({
-        inputs: [[M, K], [N, K], [N], [M, N], [M, N]],
-        op: (a, b, bias, before, residual) => gemm({
-          a: { tensor: a }, b: { tensor: b, transposed: true }, M, N, K, shape: [M, N], alpha: 0.5, bias, gelu: true, geluGradOf: before, residual, variant,
-        }).y,
-        reference: (a, b, bias, before, residual) => geluReference(matmulReference([M, K], [N, K], { transposeB: true })(a!, b!).map((v, i) => 0.5 * v + bias![i % N]!))
-          .map((v, i) => v * geluSlope(before![i]!) + residual![i]!),
+  ...GEMM_KINDS.flatMap((variant) =>
+    [
+      ...shapes
+        .filter(({ only = variant }) => only === variant)
+        .map(({ why, a, b, transposeA = false, transposeB = false }) => ({
+          name: `matmul: ${why} (${variant})`,
+          run: () =>
+            checkOp({
+              inputs: [a, b],
+              op: (x, y) => matmul(x, y, { transposeA, transposeB, variant }),
+              reference: matmulReference(a, b, { transposeA, transposeB }),
+            }),
+        })),
+      {
+        name: `matmul: an attention's scores, in a batch (${variant})`,
+        run: () =>
+          checkOp({
+            inputs: [
+              [2, 197, 64],
+              [2, 197, 64],
+            ],
+            op: (q, k) => matmul(q, k, { transposeB: true, variant }),
+            reference: matmulReference([2, 197, 64], [2, 197, 64], { transposeB: true }),
+            shape: [2, 197, 197],
+          }),
+      },
+      { name: `gemm: heads read out of a packed tensor and written side by side (${variant})`, run: () => strided(variant) },
+      ...[
+        { why: "fours", M: 12, N: 8, K: 4 },
+        { why: "a split", M: 3, N: 5, K: 520 },
+      ].map(({ why, M, N, K }) => ({
+        name: `gemm: alpha, bias, GELU, times GELU', residual, ${why} (${variant})`,
+        run: () =>
+          checkOp({
+            inputs: [[M, K], [N, K], [N], [M, N], [M, N]],
+            op: (a, b, bias, before, residual) =>
+              gemm({
+                a: { tensor: a },
+                b: { tensor: b, transposed: true },
+                M,
+                N,
+                K,
+                shape: [M, N],
+                alpha: 0.5,
+                bias,
+                gelu: true,
+                geluGradOf: before,
+                residual,
+                variant,
+              }).y,
+            reference: (a, b, bias, before, residual) =>
+              geluReference(matmulReference([M, K], [N, K], { transposeB: true })(a!, b!).map((v, i) => 0.5 * v + bias![i % N]!)).map(
+                (v, i) => v * geluSlope(before![i]!) + residual![i]!,
+              ),
+            grads: [],
+          }),
+      })),
+    ].map((one): Case => ({ ...one, ...needsOf(variant) })),
+  ),
+  ...(Object.keys(TILES) as TileName[]).map((variant) => ({
+    name: `matmul: one more than a tile, by ${variant}`,
+    ...needsOf(variant),
+    run: () =>
+      checkOp({
+        inputs: [
+          [129, 33],
+          [33, 65],
+        ],
+        op: (x, y) => matmul(x, y, { variant }),
+        reference: matmulReference([129, 33], [33, 65]),
         grads: [],
       }),
-    })),
-  ].map((one): Case => ({ ...one, ...needsOf(variant) }))),
-  ...(Object.keys(TILES) as TileName[]).map((variant) => ({
-    name: `matmul: one more than a tile, by ${variant}`, ...needsOf(variant),
-    run: () => checkOp({ inputs: [[129, 33], [33, 65]], op: (x, y) => matmul(x, y, { variant }), reference: matmulReference([129, 33], [33, 65]), grads: [] }),
   })),
   ...[
     { why: "32 x 32 tiles without edges", a: [32, 16], b: [16, 32] },
@@ -74,28 +114,59 @@ export const cases: Case[] = [
     name: `matmul: ${why} (shared)`,
     run: () => checkOp({ inputs: [a, b], op: (x, y) => matmul(x, y, { variant: "shared" }), reference: matmulReference(a, b), grads: [] }),
   })),
-  { name: "matmul: refuses sums of different lengths", run: () => refuses(() => matmul(Tensor.zeros([2, 3]), Tensor.zeros([4, 5])), /matmul: expected a \[\.\.,M,K\] and b \[\.\.,K,N\], got \[2,3\] and \[4,5\]/) },
-  { name: "matmul: refuses vectors", run: () => refuses(() => matmul(Tensor.zeros([3]), Tensor.zeros([3, 5])), /matmul: expected a .* got \[3\] and \[3,5\]/) },
-  { name: "matmul: refuses batches that do not broadcast", run: () => refuses(() => matmul(Tensor.zeros([2, 4, 3]), Tensor.zeros([5, 3, 4])), /matmul: expected shapes that broadcast, got \[2\] and \[5\]/) },
+  {
+    name: "matmul: refuses sums of different lengths",
+    run: () =>
+      refuses(
+        () => matmul(Tensor.zeros([2, 3]), Tensor.zeros([4, 5])),
+        /matmul: expected a \[\.\.,M,K\] and b \[\.\.,K,N\], got \[2,3\] and \[4,5\]/,
+      ),
+  },
+  {
+    name: "matmul: refuses vectors",
+    run: () => refuses(() => matmul(Tensor.zeros([3]), Tensor.zeros([3, 5])), /matmul: expected a .* got \[3\] and \[3,5\]/),
+  },
+  {
+    name: "matmul: refuses batches that do not broadcast",
+    run: () =>
+      refuses(
+        () => matmul(Tensor.zeros([2, 4, 3]), Tensor.zeros([5, 3, 4])),
+        /matmul: expected shapes that broadcast, got \[2\] and \[5\]/,
+      ),
+  },
 ];
 
-const geluSlope = (x: number): number => (geluReference(Float64Array.of(x + 1e-5))[0]! - geluReference(Float64Array.of(x - 1e-5))[0]!) / 2e-5;
+const geluSlope = (x: number): number =>
+  (geluReference(Float64Array.of(x + 1e-5))[0]! - geluReference(Float64Array.of(x - 1e-5))[0]!) / 2e-5;
 
 /** q k^T per head, q and k read out of (B, N, 3, H, d); the scores written as (B, N, H, N). */
 async function strided(variant: GemmVariant): Promise<void> {
   const [B, N, H, d] = [2, 13, 3, 8];
   await checkOp({
     inputs: [[B, N, 3, H, d]],
-    op: (packed) => gemm({
-      a: { tensor: packed, ld: 3 * H * d, batch: [N * 3 * H * d, d] }, b: { tensor: packed, transposed: true, ld: 3 * H * d, batch: [N * 3 * H * d, d], offset: H * d },
-      M: N, N, K: d, batch: [B, H], shape: [B, N, H, N], out: { ld: H * N, batch: [N * H * N, N] }, alpha: 0.25, variant,
-    }).y,
-    reference: (x) => Float64Array.from({ length: B * N * H * N }, (_, i) => {
-      const j = i % N, h = Math.floor(i / N) % H, n = Math.floor(i / (N * H)) % N, b = Math.floor(i / (N * H * N));
-      let s = 0;
-      for (let c = 0; c < d; c++) s += x![((b * N + n) * 3 * H + h) * d + c]! * x![((b * N + j) * 3 * H + H + h) * d + c]!;
-      return 0.25 * s;
-    }),
+    op: (packed) =>
+      gemm({
+        a: { tensor: packed, ld: 3 * H * d, batch: [N * 3 * H * d, d] },
+        b: { tensor: packed, transposed: true, ld: 3 * H * d, batch: [N * 3 * H * d, d], offset: H * d },
+        M: N,
+        N,
+        K: d,
+        batch: [B, H],
+        shape: [B, N, H, N],
+        out: { ld: H * N, batch: [N * H * N, N] },
+        alpha: 0.25,
+        variant,
+      }).y,
+    reference: (x) =>
+      Float64Array.from({ length: B * N * H * N }, (_, i) => {
+        const j = i % N,
+          h = Math.floor(i / N) % H,
+          n = Math.floor(i / (N * H)) % N,
+          b = Math.floor(i / (N * H * N));
+        let s = 0;
+        for (let c = 0; c < d; c++) s += x![((b * N + n) * 3 * H + h) * d + c]! * x![((b * N + j) * 3 * H + H + h) * d + c]!;
+        return 0.25 * s;
+      }),
     grads: [],
   });
 }

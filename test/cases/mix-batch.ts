@@ -29,29 +29,66 @@ async function checkImages([B, C, H, W]: [number, number, number, number], recor
 const partner = (b: number, mates: number): number => b - (b % mates) + (mates - 1 - (b % mates));
 
 export const cases: Case[] = [
-  ...([
-    { why: "each image its own way, in an odd batch whose middle is its own partner", shape: [5, 3, 6, 7], records: [mixup(0.3), cutmix(0.8, 1, 4, 2, 7), NONE, mixup(0), cutmix(0, 0, 6, 0, 7)] },
-    { why: "rows of whole vectors, boxes that cut through them", shape: [4, 2, 5, 12], records: [cutmix(0.9, 0, 5, 3, 6), cutmix(0.5, 2, 3, 0, 12), mixup(0.25), cutmix(1, 3, 3, 5, 5)] },
-    { why: "two parts of a batch, each on its own", shape: [6, 2, 3, 8], mates: 3, records: [mixup(0.3), cutmix(0.8, 1, 3, 2, 7), NONE, mixup(0.9), mixup(0.1), cutmix(0, 0, 3, 0, 8)] },
-    { why: "parts of two, rows of no whole vectors", shape: [4, 1, 3, 5], mates: 2, records: [mixup(0.3), mixup(0.6), cutmix(0.8, 1, 3, 2, 5), mixup(0.2)] },
-    { why: "one image of one pixel", shape: [1, 1, 1, 1], records: [mixup(0.4)] },
-  ] as const).map(({ why, shape, records, ...more }) => ({ name: `mixImages: ${why}`, run: () => checkImages([...shape], records, "mates" in more ? more.mates : undefined) })),
-  ...([{ p: 2, side: 6 }, { p: 4, side: 8 }] as const).map(({ p, side }): Case => ({
-    name: `mixImages: in the layout of ${p} x ${p} patches, the bits of images`,
-    async run() {
-      const shape = [4, 3, side, side] as const, P = (side / p) ** 2, K = 3 * p * p;
-      const records = encoded([mixup(0.3), cutmix(0.8, 1, 5, 2, 6), NONE, cutmix(0, 0, side, 0, side)]);
-      const x = Float32Array.from(uniform(4 * 3 * side * side, 3));
-      const toPatches = (images: Float32Array): Float32Array => Float32Array.from(images, (_, i) => {
-        const b = Math.floor(i / (P * K)), n = Math.floor(i / K) % P, k = i % K, across = side / p;
-        const row = p * Math.floor(n / across) + (Math.floor(k / p) % p), column = p * (n % across) + (k % p);
-        return images[((b * 3 + Math.floor(k / p / p)) * side + row) * side + column]!;
-      });
-      const expected = toPatches(await mixImages(Tensor.from(x, shape), records, { mates: 2 }).floats());
-      const got = await mixImages(Tensor.from(toPatches(x), [4, P, K]), records, { mates: 2, patch: p }).floats();
-      if (String(got) !== String(expected)) throw new Error("expected the same bits, got others");
-    },
+  ...(
+    [
+      {
+        why: "each image its own way, in an odd batch whose middle is its own partner",
+        shape: [5, 3, 6, 7],
+        records: [mixup(0.3), cutmix(0.8, 1, 4, 2, 7), NONE, mixup(0), cutmix(0, 0, 6, 0, 7)],
+      },
+      {
+        why: "rows of whole vectors, boxes that cut through them",
+        shape: [4, 2, 5, 12],
+        records: [cutmix(0.9, 0, 5, 3, 6), cutmix(0.5, 2, 3, 0, 12), mixup(0.25), cutmix(1, 3, 3, 5, 5)],
+      },
+      {
+        why: "two parts of a batch, each on its own",
+        shape: [6, 2, 3, 8],
+        mates: 3,
+        records: [mixup(0.3), cutmix(0.8, 1, 3, 2, 7), NONE, mixup(0.9), mixup(0.1), cutmix(0, 0, 3, 0, 8)],
+      },
+      {
+        why: "parts of two, rows of no whole vectors",
+        shape: [4, 1, 3, 5],
+        mates: 2,
+        records: [mixup(0.3), mixup(0.6), cutmix(0.8, 1, 3, 2, 5), mixup(0.2)],
+      },
+      { why: "one image of one pixel", shape: [1, 1, 1, 1], records: [mixup(0.4)] },
+    ] as const
+  ).map(({ why, shape, records, ...more }) => ({
+    name: `mixImages: ${why}`,
+    run: () => checkImages([...shape], records, "mates" in more ? more.mates : undefined),
   })),
+  ...(
+    [
+      { p: 2, side: 6 },
+      { p: 4, side: 8 },
+    ] as const
+  ).map(
+    ({ p, side }): Case => ({
+      name: `mixImages: in the layout of ${p} x ${p} patches, the bits of images`,
+      async run() {
+        const shape = [4, 3, side, side] as const,
+          P = (side / p) ** 2,
+          K = 3 * p * p;
+        const records = encoded([mixup(0.3), cutmix(0.8, 1, 5, 2, 6), NONE, cutmix(0, 0, side, 0, side)]);
+        const x = Float32Array.from(uniform(4 * 3 * side * side, 3));
+        const toPatches = (images: Float32Array): Float32Array =>
+          Float32Array.from(images, (_, i) => {
+            const b = Math.floor(i / (P * K)),
+              n = Math.floor(i / K) % P,
+              k = i % K,
+              across = side / p;
+            const row = p * Math.floor(n / across) + (Math.floor(k / p) % p),
+              column = p * (n % across) + (k % p);
+            return images[((b * 3 + Math.floor(k / p / p)) * side + row) * side + column]!;
+          });
+        const expected = toPatches(await mixImages(Tensor.from(x, shape), records, { mates: 2 }).floats());
+        const got = await mixImages(Tensor.from(toPatches(x), [4, P, K]), records, { mates: 2, patch: p }).floats();
+        if (String(got) !== String(expected)) throw new Error("expected the same bits, got others");
+      },
+    }),
+  ),
   {
     name: "mixImages: nothing to mix leaves every bit",
     async run() {
@@ -69,7 +106,8 @@ export const cases: Case[] = [
       const smooth = (label: number, k: number) => (label === k ? 0.9 : 0) + 0.1 / 4;
       labels.forEach((label, b) => {
         const { share } = records[b]!;
-        for (let k = 0; k < 4; k++) close(`t[${b},${k}]`, got[4 * b + k]!, share * smooth(label, k) + (1 - share) * smooth(labels[2 - b]!, k), 1e-6);
+        for (let k = 0; k < 4; k++)
+          close(`t[${b},${k}]`, got[4 * b + k]!, share * smooth(label, k) + (1 - share) * smooth(labels[2 - b]!, k), 1e-6);
       });
     },
   },
@@ -81,20 +119,42 @@ export const cases: Case[] = [
       const got = await mixLabels(Tensor.from(labels, [4], "u32"), encoded(records), { classes: 3, smoothing: 0, mates: 2 }).floats();
       labels.forEach((label, b) => {
         const { share } = records[b]!;
-        for (let k = 0; k < 3; k++) close(`t[${b},${k}]`, got[3 * b + k]!, share * Number(label === k) + (1 - share) * Number(labels[partner(b, 2)] === k), 1e-6);
+        for (let k = 0; k < 3; k++)
+          close(`t[${b},${k}]`, got[3 * b + k]!, share * Number(label === k) + (1 - share) * Number(labels[partner(b, 2)] === k), 1e-6);
       });
     },
   },
   {
     name: "mixImages, mixLabels: refuse records and images that do not fit",
     async run() {
-      await refuses(() => mixImages(Tensor.zeros([2, 3]), encoded([NONE, NONE])), /mixImages: expected images \[B,C,H,W\] without gradient, got \[2,3\]/);
-      await refuses(() => mixImages(Tensor.zeros([2, 3, 12]), encoded([NONE, NONE]), { patch: 2 }), /mixImages: expected patches \[B,P,C\*2\*2\] of square images, got \[2,3,12\]/);
-      await refuses(() => mixImages(Tensor.zeros([2, 3, 4, 4]), encoded([NONE])), /mixImages: expected u32 records \[2,6\], got u32 \[1,6\]/);
-      await refuses(() => mixLabels(Tensor.zeros([2]), encoded([NONE, NONE]), { classes: 3, smoothing: 0 }), /mixLabels: expected u32 labels \[B\], got f32 \[2\]/);
-      await refuses(() => mixLabels(Tensor.zeros([2], "u32"), encoded([NONE, NONE]), { classes: 3, smoothing: 2 }), /smoothing in \[0, 1\], got 2/);
-      await refuses(() => mixImages(Tensor.zeros([2, 3, 4, 4]), encoded([NONE, NONE]), { mates: 3 }), /mixImages: expected mates that divide 2 images, got 3/);
-      await refuses(() => mixLabels(Tensor.zeros([2], "u32"), encoded([NONE, NONE]), { classes: 3, smoothing: 0, mates: 0 }), /mixLabels: expected mates that divide 2 images, got 0/);
+      await refuses(
+        () => mixImages(Tensor.zeros([2, 3]), encoded([NONE, NONE])),
+        /mixImages: expected images \[B,C,H,W\] without gradient, got \[2,3\]/,
+      );
+      await refuses(
+        () => mixImages(Tensor.zeros([2, 3, 12]), encoded([NONE, NONE]), { patch: 2 }),
+        /mixImages: expected patches \[B,P,C\*2\*2\] of square images, got \[2,3,12\]/,
+      );
+      await refuses(
+        () => mixImages(Tensor.zeros([2, 3, 4, 4]), encoded([NONE])),
+        /mixImages: expected u32 records \[2,6\], got u32 \[1,6\]/,
+      );
+      await refuses(
+        () => mixLabels(Tensor.zeros([2]), encoded([NONE, NONE]), { classes: 3, smoothing: 0 }),
+        /mixLabels: expected u32 labels \[B\], got f32 \[2\]/,
+      );
+      await refuses(
+        () => mixLabels(Tensor.zeros([2], "u32"), encoded([NONE, NONE]), { classes: 3, smoothing: 2 }),
+        /smoothing in \[0, 1\], got 2/,
+      );
+      await refuses(
+        () => mixImages(Tensor.zeros([2, 3, 4, 4]), encoded([NONE, NONE]), { mates: 3 }),
+        /mixImages: expected mates that divide 2 images, got 3/,
+      );
+      await refuses(
+        () => mixLabels(Tensor.zeros([2], "u32"), encoded([NONE, NONE]), { classes: 3, smoothing: 0, mates: 0 }),
+        /mixLabels: expected mates that divide 2 images, got 0/,
+      );
     },
   },
 ];

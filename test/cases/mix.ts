@@ -30,7 +30,14 @@ export const cases: Case[] = [
     { why: "all of the partner", shape: [2, 5], lam: 0 },
   ].map(({ why, shape, lam }) => ({
     name: `mixup: ${why}`,
-    run: () => checkOp({ inputs: [shape], op: (x) => mixup(x, { lam: constant(lam) }), reference: mixupReference(shape[0]!, Math.fround(lam)), shape, tol: 1e-6 }),
+    run: () =>
+      checkOp({
+        inputs: [shape],
+        op: (x) => mixup(x, { lam: constant(lam) }),
+        reference: mixupReference(shape[0]!, Math.fround(lam)),
+        shape,
+        tol: 1e-6,
+      }),
   })),
   {
     name: "mixup: a share of 1 leaves every bit",
@@ -45,7 +52,11 @@ export const cases: Case[] = [
       const scalars = new Scalars({ other: "u32", lam: "f32" });
       const x = Tensor.from([1, 2, 3, 4], [2, 2]);
       const plan = await record(() => mixup(x, { lam: scalars.at("lam") }));
-      for (const [lam, expected] of [[1, [1, 2, 3, 4]], [0.5, [2, 3, 2, 3]], [0.25, [2.5, 3.5, 1.5, 2.5]]] as const) {
+      for (const [lam, expected] of [
+        [1, [1, 2, 3, 4]],
+        [0.5, [2, 3, 2, 3]],
+        [0.25, [2.5, 3.5, 1.5, 2.5]],
+      ] as const) {
         scalars.set({ lam });
         plan.run();
         await near(`share ${lam}`, plan.result, expected, 0);
@@ -53,7 +64,10 @@ export const cases: Case[] = [
       plan.dispose();
     },
   },
-  { name: "mixup: refuses a tensor without a batch", run: () => refuses(() => mixup(constant(1).tensor.view([]), { lam: constant(1) }), /mixup: expected \[B,..\], got \[\]/) },
+  {
+    name: "mixup: refuses a tensor without a batch",
+    run: () => refuses(() => mixup(constant(1).tensor.view([]), { lam: constant(1) }), /mixup: expected \[B,..\], got \[\]/),
+  },
   ...[
     { why: "a box inside, in an odd batch", shape: [3, 2, 5, 7], box: [1, 4, 2, 5] },
     { why: "one pixel in the last corner", shape: [2, 3, 4, 4], box: [3, 4, 3, 4] },
@@ -63,18 +77,28 @@ export const cases: Case[] = [
     { why: "a tall box at CIFAR's size", shape: [4, 3, 32, 32], box: [0, 32, 7, 20] },
   ].map(({ why, shape, box }) => ({
     name: `cutmix: ${why}`,
-    run: () => checkOp({ inputs: [shape], op: (x) => cutmix(x, { box: boxOf(box) }), reference: cutmixReference(shape, box), shape, tol: 1e-6 }),
+    run: () =>
+      checkOp({ inputs: [shape], op: (x) => cutmix(x, { box: boxOf(box) }), reference: cutmixReference(shape, box), shape, tol: 1e-6 }),
   })),
   {
     name: "cutmix: refuses rows without images, and a box that is cut short",
     async run() {
       await refuses(() => cutmix(Tensor.zeros([2, 3, 4]), { box: boxOf([0, 1, 0, 1]) }), /cutmix: expected \[B,C,H,W\], got \[2,3,4\]/);
-      await refuses(() => cutmix(Tensor.zeros([2, 3, 4, 4]), { box: constant(0, "u32") }), /cutmix: expected a box of four numbers from 0 on, got a tensor of 1/);
+      await refuses(
+        () => cutmix(Tensor.zeros([2, 3, 4, 4]), { box: constant(0, "u32") }),
+        /cutmix: expected a box of four numbers from 0 on, got a tensor of 1/,
+      );
     },
   },
   ...Object.entries(golden.groups).map(([name, { labels, target }]) => ({
     name: `mixTargets: as recorded, ${name}`,
-    run: () => near("targets", mixTargets(Tensor.from(labels, [labels.length], "u32"), { classes: target[0]!.length, lam: constant(0.3), smoothing: 0.1 }), target.flat(), 1e-7),
+    run: () =>
+      near(
+        "targets",
+        mixTargets(Tensor.from(labels, [labels.length], "u32"), { classes: target[0]!.length, lam: constant(0.3), smoothing: 0.1 }),
+        target.flat(),
+        1e-7,
+      ),
   })),
   ...[
     { why: "more than a workgroup, without smoothing", labels: [0, 66, 3, 3, 65], classes: 67, lam: 0.8, smoothing: 0 },
@@ -82,7 +106,13 @@ export const cases: Case[] = [
     { why: "one image", labels: [1], classes: 2, lam: 0.1, smoothing: 0.2 },
   ].map(({ why, labels, classes, lam, smoothing }) => ({
     name: `mixTargets: ${why}`,
-    run: () => near("targets", mixTargets(Tensor.from(labels, [labels.length], "u32"), { classes, lam: constant(lam), smoothing }), targetsReference(labels, classes, Math.fround(lam), smoothing), 2e-7),
+    run: () =>
+      near(
+        "targets",
+        mixTargets(Tensor.from(labels, [labels.length], "u32"), { classes, lam: constant(lam), smoothing }),
+        targetsReference(labels, classes, Math.fround(lam), smoothing),
+        2e-7,
+      ),
   })),
   {
     name: "mixTargets: refuses labels of another kind, no classes and too much smoothing",
@@ -100,15 +130,27 @@ export const cases: Case[] = [
     { why: "one channel, round numbers", shape: [1, 1, 4, 67], mean: [0], std: [1] },
   ].map(({ why, shape, mean, std }) => ({
     name: `normalizeImages: ${why}`,
-    run: () => near("y", normalizeImages(Tensor.from(bytes(numel(shape)), shape, "u8"), { mean, std }), normalizeReference(shape, bytes(numel(shape)), mean, std), 1e-6),
+    run: () =>
+      near(
+        "y",
+        normalizeImages(Tensor.from(bytes(numel(shape)), shape, "u8"), { mean, std }),
+        normalizeReference(shape, bytes(numel(shape)), mean, std),
+        1e-6,
+      ),
   })),
   {
     name: "normalizeImages: refuses floats, channels without a mean, and broken words",
     async run() {
-      await refuses(() => normalizeImages(Tensor.zeros([2, 3, 2, 2]), IMAGENET), /normalizeImages: expected u8 images \[B,C,H,W\], got f32 \[2,3,2,2\]/);
+      await refuses(
+        () => normalizeImages(Tensor.zeros([2, 3, 2, 2]), IMAGENET),
+        /normalizeImages: expected u8 images \[B,C,H,W\], got f32 \[2,3,2,2\]/,
+      );
       await refuses(() => normalizeImages(Tensor.zeros([2, 4, 2, 2], "u8"), IMAGENET), /expected 4 means and 4 positive deviations/);
       await refuses(() => normalizeImages(Tensor.zeros([2, 3, 2, 2], "u8"), { ...IMAGENET, std: [1, 0, 1] }), /positive deviations/);
-      await refuses(() => normalizeImages(Tensor.zeros([1, 3, 3, 3], "u8"), IMAGENET), /expected a multiple of 4 bytes, got 27 in \[1,3,3,3\]/);
+      await refuses(
+        () => normalizeImages(Tensor.zeros([1, 3, 3, 3], "u8"), IMAGENET),
+        /expected a multiple of 4 bytes, got 27 in \[1,3,3,3\]/,
+      );
     },
   },
 ];

@@ -23,14 +23,20 @@ function near(what: string, got: Values, expected: Values, tol = 1e-6): void {
 }
 
 function same(what: string, got: unknown, expected: unknown): void {
-  if (String(got) !== String(expected)) throw new Error(`${what}: expected ${String(expected).slice(0, 200)}, got ${String(got).slice(0, 200)}`);
+  if (String(got) !== String(expected))
+    throw new Error(`${what}: expected ${String(expected).slice(0, 200)}, got ${String(got).slice(0, 200)}`);
 }
 
 type Recorded = Record<"weight" | "bias", readonly (number | readonly number[])[]>;
 const flat = ({ weight, bias }: Recorded): number[] => [...weight.flat(), ...bias.flat()];
 
 /** `count` steps of AdamW on n elements against the reference. */
-async function checkAdamw(n: number, decayed: number, o: { lr: number; decay: number; beta1?: number; beta2?: number; eps?: number }, tol = 1e-6): Promise<void> {
+async function checkAdamw(
+  n: number,
+  decayed: number,
+  o: { lr: number; decay: number; beta1?: number; beta2?: number; eps?: number },
+  tol = 1e-6,
+): Promise<void> {
   const [start, params, m, v] = [values(n, 1), from(values(n, 1)), zeros(n), zeros(n)];
   const expected = Array.from(start, (w) => ({ w, m: 0, v: 0 }));
   const scalars = optimizerScalars();
@@ -42,8 +48,18 @@ async function checkAdamw(n: number, decayed: number, o: { lr: number; decay: nu
     expected.forEach((s, i) => Object.assign(s, adamw(s, grads[i]!, t, { ...o, decay: i < decayed ? o.decay : 0 })));
   }
   const [w1, m1, v1] = await readAll([params, m, v]);
-  near("params", w1!, expected.map((s) => s.w), tol);
-  near("m", m1!, expected.map((s) => s.m), tol);
+  near(
+    "params",
+    w1!,
+    expected.map((s) => s.w),
+    tol,
+  );
+  near(
+    "m",
+    m1!,
+    expected.map((s) => s.m),
+    tol,
+  );
   expected.forEach((s, i) => close(`v[${i}]`, v1![i]!, s.v, 2e-6 * s.v + 1e-12)); // small next to 1, so relative
 }
 
@@ -73,7 +89,10 @@ export const cases: Case[] = [
       const scalars = optimizerScalars();
       for (const [step, grads] of golden.gradients.entries()) {
         scalars.set({ lr: run.lrPerStep?.[step] ?? run.lr, bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) });
-        adamwStep({ params, grads: from(flat(grads as Recorded)), m, v }, { decayed: 12, weightDecay: run.weight_decay, beta1, beta2, eps: run.eps ?? 1e-8, ...at(scalars) });
+        adamwStep(
+          { params, grads: from(flat(grads as Recorded)), m, v },
+          { decayed: 12, weightDecay: run.weight_decay, beta1, beta2, eps: run.eps ?? 1e-8, ...at(scalars) },
+        );
         near(`step ${step}`, await params.floats(), flat(run.after[step] as Recorded));
       }
     },
@@ -82,8 +101,16 @@ export const cases: Case[] = [
     name: "adamw: three steps that can be checked by hand",
     async run() {
       const [params, m, v, scalars] = [from([1, -2, 0.5, 0]), zeros(4), zeros(4), optimizerScalars()];
-      const expected = [[0.99895, -1.99889994, 0.49897501], [0.9979679, -1.99916601, 0.4990027], [0.99812436, -1.99948168, 0.49901843]];
-      for (const [step, grads] of [[0.1, -0.2, 0.3, 0], [0.05, 0.4, -0.3, 0], [-0.2, 0.1, 0, 0]].entries()) {
+      const expected = [
+        [0.99895, -1.99889994, 0.49897501],
+        [0.9979679, -1.99916601, 0.4990027],
+        [0.99812436, -1.99948168, 0.49901843],
+      ];
+      for (const [step, grads] of [
+        [0.1, -0.2, 0.3, 0],
+        [0.05, 0.4, -0.3, 0],
+        [-0.2, 0.1, 0, 0],
+      ].entries()) {
         scalars.set({ lr: 1e-3, bias1: 1 - 0.9 ** (step + 1), bias2: 1 - 0.999 ** (step + 1) });
         adamwStep({ params, grads: from(grads), m, v }, { decayed: 4, weightDecay: 0.05, ...at(scalars) });
         near(`step ${step}`, (await params.floats()).subarray(0, 3), expected[step]!, 1e-7);
@@ -92,7 +119,10 @@ export const cases: Case[] = [
   },
   { name: "adamw: one vector, all decayed", run: () => checkAdamw(4, 4, { lr: 0.01, decay: 0.05 }) },
   { name: "adamw: just over a workgroup, none decayed", run: () => checkAdamw(260, 0, { lr: 1e-3, decay: 0.05 }) },
-  { name: "adamw: an odd number of vectors, other betas and eps", run: () => checkAdamw(1372, 668, { lr: 0.1, decay: 0.3, beta1: 0.8, beta2: 0.9999, eps: 1e-3 }, 2e-6) },
+  {
+    name: "adamw: an odd number of vectors, other betas and eps",
+    run: () => checkAdamw(1372, 668, { lr: 0.1, decay: 0.3, beta1: 0.8, beta2: 0.9999, eps: 1e-3 }, 2e-6),
+  },
   {
     name: "adamw: a recording follows the learning rate, and repeats bit for bit",
     async run() {
@@ -126,7 +156,8 @@ export const cases: Case[] = [
       const n = 1036;
       const scalars = new Scalars({ lr: "f32", bias1: "f32", bias2: "f32", emaDecay: "f32" });
       scalars.set({ lr: 0.1, bias1: 0.1, bias2: 0.001, emaDecay: 0.9 });
-      const made = () => Array.from({ length: 5 }, (_, i) => from(values(n, i + 1).map(Math.abs))) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      const made = () =>
+        Array.from({ length: 5 }, (_, i) => from(values(n, i + 1).map(Math.abs))) as [Tensor, Tensor, Tensor, Tensor, Tensor];
       const o = { decayed: 400, weightDecay: 0.1, ...at(scalars) };
       const [params, grads, m, v, ema] = made();
       adamwStep({ params, grads, m, v, ema }, { ...o, emaDecay: scalars.at("emaDecay") });
@@ -136,18 +167,36 @@ export const cases: Case[] = [
       const [one, two] = [await readAll([params, m, v, ema]), await readAll([params2, m2, v2, ema2])];
       one.forEach((got, i) => same(["params", "m", "v", "ema"][i]!, got as Float32Array, two[i] as Float32Array));
       await refuses(() => adamwStep({ params, grads, m, v, ema }, o), /adamw: expected ema and emaDecay together, got ema alone/);
-      await refuses(() => adamwStep({ params, grads, m, v, ema }, { ...o, emaDecay: constant(0.9) }), /adamw: expected lr, bias1, bias2 and emaDecay in one tensor, got several/);
-      await refuses(() => adamwStep({ params, grads, m, v, ema: zeros(4) }, { ...o, emaDecay: scalars.at("emaDecay") }), /adamw: expected ema \[1036\] like the parameters, got \[4\]/);
+      await refuses(
+        () => adamwStep({ params, grads, m, v, ema }, { ...o, emaDecay: constant(0.9) }),
+        /adamw: expected lr, bias1, bias2 and emaDecay in one tensor, got several/,
+      );
+      await refuses(
+        () => adamwStep({ params, grads, m, v, ema: zeros(4) }, { ...o, emaDecay: scalars.at("emaDecay") }),
+        /adamw: expected ema \[1036\] like the parameters, got \[4\]/,
+      );
     },
   },
   {
     name: "adamw: refuses lengths, scalars and clips that do not fit",
     async run() {
       const o = { decayed: 0, weightDecay: 0, ...at(optimizerScalars()) };
-      await refuses(() => adamwStep({ params: zeros(8), grads: zeros(4), m: zeros(8), v: zeros(8) }, o), /adamw: expected grads \[8\] like the parameters, got \[4\]/);
-      await refuses(() => adamwStep({ params: zeros(6), grads: zeros(6), m: zeros(6), v: zeros(6) }, o), /multiples of 4, got 6 parameters, 0 decayed/);
-      await refuses(() => adamwStep({ params: zeros(8), grads: zeros(8), m: zeros(8), v: zeros(8) }, { ...o, lr: constant(1) }), /lr, bias1 and bias2 in one tensor/);
-      await refuses(() => adamwStep({ params: zeros(8), grads: zeros(8), m: zeros(8), v: zeros(8) }, { ...o, clip: 1 }), /clip together with gradNorm's result, got 1 alone/);
+      await refuses(
+        () => adamwStep({ params: zeros(8), grads: zeros(4), m: zeros(8), v: zeros(8) }, o),
+        /adamw: expected grads \[8\] like the parameters, got \[4\]/,
+      );
+      await refuses(
+        () => adamwStep({ params: zeros(6), grads: zeros(6), m: zeros(6), v: zeros(6) }, o),
+        /multiples of 4, got 6 parameters, 0 decayed/,
+      );
+      await refuses(
+        () => adamwStep({ params: zeros(8), grads: zeros(8), m: zeros(8), v: zeros(8) }, { ...o, lr: constant(1) }),
+        /lr, bias1 and bias2 in one tensor/,
+      );
+      await refuses(
+        () => adamwStep({ params: zeros(8), grads: zeros(8), m: zeros(8), v: zeros(8) }, { ...o, clip: 1 }),
+        /clip together with gradNorm's result, got 1 alone/,
+      );
     },
   },
   ...golden.sgd.map((run) => ({
@@ -156,7 +205,10 @@ export const cases: Case[] = [
       const params = from(flat(golden.start as Recorded));
       const momentum = zeros(params.size);
       for (const [step, grads] of golden.gradients.entries()) {
-        sgdStep({ params, grads: from(flat(grads as Recorded)), momentum }, { decayed: 12, weightDecay: run.weight_decay, momentum: run.momentum, nesterov: run.nesterov, lr: constant(run.lr) });
+        sgdStep(
+          { params, grads: from(flat(grads as Recorded)), momentum },
+          { decayed: 12, weightDecay: run.weight_decay, momentum: run.momentum, nesterov: run.nesterov, lr: constant(run.lr) },
+        );
         near(`step ${step}`, await params.floats(), flat(run.after[step] as Recorded));
       }
     },
@@ -164,7 +216,8 @@ export const cases: Case[] = [
   ...[true, false].map((nesterov) => ({
     name: `sgd: just over a workgroup, clipped${nesterov ? ", nesterov" : ""}`,
     async run() {
-      const n = 260, clip = 0.5;
+      const n = 260,
+        clip = 0.5;
       const start = values(n, 1);
       const [params, momentum] = [from(start), zeros(n)];
       const o = { lr: 0.1, momentum: 0.9, nesterov };
@@ -173,18 +226,34 @@ export const cases: Case[] = [
         const grads = values(n, 5 + step, step === 0 ? 1 : 1e-3); // the second is under the limit already
         const factor = Math.min(1, clip / (Math.hypot(...grads) + 1e-6));
         const g = from(grads);
-        sgdStep({ params, grads: g, momentum }, { decayed: 128, weightDecay: 0.1, momentum: o.momentum, nesterov, lr: constant(o.lr), finite: gradNorm(g), clip });
+        sgdStep(
+          { params, grads: g, momentum },
+          { decayed: 128, weightDecay: 0.1, momentum: o.momentum, nesterov, lr: constant(o.lr), finite: gradNorm(g), clip },
+        );
         expected.forEach((s, i) => Object.assign(s, sgd(s, factor * grads[i]!, { ...o, decay: i < 128 ? 0.1 : 0 })));
       }
-      near("params", await params.floats(), expected.map((s) => s.w));
-      near("momentum", await momentum.floats(), expected.map((s) => s.u));
+      near(
+        "params",
+        await params.floats(),
+        expected.map((s) => s.w),
+      );
+      near(
+        "momentum",
+        await momentum.floats(),
+        expected.map((s) => s.u),
+      );
     },
   })),
   ...golden.lamb.map((run) => ({
     name: `lamb: as recorded, ${JSON.stringify({ lr: run.lr, decay: run.weight_decay, clip: run.max_grad_norm, betas: run.betas })}`,
     async run() {
       // Each parameter begins a block of its own; the zeros behind it must neither change nor count.
-      const spread = ({ weight, bias }: Recorded) => [...weight.flat(), ...new Array<number>(LAMB_BLOCK - 12).fill(0), ...bias.flat(), ...new Array<number>(LAMB_BLOCK - 4).fill(0)];
+      const spread = ({ weight, bias }: Recorded) => [
+        ...weight.flat(),
+        ...new Array<number>(LAMB_BLOCK - 12).fill(0),
+        ...bias.flat(),
+        ...new Array<number>(LAMB_BLOCK - 4).fill(0),
+      ];
       const params = from(spread(golden.start as Recorded));
       const [m, v] = [zeros(params.size), zeros(params.size)];
       const [segments, owners] = [Tensor.from([0, 12, LAMB_BLOCK, 4], [2, 2], "u32"), Tensor.from([0, 1], [2], "u32")];
@@ -193,7 +262,20 @@ export const cases: Case[] = [
       for (const [step, grads] of golden.gradients.entries()) {
         scalars.set({ lr: run.lr, bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) });
         const g = from(spread(grads as Recorded));
-        lambStep({ params, grads: g, m, v }, { decayed: LAMB_BLOCK, segments, owners, weightDecay: run.weight_decay, beta1, beta2, finite: gradNorm(g), ...(run.max_grad_norm === null ? {} : { clip: run.max_grad_norm }), ...at(scalars) });
+        lambStep(
+          { params, grads: g, m, v },
+          {
+            decayed: LAMB_BLOCK,
+            segments,
+            owners,
+            weightDecay: run.weight_decay,
+            beta1,
+            beta2,
+            finite: gradNorm(g),
+            ...(run.max_grad_norm === null ? {} : { clip: run.max_grad_norm }),
+            ...at(scalars),
+          },
+        );
         near(`step ${step}`, await params.floats(), spread(run.after[step] as Recorded), 2e-6);
       }
     },
@@ -201,7 +283,11 @@ export const cases: Case[] = [
   {
     name: "lamb: a parameter larger than all its workgroups, one of a single element, one of zeros",
     async run() {
-      const sizes = [64 * 16 + 65, 1, 70], starts = [0, 1152, 1216], n = 1344, decay = 0.1, lr = 0.05;
+      const sizes = [64 * 16 + 65, 1, 70],
+        starts = [0, 1152, 1216],
+        n = 1344,
+        decay = 0.1,
+        lr = 0.05;
       const inside = (i: number) => starts.findIndex((s, k) => i >= s && i < s + sizes[k]!);
       const w = values(n, 1).map((x, i) => (inside(i) < 0 || inside(i) === 2 ? 0 : x));
       const g = values(n, 2).map((x, i) => (inside(i) < 0 ? 0 : x));
@@ -209,11 +295,26 @@ export const cases: Case[] = [
       const owner = (block: number) => starts.findLastIndex((s) => s <= block * LAMB_BLOCK);
       const scalars = optimizerScalars();
       scalars.set({ lr, bias1: 0.1, bias2: 0.001 });
-      const update = (gradients: Tensor) => lambStep({ params, grads: gradients, m, v }, {
-        decayed: n, weightDecay: decay, finite: gradNorm(gradients), ...at(scalars),
-        segments: Tensor.from(sizes.flatMap((size, k) => [starts[k]!, size]), [3, 2], "u32"),
-        owners: Tensor.from(Array.from({ length: n / LAMB_BLOCK }, (_, b) => owner(b)), [n / LAMB_BLOCK], "u32"),
-      });
+      const update = (gradients: Tensor) =>
+        lambStep(
+          { params, grads: gradients, m, v },
+          {
+            decayed: n,
+            weightDecay: decay,
+            finite: gradNorm(gradients),
+            ...at(scalars),
+            segments: Tensor.from(
+              sizes.flatMap((size, k) => [starts[k]!, size]),
+              [3, 2],
+              "u32",
+            ),
+            owners: Tensor.from(
+              Array.from({ length: n / LAMB_BLOCK }, (_, b) => owner(b)),
+              [n / LAMB_BLOCK],
+              "u32",
+            ),
+          },
+        );
       update(from(g.with(5, NaN)));
       same("after gradients that are not finite", await params.floats(), Float32Array.from(w));
       same("their moments", await m.floats(), new Float32Array(n));
@@ -221,21 +322,46 @@ export const cases: Case[] = [
       const u = Array.from(w, (x, i) => g[i]! / (Math.abs(g[i]!) + 1e-6) + decay * x);
       const norm = (of: ArrayLike<number>, k: number) => Math.hypot(...Array.from({ length: sizes[k]! }, (_, i) => of[starts[k]! + i]!));
       const ratios = starts.map((_, k) => norm(w, k) / norm(u, k) || 1);
-      near("params", await params.floats(), Array.from(w, (x, i) => (inside(i) < 0 ? 0 : x - lr * ratios[inside(i)]! * u[i]!)), 2e-6);
+      near(
+        "params",
+        await params.floats(),
+        Array.from(w, (x, i) => (inside(i) < 0 ? 0 : x - lr * ratios[inside(i)]! * u[i]!)),
+        2e-6,
+      );
     },
   },
   {
     name: "lamb: refuses lengths and tables that do not fit",
     async run() {
-      const o = { decayed: 0, weightDecay: 0, finite: zeros(2), segments: Tensor.zeros([1, 2], "u32"), owners: Tensor.zeros([1], "u32"), ...at(optimizerScalars()) };
-      await refuses(() => lambStep({ params: zeros(64), grads: zeros(4), m: zeros(64), v: zeros(64) }, o), /lamb: expected grads \[64\] like the parameters, got \[4\]/);
-      await refuses(() => lambStep({ params: zeros(32), grads: zeros(32), m: zeros(32), v: zeros(32) }, o), /lamb: expected a multiple of 64 elements/);
-      await refuses(() => lambStep({ params: zeros(128), grads: zeros(128), m: zeros(128), v: zeros(128) }, o), /lamb: expected segments \[S,2\] and owners \[2\], got \[1,2\] and \[1\]/);
+      const o = {
+        decayed: 0,
+        weightDecay: 0,
+        finite: zeros(2),
+        segments: Tensor.zeros([1, 2], "u32"),
+        owners: Tensor.zeros([1], "u32"),
+        ...at(optimizerScalars()),
+      };
+      await refuses(
+        () => lambStep({ params: zeros(64), grads: zeros(4), m: zeros(64), v: zeros(64) }, o),
+        /lamb: expected grads \[64\] like the parameters, got \[4\]/,
+      );
+      await refuses(
+        () => lambStep({ params: zeros(32), grads: zeros(32), m: zeros(32), v: zeros(32) }, o),
+        /lamb: expected a multiple of 64 elements/,
+      );
+      await refuses(
+        () => lambStep({ params: zeros(128), grads: zeros(128), m: zeros(128), v: zeros(128) }, o),
+        /lamb: expected segments \[S,2\] and owners \[2\], got \[1,2\] and \[1\]/,
+      );
     },
   },
   {
     name: "sgd: refuses lengths that do not fit",
-    run: () => refuses(() => sgdStep({ params: zeros(8), grads: zeros(8), momentum: zeros(4) }, { decayed: 0, weightDecay: 0, lr: constant(1) }), /sgd: expected momentum \[8\] like the parameters, got \[4\]/),
+    run: () =>
+      refuses(
+        () => sgdStep({ params: zeros(8), grads: zeros(8), momentum: zeros(4) }, { decayed: 0, weightDecay: 0, lr: constant(1) }),
+        /sgd: expected momentum \[8\] like the parameters, got \[4\]/,
+      ),
   },
   {
     name: "ema: as recorded",
@@ -259,7 +385,10 @@ export const cases: Case[] = [
       same("equal", await ema.floats(), Float32Array.from(a));
       emaStep({ ema, params: from(b) }, { decay: constant(0) });
       near("copy", await ema.floats(), b, 1e-7);
-      await refuses(() => emaStep({ ema: zeros(4), params: zeros(8) }, { decay: constant(0) }), /ema: expected an average \[8\] like the parameters, got \[4\]/);
+      await refuses(
+        () => emaStep({ ema: zeros(4), params: zeros(8) }, { decay: constant(0) }),
+        /ema: expected an average \[8\] like the parameters, got \[4\]/,
+      );
     },
   },
   {
@@ -269,8 +398,15 @@ export const cases: Case[] = [
       const sum = from(new Float32Array(260).fill(NaN));
       accumulate({ sum, g: from(a) }, { keep: constant(0), share: 0.25 });
       accumulate({ sum, g: from(b) }, { keep: constant(1), share: 0.25 });
-      near("sum", await sum.floats(), a.map((x, i) => 0.25 * (x + b[i]!)));
-      await refuses(() => accumulate({ sum: zeros(4), g: zeros(8) }, { keep: constant(0), share: 1 }), /accumulate: expected two buffers of one length, a multiple of 4, got \[4\] and \[8\]/);
+      near(
+        "sum",
+        await sum.floats(),
+        a.map((x, i) => 0.25 * (x + b[i]!)),
+      );
+      await refuses(
+        () => accumulate({ sum: zeros(4), g: zeros(8) }, { keep: constant(0), share: 1 }),
+        /accumulate: expected two buffers of one length, a multiple of 4, got \[4\] and \[8\]/,
+      );
     },
   },
   ...[
@@ -291,7 +427,8 @@ export const cases: Case[] = [
       const n = 1028;
       const norm = Math.sqrt(n - 1);
       for (const bad of [NaN, Infinity, -Infinity]) {
-        for (const i of [0, 3, 514, 1027]) near(`${bad} at ${i}`, await gradNorm(from(new Float32Array(n).fill(1).fill(bad, i, i + 1))).floats(), [norm, 0]);
+        for (const i of [0, 3, 514, 1027])
+          near(`${bad} at ${i}`, await gradNorm(from(new Float32Array(n).fill(1).fill(bad, i, i + 1))).floats(), [norm, 0]);
       }
       near("all", await gradNorm(from(new Float32Array(8).fill(NaN))).floats(), [0, 0]);
     },
@@ -300,7 +437,13 @@ export const cases: Case[] = [
     name: "gradNorm: values near both ends of f32",
     async run() {
       near("zeros", await gradNorm(zeros(8)).floats(), [0, 1], 0);
-      near("large", await gradNorm(from([1e18, 0, 0, 0])).floats().then((y) => [y[0]! / 1e18, y[1]!]), [1, 1]);
+      near(
+        "large",
+        await gradNorm(from([1e18, 0, 0, 0]))
+          .floats()
+          .then((y) => [y[0]! / 1e18, y[1]!]),
+        [1, 1],
+      );
       close("overflow", (await gradNorm(from([3e38, 3e38, 0, 1])).floats())[1]!, 0, 0);
       await refuses(() => gradNorm(zeros(6)), /gradNorm: expected a multiple of 4 elements, got \[6\]/);
     },

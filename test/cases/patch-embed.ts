@@ -8,7 +8,9 @@ import { patchEmbedReference } from "../reference/matmul.ts";
 
 /** Images (2, 3, 6, 15) in the layout of patches of 3, and back. */
 const PLACES = Int32Array.from({ length: 2 * 10 * 27 }, (_, i) => {
-  const b = Math.floor(i / 270), patch = Math.floor(i / 27) % 10, k = i % 27;
+  const b = Math.floor(i / 270),
+    patch = Math.floor(i / 27) % 10,
+    k = i % 27;
   const [c, row, column] = [Math.floor(k / 9), 3 * Math.floor(patch / 5) + (Math.floor(k / 3) % 3), 3 * (patch % 5) + (k % 3)];
   return ((b * 3 + c) * 6 + row) * 15 + column;
 });
@@ -28,51 +30,108 @@ const shapes = [
 ];
 
 export const cases: Case[] = [
-  ...shapes.flatMap(({ why, B, C, H, W, D, p }) => GEMM_KINDS.map((variant): Case => ({
-    name: `patchEmbed: ${why} (${variant})`, ...needsOf(variant),
-    run: () => checkOp({
-      inputs: [[B, C, H, W], [D, C, p, p], [D]], op: (x, w, b) => patchEmbed(x, w, b, { variant }),
-      reference: patchEmbedReference(B, C, H, W, D, p), shape: [B, (H / p) * (W / p), D],
+  ...shapes.flatMap(({ why, B, C, H, W, D, p }) =>
+    GEMM_KINDS.map(
+      (variant): Case => ({
+        name: `patchEmbed: ${why} (${variant})`,
+        ...needsOf(variant),
+        run: () =>
+          checkOp({
+            inputs: [[B, C, H, W], [D, C, p, p], [D]],
+            op: (x, w, b) => patchEmbed(x, w, b, { variant }),
+            reference: patchEmbedReference(B, C, H, W, D, p),
+            shape: [B, (H / p) * (W / p), D],
+          }),
+      }),
+    ),
+  ),
+  ...GEMM_KINDS.flatMap((variant) =>
+    [1, 2].map(
+      (prefix): Case => ({
+        name: `patchTokens: ${prefix} in front (${variant})`,
+        ...needsOf(variant),
+        run: () =>
+          checkOp({
+            inputs: [[3, 2, 6, 9], [5, 2, 3, 3], [5], [1, 6 + prefix, 5], ...Array.from({ length: prefix }, () => [1, 1, 5])],
+            op: (x, w, b, position, ...front) => patchTokens(x!, w!, b!, front, position!, { variant }),
+            reference(x, w, b, position, ...front) {
+              const y = patchEmbedReference(3, 2, 6, 9, 5, 3)(x!, w!, b);
+              const T = 6 + prefix;
+              return Float64Array.from({ length: 3 * T * 5 }, (_, i) => {
+                const d = i % 5,
+                  t = Math.floor(i / 5) % T,
+                  image = Math.floor(i / 5 / T);
+                return (t < prefix ? front[t]![d]! : y[(image * 6 + t - prefix) * 5 + d]!) + position![t * 5 + d]!;
+              });
+            },
+            shape: [3, 6 + prefix, 5],
+          }),
+      }),
+    ),
+  ),
+  ...GEMM_KINDS.map(
+    (variant): Case => ({
+      name: `patchEmbed: patches that come as such (${variant})`,
+      ...needsOf(variant),
+      run: () =>
+        checkOp({
+          inputs: [{ shape: [2, 10, 27], values: patchesOf(uniform(2 * 3 * 6 * 15, 1)) }, [7, 3, 3, 3], [7]],
+          op: (x, w, b) => patchEmbed(x, w, b, { variant }),
+          reference: (x, w, b) => patchEmbedReference(2, 3, 6, 15, 7, 3)(imagesOf(x!), w!, b),
+          shape: [2, 10, 7],
+        }),
     }),
-  }))),
-  ...GEMM_KINDS.flatMap((variant) => [1, 2].map((prefix): Case => ({
-    name: `patchTokens: ${prefix} in front (${variant})`, ...needsOf(variant),
-    run: () => checkOp({
-      inputs: [[3, 2, 6, 9], [5, 2, 3, 3], [5], [1, 6 + prefix, 5], ...Array.from({ length: prefix }, () => [1, 1, 5])],
-      op: (x, w, b, position, ...front) => patchTokens(x!, w!, b!, front, position!, { variant }),
-      reference(x, w, b, position, ...front) {
-        const y = patchEmbedReference(3, 2, 6, 9, 5, 3)(x!, w!, b);
-        const T = 6 + prefix;
-        return Float64Array.from({ length: 3 * T * 5 }, (_, i) => {
-          const d = i % 5, t = Math.floor(i / 5) % T, image = Math.floor(i / 5 / T);
-          return (t < prefix ? front[t]![d]! : y[(image * 6 + t - prefix) * 5 + d]!) + position![t * 5 + d]!;
-        });
+  ),
+  ...[1, 2].map(
+    (prefix): Case => ({
+      name: `patchTokens: ${prefix} in front of patches that come as such, the bits of images`,
+      async run() {
+        const images = uniform(2 * 3 * 6 * 15, 1);
+        const rest = [[7, 3, 3, 3], [7], [1, 10 + prefix, 7], ...Array.from({ length: prefix }, () => [1, 1, 7])].map((shape, i) =>
+          Tensor.from(uniform(numel(shape), i + 2), shape),
+        );
+        for (const t of rest) t.requiresGrad = true;
+        const [weight, bias, position, ...front] = rest as [Tensor, Tensor, Tensor, ...Tensor[]];
+        const [a, b] = await Promise.all(
+          [Tensor.from(images, [2, 3, 6, 15]), Tensor.from(patchesOf(images), [2, 10, 27])].map(async (x) => {
+            const y = patchTokens(x, weight, bias, front, position);
+            return (await readAll([y, ...gradients(y, rest, Tensor.from(uniform(y.size, 9), y.shape))])).map(String);
+          }),
+        );
+        for (const [i, text] of a!.entries())
+          if (b![i] !== text) throw new Error(`${i === 0 ? "y" : `gradient ${i - 1}`}: expected the same bits, got others`);
       },
-      shape: [3, 6 + prefix, 5],
     }),
-  }))),
-  ...GEMM_KINDS.map((variant): Case => ({
-    name: `patchEmbed: patches that come as such (${variant})`, ...needsOf(variant),
-    run: () => checkOp({
-      inputs: [{ shape: [2, 10, 27], values: patchesOf(uniform(2 * 3 * 6 * 15, 1)) }, [7, 3, 3, 3], [7]], op: (x, w, b) => patchEmbed(x, w, b, { variant }),
-      reference: (x, w, b) => patchEmbedReference(2, 3, 6, 15, 7, 3)(imagesOf(x!), w!, b), shape: [2, 10, 7],
-    }),
-  })),
-  ...[1, 2].map((prefix): Case => ({
-    name: `patchTokens: ${prefix} in front of patches that come as such, the bits of images`,
-    async run() {
-      const images = uniform(2 * 3 * 6 * 15, 1);
-      const rest = [[7, 3, 3, 3], [7], [1, 10 + prefix, 7], ...Array.from({ length: prefix }, () => [1, 1, 7])].map((shape, i) => Tensor.from(uniform(numel(shape), i + 2), shape));
-      for (const t of rest) t.requiresGrad = true;
-      const [weight, bias, position, ...front] = rest as [Tensor, Tensor, Tensor, ...Tensor[]];
-      const [a, b] = await Promise.all([Tensor.from(images, [2, 3, 6, 15]), Tensor.from(patchesOf(images), [2, 10, 27])].map(async (x) => {
-        const y = patchTokens(x, weight, bias, front, position);
-        return (await readAll([y, ...gradients(y, rest, Tensor.from(uniform(y.size, 9), y.shape))])).map(String);
-      }));
-      for (const [i, text] of a!.entries()) if (b![i] !== text) throw new Error(`${i === 0 ? "y" : `gradient ${i - 1}`}: expected the same bits, got others`);
-    },
-  })),
-  { name: "patchTokens: refuses a position of other tokens", run: () => refuses(() => patchTokens(Tensor.zeros([1, 1, 4, 4]), Tensor.zeros([3, 1, 2, 2]), Tensor.zeros([3]), [Tensor.zeros([1, 1, 3])], Tensor.zeros([1, 4, 3])), /patchEmbed: expected a position \[1,5,3\], got \[1,4,3\]/) },
-  { name: "patchEmbed: refuses sides that are no multiple of a patch", run: () => refuses(() => patchEmbed(Tensor.zeros([1, 3, 8, 9]), Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([2])), /patchEmbed: expected sides that are multiples of 4, got \[1,3,8,9\]/) },
-  { name: "patchEmbed: refuses other channels", run: () => refuses(() => patchEmbed(Tensor.zeros([1, 3, 8, 8]), Tensor.zeros([2, 1, 4, 4]), Tensor.zeros([2])), /patchEmbed: expected x \[B,C,H,W\] or \[B,P,C\*p\*p\] and weight \[D,C,p,p\], got \[1,3,8,8\] and \[2,1,4,4\]/) },
+  ),
+  {
+    name: "patchTokens: refuses a position of other tokens",
+    run: () =>
+      refuses(
+        () =>
+          patchTokens(
+            Tensor.zeros([1, 1, 4, 4]),
+            Tensor.zeros([3, 1, 2, 2]),
+            Tensor.zeros([3]),
+            [Tensor.zeros([1, 1, 3])],
+            Tensor.zeros([1, 4, 3]),
+          ),
+        /patchEmbed: expected a position \[1,5,3\], got \[1,4,3\]/,
+      ),
+  },
+  {
+    name: "patchEmbed: refuses sides that are no multiple of a patch",
+    run: () =>
+      refuses(
+        () => patchEmbed(Tensor.zeros([1, 3, 8, 9]), Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([2])),
+        /patchEmbed: expected sides that are multiples of 4, got \[1,3,8,9\]/,
+      ),
+  },
+  {
+    name: "patchEmbed: refuses other channels",
+    run: () =>
+      refuses(
+        () => patchEmbed(Tensor.zeros([1, 3, 8, 8]), Tensor.zeros([2, 1, 4, 4]), Tensor.zeros([2])),
+        /patchEmbed: expected x \[B,C,H,W\] or \[B,P,C\*p\*p\] and weight \[D,C,p,p\], got \[1,3,8,8\] and \[2,1,4,4\]/,
+      ),
+  },
 ];

@@ -12,12 +12,34 @@ const images = [
 
 export const cases: Case[] = [
   ...images.flatMap(({ why, shape: [B = 0, C = 0, H = 0, W = 0] }) => [
-    { name: `globalAvgPool: ${why}`, run: () => checkOp({ inputs: [[B, C, H, W]], op: globalAvgPool, reference: poolReference(H * W), shape: [B, C] }) },
-    { name: `scaleChannels: ${why}`, run: () => checkOp({ inputs: [[B, C, H, W], [B, C]], op: scaleChannels, reference: scaleReference(H * W), shape: [B, C, H, W] }) },
+    {
+      name: `globalAvgPool: ${why}`,
+      run: () => checkOp({ inputs: [[B, C, H, W]], op: globalAvgPool, reference: poolReference(H * W), shape: [B, C] }),
+    },
+    {
+      name: `scaleChannels: ${why}`,
+      run: () =>
+        checkOp({
+          inputs: [
+            [B, C, H, W],
+            [B, C],
+          ],
+          op: scaleChannels,
+          reference: scaleReference(H * W),
+          shape: [B, C, H, W],
+        }),
+    },
   ]),
-  { name: "globalAvgPool: refuses what is no image", run: () => refuses(() => globalAvgPool(Tensor.zeros([2, 3])), /globalAvgPool: expected x \[B,C,H,W\], got \[2,3\]/) },
+  {
+    name: "globalAvgPool: refuses what is no image",
+    run: () => refuses(() => globalAvgPool(Tensor.zeros([2, 3])), /globalAvgPool: expected x \[B,C,H,W\], got \[2,3\]/),
+  },
   {
     name: "scaleChannels: refuses factors of another batch",
-    run: () => refuses(() => scaleChannels(Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([1, 3])), /scaleChannels: expected s \[2,3\] for x \[2,3,4,4\], got \[1,3\]/),
+    run: () =>
+      refuses(
+        () => scaleChannels(Tensor.zeros([2, 3, 4, 4]), Tensor.zeros([1, 3])),
+        /scaleChannels: expected s \[2,3\] for x \[2,3,4,4\], got \[1,3\]/,
+      ),
   },
 ];

@@ -13,13 +13,26 @@ import recorded from "../golden/models.json" with { type: "json" };
 
 const golden = recorded.regnety;
 const { group, stem, depth, w0, wa, wm, seRatio, numClasses } = golden.config;
-const config: RegNetConfig = { ...regnetConfig("regnety_002")!, depth, w0, wa, wm, seRatio, numClasses, groupWidth: group, stemWidth: stem };
+const config: RegNetConfig = {
+  ...regnetConfig("regnety_002")!,
+  depth,
+  w0,
+  wa,
+  wm,
+  seRatio,
+  numClasses,
+  groupWidth: group,
+  stemWidth: stem,
+};
 const specs = regnetParams(config);
 
 const near = (what: string, got: number, expected: number, tol = 1e-4) => close(what, got, expected, tol * (1 + Math.abs(expected)));
 const norm = (v: Float32Array) => Math.sqrt(dot(v, v));
 
-interface Recorded { readonly norm: number; readonly first: readonly number[] }
+interface Recorded {
+  readonly norm: number;
+  readonly first: readonly number[];
+}
 
 function same(what: string, got: Float32Array, expected: Recorded, tol?: number): void {
   expected.first.forEach((v, i) => near(`${what}[${i}]`, got[i]!, v, tol));
@@ -60,7 +73,8 @@ async function checkOnce(mode: "eval" | "train"): Promise<void> {
   const state = await store.state();
   for (const [name, expected] of Object.entries(golden.train.running)) {
     if (mode === "train") same(name, state.get(name)!.data, expected);
-    else if (state.get(name)!.data[0] !== fillState(specs.map((s) => [s.name, s.shape])).get(name)![0]) throw new Error(`${name}: expected no change in evaluation`);
+    else if (state.get(name)!.data[0] !== fillState(specs.map((s) => [s.name, s.shape])).get(name)![0])
+      throw new Error(`${name}: expected no change in evaluation`);
   }
   dispose();
 }
@@ -86,5 +100,8 @@ export const cases: Case[] = [
   { name: "regnet: evaluation and its gradients as timm's", run: () => checkOnce("eval") },
   { name: "regnet: training, gradients and running statistics as timm's", run: () => checkOnce("train") },
   { name: "regnet: four steps of SGD as PyTorch's", run: checkSteps },
-  { name: "regnet: refuses grey images", run: () => refuses(() => regnet({}, Tensor.zeros([1, 1, 8, 8]), config), /regnety: expected images \[B,3,H,W\], got \[1,1,8,8\]/) },
+  {
+    name: "regnet: refuses grey images",
+    run: () => refuses(() => regnet({}, Tensor.zeros([1, 1, 8, 8]), config), /regnety: expected images \[B,3,H,W\], got \[1,1,8,8\]/),
+  },
 ];

@@ -17,7 +17,8 @@ const noise = (n: number, k: number): Uint8Array => Uint8Array.from({ length: n 
 
 function equalBytes(what: string, got: ArrayLike<number>, expected: ArrayLike<number>): void {
   if (got.length !== expected.length) throw new Error(`${what}: expected ${expected.length} bytes, got ${got.length}`);
-  for (let i = 0; i < got.length; i++) if (got[i] !== expected[i]) throw new Error(`${what}: expected ${expected[i]} at byte ${i}, got ${got[i]}`);
+  for (let i = 0; i < got.length; i++)
+    if (got[i] !== expected[i]) throw new Error(`${what}: expected ${expected[i]} at byte ${i}, got ${got[i]}`);
 }
 
 const TINY = { arch: "deit", imgSize: 12, patchSize: 4, dim: 5, depth: 1, heads: 1, numClasses: 2 };
@@ -31,19 +32,21 @@ function posEmbed(imgSize: number, k: number) {
 }
 
 export const cases: Case[] = [
-  ...golden.images.map(({ shape, k, height, width, y }): Case => ({
-    name: `resizeBicubic: ${shape.join("x")} to ${height}x${width}, no byte differs from Pillow`,
-    async run() {
-      const [H, W, C] = shape as [number, number, number];
-      const expected = Uint8Array.from(atob(y), (c) => c.charCodeAt(0));
-      const x = noise(H * W * C, k);
-      if (C === 3) equalBytes("on the CPU", resizeOnCpu({ height: H, width: W, data: x }, height, width).data, expected);
-      const out = scope(() => resizeBicubic(Tensor.from(x, shape, "u8"), { height, width }));
-      if (`${out.shape}` !== `${[height, width, C]}`) throw new Error(`expected shape ${[height, width, C]}, got ${out.shape}`);
-      equalBytes("y", await out.read(), expected);
-      out.dispose();
-    },
-  })),
+  ...golden.images.map(
+    ({ shape, k, height, width, y }): Case => ({
+      name: `resizeBicubic: ${shape.join("x")} to ${height}x${width}, no byte differs from Pillow`,
+      async run() {
+        const [H, W, C] = shape as [number, number, number];
+        const expected = Uint8Array.from(atob(y), (c) => c.charCodeAt(0));
+        const x = noise(H * W * C, k);
+        if (C === 3) equalBytes("on the CPU", resizeOnCpu({ height: H, width: W, data: x }, height, width).data, expected);
+        const out = scope(() => resizeBicubic(Tensor.from(x, shape, "u8"), { height, width }));
+        if (`${out.shape}` !== `${[height, width, C]}`) throw new Error(`expected shape ${[height, width, C]}, got ${out.shape}`);
+        equalBytes("y", await out.read(), expected);
+        out.dispose();
+      },
+    }),
+  ),
   {
     name: "resizeBicubic: recorded and replayed on other bytes",
     async run() {
@@ -62,32 +65,43 @@ export const cases: Case[] = [
   {
     name: "resizeBicubic: refuses floats, ranks and sizes that are none",
     async run() {
-      await refuses(() => resizeBicubic(Tensor.zeros([2, 2, 3]), { height: 1, width: 1 }), /resizeBicubic: expected u8 \[H,W,C\], got f32 \[2,2,3\]/);
+      await refuses(
+        () => resizeBicubic(Tensor.zeros([2, 2, 3]), { height: 1, width: 1 }),
+        /resizeBicubic: expected u8 \[H,W,C\], got f32 \[2,2,3\]/,
+      );
       await refuses(() => resizeBicubic(Tensor.zeros([4], "u8"), { height: 1, width: 1 }), /expected u8 \[H,W,C\], got u8 \[4\]/);
-      await refuses(() => resizeBicubic(Tensor.zeros([2, 2, 3], "u8"), { height: 1, width: 0 }), /expected a positive integer width, got 0/);
+      await refuses(
+        () => resizeBicubic(Tensor.zeros([2, 2, 3], "u8"), { height: 1, width: 0 }),
+        /expected a positive integer width, got 0/,
+      );
     },
   },
-  ...golden.grids.map(({ prefix, side, channels, k, height, width, y, dx }): Case => ({
-    name: `resizePosEmbed: ${prefix} tokens, ${side}x${side} to ${height}x${width}, as PyTorch, forward and backward`,
-    async run() {
-      const result = scope(() => {
-        const x = Tensor.from(fill(dx.length, k, 1), [1, prefix + side * side, channels]);
-        x.requiresGrad = true;
-        const out = resizePosEmbed(x, { prefix, height, width });
-        return [out, ...gradients(out, [x], Tensor.from(fill(y.length, 100 + k, 1), out.shape))];
-      });
-      const [found, grad] = await readAll(result);
-      for (const t of result) t.dispose();
-      if (found!.length !== y.length) throw new Error(`expected ${y.length} values, got ${found!.length}`);
-      y.forEach((v, i) => close(`y[${i}]`, found![i]!, v, 1e-6));
-      dx.forEach((v, i) => close(`dx[${i}]`, grad![i]!, v, 1e-6 * (1 + Math.abs(v))));
-    },
-  })),
+  ...golden.grids.map(
+    ({ prefix, side, channels, k, height, width, y, dx }): Case => ({
+      name: `resizePosEmbed: ${prefix} tokens, ${side}x${side} to ${height}x${width}, as PyTorch, forward and backward`,
+      async run() {
+        const result = scope(() => {
+          const x = Tensor.from(fill(dx.length, k, 1), [1, prefix + side * side, channels]);
+          x.requiresGrad = true;
+          const out = resizePosEmbed(x, { prefix, height, width });
+          return [out, ...gradients(out, [x], Tensor.from(fill(y.length, 100 + k, 1), out.shape))];
+        });
+        const [found, grad] = await readAll(result);
+        for (const t of result) t.dispose();
+        if (found!.length !== y.length) throw new Error(`expected ${y.length} values, got ${found!.length}`);
+        y.forEach((v, i) => close(`y[${i}]`, found![i]!, v, 1e-6));
+        dx.forEach((v, i) => close(`dx[${i}]`, grad![i]!, v, 1e-6 * (1 + Math.abs(v))));
+      },
+    }),
+  ),
   {
     name: "resizePosEmbed: refuses grids that are not square, other prefixes and sizes that are none",
     async run() {
       const x = Tensor.zeros([1, 6, 2]);
-      await refuses(() => resizePosEmbed(x, { prefix: 1, height: 2, width: 2 }), /expected \[1,N,D\] with 1 and a square number of tokens, got \[1,6,2\]/);
+      await refuses(
+        () => resizePosEmbed(x, { prefix: 1, height: 2, width: 2 }),
+        /expected \[1,N,D\] with 1 and a square number of tokens, got \[1,6,2\]/,
+      );
       await refuses(() => resizePosEmbed(x, { prefix: 3, height: 2, width: 2 }), /expected prefix 1 or 2, got 3/);
       await refuses(() => resizePosEmbed(x, { prefix: 2, height: 0, width: 2 }), /expected a positive integer height, got 0/);
     },
@@ -98,9 +112,16 @@ export const cases: Case[] = [
       const sample = golden.grids.find((g) => g.prefix === 1 && g.side === 3 && g.channels === 5 && g.height === 5 && g.width === 5)!;
       const { state, resized } = posEmbed(20, sample.k);
       sample.y.forEach((v, i) => close(`pos_embed[${i}]`, resized.get("pos_embed")!.data[i]!, v, 1e-6));
-      if (`${resized.get("pos_embed")!.shape}` !== "1,26,5") throw new Error(`expected shape 1,26,5, got ${resized.get("pos_embed")!.shape}`);
-      for (const [name, values] of state) if (name !== "pos_embed" && resized.get(name) !== values) throw new Error(`expected ${name} to stay`);
-      if (posEmbed(12, 0).resized.get("pos_embed")!.data.some((v, i) => v !== Math.fround(unitValue(i, 0)))) throw new Error("expected the same resolution to leave every value");
+      if (`${resized.get("pos_embed")!.shape}` !== "1,26,5")
+        throw new Error(`expected shape 1,26,5, got ${resized.get("pos_embed")!.shape}`);
+      for (const [name, values] of state)
+        if (name !== "pos_embed" && resized.get(name) !== values) throw new Error(`expected ${name} to stay`);
+      if (
+        posEmbed(12, 0)
+          .resized.get("pos_embed")!
+          .data.some((v, i) => v !== Math.fround(unitValue(i, 0)))
+      )
+        throw new Error("expected the same resolution to leave every value");
     },
   },
   {

@@ -14,18 +14,46 @@ export const cases: Case[] = [
     { why: "long rows of attention", shape: [5, 577] },
     { why: "a thousand classes", shape: [3, 1000] },
     { why: "a row of tens of thousands", shape: [1, 21843] },
-  ].flatMap(({ why, shape }) => someVariants(shape.at(-1)!).flatMap((variant): Case[] => [
-    { name: `softmax (${variant}): ${why}`, run: () => checkOp({ inputs: [shape], op: (x) => softmax(x, { variant }), reference: softmaxReference(shape.at(-1)!), shape }) },
-    { name: `logSoftmax (${variant}): ${why}`, run: () => checkOp({ inputs: [shape], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(shape.at(-1)!), shape }) },
-  ])),
+  ].flatMap(({ why, shape }) =>
+    someVariants(shape.at(-1)!).flatMap((variant): Case[] => [
+      {
+        name: `softmax (${variant}): ${why}`,
+        run: () => checkOp({ inputs: [shape], op: (x) => softmax(x, { variant }), reference: softmaxReference(shape.at(-1)!), shape }),
+      },
+      {
+        name: `logSoftmax (${variant}): ${why}`,
+        run: () =>
+          checkOp({ inputs: [shape], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(shape.at(-1)!), shape }),
+      },
+    ]),
+  ),
   ...someVariants(70).flatMap((variant): Case[] => {
     const input = { shape: [3, 70], values: uniform(210, 1).map((x) => Math.fround(1e4 * x)) };
     return [
-      { name: `softmax (${variant}): logits of 1e4 do not overflow`, run: () => checkOp({ inputs: [input], op: (x) => softmax(x, { variant }), reference: softmaxReference(70) }) },
-      { name: `logSoftmax (${variant}): logits of 1e4 do not overflow`, run: () => checkOp({ inputs: [input], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(70) }) },
+      {
+        name: `softmax (${variant}): logits of 1e4 do not overflow`,
+        run: () => checkOp({ inputs: [input], op: (x) => softmax(x, { variant }), reference: softmaxReference(70) }),
+      },
+      {
+        name: `logSoftmax (${variant}): logits of 1e4 do not overflow`,
+        run: () => checkOp({ inputs: [input], op: (x) => logSoftmax(x, { variant }), reference: logSoftmaxReference(70) }),
+      },
     ];
   }),
-  { name: "softmax: a team far larger than its row", run: () => checkOp({ inputs: [[5, 7]], op: (x) => softmax(x, { variant: "team256" }), reference: softmaxReference(7), shape: [5, 7] }) },
-  { name: "softmax: refuses a team that is too small for a row", run: () => refuses(() => softmax(Tensor.zeros([2, 21843]), { variant: "team32" }), /softmax: expected a variant for rows of 21843 \(shared, register\), got team32/) },
-  { name: "softmax: refuses a scalar", run: () => refuses(() => softmax(Tensor.zeros([])), /softmax: expected at least one axis, got \[\]/) },
+  {
+    name: "softmax: a team far larger than its row",
+    run: () => checkOp({ inputs: [[5, 7]], op: (x) => softmax(x, { variant: "team256" }), reference: softmaxReference(7), shape: [5, 7] }),
+  },
+  {
+    name: "softmax: refuses a team that is too small for a row",
+    run: () =>
+      refuses(
+        () => softmax(Tensor.zeros([2, 21843]), { variant: "team32" }),
+        /softmax: expected a variant for rows of 21843 \(shared, register\), got team32/,
+      ),
+  },
+  {
+    name: "softmax: refuses a scalar",
+    run: () => refuses(() => softmax(Tensor.zeros([])), /softmax: expected at least one axis, got \[\]/),
+  },
 ];

@@ -12,7 +12,8 @@ import { createModel } from "../../models/model.ts";
 import { refuses, uniform, type Case } from "../check.ts";
 
 const same = (what: string, got: unknown, expected: unknown) => {
-  if (JSON.stringify(got) !== JSON.stringify(expected)) throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);
+  if (JSON.stringify(got) !== JSON.stringify(expected))
+    throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);
 };
 
 /** With only some of the candidates: compiling all of them takes a processor long. */
@@ -27,89 +28,146 @@ async function withProblem(question: string, names: readonly string[], body: (pr
 }
 
 const QUESTIONS = [
-  ["gemm 1x37x41x19 NN", ["register-8x4", "shared-32x32"]], ["gemm 3x20x33x40 NT", ["register-4x4"]], ["gemm 2x9x12x300 TN", ["register-4x8", "register-flat-4x8"]],
-  ["attention 1x2x9x9x8", ["batched", "register-32"]], ["attentionPacked 1x2x9x9x8 fwd+bwd", ["batched", "shared-64"]],
-  ["layerNorm 5x12", ["shared", "register"]], ["softmax 5x7", ["shared", "register"]], ["logSoftmax 3x8", ["shared", "register"]],
+  ["gemm 1x37x41x19 NN", ["register-8x4", "shared-32x32"]],
+  ["gemm 3x20x33x40 NT", ["register-4x4"]],
+  ["gemm 2x9x12x300 TN", ["register-4x8", "register-flat-4x8"]],
+  ["attention 1x2x9x9x8", ["batched", "register-32"]],
+  ["attentionPacked 1x2x9x9x8 fwd+bwd", ["batched", "shared-64"]],
+  ["layerNorm 5x12", ["shared", "register"]],
+  ["softmax 5x7", ["shared", "register"]],
+  ["logSoftmax 3x8", ["shared", "register"]],
 ] as const;
 
 export const cases: Case[] = [
-  ...QUESTIONS.map(([question, names]): Case => ({
-    name: `tune: ${question}, every kernel right`,
-    run: () => withProblem(question, [DEFAULT, ...names], async (problem) => {
-      const { measured } = await tune(problem);
-      same("candidates", measured.map(({ name }) => name).sort(), [DEFAULT, ...names].sort());
-      same("wrong", measured.filter(({ wrong }) => wrong), []);
+  ...QUESTIONS.map(
+    ([question, names]): Case => ({
+      name: `tune: ${question}, every kernel right`,
+      run: () =>
+        withProblem(question, [DEFAULT, ...names], async (problem) => {
+          const { measured } = await tune(problem);
+          same("candidates", measured.map(({ name }) => name).sort(), [DEFAULT, ...names].sort());
+          same(
+            "wrong",
+            measured.filter(({ wrong }) => wrong),
+            [],
+          );
+        }),
     }),
-  })),
-  ...(["gemm 1x37x41x19 NN", "attention 1x2x9x9x8 fwd+bwd", "layerNorm 5x12"] as const).flatMap((question) => [0, 1].map((late): Case => ({
-    name: `tune: ${question}, a planted kernel that is ${late ? "off in its last element" : "half of what it should be"} is refused`,
-    run: () => withProblem(question, [DEFAULT], async (problem) => {
-      const [right] = problem.candidates;
-      const wrong = {
-        name: "planted", needs: {},
-        run() {
-          const [y, ...rest] = right!.run() as [Tensor, ...Tensor[]];
-          const factors = Tensor.from(Float32Array.from({ length: y.size }, (_, i) => (late ? Number(i < y.size - 1) : 0.5)), y.shape);
-          return [mul(y, factors), ...rest];
-        },
-      };
-      const { choice, measured } = await tune({ ...problem, candidates: [...problem.candidates, wrong] });
-      same("choice", choice, DEFAULT);
-      const planted = measured.find(({ name }) => name === "planted");
-      same("planted", [planted?.wrong, planted?.ms], [true, null]);
-    }),
-  }))),
+  ),
+  ...(["gemm 1x37x41x19 NN", "attention 1x2x9x9x8 fwd+bwd", "layerNorm 5x12"] as const).flatMap((question) =>
+    [0, 1].map(
+      (late): Case => ({
+        name: `tune: ${question}, a planted kernel that is ${late ? "off in its last element" : "half of what it should be"} is refused`,
+        run: () =>
+          withProblem(question, [DEFAULT], async (problem) => {
+            const [right] = problem.candidates;
+            const wrong = {
+              name: "planted",
+              needs: {},
+              run() {
+                const [y, ...rest] = right!.run() as [Tensor, ...Tensor[]];
+                const factors = Tensor.from(
+                  Float32Array.from({ length: y.size }, (_, i) => (late ? Number(i < y.size - 1) : 0.5)),
+                  y.shape,
+                );
+                return [mul(y, factors), ...rest];
+              },
+            };
+            const { choice, measured } = await tune({ ...problem, candidates: [...problem.candidates, wrong] });
+            same("choice", choice, DEFAULT);
+            const planted = measured.find(({ name }) => name === "planted");
+            same("planted", [planted?.wrong, planted?.ms], [true, null]);
+          }),
+      }),
+    ),
+  ),
   {
     name: "tune: says so where no kernel is right",
-    run: () => withProblem("softmax 2x3", [DEFAULT], (problem) =>
-      refuses(() => tune({ ...problem, fault: () => "y[0]: expected 1, got 2" }), /tune softmax 2x3: expected a kernel that is right, got none: default: y\[0\]: expected 1, got 2/)),
+    run: () =>
+      withProblem("softmax 2x3", [DEFAULT], (problem) =>
+        refuses(
+          () => tune({ ...problem, fault: () => "y[0]: expected 1, got 2" }),
+          /tune softmax 2x3: expected a kernel that is right, got none: default: y\[0\]: expected 1, got 2/,
+        ),
+      ),
   },
   {
     name: "tune: leaves out what the adapter lacks",
-    run: () => withProblem("softmax 2x3", [DEFAULT], async (problem) => {
-      const { limits } = getDevice();
-      const much = limits.maxComputeInvocationsPerWorkgroup + 1;
-      const { measured } = await tune({ ...problem, candidates: [...problem.candidates, { name: "big", needs: { invocations: much }, run: () => { throw new Error("expected not to run"); } }] });
-      same("big", measured.find(({ name }) => name === "big")?.out, `this adapter lacks ${much} threads in a workgroup`);
-      same("feature", lacking({ limits, features: new Set() }, { features: ["subgroups"] }), "subgroups");
-    }),
+    run: () =>
+      withProblem("softmax 2x3", [DEFAULT], async (problem) => {
+        const { limits } = getDevice();
+        const much = limits.maxComputeInvocationsPerWorkgroup + 1;
+        const { measured } = await tune({
+          ...problem,
+          candidates: [
+            ...problem.candidates,
+            {
+              name: "big",
+              needs: { invocations: much },
+              run: () => {
+                throw new Error("expected not to run");
+              },
+            },
+          ],
+        });
+        same("big", measured.find(({ name }) => name === "big")?.out, `this adapter lacks ${much} threads in a workgroup`);
+        same("feature", lacking({ limits, features: new Set() }, { features: ["subgroups"] }), "subgroups");
+      }),
   },
   {
     name: "tune: noise changes nothing, a clear win does",
     async run() {
       const q = { question: "q", flops: 0 };
-      const racers = (other: readonly number[]) => [{ name: DEFAULT, samples: [10, 11, 10, 12, 10, 11, 10, 11, 10] }, { name: "other", samples: other }];
+      const racers = (other: readonly number[]) => [
+        { name: DEFAULT, samples: [10, 11, 10, 12, 10, 11, 10, 11, 10] },
+        { name: "other", samples: other },
+      ];
       same("2 % faster", answer(q, racers([10, 10, 10, 10, 10, 10, 10, 10, 10].map((t) => t * 0.98))).choice, DEFAULT);
       same("faster in the middle, but wide", answer(q, racers([6, 14, 9, 13, 5, 12, 9, 13, 8])).choice, DEFAULT);
-      same("twice as fast", [answer(q, racers([5, 5, 6, 5, 5, 5, 6, 5, 5])).choice, answer(q, racers([5, 5, 6, 5, 5, 5, 6, 5, 5])).gain], ["other", 2]);
+      same(
+        "twice as fast",
+        [answer(q, racers([5, 5, 6, 5, 5, 5, 6, 5, 5])).choice, answer(q, racers([5, 5, 6, 5, 5, 5, 6, 5, 5])).gain],
+        ["other", 2],
+      );
     },
   },
   {
     name: "tune: samples are long enough for a clock of 65,536 ns",
-    run: () => withProblem("softmax 2x3", [DEFAULT, "register"], async (problem) => {
-      // Such a clock shows multiples of its step; a sample of 20 ms is off by 0.3 % at most.
-      const step = 0.065536;
-      const spans: number[] = [];
-      let last = 0;
-      await tune(problem, () => {
-        const now = Math.floor(performance.now() / step) * step;
-        spans.push(now - last);
-        last = now;
-        return now;
-      });
-      const long = spans.filter((s) => s > 10).length;
-      if (long < 9) throw new Error(`expected at least 9 samples longer than 10 ms, got ${long}`);
-    }),
+    run: () =>
+      withProblem("softmax 2x3", [DEFAULT, "register"], async (problem) => {
+        // Such a clock shows multiples of its step; a sample of 20 ms is off by 0.3 % at most.
+        const step = 0.065536;
+        const spans: number[] = [];
+        let last = 0;
+        await tune(problem, () => {
+          const now = Math.floor(performance.now() / step) * step;
+          spans.push(now - last);
+          last = now;
+          return now;
+        });
+        const long = spans.filter((s) => s > 10).length;
+        if (long < 9) throw new Error(`expected at least 9 samples longer than 10 ms, got ${long}`);
+      }),
   },
-  ...([["attention 1x2x5x5x4", 1], ["attention 1x2x5x5x4 fwd+bwd", 4], ["attentionPacked 1x2x5x5x4", 1], ["attentionPacked 1x2x5x5x4 fwd+bwd", 2]] as const).map(([question, results]): Case => ({
-    name: `tune: ${question} is what is timed, with gradients or without`,
-    run: () => withProblem(question, [DEFAULT], async (problem) => {
-      const made = problem.candidates[0]!.run();
-      same("results", made.length, results);
-      same("fault", problem.fault((await readAll(made)) as Float32Array[]), null);
-      for (const t of made) t.dispose();
+  ...(
+    [
+      ["attention 1x2x5x5x4", 1],
+      ["attention 1x2x5x5x4 fwd+bwd", 4],
+      ["attentionPacked 1x2x5x5x4", 1],
+      ["attentionPacked 1x2x5x5x4 fwd+bwd", 2],
+    ] as const
+  ).map(
+    ([question, results]): Case => ({
+      name: `tune: ${question} is what is timed, with gradients or without`,
+      run: () =>
+        withProblem(question, [DEFAULT], async (problem) => {
+          const made = problem.candidates[0]!.run();
+          same("results", made.length, results);
+          same("fault", problem.fault((await readAll(made)) as Float32Array[]), null);
+          for (const t of made) t.dispose();
+        }),
     }),
-  })),
+  ),
   { name: "tune: kernels go by the table, and by themselves without one", run: obeyed },
   {
     name: "tune: what a model asks can be posed again",
@@ -121,8 +179,10 @@ export const cases: Case[] = [
         if (!problem) throw new Error(`expected a problem for "${question}", got none`);
         problem.dispose();
       }
-      for (const wanted of ["gemm 1x12x24x96 NT", "attentionPacked 2x2x6x6x12", "layerNorm 12x24"]) if (!forward.includes(wanted)) throw new Error(`expected ${wanted}, got ${forward.join("; ")}`);
-      for (const wanted of ["gemm 1x24x96x12 TN", "attentionPacked 2x2x6x6x12 fwd+bwd"]) if (!training.includes(wanted)) throw new Error(`expected ${wanted}, got ${training.join("; ")}`);
+      for (const wanted of ["gemm 1x12x24x96 NT", "attentionPacked 2x2x6x6x12", "layerNorm 12x24"])
+        if (!forward.includes(wanted)) throw new Error(`expected ${wanted}, got ${forward.join("; ")}`);
+      for (const wanted of ["gemm 1x24x96x12 TN", "attentionPacked 2x2x6x6x12 fwd+bwd"])
+        if (!training.includes(wanted)) throw new Error(`expected ${wanted}, got ${training.join("; ")}`);
     },
   },
 ];
@@ -143,7 +203,10 @@ async function obeyed(): Promise<void> {
   try {
     const { software, features } = getDevice().adapter;
     const usual = await run(null);
-    same("kernels without a table", usual.kernels, [software ? (features.includes("subgroups") ? "gemm.subgroup" : "gemm.register") : "gemm.shared", "attention.forward"]);
+    same("kernels without a table", usual.kernels, [
+      software ? (features.includes("subgroups") ? "gemm.subgroup" : "gemm.register") : "gemm.shared",
+      "attention.forward",
+    ]);
     const other = software ? "shared-32x32" : "register-4x4";
     const table = { "gemm 1x6x7x5 NN": other, "attention 1x2x5x5x4": "batched" };
     const tuned = await run(table);

@@ -8,7 +8,13 @@ import { main } from "../../cli/main.ts";
 import type { RgbImage } from "../../models/preprocess.ts";
 import { applyOps, parseOps } from "../../train/augment/ops.ts";
 
-const OPS = [{ op: "Equalize" }, { op: "Sharpness", factor: 1.81 }, { op: "hflip" }, { op: "resizedCrop", top: 1, left: 2, height: 9, width: 11, size: 7 }, { op: "AutoContrast" }];
+const OPS = [
+  { op: "Equalize" },
+  { op: "Sharpness", factor: 1.81 },
+  { op: "hflip" },
+  { op: "resizedCrop", top: 1, left: 2, height: 9, width: 11, size: 7 },
+  { op: "AutoContrast" },
+];
 const image: RgbImage = { height: 12, width: 17, data: Uint8Array.from({ length: 3 * 12 * 17 }, (_, i) => (i * i + 31 * i) % 256) };
 let folder: string;
 const file = (name: string): string => join(folder, name);
@@ -26,7 +32,10 @@ async function augment(ops: unknown, out: string, ...more: string[]): Promise<{ 
   return { code: await main(["augment", "--image", file("in.png"), "--ops", JSON.stringify(ops), "--out", file(out), ...more]), stderr };
 }
 
-test.each([["gpu.png", "--where", "node"], ["cpu.png", "--where", "cpu"]])("%s holds the reference's bytes", async (out, ...where) => {
+test.each([
+  ["gpu.png", "--where", "node"],
+  ["cpu.png", "--where", "cpu"],
+])("%s holds the reference's bytes", async (out, ...where) => {
   const { code, stderr } = await augment(OPS, out, ...where);
   expect(code, stderr).toBe(0);
   expect(stderr.startsWith("adapter: ")).toBe(where[1] === "node");

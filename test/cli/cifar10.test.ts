@@ -16,9 +16,13 @@ test("fetchCifar10: refuses another archive and leaves nothing behind", async ()
   const dir = await mkdtemp(join(tmpdir(), "tessera-"));
   try {
     const archive = join(dir, "other.tgz");
-    await expect(fetchCifar10({ dir: join(dir, "cache"), archive })).rejects.toThrow(/^cifar10: expected .*other\.tgz with SHA-256 141f\w+, got no file$/);
+    await expect(fetchCifar10({ dir: join(dir, "cache"), archive })).rejects.toThrow(
+      /^cifar10: expected .*other\.tgz with SHA-256 141f\w+, got no file$/,
+    );
     await writeFile(archive, "not it");
-    await expect(fetchCifar10({ dir: join(dir, "cache"), archive })).rejects.toThrow(/^cifar10: expected .*other\.tgz with SHA-256 141f\w+, got [0-9a-f]{64}$/);
+    await expect(fetchCifar10({ dir: join(dir, "cache"), archive })).rejects.toThrow(
+      /^cifar10: expected .*other\.tgz with SHA-256 141f\w+, got [0-9a-f]{64}$/,
+    );
     expect(await readdir(join(dir, "cache"))).toEqual([]);
   } finally {
     await rm(dir, { recursive: true, force: true });

@@ -28,7 +28,8 @@ afterEach(() => void vi.restoreAllMocks());
 
 /** A command line in this process. */
 async function tessera(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = "", stderr = "";
+  let stdout = "",
+    stderr = "";
   vi.spyOn(process.stderr, "write").mockImplementation((text) => ((stderr += text), true));
   vi.spyOn(process.stdout, "write").mockImplementation((text) => ((stdout += text), true));
   const code = await main(args);
@@ -36,7 +37,20 @@ async function tessera(...args: string[]): Promise<{ code: number; stdout: strin
 }
 
 const SIZE = 48;
-const config = (more: object = {}) => ({ arch: "deit", imgSize: SIZE, patchSize: 16, inChans: 3, dim: 16, depth: 2, heads: 2, mlpRatio: 2, numClasses: 1000, distilled: true, ...more }) as const;
+const config = (more: object = {}) =>
+  ({
+    arch: "deit",
+    imgSize: SIZE,
+    patchSize: 16,
+    inChans: 3,
+    dim: 16,
+    depth: 2,
+    heads: 2,
+    mlpRatio: 2,
+    numClasses: 1000,
+    distilled: true,
+    ...more,
+  }) as const;
 function weightsOf(model: ReturnType<typeof createModel>): State {
   const values = fillState(model.params.map((p) => [p.name, p.shape]));
   return new Map(model.params.map((p) => [p.name, { shape: p.shape, data: values.get(p.name)! }]));
@@ -54,7 +68,15 @@ beforeAll(() => {
   writeFileSync(at("bare.safetensors"), writeSafetensors([...state].map(([name, t]) => [name, { dtype: "F32", ...t }])));
   writeFileSync(at("named.safetensors"), writeWeights(state, { config: config() }));
   const plain = createModel(config({ distilled: false, numClasses: 5 }));
-  writeFileSync(at("plain.safetensors"), writeWeights(weightsOf(plain), { config: config({ distilled: false, numClasses: 5 }), classes: ["ant", "bee", "cat", "dog", "elk"], mean: [0.4, 0.4, 0.4], std: [0.2, 0.2, 0.2] }));
+  writeFileSync(
+    at("plain.safetensors"),
+    writeWeights(weightsOf(plain), {
+      config: config({ distilled: false, numClasses: 5 }),
+      classes: ["ant", "bee", "cat", "dog", "elk"],
+      mean: [0.4, 0.4, 0.4],
+      std: [0.2, 0.2, 0.2],
+    }),
+  );
 });
 
 async function input(file: string, protocol: Protocol, name = distilled.name) {
@@ -63,7 +85,13 @@ async function input(file: string, protocol: Protocol, name = distilled.name) {
 }
 
 /** Both heads' logits of one image, normalised here in f64. */
-async function logitsOf(file: string, protocol: Protocol, model = distilled, weights = state, given?: { mean: readonly number[]; std: readonly number[] }): Promise<Float32Array[]> {
+async function logitsOf(
+  file: string,
+  protocol: Protocol,
+  model = distilled,
+  weights = state,
+  given?: { mean: readonly number[]; std: readonly number[] },
+): Promise<Float32Array[]> {
   const { image, steps } = await input(file, protocol);
   const { mean, std } = given ?? steps;
   const x = Float32Array.from(toPlanes(image), (v, i) => (v / 255 - mean[Math.floor(i / SIZE ** 2)]!) / std[Math.floor(i / SIZE ** 2)]!);
@@ -88,7 +116,10 @@ const ANSWERS: Record<string, (cls: Float32Array, dist: Float32Array) => number[
 
 /** The result's order and probabilities are those of `expected`, largest first. */
 function same(top: ClassifyResult["results"][number]["top"], expected: readonly number[], labels: readonly string[]): void {
-  const order = expected.map((p, i) => [p, i] as const).sort(([p], [q]) => q - p).slice(0, top.length);
+  const order = expected
+    .map((p, i) => [p, i] as const)
+    .sort(([p], [q]) => q - p)
+    .slice(0, top.length);
   top.forEach(({ index, label, probability }, i) => {
     expect(label).toBe(labels[index]);
     expect(Math.abs(probability - order[i]![0])).toBeLessThan(1e-4 * order[i]![0] + 1e-7);
@@ -97,28 +128,47 @@ function same(top: ClassifyResult["results"][number]["top"], expected: readonly 
 }
 
 describe("classify", { timeout: 60_000 }, () => {
-  test.each([...PROTOCOLS.map((p) => [p, "mean"] as const), ["official", "softmax-sum"], ["official", "cls"], ["timm", "dist"]] as [Protocol, string][])(
-    "a folder in batches, protocol %s, head %s: the right classes with their probabilities", async (protocol, head) => {
-      const { code, stdout } = await tessera("classify", at("images"), "--weights", at("named.safetensors"), "--protocol", protocol, "--head", head,
-        "--topk", "4", "--batch-size", "2", "--json", at("result.json"));
-      expect(code).toBe(0);
-      const { results } = JSON.parse(readFileSync(at("result.json"), "utf8")) as ClassifyResult;
-      expect(results.map((r) => r.name)).toEqual(IMAGES.map((name) => at(`images/${name}`)));
-      for (const [i, file] of IMAGES.entries()) {
-        const [cls, dist] = await logitsOf(file, protocol);
-        expect(results[i]!.top.length).toBe(4);
-        same(results[i]!.top, ANSWERS[head]!(cls!, dist!), names);
-      }
-      const { label, probability } = results[0]!.top[0]!;
-      expect(stdout.split("\n").slice(0, 2)).toEqual([at("images/alpha.png"), `  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`]);
-      expect(stdout.trimEnd().split("\n").length).toBe(5 * IMAGES.length);
-    });
+  test.each([...PROTOCOLS.map((p) => [p, "mean"] as const), ["official", "softmax-sum"], ["official", "cls"], ["timm", "dist"]] as [
+    Protocol,
+    string,
+  ][])("a folder in batches, protocol %s, head %s: the right classes with their probabilities", async (protocol, head) => {
+    const { code, stdout } = await tessera(
+      "classify",
+      at("images"),
+      "--weights",
+      at("named.safetensors"),
+      "--protocol",
+      protocol,
+      "--head",
+      head,
+      "--topk",
+      "4",
+      "--batch-size",
+      "2",
+      "--json",
+      at("result.json"),
+    );
+    expect(code).toBe(0);
+    const { results } = JSON.parse(readFileSync(at("result.json"), "utf8")) as ClassifyResult;
+    expect(results.map((r) => r.name)).toEqual(IMAGES.map((name) => at(`images/${name}`)));
+    for (const [i, file] of IMAGES.entries()) {
+      const [cls, dist] = await logitsOf(file, protocol);
+      expect(results[i]!.top.length).toBe(4);
+      same(results[i]!.top, ANSWERS[head]!(cls!, dist!), names);
+    }
+    const { label, probability } = results[0]!.top[0]!;
+    expect(stdout.split("\n").slice(0, 2)).toEqual([at("images/alpha.png"), `  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`]);
+    expect(stdout.trimEnd().split("\n").length).toBe(5 * IMAGES.length);
+  });
 
   test("kernels are compiled beforehand, with progress, and timed apart; in evaluation too", async () => {
     // Sizes that no other test here has compiled kernels for.
     const [fresh, other] = [24, 40].map((dim) => createModel(config({ dim, numClasses: 10 }))) as [typeof distilled, typeof distilled];
     let seen: [number, number][] = [];
-    const files: Record<string, Uint8Array> = { w: writeWeights(weightsOf(fresh), { config: fresh.config }), "a.jpg": readFileSync(at("images/rgb.jpg")) };
+    const files: Record<string, Uint8Array> = {
+      w: writeWeights(weightsOf(fresh), { config: fresh.config }),
+      "a.jpg": readFileSync(at("images/rgb.jpg")),
+    };
     const host: Host = {
       ...nodeHost(),
       progress: ({ label, done, total }) => void (label === "compiling kernels" && seen.push([done, total])),
@@ -130,13 +180,29 @@ describe("classify", { timeout: 60_000 }, () => {
       expect(seen).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
       seen = [];
     };
-    const { warmUpMs } = await classifyJob(host, { weights: "w", images: [{ path: "a.jpg", stem: "a" }], k: 1, protocol: "official", head: "mean", batchSize: 1, imagenetClasses: "" });
+    const { warmUpMs } = await classifyJob(host, {
+      weights: "w",
+      images: [{ path: "a.jpg", stem: "a" }],
+      k: 1,
+      protocol: "official",
+      head: "mean",
+      batchSize: 1,
+      imagenetClasses: "",
+    });
     whole();
     expect(warmUpMs).toBeGreaterThan(0);
-    const evaluator = await Evaluator.create(other, loadParams("weights", other.params, weightsOf(other)), { mean: [0, 0, 0], std: [1, 1, 1] }, 2, (done, total) => void seen.push([done, total]));
+    const evaluator = await Evaluator.create(
+      other,
+      loadParams("weights", other.params, weightsOf(other)),
+      { mean: [0, 0, 0], std: [1, 1, 1] },
+      2,
+      (done, total) => void seen.push([done, total]),
+    );
     whole();
     evaluator.dispose();
-    expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--json", at("eval.json"))).stderr).toMatch(/warm-up \d+ ms, not counted above\n/);
+    expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--json", at("eval.json"))).stderr).toMatch(
+      /warm-up \d+ ms, not counted above\n/,
+    );
     expect(JSON.parse(readFileSync(at("eval.json"), "utf8")).warmUpMs).toBeGreaterThan(0);
   });
 
@@ -148,7 +214,13 @@ describe("classify", { timeout: 60_000 }, () => {
     expect(top.reduce((sum, t) => sum + t.probability, 0)).toBeCloseTo(1, 10);
     expect(names.length).toBe(1000);
     // Known numbers of ImageNet's classes.
-    expect([names[0], names[207], names[281], names[504], names[999]].map((n) => n!.split(",")[0])).toEqual(["tench", "golden retriever", "tabby", "coffee mug", "toilet tissue"]);
+    expect([names[0], names[207], names[281], names[504], names[999]].map((n) => n!.split(",")[0])).toEqual([
+      "tench",
+      "golden retriever",
+      "tabby",
+      "coffee mug",
+      "toilet tissue",
+    ]);
   });
 
   test("weights' own class names and normalisation; a plain model", async () => {
@@ -161,16 +233,34 @@ describe("classify", { timeout: 60_000 }, () => {
   });
 
   test("maps of both tokens as PNG: the rollout, and each head of the last block", async () => {
-    const { code } = await tessera("classify", at("images/rgb.jpg"), at("images/lossy.webp"), "--weights", at("named.safetensors"), "--maps", at("maps"));
+    const { code } = await tessera(
+      "classify",
+      at("images/rgb.jpg"),
+      at("images/lossy.webp"),
+      "--weights",
+      at("named.safetensors"),
+      "--maps",
+      at("maps"),
+    );
     expect(code).toBe(0);
     const kinds = ["cls", "dist"].flatMap((token) => ["head0", "head1", "rollout"].map((what) => `${token}-${what}.png`));
     expect(readdirSync(at("maps")).sort()).toEqual(["lossy", "rgb"].flatMap((stem) => kinds.map((kind) => `${stem}.${kind}`)));
     const { image, steps } = await input("lossy.webp", "official");
-    const x = Float32Array.from(toPlanes(image), (v, i) => (v / 255 - steps.mean[Math.floor(i / SIZE ** 2)]!) / steps.std[Math.floor(i / SIZE ** 2)]!);
-    const attention = await attentionProbabilities(distilled, loadParams("weights", distilled.params, state), Tensor.from(x, [1, 3, SIZE, SIZE]));
+    const x = Float32Array.from(
+      toPlanes(image),
+      (v, i) => (v / 255 - steps.mean[Math.floor(i / SIZE ** 2)]!) / steps.std[Math.floor(i / SIZE ** 2)]!,
+    );
+    const attention = await attentionProbabilities(
+      distilled,
+      loadParams("weights", distilled.params, state),
+      Tensor.from(x, [1, 3, SIZE, SIZE]),
+    );
     const seen = new Set<string>();
     for (const [token, name] of ["cls", "dist"].entries()) {
-      for (const [what, map] of [["rollout", rollout(attention, 0, token)], ["head1", headMaps(attention, 0, 1, token)[1]!]] as const) {
+      for (const [what, map] of [
+        ["rollout", rollout(attention, 0, token)],
+        ["head1", headMaps(attention, 0, 1, token)[1]!],
+      ] as const) {
         const got = await decodeImage(readFileSync(at(`maps/lossy.${name}-${what}.png`)), { upright: false });
         const expected = overlay(image, map, 3);
         expect([got.height, got.width]).toEqual([SIZE, SIZE]);
@@ -189,22 +279,47 @@ describe("classify", { timeout: 60_000 }, () => {
     };
     copyFileSync("test/golden/images/truncated.jpg", at("broken.jpg"));
     const weights = ["--weights", at("named.safetensors")];
-    await refused(/^tessera classify: expected an image that can be decoded at ".*broken\.jpg", got: ./, at("images/rgb.jpg"), at("broken.jpg"), ...weights);
+    await refused(
+      /^tessera classify: expected an image that can be decoded at ".*broken\.jpg", got: ./,
+      at("images/rgb.jpg"),
+      at("broken.jpg"),
+      ...weights,
+    );
     await refused(/expected an image that can be decoded at ".*notes\.txt"/, at("images/notes.txt"), ...weights);
     await refused(/expected an image or a folder at ".*absent\.jpg", got none/, at("absent.jpg"), ...weights);
     await refused(/expected \.jpg, \.jpeg, \.png or \.webp files in ".*none", got none/, at("none"), ...weights);
     await refused(/expected a file that can be read at ".*absent\.pth", got ENOENT/, at("images"), "--weights", at("absent.pth"));
     // The wrong model, none, or a head and maps that it does not have.
-    await refused(/expected the 152 tensors of this model, got missing: .*unexpected: .*misshapen: /, at("images"), "--weights", at("bare.safetensors"), "--model", "deit_tiny_patch16_224");
-    await refused(/expected a model for .*bare\.safetensors \(the file does not name its own\), got none/, at("images"), "--weights", at("bare.safetensors"));
+    await refused(
+      /expected the 152 tensors of this model, got missing: .*unexpected: .*misshapen: /,
+      at("images"),
+      "--weights",
+      at("bare.safetensors"),
+      "--model",
+      "deit_tiny_patch16_224",
+    );
+    await refused(
+      /expected a model for .*bare\.safetensors \(the file does not name its own\), got none/,
+      at("images"),
+      "--weights",
+      at("bare.safetensors"),
+    );
     await refused(/expected a distilled model for --head dist/, at("images"), "--weights", at("plain.safetensors"), "--head", "dist");
-    await refused(/expected a vision transformer for --maps, got custom regnety/, at("images"), "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--maps", at("more"));
+    await refused(
+      /expected a vision transformer for --maps, got custom regnety/,
+      at("images"),
+      "--weights",
+      "app/data/teacher/regnety-cifar10.safetensors",
+      "--maps",
+      at("more"),
+    );
     expect(existsSync(at("more"))).toBe(false);
   });
 });
 
 describe("--resize-pos-embed", { timeout: 60_000 }, () => {
-  const larger = config({ imgSize: 64, numClasses: 10 }), smaller = config({ imgSize: 32, numClasses: 10 });
+  const larger = config({ imgSize: 64, numClasses: 10 }),
+    smaller = config({ imgSize: 32, numClasses: 10 });
   const [large, small] = [createModel(larger), createModel(smaller)];
   const given = weightsOf(small);
   beforeAll(() => {
@@ -214,23 +329,40 @@ describe("--resize-pos-embed", { timeout: 60_000 }, () => {
     writeFileSync(at("x.safetensors"), writeSafetensors([["x", { dtype: "F32", shape: [1, 3, 64, 64], data: x }]]));
   });
   const COMMANDS: Record<string, (weights: string, out: string) => string[]> = {
-    forward: (weights, out) => ["forward", "--config", JSON.stringify(larger), "--weights", weights, "--in", at("x.safetensors"), "--out", out],
+    forward: (weights, out) => [
+      "forward",
+      "--config",
+      JSON.stringify(larger),
+      "--weights",
+      weights,
+      "--in",
+      at("x.safetensors"),
+      "--out",
+      out,
+    ],
     eval: (weights, out) => ["eval", "--model", JSON.stringify(larger), "--weights", weights, "--json", out],
     classify: (weights, out) => ["classify", at("images/rgb.jpg"), "--model", JSON.stringify(larger), "--weights", weights, "--json", out],
   };
   const RESULTS: Record<string, (file: string) => unknown> = {
-    forward: (file) => [...parseSafetensors(new Uint8Array(readFileSync(file))).tensors].map(([name, t]) => [name, [...(t.data as Float32Array)]]),
+    forward: (file) =>
+      [...parseSafetensors(new Uint8Array(readFileSync(file))).tensors].map(([name, t]) => [name, [...(t.data as Float32Array)]]),
     eval: (file) => (({ count, model, cls, dist }) => ({ count, model, cls, dist }))(JSON.parse(readFileSync(file, "utf8"))),
     classify: (file) => JSON.parse(readFileSync(file, "utf8")).results,
   };
-  test.each(Object.keys(COMMANDS))("%s of weights of another resolution: on request as with weights that were made to fit, else refused", async (verb) => {
-    const command = COMMANDS[verb]!, out = [at(`${verb}-a`), at(`${verb}-b`)] as const;
-    const { code, stderr } = await tessera(...command(at("32.safetensors"), out[0]));
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/misshapen: pos_embed is \[1,6,16\], expected \[1,18,16\] \(only the position embedding differs: --resize-pos-embed interpolates it\)/);
-    expect(existsSync(out[0])).toBe(false);
-    expect(await tessera(...command(at("32.safetensors"), out[0]), "--resize-pos-embed")).toMatchObject({ code: 0 });
-    expect(await tessera(...command(at("64.safetensors"), out[1]))).toMatchObject({ code: 0 });
-    expect(RESULTS[verb]!(out[0])).toEqual(RESULTS[verb]!(out[1]));
-  });
+  test.each(Object.keys(COMMANDS))(
+    "%s of weights of another resolution: on request as with weights that were made to fit, else refused",
+    async (verb) => {
+      const command = COMMANDS[verb]!,
+        out = [at(`${verb}-a`), at(`${verb}-b`)] as const;
+      const { code, stderr } = await tessera(...command(at("32.safetensors"), out[0]));
+      expect(code).toBe(2);
+      expect(stderr).toMatch(
+        /misshapen: pos_embed is \[1,6,16\], expected \[1,18,16\] \(only the position embedding differs: --resize-pos-embed interpolates it\)/,
+      );
+      expect(existsSync(out[0])).toBe(false);
+      expect(await tessera(...command(at("32.safetensors"), out[0]), "--resize-pos-embed")).toMatchObject({ code: 0 });
+      expect(await tessera(...command(at("64.safetensors"), out[1]))).toMatchObject({ code: 0 });
+      expect(RESULTS[verb]!(out[0])).toEqual(RESULTS[verb]!(out[1]));
+    },
+  );
 });

@@ -22,8 +22,14 @@ afterAll(() => rmSync(folder, { recursive: true }));
 afterEach(() => void vi.restoreAllMocks());
 
 const CLASSES = ["ant", "bee", "cat"];
-const SIZES = [[70, 110], [96, 51], [48, 48], [131, 60]] as const;
-const config = (imgSize: number, numClasses: number) => ({ arch: "deit", imgSize, patchSize: 16, inChans: 3, dim: 16, depth: 1, heads: 2, mlpRatio: 2, numClasses, distilled: false }) as const;
+const SIZES = [
+  [70, 110],
+  [96, 51],
+  [48, 48],
+  [131, 60],
+] as const;
+const config = (imgSize: number, numClasses: number) =>
+  ({ arch: "deit", imgSize, patchSize: 16, inChans: 3, dim: 16, depth: 1, heads: 2, mlpRatio: 2, numClasses, distilled: false }) as const;
 
 async function tessera(...args: string[]): Promise<{ code: number; stderr: string }> {
   let stderr = "";
@@ -54,7 +60,12 @@ beforeAll(async () => {
     mkdirSync(at(`photos/train/${name}`), { recursive: true });
     for (const [i, [height, width]] of SIZES.entries()) {
       const data = Uint8Array.from({ length: 3 * height * width }, (_, b) => 40 * k + 30 * Math.sin(b / 50) + random.int(100) + 30);
-      writeFileSync(at(`photos/val/${name}/${i}.png`), await sharp(data, { raw: { height, width, channels: 3 } }).png().toBuffer());
+      writeFileSync(
+        at(`photos/val/${name}/${i}.png`),
+        await sharp(data, { raw: { height, width, channels: 3 } })
+          .png()
+          .toBuffer(),
+      );
     }
   }
   writeBoth("photos", 48, CLASSES.length, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
@@ -62,16 +73,43 @@ beforeAll(async () => {
   writeBoth("cifar100", 32, 100, { mean: CIFAR100_MEAN, std: CIFAR100_STD });
   mkdirSync(at("hundred"));
   const record = (n: number) => [n % 20, n % 100, ...Array.from({ length: 3072 }, () => random.int(256))];
-  for (const split of ["train", "test"]) writeFileSync(at(`hundred/${split}.bin`), Uint8Array.from([...record(3), ...record(44), ...record(99)]));
+  for (const split of ["train", "test"])
+    writeFileSync(at(`hundred/${split}.bin`), Uint8Array.from([...record(3), ...record(44), ...record(99)]));
 });
 
 describe("eval", { timeout: 60_000 }, () => {
   test.each([...PROTOCOLS, null])("photographs by protocol %s: the loss is that of classify's probabilities", async (protocol) => {
     const by = protocol === null ? [] : ["--protocol", protocol];
-    const { model, count } = await evaluated("--weights", at("photos.safetensors"), "--model", JSON.stringify(config(48, 3)), "--data", at("photos"), "--batch-size", "5", ...by);
+    const { model, count } = await evaluated(
+      "--weights",
+      at("photos.safetensors"),
+      "--model",
+      JSON.stringify(config(48, 3)),
+      "--data",
+      at("photos"),
+      "--batch-size",
+      "5",
+      ...by,
+    );
     let loss = 0;
     for (const [k, name] of CLASSES.entries()) {
-      expect((await tessera("classify", at(`photos/val/${name}`), "--weights", at("photos.safetensors"), "--model", JSON.stringify(config(48, 3)), "--topk", "3", ...by, "--json", at("classify.json"))).code).toBe(0);
+      expect(
+        (
+          await tessera(
+            "classify",
+            at(`photos/val/${name}`),
+            "--weights",
+            at("photos.safetensors"),
+            "--model",
+            JSON.stringify(config(48, 3)),
+            "--topk",
+            "3",
+            ...by,
+            "--json",
+            at("classify.json"),
+          )
+        ).code,
+      ).toBe(0);
       const { results } = JSON.parse(readFileSync(at("classify.json"), "utf8")) as ClassifyResult;
       for (const { top } of results) loss -= Math.log(top.find(({ index }) => index === k)!.probability);
     }
@@ -80,27 +118,41 @@ describe("eval", { timeout: 60_000 }, () => {
   });
 
   test("threads change nothing", async () => {
-    const of = (workers: string) => evaluated("--weights", at("photos-named.safetensors"), "--data", at("photos"), "--protocol", "hf", "--workers", workers);
+    const of = (workers: string) =>
+      evaluated("--weights", at("photos-named.safetensors"), "--data", at("photos"), "--protocol", "hf", "--workers", workers);
     expect((await of("2")).model).toEqual((await of("0")).model);
   });
 
-  test.each([["photos", at("photos"), 48, 3], ["cifar", "cifar10-subset", 32, 10], ["cifar100", at("hundred"), 32, 100]] as const)(
-    "%s: weights that do not say how images were normalised have the data's statistics", async (name, data, side, classes) => {
-      const bare = await evaluated("--weights", at(`${name}.safetensors`), "--model", JSON.stringify(config(side, classes)), "--data", data);
-      const named = await evaluated("--weights", at(`${name}-named.safetensors`), "--data", data);
-      expect(bare.model).toEqual(named.model);
-    });
+  test.each([
+    ["photos", at("photos"), 48, 3],
+    ["cifar", "cifar10-subset", 32, 10],
+    ["cifar100", at("hundred"), 32, 100],
+  ] as const)("%s: weights that do not say how images were normalised have the data's statistics", async (name, data, side, classes) => {
+    const bare = await evaluated("--weights", at(`${name}.safetensors`), "--model", JSON.stringify(config(side, classes)), "--data", data);
+    const named = await evaluated("--weights", at(`${name}-named.safetensors`), "--data", data);
+    expect(bare.model).toEqual(named.model);
+  });
 
   test("a score is of all images or none: one that cannot be read ends it, by name", async () => {
     mkdirSync(at("broken/val/ant"), { recursive: true });
     for (const name of CLASSES) mkdirSync(at(`broken/train/${name}`), { recursive: true });
-    for (const i of [0, 1, 2]) writeFileSync(at(`broken/val/ant/${i}.png`), readFileSync(at(`photos/val/ant/${i}.png`)).subarray(0, i === 1 ? 40 : undefined));
+    for (const i of [0, 1, 2])
+      writeFileSync(at(`broken/val/ant/${i}.png`), readFileSync(at(`photos/val/ant/${i}.png`)).subarray(0, i === 1 ? 40 : undefined));
     const { code, stderr } = await tessera("eval", "--weights", at("photos-named.safetensors"), "--data", at("broken"));
-    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/expected at most 0 of 3 images corrupt, got 1, the last .*broken\/val\/ant\/1\.png: /) });
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/expected at most 0 of 3 images corrupt, got 1, the last .*broken\/val\/ant\/1\.png: /),
+    });
   });
 
   test("a protocol that is none, a batch of no image", async () => {
-    expect(await tessera("eval", "--weights", at("photos.safetensors"), "--protocol", "none")).toMatchObject({ code: 2, stderr: expect.stringContaining("expected one of official, timm, hf for --protocol <name>, got \"none\"") });
-    expect(await tessera("eval", "--weights", at("photos.safetensors"), "--batch-size", "0")).toMatchObject({ code: 2, stderr: expect.stringContaining("expected an integer from 1 on for --batch-size <n>, got \"0\"") });
+    expect(await tessera("eval", "--weights", at("photos.safetensors"), "--protocol", "none")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('expected one of official, timm, hf for --protocol <name>, got "none"'),
+    });
+    expect(await tessera("eval", "--weights", at("photos.safetensors"), "--batch-size", "0")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('expected an integer from 1 on for --batch-size <n>, got "0"'),
+    });
   });
 });

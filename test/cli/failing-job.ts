@@ -14,11 +14,14 @@ export default function (host: Host, { failure, afterStep, ...args }: FailingArg
     if (failure === "destroyed") gpu.destroy();
     else gpu.createBuffer({ size: limits.maxBufferSize, usage: GPUBufferUsage.STORAGE });
   };
-  return trainJob({
-    ...host,
-    progress(state) {
-      if (state.label === "train" && state.done === afterStep) fail();
-      host.progress(state);
+  return trainJob(
+    {
+      ...host,
+      progress(state) {
+        if (state.label === "train" && state.done === afterStep) fail();
+        host.progress(state);
+      },
     },
-  }, args);
+    args,
+  );
 }

@@ -17,11 +17,35 @@ writeFileSync(few, readFileSync("app/data/cifar10/test.bin").subarray(0, 40 * 30
 
 const args = (out: string, more: Partial<TrainArgs> = {}): TrainArgs => ({
   model: { arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10 },
-  recipe: makeRecipe({ epochs: 1, batchSize: 20, warmupEpochs: 0, repeats: 1, autoAugment: null, erasing: 0, mixup: 0, cutmix: 0, dropPath: 0, emaDecay: null }),
-  seed: 5, train: dataSplit("cifar10-subset", "train"), test: { kind: "cifar10", paths: [few] }, out: join(folder, out), maxSteps: 12, saveEvery: 4, evalEvery: 100, ...more,
+  recipe: makeRecipe({
+    epochs: 1,
+    batchSize: 20,
+    warmupEpochs: 0,
+    repeats: 1,
+    autoAugment: null,
+    erasing: 0,
+    mixup: 0,
+    cutmix: 0,
+    dropPath: 0,
+    emaDecay: null,
+  }),
+  seed: 5,
+  train: dataSplit("cifar10-subset", "train"),
+  test: { kind: "cifar10", paths: [few] },
+  out: join(folder, out),
+  maxSteps: 12,
+  saveEvery: 4,
+  evalEvery: 100,
+  ...more,
 });
 const weights = (out: string) => readFileSync(join(folder, out, "model.safetensors"));
-const steps = (out: string) => readFileSync(join(folder, out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as { kind: string; step: number }).filter((m) => m.kind === "step").map((m) => m.step);
+const steps = (out: string) =>
+  readFileSync(join(folder, out, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { kind: string; step: number })
+    .filter((m) => m.kind === "step")
+    .map((m) => m.step);
 
 let chromium: Chromium | undefined;
 let crashAt = Infinity;
@@ -30,25 +54,36 @@ const host: Host = {
   progress({ label, done }) {
     if (label !== "train" || done !== crashAt) return;
     crashAt = Infinity;
-    void chromium!.browser.target().createCDPSession().then((session) => session.send("Browser.crashGpuProcess"));
+    void chromium!.browser
+      .target()
+      .createCDPSession()
+      .then((session) => session.send("Browser.crashGpuProcess"));
   },
 };
 afterAll(() => chromium?.close());
 
 const node = {
   where: "Node",
-  open: async () => { await openNodeDevice(process.env["TESSERA_ICD"]); },
+  open: async () => {
+    await openNodeDevice(process.env["TESSERA_ICD"]);
+  },
   train: (a: TrainArgs): Promise<unknown> => trainJob(host, a),
   fail: (a: FailingArgs): Promise<unknown> => failingJob(host, a),
   lose: (a: TrainArgs): Promise<unknown> => failingJob(host, { ...a, failure: "destroyed", afterStep: 6 }),
 };
 const page: typeof node = {
   where: "Chromium",
-  open: async () => { await chromium?.close(); chromium = await openChromium({ host }); },
+  open: async () => {
+    await chromium?.close();
+    chromium = await openChromium({ host });
+  },
   train: (a) => chromium!.runJob("/cli/jobs/train.ts", a),
   fail: (a) => chromium!.runJob("/test/cli/failing-job.ts", a),
   // The browser's process for the GPU crashes.
-  lose: (a) => { crashAt = 6; return chromium!.runJob("/cli/jobs/train.ts", a); },
+  lose: (a) => {
+    crashAt = 6;
+    return chromium!.runJob("/cli/jobs/train.ts", a);
+  },
 };
 
 describe.each([node, page])("in $where", ({ where, open, train, fail, lose }) => {
@@ -59,19 +94,26 @@ describe.each([node, page])("in $where", ({ where, open, train, fail, lose }) =>
     await train(args(whole));
     await expect(fail({ ...args(full), failure: "memory", afterStep: 6 })).rejects.toMatchObject({
       name: "OutOfMemoryError",
-      message: expect.stringMatching(/^train: out of GPU memory: [^\n]+; the checkpoint of step [678] stands in [^\n]*full\/checkpoint\.safetensors; go on with --resume; smaller batches [^\n]*$/),
+      message: expect.stringMatching(
+        /^train: out of GPU memory: [^\n]+; the checkpoint of step [678] stands in [^\n]*full\/checkpoint\.safetensors; go on with --resume; smaller batches [^\n]*$/,
+      ),
     });
     await train(args(full, { resume: true }));
     expect(weights(full).equals(weights(whole))).toBe(true);
     // Of a step whose numbers were being read when memory ran out, they are gone.
     const lacking = steps(whole).filter((step) => !steps(full).includes(step));
-    expect(lacking.every((step) => step === 7 || step === 8), `lacking: ${lacking}`).toBe(true);
+    expect(
+      lacking.every((step) => step === 7 || step === 8),
+      `lacking: ${lacking}`,
+    ).toBe(true);
   });
 
   test("a lost device: the last checkpoint is named, and gone on with", async () => {
     await expect(lose(args(lost))).rejects.toMatchObject({
       name: "DeviceLostError",
-      message: expect.stringMatching(/^train: device lost \((destroyed|unknown)\): [^\n]+; the checkpoint of step (4|8) stands in [^\n]*lost\/checkpoint\.safetensors; go on with --resume$/),
+      message: expect.stringMatching(
+        /^train: device lost \((destroyed|unknown)\): [^\n]+; the checkpoint of step (4|8) stands in [^\n]*lost\/checkpoint\.safetensors; go on with --resume$/,
+      ),
     });
     await open();
     await train(args(lost, { resume: true }));
@@ -82,5 +124,7 @@ describe.each([node, page])("in $where", ({ where, open, train, fail, lose }) =>
 
 test("a device lost before there is a checkpoint", async () => {
   await node.open();
-  await expect(failingJob(host, { ...args("none", { saveEvery: 100 }), failure: "destroyed", afterStep: 2 })).rejects.toThrow(/; no checkpoint was saved yet$/);
+  await expect(failingJob(host, { ...args("none", { saveEvery: 100 }), failure: "destroyed", afterStep: 2 })).rejects.toThrow(
+    /; no checkpoint was saved yet$/,
+  );
 });

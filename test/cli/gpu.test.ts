@@ -12,7 +12,11 @@ const folder = mkdtempSync(join(tmpdir(), "tessera-gpu-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const run = (file: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ code: number; text: string }> =>
-  new Promise((done) => execFile(file, args, { cwd: folder, env }, (error, stdout, stderr) => done({ code: error ? ((error as { code?: number }).code ?? 1) : 0, text: stdout + stderr })));
+  new Promise((done) =>
+    execFile(file, args, { cwd: folder, env }, (error, stdout, stderr) =>
+      done({ code: error ? ((error as { code?: number }).code ?? 1) : 0, text: stdout + stderr }),
+    ),
+  );
 
 const bare = { PATH: "/usr/bin:/bin:/sbin", PYTHON: "/nothing" };
 
@@ -25,29 +29,57 @@ async function staged(name: string, fails: string, ...args: string[]) {
   writeFileSync(join(here, "bin/node"), `#!/bin/bash\necho "$3" >> "${here}/asked"\n[ "$3" != "${fails}" ]\n`);
   chmodSync(join(here, "bin/node"), 0o755);
   const { code, text } = await run(join(here, "run.sh"), [join(here, "out"), ...args], bare);
-  return { code, text, asked: readFileSync(join(here, "asked"), "utf8").trim().split("\n").filter((word) => word !== "") };
+  return {
+    code,
+    text,
+    asked: readFileSync(join(here, "asked"), "utf8")
+      .trim()
+      .split("\n")
+      .filter((word) => word !== ""),
+  };
 }
 
-const ALL = ["doctor", "doctor-matrix", "tests", "tune", "kernels", "unsafe", "f16", "models", "tfjs", "matrix", "matrix-unsafe", "rows", "summary"];
+const ALL = [
+  "doctor",
+  "doctor-matrix",
+  "tests",
+  "tune",
+  "kernels",
+  "unsafe",
+  "f16",
+  "models",
+  "tfjs",
+  "matrix",
+  "matrix-unsafe",
+  "rows",
+  "summary",
+];
 
-test.runIf(linux)("run.sh runs every step in order, one that fails stops none and makes the end fail, the parts make the whole", async () => {
-  const all = await staged("all", "none");
-  const steps = ({ asked }: { asked: readonly string[] }) => asked.filter((word) => word !== "--version" && word !== "probe");
-  expect(steps(all)).toEqual(ALL);
-  expect(all).toMatchObject({ code: 0 });
-  expect(all.text).toMatch(/torch: not run/);
-  const bad = await staged("bad", "tune");
-  expect(steps(bad)).toEqual(ALL);
-  expect(bad.code).toBe(1);
-  expect(bad.text).toMatch(/FAILED: tune/);
-  const parts = [];
-  for (const part of ["part1", "part2", "part3", "part4"]) parts.push(...steps(await staged(part, "none", part)));
-  expect(parts.filter((word) => word !== "summary")).toEqual(ALL.slice(0, -1));
-});
+test.runIf(linux)(
+  "run.sh runs every step in order, one that fails stops none and makes the end fail, the parts make the whole",
+  async () => {
+    const all = await staged("all", "none");
+    const steps = ({ asked }: { asked: readonly string[] }) => asked.filter((word) => word !== "--version" && word !== "probe");
+    expect(steps(all)).toEqual(ALL);
+    expect(all).toMatchObject({ code: 0 });
+    expect(all.text).toMatch(/torch: not run/);
+    const bad = await staged("bad", "tune");
+    expect(steps(bad)).toEqual(ALL);
+    expect(bad.code).toBe(1);
+    expect(bad.text).toMatch(/FAILED: tune/);
+    const parts = [];
+    for (const part of ["part1", "part2", "part3", "part4"]) parts.push(...steps(await staged(part, "none", part)));
+    expect(parts.filter((word) => word !== "summary")).toEqual(ALL.slice(0, -1));
+  },
+);
 
 test("no part may take longer than nine minutes, and every step has a limit", () => {
   const text = readFileSync("bench/gpu/run.sh", "utf8");
-  const limits = new Map([...text.matchAll(/([\w|-]+)\) echo (\d+) ;;/g)].flatMap(([, steps, seconds]) => steps!.split("|").map((step) => [step, Number(seconds)])));
+  const limits = new Map(
+    [...text.matchAll(/([\w|-]+)\) echo (\d+) ;;/g)].flatMap(([, steps, seconds]) =>
+      steps!.split("|").map((step) => [step, Number(seconds)]),
+    ),
+  );
   const parts = [...text.matchAll(/part\d\) STEPS="\$STEPS ([^"]+)"/g)].map(([, steps]) => steps!.split(" "));
   expect(parts.flat().filter((step) => !limits.has(step))).toEqual([]);
   // `doctor` runs twice, seconds each; `matrix` twice, too.
@@ -63,7 +95,8 @@ beforeAll(async () => {
 });
 
 test("the bundle runs without the project beside it: names its steps, describes the adapter, and will not measure on software", async () => {
-  const main = join(folder, "bundle/js/main.mjs"), out = join(folder, "described");
+  const main = join(folder, "bundle/js/main.mjs"),
+    out = join(folder, "described");
   const env = { PATH: process.env["PATH"], VK_ICD_FILENAMES: process.env["VK_ICD_FILENAMES"], XDG_RUNTIME_DIR: tmpdir() };
   const none = await run(process.execPath, [main, "nothing", "--out", out], env);
   expect(none.code).toBe(2);
@@ -81,20 +114,69 @@ test("the summary tells what is reached, missed and open", () => {
   const out = join(folder, "summed");
   mkdirSync(join(out, "steps"), { recursive: true });
   const keep = (step: string, result: object) => writeFileSync(join(out, `steps/${step}.json`), JSON.stringify(result));
-  const one = (name: string, medianMs: number, more: object = {}) => ({ name, flops: 2 * 4096 ** 3, bytes: 1e9, gflops: 1, gbps: null, ours: { medianMs }, rivals: {}, ratio: {}, peakFraction: null, ...more });
+  const one = (name: string, medianMs: number, more: object = {}) => ({
+    name,
+    flops: 2 * 4096 ** 3,
+    bytes: 1e9,
+    gflops: 1,
+    gbps: null,
+    ours: { medianMs },
+    rivals: {},
+    ratio: {},
+    peakFraction: null,
+    ...more,
+  });
   const base = { adapter: { vendor: "nvidia", architecture: "hopper" }, versions: {}, ceilings: { copyGBps: 2000, fmaGFlops: 50000 } };
-  keep("kernels", { ...base, cases: [one("matmul 4096x4096x4096", 5), one("layerNorm 50432x768", 1, { gbps: 1300 }), one("softmax 768x197x197", 1, { gbps: 1000 })] });
+  keep("kernels", {
+    ...base,
+    cases: [one("matmul 4096x4096x4096", 5), one("layerNorm 50432x768", 1, { gbps: 1300 }), one("softmax 768x197x197", 1, { gbps: 1000 })],
+  });
   keep("unsafe", { ...base, cases: [one("matmul 4096x4096x4096", 3.9)] });
   keep("tfjs", { ...base, cases: [one("train deit_small_patch16_224 B8", 5, { rivals: { tfjs: { medianMs: 30 } }, ratio: { tfjs: 6 } })] });
-  keep("models", { models: [{ mode: "train", size: "small", batch: 128, dtype: "f32", toggles: "safe", imagesPerSecond: 700, measured: one("train deit_small_patch16_224 B128", 180) }], failures: ["train-base-f32: out of GPU memory"] });
-  keep("torch", { version: "2", device: "H", ceilings: {}, runs: [{ mode: "train", size: "small", kind: "fp32", compiled: false, batch: 128, imagesPerSecond: 1000 }] });
-  keep("tests", { passed: 10, failed: 1, skipped: 0, notRun: 2, failures: [{ name: "softmax: big", error: "y[0]: expected 1, got 2" }], lacks: {} });
+  keep("models", {
+    models: [
+      {
+        mode: "train",
+        size: "small",
+        batch: 128,
+        dtype: "f32",
+        toggles: "safe",
+        imagesPerSecond: 700,
+        measured: one("train deit_small_patch16_224 B128", 180),
+      },
+    ],
+    failures: ["train-base-f32: out of GPU memory"],
+  });
+  keep("torch", {
+    version: "2",
+    device: "H",
+    ceilings: {},
+    runs: [{ mode: "train", size: "small", kind: "fp32", compiled: false, batch: 128, imagesPerSecond: 1000 }],
+  });
+  keep("tests", {
+    passed: 10,
+    failed: 1,
+    skipped: 0,
+    notRun: 2,
+    failures: [{ name: "softmax: big", error: "y[0]: expected 1, got 2" }],
+    lacks: {},
+  });
   const product = "4096x4096x4096 NN";
-  keep("matrix", { checks: [{ what: "one", fault: null }, { what: "two", fault: "row 3" }], best: [{ product, variant: "128x128x32", ms: 1.1, tflops: 125 }] });
+  keep("matrix", {
+    checks: [
+      { what: "one", fault: null },
+      { what: "two", fault: "row 3" },
+    ],
+    best: [{ product, variant: "128x128x32", ms: 1.1, tflops: 125 }],
+  });
   keep("tune.end", { step: "tune", code: 124, seconds: 170 });
   summary({ out, smoke: false, seconds: 1 }, { version: "1", commit: "abc" });
   const text = readFileSync(join(out, "summary.txt"), "utf8");
-  const row = (start: string) => text.split("\n").find((line) => line.startsWith(start))?.replace(/\s+/g, " ");
+  const row = (start: string) =>
+    text
+      .split("\n")
+      .find((line) => line.startsWith(start))
+      ?.replace(/\s+/g, " ");
   expect(row("GEMM 4096^3 f32, safe")).toMatch(/27\.5 TFLOP\/s reached$/);
   expect(row("GEMM 4096^3 f32, unsafe")).toMatch(/35\.2 TFLOP\/s aim reached$/);
   expect(row("DeiT's own shapes, the worst, safe")).toMatch(/not measured open$/);
@@ -109,7 +191,17 @@ test("the summary tells what is reached, missed and open", () => {
   expect(row("tests:")).toBe("tests: 10 passed, 1 failed, 0 skipped, 2 not run for want of time");
   expect(row("steps that failed:")).toBe("steps that failed: tune (over its time)");
   expect(row("no result:")).toBe("no result: train-base-f32: out of GPU memory");
-  const file = JSON.parse(readFileSync(join(out, "nvidia-hopper-node.json"), "utf8")) as { where: string; commit: string; cases: { name: string }[] };
+  const file = JSON.parse(readFileSync(join(out, "nvidia-hopper-node.json"), "utf8")) as {
+    where: string;
+    commit: string;
+    cases: { name: string }[];
+  };
   expect(file).toMatchObject({ where: "node", commit: "abc" });
-  expect(file.cases.map((c) => c.name)).toEqual(["matmul 4096x4096x4096", "layerNorm 50432x768", "softmax 768x197x197", "train deit_small_patch16_224 B128", "train deit_small_patch16_224 B8"]);
+  expect(file.cases.map((c) => c.name)).toEqual([
+    "matmul 4096x4096x4096",
+    "layerNorm 50432x768",
+    "softmax 768x197x197",
+    "train deit_small_patch16_224 B128",
+    "train deit_small_patch16_224 B8",
+  ]);
 });

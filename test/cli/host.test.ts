@@ -28,7 +28,10 @@ test("a write that fails leaves the folder as it was", async () => {
 });
 
 test("readFile of nothing is bad input", async () => {
-  await expect(host.readFile(join(folder, "none"))).rejects.toMatchObject({ name: "UsageError", message: expect.stringMatching(/expected a file that can be read at ".*none", got ENOENT/) });
+  await expect(host.readFile(join(folder, "none"))).rejects.toMatchObject({
+    name: "UsageError",
+    message: expect.stringMatching(/expected a file that can be read at ".*none", got ENOENT/),
+  });
 });
 
 test("in a page: bytes come and go unchanged, and errors keep their kind", async () => {

@@ -13,8 +13,25 @@ const KILLS = 3;
 const STEPS = 40;
 
 const args = (out: string, ...more: string[]) => [
-  "cli/tessera.mjs", "train", "--model", MODEL, "--out", out, "--batch-size", "20", "--epochs", "2", "--warmup-epochs", "0",
-  "--max-steps", String(STEPS), "--save-every", "1", "--eval-every", "100", ...more,
+  "cli/tessera.mjs",
+  "train",
+  "--model",
+  MODEL,
+  "--out",
+  out,
+  "--batch-size",
+  "20",
+  "--epochs",
+  "2",
+  "--warmup-epochs",
+  "0",
+  "--max-steps",
+  String(STEPS),
+  "--save-every",
+  "1",
+  "--eval-every",
+  "100",
+  ...more,
 ];
 
 /** Starts a training and kills it `ms` after its first checkpoint (of this start) appeared. */
@@ -27,7 +44,12 @@ function killed(out: string, ms: number): Promise<void> {
     clearInterval(watch);
     setTimeout(() => child.kill("SIGKILL"), ms);
   }, 5);
-  return new Promise((resolve) => child.on("exit", () => { clearInterval(watch); resolve(); }));
+  return new Promise((resolve) =>
+    child.on("exit", () => {
+      clearInterval(watch);
+      resolve();
+    }),
+  );
 }
 
 test("killed again and again: always a readable checkpoint, in the end the same bits", { timeout: 300_000 }, async () => {
@@ -46,7 +68,11 @@ test("killed again and again: always a readable checkpoint, in the end the same 
     expect(readFileSync(join(broken, file)).equals(readFileSync(join(whole, file))), file).toBe(true);
   }
   // Every step's metrics once, in order, whatever was lost with a kill.
-  const steps = readFileSync(join(broken, "metrics.jsonl"), "utf8").trim().split("\n").map((l) => JSON.parse(l) as { kind: string; step: number }).filter((m) => m.kind === "step");
+  const steps = readFileSync(join(broken, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((l) => JSON.parse(l) as { kind: string; step: number })
+    .filter((m) => m.kind === "step");
   expect(steps.map((m) => m.step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
   expect(readdirSync(broken).filter((f) => f.endsWith(".safetensors")).length).toBe(3);
 });

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { build, main } from "../../cli/main.ts";
 
@@ -16,7 +16,10 @@ describe("tessera", () => {
     expect((await tessera("--help")).code).toBe(0);
   });
   test("no verb, and one that is none, are bad usage", async () => {
-    expect(await tessera()).toMatchObject({ code: 2, stderr: expect.stringMatching(/^tessera: expected a verb \(.*\), got none; see tessera --help\n$/) });
+    expect(await tessera()).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^tessera: expected a verb \(.*\), got none; see tessera --help\n$/),
+    });
     expect(await tessera("wat")).toMatchObject({ code: 2, stderr: expect.stringMatching(/^tessera: expected a verb \(.*\), got "wat"/) });
   });
 });

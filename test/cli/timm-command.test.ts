@@ -36,8 +36,17 @@ describe("a run that went on in timm", () => {
   test("came back and loads strictly: every tensor, trained there", () => {
     const { state } = readWeights(new Uint8Array(readFileSync("test/golden/checkpoint-timm-run.pth.tar")));
     checkState("weights", createModel(golden.config).params, state);
-    const digests = Object.fromEntries([...state].map(([name, { shape, data }]) =>
-      [name, { shape: [...shape], sha256: createHash("sha256").update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest("hex") }]));
+    const digests = Object.fromEntries(
+      [...state].map(([name, { shape, data }]) => [
+        name,
+        {
+          shape: [...shape],
+          sha256: createHash("sha256")
+            .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+            .digest("hex"),
+        },
+      ]),
+    );
     expect(digests).toEqual(golden.state_dict);
     expect(golden["changed by timm"]).toBe(Object.keys(golden.state_dict).length);
   });
@@ -45,11 +54,18 @@ describe("a run that went on in timm", () => {
 
 describe("other recipes", () => {
   test("models by name", () => {
-    const named = (what: string | Record<string, unknown>) => /--model [^\\]*/.exec(run(recorded, { config: createModel(what).config }))![0].trim();
+    const named = (what: string | Record<string, unknown>) =>
+      /--model [^\\]*/.exec(run(recorded, { config: createModel(what).config }))![0].trim();
     expect(named("deit_base_distilled_patch16_384")).toBe("--model deit_base_distilled_patch16_384");
-    expect(run(recorded, { config: createModel("deit_small_patch16_224", 37).config })).toMatch(/--model deit_small_patch16_224 \\\n {2}--num-classes 37 \\/);
-    expect(run(recorded, { config: createModel({ ...createModel("regnety_160").config, imgSize: 288 }).config })).toMatch(/--model regnety_160 \\\n {2}--img-size 288 \\/);
-    expect(run(recorded, { config: createModel({ arch: "regnety", depth: 9, imgSize: 32 }).config })).toMatch(/# Differs: timm has no RegNetY of this size by name/);
+    expect(run(recorded, { config: createModel("deit_small_patch16_224", 37).config })).toMatch(
+      /--model deit_small_patch16_224 \\\n {2}--num-classes 37 \\/,
+    );
+    expect(run(recorded, { config: createModel({ ...createModel("regnety_160").config, imgSize: 288 }).config })).toMatch(
+      /--model regnety_160 \\\n {2}--img-size 288 \\/,
+    );
+    expect(run(recorded, { config: createModel({ arch: "regnety", depth: 9, imgSize: 32 }).config })).toMatch(
+      /# Differs: timm has no RegNetY of this size by name/,
+    );
   });
 
   test("the normalisation is the run's, or left to timm with a note; the seed and a quote in the name", () => {
@@ -70,7 +86,9 @@ describe("other recipes", () => {
 
   test("soft distillation by number of elements is so much less of timm's by image", () => {
     const soft = run({ ...recorded, distillation: "soft", alpha: 0.1, tau: 3 });
-    expect(soft).toMatch(/--kd-token-distill-type soft \\\n {2}--task-loss-weight 0\.9 \\\n {2}--distill-loss-weight 0\.01 \\\n {2}--kd-temperature 3 \\/);
+    expect(soft).toMatch(
+      /--kd-token-distill-type soft \\\n {2}--task-loss-weight 0\.9 \\\n {2}--distill-loss-weight 0\.01 \\\n {2}--kd-temperature 3 \\/,
+    );
     expect(run({ ...recorded, distillation: "soft", alpha: 0.1, tau: 3, reduction: "batchmean" })).toMatch(/--distill-loss-weight 0\.1 \\/);
   });
 
@@ -110,8 +128,25 @@ describe("a checkpoint's record", { timeout: 60_000 }, () => {
   };
 
   test("convert takes normalisation and teacher from it; the converted file knows classes, mean and std", async () => {
-    await tessera("train", "--model", JSON.stringify(golden.config), "--out", at("run"), "--preset", "small-images", "--batch-size", "20", "--max-steps", "1", "--eval-every", "100",
-      "--distillation", "hard", "--teacher", "app/data/teacher/regnety-cifar10.safetensors");
+    await tessera(
+      "train",
+      "--model",
+      JSON.stringify(golden.config),
+      "--out",
+      at("run"),
+      "--preset",
+      "small-images",
+      "--batch-size",
+      "20",
+      "--max-steps",
+      "1",
+      "--eval-every",
+      "100",
+      "--distillation",
+      "hard",
+      "--teacher",
+      "app/data/teacher/regnety-cifar10.safetensors",
+    );
     const stdout = await tessera("convert", "--in", at("run/checkpoint.safetensors"), "--out", at("w.pth"), "--to", "timm");
     const script = readFileSync(at("w.pth.sh"), "utf8");
     expect(stdout).toContain(script);

@@ -7,7 +7,8 @@ import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { checkpointPosition } from "../../train/checkpoint.ts";
 
-const config = (more: object = {}) => JSON.stringify({ arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true, ...more });
+const config = (more: object = {}) =>
+  JSON.stringify({ arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true, ...more });
 const folder = mkdtempSync(join(tmpdir(), "tessera-train-"));
 const at = (name: string) => join(folder, name);
 
@@ -20,7 +21,22 @@ async function tessera(...args: string[]): Promise<{ code: number; stdout: strin
 }
 
 const train = (out: string, ...more: string[]) =>
-  tessera("train", "--model", config(), "--out", at(out), "--preset", "small-images", "--batch-size", "20", "--max-steps", "2", "--eval-every", "100", ...more);
+  tessera(
+    "train",
+    "--model",
+    config(),
+    "--out",
+    at(out),
+    "--preset",
+    "small-images",
+    "--batch-size",
+    "20",
+    "--max-steps",
+    "2",
+    "--eval-every",
+    "100",
+    ...more,
+  );
 
 describe("train and eval", { timeout: 120_000 }, () => {
   beforeAll(async () => {
@@ -48,9 +64,30 @@ describe("train and eval", { timeout: 120_000 }, () => {
       expect(code).toBe(2);
     };
     await refused(/expected a teacher for distillation "hard", got none/, "--distillation", "hard");
-    await refused(/expected a teacher of the student's 10 classes, got .* of 7/, "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ numClasses: 7 }));
-    const deeper = await train("refused", "--distillation", "hard", "--teacher", at("teacher/model.safetensors"), "--teacher-model", config({ depth: 2 }));
-    expect(deeper).toMatchObject({ code: 2, stderr: expect.stringMatching(/\ntessera train: expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]* \(.*teacher\/model\.safetensors\)\n$/) });
+    await refused(
+      /expected a teacher of the student's 10 classes, got .* of 7/,
+      "--distillation",
+      "hard",
+      "--teacher",
+      at("teacher/model.safetensors"),
+      "--teacher-model",
+      config({ numClasses: 7 }),
+    );
+    const deeper = await train(
+      "refused",
+      "--distillation",
+      "hard",
+      "--teacher",
+      at("teacher/model.safetensors"),
+      "--teacher-model",
+      config({ depth: 2 }),
+    );
+    expect(deeper).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /\ntessera train: expected the 35 tensors of this model, got missing: blocks\.1\.[^\n]* \(.*teacher\/model\.safetensors\)\n$/,
+      ),
+    });
     await refused(/expected fewer than 3 warmupEpochs, got 5/, "--epochs", "3", "--warmup-epochs", "5");
     await refused(/expected training images of 7 classes, got 10/, "--model", config({ numClasses: 7 }));
     await refused(/expected distilled to be true or false, got "yes"/, "--model", config({ distilled: "yes" }));
@@ -62,9 +99,16 @@ describe("train and eval", { timeout: 120_000 }, () => {
 
   test("a checkpoint of another recipe or seed is not gone on with; a model without classes has the data's", async () => {
     const model = ["--model", config({ numClasses: undefined, distilled: undefined })];
-    const [done, other, seed] = [await train("again", ...model), await train("again", ...model, "--resume", "--lr", "0.5"), await train("again", ...model, "--resume", "--seed", "4")];
+    const [done, other, seed] = [
+      await train("again", ...model),
+      await train("again", ...model, "--resume", "--lr", "0.5"),
+      await train("again", ...model, "--resume", "--seed", "4"),
+    ];
     expect(done).toMatchObject({ code: 0 });
-    expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected a checkpoint with lr 0\.5, got 0\.001 \(.*again\/checkpoint\.safetensors\)\n$/) });
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/expected a checkpoint with lr 0\.5, got 0\.001 \(.*again\/checkpoint\.safetensors\)\n$/),
+    });
     expect(seed).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected a checkpoint with seed 4, got 0 /) });
   });
 
@@ -82,13 +126,31 @@ describe("train and eval", { timeout: 120_000 }, () => {
       lines.add(stdout.split("\n")[1]!.replace(/^.*top-1/, ""));
     }
     expect(lines.size).toBeGreaterThan(2);
-    expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--head", "dist")).stderr).toMatch(/expected a distilled model for --head dist/);
+    expect((await tessera("eval", "--weights", "app/data/teacher/regnety-cifar10.safetensors", "--head", "dist")).stderr).toMatch(
+      /expected a distilled model for --head dist/,
+    );
   });
 
   test.each(["node", "chromium"])("Ctrl-C saves and stops, in %s; what goes on ends in the same bits", async (where) => {
-    const args = ["train", "--where", where, "--model", config(), "--preset", "small-images", "--batch-size", "20", "--epochs", "50", "--eval-every", "100"];
+    const args = [
+      "train",
+      "--where",
+      where,
+      "--model",
+      config(),
+      "--preset",
+      "small-images",
+      "--batch-size",
+      "20",
+      "--epochs",
+      "50",
+      "--eval-every",
+      "100",
+    ];
     const out = at(`stopped-${where}`);
-    const child = spawn(process.execPath, ["cli/tessera.mjs", ...args, "--out", out, "--save-every", "1"], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, ["cli/tessera.mjs", ...args, "--out", out, "--save-every", "1"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (text) => (stdout += text));
     child.stderr.on("data", (text) => (stderr += text));

@@ -23,20 +23,30 @@ afterAll(async () => {
 });
 
 async function tessera(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = "", stderr = "";
+  let stdout = "",
+    stderr = "";
   vi.spyOn(process.stderr, "write").mockImplementation((text) => ((stderr += text), true));
   vi.spyOn(process.stdout, "write").mockImplementation((text) => ((stdout += text), true));
   return { code: await main(args), stdout, stderr };
 }
 
-const adapter: AdapterDescription = { vendor: "v", architecture: "a", device: "d", description: "driver 1.2", software: false, features: [] };
+const adapter: AdapterDescription = {
+  vendor: "v",
+  architecture: "a",
+  device: "d",
+  description: "driver 1.2",
+  software: false,
+  features: [],
+};
 const answer = (question: string, choice: string): Answer => ({ question, choice, flops: 1, gain: 2, measured: [] });
 
 test("tune measures a shape, prints it and keeps it; the table is then in use", async () => {
   const { code, stdout, stderr } = await tessera("tune", "--op", "softmax", "--shape", "3x5");
   expect(stderr).not.toContain("expected");
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^softmax 3x5: (default|shared|register) [\d.e-]+ ms.*\n1 shapes, [01] with a faster kernel than the default; kept in .*\.json\n$/);
+  expect(stdout).toMatch(
+    /^softmax 3x5: (default|shared|register) [\d.e-]+ ms.*\n1 shapes, [01] with a faster kernel than the default; kept in .*\.json\n$/,
+  );
   const [file] = await readdir(join(folder, "tuning"));
   const table = JSON.parse(await readFile(join(folder, "tuning", file!), "utf8"));
   expect(Object.keys(table.choices)).toContain("softmax 3x5");
@@ -48,10 +58,16 @@ test("tune measures a shape, prints it and keeps it; the table is then in use", 
 test("bad usage is one line", async () => {
   for (const [args, message] of [
     [["--op", "softmax"], "expected --op and --shape together, got --op alone"],
-    [["--op", "softmax", "--shape", "3x"], "expected positive integers with x between them, e.g. 197x192x768 for --shape <sizes>, got \"3x\""],
+    [
+      ["--op", "softmax", "--shape", "3x"],
+      'expected positive integers with x between them, e.g. 197x192x768 for --shape <sizes>, got "3x"',
+    ],
     [["--op", "softmax", "--shape", "3"], "expected a shape ROWSxD for softmax, got 3"],
-    [["--op", "relu", "--shape", "3"], "expected an operation with kernels to choose from (matmul, linear, attention, layerNorm, softmax, logSoftmax), got \"relu\""],
-    [["--model", "deit_huge"], "got \"deit_huge\""],
+    [
+      ["--op", "relu", "--shape", "3"],
+      'expected an operation with kernels to choose from (matmul, linear, attention, layerNorm, softmax, logSoftmax), got "relu"',
+    ],
+    [["--model", "deit_huge"], 'got "deit_huge"'],
   ] as const) {
     const { code, stderr } = await tessera("tune", ...args);
     expect(stderr).toContain(message);
@@ -70,7 +86,12 @@ test("a newer answer replaces an older one, others stay; another driver has a ta
 test("a file that is no table is told and not used", async () => {
   let stderr = "";
   vi.spyOn(process.stderr, "write").mockImplementation((text) => ((stderr += text), true));
-  for (const text of ["{", "[]", '{"format":2,"adapter":"a","choices":{},"answers":{}}', '{"format":1,"adapter":"a","choices":{"q":1},"answers":{}}']) {
+  for (const text of [
+    "{",
+    "[]",
+    '{"format":2,"adapter":"a","choices":{},"answers":{}}',
+    '{"format":1,"adapter":"a","choices":{"q":1},"answers":{}}',
+  ]) {
     await writeFile(tuningFile(adapter), text);
     expect(await savedTuning(adapter)).toBeNull();
   }

@@ -15,7 +15,10 @@ let watching: ChildProcess | undefined;
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), "tessera-watch-"));
   for (const folder of ["cli", "engine", "kernels", "models", "train", "app", "test", "bench"]) {
-    await cp(join(ROOT, folder), join(copy, folder), { recursive: true, filter: (from) => !/node_modules|results$|\.bin$|presets\/.*\.safetensors$/.test(basename(from)) });
+    await cp(join(ROOT, folder), join(copy, folder), {
+      recursive: true,
+      filter: (from) => !/node_modules|results$|\.bin$|presets\/.*\.safetensors$/.test(basename(from)),
+    });
   }
   for (const file of ["package.json", "tsconfig.json", "vite.config.ts"]) await cp(join(ROOT, file), join(copy, file));
   await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"));
@@ -28,7 +31,10 @@ afterAll(async () => {
 });
 
 test("a kernel is checked and timed again when it is saved; what breaks is shown with its line, and watching goes on", async () => {
-  const child = (watching = spawn(process.execPath, [join(copy, "cli/tessera.mjs"), "op", "relu", "--watch"], { cwd: copy, stdio: ["ignore", "pipe", "pipe"] }));
+  const child = (watching = spawn(process.execPath, [join(copy, "cli/tessera.mjs"), "op", "relu", "--watch"], {
+    cwd: copy,
+    stdio: ["ignore", "pipe", "pipe"],
+  }));
   let said = "";
   for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (data) => (said += data));
   /** What it says until it watches again. */
@@ -58,12 +64,15 @@ test("a kernel is checked and timed again when it is saved; what breaks is shown
 }, 240_000);
 
 test("an op's sources are its file and what that imports", () => {
-  expect(sourcesOf("matmul")).toEqual(expect.arrayContaining(["kernels/matmul.ts", "kernels/gemm.ts", "kernels/gemm-kernels.ts", "engine/kernel.ts"]));
+  expect(sourcesOf("matmul")).toEqual(
+    expect.arrayContaining(["kernels/matmul.ts", "kernels/gemm.ts", "kernels/gemm-kernels.ts", "engine/kernel.ts"]),
+  );
   expect(sourcesOf("softmax")).not.toContain("kernels/gemm.ts");
 });
 
 async function tessera(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = "", stderr = "";
+  let stdout = "",
+    stderr = "";
   vi.spyOn(process.stderr, "write").mockImplementation((text) => ((stderr += text), true));
   vi.spyOn(process.stdout, "write").mockImplementation((text) => ((stdout += text), true));
   return { code: await main(args), stdout, stderr };
@@ -72,14 +81,21 @@ async function tessera(...args: string[]): Promise<{ code: number; stdout: strin
 test("--check says what was reached, as shares of what this adapter can", async () => {
   const { code, stdout } = await tessera("op", "softmax", "--check", "--variant", "register");
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^softmax: (\d+) of \1 checks passed\nsoftmax [\dx]+: [\d.]+ ms, [\d.]+ GB\/s \(\d+ % of the measured [\d.]+\)\nsoftmax [\dx]+ fwd\+bwd: /);
+  expect(stdout).toMatch(
+    /^softmax: (\d+) of \1 checks passed\nsoftmax [\dx]+: [\d.]+ ms, [\d.]+ GB\/s \(\d+ % of the measured [\d.]+\)\nsoftmax [\dx]+ fwd\+bwd: /,
+  );
 }, 60_000);
 
 test("--print-wgsl prints every launch whole, forward and backward", async () => {
   const { code, stdout } = await tessera("op", "layerNorm", "--print-wgsl", "--variant", "shared");
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^\/\/ forward: layerNorm\.forward, \d+ x 1 x 1 workgroups\n@group\(0\) @binding\(0\)[\s\S]*\n\/\/ backward: layerNorm\.backward, /);
+  expect(stdout).toMatch(
+    /^\/\/ forward: layerNorm\.forward, \d+ x 1 x 1 workgroups\n@group\(0\) @binding\(0\)[\s\S]*\n\/\/ backward: layerNorm\.backward, /,
+  );
   expect(stdout.match(/fn main\(/g)?.length).toBe(stdout.match(/^\/\/ (forward|backward): /gm)?.length);
   expect((await tessera("op", "mixup", "--print-wgsl")).code).toBe(2);
-  expect(await tessera("op", "nope", "--check")).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected one of matmul, .*, got "nope"/) });
+  expect(await tessera("op", "nope", "--check")).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/expected one of matmul, .*, got "nope"/),
+  });
 }, 60_000);

@@ -11,25 +11,41 @@ import type { MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
 const MATRICES: readonly SubgroupMatrix[] = [
-  ...([[16, 16, 16], [16, 8, 16], [16, 8, 8]] as const).flatMap(([M, N, K]) => ["f16", "f32"].map((resultComponentType) => ({ componentType: "f16", resultComponentType, M, N, K }))),
-  { componentType: "f32", resultComponentType: "f32", M: 8, N: 8, K: 8 }, { componentType: "f16", resultComponentType: "f32", M: 8, N: 16, K: 16 },
+  ...(
+    [
+      [16, 16, 16],
+      [16, 8, 16],
+      [16, 8, 8],
+    ] as const
+  ).flatMap(([M, N, K]) => ["f16", "f32"].map((resultComponentType) => ({ componentType: "f16", resultComponentType, M, N, K }))),
+  { componentType: "f32", resultComponentType: "f32", M: 8, N: 8, K: 8 },
+  { componentType: "f16", resultComponentType: "f32", M: 8, N: 16, K: 16 },
   { componentType: "u8", resultComponentType: "u32", M: 16, N: 16, K: 32 },
 ];
 
 /** The null backend under a name that initDevice takes, with a GPU's matrices and workgroup memory; modules that it is given are kept. */
 function nullGPU(modules: { code: string; module: GPUShaderModule }[]): GPU {
   const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model"]);
-  const over = <T extends object>(of: T, own: Readonly<Record<string, unknown>>): T => new Proxy(of, {
-    get(target, key) {
-      if (typeof key === "string" && Object.hasOwn(own, key)) return own[key];
-      const value: unknown = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  const over = <T extends object>(of: T, own: Readonly<Record<string, unknown>>): T =>
+    new Proxy(of, {
+      get(target, key) {
+        if (typeof key === "string" && Object.hasOwn(own, key)) return own[key];
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
   return over(gpu, {
     async requestAdapter() {
       const adapter = (await gpu.requestAdapter())!;
-      const info = { vendor: "made up", architecture: "", device: "", description: "", subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: MATRICES };
+      const info = {
+        vendor: "made up",
+        architecture: "",
+        device: "",
+        description: "",
+        subgroupMinSize: 32,
+        subgroupMaxSize: 32,
+        subgroupMatrixConfigs: MATRICES,
+      };
       return over(adapter, {
         info,
         async requestDevice(descriptor: GPUDeviceDescriptor) {
@@ -39,18 +55,33 @@ function nullGPU(modules: { code: string; module: GPUShaderModule }[]): GPU {
             modules.push({ code: d.code, module });
             return module;
           };
-          return over(device, { createShaderModule, adapterInfo: info, limits: over(device.limits, { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 }) });
+          return over(device, {
+            createShaderModule,
+            adapterInfo: info,
+            limits: over(device.limits, { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 }),
+          });
         },
       });
     },
   });
 }
 
-const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({ bm, bn, bk, gm, gn, staging });
+const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
+  bm,
+  bn,
+  bk,
+  gm,
+  gn,
+  staging,
+});
 const SMALL = tile(32, 32, 32, 2, 2, "double");
 const FORMS = [
-  { form: { syntax: "majorness", words: true }, tiles: [tile(128, 128, 32, 2, 2, "double"), tile(128, 256, 32, 2, 4, "ahead"), tile(64, 64, 64, 2, 2, "plain"), SMALL] },
-  { form: { syntax: "majorness", words: false }, tiles: [SMALL] }, { form: { syntax: "boolean", words: false }, tiles: [SMALL] },
+  {
+    form: { syntax: "majorness", words: true },
+    tiles: [tile(128, 128, 32, 2, 2, "double"), tile(128, 256, 32, 2, 4, "ahead"), tile(64, 64, 64, 2, 2, "plain"), SMALL],
+  },
+  { form: { syntax: "majorness", words: false }, tiles: [SMALL] },
+  { form: { syntax: "boolean", words: false }, tiles: [SMALL] },
 ] as const;
 
 test("Tint compiles the kernels of subgroup matrices for other adapters", { timeout: 120_000 }, async () => {
@@ -61,19 +92,45 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
   try {
     const shapes = matrixShapes(device);
     // Largest first, sums in f32 only.
-    expect(shapes.map(({ M, N, K, input }) => `${M}x${N}x${K} ${input}`)).toEqual(["16x16x16 f16", "16x8x16 f16", "8x16x16 f16", "16x8x8 f16", "8x8x8 f32"]);
+    expect(shapes.map(({ M, N, K, input }) => `${M}x${N}x${K} ${input}`)).toEqual([
+      "16x16x16 f16",
+      "16x8x16 f16",
+      "8x16x16 f16",
+      "16x8x8 f16",
+      "8x8x8 f32",
+    ]);
     const texts = new Set<string>();
-    for (const shape of shapes) for (const { form, tiles } of FORMS) for (const t of tiles) for (const order of ["NN", "NT", "TN", "TT"]) {
-      const setup: MatrixSetup = { shape, ...form, lanes: 32, sized: shape.N === 16 };
-      const [ta, tb] = [order[0] === "T", order[1] === "T"];
-      for (const [M, N, K, kind] of [[256, 256, 128, "direct"], [264, 264, 104, "slots"]] as const) {
-        if (matrixRefuses(setup, t, { ta, tb, M, N, K, direct: kind === "direct" }, device)) continue;
-        const made = [Tensor.zeros([M * K], shape.input), Tensor.zeros([K * N], shape.input), Tensor.zeros([N]), Tensor.zeros([M, N], "f16")] as const;
-        const [a, b, bias, residual] = made;
-        const y = matrixProduct(setup, t, { a, b, ta, tb, M, N, K, ...(kind === "direct" ? { direct: true } : { bias, residual, gelu: true, store: "f16", alpha: 0.5 }) });
-        for (const one of [...made, y]) one.dispose();
-      }
-    }
+    for (const shape of shapes)
+      for (const { form, tiles } of FORMS)
+        for (const t of tiles)
+          for (const order of ["NN", "NT", "TN", "TT"]) {
+            const setup: MatrixSetup = { shape, ...form, lanes: 32, sized: shape.N === 16 };
+            const [ta, tb] = [order[0] === "T", order[1] === "T"];
+            for (const [M, N, K, kind] of [
+              [256, 256, 128, "direct"],
+              [264, 264, 104, "slots"],
+            ] as const) {
+              if (matrixRefuses(setup, t, { ta, tb, M, N, K, direct: kind === "direct" }, device)) continue;
+              const made = [
+                Tensor.zeros([M * K], shape.input),
+                Tensor.zeros([K * N], shape.input),
+                Tensor.zeros([N]),
+                Tensor.zeros([M, N], "f16"),
+              ] as const;
+              const [a, b, bias, residual] = made;
+              const y = matrixProduct(setup, t, {
+                a,
+                b,
+                ta,
+                tb,
+                M,
+                N,
+                K,
+                ...(kind === "direct" ? { direct: true } : { bias, residual, gelu: true, store: "f16", alpha: 0.5 }),
+              });
+              for (const one of [...made, y]) one.dispose();
+            }
+          }
     for (const { code, module } of modules) {
       if (!code.includes("subgroup_matrix_left")) continue;
       texts.add(code);

@@ -45,10 +45,18 @@ function product(variant: TileName, ta: boolean, tb: boolean, [M, N, K]: readonl
 
 const operations: readonly (readonly [string, () => void])[] = [
   // Weights by tokens, as tile and matrix meet: whole tiles, then edges everywhere and one element a load.
-  ...(Object.keys(TILES) as TileName[]).flatMap((tile) => ([["NN", false, false], ["NT", false, true], ["TN", true, false]] as const).flatMap(([stored, ta, tb]) => [
-    [`${tile} ${stored}`, product(tile, ta, tb, [128, 896, 64], false)] as const,
-    [`${tile} ${stored} edges`, product(tile, ta, tb, [197, 99, 67], ta)] as const,
-  ])),
+  ...(Object.keys(TILES) as TileName[]).flatMap((tile) =>
+    (
+      [
+        ["NN", false, false],
+        ["NT", false, true],
+        ["TN", true, false],
+      ] as const
+    ).flatMap(([stored, ta, tb]) => [
+      [`${tile} ${stored}`, product(tile, ta, tb, [128, 896, 64], false)] as const,
+      [`${tile} ${stored} edges`, product(tile, ta, tb, [197, 99, 67], ta)] as const,
+    ]),
+  ),
   ["split along K", product("register-8x8", true, false, [64, 64, 2048], true)],
   ...ATTENTION_VARIANTS.filter((v) => v !== "batched").flatMap((variant) => [
     [variant, both((q, k, v) => attention(q!, k!, v!, { variant }), [1, 3, 198, 64], [1, 3, 198, 64], [1, 3, 198, 64])] as const,
@@ -60,20 +68,36 @@ const operations: readonly (readonly [string, () => void])[] = [
     [variant, both((x) => logSoftmax(x!, { variant }), [4, 1000])] as const,
     [variant, both((x) => crossEntropy(x!, Tensor.zeros([4, 1000]), { variant }), [4, 1000])] as const,
   ]),
-  ...BATCH_NORM_VARIANTS.map((variant) =>
-    [variant, both((x, w, b) => batchNorm(x!, w!, b!, Tensor.zeros([32]), Tensor.zeros([32]), { training: true, variant }), [2, 32, 14, 14], [32], [32])] as const),
+  ...BATCH_NORM_VARIANTS.map(
+    (variant) =>
+      [
+        variant,
+        both(
+          (x, w, b) => batchNorm(x!, w!, b!, Tensor.zeros([32]), Tensor.zeros([32]), { training: true, variant }),
+          [2, 32, 14, 14],
+          [32],
+          [32],
+        ),
+      ] as const,
+  ),
   ["", both((x) => gelu(x!), [198, 768])],
   ["", () => void columnSums(Tensor.zeros([198, 192]), 192)],
   ["1x1", both((x, w) => conv2d(x!, w!), [1, 48, 28, 28], [104, 48, 1, 1])],
   ["3x3 stride 2", both((x, w) => conv2d(x!, w!, null, { stride: 2, padding: 1 }), [1, 3, 32, 32], [32, 3, 3, 3])],
   ["3x3 groups", both((x, w) => conv2d(x!, w!, null, { padding: 1, groups: 2 }), [1, 16, 14, 14], [16, 8, 3, 3])],
   ["patches", both((x, w, b) => conv2d(x!, w!, b!, { stride: 16 }), [1, 3, 64, 64], [192, 3, 16, 16], [192])],
-  ["", () => {
-    const [params, grads, m, v] = tensors([64], [64], [64], [64]);
-    const numbers = Tensor.zeros([4], "u32");
-    const at = (i: number) => ({ tensor: numbers, at: i });
-    adamwStep({ params: params!, grads: grads!, m: m!, v: v! }, { decayed: 32, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.05, finite: gradNorm(grads!), clip: 1 });
-  }],
+  [
+    "",
+    () => {
+      const [params, grads, m, v] = tensors([64], [64], [64], [64]);
+      const numbers = Tensor.zeros([4], "u32");
+      const at = (i: number) => ({ tensor: numbers, at: i });
+      adamwStep(
+        { params: params!, grads: grads!, m: m!, v: v! },
+        { decayed: 32, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.05, finite: gradNorm(grads!), clip: 1 },
+      );
+    },
+  ],
 ];
 
 /** Each pipeline once, for a processor or for a GPU: where both run the same text, under the first name. Nothing runs. */

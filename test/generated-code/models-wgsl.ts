@@ -24,7 +24,11 @@ export function recordedModels(): Recorded[] {
   for (const played of [true, false]) {
     Object.assign(adapter, { software: played });
     for (const dtype of features.has("shader-f16") ? (["f32", "f16"] as const) : (["f32"] as const)) {
-      for (const [name, config] of [["deit 224", TINY], ["deit 32", SMALL], ["regnety", CNN]] as const) {
+      for (const [name, config] of [
+        ["deit 224", TINY],
+        ["deit 32", SMALL],
+        ["regnety", CNN],
+      ] as const) {
         const model = createModel(config);
         const params = Object.fromEntries(model.params.map((p) => [p.name, Tensor.zeros(p.shape)]));
         const x = Tensor.zeros([2, ...model.imageShape]);
@@ -32,13 +36,17 @@ export function recordedModels(): Recorded[] {
         for (const training of [false, true]) {
           const launches: Launch[] = [];
           withRecorder({ launches }, () => {
-            const stored = (t: Tensor, key: string) => (dtype === "f16" && t.shape.length > 1 && !key.includes("running") ? cast(t, "f16") : t);
+            const stored = (t: Tensor, key: string) =>
+              dtype === "f16" && t.shape.length > 1 && !key.includes("running") ? cast(t, "f16") : t;
             const trained = Object.entries(params).filter(([key]) => !key.includes("running_") && !key.includes("num_batches"));
             for (const [, t] of trained) t.requiresGrad = training;
             const given = Object.fromEntries(Object.entries(params).map(([key, t]) => [key, stored(t, key)]));
             if (!training) return void noGrad(() => model.forward(given, x));
             const { logitsCls } = model.forward(given, x, { training: true });
-            gradients(crossEntropy(logitsCls, labels), trained.map(([, t]) => t));
+            gradients(
+              crossEntropy(logitsCls, labels),
+              trained.map(([, t]) => t),
+            );
           });
           found.push({ name: `${name} ${training ? "training" : "inference"} ${dtype}${played ? "" : " for a GPU"}`, launches });
         }

@@ -33,10 +33,11 @@ export function dumpedSpirv(log: string): Map<string, string> {
 export function figuresOf(spirv: string): Figures {
   const lines = spirv.split("\n").map((line) => line.trim());
   const clamps = new Set(lines.flatMap((line) => /^(%\S+) = OpExtInst %\S+ %\S+ UMin /.exec(line)?.[1] ?? []));
-  const clamped = (storage: string) => lines.filter((line) => {
-    const chain = /^%\S+ = OpAccessChain %_ptr_(\w+?)_\S+ %\S+ (.*)$/.exec(line);
-    return chain?.[1] === storage && chain[2]!.split(" ").some((index) => clamps.has(index));
-  }).length;
+  const clamped = (storage: string) =>
+    lines.filter((line) => {
+      const chain = /^%\S+ = OpAccessChain %_ptr_(\w+?)_\S+ %\S+ (.*)$/.exec(line);
+      return chain?.[1] === storage && chain[2]!.split(" ").some((index) => clamps.has(index));
+    }).length;
 
   // A loop is from its header's label to the label where it merges; it counts if it reads a counter outside of the loops in it.
   const label = (id: string) => lines.indexOf(`${id} = OpLabel`);
@@ -46,14 +47,21 @@ export function figuresOf(spirv: string): Figures {
   });
   const counts = lines.flatMap((line, at) => (/^%\S+ = OpLoad %v2uint %tint_loop_idx/.test(line) ? [at] : []));
   const within = (at: number) => loops.filter(({ from, to }) => from < at && at < to);
-  const own = new Map(loops.map((loop) => [loop, { inside: loops.some((l) => l !== loop && loop.from < l.from && l.from < loop.to), counted: false }]));
+  const own = new Map(
+    loops.map((loop) => [loop, { inside: loops.some((l) => l !== loop && loop.from < l.from && l.from < loop.to), counted: false }]),
+  );
   for (const at of counts) {
     const nearest = within(at).reduce((a, b) => (b.from > a.from ? b : a));
     own.get(nearest)!.counted = true;
   }
-  const of = (inside: boolean, counted?: boolean) => [...own.values()].filter((l) => l.inside === inside && (counted === undefined || l.counted === counted)).length;
+  const of = (inside: boolean, counted?: boolean) =>
+    [...own.values()].filter((l) => l.inside === inside && (counted === undefined || l.counted === counted)).length;
   return {
-    inner: of(false), innerCounted: of(false, true), outer: of(true), outerCounted: of(true, true),
-    workgroupClamps: clamped("Workgroup"), ownClamps: clamped("Function") + clamped("Private"),
+    inner: of(false),
+    innerCounted: of(false, true),
+    outer: of(true),
+    outerCounted: of(true, true),
+    workgroupClamps: clamped("Workgroup"),
+    ownClamps: clamped("Function") + clamped("Private"),
   };
 }

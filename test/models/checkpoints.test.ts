@@ -21,13 +21,20 @@ import { fillInput } from "../golden/fill.ts";
 
 type Digest = Record<string, { shape: number[]; sha256: string }>;
 const file = (name: string) => new Uint8Array(readFileSync(new URL(`../golden/${name}`, import.meta.url)));
-const golden = JSON.parse(new TextDecoder().decode(file("checkpoints.json"))) as
-  Record<"plain" | "distilled" | "ema" | "views" | "vit" | "hf4", Digest>;
+const golden = JSON.parse(new TextDecoder().decode(file("checkpoints.json"))) as Record<
+  "plain" | "distilled" | "ema" | "views" | "vit" | "hf4",
+  Digest
+>;
 const ascii = (text: string) => new TextEncoder().encode(text);
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
-const digest = (state: State): Digest => Object.fromEntries([...state].map(([name, { shape, data }]) =>
-  [name, { shape: [...shape], sha256: createHash("sha256").update(bytesOf(data)).digest("hex") }]));
+const digest = (state: State): Digest =>
+  Object.fromEntries(
+    [...state].map(([name, { shape, data }]) => [
+      name,
+      { shape: [...shape], sha256: createHash("sha256").update(bytesOf(data)).digest("hex") },
+    ]),
+  );
 
 describe("files of PyTorch", () => {
   test("a training checkpoint: the model, or its moving average", () => {
@@ -70,23 +77,38 @@ describe("Hugging Face's names", () => {
     expect(() => toTimm(new Map([...state, ["vit.embeddings.mask_token", one]]))).toThrow('got "vit.embeddings.mask_token"');
     expect(() => toTimm(new Map([...state, ["vit.cls_classifier.weight", one]]))).toThrow();
     expect(() => toTimm(new Map([...state, ["cls_classifier.weight", one]]))).toThrow(
-      'expected classifier of a model without embeddings.distillation_token, got "cls_classifier.weight"');
+      'expected classifier of a model without embeddings.distillation_token, got "cls_classifier.weight"',
+    );
     expect(() => toTimm(new Map([...state, ["deit.embeddings.distillation_token", one], ["cls_classifier.weight", one]]))).toThrow(
-      'expected classifier of a model with embeddings.distillation_token, got "cls_classifier.weight"');
+      'expected classifier of a model with embeddings.distillation_token, got "cls_classifier.weight"',
+    );
     const halved = new Map(state);
     halved.delete("vit.encoder.layer.1.attention.attention.key.bias");
     expect(() => toTimm(halved)).toThrow("expected query, key and value of blocks.1.attn, got q bias but not k");
-    expect(() => toTimm(new Map([...state, ["layernorm.weight", one]]))).toThrow("got \"layernorm.weight\" besides another");
-    expect(() => toHuggingFace(new Map([["blocks.0.attn.scale", one]]))).toThrow('expected timm\'s names of a plain DeiT, got "blocks.0.attn.scale"');
-    expect(() => toHuggingFace(new Map([["stem.conv.weight", one], ["s1.b0.conv1.conv.weight", one]]))).toThrow('expected timm\'s names of a RegNetY, got "s1.b0.conv1.conv.weight"');
+    expect(() => toTimm(new Map([...state, ["layernorm.weight", one]]))).toThrow('got "layernorm.weight" besides another');
+    expect(() => toHuggingFace(new Map([["blocks.0.attn.scale", one]]))).toThrow(
+      'expected timm\'s names of a plain DeiT, got "blocks.0.attn.scale"',
+    );
+    expect(() =>
+      toHuggingFace(
+        new Map([
+          ["stem.conv.weight", one],
+          ["s1.b0.conv1.conv.weight", one],
+        ]),
+      ),
+    ).toThrow('expected timm\'s names of a RegNetY, got "s1.b0.conv1.conv.weight"');
   });
 });
 
 describe("convert", () => {
-  const convert = (bytes: Uint8Array, to: Layout, container: Container) => convertedFile(convertWeights(readAnyWeights(bytes), { to }), container);
+  const convert = (bytes: Uint8Array, to: Layout, container: Container) =>
+    convertedFile(convertWeights(readAnyWeights(bytes), { to }), container);
   test("timm, Hugging Face and back, through either container: the same bits", () => {
     for (const container of ["safetensors", "torch"] as const) {
-      for (const [name, expected] of [["checkpoint-training.pth", golden.distilled], ["checkpoint-plain.pth", golden.plain]] as const) {
+      for (const [name, expected] of [
+        ["checkpoint-training.pth", golden.distilled],
+        ["checkpoint-plain.pth", golden.plain],
+      ] as const) {
         const hf = convert(file(name), "hf", container);
         const timm = convert(hf, "timm", container);
         expect(digest(readAnyWeights(timm).state)).toEqual(expected);
@@ -100,7 +122,18 @@ describe("convert", () => {
   });
   test("what a file of ours says about itself survives", () => {
     const { state } = readWeights(file("checkpoint-plain.pth"));
-    const config = { arch: "deit", imgSize: 8, patchSize: 4, inChans: 3, dim: 8, depth: 2, heads: 2, mlpRatio: 4, numClasses: 5, distilled: false } as const;
+    const config = {
+      arch: "deit",
+      imgSize: 8,
+      patchSize: 4,
+      inChans: 3,
+      dim: 8,
+      depth: 2,
+      heads: 2,
+      mlpRatio: 4,
+      numClasses: 5,
+      distilled: false,
+    } as const;
     const info = { config, classes: ["a", "b", "c", "d", "é"] };
     const ours = writeWeights(state, info);
     expect(readWeights(convert(ours, "timm", "torch")).info).toEqual(info);
@@ -108,7 +141,9 @@ describe("convert", () => {
     expect(readWeights(convert(ours, "hf", "safetensors")).info).toEqual(info);
   });
   test("refuses another layout than asked for, and shapes that no DeiT has", () => {
-    expect(() => convertWeights(readAnyWeights(file("checkpoint-vit.bin")), { to: "timm", from: "timm" })).toThrow("expected timm names, got hf names");
+    expect(() => convertWeights(readAnyWeights(file("checkpoint-vit.bin")), { to: "timm", from: "timm" })).toThrow(
+      "expected timm names, got hf names",
+    );
     const state = new Map(readWeights(file("checkpoint-plain.pth")).state);
     state.set("blocks.1.mlp.fc1.bias", { shape: [31], data: new Float32Array(31) });
     expect(() => convert(writeTorchFile(state), "hf", "torch")).toThrow("blocks.1.mlp.fc1.bias");
@@ -118,8 +153,12 @@ describe("convert", () => {
 });
 
 describe("timm's own checkpoints and older ones", () => {
-  const timm = JSON.parse(new TextDecoder().decode(file("checkpoint-timm.json"))) as
-    { saver: Record<"state_dict" | "state_dict_ema", Digest>; old: Digest; cycles: Record<string, object>; forward: Record<string, Record<string, number>> };
+  const timm = JSON.parse(new TextDecoder().decode(file("checkpoint-timm.json"))) as {
+    saver: Record<"state_dict" | "state_dict_ema", Digest>;
+    old: Digest;
+    cycles: Record<string, object>;
+    forward: Record<string, Record<string, number>>;
+  };
   test("a .pth.tar of timm's training: the model, or its moving average", () => {
     const bytes = file("checkpoint-timm.pth.tar");
     expect(digest(readAnyWeights(bytes).state)).toEqual(timm.saver.state_dict);
@@ -129,7 +168,8 @@ describe("timm's own checkpoints and older ones", () => {
   test("PyTorch's format before 1.6", () => {
     const bytes = file("checkpoint-old.pth");
     expect(digest(readAnyWeights(bytes).state)).toEqual(timm.old);
-    for (let n = 20; n < bytes.length; n++) expect(() => readAnyWeights(bytes.subarray(0, n)), `${n} bytes`).toThrow(/^(pickle|torch file|safetensors): expected /);
+    for (let n = 20; n < bytes.length; n++)
+      expect(() => readAnyWeights(bytes.subarray(0, n)), `${n} bytes`).toThrow(/^(pickle|torch file|safetensors): expected /);
     const longer = new Uint8Array(bytes.length + 1);
     longer.set(bytes);
     expect(() => readAnyWeights(longer)).toThrow("where its last storage ends");
@@ -151,22 +191,40 @@ describe("RegNetY, and other classes of Hugging Face", () => {
   const state = initialState(model.params, 1);
   test("RegNetY both ways, every name", () => {
     const { state: hf } = toHuggingFace(state);
-    for (const name of ["regnet.embedder.embedder.convolution.weight", "regnet.embedder.embedder.normalization.running_mean", "regnet.encoder.stages.0.layers.0.shortcut.convolution.weight",
-      "regnet.encoder.stages.3.layers.5.layer.1.normalization.running_var", "regnet.encoder.stages.1.layers.2.layer.2.attention.0.bias",
-      "regnet.encoder.stages.1.layers.2.layer.2.attention.2.weight", "regnet.encoder.stages.1.layers.2.layer.3.normalization.weight", "classifier.1.bias"]) expect([...hf.keys()]).toContain(name);
+    for (const name of [
+      "regnet.embedder.embedder.convolution.weight",
+      "regnet.embedder.embedder.normalization.running_mean",
+      "regnet.encoder.stages.0.layers.0.shortcut.convolution.weight",
+      "regnet.encoder.stages.3.layers.5.layer.1.normalization.running_var",
+      "regnet.encoder.stages.1.layers.2.layer.2.attention.0.bias",
+      "regnet.encoder.stages.1.layers.2.layer.2.attention.2.weight",
+      "regnet.encoder.stages.1.layers.2.layer.3.normalization.weight",
+      "classifier.1.bias",
+    ])
+      expect([...hf.keys()]).toContain(name);
     expect(hf.get("regnet.encoder.stages.1.layers.2.layer.2.attention.2.weight")).toBe(state.get("s2.b3.se.fc2.weight"));
     expect(hf.get("regnet.encoder.stages.3.layers.5.layer.3.convolution.weight")).toBe(state.get("s4.b6.conv3.conv.weight"));
     expect(toTimm(hf).state).toEqual(state);
-    expect(() => toTimm(new Map([...hf, ...fake(["regnet.encoder.stages.4.layers.0.layer.0.convolution.weight"])]))).toThrow("expected Hugging Face's names of a RegNetY");
+    expect(() => toTimm(new Map([...hf, ...fake(["regnet.encoder.stages.4.layers.0.layer.0.convolution.weight"])]))).toThrow(
+      "expected Hugging Face's names of a RegNetY",
+    );
   });
   test("a RegNetForImageClassification of transformers loads strictly, and answers as it does there", async () => {
     const bytes = file("checkpoint-regnet-hf.safetensors");
     const { logits } = JSON.parse(parseSafetensors(bytes).metadata["recorded"]!) as { logits: number[] };
     const small = createModel({ arch: "regnety", imgSize: 32, w0: 8, wa: 6, wm: 2, groupWidth: 8, depth: 5, stemWidth: 8, numClasses: 7 });
-    const got = await noGrad(() => small.forward(loadParams("weights", small.params, readWeights(bytes).state), Tensor.from(fillInput(2 * 3 * 32 * 32), [2, 3, 32, 32])).logits).floats();
+    const got = await noGrad(
+      () =>
+        small.forward(
+          loadParams("weights", small.params, readWeights(bytes).state),
+          Tensor.from(fillInput(2 * 3 * 32 * 32), [2, 3, 32, 32]),
+        ).logits,
+    ).floats();
     expect(got.length).toBe(logits.length);
     logits.forEach((v, i) => expect(Math.abs(got[i]! - v)).toBeLessThan(1e-4 * (1 + Math.abs(v))));
-    expect([...toHuggingFace(readWeights(bytes).state).state.keys()].sort()).toEqual([...parseSafetensors(bytes).tensors.keys()].filter((n) => !n.endsWith("num_batches_tracked")).sort());
+    expect([...toHuggingFace(readWeights(bytes).state).state.keys()].sort()).toEqual(
+      [...parseSafetensors(bytes).tensors.keys()].filter((n) => !n.endsWith("num_batches_tracked")).sort(),
+    );
   });
   test("a distillation token with one head: DeiTForImageClassification", () => {
     const names = Object.keys(golden.distilled).filter((n) => !n.startsWith("head_dist"));
@@ -181,20 +239,34 @@ describe("RegNetY, and other classes of Hugging Face", () => {
 });
 
 describe("strict loading", () => {
-  const small = (numClasses: number) => createModel({ arch: "deit", imgSize: 8, patchSize: 4, dim: 8, depth: 2, heads: 2, numClasses, distilled: true });
+  const small = (numClasses: number) =>
+    createModel({ arch: "deit", imgSize: 8, patchSize: 4, dim: 8, depth: 2, heads: 2, numClasses, distilled: true });
   const { params } = small(5);
   const state = initialState(params, 3);
-  const error = (s: State, of = params) => { try { checkState("weights", of, s); } catch (e) { return (e as Error).message; } return ""; };
+  const error = (s: State, of = params) => {
+    try {
+      checkState("weights", of, s);
+    } catch (e) {
+      return (e as Error).message;
+    }
+    return "";
+  };
   test("all that is wrong in one error, with shapes", () => {
     const wrong = new Map(state);
     wrong.delete("blocks.0.attn.qkv.bias");
     wrong.set("blocks.9.extra", { shape: [2, 3], data: new Float32Array(6) });
     wrong.set("norm.weight", { shape: [9], data: new Float32Array(9) });
-    expect(error(wrong)).toBe(`weights: expected the ${params.length} tensors of this model, got missing: blocks.0.attn.qkv.bias [24]; unexpected: blocks.9.extra [2,3]; misshapen: norm.weight is [9], expected [8]`);
+    expect(error(wrong)).toBe(
+      `weights: expected the ${params.length} tensors of this model, got missing: blocks.0.attn.qkv.bias [24]; unexpected: blocks.9.extra [2,3]; misshapen: norm.weight is [9], expected [8]`,
+    );
     expect(error(state)).toBe("");
   });
   test("NaN and infinities by name; convert keeps them and says so", () => {
-    const broken = new Map([...state, ["norm.bias", { shape: [8], data: Float32Array.of(0, 0, NaN, 0, 0, 0, 0, 0) }], ["head.bias", { shape: [5], data: new Float32Array(5).fill(-Infinity) }]]);
+    const broken = new Map([
+      ...state,
+      ["norm.bias", { shape: [8], data: Float32Array.of(0, 0, NaN, 0, 0, 0, 0, 0) }],
+      ["head.bias", { shape: [5], data: new Float32Array(5).fill(-Infinity) }],
+    ]);
     expect(error(broken)).toContain("got not finite: norm.bias, head.bias");
     const done = convertWeights({ container: "safetensors", metadata: {}, state: broken }, { to: "hf" });
     expect(done.notFinite.toSorted()).toEqual(["head.bias", "norm.bias"]);
@@ -213,8 +285,19 @@ describe("strict loading", () => {
     expect(same.replaced).toEqual(names);
     expect(same.state.get("head_dist.weight")).toEqual(initialState(params, 11).get("head_dist.weight"));
     expect(same.state.get("head.weight")!.data).not.toEqual(state.get("head.weight")!.data);
-    const larger = createModel({ arch: "deit", imgSize: 12, patchSize: 4, dim: 8, depth: 2, heads: 2, numClasses: 5, distilled: true }).params;
-    expect(error(state, larger)).toMatch(/misshapen: pos_embed is \[1,6,8\], expected \[1,11,8\] \(only the position embedding differs: --resize-pos-embed interpolates it\)$/);
+    const larger = createModel({
+      arch: "deit",
+      imgSize: 12,
+      patchSize: 4,
+      dim: 8,
+      depth: 2,
+      heads: 2,
+      numClasses: 5,
+      distilled: true,
+    }).params;
+    expect(error(state, larger)).toMatch(
+      /misshapen: pos_embed is \[1,6,8\], expected \[1,11,8\] \(only the position embedding differs: --resize-pos-embed interpolates it\)$/,
+    );
     expect(error(replaceHead(other, state, 1).state, larger)).toMatch(/--replace-head --resize-pos-embed/);
     // Anything but the head stays strict.
     const plain = new Map([...state].filter(([name]) => name !== "dist_token"));
@@ -230,13 +313,17 @@ describe("sharded", () => {
   const load = (change: (files: Map<string, Uint8Array>) => void = () => {}) => {
     const files = new Map([["model.safetensors.index.json", index], ...shards]);
     change(files);
-    return readWeightFiles("a/model.safetensors.index.json", async (path) => files.get(path.replace("a/", "")) ?? Promise.reject(new Error(`no ${path}`)));
+    return readWeightFiles(
+      "a/model.safetensors.index.json",
+      async (path) => files.get(path.replace("a/", "")) ?? Promise.reject(new Error(`no ${path}`)),
+    );
   };
-  const indexed = (change: (map: Record<string, unknown>) => void) => load((files) => {
-    const json = JSON.parse(new TextDecoder().decode(index)) as { weight_map: Record<string, unknown> };
-    change(json.weight_map);
-    files.set("model.safetensors.index.json", ascii(JSON.stringify(json)));
-  });
+  const indexed = (change: (map: Record<string, unknown>) => void) =>
+    load((files) => {
+      const json = JSON.parse(new TextDecoder().decode(index)) as { weight_map: Record<string, unknown> };
+      change(json.weight_map);
+      files.set("model.safetensors.index.json", ascii(JSON.stringify(json)));
+    });
   test("as one", async () => {
     expect(shards.size).toBeGreaterThan(2);
     for (const bytes of shards.values()) expect(bytes.length).toBeLessThan(6000);
@@ -245,20 +332,34 @@ describe("sharded", () => {
   test("what does not fit the index is refused", async () => {
     const [first, second] = [...shards.keys()] as [string, string];
     await expect(load((files) => files.delete(second))).rejects.toThrow(`no a/${second}`);
-    await expect(load((files) => files.set(first, files.get(second)!))).rejects.toThrow(/^weights: expected "cls_token".* in model-00001-of-.* as the index says, got none$/);
+    await expect(load((files) => files.set(first, files.get(second)!))).rejects.toThrow(
+      /^weights: expected "cls_token".* in model-00001-of-.* as the index says, got none$/,
+    );
     await expect(load((files) => files.set(first, files.get(first)!.subarray(0, 900)))).rejects.toThrow(`(in ${first})`);
-    await expect(indexed((map) => { delete map["cls_token"]; })).rejects.toThrow('expected only what the index says');
+    await expect(
+      indexed((map) => {
+        delete map["cls_token"];
+      }),
+    ).rejects.toThrow("expected only what the index says");
     for (const name of ["../secret.safetensors", "/etc/passwd", "http://x/y.safetensors", "b/c.safetensors", ".hidden.bin", 7]) {
-      await expect(indexed((map) => { map["cls_token"] = name; })).rejects.toThrow("expected a file's name for \"cls_token\"");
+      await expect(
+        indexed((map) => {
+          map["cls_token"] = name;
+        }),
+      ).rejects.toThrow('expected a file\'s name for "cls_token"');
     }
     await expect(load((files) => files.set("model.safetensors.index.json", ascii("{}")))).rejects.toThrow('"weight_map"');
-    await expect(load((files) => files.set("model.safetensors.index.json", ascii('{"weight_map":{"a":"x.bin","a":"y.bin"}}')))).rejects.toThrow('got "a" twice');
+    await expect(
+      load((files) => files.set("model.safetensors.index.json", ascii('{"weight_map":{"a":"x.bin","a":"y.bin"}}'))),
+    ).rejects.toThrow('got "a" twice');
   });
 });
 
 test("files that are neither, or too old", () => {
   expect(() => readAnyWeights(ascii("PK"))).toThrow(/^safetensors: /);
-  expect(() => readAnyWeights(Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c))).toThrow("expected PyTorch's number at the file's start, got another pickle");
+  expect(() => readAnyWeights(Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c))).toThrow(
+    "expected PyTorch's number at the file's start, got another pickle",
+  );
 });
 
 test("random damage ends in a value or an Error, and soon", () => {
@@ -283,13 +384,25 @@ test("random damage ends in a value or an Error, and soon", () => {
     if (!name.endsWith(".pth")) continue;
     // Checksums catch nearly all of that, so the pickle again with checksums that hold.
     const files = [...readZip(bytes)];
-    for (let i = 0; i < 700; i++) tries(name, () => readWeights(writeZip(files.map(([n, data]) => [n, n.endsWith("data.pkl") ? damage(data) : data] as const))));
+    for (let i = 0; i < 700; i++)
+      tries(name, () => readWeights(writeZip(files.map(([n, data]) => [n, n.endsWith("data.pkl") ? damage(data) : data] as const))));
   }
 });
 
 test("our safetensors stay as they were", () => {
   const state: State = new Map([["w", { shape: [2], data: Float32Array.of(-0, 1e-45) }]]);
-  const config = { arch: "deit", imgSize: 8, patchSize: 4, inChans: 3, dim: 8, depth: 1, heads: 2, mlpRatio: 4, numClasses: 5, distilled: false } as const;
+  const config = {
+    arch: "deit",
+    imgSize: 8,
+    patchSize: 4,
+    inChans: 3,
+    dim: 8,
+    depth: 1,
+    heads: 2,
+    mlpRatio: 4,
+    numClasses: 5,
+    distilled: false,
+  } as const;
   const bytes = writeWeights(state, { config });
   expect(readWeights(bytes)).toEqual({ state, info: { config } });
   expect(parseSafetensors(bytes).metadata["format"]).toBe("pt");

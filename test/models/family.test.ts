@@ -39,7 +39,16 @@ test("there are no more names, and none less", () => {
 });
 
 test("any other size", () => {
-  const { params, macs, imageShape } = createModel({ arch: "deit", imgSize: 32, patchSize: 4, dim: 96, depth: 6, heads: 3, numClasses: 10, distilled: true });
+  const { params, macs, imageShape } = createModel({
+    arch: "deit",
+    imgSize: 32,
+    patchSize: 4,
+    dim: 96,
+    depth: 6,
+    heads: 3,
+    numClasses: 10,
+    distilled: true,
+  });
   expect(imageShape).toEqual([3, 32, 32]);
   expect(countParams(params)).toBe(48 * 96 + 96 + (2 + 66) * 96 + 6 * (12 * 96 ** 2 + 13 * 96) + 2 * 96 + 2 * (96 * 10 + 10));
   expect(macs).toBe(48 * 96 * 64 + 6 * (12 * 66 * 96 ** 2 + 2 * 66 ** 2 * 96) + 2 * 96 * 10);

@@ -13,8 +13,17 @@ import { readZip } from "../../models/zip.ts";
 import { writeZip } from "../../models/zip-writer.ts";
 
 const file = (name: string) => new Uint8Array(readFileSync(new URL(`../golden/${name}`, import.meta.url)));
-const CORPUS = ["checkpoint-training.pth", "checkpoint-views.pth", "checkpoint-plain.pth", "checkpoint-timm.pth.tar", "checkpoint-old.pth", "checkpoint-wrapped.pth", "checkpoint-vit.bin",
-  "checkpoint-hf4.safetensors", "python.safetensors"].map(file);
+const CORPUS = [
+  "checkpoint-training.pth",
+  "checkpoint-views.pth",
+  "checkpoint-plain.pth",
+  "checkpoint-timm.pth.tar",
+  "checkpoint-old.pth",
+  "checkpoint-wrapped.pth",
+  "checkpoint-vit.bin",
+  "checkpoint-hf4.safetensors",
+  "python.safetensors",
+].map(file);
 const safe = parseSafetensors(file("checkpoint-hf4.safetensors"));
 const SHARDED = writeSharded("m", safe.tensors, 2000, {});
 
@@ -25,19 +34,27 @@ const SLACK = 1 << 20;
 const VALUES = 4;
 const MOST_MS = 2000;
 
-export interface Counts { files: number; read: number; refused: number; slowestMs: number; mostAllocated: number }
+export interface Counts {
+  files: number;
+  read: number;
+  refused: number;
+  slowestMs: number;
+  mostAllocated: number;
+}
 export const counts: Counts = { files: 0, read: 0, refused: 0, slowestMs: 0, mostAllocated: 0 };
 
 /** Reads as a command does. Throws where that ends other than a reader may. */
 async function survive(bytes: Uint8Array, read: () => unknown): Promise<void> {
-  const before = process.memoryUsage().arrayBuffers, start = performance.now();
+  const before = process.memoryUsage().arrayBuffers,
+    start = performance.now();
   let message: string | null = null;
   try {
     await read();
   } catch (error) {
     message = error instanceof Error && error.constructor === Error ? error.message : `not a plain error: ${String(error)}`;
   }
-  const ms = performance.now() - start, allocated = process.memoryUsage().arrayBuffers - before;
+  const ms = performance.now() - start,
+    allocated = process.memoryUsage().arrayBuffers - before;
   counts.files++;
   if (message === null) counts.read++;
   else counts.refused++;
@@ -52,18 +69,22 @@ function readAll(bytes: Uint8Array): void {
   const raw = readRaw(bytes);
   let values = 0;
   for (const { shape } of raw.tensors.values()) values += shape.reduce((a, b) => a * b, 1);
-  if (values * 4 > VALUES * bytes.length && values > 0 && raw.container === "torch") throw new TypeError(`${values} values in ${bytes.length} bytes`);
+  if (values * 4 > VALUES * bytes.length && values > 0 && raw.container === "torch")
+    throw new TypeError(`${values} values in ${bytes.length} bytes`);
   const floats = asFloats(raw);
   weightsOf(floats);
   toHuggingFace(toTimm(floats.state).state);
 }
 
-const damage = fc.array(fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant("set"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.nat(255) }) },
-  fc.record({ kind: fc.constant("cut"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.nat(255) }),
-  fc.record({ kind: fc.constant("ones"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.integer({ min: 1, max: 8 }) }),
-  fc.record({ kind: fc.constant("repeat"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.nat(255) }),
-), { minLength: 1, maxLength: 6 });
+const damage = fc.array(
+  fc.oneof(
+    { weight: 6, arbitrary: fc.record({ kind: fc.constant("set"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.nat(255) }) },
+    fc.record({ kind: fc.constant("cut"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.nat(255) }),
+    fc.record({ kind: fc.constant("ones"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.integer({ min: 1, max: 8 }) }),
+    fc.record({ kind: fc.constant("repeat"), at: fc.double({ min: 0, max: 1, noNaN: true }), value: fc.nat(255) }),
+  ),
+  { minLength: 1, maxLength: 6 },
+);
 
 /** Most damage where it matters: near the beginning and the end of a file. */
 function damaged(bytes: Uint8Array, changes: readonly { kind: string; at: number; value: number }[]): Uint8Array {
@@ -84,62 +105,123 @@ const text = (s: string) => [...s].map((c) => c.charCodeAt(0));
 const u32 = (n: number) => [n & 255, (n >> 8) & 255, (n >> 16) & 255, (n >> 24) & 255];
 /** Opcodes with arguments that fit them, which random bytes seldom are. */
 const opcode = fc.oneof(
-  fc.constantFrom(..."(N]})tQReus.ab\x81\x85\x86\x87\x88\x89" as unknown as string[]).map(text),
-  fc.constantFrom("torch._utils\n_rebuild_tensor_v2\n", "torch\nFloatStorage\n", "torch\nHalfStorage\n", "collections\nOrderedDict\n", "argparse\nNamespace\n", "os\nsystem\n", "builtins\neval\n").map((g) => text(`c${g}`)),
+  fc.constantFrom(...("(N]})tQReus.ab\x81\x85\x86\x87\x88\x89" as unknown as string[])).map(text),
+  fc
+    .constantFrom(
+      "torch._utils\n_rebuild_tensor_v2\n",
+      "torch\nFloatStorage\n",
+      "torch\nHalfStorage\n",
+      "collections\nOrderedDict\n",
+      "argparse\nNamespace\n",
+      "os\nsystem\n",
+      "builtins\neval\n",
+    )
+    .map((g) => text(`c${g}`)),
   fc.constantFrom("storage", "0", "cpu", "a", "state_dict", "model").map((s) => [...text("X"), ...u32(s.length), ...text(s)]),
   fc.oneof(fc.integer({ min: -2, max: 70 }), fc.integer()).map((n) => [...text("J"), ...u32(n)]),
-  fc.nat(255).map((n) => [...text("K"), n]), fc.nat(3).map((n) => [...text("q"), n]), fc.nat(3).map((n) => [...text("h"), n]),
+  fc.nat(255).map((n) => [...text("K"), n]),
+  fc.nat(3).map((n) => [...text("q"), n]),
+  fc.nat(3).map((n) => [...text("h"), n]),
   fc.array(fc.nat(255), { maxLength: 12 }).map((b) => [0x8a, b.length, ...b]),
   fc.nat(255).map((b) => [b]),
   // A whole tensor, its sizes at random.
-  fc.tuple(fc.array(fc.oneof(fc.nat(20), fc.nat()), { maxLength: 3 }), fc.array(fc.nat(20), { maxLength: 3 }), fc.nat(20), fc.constantFrom(16, 16, 15, 2 ** 31 - 1)).map(([shape, strides, offset, length]) => {
-    const int = (n: number) => [...text("J"), ...u32(n)], str = (s: string) => [...text("X"), ...u32(s.length), ...text(s)];
-    return [...text("ctorch._utils\n_rebuild_tensor_v2\n(("), ...str("storage"), ...text("ctorch\nFloatStorage\n"), ...str("0"), ...str("cpu"), ...int(length), ...text("tQ"), ...int(offset),
-      ...text("("), ...shape.flatMap(int), ...text("t("), ...strides.flatMap(int), ...text("t\x89NtR")];
-  }),
+  fc
+    .tuple(
+      fc.array(fc.oneof(fc.nat(20), fc.nat()), { maxLength: 3 }),
+      fc.array(fc.nat(20), { maxLength: 3 }),
+      fc.nat(20),
+      fc.constantFrom(16, 16, 15, 2 ** 31 - 1),
+    )
+    .map(([shape, strides, offset, length]) => {
+      const int = (n: number) => [...text("J"), ...u32(n)],
+        str = (s: string) => [...text("X"), ...u32(s.length), ...text(s)];
+      return [
+        ...text("ctorch._utils\n_rebuild_tensor_v2\n(("),
+        ...str("storage"),
+        ...text("ctorch\nFloatStorage\n"),
+        ...str("0"),
+        ...str("cpu"),
+        ...int(length),
+        ...text("tQ"),
+        ...int(offset),
+        ...text("("),
+        ...shape.flatMap(int),
+        ...text("t("),
+        ...strides.flatMap(int),
+        ...text("t\x89NtR"),
+      ];
+    }),
 );
-const pickle = fc.tuple(fc.constantFrom("}(X\x01\0\0\0a", "}", ""), fc.array(opcode, { maxLength: 40 }), fc.constantFrom("u.", "s.", ".", "")).map(([head, ops, tail]) => Uint8Array.from([...text(head), ...ops.flat(), ...text(tail)]));
+const pickle = fc
+  .tuple(fc.constantFrom("}(X\x01\0\0\0a", "}", ""), fc.array(opcode, { maxLength: 40 }), fc.constantFrom("u.", "s.", ".", ""))
+  .map(([head, ops, tail]) => Uint8Array.from([...text(head), ...ops.flat(), ...text(tail)]));
 
-const entry = fc.record({
-  dtype: fc.constantFrom("F32", "F16", "BF16", "F64", "I64", "BOOL", "F8", null), shape: fc.array(fc.oneof(fc.nat(9), fc.constantFrom(2 ** 53, -1, 0.5, 2 ** 31)), { maxLength: 4 }),
-  data_offsets: fc.array(fc.oneof(fc.nat(200), fc.constantFrom(2 ** 60, -4)), { minLength: 1, maxLength: 3 }),
-}, { requiredKeys: ["dtype", "shape"] });
-const header = fc.oneof(fc.dictionary(fc.string({ maxLength: 6 }), fc.oneof(entry, fc.jsonValue()), { maxKeys: 5 }).map((h) => JSON.stringify(h)), fc.json(), fc.string());
+const entry = fc.record(
+  {
+    dtype: fc.constantFrom("F32", "F16", "BF16", "F64", "I64", "BOOL", "F8", null),
+    shape: fc.array(fc.oneof(fc.nat(9), fc.constantFrom(2 ** 53, -1, 0.5, 2 ** 31)), { maxLength: 4 }),
+    data_offsets: fc.array(fc.oneof(fc.nat(200), fc.constantFrom(2 ** 60, -4)), { minLength: 1, maxLength: 3 }),
+  },
+  { requiredKeys: ["dtype", "shape"] },
+);
+const header = fc.oneof(
+  fc.dictionary(fc.string({ maxLength: 6 }), fc.oneof(entry, fc.jsonValue()), { maxKeys: 5 }).map((h) => JSON.stringify(h)),
+  fc.json(),
+  fc.string(),
+);
 
 const SETTINGS = (ms: number) => ({ numRuns: 1e9, interruptAfterTimeLimit: ms, markInterruptAsFailure: false, endOnFailure: true });
 
 /** Each property for so many milliseconds. Rejects with fast-check's counterexample. */
 export async function fuzz(ms: number, seed: number): Promise<Counts> {
   const run = <T>(property: fc.IRawProperty<T>) => fc.assert(property, { ...SETTINGS(ms), seed });
-  await run(fc.asyncProperty(fc.nat(CORPUS.length - 1), damage, async (i, changes) => {
-    const bytes = damaged(CORPUS[i]!, changes);
-    await survive(bytes, () => readAll(bytes));
-  }));
+  await run(
+    fc.asyncProperty(fc.nat(CORPUS.length - 1), damage, async (i, changes) => {
+      const bytes = damaged(CORPUS[i]!, changes);
+      await survive(bytes, () => readAll(bytes));
+    }),
+  );
   // Checksums catch nearly all damage inside of zip files, so their parts again with checksums that hold.
   const zips = CORPUS.filter((b) => b[0] === 0x50).map((b) => [...readZip(b)]);
-  await run(fc.asyncProperty(fc.nat(zips.length - 1), damage, async (i, changes) => {
-    const bytes = writeZip(zips[i]!.map(([name, data]) => [name, name.endsWith("data.pkl") ? damaged(data, changes) : data] as const));
-    await survive(bytes, () => readAll(bytes));
-  }));
-  await run(fc.asyncProperty(pickle, fc.constantFrom(64, 63, 0), async (p, stored) => {
-    const bytes = writeZip([["a/data.pkl", p], ["a/data/0", new Uint8Array(stored)]]);
-    await survive(bytes, () => readAll(bytes));
-  }));
-  await run(fc.asyncProperty(header, fc.nat(200), fc.option(fc.bigInt(0n, 2n ** 64n - 1n)), async (h, size, length) => {
-    const json = new TextEncoder().encode(h), bytes = new Uint8Array(8 + json.length + size);
-    new DataView(bytes.buffer).setBigUint64(0, length ?? BigInt(json.length), true);
-    bytes.set(json, 8);
-    await survive(bytes, () => readAll(bytes));
-  }));
-  await run(fc.asyncProperty(damage, fc.nat(SHARDED.shards.size), async (changes, which) => {
-    const files = new Map([["m.index.json", SHARDED.index], ...SHARDED.shards]);
-    const name = [...files.keys()][which]!;
-    files.set(name, damaged(files.get(name)!, changes));
-    const all = new Uint8Array([...files.values()].reduce((n, b) => n + b.length, 0));
-    await survive(all, () => readWeightFiles("m.index.json", (path) => {
-      const bytes = files.get(path);
-      return bytes ? Promise.resolve(bytes) : Promise.reject(new Error(`weights: expected a file, got none`));
-    }).then((read) => { weightsOf(read); }));
-  }));
+  await run(
+    fc.asyncProperty(fc.nat(zips.length - 1), damage, async (i, changes) => {
+      const bytes = writeZip(zips[i]!.map(([name, data]) => [name, name.endsWith("data.pkl") ? damaged(data, changes) : data] as const));
+      await survive(bytes, () => readAll(bytes));
+    }),
+  );
+  await run(
+    fc.asyncProperty(pickle, fc.constantFrom(64, 63, 0), async (p, stored) => {
+      const bytes = writeZip([
+        ["a/data.pkl", p],
+        ["a/data/0", new Uint8Array(stored)],
+      ]);
+      await survive(bytes, () => readAll(bytes));
+    }),
+  );
+  await run(
+    fc.asyncProperty(header, fc.nat(200), fc.option(fc.bigInt(0n, 2n ** 64n - 1n)), async (h, size, length) => {
+      const json = new TextEncoder().encode(h),
+        bytes = new Uint8Array(8 + json.length + size);
+      new DataView(bytes.buffer).setBigUint64(0, length ?? BigInt(json.length), true);
+      bytes.set(json, 8);
+      await survive(bytes, () => readAll(bytes));
+    }),
+  );
+  await run(
+    fc.asyncProperty(damage, fc.nat(SHARDED.shards.size), async (changes, which) => {
+      const files = new Map([["m.index.json", SHARDED.index], ...SHARDED.shards]);
+      const name = [...files.keys()][which]!;
+      files.set(name, damaged(files.get(name)!, changes));
+      const all = new Uint8Array([...files.values()].reduce((n, b) => n + b.length, 0));
+      await survive(all, () =>
+        readWeightFiles("m.index.json", (path) => {
+          const bytes = files.get(path);
+          return bytes ? Promise.resolve(bytes) : Promise.reject(new Error(`weights: expected a file, got none`));
+        }).then((read) => {
+          weightsOf(read);
+        }),
+      );
+    }),
+  );
   return counts;
 }

@@ -22,7 +22,8 @@ test("mean of logits and sum of softmaxes, row by row", () => {
 });
 
 test("the two can disagree: what both find likely wins the mean of logits, what one is sure of wins the sum", () => {
-  const cls = Float32Array.of(0, 1, -9), dist = Float32Array.of(4, 0, 5);
+  const cls = Float32Array.of(0, 1, -9),
+    dist = Float32Array.of(4, 0, 5);
   expect(argmax(combineHeads("mean", cls, dist, 3))).toBe(0);
   expect(argmax(combineHeads("softmax-sum", cls, dist, 3))).toBe(1);
 });
@@ -35,9 +36,15 @@ test("large logits stay finite and in order", () => {
 });
 
 test("either head alone; a plain model has one", () => {
-  const cls = Float32Array.of(1, 2), dist = Float32Array.of(4, 3);
+  const cls = Float32Array.of(1, 2),
+    dist = Float32Array.of(4, 3);
   expect(combineHeads("cls", cls, dist, 2)).toBe(cls);
   expect(combineHeads("dist", cls, dist, 2)).toBe(dist);
-  expect(headChoices.filter((choice) => choice === "cls" || choice === "mean").map((choice) => combineHeads(choice, cls, null, 2))).toEqual([cls, cls]);
-  for (const choice of ["softmax-sum", "dist"] as const) expect(() => combineHeads(choice, cls, null, 2)).toThrow(`head: expected a distilled model for "${choice}", got one with a single head`);
+  expect(headChoices.filter((choice) => choice === "cls" || choice === "mean").map((choice) => combineHeads(choice, cls, null, 2))).toEqual(
+    [cls, cls],
+  );
+  for (const choice of ["softmax-sum", "dist"] as const)
+    expect(() => combineHeads(choice, cls, null, 2)).toThrow(
+      `head: expected a distilled model for "${choice}", got one with a single head`,
+    );
 });

@@ -7,7 +7,10 @@ import { readZip } from "../../models/zip.ts";
 import { writeZip } from "../../models/zip-writer.ts";
 
 /** Pickles written by PyTorch's own Python (test/golden/checkpoints.py), in hexadecimal. */
-const golden = JSON.parse(readFileSync(new URL("../golden/checkpoints.json", import.meta.url), "utf8")) as Record<"evil" | "bytes" | "path", string>;
+const golden = JSON.parse(readFileSync(new URL("../golden/checkpoints.json", import.meta.url), "utf8")) as Record<
+  "evil" | "bytes" | "path",
+  string
+>;
 const ascii = (text: string) => new TextEncoder().encode(text);
 const fromHex = (hex: string) => Uint8Array.from(hex.match(/../g)!, (b) => parseInt(b, 16));
 
@@ -17,16 +20,43 @@ describe("hostile pickles", () => {
     expect(() => read(fromHex(golden.evil))).toThrow(/"(posix|nt)\.system", which is not run/);
     expect(() => read(fromHex(golden.bytes))).toThrow('"_codecs.encode", which is not run');
     expect(() => read(fromHex(golden.path))).toThrow('"pathlib.PurePosixPath", which is not run');
-    for (const name of ["builtins eval", "__builtin__ getattr", "numpy.core.multiarray scalar", "torch load", "torch.storage _load_from_bytes", "collections namedtuple"]) {
+    for (const name of [
+      "builtins eval",
+      "__builtin__ getattr",
+      "numpy.core.multiarray scalar",
+      "torch load",
+      "torch.storage _load_from_bytes",
+      "collections namedtuple",
+    ]) {
       const [module, attribute] = name.split(" ");
       expect(() => read(ascii(`c${module}\n${attribute}\n.`))).toThrow(`"${module}.${attribute}", which is not run`);
     }
-    expect(() => read(ascii("cargparse\nNamespace\n)R."))).toThrow("a call of \"argparse.Namespace\"");
+    expect(() => read(ascii("cargparse\nNamespace\n)R."))).toThrow('a call of "argparse.Namespace"');
     expect(() => read(ascii("ccollections\nOrderedDict\n)\x81."))).toThrow();
     expect(() => read(ascii("iposix\nsystem\n."))).toThrow("got 0x69");
   });
   test("malformed ones are errors", () => {
-    for (const text of ["", ".", "(.", "t.", "N", "NN.", "N.N", "}Ns.", "](Nu.", "Na.", "h\u0005.", "q\u0001.", "X\u007f\u007f\u007f\u007f", "c", "NQ.", "Nb.", "NNR.", "((t.", "}}Ns."]) {
+    for (const text of [
+      "",
+      ".",
+      "(.",
+      "t.",
+      "N",
+      "NN.",
+      "N.N",
+      "}Ns.",
+      "](Nu.",
+      "Na.",
+      "h\u0005.",
+      "q\u0001.",
+      "X\u007f\u007f\u007f\u007f",
+      "c",
+      "NQ.",
+      "Nb.",
+      "NNR.",
+      "((t.",
+      "}}Ns.",
+    ]) {
       expect(() => read(ascii(text)), JSON.stringify(text)).toThrow(/^pickle: expected /);
     }
   });
@@ -41,7 +71,9 @@ describe("hostile pickles", () => {
     bomb.push(0x2e);
     expect(read(Uint8Array.from(bomb))).toBeDefined();
     const state = [0x7d, 0x58, 1, 0, 0, 0, 0x61, ...bomb.slice(0, -1), 0x73, 0x2e];
-    expect(() => readTorchFile(writeZip([["a/data.pkl", Uint8Array.from(state)]]))).toThrow('expected a tensor as "a" of the state dict, got a Tuple');
+    expect(() => readTorchFile(writeZip([["a/data.pkl", Uint8Array.from(state)]]))).toThrow(
+      'expected a tensor as "a" of the state dict, got a Tuple',
+    );
   });
   test("a million nested lists cost nothing", () => {
     const deep = new Uint8Array(2_000_001).fill("]".charCodeAt(0), 0, 1_000_000).fill("a".charCodeAt(0), 999_999 + 1);
@@ -54,14 +86,20 @@ describe("hostile pickles", () => {
   const tensor = (offset: number, shape: number[], strides: number[], length = 4, key = "0", stored = 16) => {
     const int = (n: number) => `J${String.fromCharCode(n & 255, (n >> 8) & 255, (n >> 16) & 255, n >> 24)}`;
     const str = (s: string) => `X${String.fromCharCode(s.length)}\0\0\0${s}`;
-    const pickle = `}${str("a")}ctorch._utils\n_rebuild_tensor_v2\n((${str("storage")}ctorch\nFloatStorage\n${str(key)}${str("cpu")}${int(length)}tQ` +
+    const pickle =
+      `}${str("a")}ctorch._utils\n_rebuild_tensor_v2\n((${str("storage")}ctorch\nFloatStorage\n${str(key)}${str("cpu")}${int(length)}tQ` +
       `${int(offset)}(${shape.map(int).join("")}t(${strides.map(int).join("")}t\x89)tRs.`;
-    return writeZip([[names[0], Uint8Array.from(pickle, (c) => c.charCodeAt(0))], [names[1], new Uint8Array(stored)]]);
+    return writeZip([
+      [names[0], Uint8Array.from(pickle, (c) => c.charCodeAt(0))],
+      [names[1], new Uint8Array(stored)],
+    ]);
   };
   test("tensors beyond their storage, and ones that unfold to more", () => {
     expect(readTorchFile(tensor(1, [3], [1])).tensors.get("a")!.data).toEqual(new Float32Array(3));
     expect(readTorchFile(tensor(0, [0, 127], [127, 1])).tensors.get("a")!.shape).toEqual([0, 127]);
-    expect(() => readTorchFile(tensor(2, [3], [1]))).toThrow("expected a tensor within its storage of 4 elements, got shape (3) with strides (1) from 2");
+    expect(() => readTorchFile(tensor(2, [3], [1]))).toThrow(
+      "expected a tensor within its storage of 4 elements, got shape (3) with strides (1) from 2",
+    );
     expect(() => readTorchFile(tensor(0, [2, 2], [3, 1]))).toThrow("within its storage");
     expect(() => readTorchFile(tensor(0, [127, 127], [0, 0]))).toThrow("within its storage");
     expect(() => readTorchFile(tensor(0, [2], [1, 1]))).toThrow("of equal length");
@@ -72,16 +110,28 @@ describe("hostile pickles", () => {
 });
 
 describe("hostile zip files", () => {
-  const zip = () => writeZip([["a/data.pkl", ascii("abc")], ["a/data/0", ascii("defg")]]);
-  const patched = (at: number, value: number) => { const bytes = zip(); bytes[at < 0 ? bytes.length + at : at] = value; return bytes; };
-  const central = (i: number) => { // the start of an entry of the directory
+  const zip = () =>
+    writeZip([
+      ["a/data.pkl", ascii("abc")],
+      ["a/data/0", ascii("defg")],
+    ]);
+  const patched = (at: number, value: number) => {
+    const bytes = zip();
+    bytes[at < 0 ? bytes.length + at : at] = value;
+    return bytes;
+  };
+  const central = (i: number) => {
+    // the start of an entry of the directory
     const bytes = zip();
     let at = new DataView(bytes.buffer).getUint32(bytes.length - 6, true);
     for (; i > 0; i--) at += 46 + new DataView(bytes.buffer).getUint16(at + 28, true);
     return at;
   };
   test("its own files", () => {
-    expect([...readZip(zip())].map(([name, data]) => [name, new TextDecoder().decode(data), data.byteOffset % 64])).toEqual([["a/data.pkl", "abc", 0], ["a/data/0", "defg", 0]]);
+    expect([...readZip(zip())].map(([name, data]) => [name, new TextDecoder().decode(data), data.byteOffset % 64])).toEqual([
+      ["a/data.pkl", "abc", 0],
+      ["a/data/0", "defg", 0],
+    ]);
   });
   test("cut anywhere", () => {
     const bytes = zip();
@@ -99,6 +149,13 @@ describe("hostile zip files", () => {
     expect(() => readZip(long)).toThrow("to end before the directory");
     expect(() => readZip(patched(64, 0))).toThrow("a damaged file");
     expect(() => readZip(patched(-12, 3))).toThrow("entries in a directory");
-    expect(() => readZip(writeZip([["a", ascii("x")], ["a", ascii("x")]]))).toThrow('every name once, got "a" twice');
+    expect(() =>
+      readZip(
+        writeZip([
+          ["a", ascii("x")],
+          ["a", ascii("x")],
+        ]),
+      ),
+    ).toThrow('every name once, got "a" twice');
   });
 });

@@ -40,31 +40,52 @@ beforeEach(async () => {
 
 const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7919) >> 3);
 const sum = createHash("sha256").update(content).digest("hex");
-const whole = (bytes: Uint8Array, headers: Record<string, string> = {}): Answer => (_, response) => void response.writeHead(200, { "content-length": bytes.length, ...headers }).end(bytes);
+const whole =
+  (bytes: Uint8Array, headers: Record<string, string> = {}): Answer =>
+  (_, response) =>
+    void response.writeHead(200, { "content-length": bytes.length, ...headers }).end(bytes);
 /** Sends so many bytes of the whole, then breaks the connection; goes on where it is asked to. */
-const broken = (at: number, etag?: string): Answer => (request, response) => {
-  const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
-  if (from > 0 && request.headers["if-range"] === etag) {
-    response.writeHead(206, { "content-range": `bytes ${from}-${content.length - 1}/${content.length}`, "content-length": content.length - from }).end(content.subarray(from));
-    return;
-  }
-  response.writeHead(200, { "content-length": content.length, ...(etag ? { etag } : {}) });
-  response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
-};
+const broken =
+  (at: number, etag?: string): Answer =>
+  (request, response) => {
+    const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    if (from > 0 && request.headers["if-range"] === etag) {
+      response
+        .writeHead(206, {
+          "content-range": `bytes ${from}-${content.length - 1}/${content.length}`,
+          "content-length": content.length - from,
+        })
+        .end(content.subarray(from));
+      return;
+    }
+    response.writeHead(200, { "content-length": content.length, ...(etag ? { etag } : {}) });
+    response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
+  };
 /** Says what tag it likes, and would go on for whoever asks. */
-const weak = (at: number): Answer => (request, response) => {
-  if (request.headers.range) return void response.writeHead(206, { "content-range": `bytes ${at}-${content.length - 1}/${content.length}` }).end(new Uint8Array(content.length - at));
-  if (asked.length > 1) return whole(content, { etag: 'W/"1"' })(request, response);
-  response.writeHead(200, { "content-length": content.length, etag: 'W/"1"' });
-  response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
-};
+const weak =
+  (at: number): Answer =>
+  (request, response) => {
+    if (request.headers.range)
+      return void response
+        .writeHead(206, { "content-range": `bytes ${at}-${content.length - 1}/${content.length}` })
+        .end(new Uint8Array(content.length - at));
+    if (asked.length > 1) return whole(content, { etag: 'W/"1"' })(request, response);
+    response.writeHead(200, { "content-length": content.length, etag: 'W/"1"' });
+    response.write(content.subarray(0, at), () => setTimeout(() => response.destroy(), 20));
+  };
 const kept = async () => (await readdir(join(folder, "weights")).catch(() => [])).sort();
 
 test("a whole file, with progress, kept and checked", async () => {
   answers = { "/w.safetensors": whole(content) };
   const seen: number[] = [];
   const cache = downloadFolder();
-  const first = await loadUrl(`${base}/w.safetensors`, { cache, onProgress: (done, total) => { seen.push(done); expect(total).toBe(content.length); } });
+  const first = await loadUrl(`${base}/w.safetensors`, {
+    cache,
+    onProgress: (done, total) => {
+      seen.push(done);
+      expect(total).toBe(content.length);
+    },
+  });
   expect(first).toEqual({ bytes: content, sha256: sum, cached: false });
   expect(seen.at(-1)).toBe(content.length);
   expect(seen).toEqual(seen.toSorted((a, b) => a - b));
@@ -74,7 +95,10 @@ test("a whole file, with progress, kept and checked", async () => {
   const file = (await kept()).find((n) => n.endsWith(".safetensors"))!;
   await truncate(join(folder, "weights", file), 1000);
   expect((await loadUrl(`${base}/w.safetensors`, { cache })).cached).toBe(false);
-  await writeFile(join(folder, "weights", file), content.map((b, i) => (i === 7 ? b ^ 1 : b)));
+  await writeFile(
+    join(folder, "weights", file),
+    content.map((b, i) => (i === 7 ? b ^ 1 : b)),
+  );
   expect((await loadUrl(`${base}/w.safetensors`, { cache })).bytes).toEqual(content);
   expect((await readFile(join(folder, "weights", file))).equals(content)).toBe(true);
   await rm(join(folder, "weights", `${file}.json`));
@@ -104,7 +128,9 @@ test("a broken connection: goes on where it broke if it is the same file, else f
 
 test("a file that never arrives whole is an error, and nothing is kept", async () => {
   answers = { "/w": broken(50_000), "/busy": (_, response) => void response.writeHead(503).end() };
-  await expect(loadUrl(`${base}/w`, { cache: downloadFolder() })).rejects.toThrow(/^download: expected 300000 bytes of .*\/w, got .* after 4 tries$/);
+  await expect(loadUrl(`${base}/w`, { cache: downloadFolder() })).rejects.toThrow(
+    /^download: expected 300000 bytes of .*\/w, got .* after 4 tries$/,
+  );
   await expect(loadUrl(`${base}/busy`, { cache: downloadFolder() })).rejects.toThrow("got status 503 after 4 tries");
   expect(asked.length).toBe(8);
   expect(await kept()).toEqual([]);
@@ -115,7 +141,9 @@ test("a wrong range, status or checksum", async () => {
   await expect(loadUrl(`${base}/none`, { cache })).rejects.toThrow(`download: expected a file at ${base}/none, got status 404`);
   answers = { "/w": whole(content) };
   const other = "0".repeat(64);
-  await expect(loadUrl(`${base}/w#sha256=${other}`, { cache })).rejects.toThrow(`download: expected sha256 ${other} of ${base}/w, got ${sum}`);
+  await expect(loadUrl(`${base}/w#sha256=${other}`, { cache })).rejects.toThrow(
+    `download: expected sha256 ${other} of ${base}/w, got ${sum}`,
+  );
   expect(await kept()).toEqual([]);
   await expect(loadUrl(`${base}/w#sha256=12`, { cache })).rejects.toThrow("64 hexadecimal digits");
   const closed = createServer();
@@ -135,9 +163,17 @@ test("a wrong range, status or checksum", async () => {
 
 test("weights by URL: one file, and several through their index", async () => {
   const tensor = (n: number) => ({ dtype: "F32" as const, shape: [n], data: Float32Array.from({ length: n }, (_, i) => i - 0.5) });
-  const entries = [["a", tensor(4)], ["b", tensor(3)], ["c", tensor(5)]] as const;
+  const entries = [
+    ["a", tensor(4)],
+    ["b", tensor(3)],
+    ["c", tensor(5)],
+  ] as const;
   const { shards, index } = writeSharded("model", entries, 20, {});
-  expect([...shards.keys()]).toEqual(["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"]);
+  expect([...shards.keys()]).toEqual([
+    "model-00001-of-00003.safetensors",
+    "model-00002-of-00003.safetensors",
+    "model-00003-of-00003.safetensors",
+  ]);
   answers = Object.fromEntries([...shards].map(([name, bytes]) => [`/m/${name}`, whole(bytes)]));
   answers["/m/model.safetensors.index.json"] = whole(index);
   answers["/one"] = whole(writeSafetensors(entries));
@@ -145,13 +181,21 @@ test("weights by URL: one file, and several through their index", async () => {
   const host = nodeHost((event) => lines.push(String(event["message"])));
   for (const path of ["/m/model.safetensors.index.json?key=1", "/one"]) {
     const { state } = await readWeightsFile(host, base + path);
-    expect([...state].map(([name, { shape, data }]) => [name, shape, [...data]])).toEqual(entries.map(([name, t]) => [name, t.shape, [...t.data]]));
+    expect([...state].map(([name, { shape, data }]) => [name, shape, [...data]])).toEqual(
+      entries.map(([name, t]) => [name, t.shape, [...t.data]]),
+    );
   }
   expect(lines.length).toBe(5);
   expect(lines[0]).toMatch(/^http:.*index\.json: \d+ bytes, sha256 [0-9a-f]{64}$/);
-  await expect(readWeightsFile(host, `${base}/gone`)).rejects.toMatchObject({ name: "UsageError", message: `expected a file at ${base}/gone, got status 404` });
+  await expect(readWeightsFile(host, `${base}/gone`)).rejects.toMatchObject({
+    name: "UsageError",
+    message: `expected a file at ${base}/gone, got status 404`,
+  });
   answers["/html"] = whole(new TextEncoder().encode("<html>sign in</html>"));
-  await expect(readWeightsFile(host, `${base}/html`)).rejects.toMatchObject({ name: "UsageError", message: expect.stringMatching(/^expected a header .*html\)$/) });
+  await expect(readWeightsFile(host, `${base}/html`)).rejects.toMatchObject({
+    name: "UsageError",
+    message: expect.stringMatching(/^expected a header .*html\)$/),
+  });
 });
 
 test("a broken download is begun anew where the server's tag does not say that the bytes are the same", async () => {

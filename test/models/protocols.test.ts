@@ -50,14 +50,18 @@ describe("preprocess", () => {
 
   test("statistics: ImageNet's, but of timm's and Hugging Face's ViT a half", () => {
     for (const protocol of ["official", "timm", "hf"] as const) {
-      expect(preprocessing(protocol, "deit_base_patch16_384", 384)).toMatchObject({ mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+      expect(preprocessing(protocol, "deit_base_patch16_384", 384)).toMatchObject({
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+      });
     }
     expect(preprocessing("timm", "vit_base_patch16_224", 224)).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
     expect(preprocessing("hf", "vit_base_patch16_224", 224)).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] });
   });
 
   test("a model from a config, as files carry it, is preprocessed as the one of timm's name that it is, else as a DeiT", () => {
-    const steps = (protocol: Protocol, what: Parameters<typeof createModel>[0], size: number) => preprocessing(protocol, createModel(what).name, size);
+    const steps = (protocol: Protocol, what: Parameters<typeof createModel>[0], size: number) =>
+      preprocessing(protocol, createModel(what).name, size);
     for (const protocol of ["official", "timm", "hf"] as const) {
       for (const name of ["deit_tiny_distilled_patch16_224", "deit_base_patch16_384", "regnety_004", "regnety_160"]) {
         const model = createModel(name, 12);
@@ -77,19 +81,26 @@ describe("preprocess", () => {
 
   test("CIFAR's size: images of it stay as they are", () => {
     const image = picture(32, 32, 3);
-    for (const protocol of ["official", "timm", "hf"] as const) expect(preprocess(image, preprocessing(protocol, "custom deit", 32)).data).toEqual(image.data);
+    for (const protocol of ["official", "timm", "hf"] as const)
+      expect(preprocess(image, preprocessing(protocol, "custom deit", 32)).data).toEqual(image.data);
   });
 
   test("a batch: planes one after another", () => {
     const data = Uint8Array.from({ length: 12 }, (_, i) => i);
-    expect([...inputBytes([{ height: 2, width: 2, data }, { height: 2, width: 2, data: data.map((v) => v + 100) }])])
-      .toEqual([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].concat([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].map((v) => v + 100)));
+    expect([
+      ...inputBytes([
+        { height: 2, width: 2, data },
+        { height: 2, width: 2, data: data.map((v) => v + 100) },
+      ]),
+    ]).toEqual([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].concat([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11].map((v) => v + 100)));
   });
 
   test("refuses sizes and bytes that make no image", () => {
     const image = picture(2, 3, 0);
     expect(() => resizeBicubic(image, 0, 4)).toThrow("resizeBicubic: expected a positive integer height, got 0");
     expect(() => resizeBicubic({ ...image, height: 3 }, 4, 4)).toThrow("resizeBicubic: expected 27 bytes for 3x3 RGB, got 18");
-    expect(() => preprocess({ height: 0, width: 3, data: new Uint8Array() }, preprocessing("official", "custom deit", 224))).toThrow("preprocess: expected an image of at least one pixel, got 0x3");
+    expect(() => preprocess({ height: 0, width: 3, data: new Uint8Array() }, preprocessing("official", "custom deit", 224))).toThrow(
+      "preprocess: expected an image of at least one pixel, got 0x3",
+    );
   });
 });

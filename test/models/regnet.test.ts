@@ -43,7 +43,17 @@ test("squeeze-excite's width follows from the block's input", () => {
 
 test("names and shapes come in timm's order", () => {
   const { group, stem, depth, w0, wa, wm, seRatio, numClasses } = golden.regnety.config;
-  const specs = regnetParams({ ...regnetConfig("regnety_002")!, depth, w0, wa, wm, seRatio, numClasses, groupWidth: group, stemWidth: stem });
+  const specs = regnetParams({
+    ...regnetConfig("regnety_002")!,
+    depth,
+    w0,
+    wa,
+    wm,
+    seRatio,
+    numClasses,
+    groupWidth: group,
+    stemWidth: stem,
+  });
   expect(specs.map((s) => [s.name, s.shape])).toEqual(golden.regnety.tensors);
 });
 
@@ -58,7 +68,11 @@ test("a block begins as its shortcut, running statistics are not trained, decay 
 
 test("small images: the strides of stem and stages are free", () => {
   const config = { ...regnetConfig("regnety_002")!, imgSize: 32, stemStride: 1, strides: [1, 2, 2, 2], numClasses: 10 };
-  expect(regnetBlocks(config).filter((b) => b.stride === 2).map((b) => b.name)).toEqual(["s2.b1", "s3.b1", "s4.b1"]);
+  expect(
+    regnetBlocks(config)
+      .filter((b) => b.stride === 2)
+      .map((b) => b.name),
+  ).toEqual(["s2.b1", "s3.b1", "s4.b1"]);
   expect(countParams(regnetParams(config))).toBe(3_162_996 - 990 * 369);
   expect(regnetMacs(config, 32, 32)).toBeGreaterThan(4 * regnetMacs({ ...config, strides: [2, 2, 2, 2] }, 32, 32) * 0.9);
 });

@@ -45,41 +45,63 @@ describe("against the Python library", () => {
 });
 
 const arrays = {
-  F64: fc.float64Array({ maxLength: 6 }), F32: fc.float32Array({ maxLength: 6 }), I64: fc.bigInt64Array({ maxLength: 6 }), I32: fc.int32Array({ maxLength: 6 }),
-  F16: fc.uint16Array({ maxLength: 6 }), BF16: fc.uint16Array({ maxLength: 6 }), U8: fc.uint8Array({ maxLength: 6 }),
+  F64: fc.float64Array({ maxLength: 6 }),
+  F32: fc.float32Array({ maxLength: 6 }),
+  I64: fc.bigInt64Array({ maxLength: 6 }),
+  I32: fc.int32Array({ maxLength: 6 }),
+  F16: fc.uint16Array({ maxLength: 6 }),
+  BF16: fc.uint16Array({ maxLength: 6 }),
+  U8: fc.uint8Array({ maxLength: 6 }),
 };
-const tensor: fc.Arbitrary<SafeTensor> = fc.oneof(...Object.entries(arrays).map(([dtype, data]) =>
-  (data as fc.Arbitrary<SafeTensor["data"]>).map((data) => ({ dtype: dtype as SafeDtype, shape: data.length % 2 ? [data.length] : [2, data.length / 2], data }))));
+const tensor: fc.Arbitrary<SafeTensor> = fc.oneof(
+  ...Object.entries(arrays).map(([dtype, data]) =>
+    (data as fc.Arbitrary<SafeTensor["data"]>).map((data) => ({
+      dtype: dtype as SafeDtype,
+      shape: data.length % 2 ? [data.length] : [2, data.length / 2],
+      data,
+    })),
+  ),
+);
 const names = fc.string({ unit: "grapheme", maxLength: 8 }).filter((name) => name !== "__metadata__");
-const files = fc.tuple(fc.uniqueArray(fc.tuple(names, tensor), { selector: ([name]) => name, maxLength: 6 }), fc.dictionary(names, fc.string()));
+const files = fc.tuple(
+  fc.uniqueArray(fc.tuple(names, tensor), { selector: ([name]) => name, maxLength: 6 }),
+  fc.dictionary(names, fc.string()),
+);
 
 describe("laws", () => {
   test("what is written is read back, at any alignment of the file in memory", () => {
-    fc.assert(fc.property(files, fc.nat(8), ([entries, metadata], shift) => {
-      const bytes = writeSafetensors(entries, metadata);
-      const moved = new Uint8Array(bytes.length + shift).subarray(shift);
-      moved.set(bytes);
-      const back = parseSafetensors(moved);
-      expect(back.tensors).toEqual(new Map(entries));
-      expect({ ...back.metadata }).toEqual({ ...metadata });
-      expect(new DataView(bytes.buffer).getUint32(0, true) % 8).toBe(0);
-    }));
+    fc.assert(
+      fc.property(files, fc.nat(8), ([entries, metadata], shift) => {
+        const bytes = writeSafetensors(entries, metadata);
+        const moved = new Uint8Array(bytes.length + shift).subarray(shift);
+        moved.set(bytes);
+        const back = parseSafetensors(moved);
+        expect(back.tensors).toEqual(new Map(entries));
+        expect({ ...back.metadata }).toEqual({ ...metadata });
+        expect(new DataView(bytes.buffer).getUint32(0, true) % 8).toBe(0);
+      }),
+    );
   });
   test("a file cut anywhere is refused, in one line", () => {
-    fc.assert(fc.property(fc.nat(python.length - 1), (length) => {
-      expect(() => parseSafetensors(python.subarray(0, length))).toThrow(/^safetensors: expected [^\n]*, got [^\n]*$/);
-    }));
+    fc.assert(
+      fc.property(fc.nat(python.length - 1), (length) => {
+        expect(() => parseSafetensors(python.subarray(0, length))).toThrow(/^safetensors: expected [^\n]*, got [^\n]*$/);
+      }),
+    );
   });
   test("a damaged byte is refused in one line or changes nothing but values", () => {
-    fc.assert(fc.property(fc.nat(python.length - 1), fc.nat(255), (at, value) => {
-      const bytes = python.slice();
-      bytes[at] = value;
-      try {
-        parseSafetensors(bytes);
-      } catch (error) {
-        expect((error as Error).message).toMatch(/^safetensors: expected [^\n]*, got [^\n]*$/);
-      }
-    }), { numRuns: 2000 });
+    fc.assert(
+      fc.property(fc.nat(python.length - 1), fc.nat(255), (at, value) => {
+        const bytes = python.slice();
+        bytes[at] = value;
+        try {
+          parseSafetensors(bytes);
+        } catch (error) {
+          expect((error as Error).message).toMatch(/^safetensors: expected [^\n]*, got [^\n]*$/);
+        }
+      }),
+      { numRuns: 2000 },
+    );
   });
 });
 
@@ -95,17 +117,29 @@ describe("refusals", () => {
     ["no UTF-8", file("{}").fill(0xff, 8), "a header of UTF-8 JSON, got"],
     ["a list", file("[1]"), 'a header that starts with a JSON object, got "[1]"'],
     ["a leading blank", file(" {}"), "a header that starts with a JSON object"],
-    ["a tensor twice", file('{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"\\u0061" :{"dtype":"F32","shape":[],"data_offsets":[0,4]}}', 4), 'every key of the header once, got "a" twice'],
+    [
+      "a tensor twice",
+      file('{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"\\u0061" :{"dtype":"F32","shape":[],"data_offsets":[0,4]}}', 4),
+      'every key of the header once, got "a" twice',
+    ],
     ["a field twice", file('{"a":{"dtype":"F32","shape":[1],"shape":[],"data_offsets":[0,4]}}', 4), 'got "shape" twice'],
     ["metadata that is no text", withTensors({ __metadata__: { n: 1 } }, 0), 'text for __metadata__ "n", got number'],
     ["metadata that is a list", withTensors({ __metadata__: [] }, 0), "__metadata__ to be an object, got"],
-    ["an unknown dtype", withTensors({ a: info([1], [0, 1], "F8_E4M3") }, 1), 'dtype of "a" to be one of BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64, got "F8_E4M3"'],
+    [
+      "an unknown dtype",
+      withTensors({ a: info([1], [0, 1], "F8_E4M3") }, 1),
+      'dtype of "a" to be one of BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64, got "F8_E4M3"',
+    ],
     ["a dtype of Object's", withTensors({ a: info([1], [0, 1], "constructor") }, 1), 'got "constructor"'],
     ["a missing field", withTensors({ a: { dtype: "F32", shape: [] } }, 4), 'dtype, shape and data_offsets for "a", got ["dtype","shape"]'],
     ["a number for a tensor", withTensors({ a: 3 }, 0), 'dtype, shape and data_offsets for "a", got 3'],
     ["a negative dimension", withTensors({ a: info([-1], [0, 4]) }, 4), 'shape of "a" to be counts'],
     ["half a dimension", withTensors({ a: info([1.5], [0, 6]) }, 6), 'shape of "a" to be counts'],
-    ["a shape beyond 2^53", withTensors({ a: info([2 ** 30, 2 ** 30], [0, 4]) }, 4), 'shape of "a" to be counts with a product below 2^53, got [1073741824,1073741824]'],
+    [
+      "a shape beyond 2^53",
+      withTensors({ a: info([2 ** 30, 2 ** 30], [0, 4]) }, 4),
+      'shape of "a" to be counts with a product below 2^53, got [1073741824,1073741824]',
+    ],
     ["a shape that is text", withTensors({ a: info("2", [0, 8]) }, 8), 'shape of "a" to be counts'],
     ["more bytes than the shape", withTensors({ a: info([2], [0, 12]) }, 12), '8 bytes for "a" F32 [2], got 12'],
     ["offsets past the end", withTensors({ a: info([2], [0, 8]) }, 7), 'data_offsets of "a" in order within 7 bytes of data, got [0,8]'],
@@ -128,16 +162,41 @@ describe("refusals", () => {
   });
   test.each<[string, [string, SafeTensor][], string]>([
     ["a shape unlike its data", [["a", { dtype: "F32", shape: [3], data: new Float32Array(2) }]], '3 values for "a" [3], got 2'],
-    ["an array unlike its dtype", [["a", { dtype: "F32", shape: [2], data: new Float64Array(2) }]], '"a" of F32 in a Float32Array, got Float64Array'],
-    ["a name twice", [["a", { dtype: "U8", shape: [0], data: new Uint8Array() }], ["a", { dtype: "U8", shape: [0], data: new Uint8Array() }]], 'every name once, got "a" twice'],
-    ["the metadata's name", [["__metadata__", { dtype: "U8", shape: [0], data: new Uint8Array() }]], "a name of whole characters other than __metadata__"],
+    [
+      "an array unlike its dtype",
+      [["a", { dtype: "F32", shape: [2], data: new Float64Array(2) }]],
+      '"a" of F32 in a Float32Array, got Float64Array',
+    ],
+    [
+      "a name twice",
+      [
+        ["a", { dtype: "U8", shape: [0], data: new Uint8Array() }],
+        ["a", { dtype: "U8", shape: [0], data: new Uint8Array() }],
+      ],
+      'every name once, got "a" twice',
+    ],
+    [
+      "the metadata's name",
+      [["__metadata__", { dtype: "U8", shape: [0], data: new Uint8Array() }]],
+      "a name of whole characters other than __metadata__",
+    ],
     ["half a character", [["\ud800", { dtype: "U8", shape: [0], data: new Uint8Array() }]], "a name of whole characters"],
   ])("writing %s", (_, entries, message) => expect(() => writeSafetensors(entries)).toThrow(`safetensors: expected ${message}`));
 });
 
 test("toF32: special values, and no integers", () => {
   const of = (dtype: "F16" | "BF16", bits: number) => toF32({ dtype, shape: [1], data: Uint16Array.of(bits) })[0];
-  expect([0x7c00, 0xfc00, 0x7e00, 0x8000, 1, 0x3ff, 0x400].map((b) => of("F16", b))).toEqual([Infinity, -Infinity, NaN, -0, 2 ** -24, 1023 * 2 ** -24, 2 ** -14]);
+  expect([0x7c00, 0xfc00, 0x7e00, 0x8000, 1, 0x3ff, 0x400].map((b) => of("F16", b))).toEqual([
+    Infinity,
+    -Infinity,
+    NaN,
+    -0,
+    2 ** -24,
+    1023 * 2 ** -24,
+    2 ** -14,
+  ]);
   expect([0x7f80, 0xff80, 0x7fc0, 0x8000, 1].map((b) => of("BF16", b))).toEqual([Infinity, -Infinity, NaN, -0, 2 ** -133]);
-  expect(() => toF32({ dtype: "I32", shape: [1], data: Int32Array.of(1) })).toThrow("safetensors: expected F32, F64, F16 or BF16 to make F32, got I32");
+  expect(() => toF32({ dtype: "I32", shape: [1], data: Int32Array.of(1) })).toThrow(
+    "safetensors: expected F32, F64, F16 or BF16 to make F32, got I32",
+  );
 });

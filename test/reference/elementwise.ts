@@ -12,19 +12,25 @@ function simpson(f: (t: number) => number, to: number, steps = 400): number {
   return (s * h) / 3;
 }
 
-export const broadcast = (a: Shape, b: Shape, f: (x: number, y: number) => number) => (x: Float64Array, y: Float64Array): Float64Array => {
-  const shape = broadcastShapes("reference", a, b);
-  const [own, sa, sb] = [strides(shape), broadcastStrides(a, shape), broadcastStrides(b, shape)];
-  return Float64Array.from({ length: numel(shape) }, (_, i) => {
-    const at = (s: readonly number[]) => shape.reduce((sum, size, k) => sum + (Math.floor(i / own[k]!) % size) * s[k]!, 0);
-    return f(x[at(sa)]!, y[at(sb)]!);
-  });
-};
+export const broadcast =
+  (a: Shape, b: Shape, f: (x: number, y: number) => number) =>
+  (x: Float64Array, y: Float64Array): Float64Array => {
+    const shape = broadcastShapes("reference", a, b);
+    const [own, sa, sb] = [strides(shape), broadcastStrides(a, shape), broadcastStrides(b, shape)];
+    return Float64Array.from({ length: numel(shape) }, (_, i) => {
+      const at = (s: readonly number[]) => shape.reduce((sum, size, k) => sum + (Math.floor(i / own[k]!) % size) * s[k]!, 0);
+      return f(x[at(sa)]!, y[at(sb)]!);
+    });
+  };
 
-export const sumAxis = (shape: Shape, axis: number) => (x: Float64Array): Float64Array => {
-  const inner = numel(shape.slice(axis + 1));
-  const len = shape[axis]!;
-  const y = new Float64Array(x.length / len);
-  x.forEach((v, i) => { y[Math.floor(i / (inner * len)) * inner + (i % inner)]! += v; });
-  return y;
-};
+export const sumAxis =
+  (shape: Shape, axis: number) =>
+  (x: Float64Array): Float64Array => {
+    const inner = numel(shape.slice(axis + 1));
+    const len = shape[axis]!;
+    const y = new Float64Array(x.length / len);
+    x.forEach((v, i) => {
+      y[Math.floor(i / (inner * len)) * inner + (i % inner)]! += v;
+    });
+    return y;
+  };

@@ -11,7 +11,14 @@ export function read(shape: Shape, at: (indices: readonly number[]) => number) {
 const offset = (indices: readonly number[], steps: readonly number[]): number => indices.reduce((sum, i, k) => sum + i * steps[k]!, 0);
 
 export const permuteReference = (shape: Shape, axes: readonly number[]) =>
-  read(axes.map((a) => shape[a]!), (i) => offset(shape.map((_, a) => i[axes.indexOf(a)]!), strides(shape)));
+  read(
+    axes.map((a) => shape[a]!),
+    (i) =>
+      offset(
+        shape.map((_, a) => i[axes.indexOf(a)]!),
+        strides(shape),
+      ),
+  );
 
 export const sliceReference = (shape: Shape, axis: number, start: number, end: number) =>
   read(shape.with(axis, end - start), (i) => offset(i.with(axis, i[axis]! + start), strides(shape)));
@@ -22,5 +29,7 @@ export function concatReference(shapes: readonly Shape[], axis: number) {
   const inner = shapes.map((s) => numel(s.slice(axis)));
   const outer = numel(shapes[0]!.slice(0, axis));
   return (...parts: Float64Array[]): Float64Array =>
-    Float64Array.from(Array.from({ length: outer }, (_, o) => parts.flatMap((p, k) => [...p.subarray(o * inner[k]!, (o + 1) * inner[k]!)])).flat());
+    Float64Array.from(
+      Array.from({ length: outer }, (_, o) => parts.flatMap((p, k) => [...p.subarray(o * inner[k]!, (o + 1) * inner[k]!)])).flat(),
+    );
 }

@@ -13,16 +13,26 @@ const rows = <T>(x: Float64Array, K: number, f: (row: Float64Array, b: number) =
 const mean = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0) / x.length;
 
 /** `target` may be traced too: it is an input like any other. */
-export const softCrossEntropy = (K: number, smoothing = 0) => (z: Float64Array, target: Float64Array): Float64Array =>
-  Float64Array.of(mean(rows(z, K, (row, b) => -logSoftmax(row).reduce((s, lp, k) => s + ((1 - smoothing) * target[b * K + k]! + smoothing / K) * lp, 0))));
+export const softCrossEntropy =
+  (K: number, smoothing = 0) =>
+  (z: Float64Array, target: Float64Array): Float64Array =>
+    Float64Array.of(
+      mean(
+        rows(z, K, (row, b) => -logSoftmax(row).reduce((s, lp, k) => s + ((1 - smoothing) * target[b * K + k]! + smoothing / K) * lp, 0)),
+      ),
+    );
 
-export const labelCrossEntropy = (K: number, labels: readonly number[], smoothing = 0) => (z: Float64Array): Float64Array =>
-  softCrossEntropy(K, smoothing)(z, Float64Array.from(labels.flatMap((y) => Array.from({ length: K }, (_, k) => (k === y ? 1 : 0)))));
+export const labelCrossEntropy =
+  (K: number, labels: readonly number[], smoothing = 0) =>
+  (z: Float64Array): Float64Array =>
+    softCrossEntropy(K, smoothing)(z, Float64Array.from(labels.flatMap((y) => Array.from({ length: K }, (_, k) => (k === y ? 1 : 0)))));
 
-export const klReference = (K: number, teacher: Float64Array, tau: number, reduction: "numel" | "batchmean") => (student: Float64Array): Float64Array => {
-  const total = rows(student, K, (row, b) => {
-    const [ls, lt] = [row, teacher.subarray(b * K, (b + 1) * K)].map((z) => logSoftmax(z.map((v) => v / tau)));
-    return lt!.reduce((s, lp, k) => s + Math.exp(lp) * (lp - ls![k]!), 0);
-  }).reduce((a, b) => a + b, 0);
-  return Float64Array.of((tau ** 2 * total) / (reduction === "numel" ? student.length : student.length / K));
-};
+export const klReference =
+  (K: number, teacher: Float64Array, tau: number, reduction: "numel" | "batchmean") =>
+  (student: Float64Array): Float64Array => {
+    const total = rows(student, K, (row, b) => {
+      const [ls, lt] = [row, teacher.subarray(b * K, (b + 1) * K)].map((z) => logSoftmax(z.map((v) => v / tau)));
+      return lt!.reduce((s, lp, k) => s + Math.exp(lp) * (lp - ls![k]!), 0);
+    }).reduce((a, b) => a + b, 0);
+    return Float64Array.of((tau ** 2 * total) / (reduction === "numel" ? student.length : student.length / K));
+  };

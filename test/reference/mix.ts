@@ -6,14 +6,18 @@ const partner = (i: number, n: number, B: number): number => {
   return (B - 1 - Math.floor(i / per)) * per + (i % per);
 };
 
-export const mixupReference = (B: number, lam: number) => (x: Float64Array): Float64Array =>
-  x.map((v, i) => lam * v + (1 - lam) * x[partner(i, x.length, B)]!);
+export const mixupReference =
+  (B: number, lam: number) =>
+  (x: Float64Array): Float64Array =>
+    x.map((v, i) => lam * v + (1 - lam) * x[partner(i, x.length, B)]!);
 
-export const cutmixReference = ([B, , H, W]: Shape, [y0, y1, x0, x1]: readonly number[]) => (x: Float64Array): Float64Array =>
-  x.map((v, i) => {
-    const [row, column] = [Math.floor(i / W!) % H!, i % W!];
-    return row >= y0! && row < y1! && column >= x0! && column < x1! ? x[partner(i, x.length, B!)]! : v;
-  });
+export const cutmixReference =
+  ([B, , H, W]: Shape, [y0, y1, x0, x1]: readonly number[]) =>
+  (x: Float64Array): Float64Array =>
+    x.map((v, i) => {
+      const [row, column] = [Math.floor(i / W!) % H!, i % W!];
+      return row >= y0! && row < y1! && column >= x0! && column < x1! ? x[partner(i, x.length, B!)]! : v;
+    });
 
 export function targetsReference(labels: readonly number[], classes: number, lam: number, smoothing: number): number[] {
   const smooth = (y: number) => Array.from({ length: classes }, (_, k) => (k === y ? 1 - smoothing : 0) + smoothing / classes);

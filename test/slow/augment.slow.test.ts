@@ -71,20 +71,36 @@ test("the paper's recipe on DeiT-Ti: augmentation takes at most a tenth of a ste
   const model = createModel("deit_tiny_patch16_224");
   const recipe = makeRecipe({ batchSize: B, repeats: 1, dropPath: 0.1 });
   const normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
-  const sources = (["gpu", "cpu"] as const).map((augment) => ({ augment, input: makeStepInput({ model, recipe, seed: 1, normalization, train, augment }), ms: [] as number[], launched: [] as number[] }));
+  const sources = (["gpu", "cpu"] as const).map((augment) => ({
+    augment,
+    input: makeStepInput({ model, recipe, seed: 1, normalization, train, augment }),
+    ms: [] as number[],
+    launched: [] as number[],
+  }));
   const plans = await Promise.all(sources.map(async ({ input }) => record(() => input.launch())));
   const order = () => ({ images: Uint32Array.from({ length: 2 * B }, (_, i) => i) });
-  const pipes = sources.map(({ input }) => new InputPipeline(train, { batchSize: B, order, prepare: input.prepare, platform: memoryOnly, ahead: 1 }));
+  const pipes = sources.map(
+    ({ input }) => new InputPipeline(train, { batchSize: B, order, prepare: input.prepare, platform: memoryOnly, ahead: 1 }),
+  );
 
   // A step whose images come as patches, as in training, and one whose images come whole.
-  const steps = await Promise.all([true, false].map(async (patches) => {
-    const store = new ParameterStore(model.name, model.params, initialState(model.params, 1));
-    const optimizer = new Optimizer(recipe, store);
-    const step = await recordStep({ model, store, optimizer, recipe, input: (patch) => sources[0]!.input.launch(patches ? patch : undefined), teacher: null });
-    step.labels.write(new Uint32Array(B));
-    step.scalars.set({ ...optimizer.scalarsAt(1, 1e-4), keep: 0, seed: 1, step: 1 });
-    return { step, ms: [] as number[] };
-  }));
+  const steps = await Promise.all(
+    [true, false].map(async (patches) => {
+      const store = new ParameterStore(model.name, model.params, initialState(model.params, 1));
+      const optimizer = new Optimizer(recipe, store);
+      const step = await recordStep({
+        model,
+        store,
+        optimizer,
+        recipe,
+        input: (patch) => sources[0]!.input.launch(patches ? patch : undefined),
+        teacher: null,
+      });
+      step.labels.write(new Uint32Array(B));
+      step.scalars.set({ ...optimizer.scalarsAt(1, 1e-4), keep: 0, seed: 1, step: 1 });
+      return { step, ms: [] as number[] };
+    }),
+  );
   // In turns, so that what else the machine does meets all alike; the first round warms up.
   for (let round = 0; round < 7; round++) {
     for (const [k, { input, ms, launched }] of sources.entries()) {

@@ -4,6 +4,8 @@ import { fuzz } from "../models/fuzz.ts";
 
 test("hostile weights files, 30 s per kind", { timeout: 600_000 }, async () => {
   const { files, read, refused, slowestMs, mostAllocated } = await fuzz(30_000, Math.floor(Date.now() / 86_400_000));
-  console.log(`${files} files: ${read} read, ${refused} refused; slowest ${slowestMs.toFixed(0)} ms, most allocated beyond the size ${mostAllocated} bytes`);
+  console.log(
+    `${files} files: ${read} read, ${refused} refused; slowest ${slowestMs.toFixed(0)} ms, most allocated beyond the size ${mostAllocated} bytes`,
+  );
   expect(refused).toBeGreaterThan(2000);
 });

@@ -24,7 +24,13 @@ export default async function (host: Host, { files, side, augment, workers, batc
   const model = createModel({ arch: "deit", imgSize: side, patchSize: side / 8, dim: 16, depth: 1, heads: 1 });
   const recipe = makeRecipe({ batchSize });
   const input = makeStepInput({ model, recipe, seed: 1, normalization: IMAGENET, train, augment });
-  const pipeline = new InputPipeline(train, { batchSize, order: recipeOrder(train.count, 1, recipe), prepare: input.prepare, platform: host.images, workers });
+  const pipeline = new InputPipeline(train, {
+    batchSize,
+    order: recipeOrder(train.count, 1, recipe),
+    prepare: input.prepare,
+    platform: host.images,
+    workers,
+  });
   let fromMs = 0;
   for (let k = -2; k < batches; k++) {
     if (k === 0) fromMs = performance.now();

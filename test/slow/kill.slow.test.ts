@@ -14,8 +14,24 @@ const STEPS = 50;
 const SEED = 11;
 
 const args = (out: string) => [
-  "cli/tessera.mjs", "train", "--model", MODEL, "--out", out, "--batch-size", "20", "--epochs", "2", "--warmup-epochs", "0",
-  "--max-steps", String(STEPS), "--save-every", "1", "--eval-every", "100",
+  "cli/tessera.mjs",
+  "train",
+  "--model",
+  MODEL,
+  "--out",
+  out,
+  "--batch-size",
+  "20",
+  "--epochs",
+  "2",
+  "--warmup-epochs",
+  "0",
+  "--max-steps",
+  String(STEPS),
+  "--save-every",
+  "1",
+  "--eval-every",
+  "100",
 ];
 
 const stepOf = (out: string): number => {

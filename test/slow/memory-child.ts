@@ -17,11 +17,16 @@ function js(): number {
 }
 // Loading has few pauses for a timer, so every tensor's upload is a sample too.
 let peak = 0;
-const sample = () => { peak = Math.max(peak, js()); };
+const sample = () => {
+  peak = Math.max(peak, js());
+};
 const timer = setInterval(sample, 5);
 const queue = getDevice().gpu.queue;
 const write = queue.writeBuffer.bind(queue);
-queue.writeBuffer = (...args: Parameters<GPUQueue["writeBuffer"]>) => { sample(); return write(...args); };
+queue.writeBuffer = (...args: Parameters<GPUQueue["writeBuffer"]>) => {
+  sample();
+  return write(...args);
+};
 
 const start = performance.now();
 const { state } = await readWeightsFile(nodeHost(), path);

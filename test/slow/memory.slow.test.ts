@@ -21,11 +21,13 @@ const FACTOR = 1.3;
 const folder = await mkdtemp(join(tmpdir(), "tessera-memory-"));
 function weights(model: string): AnyWeights {
   let seed = 1;
-  const state = new Map(createModel(model).params.map(({ name, shape }) => {
-    const data = new Float32Array(numel(shape));
-    for (let i = 0; i < data.length; i++) data[i] = ((seed = (Math.imul(seed, 1664525) + 1013904223) | 0) / 2 ** 31) * 0.05;
-    return [name, { shape, data }] as const;
-  }));
+  const state = new Map(
+    createModel(model).params.map(({ name, shape }) => {
+      const data = new Float32Array(numel(shape));
+      for (let i = 0; i < data.length; i++) data[i] = ((seed = (Math.imul(seed, 1664525) + 1013904223) | 0) / 2 ** 31) * 0.05;
+      return [name, { shape, data }] as const;
+    }),
+  );
   return { container: "safetensors", metadata: {}, state };
 }
 afterAll(() => rm(folder, { recursive: true }));
@@ -43,12 +45,25 @@ beforeAll(async () => {
 });
 
 test.each([
-  ["params", "timm.safetensors", MODEL], ["params", "timm.pth", MODEL], ["params", "hf.safetensors", MODEL], ["params", "m.safetensors.index.json", MODEL], ["store", "small.safetensors", TRAINED],
+  ["params", "timm.safetensors", MODEL],
+  ["params", "timm.pth", MODEL],
+  ["params", "hf.safetensors", MODEL],
+  ["params", "m.safetensors.index.json", MODEL],
+  ["store", "small.safetensors", TRAINED],
 ])("%s of %s, %s", { timeout: 300_000 }, async (way, name, model) => {
   const bytes = createModel(model).params.reduce((n, s) => n + 4 * numel(s.shape), 0);
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "test/slow/memory-child.ts", way, join(folder, name), model]);
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    "--import",
+    "tsx",
+    "test/slow/memory-child.ts",
+    way,
+    join(folder, name),
+    model,
+  ]);
   const { js, rss, seconds } = JSON.parse(stdout.trim().split("\n").at(-1)!) as { js: number; rss: number; seconds: number };
-  console.log(`${way} ${name}: weights ${(bytes / 1e6).toFixed(1)} MB; JavaScript ${(js / bytes).toFixed(3)} of that; resident, with the GPU's where that is software, ${(rss / bytes).toFixed(2)}; ${seconds.toFixed(1)} s`);
+  console.log(
+    `${way} ${name}: weights ${(bytes / 1e6).toFixed(1)} MB; JavaScript ${(js / bytes).toFixed(3)} of that; resident, with the GPU's where that is software, ${(rss / bytes).toFixed(2)}; ${seconds.toFixed(1)} s`,
+  );
   expect(js).toBeGreaterThan(0.9 * bytes); // it did load, and was measured
   expect(js).toBeLessThan(FACTOR * bytes);
 });

@@ -22,19 +22,36 @@ function picture([kind, height, width, k]: Picture): RgbImage {
   const value = (y: number, x: number, c: number): number => {
     const v = noise(3 * (y * width + x) + c);
     switch (kind) {
-      case "constant": return noise(c);
-      case "gradient": return [Math.floor((255 * x) / Math.max(1, width - 1)), 255 - Math.floor((255 * y) / Math.max(1, height - 1)), (7 * x + 3 * y) % 256][c]!;
-      case "narrow": return 100 + (v % 41);
-      case "bright": return v < 200 ? 255 : v - 200;
-      case "photo": return [(x * 5 + y * 2) % 256, (x * height > y * width ? 220 : 40) + (noise(3 * (y * width + x) + 1) % 16), Math.floor((x * x + y * y) / 7) % 256][c]!;
-      default: return v;
+      case "constant":
+        return noise(c);
+      case "gradient":
+        return [
+          Math.floor((255 * x) / Math.max(1, width - 1)),
+          255 - Math.floor((255 * y) / Math.max(1, height - 1)),
+          (7 * x + 3 * y) % 256,
+        ][c]!;
+      case "narrow":
+        return 100 + (v % 41);
+      case "bright":
+        return v < 200 ? 255 : v - 200;
+      case "photo":
+        return [
+          (x * 5 + y * 2) % 256,
+          (x * height > y * width ? 220 : 40) + (noise(3 * (y * width + x) + 1) % 16),
+          Math.floor((x * x + y * y) / 7) % 256,
+        ][c]!;
+      default:
+        return v;
     }
   };
-  const data = Uint8Array.from({ length: 3 * height * width }, (_, i) => value(Math.floor(i / 3 / width), Math.floor(i / 3) % width, i % 3));
+  const data = Uint8Array.from({ length: 3 * height * width }, (_, i) =>
+    value(Math.floor(i / 3 / width), Math.floor(i / 3) % width, i % 3),
+  );
   return { height, width, data };
 }
 
-const digest = ({ height, width, data }: RgbImage): string => createHash("sha256").update(`${height}x${width}:`).update(data).digest("hex").slice(0, 16);
+const digest = ({ height, width, data }: RgbImage): string =>
+  createHash("sha256").update(`${height}x${width}:`).update(data).digest("hex").slice(0, 16);
 
 describe("applyOps against Pillow", () => {
   test("every operation and argument on every image: no byte differs", () => {
@@ -88,6 +105,8 @@ describe("parseOps", () => {
   ])("refuses %j", (value, message) => expect(() => parseOps(value)).toThrow(message));
 
   test("an image of another length is refused", () => {
-    expect(() => applyOps({ height: 2, width: 2, data: new Uint8Array(11) }, [])).toThrow("expected bytes (height, width, 3) of at least one pixel, got 11 bytes for 2x2");
+    expect(() => applyOps({ height: 2, width: 2, data: new Uint8Array(11) }, [])).toThrow(
+      "expected bytes (height, width, 3) of at least one pixel, got 11 bytes for 2x2",
+    );
   });
 });

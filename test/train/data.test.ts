@@ -2,7 +2,17 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { ImageSet } from "../../train/data.ts";
-import { balancedSubset, batchIndices, CIFAR10_CLASSES, epochOrder, gather, parseCifar, randomCropFlip, stepsPerEpoch, writeCifar } from "../../train/data.ts";
+import {
+  balancedSubset,
+  batchIndices,
+  CIFAR10_CLASSES,
+  epochOrder,
+  gather,
+  parseCifar,
+  randomCropFlip,
+  stepsPerEpoch,
+  writeCifar,
+} from "../../train/data.ts";
 
 /** n one-pixel-identifiable images: byte i of image n is (7n + i) % 251 + 1, never 0, so that padding can be told apart. */
 function makeSet(count: number): ImageSet {
@@ -38,7 +48,8 @@ describe("epochOrder", () => {
     expect(epochOrder(0, 1, 0)).toHaveLength(0);
   });
   test("puts every element at every place equally often", () => {
-    const n = 6, epochs = 6000;
+    const n = 6,
+      epochs = 6000;
     const seen = new Float64Array(n * n);
     for (let e = 0; e < epochs; e++) epochOrder(n, 1, e).forEach((v, i) => seen[i * n + v]!++);
     const chi2 = seen.reduce((sum, c) => sum + (c - epochs / n) ** 2 / (epochs / n), 0);
@@ -64,7 +75,8 @@ describe("randomCropFlip", () => {
   test("every image is a shifted, perhaps mirrored, zero-padded copy; shifts and flips uniform", () => {
     const count = 3000;
     const set = makeSet(1);
-    const tops = new Array(9).fill(0), lefts = new Array(9).fill(0);
+    const tops = new Array(9).fill(0),
+      lefts = new Array(9).fill(0);
     let flips = 0;
     for (let epoch = 0; epoch < count; epoch++) {
       const out = randomCropFlip(set, [0], { seed: 0, epoch });
@@ -93,7 +105,9 @@ function locate(image: Uint8Array, out: Uint8Array): { top: number; left: number
     for (let left = -4; left <= 4; left++)
       for (const flip of [false, true]) {
         const same = (i: number) => {
-          const c = Math.floor(i / 1024), y = Math.floor(i / 32) % 32, x = flip ? 31 - (i % 32) : i % 32;
+          const c = Math.floor(i / 1024),
+            y = Math.floor(i / 32) % 32,
+            x = flip ? 31 - (i % 32) : i % 32;
           const inside = y + top >= 0 && y + top < 32 && x + left >= 0 && x + left < 32;
           return out[i] === (inside ? image[c * 1024 + (y + top) * 32 + x + left] : 0);
         };
@@ -104,7 +118,10 @@ function locate(image: Uint8Array, out: Uint8Array): { top: number; left: number
 
 describe("the shipped subset", () => {
   const file = (name: string) => readFileSync(new URL(`../../app/data/cifar10/${name}`, import.meta.url));
-  test.each([["train.bin", 200], ["test.bin", 100]] as const)("%s is what its README says", (name, perClass) => {
+  test.each([
+    ["train.bin", 200],
+    ["test.bin", 100],
+  ] as const)("%s is what its README says", (name, perClass) => {
     const bytes = file(name);
     expect(file("README.md").toString()).toContain(createHash("sha256").update(bytes).digest("hex"));
     const set = parseCifar(bytes);

@@ -34,7 +34,10 @@ beforeAll(async () => {
       await sharp(data, { raw: { height, width, channels: 3 } }).toFile(join(folder, name, file));
     }
   }
-  source = await openSource({ kind: "folder", root: folder, classes: ["cat", "dog"].map((name) => ({ name, files: names })) }, platform.read);
+  source = await openSource(
+    { kind: "folder", root: folder, classes: ["cat", "dog"].map((name) => ({ name, files: names })) },
+    platform.read,
+  );
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -53,15 +56,33 @@ async function batches(n: number, options: Partial<InputOptions> = {}, from = so
 }
 
 /** The source with these images' files replaced. */
-const broken = (...indices: number[]): ImageSource => ({ ...source, at: (i) => (indices.includes(i) ? { path: join(folder, "none", `${i}.jpg`) } : source.at(i)) });
+const broken = (...indices: number[]): ImageSource => ({
+  ...source,
+  at: (i) => (indices.includes(i) ? { path: join(folder, "none", `${i}.jpg`) } : source.at(i)),
+});
 
 describe("batches", () => {
   test("are the same bytes with 0, 1, 2 and 5 workers, over epochs", async () => {
     const expected = await batches(9); // an epoch and a half
-    expect(expected.map((b) => [b.epoch, b.step])).toEqual([[0, 0], [0, 1], [0, 2], [0, 3], [0, 4], [0, 5], [1, 0], [1, 1], [1, 2]]);
+    expect(expected.map((b) => [b.epoch, b.step])).toEqual([
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [0, 3],
+      [0, 4],
+      [0, 5],
+      [1, 0],
+      [1, 1],
+      [1, 2],
+    ]);
     expect(expected.flatMap((b) => [...b.images]).slice(0, COUNT)).toEqual([...order(0).images]);
     expect(expected[0]!.bytes).toHaveLength(BATCH * 3 * 16 * 16);
-    for (const [workers, ahead] of [[1, 1], [2, 4], [5, 2]] as const) expect(await batches(9, { workers, ahead })).toEqual(expected);
+    for (const [workers, ahead] of [
+      [1, 1],
+      [2, 4],
+      [5, 2],
+    ] as const)
+      expect(await batches(9, { workers, ahead })).toEqual(expected);
   });
   test("go on where a run was stopped as if it had not been", async () => {
     const all = await batches(9);
@@ -88,9 +109,17 @@ describe("batches", () => {
     expect([part(b!, 1), part(b!, 2), part(b!, 0)]).toEqual([part(a!, 0), part(a!, 1), part(a!, 2)]);
   });
   test("the short last one is kept on demand, and nothing is made past the last epoch", async () => {
-    const pipeline = new InputPipeline(source, { ...defaults, prepare: { kind: "evaluate", placing: { size: 16, resize: 18, square: false, filter: "bicubic" } }, batchSize: 10, keepLast: true, epochs: 1 });
+    const pipeline = new InputPipeline(source, {
+      ...defaults,
+      prepare: { kind: "evaluate", placing: { size: 16, resize: 18, square: false, filter: "bicubic" } },
+      batchSize: 10,
+      keepLast: true,
+      epochs: 1,
+    });
     expect(pipeline.stepsPerEpoch).toBe(3);
-    expect([(await pipeline.next()).labels.length, (await pipeline.next()).labels.length, (await pipeline.next()).labels.length]).toEqual([10, 10, 4]);
+    expect([(await pipeline.next()).labels.length, (await pipeline.next()).labels.length, (await pipeline.next()).labels.length]).toEqual([
+      10, 10, 4,
+    ]);
     await expect(pipeline.next()).rejects.toThrow("input: expected at most 1 epochs of 3 batches to be asked for, got one more");
     await pipeline.close();
   });
@@ -103,7 +132,12 @@ describe("corrupt images", () => {
     const runs = [];
     for (const workers of [0, 2]) {
       const named: string[] = [];
-      const pipeline = new InputPipeline(broken(...bad), { ...defaults, workers, maxCorrupt: 0.2, onCorrupt: ({ index, name, reason }) => named.push(`${index} ${name === source.name(index)} ${/ENOENT/.test(reason)}`) });
+      const pipeline = new InputPipeline(broken(...bad), {
+        ...defaults,
+        workers,
+        maxCorrupt: 0.2,
+        onCorrupt: ({ index, name, reason }) => named.push(`${index} ${name === source.name(index)} ${/ENOENT/.test(reason)}`),
+      });
       const got: Batch[] = [];
       for (let k = 0; k < 7; k++) got.push(await pipeline.next());
       expect(pipeline.stats.corrupt).toBe(3);
@@ -130,7 +164,9 @@ describe("corrupt images", () => {
       await writeFile(join(folder, `${i}.cut`), bytes.subarray(0, Math.floor(bytes.length / 2)));
     }
     const cut: ImageSource = { ...source, count: 3, at: (i) => ({ path: join(folder, `${i}.cut`) }) };
-    await expect(batches(1, { order: () => ({ images: [0, 1, 2] }), batchSize: 3, maxCorrupt: 1 }, cut)).rejects.toThrow(/^input: expected an image that can be decoded among 3, got none; .*0\.jpg: /);
+    await expect(batches(1, { order: () => ({ images: [0, 1, 2] }), batchSize: 3, maxCorrupt: 1 }, cut)).rejects.toThrow(
+      /^input: expected an image that can be decoded among 3, got none; .*0\.jpg: /,
+    );
   });
 });
 
@@ -157,7 +193,11 @@ describe("the queue", () => {
   });
   test("a caller that waits hears when it is closed, with and without workers", async () => {
     for (const workers of [0, 1]) {
-      const never: ImagePlatform = { ...platform, read: () => new Promise(() => undefined), startWorker: () => ({ post: () => undefined, listen: () => undefined, close: async () => undefined }) };
+      const never: ImagePlatform = {
+        ...platform,
+        read: () => new Promise(() => undefined),
+        startWorker: () => ({ post: () => undefined, listen: () => undefined, close: async () => undefined }),
+      };
       const pipeline = new InputPipeline(source, { ...defaults, batchSize: 12, platform: never, workers });
       const waiting = expect(pipeline.next()).rejects.toThrow("input: the pipeline was closed");
       await pipeline.close();
@@ -165,19 +205,33 @@ describe("the queue", () => {
     }
   });
   test("a worker that dies is an error, not a wait", async () => {
-    const worker: ImagePlatform = { ...platform, startWorker() {
-      const real = platform.startWorker();
-      return { ...real, post: (_message, transfer) => real.post({ id: 0, task: null }, transfer) };
-    } };
+    const worker: ImagePlatform = {
+      ...platform,
+      startWorker() {
+        const real = platform.startWorker();
+        return { ...real, post: (_message, transfer) => real.post({ id: 0, task: null }, transfer) };
+      },
+    };
     await expect(batches(1, { workers: 1, platform: worker })).rejects.toThrow(/^input worker: |Cannot destructure|null/);
   });
 });
 
 describe("a set in memory", () => {
-  const set: ImageSet = { images: Uint8Array.from({ length: COUNT * 3072 }, (_, i) => (i * 31) % 251), labels: Uint8Array.from({ length: COUNT }, (_, i) => i % 10), count: COUNT, classes: [..."abcdefghij"], shape: [3, 32, 32] };
+  const set: ImageSet = {
+    images: Uint8Array.from({ length: COUNT * 3072 }, (_, i) => (i * 31) % 251),
+    labels: Uint8Array.from({ length: COUNT }, (_, i) => i % 10),
+    count: COUNT,
+    classes: [..."abcdefghij"],
+    shape: [3, 32, 32],
+  };
 
   test("is handed on without workers where nothing is to be done", async () => {
-    const none = { ...platform, startWorker: () => { throw new Error("not needed"); } };
+    const none = {
+      ...platform,
+      startWorker: () => {
+        throw new Error("not needed");
+      },
+    };
     const [batch] = await batches(1, { prepare: { kind: "decode" }, workers: 3, platform: none }, memorySource(set, "set"));
     const first = order(0).images[0]!;
     expect(batch!.bytes.subarray(0, 3072)).toEqual(set.images.subarray(first * 3072, (first + 1) * 3072));
@@ -195,21 +249,31 @@ describe("draws left to the GPU", () => {
   const augment = { kind: "augment", settings, seed: 1 } as const;
   const draw = { ...augment, kind: "draw" } as const;
   /** What is left to do, done on the CPU, as bytes (3, 16, 16) of each image. */
-  const finished = (b: Batch): Uint8Array[] => b.records.map(({ ops }, k) => {
-    const [height, width] = [b.heights[k]!, b.widths[k]!];
-    return toPlanes(applyOps(interleaved({ height, width, data: b.bytes.subarray(b.offsets[k]!, b.offsets[k]! + 3 * height * width) }), ops));
-  });
+  const finished = (b: Batch): Uint8Array[] =>
+    b.records.map(({ ops }, k) => {
+      const [height, width] = [b.heights[k]!, b.widths[k]!];
+      return toPlanes(
+        applyOps(interleaved({ height, width, data: b.bytes.subarray(b.offsets[k]!, b.offsets[k]! + 3 * height * width) }), ops),
+      );
+    });
   const whole = (b: Batch): Uint8Array[] => b.records.map((_, k) => b.bytes.subarray(768 * k, 768 * (k + 1)));
 
   test("give the bytes and boxes of the CPU, whether an image is resized here or there", async () => {
     const expected = await batches(6, { prepare: augment });
-    for (const [area, side, workers] of [[1e6, 1000, 0], [250, 1000, 1], [1e6, 18, 0], [256, 16, 2]] as const) {
+    for (const [area, side, workers] of [
+      [1e6, 1000, 0],
+      [250, 1000, 1],
+      [1e6, 18, 0],
+      [256, 16, 2],
+    ] as const) {
       const drawn = await batches(6, { prepare: { ...draw, area, side }, workers });
       drawn.forEach((b, k) => {
         expect(finished(b)).toEqual(whole(expected[k]!));
         expect(b.records.map(({ erase }) => erase)).toEqual(expected[k]!.records.map(({ erase }) => erase));
         // Never more than was asked for, but the output's own size.
-        b.heights.forEach((h, n) => expect(h === 16 && b.widths[n] === 16 || (h * b.widths[n]! <= area && Math.max(h, b.widths[n]!) <= side)).toBe(true));
+        b.heights.forEach((h, n) =>
+          expect((h === 16 && b.widths[n] === 16) || (h * b.widths[n]! <= area && Math.max(h, b.widths[n]!) <= side)).toBe(true),
+        );
       });
     }
   });
@@ -220,7 +284,12 @@ describe("draws left to the GPU", () => {
     expect(await batches(5, { prepare, start: { epoch: 0, step: 4 }, workers: 1 })).toEqual(all.slice(4));
     const data = Uint8Array.from({ length: COUNT * 768 }, (_, i) => (i * 31) % 256);
     const set: ImageSet = { images: data, labels: new Uint8Array(COUNT), count: COUNT, classes: ["one"], shape: [3, 16, 16] };
-    const none = { ...platform, startWorker: () => { throw new Error("not needed"); } };
+    const none = {
+      ...platform,
+      startWorker: () => {
+        throw new Error("not needed");
+      },
+    };
     const [raw] = await batches(1, { prepare, workers: 2, platform: none }, memorySource(set, "set"));
     const [made] = await batches(1, { prepare: augment }, memorySource(set, "set"));
     expect(raw!.bytes).toEqual(new Uint8Array([...raw!.images].flatMap((i) => [...data.subarray(768 * i, 768 * (i + 1))])));

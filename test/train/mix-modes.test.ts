@@ -14,7 +14,12 @@ function replayed([settings, labels, table, ints]: (typeof recording.mixes)[numb
   const rows = table.apply.map((apply, row) => {
     const uniforms = replay(both ? [apply, table.switch[row]!] : [apply]);
     const cut = settings.cutmixMinmax ? 1 : settings.cutmix;
-    return drawMix(settings, { uniform: uniforms.uniform, int: shared.int, beta: (a) => table[a === cut ? "cutmix" : "mixup"][row]! }, H, W);
+    return drawMix(
+      settings,
+      { uniform: uniforms.uniform, int: shared.int, beta: (a) => table[a === cut ? "cutmix" : "mixup"][row]! },
+      H,
+      W,
+    );
   });
   expect(shared.left()).toBe(0);
   if (settings.mixMode === "batch") return labels.map(() => rows[0]!);
@@ -69,20 +74,34 @@ describe("sampleMixes", () => {
     for (const at of [0, 4, 8]) expect(pairs.slice(at, at + 4)).toEqual(pairs.slice(at, at + 4).toReversed());
     expect(new Set(pairs.map(({ lam }) => lam)).size).toBe(6);
     expect(parts("elem")).toEqual(sampleMixes({ ...DEIT, mixMode: "elem" }, 1, 3, 12, 32, 32));
-    expect(() => sampleMixes({ ...DEIT, mixMode: "elem" }, 1, 3, 12, 32, 32, 8)).toThrow("sampleMixes: expected a count of images that 8 divides, got 12");
+    expect(() => sampleMixes({ ...DEIT, mixMode: "elem" }, 1, 3, 12, 32, 32, 8)).toThrow(
+      "sampleMixes: expected a count of images that 8 divides, got 12",
+    );
   });
   test("half of the images get CutMix, and the share of mixed ones is mixProb", () => {
-    const all = Array.from({ length: 50 }, (_, step) => sampleMixes({ ...DEIT, mixProb: 0.6, mixMode: "elem" }, 9, step, 64, 32, 32)).flat();
+    const all = Array.from({ length: 50 }, (_, step) =>
+      sampleMixes({ ...DEIT, mixProb: 0.6, mixMode: "elem" }, 9, step, 64, 32, 32),
+    ).flat();
     const count = (mode: Mix["mode"]) => all.filter((m) => m.mode === mode).length;
     expect(Math.abs(count("none") - 0.4 * 3200)).toBeLessThan(4 * Math.sqrt(3200 * 0.24));
     expect(Math.abs(count("cutmix") - 0.3 * 3200)).toBeLessThan(4 * Math.sqrt(3200 * 0.21));
   });
   test("as arrays: what a way of mixing is not drawn for, it leaves alone", () => {
-    const mixes: Mix[] = [{ mode: "mixup", lam: 0.25, box: [0, 0, 0, 0] }, { mode: "cutmix", lam: 0.5, box: [1, 2, 3, 4] }, { mode: "none", lam: 1, box: [0, 0, 0, 0] }];
-    expect(mixArrays(mixes)).toEqual({ lam: Float32Array.of(0.25, 0.5, 1), imageLam: Float32Array.of(0.25, 1, 1), boxes: Uint32Array.of(0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0) });
+    const mixes: Mix[] = [
+      { mode: "mixup", lam: 0.25, box: [0, 0, 0, 0] },
+      { mode: "cutmix", lam: 0.5, box: [1, 2, 3, 4] },
+      { mode: "none", lam: 1, box: [0, 0, 0, 0] },
+    ];
+    expect(mixArrays(mixes)).toEqual({
+      lam: Float32Array.of(0.25, 0.5, 1),
+      imageLam: Float32Array.of(0.25, 1, 1),
+      boxes: Uint32Array.of(0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0),
+    });
   });
   test("an odd count and impossible sides are refused", () => {
     expect(() => draw("elem", 7)).toThrow("sampleMixes: expected an even count of images, got 7");
-    expect(() => sampleMixes({ ...DEIT, mixup: 0, cutmixMinmax: [0.5, 0.5], mixMode: "elem" }, 1, 0, 2, 32, 32)).toThrow("cutmixMinmax: expected shares in [0, 1]");
+    expect(() => sampleMixes({ ...DEIT, mixup: 0, cutmixMinmax: [0.5, 0.5], mixMode: "elem" }, 1, 0, 2, 32, 32)).toThrow(
+      "cutmixMinmax: expected shares in [0, 1]",
+    );
   });
 });

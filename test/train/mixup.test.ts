@@ -29,8 +29,16 @@ describe("sampleMix", () => {
   });
 
   test("CutMix's share is what its box leaves, whatever the image's size", () => {
-    for (const [height, width] of [[32, 32], [7, 12], [1, 1]] as const) {
-      for (const { mode, lam, box: [y0, y1, x0, x1] } of draws({ ...DEIT, mixup: 0 }, 500, height, width)) {
+    for (const [height, width] of [
+      [32, 32],
+      [7, 12],
+      [1, 1],
+    ] as const) {
+      for (const {
+        mode,
+        lam,
+        box: [y0, y1, x0, x1],
+      } of draws({ ...DEIT, mixup: 0 }, 500, height, width)) {
         expect(mode).toBe("cutmix");
         expect(0 <= y0 && y0 <= y1 && y1 <= height && 0 <= x0 && x0 <= x1 && x1 <= width).toBe(true);
         expect(lam).toBe(1 - ((y1 - y0) * (x1 - x0)) / (height * width));
@@ -39,9 +47,12 @@ describe("sampleMix", () => {
   });
 
   test("CutMix's boxes reach every pixel, and their share matches the centre's and the share's distribution", () => {
-    const n = 32, count = 4000;
+    const n = 32,
+      count = 4000;
     const seen = new Float64Array(n * n);
-    for (const { box: [y0, y1, x0, x1] } of draws({ ...DEIT, mixup: 0 }, count)) {
+    for (const {
+      box: [y0, y1, x0, x1],
+    } of draws({ ...DEIT, mixup: 0 }, count)) {
       for (let y = y0; y < y1; y++) for (let x = x0; x < x1; x++) seen[y * n + x]! += 1 / count;
     }
     // The box's expected area by summing over the centre and, finely, over the share.
@@ -66,7 +77,10 @@ describe("sampleMix", () => {
     expect(draws({ ...DEIT, mixSwitchProb: 1 }, 50).every((m) => m.mode === "cutmix")).toBe(true);
     // Bounds for CutMix's sides switch it on, as in timm, whatever its alpha.
     const bounded = { ...DEIT, cutmix: 0, cutmixMinmax: [0.25, 0.5] } as const;
-    for (const { mode, box: [y0, y1, x0, x1] } of draws({ ...bounded, mixup: 0 }, 100)) {
+    for (const {
+      mode,
+      box: [y0, y1, x0, x1],
+    } of draws({ ...bounded, mixup: 0 }, 100)) {
       expect(mode).toBe("cutmix");
       for (const side of [y1 - y0, x1 - x0]) expect(side >= 8 && side < 16).toBe(true);
     }
@@ -87,9 +101,18 @@ describe("cutmixBox", () => {
     expect(cutmixBox(1, 32, 32, 5, 5)).toEqual([5, 5, 5, 5]);
   });
   test("never leaves the image", () => {
-    fc.assert(fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 400 }), fc.nat(), fc.nat(), (lam, H, W, a, b) => {
-      const [y0, y1, x0, x1] = cutmixBox(lam, H, W, a % H, b % W);
-      return 0 <= y0 && y0 <= y1 && y1 <= H && 0 <= x0 && x0 <= x1 && x1 <= W && (y1 - y0) * (x1 - x0) <= (1 - lam) * H * W + 1e-9;
-    }));
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.integer({ min: 1, max: 400 }),
+        fc.integer({ min: 1, max: 400 }),
+        fc.nat(),
+        fc.nat(),
+        (lam, H, W, a, b) => {
+          const [y0, y1, x0, x1] = cutmixBox(lam, H, W, a % H, b % W);
+          return 0 <= y0 && y0 <= y1 && y1 <= H && 0 <= x0 && x0 <= x1 && x1 <= W && (y1 - y0) * (x1 - x0) <= (1 - lam) * H * W + 1e-9;
+        },
+      ),
+    );
   });
 });

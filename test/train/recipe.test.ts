@@ -9,21 +9,60 @@ const distilled: StudentFacts = { ...plain, distilled: true };
 const teacher = { numClasses: 10 };
 
 describe("checkRecipe", () => {
-  const check = (recipe: Record<string, unknown>, student = plain, from: { numClasses: number } | null = null) => () => checkRecipe(makeRecipe(recipe), student, from);
+  const check =
+    (recipe: Record<string, unknown>, student = plain, from: { numClasses: number } | null = null) =>
+    () =>
+      checkRecipe(makeRecipe(recipe), student, from);
 
   test.each([
-    ["a teacher for distillation", { distillation: "hard" }, distilled, null, 'recipe: expected a teacher for distillation "hard", got none'],
+    [
+      "a teacher for distillation",
+      { distillation: "hard" },
+      distilled,
+      null,
+      'recipe: expected a teacher for distillation "hard", got none',
+    ],
     ["a token for it", { distillation: "soft" }, plain, teacher, "recipe: expected a student with a distillation token"],
-    ["no token where there is to be one", { distillation: "soft", singleToken: true }, distilled, teacher, "recipe: expected a student without a distillation token for singleToken, got one with it"],
+    [
+      "no token where there is to be one",
+      { distillation: "soft", singleToken: true },
+      distilled,
+      teacher,
+      "recipe: expected a student without a distillation token for singleToken, got one with it",
+    ],
     ["the teacher's classes", { distillation: "hard" }, distilled, { numClasses: 7 }, "recipe: expected a teacher of 10 classes, got 7"],
     ["a use for the teacher", {}, plain, teacher, 'recipe: expected distillation "soft" or "hard" with a teacher, got "none"'],
     ["a distillation for one token", { singleToken: true }, plain, null, 'recipe: expected a distillation for singleToken, got "none"'],
     ["and for kept answers", { cacheTeacher: true }, plain, null, 'recipe: expected a distillation for cacheTeacher, got "none"'],
-    ["attention to train", { trainOnly: "attention" }, { ...plain, transformer: false }, null, 'recipe: expected a transformer for trainOnly "attention", got a convolutional network'],
-    ["layers to drop from", { dropout: 0.1 }, { ...plain, transformer: false }, null, "recipe: expected a transformer for dropout 0.1, got a convolutional network"],
-    ["equal batches", { batchSize: 30, accumulate: 4 }, plain, null, "recipe: expected a batch that 4 equal batches make up, got 30 images"],
+    [
+      "attention to train",
+      { trainOnly: "attention" },
+      { ...plain, transformer: false },
+      null,
+      'recipe: expected a transformer for trainOnly "attention", got a convolutional network',
+    ],
+    [
+      "layers to drop from",
+      { dropout: 0.1 },
+      { ...plain, transformer: false },
+      null,
+      "recipe: expected a transformer for dropout 0.1, got a convolutional network",
+    ],
+    [
+      "equal batches",
+      { batchSize: 30, accumulate: 4 },
+      plain,
+      null,
+      "recipe: expected a batch that 4 equal batches make up, got 30 images",
+    ],
     ["an even batch", { batchSize: 15, repeats: 1 }, plain, null, "recipe: expected an even batch to mix, got 15 images"],
-    ["an even part of a batch", { batchSize: 36, accumulate: 4 }, plain, null, "recipe: expected an even batch to mix, got 9 images at a time"],
+    [
+      "an even part of a batch",
+      { batchSize: 36, accumulate: 4 },
+      plain,
+      null,
+      "recipe: expected an even batch to mix, got 9 images at a time",
+    ],
     ["equal shards", { batchSize: 30 }, plain, null, "recipe: expected a batch that 4 shards divide for 3 repeats, got 30 images"],
     ["time after the warm-up", { epochs: 5 }, plain, null, "recipe: expected fewer than 5 warmupEpochs, got 5"],
   ] as const)("wants %s", (_, recipe, student, from, message) => {
@@ -56,6 +95,8 @@ test.each(readdirSync("train/presets"))("preset %s is a recipe, of a model that 
   const { about, recipe } = JSON.parse(readFileSync(`train/presets/${file}`, "utf8")) as { about: string; recipe: Record<string, unknown> };
   expect(about.length).toBeGreaterThan(20);
   const made = makeRecipe(recipe);
-  const model = createModel(made.distillation !== "none" && !made.singleToken ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224");
+  const model = createModel(
+    made.distillation !== "none" && !made.singleToken ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224",
+  );
   checkRecipe(made, { ...model, transformer: true }, made.distillation === "none" ? null : { numClasses: 1000 });
 });

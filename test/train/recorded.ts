@@ -11,12 +11,25 @@ interface Recording {
   readonly levels: readonly (readonly [name: string, magnitude: number, drawn: number[], calls: readonly Call[]])[];
   readonly auto: readonly (readonly [text: string, drawn: number[], calls: readonly Call[]])[];
   readonly crops: readonly (readonly [height: number, width: number, scale: Range, ratio: Range, drawn: number[], box: BoxRow])[];
-  readonly erasing: readonly (readonly [prob: number, count: number, height: number, width: number, drawn: number[], boxes: readonly BoxRow[]])[];
+  readonly erasing: readonly (readonly [
+    prob: number,
+    count: number,
+    height: number,
+    width: number,
+    drawn: number[],
+    boxes: readonly BoxRow[],
+  ])[];
   readonly jitter: readonly (readonly [amount: number, range: Range])[];
   readonly resizes: readonly (readonly [height: number, width: number, size: number, result: Range])[];
   readonly samplers: readonly (readonly [order: number[], repeats: number, ranks: Record<string, number[][]>])[];
-  readonly mixes: readonly (readonly [settings: MixSettings & { mixMode: MixMode }, labels: number[],
-    table: Record<"apply" | "switch" | "cutmix" | "mixup", number[]>, ints: number[], images: number[], targets: number[]])[];
+  readonly mixes: readonly (readonly [
+    settings: MixSettings & { mixMode: MixMode },
+    labels: number[],
+    table: Record<"apply" | "switch" | "cutmix" | "mixup", number[]>,
+    ints: number[],
+    images: number[],
+    targets: number[],
+  ])[];
 }
 export const recording = JSON.parse(readFileSync(new URL("../golden/sampling.json", import.meta.url), "utf8")) as Recording;
 

@@ -12,7 +12,10 @@ describe("replicaIndices", () => {
     for (const [order, repeats, ranks] of recording.samplers) {
       for (const [replicas, lists] of Object.entries(ranks)) {
         lists.forEach((expected, rank) => {
-          expect([...replicaIndices(Uint32Array.from(order), rank, { repeats, replicas: Number(replicas) })], `${order.length} x ${repeats}, ${rank} of ${replicas}`).toEqual(expected);
+          expect(
+            [...replicaIndices(Uint32Array.from(order), rank, { repeats, replicas: Number(replicas) })],
+            `${order.length} x ${repeats}, ${rank} of ${replicas}`,
+          ).toEqual(expected);
           compared += expected.length;
         });
       }
@@ -22,7 +25,12 @@ describe("replicaIndices", () => {
   test("ImageNet's lengths, and the start of each rank by hand", () => {
     expect([16, 8, 4, 1].map((replicas) => replicaLength(1281167, { repeats: 3, replicas }))).toEqual([80064, 160128, 320256, 1281024]);
     const start = (rank: number) => [...replicaIndices(range(1000), rank, { repeats: 3, replicas: 4 })].slice(0, 6);
-    expect([0, 1, 2, 3].map(start)).toEqual([[0, 1, 2, 4, 5, 6], [0, 1, 3, 4, 5, 7], [0, 2, 3, 4, 6, 7], [1, 2, 3, 5, 6, 7]]);
+    expect([0, 1, 2, 3].map(start)).toEqual([
+      [0, 1, 2, 4, 5, 6],
+      [0, 1, 3, 4, 5, 7],
+      [0, 2, 3, 4, 6, 7],
+      [1, 2, 3, 5, 6, 7],
+    ]);
     expect(replicaLength(1000, { repeats: 3, replicas: 4 })).toBe(192);
   });
 });
@@ -59,8 +67,12 @@ describe("repeatedBatch", () => {
     expect(repeatedSteps(1001, 10, { repeats: 1, replicas: 1 })).toBe(100);
   });
   test("what does not divide or exist is refused", () => {
-    expect(() => repeatedBatch(range(300), 0, 30, { repeats: 3, replicas: 4 })).toThrow("expected a batch size that 4 shards divide, got 30");
-    expect(() => repeatedBatch(range(300), 8, 32, { repeats: 3, replicas: 4 })).toThrow("repeatedBatch: expected step below 8 (300 images, batch 32), got 8");
+    expect(() => repeatedBatch(range(300), 0, 30, { repeats: 3, replicas: 4 })).toThrow(
+      "expected a batch size that 4 shards divide, got 30",
+    );
+    expect(() => repeatedBatch(range(300), 8, 32, { repeats: 3, replicas: 4 })).toThrow(
+      "repeatedBatch: expected step below 8 (300 images, batch 32), got 8",
+    );
     expect(() => replicaLength(300, { repeats: 0, replicas: 1 })).toThrow("sampler: expected repeats to be a positive integer, got 0");
     expect(() => replicaIndices(range(300), 4, { repeats: 3, replicas: 4 })).toThrow("expected a rank below 4, got 4");
   });

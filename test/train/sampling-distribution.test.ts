@@ -18,11 +18,14 @@ const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 /** Records of one ingredient alone, over images and epochs. */
 const draw = (fields: Partial<AugmentFields>, count: number, size = SIDE): ImageRecord[] => {
   const settings = makeAugment({ size, ...OFF, ...fields });
-  return range(count).map((i) => sampleImage(settings, { height: size, width: size }, { seed: 4, epoch: i % 5, image: Math.floor(i / 5), copy: 0 }));
+  return range(count).map((i) =>
+    sampleImage(settings, { height: size, width: size }, { seed: 4, epoch: i % 5, image: Math.floor(i / 5), copy: 0 }),
+  );
 };
 const likely = (p: number, what?: string) => expect(p, what).toBeGreaterThan(1e-3);
 const unlikely = (p: number) => expect(p).toBeLessThan(1e-6);
-const find = <Name extends AugmentOp["op"]>(ops: readonly AugmentOp[], name: Name) => ops.find((op) => op.op === name) as Extract<AugmentOp, { op: Name }> | undefined;
+const find = <Name extends AugmentOp["op"]>(ops: readonly AugmentOp[], name: Name) =>
+  ops.find((op) => op.op === name) as Extract<AugmentOp, { op: Name }> | undefined;
 const position = (from: number, side: number, whole: number): number => (from + 0.5) / (whole - side + 1);
 /** Of a share in [low, high) kept with chance min(1, -ln s / ln(1 / knee)): that of a box of some log-uniform aspect fitting a square. */
 function fittingShare(low: number, high: number, knee: number): (s: number) => number {
@@ -40,20 +43,65 @@ describe("the tests", () => {
   });
   test("give uniform probabilities for what is as stated", () => {
     const random = new Random(1, 2);
-    const ps = range(400).map(() => kolmogorovSmirnov(range(300).map(() => random.uniform()), uniformCdf(0, 1)));
+    const ps = range(400).map(() =>
+      kolmogorovSmirnov(
+        range(300).map(() => random.uniform()),
+        uniformCdf(0, 1),
+      ),
+    );
     likely(kolmogorovSmirnov(ps, uniformCdf(0, 1)));
-    likely(kolmogorovSmirnov(range(400).map(() => chiSquare(tally(range(300).map(() => random.int(6)), 6))), uniformCdf(0, 1)));
+    likely(
+      kolmogorovSmirnov(
+        range(400).map(() =>
+          chiSquare(
+            tally(
+              range(300).map(() => random.int(6)),
+              6,
+            ),
+          ),
+        ),
+        uniformCdf(0, 1),
+      ),
+    );
   });
   test("notice draws that are a little off", () => {
     const random = new Random(3, 4);
     // the highest 4 % never, integers too often 0, normal ones a tenth too wide.
-    const biased: Draws = { uniform: (a = 0, b = 1) => a + (b - a) * 0.96 * random.uniform(), int: (n) => random.int(n) * (random.uniform() < 0.1 ? 0 : 1), normal: () => 1.1 * random.normal() };
+    const biased: Draws = {
+      uniform: (a = 0, b = 1) => a + (b - a) * 0.96 * random.uniform(),
+      int: (n) => random.int(n) * (random.uniform() < 0.1 ? 0 : 1),
+      normal: () => 1.1 * random.normal(),
+    };
     const boxes = range(10000).map(() => sampleResizedCrop({ height: SIDE, width: SIDE }, [0.08, 0.5], [3 / 4, 4 / 3], biased));
-    unlikely(kolmogorovSmirnov(boxes.map(({ height, width }) => (height * width) / SIDE ** 2), uniformCdf(0.08, 0.5)));
-    unlikely(kolmogorovSmirnov(boxes.map(({ top, height }) => position(top, height, SIDE)), uniformCdf(0, 1)));
-    unlikely(kolmogorovSmirnov(range(30000).map(() => find([sampleOp("Rotate", 1, 5, { std: 0.5, max: 10 }, biased)!], "Rotate")!.degrees / 3).map((m) => (Math.abs(m) - 5) / 0.5), normalCdf));
+    unlikely(
+      kolmogorovSmirnov(
+        boxes.map(({ height, width }) => (height * width) / SIDE ** 2),
+        uniformCdf(0.08, 0.5),
+      ),
+    );
+    unlikely(
+      kolmogorovSmirnov(
+        boxes.map(({ top, height }) => position(top, height, SIDE)),
+        uniformCdf(0, 1),
+      ),
+    );
+    unlikely(
+      kolmogorovSmirnov(
+        range(30000)
+          .map(() => find([sampleOp("Rotate", 1, 5, { std: 0.5, max: 10 }, biased)!], "Rotate")!.degrees / 3)
+          .map((m) => (Math.abs(m) - 5) / 0.5),
+        normalCdf,
+      ),
+    );
     const policy = parseRandAugment("rand-p1-n1-inc1");
-    unlikely(chiSquare(tally(range(8000).map(() => opIndex(sampleRandAugment(policy, biased)[0]!)), 15)));
+    unlikely(
+      chiSquare(
+        tally(
+          range(8000).map(() => opIndex(sampleRandAugment(policy, biased)[0]!)),
+          15,
+        ),
+      ),
+    );
   });
 });
 
@@ -63,19 +111,47 @@ const opIndex = ({ op }: AugmentOp): number => RAND_INCREASING_OPS.findIndex((na
 describe("crop and flip", () => {
   test("resized: share, aspect and place are uniform where every box fits", () => {
     const boxes = draw({ crop: { kind: "resized", scale: [0.08, 0.5] } }, 10000).map(({ ops }) => find(ops, "resizedCrop")!);
-    likely(kolmogorovSmirnov(boxes.map(({ height, width }) => (height * width) / SIDE ** 2), uniformCdf(0.08, 0.5)), "share");
-    likely(kolmogorovSmirnov(boxes.map(({ height, width }) => Math.log(width / height)), uniformCdf(Math.log(3 / 4), Math.log(4 / 3))), "aspect");
-    likely(kolmogorovSmirnov(boxes.map(({ top, height }) => position(top, height, SIDE)), uniformCdf(0, 1)), "top");
-    likely(kolmogorovSmirnov(boxes.map(({ left, width }) => position(left, width, SIDE)), uniformCdf(0, 1)), "left");
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ height, width }) => (height * width) / SIDE ** 2),
+        uniformCdf(0.08, 0.5),
+      ),
+      "share",
+    );
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ height, width }) => Math.log(width / height)),
+        uniformCdf(Math.log(3 / 4), Math.log(4 / 3)),
+      ),
+      "aspect",
+    );
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ top, height }) => position(top, height, SIDE)),
+        uniformCdf(0, 1),
+      ),
+      "top",
+    );
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ left, width }) => position(left, width, SIDE)),
+        uniformCdf(0, 1),
+      ),
+      "left",
+    );
   });
   test("resized: the paper's share is what is left of the uniform one when boxes that do not fit are drawn again", () => {
-    const shares = draw({ crop: { kind: "resized" } }, 10000).map(({ ops }) => find(ops, "resizedCrop")!).map(({ height, width }) => (height * width) / SIDE ** 2);
+    const shares = draw({ crop: { kind: "resized" } }, 10000)
+      .map(({ ops }) => find(ops, "resizedCrop")!)
+      .map(({ height, width }) => (height * width) / SIDE ** 2);
     likely(kolmogorovSmirnov(shares, fittingShare(0.08, 1, 3 / 4)));
     unlikely(kolmogorovSmirnov(shares, uniformCdf(0.08, 1)));
   });
   test("padded and simple: every offset is as likely, rows and columns independently", () => {
     for (const kind of ["padded", "simple"] as const) {
-      const places = draw({ crop: { kind } }, 8100, 32).map(({ ops }) => find(ops, "crop")!).map(({ top, left }) => 9 * (top + 4) + left + 4);
+      const places = draw({ crop: { kind } }, 8100, 32)
+        .map(({ ops }) => find(ops, "crop")!)
+        .map(({ top, left }) => 9 * (top + 4) + left + 4);
       likely(chiSquare(tally(places, 81)), kind);
     }
   });
@@ -83,9 +159,22 @@ describe("crop and flip", () => {
     const flips = draw({ hflip: 0.3 }, 10000).map(({ ops }) => ops.length);
     likely(chiSquare(tally(flips, 2), [0.7, 0.3]));
     const settings = makeAugment({ size: 8, ...OFF, hflip: 0.5 });
-    const flip = (image: number, epoch: number, copy: number, seed = 1) => sampleImage(settings, { height: 8, width: 8 }, { seed, epoch, image, copy }).ops.length;
-    const pairs = (next: (i: number) => number) => chiSquare(tally(range(4000).map((i) => 2 * flip(i, 0, 0) + next(i)), 4));
-    for (const p of [pairs((i) => flip(i + 1, 0, 0)), pairs((i) => flip(i, 1, 0)), pairs((i) => flip(i, 0, 1)), pairs((i) => flip(i, 0, 0, 2))]) likely(p);
+    const flip = (image: number, epoch: number, copy: number, seed = 1) =>
+      sampleImage(settings, { height: 8, width: 8 }, { seed, epoch, image, copy }).ops.length;
+    const pairs = (next: (i: number) => number) =>
+      chiSquare(
+        tally(
+          range(4000).map((i) => 2 * flip(i, 0, 0) + next(i)),
+          4,
+        ),
+      );
+    for (const p of [
+      pairs((i) => flip(i + 1, 0, 0)),
+      pairs((i) => flip(i, 1, 0)),
+      pairs((i) => flip(i, 0, 1)),
+      pairs((i) => flip(i, 0, 0, 2)),
+    ])
+      likely(p);
   });
 });
 
@@ -95,20 +184,46 @@ describe("RandAugment", () => {
     likely(chiSquare(tally(pairs, 225)));
   });
   test("applies each with its probability", () => {
-    likely(chiSquare(tally(draw({ autoAugment: "rand-m9-mstd0.5-inc1" }, 6000).map(({ ops }) => ops.length), 3), [0.25, 0.5, 0.25]));
-    likely(chiSquare(tally(draw({ autoAugment: "rand-m9-n1-p0.8" }, 6000).map(({ ops }) => ops.length), 2), [0.2, 0.8]));
+    likely(
+      chiSquare(
+        tally(
+          draw({ autoAugment: "rand-m9-mstd0.5-inc1" }, 6000).map(({ ops }) => ops.length),
+          3,
+        ),
+        [0.25, 0.5, 0.25],
+      ),
+    );
+    likely(
+      chiSquare(
+        tally(
+          draw({ autoAugment: "rand-m9-n1-p0.8" }, 6000).map(({ ops }) => ops.length),
+          2,
+        ),
+        [0.2, 0.8],
+      ),
+    );
   });
   test("magnitudes are normal and clipped, signs even", () => {
-    const degrees = draw({ autoAugment: "rand-m9-n8-p1-mstd0.5-inc1" }, 12000).flatMap(({ ops }) => ops.flatMap((op) => (op.op === "Rotate" ? op.degrees : [])));
+    const degrees = draw({ autoAugment: "rand-m9-n8-p1-mstd0.5-inc1" }, 12000).flatMap(({ ops }) =>
+      ops.flatMap((op) => (op.op === "Rotate" ? op.degrees : [])),
+    );
     const clipped = degrees.filter((d) => Math.abs(d) === 30).length;
     const tail = 1 - normalCdf(2);
     likely(chiSquare([degrees.length - clipped, clipped], [1 - tail, tail]), "clipped");
-    likely(kolmogorovSmirnov(degrees.filter((d) => Math.abs(d) < 30).map((d) => (Math.abs(d) / 3 - 9) / 0.5), (x) => Math.min(1, normalCdf(x) / (1 - tail))), "magnitude");
+    likely(
+      kolmogorovSmirnov(
+        degrees.filter((d) => Math.abs(d) < 30).map((d) => (Math.abs(d) / 3 - 9) / 0.5),
+        (x) => Math.min(1, normalCdf(x) / (1 - tail)),
+      ),
+      "magnitude",
+    );
     const up = degrees.filter((d) => d > 0).length;
     likely(chiSquare([up, degrees.length - up]), "sign");
   });
   test("above a deviation of 100 magnitudes are uniform below m", () => {
-    const fractions = draw({ autoAugment: "rand-m8-n8-p1-mstd101" }, 8000).flatMap(({ ops }) => ops.flatMap((op) => (op.op === "TranslateXRel" ? Math.abs(op.fraction) : [])));
+    const fractions = draw({ autoAugment: "rand-m8-n8-p1-mstd101" }, 8000).flatMap(({ ops }) =>
+      ops.flatMap((op) => (op.op === "TranslateXRel" ? Math.abs(op.fraction) : [])),
+    );
     likely(kolmogorovSmirnov(fractions, uniformCdf(0, 0.36)));
   });
 });
@@ -121,49 +236,135 @@ describe("AutoAugment and 3-Augment", () => {
     for (const layers of policy.policies) {
       for (const taken of range(2 ** layers.length)) {
         const chance = layers.reduce((p, { prob }, k) => p * ((taken >> k) & 1 ? prob : 1 - prob), 1 / policy.policies.length);
-        const key = layers.filter((_, k) => (taken >> k) & 1).map((layer) => plain(layer.name)).join();
+        const key = layers
+          .filter((_, k) => (taken >> k) & 1)
+          .map((layer) => plain(layer.name))
+          .join();
         if (chance > 0) expected.set(key, (expected.get(key) ?? 0) + chance);
       }
     }
     const random = new Random(8, 1);
     const keys = [...expected.keys()];
-    const seen = range(20000).map(() => keys.indexOf(sampleAutoAugment(policy, random).map(({ op }) => op).join()));
+    const seen = range(20000).map(() =>
+      keys.indexOf(
+        sampleAutoAugment(policy, random)
+          .map(({ op }) => op)
+          .join(),
+      ),
+    );
     expect(Math.min(...seen)).toBe(0);
-    likely(chiSquare(tally(seen, keys.length), keys.map((key) => expected.get(key)!)));
+    likely(
+      chiSquare(
+        tally(seen, keys.length),
+        keys.map((key) => expected.get(key)!),
+      ),
+    );
   });
   test("3a: each of three as often, the blur's radius uniform", () => {
     const ops = draw({ autoAugment: "3a" }, 9000).map(({ ops: [op] }) => op!);
-    likely(chiSquare(tally(ops.map(({ op }) => ["Solarize", "Color", "GaussianBlur"].indexOf(op)), 3)));
-    likely(kolmogorovSmirnov(ops.flatMap((op) => (op.op === "GaussianBlur" ? op.radius : [])), uniformCdf(0.1, 2)));
-    expect(ops.every((op) => op.op === "GaussianBlur" || (op.op === "Solarize" ? op.threshold === 128 : op.op === "Color" && op.factor === 0))).toBe(true);
+    likely(
+      chiSquare(
+        tally(
+          ops.map(({ op }) => ["Solarize", "Color", "GaussianBlur"].indexOf(op)),
+          3,
+        ),
+      ),
+    );
+    likely(
+      kolmogorovSmirnov(
+        ops.flatMap((op) => (op.op === "GaussianBlur" ? op.radius : [])),
+        uniformCdf(0.1, 2),
+      ),
+    );
+    expect(
+      ops.every((op) => op.op === "GaussianBlur" || (op.op === "Solarize" ? op.threshold === 128 : op.op === "Color" && op.factor === 0)),
+    ).toBe(true);
   });
   test("jitter: uniform factors in any order", () => {
     const all = draw({ colorJitter: 0.3 }, 6000).map(({ ops }) => ops);
     const orders = all.map((ops) => ops.map(({ op }) => op[2]).join(""));
-    likely(chiSquare(tally(orders.map((order) => [...new Set(orders)].sort().indexOf(order)), 6)));
-    for (const name of ["Brightness", "Contrast", "Color"] as const) likely(kolmogorovSmirnov(all.map((ops) => find(ops, name)!.factor), uniformCdf(0.7, 1.3)), name);
+    likely(
+      chiSquare(
+        tally(
+          orders.map((order) => [...new Set(orders)].sort().indexOf(order)),
+          6,
+        ),
+      ),
+    );
+    for (const name of ["Brightness", "Contrast", "Color"] as const)
+      likely(
+        kolmogorovSmirnov(
+          all.map((ops) => find(ops, name)!.factor),
+          uniformCdf(0.7, 1.3),
+        ),
+        name,
+      );
   });
 });
 
 describe("erasing", () => {
   test("is done with its probability and independently of the flip", () => {
     const all = draw({ hflip: 0.5, erasing: { prob: 0.25 } }, 12000);
-    likely(chiSquare(tally(all.map(({ ops, erase }) => 2 * ops.length + erase.length), 4), [0.375, 0.125, 0.375, 0.125]));
+    likely(
+      chiSquare(
+        tally(
+          all.map(({ ops, erase }) => 2 * ops.length + erase.length),
+          4,
+        ),
+        [0.375, 0.125, 0.375, 0.125],
+      ),
+    );
   });
   test("boxes: share as fits, aspect and place uniform, noise of their own", () => {
     const boxes = draw({ erasing: { prob: 1 } }, 10000).flatMap(({ erase }) => erase);
     expect(boxes).toHaveLength(10000);
     const share = ({ height, width }: (typeof boxes)[number]) => (height * width) / SIDE ** 2;
     likely(kolmogorovSmirnov(boxes.map(share), fittingShare(0.02, 1 / 3, 0.3)), "share");
-    likely(kolmogorovSmirnov(boxes.filter((b) => share(b) < 0.29).map(({ height, width }) => Math.log(height / width)), uniformCdf(Math.log(0.3), -Math.log(0.3))), "aspect");
-    likely(kolmogorovSmirnov(boxes.map(({ top, height }) => position(top, height, SIDE)), uniformCdf(0, 1)), "top");
-    likely(kolmogorovSmirnov(boxes.map(({ left, width }) => position(left, width, SIDE)), uniformCdf(0, 1)), "left");
-    likely(kolmogorovSmirnov(boxes.map(({ seed }) => seed / 2 ** 32), uniformCdf(0, 1)), "seed");
+    likely(
+      kolmogorovSmirnov(
+        boxes.filter((b) => share(b) < 0.29).map(({ height, width }) => Math.log(height / width)),
+        uniformCdf(Math.log(0.3), -Math.log(0.3)),
+      ),
+      "aspect",
+    );
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ top, height }) => position(top, height, SIDE)),
+        uniformCdf(0, 1),
+      ),
+      "top",
+    );
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ left, width }) => position(left, width, SIDE)),
+        uniformCdf(0, 1),
+      ),
+      "left",
+    );
+    likely(
+      kolmogorovSmirnov(
+        boxes.map(({ seed }) => seed / 2 ** 32),
+        uniformCdf(0, 1),
+      ),
+      "seed",
+    );
   });
   test("any count up to the greatest as often, each a share of the area", () => {
     const all = draw({ erasing: { prob: 1, count: 4 } }, 6000).map(({ erase }) => erase);
-    likely(chiSquare(tally(all.map((boxes) => boxes.length - 1), 4)));
-    likely(kolmogorovSmirnov(all.filter((b) => b.length === 4).map(([b]) => (4 * b!.height * b!.width) / SIDE ** 2), uniformCdf(0.02, 1 / 3)));
+    likely(
+      chiSquare(
+        tally(
+          all.map((boxes) => boxes.length - 1),
+          4,
+        ),
+      ),
+    );
+    likely(
+      kolmogorovSmirnov(
+        all.filter((b) => b.length === 4).map(([b]) => (4 * b!.height * b!.width) / SIDE ** 2),
+        uniformCdf(0.02, 1 / 3),
+      ),
+    );
   });
   test("noise is standard normal", () => {
     const x = new Float32Array(3 * 50 * 50);
@@ -180,7 +381,9 @@ describe("erasing", () => {
 
 test("mixing: an image's share is Beta(0.8, 0.8)", () => {
   const a = 0.8;
-  const lams = range(150).flatMap((step) => sampleMixes({ mixup: a, cutmix: 0, mixProb: 1, mixSwitchProb: 0.5, mixMode: "elem" }, 2, step, 64, 32, 32)).map(({ lam }) => lam);
+  const lams = range(150)
+    .flatMap((step) => sampleMixes({ mixup: a, cutmix: 0, mixProb: 1, mixSwitchProb: 0.5, mixMode: "elem" }, 2, step, 64, 32, 32))
+    .map(({ lam }) => lam);
   // With lam = sin^2 t the density 2 (sin t cos t)^(2a - 1) is summed over cells' middles.
   const CELLS = 20000;
   const sums = [0];

@@ -26,7 +26,10 @@ describe("against timm", () => {
 
   test("the policies' tables", () => {
     for (const [name, policies] of Object.entries(recording.policies)) {
-      expect(parseAutoAugment(name).policies.map((policy) => policy.map(({ name, prob, magnitude }) => [name, prob, magnitude])), name).toEqual(policies);
+      expect(
+        parseAutoAugment(name).policies.map((policy) => policy.map(({ name, prob, magnitude }) => [name, prob, magnitude])),
+        name,
+      ).toEqual(policies);
     }
     expect(Object.keys(recording.policies)).toHaveLength(5);
   });
@@ -34,7 +37,9 @@ describe("against timm", () => {
   test("RandAugment's, AutoAugment's and 3-Augment's operations", () => {
     for (const [text, drawn, expected] of recording.auto) {
       const draws = replay(drawn);
-      const ops = text.startsWith("rand") ? sampleRandAugment(parseRandAugment(text), draws) : sampleAutoAugment(parseAutoAugment(text), draws);
+      const ops = text.startsWith("rand")
+        ? sampleRandAugment(parseRandAugment(text), draws)
+        : sampleAutoAugment(parseAutoAugment(text), draws);
       expect(calls(ops), `${text} from ${drawn.join(" ")}`).toEqual(expected);
       expect(draws.left(), text).toBe(0);
     }
@@ -54,7 +59,10 @@ describe("against timm", () => {
     for (const [prob, count, height, width, drawn, expected] of recording.erasing) {
       const draws = replay(drawn);
       const boxes = sampleErasing({ prob, count }, height, width, draws);
-      expect(boxes.map((box) => [box.top, box.left, box.height, box.width]), `${height}x${width}`).toEqual(expected);
+      expect(
+        boxes.map((box) => [box.top, box.left, box.height, box.width]),
+        `${height}x${width}`,
+      ).toEqual(expected);
       expect(draws.left()).toBe(0);
     }
     expect(recording.erasing.filter(([, , , , , boxes]) => boxes.length > 1).length).toBeGreaterThan(50);
@@ -74,13 +82,16 @@ describe("against timm", () => {
 
   test("colour jitter's range and the simple crop's resize are torchvision's", () => {
     for (const [amount, [low, high]] of recording.jitter) {
-      const ends = [0, 1].map((u) => sampleColorJitter(amount, { uniform: (a = 0, b = 1) => a + (b - a) * u, int: (n) => n - 1, normal: () => 0 }));
+      const ends = [0, 1].map((u) =>
+        sampleColorJitter(amount, { uniform: (a = 0, b = 1) => a + (b - a) * u, int: (n) => n - 1, normal: () => 0 }),
+      );
       expect(ends[0]).toEqual(["Brightness", "Contrast", "Color"].map((op) => ({ op, factor: low })));
       expect(ends[1]!.every((op) => "factor" in op && op.factor === high)).toBe(true);
     }
     for (const [height, width, size, [h, w]] of recording.resizes) {
       expect(sampleCrop({ kind: "simple", padding: 4 }, { height, width }, size, replay([0, 0.999]))).toEqual([
-        { op: "resize", height: h, width: w }, { op: "crop", top: -4, left: w + 4 - size, height: size, width: size, outside: "reflect" },
+        { op: "resize", height: h, width: w },
+        { op: "crop", top: -4, left: w + 4 - size, height: size, width: size, outside: "reflect" },
       ]);
     }
   });
@@ -88,9 +99,25 @@ describe("against timm", () => {
 
 describe("strings", () => {
   test("RandAugment's sections in any order, with timm's defaults", () => {
-    expect(parseRandAugment("rand-m9-mstd0.5-inc1")).toEqual({ kind: "rand", magnitude: 9, layers: 2, prob: 0.5, std: 0.5, max: 10, increasing: true });
+    expect(parseRandAugment("rand-m9-mstd0.5-inc1")).toEqual({
+      kind: "rand",
+      magnitude: 9,
+      layers: 2,
+      prob: 0.5,
+      std: 0.5,
+      max: 10,
+      increasing: true,
+    });
     expect(parseRandAugment("rand")).toEqual({ kind: "rand", magnitude: 10, layers: 2, prob: 0.5, std: 0, max: 10, increasing: false });
-    expect(parseRandAugment("rand-p0.25-inc0-mmax20-n3-mstd200-m7")).toEqual({ kind: "rand", magnitude: 7, layers: 3, prob: 0.25, std: Infinity, max: 20, increasing: false });
+    expect(parseRandAugment("rand-p0.25-inc0-mmax20-n3-mstd200-m7")).toEqual({
+      kind: "rand",
+      magnitude: 7,
+      layers: 3,
+      prob: 0.25,
+      std: Infinity,
+      max: 20,
+      increasing: false,
+    });
   });
   test.each([
     ["rand-m9-w0", /expected no section "w0" \(other sets and weights of operations are not done\) in "rand-m9-w0"/],
@@ -111,7 +138,8 @@ describe("strings", () => {
 
 const AT: ImagePlace = { seed: 7, epoch: 3, image: 11, copy: 0 };
 const SOURCE = { height: 60, width: 80 };
-const records = (settings: AugmentSettings, count = 200) => Array.from({ length: count }, (_, image) => sampleImage(settings, SOURCE, { ...AT, image }));
+const records = (settings: AugmentSettings, count = 200) =>
+  Array.from({ length: count }, (_, image) => sampleImage(settings, SOURCE, { ...AT, image }));
 const BYTE_OPS = new Set<string>([...RAND_OPS, ...RAND_INCREASING_OPS, "GaussianBlur"]);
 
 describe("sampleImage", () => {
@@ -120,15 +148,23 @@ describe("sampleImage", () => {
   test("depends on seed, epoch, image and copy, and on nothing else", () => {
     const one = sampleImage(deit, SOURCE, AT);
     expect(records(deit)[11]).toEqual(one);
-    for (const key of ["seed", "epoch", "image", "copy"] as const) expect(sampleImage(deit, SOURCE, { ...AT, [key]: AT[key] + 1 })).not.toEqual(one);
+    for (const key of ["seed", "epoch", "image", "copy"] as const)
+      expect(sampleImage(deit, SOURCE, { ...AT, [key]: AT[key] + 1 })).not.toEqual(one);
     // The three places are not interchangeable, and none runs into another.
-    const places = [[0, 0, 1], [0, 1, 0], [1, 0, 0]].map(([image, epoch, copy]) => JSON.stringify(sampleImage(deit, SOURCE, { seed: 0, image: image!, epoch: epoch!, copy: copy! })));
+    const places = [
+      [0, 0, 1],
+      [0, 1, 0],
+      [1, 0, 0],
+    ].map(([image, epoch, copy]) => JSON.stringify(sampleImage(deit, SOURCE, { seed: 0, image: image!, epoch: epoch!, copy: copy! })));
     expect(new Set(places).size).toBe(3);
   });
 
   test("an ingredient switched off leaves the others' draws", () => {
     const parts = ({ ops, erase }: ReturnType<typeof sampleImage>) => ({
-      crop: ops.filter(({ op }) => op === "resizedCrop"), flip: ops.filter(({ op }) => op === "hflip"), colour: ops.filter(({ op }) => BYTE_OPS.has(op)), erase,
+      crop: ops.filter(({ op }) => op === "resizedCrop"),
+      flip: ops.filter(({ op }) => op === "hflip"),
+      colour: ops.filter(({ op }) => BYTE_OPS.has(op)),
+      erase,
     });
     const base = { size: 32, autoAugment: "3a", colorJitter: 0.3 } as const;
     const all = records(makeAugment(base)).map(parts);
@@ -166,11 +202,17 @@ describe("sampleImage", () => {
 
   test("what does not fit is refused", () => {
     expect(() => makeAugment({ size: 32, hflip: 2 })).toThrow(/^augment: hflip: /);
-    expect(() => makeAugment({ size: 32, crop: { kind: "resized", scale: [0.5, 0.1] } })).toThrow("augment: crop.scale: expected the lower bound first");
+    expect(() => makeAugment({ size: 32, crop: { kind: "resized", scale: [0.5, 0.1] } })).toThrow(
+      "augment: crop.scale: expected the lower bound first",
+    );
     expect(() => makeAugment({ size: 32, erasing: { mode: "noise" as "rand" } })).toThrow(/^augment: erasing.mode: /);
     expect(() => makeAugment({ size: 32, flip: 1 } as AugmentFields)).toThrow(/flip/);
-    expect(() => sampleImage(makeAugment({ size: 32, crop: { kind: "none" } }), SOURCE, AT)).toThrow("expected an image of 32x32 where nothing is cropped, got 60x80");
-    expect(() => sampleImage(makeAugment({ size: 100, crop: { kind: "padded", padding: 4 } }), SOURCE, AT)).toThrow("expected an image of at least 92 a side for a crop of 100 with padding 4, got 60x80");
+    expect(() => sampleImage(makeAugment({ size: 32, crop: { kind: "none" } }), SOURCE, AT)).toThrow(
+      "expected an image of 32x32 where nothing is cropped, got 60x80",
+    );
+    expect(() => sampleImage(makeAugment({ size: 100, crop: { kind: "padded", padding: 4 } }), SOURCE, AT)).toThrow(
+      "expected an image of at least 92 a side for a crop of 100 with padding 4, got 60x80",
+    );
     expect(() => sampleImage(deit, SOURCE, { ...AT, image: -1 })).toThrow("expected image to be an integer in [0, 2^32), got -1");
   });
 });

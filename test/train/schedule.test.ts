@@ -3,7 +3,16 @@ import { expect, test } from "vitest";
 import { makeRecipe } from "../../train/recipe.ts";
 import { cosineLr, learningRate, linearScaledLr } from "../../train/schedule.ts";
 
-interface Case { epochs: number; peak: number; warmupEpochs: number; warmupLr: number; minLr: number; official: number[]; fixed: number[]; after: number }
+interface Case {
+  epochs: number;
+  peak: number;
+  warmupEpochs: number;
+  warmupLr: number;
+  minLr: number;
+  official: number[];
+  fixed: number[];
+  after: number;
+}
 const { cases } = JSON.parse(readFileSync(new URL("../golden/schedule.json", import.meta.url), "utf8")) as { cases: Case[] };
 
 test.each(cases)("cosineLr: as timm, $epochs epochs, warm-up $warmupEpochs", (c) => {
@@ -34,7 +43,7 @@ test("cosineLr: refuses what makes no schedule", () => {
   expect(() => cosineLr({ epochs: 10, peakLr: Number.NaN }, 0)).toThrow("cosineLr: expected a finite peakLr of 0 or more, got NaN");
 });
 
-test('learningRate: by step, a line from the warm-up rate to the peak, then half a cosine to the least; the first half of that is as steep as the second', () => {
+test("learningRate: by step, a line from the warm-up rate to the peak, then half a cosine to the least; the first half of that is as steep as the second", () => {
   const recipe = makeRecipe({ epochs: 10, warmupEpochs: 2, warmupLr: 1e-6, lr: 1e-3, minLr: 1e-5, scaleLr: false, schedule: "step" });
   const at = (step: number) => learningRate(recipe, { epoch: Math.floor(step / 40), step, stepsPerEpoch: 40 });
   expect(at(0)).toBe(1e-6);

@@ -7,12 +7,23 @@ const FALLING = [8, 7, 6, 5, 4, 3, 2, 1];
 
 test("a class counts by how many logits are above its own: the first, the fifth and the sixth", () => {
   const of = (label: number) => score(Float32Array.from(FALLING), [label], 8);
-  expect([0, 1, 4, 5, 7].map((label) => [of(label).top1, of(label).top5])).toEqual([[1, 1], [0, 1], [0, 1], [0, 0], [0, 0]]);
+  expect([0, 1, 4, 5, 7].map((label) => [of(label).top1, of(label).top5])).toEqual([
+    [1, 1],
+    [0, 1],
+    [0, 1],
+    [0, 0],
+    [0, 0],
+  ]);
 });
 
 test("of equal logits the lower class comes first", () => {
   const same = new Float32Array(8);
-  expect([0, 1, 4, 5].map((label) => [score(same, [label], 8).top1, score(same, [label], 8).top5])).toEqual([[1, 1], [0, 1], [0, 1], [0, 0]]);
+  expect([0, 1, 4, 5].map((label) => [score(same, [label], 8).top1, score(same, [label], 8).top5])).toEqual([
+    [1, 1],
+    [0, 1],
+    [0, 1],
+    [0, 0],
+  ]);
 });
 
 test("shares and the mean loss over images, large logits too", () => {

@@ -1,6 +1,9 @@
 /** How likely a sample as odd as the given one is under a stated distribution. Press et al., "Numerical Recipes", chapters 6.2 and 14.3. */
 
-const LANCZOS = [676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7];
+const LANCZOS = [
+  676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012,
+  9.9843695780195716e-6, 1.5056327351493116e-7,
+];
 
 function logGamma(x: number): number {
   if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
@@ -14,11 +17,15 @@ function upperGamma(a: number, x: number): number {
   if (x <= 0) return 1;
   const scale = Math.exp(a * Math.log(x) - x - logGamma(a));
   if (x < a + 1) {
-    let term = 1 / a, sum = term;
+    let term = 1 / a,
+      sum = term;
     for (let n = 1; n < 1000 && term > sum * 1e-15; n++) sum += term *= x / (a + n);
     return 1 - sum * scale;
   }
-  let b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  let b = x + 1 - a,
+    c = 1e300,
+    d = 1 / b,
+    h = d;
   for (let i = 1; i < 1000; i++) {
     b += 2;
     d = 1 / (i * (a - i) * d + b);
@@ -36,7 +43,10 @@ export const chiSquareTail = (x: number, degrees: number): number => upperGamma(
 export function chiSquare(counts: readonly number[], shares: readonly number[] = counts.map(() => 1 / counts.length)): number {
   const total = counts.reduce((a, b) => a + b, 0);
   if (shares.some((s) => s * total < 5)) throw new Error("chiSquare: expected at least 5 in every cell");
-  return chiSquareTail(counts.reduce((x, n, k) => x + (n - total * shares[k]!) ** 2 / (total * shares[k]!), 0), counts.length - 1);
+  return chiSquareTail(
+    counts.reduce((x, n, k) => x + (n - total * shares[k]!) ** 2 / (total * shares[k]!), 0),
+    counts.length - 1,
+  );
 }
 
 /** Counts of 0 .. cells - 1 among the values. */
@@ -58,7 +68,10 @@ export function kolmogorovSmirnov(sample: readonly number[], cdf: (x: number) =>
   return Math.min(1, Math.max(0, p));
 }
 
-export const uniformCdf = (low: number, high: number) => (x: number): number => Math.min(1, Math.max(0, (x - low) / (high - low)));
+export const uniformCdf =
+  (low: number, high: number) =>
+  (x: number): number =>
+    Math.min(1, Math.max(0, (x - low) / (high - low)));
 
 /** Of the normal distribution, by the incomplete gamma function. */
 export const normalCdf = (x: number): number => (x >= 0 ? 1 - 0.5 * upperGamma(0.5, (x * x) / 2) : 0.5 * upperGamma(0.5, (x * x) / 2));

@@ -6,7 +6,8 @@ const K = 3;
 const answers = Float32Array.of(1, 2, 3, /**/ 0, 0, 5, /**/ -1, 4, 0, /**/ 2, 2, 2, /**/ 7, -3, 1);
 const row = (i: number) => [...answers.subarray(K * i, K * i + K)];
 const softmax = (z: readonly number[]) => {
-  const e = z.map(Math.exp), sum = e.reduce((a, b) => a + b, 0);
+  const e = z.map(Math.exp),
+    sum = e.reduce((a, b) => a + b, 0);
   return e.map((v) => v / sum);
 };
 
@@ -14,7 +15,10 @@ test("unmixed: the logits themselves, by image", () => {
   expect([...cachedLogits(answers, Uint32Array.of(4, 0, 2), null, K)]).toEqual([...row(4), ...row(0), ...row(2)]);
 });
 
-test.each([[4, [3, 2, 1, 0]], [2, [1, 0, 3, 2]]])("mixed among %i: whose softmax is that of both, in the shares", (mates, partners) => {
+test.each([
+  [4, [3, 2, 1, 0]],
+  [2, [1, 0, 3, 2]],
+])("mixed among %i: whose softmax is that of both, in the shares", (mates, partners) => {
   const images = Uint32Array.of(4, 0, 2, 1);
   const own = [0.25, 1, 0, 0.7];
   const got = cachedLogits(answers, images, { own, mates }, K);

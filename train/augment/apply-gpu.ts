@@ -22,7 +22,11 @@ export async function applyOpsOnGpu(image: RgbImage, ops: readonly AugmentOp[]):
 }
 
 const upload = ({ height, width, data }: RgbImage): Tensor =>
-  Tensor.from(Uint32Array.from({ length: height * width }, (_, i) => data[3 * i]! | (data[3 * i + 1]! << 8) | (data[3 * i + 2]! << 16)), [1, height, width], "u32");
+  Tensor.from(
+    Uint32Array.from({ length: height * width }, (_, i) => data[3 * i]! | (data[3 * i + 1]! << 8) | (data[3 * i + 2]! << 16)),
+    [1, height, width],
+    "u32",
+  );
 
 function apply(pixels: Tensor, op: AugmentOp): Tensor {
   const [, height, width] = pixels.shape as [number, number, number];
@@ -42,6 +46,8 @@ function place(pixels: Tensor, { down, across }: Placement): Tensor {
   encodeBands(words, taps, bands);
   return augmentCrop(pixels, {
     sources: Tensor.from(encodeSources([{ offset: 0, height: h, width: w }]), [1, 3], "u32"),
-    bands: Tensor.from(words, [1, bands.length, 2 + taps], "i32"), height: down.length, width: across.length,
+    bands: Tensor.from(words, [1, bands.length, 2 + taps], "i32"),
+    height: down.length,
+    width: across.length,
   });
 }

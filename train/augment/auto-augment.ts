@@ -82,12 +82,17 @@ const THREE = `
   GaussianBlurRand 10 10`;
 
 function table(text: string, posterize: LevelName): Layer[][] {
-  return text.trim().split("\n").map((line) => line.split(",").map((layer) => {
-    const [op = "", tenths, magnitude] = layer.trim().split(" ");
-    const name = op === "Posterize" ? posterize : op;
-    if (!(name in LEVELS)) throw new Error(`AutoAugment: expected a known operation, got ${name}`);
-    return { name: name as LevelName, prob: Number(tenths) / 10, magnitude: Number(magnitude) };
-  }));
+  return text
+    .trim()
+    .split("\n")
+    .map((line) =>
+      line.split(",").map((layer) => {
+        const [op = "", tenths, magnitude] = layer.trim().split(" ");
+        const name = op === "Posterize" ? posterize : op;
+        if (!(name in LEVELS)) throw new Error(`AutoAugment: expected a known operation, got ${name}`);
+        return { name: name as LevelName, prob: Number(tenths) / 10, magnitude: Number(magnitude) };
+      }),
+    );
 }
 
 const POLICIES: Record<string, () => Layer[][]> = {
@@ -104,10 +109,13 @@ export function parseAutoAugment(text: string): AutoAugment {
   const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name] : undefined;
   if (!policy) throw new Error(`AutoAugment: expected rand-..., ${Object.keys(POLICIES).join(", ")}, got "${text}"`);
   const std = /^mstd(\d+\.?\d*)$/.exec(sections[0] ?? "mstd0")?.[1];
-  if (std === undefined || sections.length > 1) throw new Error(`AutoAugment: expected at most -mstd and a number after ${name}, got "${text}"`);
+  if (std === undefined || sections.length > 1)
+    throw new Error(`AutoAugment: expected at most -mstd and a number after ${name}, got "${text}"`);
   return { kind: "auto", name, policies: policy(), std: Number(std), max: 10 };
 }
 
 export function sampleAutoAugment({ policies, std, max }: AutoAugment, draws: Draws): AugmentOp[] {
-  return policies[draws.int(policies.length)]!.flatMap(({ name, prob, magnitude }) => sampleOp(name, prob, magnitude, { std, max }, draws) ?? []);
+  return policies[draws.int(policies.length)]!.flatMap(
+    ({ name, prob, magnitude }) => sampleOp(name, prob, magnitude, { std, max }, draws) ?? [],
+  );
 }

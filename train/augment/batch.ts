@@ -102,7 +102,8 @@ export class BatchAugment {
   write({ bytes, offsets, heights, widths, records }: RawBatch): void {
     const { count } = this.#o;
     if (records.length !== count) throw new Error(`augment: expected ${count} images, got ${records.length}`);
-    if (bytes.length > this.#images.size) throw new Error(`augment: expected at most ${this.#images.size} bytes of images, got ${bytes.length}`);
+    if (bytes.length > this.#images.size)
+      throw new Error(`augment: expected at most ${this.#images.size} bytes of images, got ${bytes.length}`);
     const { size } = this.#settings;
     const words = new Uint32Array(this.#records.size);
     const bands = new Int32Array(this.#bands.size);
@@ -110,7 +111,8 @@ export class BatchAugment {
       const head = ops.findIndex((op) => !isPlacing(op));
       const placing = head < 0 ? ops : ops.slice(0, head);
       const { down, across } = placement({ height: heights[b]!, width: widths[b]! }, placing);
-      if (down.length !== size || across.length !== size) throw new Error(`augment: expected operations that lead to ${size}x${size}, got ${down.length}x${across.length} for image ${b}`);
+      if (down.length !== size || across.length !== size)
+        throw new Error(`augment: expected operations that lead to ${size}x${size}, got ${down.length}x${across.length} for image ${b}`);
       encodeBands(bands.subarray((b * bands.length) / count, ((b + 1) * bands.length) / count), this.#taps, [...down, ...across]);
       this.#fillSlots(words.subarray((b * words.length) / count, ((b + 1) * words.length) / count), ops.slice(placing.length));
     });
@@ -118,7 +120,12 @@ export class BatchAugment {
     this.#sources.write(encodeSources(Array.from(offsets, (offset, b) => ({ offset, height: heights[b]!, width: widths[b]! }))));
     this.#bands.write(bands);
     this.#records.write(words);
-    this.#boxes.write(encodeErasing(records.map(({ erase }) => erase), this.#settings.erasing.count));
+    this.#boxes.write(
+      encodeErasing(
+        records.map(({ erase }) => erase),
+        this.#settings.erasing.count,
+      ),
+    );
   }
 
   /** Each operation into the next slot that can do it. */
@@ -128,7 +135,8 @@ export class BatchAugment {
     for (const op of ops) {
       const can = ({ tables, blur }: SlotKind): boolean => (tables || !needsTables(op)) && (blur || op.op !== "GaussianBlur");
       while (slot < this.#slots.length && !can(this.#slots[slot]!)) slot++;
-      if (slot === this.#slots.length) throw new Error(`augment: expected operations that ${slot} slots can do, got ${ops.map((o) => o.op).join(", ")}`);
+      if (slot === this.#slots.length)
+        throw new Error(`augment: expected operations that ${slot} slots can do, got ${ops.map((o) => o.op).join(", ")}`);
       encodeOp(words, WORDS * slot++, pixelOp(op, { height: size, width: size }));
     }
   }

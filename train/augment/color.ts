@@ -71,7 +71,10 @@ export const solarizeAdd = (image: RgbImage, add: number): RgbImage => bytewise(
 
 /** Luma of each pixel, (height * width). */
 function grey({ data }: RgbImage): Uint8Array {
-  return Uint8Array.from({ length: data.length / 3 }, (_, i) => (19595 * data[3 * i]! + 38470 * data[3 * i + 1]! + 7471 * data[3 * i + 2]! + 32768) >> 16);
+  return Uint8Array.from(
+    { length: data.length / 3 },
+    (_, i) => (19595 * data[3 * i]! + 38470 * data[3 * i + 1]! + 7471 * data[3 * i + 2]! + 32768) >> 16,
+  );
 }
 
 /** degenerate + factor * (image - degenerate), every step rounded to f32 as in C, truncated to a byte. */
@@ -79,10 +82,14 @@ function blend(image: RgbImage, degenerate: (i: number) => number, factor: numbe
   const { height, width, data } = image;
   const alpha = Math.fround(factor);
   if (alpha === 1) return image;
-  return { height, width, data: data.map((v, i) => {
-    const from = degenerate(i);
-    return clamp(Math.trunc(Math.fround(from + Math.fround(alpha * (v - from)))));
-  }) };
+  return {
+    height,
+    width,
+    data: data.map((v, i) => {
+      const from = degenerate(i);
+      return clamp(Math.trunc(Math.fround(from + Math.fround(alpha * (v - from)))));
+    }),
+  };
 }
 
 /** Saturation: 0 is grey, 1 the image. */

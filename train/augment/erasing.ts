@@ -49,7 +49,11 @@ export function sampleErasing({ prob, count }: Pick<Erasing, "prob" | "count">, 
  * Overwrites the boxes of one normalised image (channels, height, width), in their order. "pixel" takes normal numbers of the box's seed
  * channel by channel and row by row, "rand" one for each channel.
  */
-export function eraseBoxes(x: Float32Array, [channels, height, width]: readonly [number, number, number], boxes: readonly EraseBox[]): void {
+export function eraseBoxes(
+  x: Float32Array,
+  [channels, height, width]: readonly [number, number, number],
+  boxes: readonly EraseBox[],
+): void {
   if (x.length !== channels * height * width) {
     throw new Error(`eraseBoxes: expected ${channels * height * width} elements for (${channels}, ${height}, ${width}), got ${x.length}`);
   }
@@ -58,7 +62,8 @@ export function eraseBoxes(x: Float32Array, [channels, height, width]: readonly 
     for (let c = 0; c < channels; c++) {
       const colour = box.mode === "rand" ? random.normal() : 0;
       for (let y = box.top; y < box.top + box.height; y++) {
-        for (let i = (c * height + y) * width + box.left, end = i + box.width; i < end; i++) x[i] = box.mode === "pixel" ? random.normal() : colour;
+        for (let i = (c * height + y) * width + box.left, end = i + box.width; i < end; i++)
+          x[i] = box.mode === "pixel" ? random.normal() : colour;
       }
     }
   }

@@ -28,7 +28,10 @@ function transform({ height, width, data }: RgbImage, [a, b, c, d, e, f]: Affine
       const top = Math.floor(sy - 0.5);
       const tx = sx - 0.5 - left;
       const ty = sy - 0.5 - top;
-      const x0 = 3 * clip(left - 1, width), x1 = 3 * clip(left, width), x2 = 3 * clip(left + 1, width), x3 = 3 * clip(left + 2, width);
+      const x0 = 3 * clip(left - 1, width),
+        x1 = 3 * clip(left, width),
+        x2 = 3 * clip(left + 1, width),
+        x3 = 3 * clip(left + 2, width);
       for (let channel = 0; channel < 3; channel++) {
         for (let k = 0; k < 4; k++) {
           // No function per pixel: what tsx wraps around each costs more than the arithmetic.

@@ -8,7 +8,8 @@ import { crop, hflip, resizedCrop, rotate, shearX, shearY, translateXRel, transl
 
 z.config(en());
 
-const op = <Name extends string, Shape extends z.core.$ZodShape>(name: Name, shape: Shape) => z.strictObject({ op: z.literal(name), ...shape });
+const op = <Name extends string, Shape extends z.core.$ZodShape>(name: Name, shape: Shape) =>
+  z.strictObject({ op: z.literal(name), ...shape });
 const size = z.int().check(z.minimum(1), z.maximum(16384));
 const offset = z.int().check(z.minimum(0));
 const position = z.int().check(z.minimum(-16384), z.maximum(16384));
@@ -55,11 +56,15 @@ export function parseOps(value: unknown): AugmentOp[] {
     const issue = parsed.error.issues[0]!;
     const fields = Object.keys(schema.def.options.find((option) => option.shape.op.def.values[0] === name)!.shape).slice(1);
     if (issue.code === "unrecognized_keys") {
-      throw new Error(`expected ${fields.length ? `only ${fields.join(", ")}` : "no argument"} for ${String(name)} (operation ${i}), got ${issue.keys.join(", ")}`);
+      throw new Error(
+        `expected ${fields.length ? `only ${fields.join(", ")}` : "no argument"} for ${String(name)} (operation ${i}), got ${issue.keys.join(", ")}`,
+      );
     }
     const field = String(issue.path[0]);
     const wanted = issue.message.replace(/^(Invalid input|Too \w+): expected /, "").replace(/, received .*$/, "");
-    throw new Error(`expected ${wanted} for ${field} of ${String(name)} (operation ${i}), got ${JSON.stringify((item as Record<string, unknown>)[field]) ?? "none"}`);
+    throw new Error(
+      `expected ${wanted} for ${field} of ${String(name)} (operation ${i}), got ${JSON.stringify((item as Record<string, unknown>)[field]) ?? "none"}`,
+    );
   });
 }
 
@@ -74,26 +79,47 @@ export function applyOps(image: RgbImage, ops: readonly AugmentOp[]): RgbImage {
 
 function apply(image: RgbImage, op: AugmentOp): RgbImage {
   switch (op.op) {
-    case "AutoContrast": return autoContrast(image);
-    case "Equalize": return equalize(image);
-    case "Invert": return invert(image);
-    case "Rotate": return rotate(image, op.degrees);
-    case "Posterize": return posterize(image, op.bits);
-    case "Solarize": return solarize(image, op.threshold);
-    case "SolarizeAdd": return solarizeAdd(image, op.add);
-    case "Color": return color(image, op.factor);
-    case "Contrast": return contrast(image, op.factor);
-    case "Brightness": return brightness(image, op.factor);
-    case "Sharpness": return sharpness(image, op.factor);
-    case "ShearX": return shearX(image, op.factor);
-    case "ShearY": return shearY(image, op.factor);
-    case "TranslateXRel": return translateXRel(image, op.fraction);
-    case "TranslateYRel": return translateYRel(image, op.fraction);
-    case "GaussianBlur": return gaussianBlur(image, op.radius);
-    case "hflip": return hflip(image);
-    case "crop": return crop(image, op, op.outside);
-    case "resizedCrop": return resizedCrop(image, op, op.size);
-    case "resize": return resizeBicubic(image, op.height, op.width);
-    case "centerCrop": return centerCrop(image, op.size);
+    case "AutoContrast":
+      return autoContrast(image);
+    case "Equalize":
+      return equalize(image);
+    case "Invert":
+      return invert(image);
+    case "Rotate":
+      return rotate(image, op.degrees);
+    case "Posterize":
+      return posterize(image, op.bits);
+    case "Solarize":
+      return solarize(image, op.threshold);
+    case "SolarizeAdd":
+      return solarizeAdd(image, op.add);
+    case "Color":
+      return color(image, op.factor);
+    case "Contrast":
+      return contrast(image, op.factor);
+    case "Brightness":
+      return brightness(image, op.factor);
+    case "Sharpness":
+      return sharpness(image, op.factor);
+    case "ShearX":
+      return shearX(image, op.factor);
+    case "ShearY":
+      return shearY(image, op.factor);
+    case "TranslateXRel":
+      return translateXRel(image, op.fraction);
+    case "TranslateYRel":
+      return translateYRel(image, op.fraction);
+    case "GaussianBlur":
+      return gaussianBlur(image, op.radius);
+    case "hflip":
+      return hflip(image);
+    case "crop":
+      return crop(image, op, op.outside);
+    case "resizedCrop":
+      return resizedCrop(image, op, op.size);
+    case "resize":
+      return resizeBicubic(image, op.height, op.width);
+    case "centerCrop":
+      return centerCrop(image, op.size);
   }
 }

@@ -17,12 +17,38 @@ export interface RandAugment extends Spread {
 }
 
 export const RAND_OPS: readonly LevelName[] = [
-  "AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast", "Brightness", "Sharpness",
-  "ShearX", "ShearY", "TranslateXRel", "TranslateYRel",
+  "AutoContrast",
+  "Equalize",
+  "Invert",
+  "Rotate",
+  "Posterize",
+  "Solarize",
+  "SolarizeAdd",
+  "Color",
+  "Contrast",
+  "Brightness",
+  "Sharpness",
+  "ShearX",
+  "ShearY",
+  "TranslateXRel",
+  "TranslateYRel",
 ];
 export const RAND_INCREASING_OPS: readonly LevelName[] = [
-  "AutoContrast", "Equalize", "Invert", "Rotate", "PosterizeIncreasing", "SolarizeIncreasing", "SolarizeAdd", "ColorIncreasing",
-  "ContrastIncreasing", "BrightnessIncreasing", "SharpnessIncreasing", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel",
+  "AutoContrast",
+  "Equalize",
+  "Invert",
+  "Rotate",
+  "PosterizeIncreasing",
+  "SolarizeIncreasing",
+  "SolarizeAdd",
+  "ColorIncreasing",
+  "ContrastIncreasing",
+  "BrightnessIncreasing",
+  "SharpnessIncreasing",
+  "ShearX",
+  "ShearY",
+  "TranslateXRel",
+  "TranslateYRel",
 ];
 
 const SECTIONS = "m, n, p, mstd, mmax and inc, each once";
@@ -32,13 +58,16 @@ const SECTIONS = "m, n, p, mstd, mmax and inc, each once";
  * magnitude's deviation (0; above 100 it is uniform below m), mmax its upper bound (10), inc1 the increasing set. Order is free.
  */
 export function parseRandAugment(text: string): RandAugment {
-  const refuse = (what: string): never => { throw new Error(`RandAugment: expected ${what} in "${text}"`); };
+  const refuse = (what: string): never => {
+    throw new Error(`RandAugment: expected ${what} in "${text}"`);
+  };
   const values = new Map<string, number>();
   const [head, ...sections] = text.split("-");
   if (head !== "rand") refuse(`"rand" first`);
   for (const section of sections) {
     const [, key = "", value = ""] = /^([a-z]*)(.*)$/i.exec(section)!;
-    if (key === "t" || key === "w" || /^t\D/.test(section)) refuse(`no section "${section}" (other sets and weights of operations are not done)`);
+    if (key === "t" || key === "w" || /^t\D/.test(section))
+      refuse(`no section "${section}" (other sets and weights of operations are not done)`);
     if (!["m", "n", "p", "mstd", "mmax", "inc"].includes(key) || values.has(key)) refuse(`sections ${SECTIONS}, got "${section}"`);
     const whole = key !== "p" && key !== "mstd";
     if (!(whole ? /^\d+$/ : /^\d+\.?\d*$/).test(value)) refuse(`${whole ? "an integer" : "a number"} after ${key}, got "${section}"`);
@@ -48,8 +77,13 @@ export function parseRandAugment(text: string): RandAugment {
   if (prob > 1) refuse(`a probability after p, got ${prob}`);
   const std = values.get("mstd") ?? 0;
   return {
-    kind: "rand", magnitude: values.get("m") ?? 10, layers: values.get("n") ?? 2, prob,
-    std: std > 100 ? Infinity : std, max: values.get("mmax") || 10, increasing: Boolean(values.get("inc")),
+    kind: "rand",
+    magnitude: values.get("m") ?? 10,
+    layers: values.get("n") ?? 2,
+    prob,
+    std: std > 100 ? Infinity : std,
+    max: values.get("mmax") || 10,
+    increasing: Boolean(values.get("inc")),
   };
 }
 

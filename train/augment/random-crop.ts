@@ -24,7 +24,12 @@ interface Size {
   readonly width: number;
 }
 
-export function sampleResizedCrop({ height, width }: Size, scale: readonly [number, number], ratio: readonly [number, number], draws: Draws): Box {
+export function sampleResizedCrop(
+  { height, width }: Size,
+  scale: readonly [number, number],
+  ratio: readonly [number, number],
+  draws: Draws,
+): Box {
   for (let attempt = 0; attempt < 10; attempt++) {
     const area = draws.uniform(scale[0], scale[1]) * (width * height);
     const aspect = Math.exp(draws.uniform(Math.log(ratio[0]), Math.log(ratio[1])));
@@ -45,8 +50,10 @@ export function sampleResizedCrop({ height, width }: Size, scale: readonly [numb
 export function sampleCrop(crop: Crop, source: Size, size: number, draws: Draws): AugmentOp[] {
   const { height, width } = source;
   switch (crop.kind) {
-    case "resized": return [{ op: "resizedCrop", ...sampleResizedCrop(source, crop.scale, crop.ratio, draws), size }];
-    case "padded": return [window(source, size, crop.padding, "zero", draws)];
+    case "resized":
+      return [{ op: "resizedCrop", ...sampleResizedCrop(source, crop.scale, crop.ratio, draws), size }];
+    case "padded":
+      return [window(source, size, crop.padding, "zero", draws)];
     case "simple": {
       const shorter = Math.min(height, width);
       const resized = { height: Math.trunc((size * height) / shorter), width: Math.trunc((size * width) / shorter) };
@@ -64,7 +71,9 @@ function window({ height, width }: Size, size: number, padding: number, outside:
   const [rows, columns] = [height + 2 * padding - size, width + 2 * padding - size];
   if (rows < 0 || columns < 0) {
     const least = size - 2 * padding;
-    throw new Error(`sampleCrop: expected an image of at least ${least} a side for a crop of ${size} with padding ${padding}, got ${height}x${width}`);
+    throw new Error(
+      `sampleCrop: expected an image of at least ${least} a side for a crop of ${size} with padding ${padding}, got ${height}x${width}`,
+    );
   }
   return { op: "crop", top: draws.int(rows + 1) - padding, left: draws.int(columns + 1) - padding, height: size, width: size, outside };
 }

@@ -21,29 +21,37 @@ z.config(en());
 
 const probability = z.number().check(z.minimum(0), z.maximum(1));
 const padding = z.int().check(z.minimum(0), z.maximum(1024));
-const range = (max: number) => z.tuple([z.number().check(z.positive(), z.maximum(max)), z.number().check(z.positive(), z.maximum(max))])
-  .check(z.refine(([low, high]) => low <= high, "expected the lower bound first"));
+const range = (max: number) =>
+  z
+    .tuple([z.number().check(z.positive(), z.maximum(max)), z.number().check(z.positive(), z.maximum(max))])
+    .check(z.refine(([low, high]) => low <= high, "expected the lower bound first"));
 
 const schema = z.strictObject({
   /** The output's side. */
   size: z.int().check(z.minimum(1), z.maximum(16384)),
-  crop: z._default(z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("resized"), scale: z._default(range(1), [0.08, 1]), ratio: z._default(range(100), [3 / 4, 4 / 3]) }),
-    z.strictObject({ kind: z.literal("padded"), padding: z._default(padding, 4) }),
-    z.strictObject({ kind: z.literal("simple"), padding: z._default(padding, 4) }),
-    z.strictObject({ kind: z.literal("none") }),
-  ]), { kind: "resized", scale: [0.08, 1], ratio: [3 / 4, 4 / 3] }),
+  crop: z._default(
+    z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("resized"), scale: z._default(range(1), [0.08, 1]), ratio: z._default(range(100), [3 / 4, 4 / 3]) }),
+      z.strictObject({ kind: z.literal("padded"), padding: z._default(padding, 4) }),
+      z.strictObject({ kind: z.literal("simple"), padding: z._default(padding, 4) }),
+      z.strictObject({ kind: z.literal("none") }),
+    ]),
+    { kind: "resized", scale: [0.08, 1], ratio: [3 / 4, 4 / 3] },
+  ),
   /** The horizontal flip's probability. */
   hflip: z._default(probability, 0.5),
   /** timm's string: "rand-m9-mstd0.5-inc1", "original", "v0", "3a" and the like. */
   autoAugment: z._default(z.nullable(z.string()), "rand-m9-mstd0.5-inc1"),
   /** How far brightness, contrast and saturation stray from 1. Not applied beside an auto-augment other than 3-Augment. */
   colorJitter: z._default(z.number().check(z.minimum(0)), 0.3),
-  erasing: z._default(z.strictObject({
-    prob: z._default(probability, 0.25),
-    mode: z._default(z.enum(["pixel", "rand", "const"]), "pixel"),
-    count: z._default(z.int().check(z.minimum(1), z.maximum(64)), 1),
-  }), { prob: 0.25, mode: "pixel", count: 1 }),
+  erasing: z._default(
+    z.strictObject({
+      prob: z._default(probability, 0.25),
+      mode: z._default(z.enum(["pixel", "rand", "const"]), "pixel"),
+      count: z._default(z.int().check(z.minimum(1), z.maximum(64)), 1),
+    }),
+    { prob: 0.25, mode: "pixel", count: 1 },
+  ),
 });
 
 /** What `makeAugment` takes: the paper's values where a field is left out. */
@@ -94,9 +102,14 @@ const ERASE = 0x61657261; // "aera"
 const NOISE = 0x616e6f69; // "anoi"
 
 /** The operations and boxes of one appearance of one image of size `source`. */
-export function sampleImage(settings: AugmentSettings, source: { readonly height: number; readonly width: number }, at: ImagePlace): ImageRecord {
+export function sampleImage(
+  settings: AugmentSettings,
+  source: { readonly height: number; readonly width: number },
+  at: ImagePlace,
+): ImageRecord {
   for (const [name, v] of Object.entries(at)) {
-    if (!Number.isInteger(v) || v < 0 || v >= 2 ** 32) throw new Error(`sampleImage: expected ${name} to be an integer in [0, 2^32), got ${v}`);
+    if (!Number.isInteger(v) || v < 0 || v >= 2 ** 32)
+      throw new Error(`sampleImage: expected ${name} to be an integer in [0, 2^32), got ${v}`);
   }
   const { size, crop, hflip, autoAugment, colorJitter, erasing } = settings;
   const draws = (stream: number): Draws => randomAt(at.seed, stream, [at.image, at.epoch, at.copy]);

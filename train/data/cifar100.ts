@@ -12,14 +12,16 @@ export function parseCifar100(bytes: Uint8Array, classes: readonly string[] = CI
   if (bytes.length === 0) throw new Error(`parseCifar100: expected at least one record of ${RECORD_BYTES} bytes, got an empty file`);
   const count = Math.floor(bytes.length / RECORD_BYTES);
   const rest = bytes.length % RECORD_BYTES;
-  if (rest !== 0) throw new Error(`parseCifar100: expected whole records of ${RECORD_BYTES} bytes, got ${count} records and ${rest} bytes more`);
+  if (rest !== 0)
+    throw new Error(`parseCifar100: expected whole records of ${RECORD_BYTES} bytes, got ${count} records and ${rest} bytes more`);
   const images = new Uint8Array(count * IMAGE_BYTES);
   const labels = new Uint8Array(count);
   for (let n = 0; n < count; n++) {
     const at = n * RECORD_BYTES;
     const [coarse, fine] = [bytes[at]!, bytes[at + 1]!];
     if (coarse >= 20) throw new Error(`parseCifar100: expected a coarse label below 20 in record ${n}, byte ${at}, got ${coarse}`);
-    if (fine >= classes.length) throw new Error(`parseCifar100: expected a fine label below ${classes.length} in record ${n}, byte ${at + 1}, got ${fine}`);
+    if (fine >= classes.length)
+      throw new Error(`parseCifar100: expected a fine label below ${classes.length} in record ${n}, byte ${at + 1}, got ${fine}`);
     labels[n] = fine;
     images.set(bytes.subarray(at + 2, at + RECORD_BYTES), n * IMAGE_BYTES);
   }

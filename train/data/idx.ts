@@ -4,13 +4,25 @@
  */
 import type { ImageSet } from "../data.ts";
 
-export const FASHION_MNIST_CLASSES: readonly string[] = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+export const FASHION_MNIST_CLASSES: readonly string[] = [
+  "T-shirt/top",
+  "Trouser",
+  "Pullover",
+  "Dress",
+  "Coat",
+  "Sandal",
+  "Shirt",
+  "Sneaker",
+  "Bag",
+  "Ankle boot",
+];
 export const DIGITS: readonly string[] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /** Any one file: its axes, and its bytes as a view. */
 export function parseIdx(bytes: Uint8Array, name: string): { shape: number[]; data: Uint8Array } {
   if (bytes.length < 4) throw new Error(`parseIdx: expected at least 4 bytes in ${name}, got ${bytes.length}`);
-  if (bytes[0] !== 0 || bytes[1] !== 0) throw new Error(`parseIdx: expected two zero bytes at byte 0 of ${name}, got ${bytes[0]}, ${bytes[1]}`);
+  if (bytes[0] !== 0 || bytes[1] !== 0)
+    throw new Error(`parseIdx: expected two zero bytes at byte 0 of ${name}, got ${bytes[0]}, ${bytes[1]}`);
   if (bytes[2] !== 8) throw new Error(`parseIdx: expected type 8 (unsigned bytes) at byte 2 of ${name}, got ${bytes[2]}`);
   const axes = bytes[3]!;
   const header = 4 + 4 * axes;
@@ -19,7 +31,8 @@ export function parseIdx(bytes: Uint8Array, name: string): { shape: number[]; da
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const shape = Array.from({ length: axes }, (_, i) => view.getUint32(4 + 4 * i));
   const size = shape.reduce((a, b) => a * b, 1);
-  if (bytes.length !== header + size) throw new Error(`parseIdx: expected ${header + size} bytes in ${name} (axes ${shape.join("x")}), got ${bytes.length}`);
+  if (bytes.length !== header + size)
+    throw new Error(`parseIdx: expected ${header + size} bytes in ${name} (axes ${shape.join("x")}), got ${bytes.length}`);
   return { shape, data: bytes.subarray(header) };
 }
 
@@ -35,14 +48,20 @@ export interface IdxFiles {
 
 /** Grey images (N, H, W) and labels (N) as RGB of equal channels. */
 export function parseIdxImages({ images, labels, names, classes, pad = 0 }: IdxFiles): ImageSet {
-  if (!Number.isInteger(pad) || pad < 0 || pad > 1024) throw new Error(`parseIdx: expected pad to be an integer from 0 to 1024, got ${pad}`);
+  if (!Number.isInteger(pad) || pad < 0 || pad > 1024)
+    throw new Error(`parseIdx: expected pad to be an integer from 0 to 1024, got ${pad}`);
   const grey = parseIdx(images, names[0]);
   const given = parseIdx(labels, names[1]);
   const [count, h, w] = grey.shape;
-  if (grey.shape.length !== 3 || !count || !h || !w) throw new Error(`parseIdx: expected images (count, height, width) in ${names[0]}, got axes ${grey.shape.join("x")}`);
-  if (given.shape.length !== 1 || given.shape[0] !== count) throw new Error(`parseIdx: expected ${count} labels in ${names[1]}, got axes ${given.shape.join("x")}`);
+  if (grey.shape.length !== 3 || !count || !h || !w)
+    throw new Error(`parseIdx: expected images (count, height, width) in ${names[0]}, got axes ${grey.shape.join("x")}`);
+  if (given.shape.length !== 1 || given.shape[0] !== count)
+    throw new Error(`parseIdx: expected ${count} labels in ${names[1]}, got axes ${given.shape.join("x")}`);
   const wrong = given.data.findIndex((label) => label >= classes.length);
-  if (wrong !== -1) throw new Error(`parseIdx: expected a label below ${classes.length} in record ${wrong} of ${names[1]}, byte ${8 + wrong}, got ${given.data[wrong]}`);
+  if (wrong !== -1)
+    throw new Error(
+      `parseIdx: expected a label below ${classes.length} in record ${wrong} of ${names[1]}, byte ${8 + wrong}, got ${given.data[wrong]}`,
+    );
   const [height, width] = [h + 2 * pad, w + 2 * pad];
   const out = new Uint8Array(count * 3 * height * width);
   for (let row = 0; row < count * 3 * h; row++) {

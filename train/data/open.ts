@@ -7,10 +7,14 @@ import { indexTar, type TarSample } from "./tar.ts";
 
 /** One split, as plain data. */
 export type DataFiles =
-  | { readonly kind: "cifar10"; /** One after the other. */ readonly paths: readonly string[]; readonly classes?: readonly string[] }
+  | { readonly kind: "cifar10" /** One after the other. */; readonly paths: readonly string[]; readonly classes?: readonly string[] }
   | { readonly kind: "cifar100"; readonly path: string }
   | { readonly kind: "idx"; readonly images: string; readonly labels: string; readonly classes: readonly string[]; readonly pad: number }
-  | { readonly kind: "folder"; readonly root: string; readonly classes: readonly { readonly name: string; readonly files: readonly string[] }[] }
+  | {
+      readonly kind: "folder";
+      readonly root: string;
+      readonly classes: readonly { readonly name: string; readonly files: readonly string[] }[];
+    }
   /** `classes` null: as many as labels go up to. */
   | { readonly kind: "tar"; readonly shards: readonly string[]; readonly classes: readonly string[] | null };
 
@@ -18,9 +22,15 @@ type Read = (from: FileRange) => Promise<Uint8Array<ArrayBuffer>>;
 
 export async function openSource(files: DataFiles, read: Read): Promise<ImageSource> {
   switch (files.kind) {
-    case "folder": return openFolder(files);
-    case "tar": return openTar(files, read);
-    default: return memorySource(await openSet(files, read), files.kind === "cifar10" ? files.paths.join(" + ") : files.kind === "cifar100" ? files.path : files.images);
+    case "folder":
+      return openFolder(files);
+    case "tar":
+      return openTar(files, read);
+    default:
+      return memorySource(
+        await openSet(files, read),
+        files.kind === "cifar10" ? files.paths.join(" + ") : files.kind === "cifar100" ? files.path : files.images,
+      );
   }
 }
 
@@ -28,7 +38,13 @@ export async function openSource(files: DataFiles, read: Read): Promise<ImageSou
 export async function openSet(files: Exclude<DataFiles, { kind: "folder" | "tar" }>, read: Read): Promise<ImageSet> {
   if (files.kind === "idx") {
     const [images, labels] = await Promise.all([files.images, files.labels].map(async (path) => gunzip(await read({ path }), path)));
-    return parseIdxImages({ images: images!, labels: labels!, names: [files.images, files.labels], classes: files.classes, pad: files.pad });
+    return parseIdxImages({
+      images: images!,
+      labels: labels!,
+      names: [files.images, files.labels],
+      classes: files.classes,
+      pad: files.pad,
+    });
   }
   const paths = files.kind === "cifar10" ? files.paths : [files.path];
   const sets: ImageSet[] = [];
@@ -46,8 +62,10 @@ export async function openSet(files: Exclude<DataFiles, { kind: "folder" | "tar"
 /** One set after the other. */
 function joined(sets: readonly ImageSet[]): ImageSet {
   const count = sets.reduce((n, s) => n + s.count, 0);
-  const images = new Uint8Array(sets.reduce((n, s) => n + s.images.length, 0)), labels = new Uint8Array(count);
-  let at = 0, bytes = 0;
+  const images = new Uint8Array(sets.reduce((n, s) => n + s.images.length, 0)),
+    labels = new Uint8Array(count);
+  let at = 0,
+    bytes = 0;
   for (const set of sets) {
     images.set(set.images, bytes);
     labels.set(set.labels, at);
@@ -62,7 +80,14 @@ function openFolder({ root, classes }: Extract<DataFiles, { kind: "folder" }>): 
   const labels = new Uint32Array(starts.at(-1)!);
   classes.forEach((_, k) => labels.fill(k, starts[k], starts[k + 1]));
   const path = (i: number): string => `${root}/${classes[labels[i]!]!.name}/${classes[labels[i]!]!.files[i - starts[labels[i]!]!]}`;
-  return { count: labels.length, classes: classes.map((c) => c.name), shape: null, label: (i) => labels[i]!, name: path, at: (i) => ({ path: path(i) }) };
+  return {
+    count: labels.length,
+    classes: classes.map((c) => c.name),
+    shape: null,
+    label: (i) => labels[i]!,
+    name: path,
+    at: (i) => ({ path: path(i) }),
+  };
 }
 
 async function openTar({ shards, classes }: Extract<DataFiles, { kind: "tar" }>, read: Read): Promise<ImageSource> {
@@ -72,10 +97,13 @@ async function openTar({ shards, classes }: Extract<DataFiles, { kind: "tar" }>,
   const top = samples.reduce((most, s) => Math.max(most, s.label), -1);
   const names = classes ?? Array.from({ length: top + 1 }, (_, k) => String(k));
   const wrong = samples.find((s) => s.label >= names.length);
-  if (wrong) throw new Error(`tar: expected a class below ${names.length} in sample ${wrong.key} of ${wrong.image.path}, got ${wrong.label}`);
+  if (wrong)
+    throw new Error(`tar: expected a class below ${names.length} in sample ${wrong.key} of ${wrong.image.path}, got ${wrong.label}`);
   if (samples.length === 0) throw new Error(`tar: expected samples of an image and a .cls or .json in ${shards.join(", ")}, got none`);
   return {
-    count: samples.length, classes: names, shape: null,
+    count: samples.length,
+    classes: names,
+    shape: null,
     label: (i) => samples[i]!.label,
     name: (i) => `${samples[i]!.image.path}, sample ${samples[i]!.key}`,
     at: (i) => samples[i]!.image,

@@ -34,8 +34,12 @@ export async function indexTar(path: string, read: Read): Promise<TarSample[]> {
   let open: { key: string; image?: Required<FileRange>; label?: number } | undefined;
   const finish = (): void => {
     if (open?.image && open.label !== undefined) samples.push({ key: open.key, image: open.image, label: open.label });
-    else if (open?.image) throw new Error(`tar: expected a .cls or .json beside the image of sample ${open.key} in ${path} (record ${samples.length}, byte ${open.image.offset}), got none`);
-    else if (open?.label !== undefined) throw new Error(`tar: expected an image beside the label of sample ${open.key} in ${path} (record ${samples.length}), got none`);
+    else if (open?.image)
+      throw new Error(
+        `tar: expected a .cls or .json beside the image of sample ${open.key} in ${path} (record ${samples.length}, byte ${open.image.offset}), got none`,
+      );
+    else if (open?.label !== undefined)
+      throw new Error(`tar: expected an image beside the label of sample ${open.key} in ${path} (record ${samples.length}), got none`);
   };
   for await (const member of members(path, window)) {
     const slash = member.name.lastIndexOf("/") + 1;
@@ -67,7 +71,8 @@ function labelOf(text: string, ending: "cls" | "json", where: string): number {
     value = undefined;
   }
   if (typeof value === "object" && value !== null) value = "cls" in value ? value.cls : "label" in value ? value.label : undefined;
-  if (!Number.isInteger(value) || (value as number) < 0) throw new Error(`tar: expected a class as an integer in ${where}, got ${JSON.stringify(text.slice(0, 40))}`);
+  if (!Number.isInteger(value) || (value as number) < 0)
+    throw new Error(`tar: expected a class as an integer in ${where}, got ${JSON.stringify(text.slice(0, 40))}`);
   return value as number;
 }
 
@@ -76,12 +81,14 @@ async function* members(path: string, window: (offset: number, length: number) =
   let longName: string | undefined;
   for (let at = 0; ; ) {
     const header = await window(at, BLOCK);
-    if (header.length < BLOCK) throw new Error(`tar: expected a header or the end's zero block at byte ${at} of ${path}, got ${header.length} bytes`);
+    if (header.length < BLOCK)
+      throw new Error(`tar: expected a header or the end's zero block at byte ${at} of ${path}, got ${header.length} bytes`);
     if (header.every((b) => b === 0)) return;
     const size = checkedSize(header, at, path);
     const type = String.fromCharCode(header[156]!);
     const offset = at + BLOCK;
-    if (size > 0 && (await window(offset + size - 1, 1)).length < 1) throw new Error(`tar: expected ${size} bytes from byte ${offset} of ${path}, got a file that ends before`);
+    if (size > 0 && (await window(offset + size - 1, 1)).length < 1)
+      throw new Error(`tar: expected ${size} bytes from byte ${offset} of ${path}, got a file that ends before`);
     if (type === "L" || type === "x") {
       const content = text(await window(offset, Math.min(size, MOST_TEXT)));
       longName = type === "L" ? content : (/(?:^|\n)\d+ path=([^\n]*)\n/.exec(`${content}\n`)?.[1] ?? longName);
@@ -104,7 +111,8 @@ function checkedSize(header: Uint8Array, at: number, path: string): number {
   const sum = header.reduce((total, b, i) => total + (i >= 148 && i < 156 ? 32 : b), 0);
   const [given, size] = [octal(148, 8), octal(124, 12)];
   if (given !== sum) throw new Error(`tar: expected a header with checksum ${sum} at byte ${at} of ${path}, got ${given}`);
-  if (!Number.isSafeInteger(size)) throw new Error(`tar: expected a size in octal at byte ${at + 124} of ${path}, got "${text(header.subarray(124, 136))}"`);
+  if (!Number.isSafeInteger(size))
+    throw new Error(`tar: expected a size in octal at byte ${at + 124} of ${path}, got "${text(header.subarray(124, 136))}"`);
   return size;
 }
 

@@ -5,4 +5,8 @@ const refuse = (what: string) => (): never => {
   throw new Error(`input: expected images in memory and no workers, got ${what}`);
 };
 
-export const memoryOnly: ImagePlatform = { read: refuse("a file"), decode: refuse("an encoded image"), startWorker: refuse("a worker to start") };
+export const memoryOnly: ImagePlatform = {
+  read: refuse("a file"),
+  decode: refuse("an encoded image"),
+  startWorker: refuse("a worker to start"),
+};

@@ -46,8 +46,13 @@ export class InputPipeline {
 
   constructor(source: ImageSource, options: InputOptions) {
     const { batchSize, workers = 0, ahead = 2, start = { epoch: 0, step: 0 }, keepLast = false, maxCorrupt = 0.01 } = options;
-    for (const [name, value, least] of [["batchSize", batchSize, 1], ["workers", workers, 0], ["ahead", ahead, 1]] as const) {
-      if (!Number.isInteger(value) || value < least) throw new Error(`input: expected ${name} to be an integer of at least ${least}, got ${value}`);
+    for (const [name, value, least] of [
+      ["batchSize", batchSize, 1],
+      ["workers", workers, 0],
+      ["ahead", ahead, 1],
+    ] as const) {
+      if (!Number.isInteger(value) || value < least)
+        throw new Error(`input: expected ${name} to be an integer of at least ${least}, got ${value}`);
     }
     if (!(maxCorrupt >= 0 && maxCorrupt <= 1)) throw new Error(`input: expected maxCorrupt to be a share from 0 to 1, got ${maxCorrupt}`);
     this.#source = source;
@@ -58,7 +63,8 @@ export class InputPipeline {
     this.#perEpoch = this.#order.entries.images.length;
     this.stepsPerEpoch = keepLast ? Math.ceil(this.#perEpoch / batchSize) : Math.floor(this.#perEpoch / batchSize);
     if (this.stepsPerEpoch === 0) throw new Error(`input: expected at least a batch of ${batchSize} images, got ${this.#perEpoch}`);
-    if (!Number.isInteger(start.step) || start.step < 0 || start.step > this.stepsPerEpoch) throw new Error(`input: expected to start at a step from 0 to ${this.stepsPerEpoch}, got ${start.step}`);
+    if (!Number.isInteger(start.step) || start.step < 0 || start.step > this.stepsPerEpoch)
+      throw new Error(`input: expected to start at a step from 0 to ${this.stepsPerEpoch}, got ${start.step}`);
     if (start.step === this.stepsPerEpoch) this.#at = { epoch: start.epoch + 1, step: 0 };
     // What is in memory and stays as it is needs a copy and nobody's help.
     const { prepare } = options;
@@ -73,7 +79,8 @@ export class InputPipeline {
     const fromMs = performance.now();
     this.#startMs ??= fromMs;
     const first = this.#queue.shift() ?? this.#start();
-    if (!first) throw new Error(`input: expected at most ${this.#o.epochs} epochs of ${this.stepsPerEpoch} batches to be asked for, got one more`);
+    if (!first)
+      throw new Error(`input: expected at most ${this.#o.epochs} epochs of ${this.stepsPerEpoch} batches to be asked for, got one more`);
     const { batch, corrupt } = await first;
     this.#fill();
     // Here and not where it was found, so that the same batch reports it whatever ran ahead.
@@ -86,7 +93,13 @@ export class InputPipeline {
 
   get stats(): InputStats {
     const totalMs = this.#startMs === null ? 0 : this.#endMs - this.#startMs;
-    return { images: this.#images, totalMs, waitedMs: this.#waitedMs, imagesPerSecond: totalMs > 0 ? (this.#images * 1000) / totalMs : 0, corrupt: this.#reported.size };
+    return {
+      images: this.#images,
+      totalMs,
+      waitedMs: this.#waitedMs,
+      imagesPerSecond: totalMs > 0 ? (this.#images * 1000) / totalMs : 0,
+      corrupt: this.#reported.size,
+    };
   }
 
   /** Ends the workers; batches on their way are dropped. */
@@ -117,7 +130,8 @@ export class InputPipeline {
   #entries(epoch: number): EpochEntries {
     if (this.#order.epoch !== epoch) this.#order = { epoch, entries: this.#o.order(epoch) };
     const { entries } = this.#order;
-    if (entries.images.length !== this.#perEpoch) throw new Error(`input: expected ${this.#perEpoch} entries in epoch ${epoch}, got ${entries.images.length}`);
+    if (entries.images.length !== this.#perEpoch)
+      throw new Error(`input: expected ${this.#perEpoch} entries in epoch ${epoch}, got ${entries.images.length}`);
     return entries;
   }
 
@@ -136,7 +150,8 @@ export class InputPipeline {
       const p = (position + k) % entries.images.length;
       const index = entries.images[p]!;
       const copy = entries.copies?.[p] ?? 0;
-      if (!Number.isInteger(index) || index < 0 || index >= this.#source.count) throw new Error(`input: expected an image below ${this.#source.count} at entry ${p} of epoch ${epoch}, got ${index}`);
+      if (!Number.isInteger(index) || index < 0 || index >= this.#source.count)
+        throw new Error(`input: expected an image below ${this.#source.count} at entry ${p} of epoch ${epoch}, got ${index}`);
       let reason = this.#bad.get(index);
       if (reason === undefined) {
         const at = this.#source.at(index);
@@ -148,7 +163,9 @@ export class InputPipeline {
       }
       corrupt.set(index, { index, reason });
     }
-    throw new Error(`input: expected an image that can be decoded among ${entries.images.length}, got none; ${this.#source.name(entries.images[0]!)}: ${this.#bad.get(entries.images[0]!)}`);
+    throw new Error(
+      `input: expected an image that can be decoded among ${entries.images.length}, got none; ${this.#source.name(entries.images[0]!)}: ${this.#bad.get(entries.images[0]!)}`,
+    );
   }
 
   #report({ index, reason }: Corrupt): void {
@@ -157,7 +174,10 @@ export class InputPipeline {
     const name = this.#source.name(index);
     this.#o.onCorrupt?.({ index, name, reason });
     const most = Math.floor((this.#o.maxCorrupt ?? 0.01) * this.#source.count);
-    if (this.#reported.size > most) throw new Error(`input: expected at most ${most} of ${this.#source.count} images corrupt, got ${this.#reported.size}, the last ${name}: ${reason}`);
+    if (this.#reported.size > most)
+      throw new Error(
+        `input: expected at most ${most} of ${this.#source.count} images corrupt, got ${this.#reported.size}, the last ${name}: ${reason}`,
+      );
   }
 }
 
@@ -172,9 +192,15 @@ function pack(source: ImageSource, made: readonly Entry[], epoch: number, step: 
   const bytes = new Uint8Array(size);
   made.forEach(({ image }, k) => bytes.set(image.data, offsets[k]));
   return {
-    epoch, step, bytes, offsets,
-    heights: of((e) => e.image.height), widths: of((e) => e.image.width),
-    images: of((e) => e.index), copies: of((e) => e.copy), labels: of((e) => source.label(e.index)),
+    epoch,
+    step,
+    bytes,
+    offsets,
+    heights: of((e) => e.image.height),
+    widths: of((e) => e.image.width),
+    images: of((e) => e.index),
+    copies: of((e) => e.copy),
+    labels: of((e) => source.label(e.index)),
     records: made.map((e) => e.image.record),
   };
 }

@@ -34,13 +34,19 @@ export interface Prepared extends RawImage {
 const NOTHING: ImageRecord = { ops: [], erase: [] };
 
 /** An image in memory that goes to the GPU as it is. */
-export const rawImage = (at: RawImage, task: Omit<Task, "at">, prepare: Extract<Prepare, { kind: "decode" | "draw" }>): Prepared =>
-  ({ ...at, record: prepare.kind === "decode" ? NOTHING : sampleImage(prepare.settings, at, placeOf(task, prepare)) });
+export const rawImage = (at: RawImage, task: Omit<Task, "at">, prepare: Extract<Prepare, { kind: "decode" | "draw" }>): Prepared => ({
+  ...at,
+  record: prepare.kind === "decode" ? NOTHING : sampleImage(prepare.settings, at, placeOf(task, prepare)),
+});
 
 const placeOf = ({ image, copy, epoch }: Omit<Task, "at">, { seed }: { readonly seed: number }) => ({ seed, epoch, image, copy });
 
 /** The image, or why its file gives none. Whatever else goes wrong is thrown. */
-export async function prepareImage(task: Task, prepare: Prepare, platform: ImagePlatform): Promise<Prepared | { readonly corrupt: string }> {
+export async function prepareImage(
+  task: Task,
+  prepare: Prepare,
+  platform: ImagePlatform,
+): Promise<Prepared | { readonly corrupt: string }> {
   const { at } = task;
   if (inMemory(at)) return prepare.kind === "decode" ? rawImage(at, task, prepare) : work(interleaved(at));
   let decoded: RgbImage;
@@ -60,7 +66,8 @@ export async function prepareImage(task: Task, prepare: Prepare, platform: Image
     const box = first?.op === "resizedCrop" ? first : null;
     const seen = box ? crop(source, box, "zero") : source;
     const left = box ? ops.with(0, { ...box, top: 0, left: 0 }) : ops;
-    if (seen.height * seen.width <= prepare.area && Math.max(seen.height, seen.width) <= prepare.side) return { ...planar(seen), record: { ops: left, erase } };
+    if (seen.height * seen.width <= prepare.area && Math.max(seen.height, seen.width) <= prepare.side)
+      return { ...planar(seen), record: { ops: left, erase } };
     const placed = left.findIndex((op) => !isPlacing(op));
     const placing = placed < 0 ? left.length : placed;
     return { ...planar(applyOps(seen, left.slice(0, placing))), record: { ops: left.slice(placing), erase } };

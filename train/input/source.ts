@@ -69,7 +69,11 @@ export async function readImage(at: RawImage | FileRange, platform: ImagePlatfor
   return inMemory(at) ? at : planar(await platform.decode(await platform.read(at)));
 }
 
-export const planar = (image: RgbImage): RawImage => ({ height: image.height, width: image.width, data: toPlanes(image) as Uint8Array<ArrayBuffer> });
+export const planar = (image: RgbImage): RawImage => ({
+  height: image.height,
+  width: image.width,
+  data: toPlanes(image) as Uint8Array<ArrayBuffer>,
+});
 
 /** (3, height, width) to (height, width, 3). */
 export function interleaved({ height, width, data }: RawImage): RgbImage {

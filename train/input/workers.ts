@@ -29,7 +29,11 @@ const PER_WORKER = 2;
 const IN_THREAD = 4;
 
 /** The worker's side: answers the requests that `listen` passes on. */
-export function serveImages(platform: ImagePlatform, listen: (onMessage: (message: unknown) => void) => void, post: (message: unknown, transfer: ArrayBuffer[]) => void): void {
+export function serveImages(
+  platform: ImagePlatform,
+  listen: (onMessage: (message: unknown) => void) => void,
+  post: (message: unknown, transfer: ArrayBuffer[]) => void,
+): void {
   listen((message) => {
     const { id, task, prepare } = message as Request;
     prepareImage(task, prepare, platform).then(
@@ -49,9 +53,10 @@ interface Waiting {
 export function startPreparer(platform: ImagePlatform, prepare: Prepare, count: number): Preparer {
   const queue: Waiting[] = [];
   let closed: Error | undefined;
-  const lanes = count === 0
-    ? [{ size: IN_THREAD, running: 0, run: (task: Task) => prepareImage(task, prepare, platform), close: async () => undefined }]
-    : Array.from({ length: count }, () => ({ size: PER_WORKER, running: 0, ...lane(platform.startWorker(), prepare) }));
+  const lanes =
+    count === 0
+      ? [{ size: IN_THREAD, running: 0, run: (task: Task) => prepareImage(task, prepare, platform), close: async () => undefined }]
+      : Array.from({ length: count }, () => ({ size: PER_WORKER, running: 0, ...lane(platform.startWorker(), prepare) }));
 
   const pump = (): void => {
     for (;;) {
@@ -59,19 +64,23 @@ export function startPreparer(platform: ImagePlatform, prepare: Prepare, count: 
       const next = free && queue.shift();
       if (!free || !next) return;
       free.running++;
-      free.run(next.task).then(next.resolve, next.reject).finally(() => {
-        free.running--;
-        pump();
-      });
+      free
+        .run(next.task)
+        .then(next.resolve, next.reject)
+        .finally(() => {
+          free.running--;
+          pump();
+        });
     }
   };
 
   return {
-    run: (task) => new Promise((resolve, reject) => {
-      if (closed) return reject(closed);
-      queue.push({ task, resolve, reject });
-      pump();
-    }),
+    run: (task) =>
+      new Promise((resolve, reject) => {
+        if (closed) return reject(closed);
+        queue.push({ task, resolve, reject });
+        pump();
+      }),
     async close() {
       closed ??= new Error("input: the pipeline was closed");
       for (const { reject } of queue.splice(0)) reject(closed);
@@ -98,14 +107,15 @@ function lane(worker: ImageWorker, prepare: Prepare): { run(task: Task): Promise
     else waiting?.reject(new Error(error));
   }, fail);
   return {
-    run: (task) => new Promise((resolve, reject) => {
-      if (dead) return reject(dead);
-      const id = next++;
-      open.set(id, { resolve, reject });
-      // A view into a set in memory is copied by itself, not with all its neighbours.
-      const at = "data" in task.at ? { ...task.at, data: task.at.data.slice() } : task.at;
-      worker.post({ id, task: { ...task, at }, prepare } satisfies Request, "data" in at ? [at.data.buffer] : []);
-    }),
+    run: (task) =>
+      new Promise((resolve, reject) => {
+        if (dead) return reject(dead);
+        const id = next++;
+        open.set(id, { resolve, reject });
+        // A view into a set in memory is copied by itself, not with all its neighbours.
+        const at = "data" in task.at ? { ...task.at, data: task.at.data.slice() } : task.at;
+        worker.post({ id, task: { ...task, at }, prepare } satisfies Request, "data" in at ? [at.data.buffer] : []);
+      }),
     async close() {
       fail(new Error("input: the pipeline was closed"));
       await worker.close();

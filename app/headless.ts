@@ -1,6 +1,6 @@
 /** The page that `--where chromium` and the browser tests drive: modules and jobs run in here, on the page's WebGPU. */
-import { errorData, type ErrorData } from "../cli/errors.ts";
-import type { Job } from "../cli/host.ts";
+import { errorData, type ErrorData } from "../jobs/errors.ts";
+import type { Job } from "../jobs/host.ts";
 import { initDevice, type AdapterDescription, type DeviceOptions } from "../engine/device.ts";
 import { pageHost } from "./page-host.ts";
 

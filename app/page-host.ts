@@ -1,6 +1,6 @@
 /** The machine behind a headless page: files and progress lines go to the server that the page came from. */
-import { toError, type ErrorData } from "../cli/errors.ts";
-import type { Host } from "../cli/host.ts";
+import { toError, type ErrorData } from "../jobs/errors.ts";
+import type { Host } from "../jobs/host.ts";
 import { pageImages } from "./page-images.ts";
 
 export interface PageHost extends Host {

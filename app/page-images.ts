@@ -1,6 +1,6 @@
 /** Files and images for the input pipeline, in a page or a worker of it. */
 import type { ImagePlatform } from "../train/input/source.ts";
-import { decodeImage } from "./decode-image.ts";
+import { decodeImage } from "../models/images/decode.ts";
 
 /** `fileUrl` is where a file of the host is read. */
 export function pageImages(fileUrl: string): ImagePlatform {

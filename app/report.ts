@@ -1,5 +1,5 @@
 /** The report of a distillation run as one HTML page that needs nothing else: no network, no server. */
-import type { ReportData } from "./report-data.ts";
+import type { ReportData } from "../jobs/report-data.ts";
 
 /** Where app/report.html takes uPlot, and the data. */
 const UPLOT_PLACE = "<!-- place: uPlot -->";

@@ -4,7 +4,7 @@ import { getDevice } from "../engine/device.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
-import { adamwStep } from "../kernels/adamw.ts";
+import { adamwStep } from "../kernels/optim/adamw.ts";
 import { attention } from "../kernels/attention.ts";
 import { batchNorm } from "../kernels/batch-norm.ts";
 import { conv2d } from "../kernels/conv2d.ts";

@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PROBE = fileURLToPath(new URL("probe.mjs", import.meta.url));
+const PROBE = fileURLToPath(new URL("./probe.mjs", import.meta.url));
 
 /** Where set-up leaves what it found. */
 export const SETUP_FILE = join(ROOT, ".cache", "setup.json");

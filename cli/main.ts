@@ -3,7 +3,7 @@
  *
  * To add a verb, write two files and edit none:
  *
- *   cli/jobs/VERB.ts    the work, free of Node: `export default async function (host: Host, args: Args): Promise<Result>`.
+ *   jobs/VERB.ts        the work, free of Node: `export default async function (host: Host, args: Args): Promise<Result>`.
  *                       It has a device (`getDevice()`), reads and writes through `host`, reports with `host.progress`
  *                       and `host.log`, and returns what can be JSON. Bad input throws `UsageError`.
  *   cli/verbs/VERB.ts   its command: `export default function (program: Command): void` adds
@@ -17,8 +17,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { UsageError } from "./errors.ts";
-import { stopProgress } from "./progress.ts";
+import { UsageError } from "../jobs/errors.ts";
+import { stopProgress } from "./node/progress.ts";
 
 /** Runs the command line `args` (without node and script); resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -53,7 +53,7 @@ export async function build(): Promise<Command> {
   program.action(() => {
     throw new UsageError(`expected a verb (${program.commands.map((c) => c.name()).join(", ")}), got none; see tessera --help`);
   });
-  const folder = new URL("verbs/", import.meta.url);
+  const folder = new URL("./verbs/", import.meta.url);
   for (const file of readdirSync(folder)
     .filter((name) => name.endsWith(".ts"))
     .sort()) {

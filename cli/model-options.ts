@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../jobs/errors.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 

@@ -1,7 +1,7 @@
 /** Values of options, from text. What does not parse is refused in the form that `main` prints. */
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../jobs/errors.ts";
 
 /** An integer of at least `least`. */
 export const integer =

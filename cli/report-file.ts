@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { ReportData } from "../app/report-data.ts";
+import type { ReportData } from "../jobs/report-data.ts";
 import { renderReport } from "../app/report.ts";
-import { writeAtomic } from "./files.ts";
+import { writeAtomic } from "./node/files.ts";
 import { shipped } from "./model-options.ts";
 
 /** Writes it; its URL. */

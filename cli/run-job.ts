@@ -2,10 +2,11 @@
 import { performance } from "node:perf_hooks";
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
 import type { Tuning } from "../engine/tuning.ts";
-import { errorData, toError, UsageError } from "./errors.ts";
+import { errorData, toError, UsageError } from "../jobs/errors.ts";
 import { knownSetup } from "./find.mjs";
-import { nodeHost, type Host } from "./host.ts";
-import { stopProgress } from "./progress.ts";
+import { nodeHost } from "./node/host.ts";
+import type { Host } from "../jobs/host.ts";
+import { stopProgress } from "./node/progress.ts";
 
 /** The options that every verb has, as commander gives them. */
 export interface CommonOptions {
@@ -19,7 +20,7 @@ export interface CommonOptions {
 }
 
 /**
- * Runs cli/jobs/`job`.ts with `args` (JSON-able) and resolves to what it does. Names the adapter first, on stderr.
+ * Runs jobs/`job`.ts with `args` (JSON-able) and resolves to what it does. Names the adapter first, on stderr.
  * With `--json` the result is also written there, with the adapter beside it.
  * `then` is called with both. Kernels go by the adapter's tuned table, if there is one; not where they are being tuned.
  */
@@ -57,7 +58,7 @@ export function announce(adapter: AdapterDescription, where: "node" | "chromium"
 
 async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuning | null> {
   if (job === "tune") return null;
-  const { savedTuning } = await import("./tuning-cache.ts");
+  const { savedTuning } = await import("./node/tuning-cache.ts");
   const tuning = await savedTuning(adapter);
   if (tuning && ["train", "bench"].includes(job))
     process.stderr.write(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}\n`);
@@ -71,19 +72,19 @@ interface Ran {
 
 // Both load what they need when they need it: `--help` starts neither Dawn nor Vite.
 async function inNode(job: string, args: unknown, options: CommonOptions, host: Host): Promise<Ran> {
-  const { openNodeDevice } = await import("./node-adapter.ts");
+  const { openNodeDevice } = await import("./node/adapter.ts");
   const { adapter } = await openNodeDevice(options.adapter).catch(badAdapter);
   announce(adapter, "node");
   const { useTuning } = await import("../engine/tuning.ts");
   useTuning(await tuningFor(job, adapter));
-  const { default: run } = (await import(new URL(`jobs/${job}.ts`, import.meta.url).href)) as {
+  const { default: run } = (await import(new URL(`../jobs/${job}.ts`, import.meta.url).href)) as {
     default: (host: Host, args: unknown) => Promise<unknown>;
   };
   return { result: await run(host, args), adapter };
 }
 
 async function inChromium(job: string, args: unknown, options: CommonOptions, host: Host): Promise<Ran> {
-  const { openChromium } = await import("./chromium.ts");
+  const { openChromium } = await import("./node/chromium.ts");
   const name = options.adapter?.toLowerCase();
   const kind =
     name === undefined ? undefined : "swiftshader".includes(name) ? "swiftshader" : /^(lavapipe|llvmpipe)$/.test(name) ? "lavapipe" : "gpu";
@@ -93,7 +94,7 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
     announce(chromium.adapter, "chromium");
     const tuning = await tuningFor(job, chromium.adapter);
     if (tuning) await chromium.runModule("/engine/tuning.ts", "useTuning", [tuning]);
-    return { result: await chromium.runJob(`/cli/jobs/${job}.ts`, args), adapter: chromium.adapter };
+    return { result: await chromium.runJob(`/jobs/${job}.ts`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();
   }

@@ -65,7 +65,7 @@ const isRoot = () => process.getuid?.() === 0;
 /** Puppeteer's own browser. Gives up after 20 s of silence: a network that drops packets would hold up everything. */
 async function downloadBrowser(deps) {
   say("downloading the browser that puppeteer was made for");
-  const script = fileURLToPath(new URL("download-browser.mjs", import.meta.url));
+  const script = fileURLToPath(new URL("./download-browser.mjs", import.meta.url));
   const ok = await run(process.execPath, [script, ...(deps ? ["--deps"] : [])], { timeoutMs: 300_000, stallMs: deps ? 60_000 : 20_000 });
   if (!ok) say("that download did not work");
   return ok;

@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** The op's own file and every file of kernels and the engine that it imports, from the repository's root. */
 export function sourcesOf(op: string): string[] {
-  const list = join(ROOT, "cli/ops.ts");
+  const list = join(ROOT, "checks/catalog.ts");
   const own = [...readFileSync(list, "utf8").matchAll(/import \{([^}]*)\} from "(\.\.\/kernels\/[\w-]+\.ts)"/g)].find(([, names]) =>
     names!.split(/[\s,]+/).includes(op),
   );

@@ -104,7 +104,7 @@ export class Tensor {
     return (await this.floats())[0]!;
   }
 
-  /** The same memory under another shape; no gradient flows (see `reshape` in kernels/layout.ts). */
+  /** The same memory under another shape; no gradient flows (see `reshape` in kernels/movement.ts). */
   view(shape: Shape): Tensor {
     if (numel(shape) !== this.size)
       throw new Error(`reshape: expected ${numel(shape)} values for ${show(shape)}, got ${this.size} from ${show(this.shape)}`);

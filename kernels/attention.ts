@@ -17,8 +17,8 @@ import { getDevice } from "../engine/device.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { chosen } from "../engine/tuning.ts";
-import { ATTENTION_VARIANTS, fusedAttention, type AttentionVariant, type FusedVariant, type Sizes } from "./attention-kernels.ts";
-import { attentionByProducts, packedAttentionByProducts, probabilityBytes } from "./attention-products.ts";
+import { ATTENTION_VARIANTS, fusedAttention, type AttentionVariant, type FusedVariant, type Sizes } from "./attention/flash.ts";
+import { attentionByProducts, packedAttentionByProducts, probabilityBytes } from "./attention/batched.ts";
 
 export { ATTENTION_VARIANTS, type AttentionVariant };
 

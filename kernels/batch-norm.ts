@@ -20,8 +20,8 @@ import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { workgroupSum } from "./reduce.ts";
-import { rowWords, subgroupLanes } from "./rows.ts";
+import { workgroupSum } from "./shared/reduce.ts";
+import { rowWords, subgroupLanes } from "./rows/rows.ts";
 
 const WG = 64;
 const WIDE = 256;

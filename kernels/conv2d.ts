@@ -17,12 +17,12 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gatherKernel, range, tileOf, type Geometry, type Norm } from "./conv-gather.ts";
-import { rowReader } from "./conv-rows.ts";
-import { patchConv, patchConvInput, patchConvWeight } from "./patch-conv.ts";
-import type { PatchSizes } from "./patches.ts";
-import { pointwiseConv, pointwiseConvWeight } from "./pointwise-conv.ts";
-import { workgroupSum } from "./reduce.ts";
+import { gatherKernel, range, tileOf, type Geometry, type Norm } from "./conv/direct.ts";
+import { rowReader } from "./conv/rows.ts";
+import { patchConv, patchConvInput, patchConvWeight } from "./conv/patches.ts";
+import type { PatchSizes } from "./shared/patches.ts";
+import { pointwiseConv, pointwiseConvWeight } from "./conv/pointwise.ts";
+import { workgroupSum } from "./shared/reduce.ts";
 
 // Backward for x at strides above 2: one thread per element.
 const sparseInputKernel = defineKernel({

@@ -9,7 +9,7 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { workgroupSum } from "./reduce.ts";
+import { workgroupSum } from "./shared/reduce.ts";
 
 const WG = 64;
 

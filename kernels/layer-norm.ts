@@ -14,8 +14,18 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { addParts } from "./add-parts.ts";
-import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type RowWords, type Width } from "./rows.ts";
+import { addParts } from "./shared/add-parts.ts";
+import {
+  rowShape,
+  rowVariant,
+  rowWords,
+  vectors,
+  widthOf,
+  type RowShape,
+  type RowVariant,
+  type RowWords,
+  type Width,
+} from "./rows/rows.ts";
 
 interface Config {
   readonly shape: RowShape;

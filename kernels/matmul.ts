@@ -8,9 +8,9 @@
 import { defineOp } from "../engine/autograd.ts";
 import { broadcastShapes, broadcastStrides, numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm } from "./gemm.ts";
-import type { GemmVariant } from "./gemm-tiles.ts";
-import { sumTo } from "./reduce.ts";
+import { gemm } from "./gemm/gemm.ts";
+import type { GemmVariant } from "./gemm/tiles.ts";
+import { sumTo } from "./shared/reduce.ts";
 
 export interface MatmulOptions {
   /** a is stored as [.., K, M]. */

@@ -14,9 +14,9 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm } from "./gemm.ts";
-import type { GemmVariant } from "./gemm-tiles.ts";
-import { patchesPerImage, patchMap, type PatchSizes } from "./patches.ts";
+import { gemm } from "./gemm/gemm.ts";
+import type { GemmVariant } from "./gemm/tiles.ts";
+import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts";
 
 const WG = 64;
 

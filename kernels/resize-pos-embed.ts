@@ -11,7 +11,7 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel } from "../engine/kernel.ts";
 import { show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { bandTables, interpolationBands, transposed, type Band } from "./bands.ts";
+import { bandTables, interpolationBands, transposed, type Band } from "./shared/bands.ts";
 
 const WG = 64;
 

@@ -10,8 +10,8 @@
 import { defineOp } from "../engine/autograd.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { rowVariant, type RowVariant } from "./rows.ts";
-import { softmaxKernels } from "./softmax-rows.ts";
+import { rowVariant, type RowVariant } from "./rows/rows.ts";
+import { softmaxKernels } from "./rows/softmax.ts";
 
 const op = (name: string, log: boolean) =>
   defineOp({

@@ -11,7 +11,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm } from "./gemm.ts";
+import { gemm } from "./gemm/gemm.ts";
 
 const op = defineOp({
   name: "tokenLinear",

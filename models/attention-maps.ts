@@ -3,7 +3,7 @@ import { noGrad } from "../engine/autograd.ts";
 import { scope } from "../engine/memory.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
 import { scale } from "../kernels/elementwise.ts";
-import { permute, reshape, slice } from "../kernels/layout.ts";
+import { permute, reshape, slice } from "../kernels/movement.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { softmax } from "../kernels/softmax.ts";
 import { prefixTokens, tokens, type DeitConfig } from "./deit.ts";

@@ -12,7 +12,7 @@ import { dropPath as dropPathOp, dropPathFactors, type SampleFactors } from "../
 import { dropout } from "../kernels/dropout.ts";
 import { add, mean } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
-import { slice } from "../kernels/layout.ts";
+import { slice } from "../kernels/movement.ts";
 import { linear } from "../kernels/linear.ts";
 import { mlp } from "../kernels/mlp.ts";
 import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";

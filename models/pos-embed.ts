@@ -1,6 +1,6 @@
 /** Weights of one resolution in a model of another: the position embedding is interpolated, as the official fine-tuning does. */
 import { show } from "../engine/shape.ts";
-import { interpolationBands } from "../kernels/bands.ts";
+import { interpolationBands } from "../kernels/shared/bands.ts";
 import { gridChange } from "../kernels/resize-pos-embed.ts";
 import { prefixTokens } from "./deit.ts";
 import type { Model } from "./model.ts";

@@ -10,7 +10,7 @@ import { batchNorm } from "../kernels/batch-norm.ts";
 import { conv2d, convNorm } from "../kernels/conv2d.ts";
 import { add, relu, sigmoid } from "../kernels/elementwise.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
-import { reshape } from "../kernels/layout.ts";
+import { reshape } from "../kernels/movement.ts";
 import { linear } from "../kernels/linear.ts";
 import { scaleChannels } from "../kernels/scale-channels.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";

@@ -1,8 +1,8 @@
 /// <reference types="vite/types/importMeta.d.ts" />
-/** Every case of test/cases, in Node and in a page alike. A new file there is found by itself. */
-import type { Case } from "./check.ts";
+/** Every case of checks/cases and test/cases, in Node and in a page alike. A new file there is found by itself. */
+import type { Case } from "../checks/check.ts";
 
-const files = import.meta.glob<{ cases: readonly Case[] }>("./cases/*.ts");
+const files = import.meta.glob<{ cases: readonly Case[] }>(["../checks/cases/*.ts", "./cases/*.ts"]);
 
 /** What there is to run: for each file its cases. A file that does not load is one case that fails, and harms no other. */
 export async function listCases(): Promise<{ file: string; cases: readonly Case[] }[]> {

@@ -1,6 +1,6 @@
 /** Every case again in a real headless Chromium: the engine as browsers run it. One page for all. */
 import { afterAll, describe, expect, test } from "vitest";
-import { openChromium, type ChromiumAdapter } from "../cli/chromium.ts";
+import { openChromium, type ChromiumAdapter } from "../cli/node/chromium.ts";
 import { lacking, listCases } from "./all-cases.ts";
 
 const chromium = await openChromium({ adapter: process.env["TESSERA_CHROMIUM"] as ChromiumAdapter | undefined });

@@ -4,7 +4,7 @@ import { lacking } from "../bench/tune/problem.ts";
 import { problemOf } from "../bench/tune/questions.ts";
 import { getDevice } from "../engine/device.ts";
 import { readAll } from "../engine/tensor.ts";
-import { guarded } from "./guarded.ts";
+import { guarded } from "../checks/guarded.ts";
 
 // 1, a tile and one more or less, primes, DeiT's token counts.
 const sizes = (most: number) =>

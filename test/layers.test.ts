@@ -1,82 +1,71 @@
-/** The house's one structural law: imports point down, and a kernel stands on helpers, never on another kernel. */
-import { readdirSync, readFileSync } from "node:fs";
+/**
+ * The house's structural laws. An import goes to the own floor or to one further left:
+ *
+ *   engine ← kernels ← { checks, models } ← train ← tasks ← bench ← jobs ← app ← cli
+ *
+ * test/ and examples/ stand above all. Rooms of one floor in braces do not know each other. At the root of kernels/ stand differentiable
+ * operations only; they import machinery (the rooms of kernels/), never another operation, and machinery imports no operation.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { expect, test } from "vitest";
 
-const LAYERS = ["engine", "kernels", "models", "train"];
-/** What kernels share. Everything else in kernels/ is an operation. */
-const HELPERS = [
-  "math.ts",
-  "reduce.ts",
-  "rows.ts",
-  "gemm.ts",
-  "column-sums.ts",
-  "bands.ts",
-  "gemm-kernels.ts",
-  "gemm-config.ts",
-  "gemm-tiles.ts",
-  "gemm-subgroup.ts",
-  "gemm-shared.ts",
-  "gemm-matrix-kernel.ts",
-  "gemm-matrix-use.ts",
-  "conv-rows.ts",
-  "conv-gather.ts",
-  "patch-conv.ts",
-  "pointwise-conv.ts",
-  "patches.ts",
-  "drop-path.ts",
-  "augment-records.ts",
-  "attention-kernels.ts",
-  "attention-products.ts",
-  "softmax-rows.ts",
-  "add-parts.ts",
+const FLOORS: readonly (readonly string[])[] = [
+  ["engine"],
+  ["kernels"],
+  ["checks", "models"],
+  ["train"],
+  ["tasks"],
+  ["bench"],
+  ["jobs"],
+  ["app", "cli"],
 ];
+const ROOMS = FLOORS.flat().filter((room) => existsSync(room));
+const floorOf = (path: string): number => FLOORS.findIndex((rooms) => rooms.includes(path.split("/")[0]!));
 
-const files = (layer: string): string[] => readdirSync(layer, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
-/** What a file imports of the project, as paths from the root. */
+const sources = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((f) => /\.(ts|mts|mjs)$/.test(f) && !f.includes("node_modules"))
+    .map((f) => posix.join(folder, f));
+
+/** What a file imports of the project, as paths from the root: static, dynamic and by type. */
 const imports = (path: string): string[] =>
-  [...readFileSync(path, "utf8").matchAll(/(?:from|import) "(\.[^"]+)"/g)].map((m) => posix.join(posix.dirname(path), m[1]!));
-
-test("imports point down: engine <- kernels <- models <- train", () => {
-  const wrong = LAYERS.flatMap((layer, rank) =>
-    files(layer).flatMap((file) =>
-      imports(`${layer}/${file}`)
-        .filter((target) => {
-          const at = LAYERS.indexOf(target.split("/")[0]!);
-          return at === -1 || at > rank;
-        })
-        .map((target) => `${layer}/${file} -> ${target}`),
-    ),
+  [...readFileSync(path, "utf8").matchAll(/(?:\bfrom|\bimport\(|\bimport) ?"(\.[^"?]+)/g)].map((m) =>
+    posix.join(posix.dirname(path), m[1]!),
   );
-  expect(wrong).toEqual([]);
+
+const edges = ROOMS.flatMap(sources).flatMap((from) => imports(from).map((to) => ({ from, to })));
+const shown = (found: readonly { from: string; to: string }[]) => found.map(({ from, to }) => `${from} -> ${to}`);
+
+test("the tree is read", () => {
+  expect(edges.length).toBeGreaterThan(800);
 });
 
-test("a kernel imports helpers only", () => {
-  const wrong = files("kernels").flatMap((file) =>
-    imports(`kernels/${file}`)
-      .filter((t) => t.startsWith("kernels/") && !HELPERS.includes(t.slice("kernels/".length)))
-      .map((t) => `kernels/${file} -> ${t}`),
-  );
-  expect(wrong).toEqual([]);
+test("no import goes up, or sideways on a shared floor", () => {
+  const wrong = edges.filter(({ from, to }) => {
+    if (!to.includes("/")) return false; // vite.config.ts and its like, at the root
+    const [a, b] = [floorOf(from), floorOf(to)];
+    return b === -1 || b > a || (b === a && from.split("/")[0] !== to.split("/")[0]);
+  });
+  expect(shown(wrong)).toEqual([]);
 });
 
-test("imports inside a layer are acyclic", () => {
-  for (const layer of LAYERS) {
-    const edges = new Map(
-      files(layer).map((f) => [
-        f,
-        imports(`${layer}/${f}`)
-          .filter((t) => t.startsWith(`${layer}/`))
-          .map((t) => t.slice(layer.length + 1)),
-      ]),
-    );
-    const done = new Set<string>();
-    const visit = (f: string, path: readonly string[]): void => {
-      if (path.includes(f)) throw new Error(`${layer}: ${[...path, f].join(" -> ")}`);
-      if (done.has(f)) return;
-      for (const next of edges.get(f) ?? []) visit(next, [...path, f]);
-      done.add(f);
-    };
-    for (const f of edges.keys()) visit(f, []);
-  }
+const isOp = (path: string): boolean => /^kernels\/[^/]+\.ts$/.test(path);
+
+test("the root of kernels/ holds differentiable operations only, and none imports an operation", () => {
+  expect(sources("kernels").filter((f) => isOp(f) && !/\bdefineOp\(/.test(readFileSync(f, "utf8")))).toEqual([]);
+  expect(shown(edges.filter(({ from, to }) => from.startsWith("kernels/") && isOp(to)))).toEqual([]);
+});
+
+test("imports make no circle", () => {
+  const next = new Map<string, string[]>();
+  for (const { from, to } of edges) next.set(from, [...(next.get(from) ?? []), to]);
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) throw new Error([...path.slice(path.indexOf(file)), file].join(" -> "));
+    if (done.has(file)) return;
+    for (const to of next.get(file) ?? []) visit(to, [...path, file]);
+    done.add(file);
+  };
+  for (const file of next.keys()) visit(file, []);
 });

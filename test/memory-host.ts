@@ -1,6 +1,6 @@
 /** A host for jobs under test: files in memory, and nobody told of progress. */
-import { UsageError } from "../cli/errors.ts";
-import type { Host } from "../cli/host.ts";
+import { UsageError } from "../jobs/errors.ts";
+import type { Host } from "../jobs/host.ts";
 
 export interface MemoryHost extends Host {
   readonly files: Map<string, Uint8Array>;

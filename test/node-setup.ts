@@ -4,7 +4,7 @@
  * TESSERA_TOGGLES="enable-dawn-features=…" are Dawn's switches, e.g. for features that it withholds.
  * No adapter is a failure, never a skip.
  */
-import { openNodeDevice } from "../cli/node-adapter.ts";
+import { openNodeDevice } from "../cli/node/adapter.ts";
 
 try {
   await openNodeDevice(process.env["TESSERA_ICD"], process.env["TESSERA_TOGGLES"]?.split(" ").filter(Boolean));

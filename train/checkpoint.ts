@@ -1,5 +1,5 @@
 /** A run's state as one safetensors file: enough to go on with the same bits. */
-import { parseSafetensors, writeSafetensors } from "../models/safetensors.ts";
+import { parseSafetensors, writeSafetensors } from "../models/checkpoints/safetensors.ts";
 import type { ParameterStore, State } from "../models/params.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { makeRecipe, type Recipe } from "./recipe.ts";

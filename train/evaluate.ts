@@ -2,14 +2,14 @@
 import { noGrad } from "../engine/autograd.ts";
 import { record, type Plan } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
-import { normalizeImages } from "../kernels/normalize.ts";
+import { normalizeImages } from "../kernels/augment/normalize.ts";
 import { combineHeads, type HeadChoice } from "../models/heads.ts";
 import type { Model } from "../models/model.ts";
 import type { Params } from "../models/params.ts";
-import type { Placing } from "../models/protocols.ts";
+import type { Placing } from "../models/images/protocols.ts";
 import { InputPipeline } from "./input/pipeline.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
-import type { Normalization } from "./step-input.ts";
+import type { Normalization } from "./input/step-input.ts";
 
 /** Of one head, or of the mean of both. */
 export interface Score {

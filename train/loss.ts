@@ -8,7 +8,7 @@
  */
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { argmax } from "../kernels/argmax.ts";
+import { argmax } from "../kernels/rows/argmax.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { add, scale } from "../kernels/elementwise.ts";
 import { klDistillation, type Reduction } from "../kernels/kl-distillation.ts";

@@ -1,12 +1,12 @@
 /** The optimizer's state, and its launches as part of a recorded step. */
 import type { Scalar } from "../engine/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
-import { adamwStep } from "../kernels/adamw.ts";
-import { emaStep } from "../kernels/ema.ts";
-import { gradNorm } from "../kernels/grad-norm.ts";
-import { makeLossScale, updateLossScale, type LossScale } from "../kernels/loss-scale.ts";
-import { lambStep } from "../kernels/lamb.ts";
-import { sgdStep } from "../kernels/sgd.ts";
+import { adamwStep } from "../kernels/optim/adamw.ts";
+import { emaStep } from "../kernels/optim/ema.ts";
+import { gradNorm } from "../kernels/optim/grad-norm.ts";
+import { makeLossScale, updateLossScale, type LossScale } from "../kernels/optim/loss-scale.ts";
+import { lambStep } from "../kernels/optim/lamb.ts";
+import { sgdStep } from "../kernels/optim/sgd.ts";
 import type { ParameterStore } from "../models/params.ts";
 import type { Recipe } from "./recipe.ts";
 

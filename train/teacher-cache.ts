@@ -6,7 +6,7 @@ import { Evaluator } from "./evaluate.ts";
 import type { Model } from "../models/model.ts";
 import type { Params } from "../models/params.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
-import type { Normalization } from "./step-input.ts";
+import type { Normalization } from "./input/step-input.ts";
 
 interface CacheOptions {
   readonly platform: ImagePlatform;

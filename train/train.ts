@@ -4,22 +4,22 @@
  * Everything random depends on (seed, epoch, step, image) alone, so a run that was stopped goes on with the same bits.
  */
 import { OutOfMemoryError } from "../engine/errors.ts";
-import { encodeMix } from "../kernels/mix-batch.ts";
+import { encodeMix } from "../kernels/augment/mix-batch.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, initialState, loadParams, type State } from "../models/params.ts";
-import { storedModel, storedParams } from "../models/stored.ts";
+import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import { restoreCheckpoint, saveCheckpoint, type Position } from "./checkpoint.ts";
 import { Evaluator } from "./evaluate.ts";
 import type { Batch } from "./input/options.ts";
 import { InputPipeline } from "./input/pipeline.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
 import { readBatch, readStep, Throughput, type EpochMetrics, type StepMetrics } from "./metrics.ts";
-import { mixArrays, sampleMixes } from "./mixup.ts";
+import { mixArrays, sampleMixes } from "./augment/mixup.ts";
 import { Optimizer } from "./optimizer.ts";
-import { recipeOrder, recipeSteps } from "./order.ts";
+import { recipeOrder, recipeSteps } from "./input/order.ts";
 import { checkRecipe, mates, type Recipe } from "./recipe.ts";
 import { learningRate } from "./schedule.ts";
-import { augmentOf, makeStepInput, type Normalization, type StepInput } from "./step-input.ts";
+import { augmentOf, makeStepInput, type Normalization, type StepInput } from "./input/step-input.ts";
 import { recordStep, type TrainStep } from "./step.ts";
 import { cachedLogits, teacherAnswers } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";

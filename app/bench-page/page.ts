@@ -3,7 +3,7 @@ import { chosenCases } from "../../bench/cases.ts";
 import { readResults, type NamedResult } from "../../bench/result-file.ts";
 import type { Measured } from "../../bench/run.ts";
 import type { BenchArgs } from "../../bench/session.ts";
-import { duration } from "../../cli/duration.ts";
+import { duration } from "../../jobs/files/duration.ts";
 import { adapterName, describeAdapter, type AdapterDescription } from "../../engine/device.ts";
 import { OURS, timed, titleOf } from "../bench-report/contenders.ts";
 import { count, el, figure, times } from "../bench-report/dom.ts";

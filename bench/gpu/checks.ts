@@ -1,7 +1,7 @@
 /** The steps that tell whether anything else counts: what the adapter is, and every test of the case list on it. */
 import { lacking, listCases } from "../../test/all-cases.ts";
-import doctorJob from "../../cli/jobs/doctor.ts";
-import { nodeHost } from "../../cli/host.ts";
+import doctorJob from "../../jobs/doctor.ts";
+import { nodeHost } from "../../cli/node/host.ts";
 import { closeDevice } from "../../engine/device.ts";
 import { open, save, stopwatch, type Run, type Toggles } from "./step.ts";
 

@@ -1,6 +1,6 @@
 /** Products of f16 to check and time: operands, and whether a result is theirs. */
 import { Tensor } from "../../engine/tensor.ts";
-import { halfBits } from "../../kernels/gemm-matrix.ts";
+import { halfBits } from "../../kernels/gemm/matrix.ts";
 
 type Order = "NN" | "NT" | "TN";
 export interface Sizes {

@@ -7,7 +7,7 @@ import { closeDevice, getDevice, type SubgroupMatrix } from "../../engine/device
 import { trimPool } from "../../engine/launch.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, type Tensor } from "../../engine/tensor.ts";
-import { gemm } from "../../kernels/gemm.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
 import {
   matrixProduct,
   matrixRefuses,
@@ -16,8 +16,8 @@ import {
   type MatrixProduct,
   type MatrixSetup,
   type Probed,
-} from "../../kernels/gemm-matrix.ts";
-import { divides, type MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
+} from "../../kernels/gemm/matrix.ts";
+import { divides, type MatrixTile } from "../../kernels/gemm/matrix-kernel.ts";
 import { median, round } from "../stats.ts";
 import { fault, nameOf, operands, type Sizes } from "./matrix-products.ts";
 import { open, read, save, stopwatch, TOGGLES, type Run } from "./step.ts";
@@ -413,7 +413,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     trimPool();
   }
   // The cases that other steps skip for want of the feature, so long as there is time.
-  for (const c of known ? [] : (await import("../../test/cases/gemm-matrix.ts")).cases) {
+  for (const c of known ? [] : (await import("../../checks/cases/gemm-matrix.ts")).cases) {
     if (over()) break;
     const error = await attempt(c.name, c.run);
     state.checks.push({ what: c.name, fault: error });

@@ -2,18 +2,18 @@
 import { constant, type Scalar } from "../../engine/scalars.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { adamwStep } from "../../kernels/adamw.ts";
+import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { batchNorm, type BatchNormVariant } from "../../kernels/batch-norm.ts";
-import { columnSums, geluBackwardSums } from "../../kernels/column-sums.ts";
+import { columnSums, geluBackwardSums } from "../../kernels/shared/column-sums.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { dropPath } from "../../kernels/drop-path.ts";
 import { dropout } from "../../kernels/dropout.ts";
 import { add, gelu } from "../../kernels/elementwise.ts";
-import { emaStep } from "../../kernels/ema.ts";
-import { gradNorm } from "../../kernels/grad-norm.ts";
+import { emaStep } from "../../kernels/optim/ema.ts";
+import { gradNorm } from "../../kernels/optim/grad-norm.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows.ts";
+import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows/rows.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 
 export type Tensors = Readonly<Record<string, Tensor>>;

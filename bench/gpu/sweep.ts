@@ -1,7 +1,7 @@
-/** The step that looks for the fastest tile of a product: candidates beyond those of kernels/gemm.ts, checked, then timed. */
-import { gemm } from "../../kernels/gemm.ts";
-import type { Tile } from "../../kernels/gemm-config.ts";
-import { sharedBytes } from "../../kernels/gemm-shared.ts";
+/** The step that looks for the fastest tile of a product: candidates beyond those of kernels/gemm/gemm.ts, checked, then timed. */
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import type { Tile } from "../../kernels/gemm/config.ts";
+import { sharedBytes } from "../../kernels/gemm/shared.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";

@@ -1,13 +1,13 @@
 /**
- * Questions "gemm BxMxNxK xx", xx saying how each operand is stored (N, or T for transposed), as kernels/gemm.ts asks them.
+ * Questions "gemm BxMxNxK xx", xx saying how each operand is stored (N, or T for transposed), as kernels/gemm/gemm.ts asks them.
  *
  * The whole product is checked at the price of three products with a vector: C x = A (B x) for a random x of signs
  * (R. Freivalds 1977, "Probabilistic machines can use less running time"), in f64. One wrong element shows in its row.
  */
-import { gemm } from "../../kernels/gemm.ts";
-import { TILES } from "../../kernels/gemm-tiles.ts";
-import type { Tile } from "../../kernels/gemm-config.ts";
-import { sharedBytes } from "../../kernels/gemm-shared.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import { TILES } from "../../kernels/gemm/tiles.ts";
+import type { Tile } from "../../kernels/gemm/config.ts";
+import { sharedBytes } from "../../kernels/gemm/shared.ts";
 import { DEFAULT, upload, values, type Candidate, type Problem } from "./problem.ts";
 
 // f32 against f64: far above rounding's sqrt(K) 2^-24 per element, far below one element that is missing.

@@ -1,12 +1,12 @@
 /**
  * Tuning in a web page: `tunePage` measures on a visitor's adapter what a model asks, once; later visits call `pageTuning` and use what
- * was found. Tables are kept in the origin's IndexedDB, one per adapter, as cli/tuning-cache.ts keeps them in files. Works in workers too.
+ * was found. Tables are kept in the origin's IndexedDB, one per adapter, as cli/node/tuning-cache.ts keeps them in files. Works in workers too.
  *
  *   useTuning((await pageTuning()) ?? (await tunePage(modelQuestions(model, 1, false))));
  */
 import { adapterName, getDevice, type AdapterDescription } from "../../engine/device.ts";
 import type { Tuning } from "../../engine/tuning.ts";
-import { knownTuning } from "../../kernels/known-tunings.ts";
+import { knownTuning } from "../../kernels/shared/known-tunings.ts";
 import { problemOf } from "./questions.ts";
 import { tune, type Answer } from "./tune.ts";
 

@@ -1,7 +1,7 @@
-/** Questions "layerNorm ROWSxD", "softmax ROWSxD", "logSoftmax ROWSxD", as kernels/rows.ts asks them; forward and backward are one choice. */
+/** Questions "layerNorm ROWSxD", "softmax ROWSxD", "logSoftmax ROWSxD", as kernels/rows/rows.ts asks them; forward and backward are one choice. */
 import { gradients } from "../../engine/autograd.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import { rowVariants, type RowVariant } from "../../kernels/rows.ts";
+import { rowVariants, type RowVariant } from "../../kernels/rows/rows.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 import { DEFAULT, farOff, upload, values, type Problem } from "./problem.ts";
 

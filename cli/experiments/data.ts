@@ -1,12 +1,12 @@
 /** The set that models are transferred to: a part of Fashion-MNIST, in the form that `--data` reads. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { balancedSubset, writeCifar } from "../../train/data.ts";
+import { balancedSubset, writeCifar } from "../../train/data/dataset.ts";
 import { openSet } from "../../train/data/open.ts";
-import { dataSplit, type Split } from "../data-files.ts";
-import { readRange } from "../data-node.ts";
-import { writeAtomic } from "../files.ts";
-import { fetchFashionMnist } from "../jobs-node/fashion-mnist.ts";
+import { dataSplit, type Split } from "../node/data/files.ts";
+import { readRange } from "../node/images.ts";
+import { writeAtomic } from "../node/files.ts";
+import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
 
 /** Of each class; as many as the shipped part of CIFAR-10 has. */
 const PER_CLASS: Readonly<Record<Split, number>> = { train: 200, test: 100 };

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Experiment, Scale } from "../../train/experiments/suite.ts";
-import { writeAtomic } from "../files.ts";
+import { writeAtomic } from "../node/files.ts";
 import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
 import { tessera } from "./command.ts";
 import type { Outcome } from "./tables.ts";

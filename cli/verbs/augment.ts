@@ -1,12 +1,12 @@
 /** `tessera augment`: named image operations with explicit arguments, on the GPU, or with `--where cpu` byte for byte as Pillow does them. */
 import { Option, type Command } from "commander";
-import type { RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
 import { isPlacing, placement } from "../../train/augment/encode.ts";
 import { applyOps, parseOps, type AugmentOp } from "../../train/augment/ops.ts";
-import { decodeImage, encodePng } from "../decode-image.ts";
-import { UsageError } from "../errors.ts";
-import { nodeHost } from "../host.ts";
-import type { AugmentArgs, PackedImage } from "../jobs/augment.ts";
+import { decodeImage, encodePng } from "../node/decode-image.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { nodeHost } from "../node/host.ts";
+import type { AugmentArgs, PackedImage } from "../../jobs/augment.ts";
 import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
 
 interface Options extends Omit<CommonOptions, "where"> {

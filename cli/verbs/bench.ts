@@ -7,9 +7,9 @@ import { promisify } from "node:util";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { compare, pool, type Comparison, type Results } from "../../bench/compare.ts";
 import type { RivalName } from "../../bench/rivals.ts";
-import { benchTable, comparisonTable } from "../bench-table.ts";
-import { UsageError } from "../errors.ts";
-import { nodeHost } from "../host.ts";
+import { benchTable, comparisonTable } from "../bench/table.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { nodeHost } from "../node/host.ts";
 import type { BenchArgs, BenchResult } from "../../bench/session.ts";
 import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
 
@@ -64,7 +64,7 @@ export default function (program: Command): void {
     .action(async (options: Options, command: Command) => {
       if (options.check !== undefined && options.writeBaseline) throw new UsageError("expected --check or --write-baseline, got both");
       if (options.suite === "first" || options.suite === "size") {
-        const { firstRuns } = await import("../bench-first.ts");
+        const { firstRuns } = await import("../bench/first.ts");
         const { bundleSizes } = await import("../../bench/bundle-size.ts");
         const { installRivals } = await import("../../bench/rivals.ts");
         if (options.suite === "size" || options.against !== "none") await installRivals(say);
@@ -119,7 +119,7 @@ async function rivalsOf(against: string, where: "node" | "chromium"): Promise<re
 
 /** Needs no adapter here: whoever opens the page brings one. */
 async function page({ page: folder, port }: Options, against: string): Promise<void> {
-  const { buildBenchPage, serveBenchPage } = await import("../bench-page.ts");
+  const { buildBenchPage, serveBenchPage } = await import("../bench/page.ts");
   const names = await rivalsOf(against, "chromium");
   const into = typeof folder === "string" ? folder : fileURLToPath(new URL("../../build/bench-page", import.meta.url));
   await buildBenchPage(into, names, { version: version(), commit: await commit() });

@@ -3,12 +3,12 @@ import { readdirSync, statSync } from "node:fs";
 import { basename, extname, join } from "node:path";
 import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
-import { PROTOCOLS, type Protocol } from "../../models/protocols.ts";
-import { UsageError } from "../errors.ts";
-import type { ClassifyArgs, ClassifyResult } from "../jobs/classify.ts";
+import { PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import type { ClassifyArgs, ClassifyResult } from "../../jobs/classify.ts";
 import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
-import type { StoredType } from "../dtype.ts";
+import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {

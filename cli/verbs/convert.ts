@@ -1,10 +1,10 @@
 /** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts. Needs no adapter. */
 import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
-import type { Container } from "../../models/checkpoint-formats.ts";
+import type { Container } from "../../models/checkpoints/formats.ts";
 import type { About } from "../../train/checkpoint.ts";
-import { UsageError } from "../errors.ts";
-import { nodeHost } from "../host.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { nodeHost } from "../node/host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -43,9 +43,9 @@ export default function (program: Command): void {
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
       const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }, { inputsFault }] = await Promise.all([
-        import("../convert-weights.ts"),
-        import("../weights-file.ts"),
-        import("../tensor-file.ts"),
+        import("../../jobs/convert/weights.ts"),
+        import("../../jobs/files/weights-file.ts"),
+        import("../../jobs/files/tensor-file.ts"),
       ]);
       const host = nodeHost();
       const read = await readAnyWeightsFile(host, options.in, { ema: options.ema });
@@ -99,7 +99,7 @@ function containerOf(path: string): Container | "sharded" {
 async function commandFor(metadata: Readonly<Record<string, string>>, out: string): Promise<string | null> {
   if (metadata["tessera"] === undefined) return null;
   const [{ timmCommand }, { createModel }, { makeRecipe }] = await Promise.all([
-    import("../timm-command.ts"),
+    import("../../jobs/convert/timm-command.ts"),
     import("../../models/model.ts"),
     import("../../train/recipe.ts"),
   ]);

@@ -2,10 +2,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { FETCHED } from "../data-files.ts";
-import { UsageError } from "../errors.ts";
-import { defaultCacheDir, fetchCifar10 } from "../jobs-node/cifar10.ts";
-import { fetchFashionMnist } from "../jobs-node/fashion-mnist.ts";
+import { FETCHED } from "../node/data/files.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { defaultCacheDir, fetchCifar10 } from "../node/data/cifar10.ts";
+import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
 
 const log = (line: string) => process.stderr.write(`${line}\n`);
 

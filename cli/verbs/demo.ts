@@ -1,10 +1,10 @@
 /** `tessera demo`: distillation from start to finish on what ships, and a report of it. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import type { ReportData } from "../../app/report-data.ts";
-import { UsageError } from "../errors.ts";
-import { nodeHost } from "../host.ts";
-import type { DemoArgs } from "../jobs/demo.ts";
+import type { ReportData } from "../../jobs/report-data.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { nodeHost } from "../node/host.ts";
+import type { DemoArgs } from "../../jobs/demo.ts";
 import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";

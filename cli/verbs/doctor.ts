@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { Command } from "commander";
-import type { Diagnosis, Tested } from "../jobs/doctor.ts";
+import type { Diagnosis, Tested } from "../../jobs/doctor.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -46,9 +46,9 @@ export function kernelCases(): { suites: string[]; untested: string[] } {
       .map((f) => f.slice(0, -3))
       .sort();
   const held = new Set<string>();
-  const suites = names("test/cases/").filter((name) => {
+  const suites = names("checks/cases/").filter((name) => {
     const imports = [
-      ...readFileSync(new URL(`test/cases/${name}.ts`, root), "utf8").matchAll(/from "\.\.\/\.\.\/([\w-]+)\/([\w-]+)\.ts"/g),
+      ...readFileSync(new URL(`checks/cases/${name}.ts`, root), "utf8").matchAll(/from "\.\.\/\.\.\/([\w-]+)\/([\w-]+)\.ts"/g),
     ];
     const kernels = imports.filter(([, folder]) => folder === "kernels");
     if (kernels.length === 0 || imports.some(([, folder]) => folder === "models" || folder === "cli")) return false;

@@ -2,12 +2,12 @@
 import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import type { Score } from "../../train/evaluate.ts";
-import { UsageError } from "../errors.ts";
-import type { EvalArgs, EvalResult } from "../jobs/eval.ts";
-import { DATA_HELP, dataSplit } from "../data-files.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import type { EvalArgs, EvalResult } from "../../jobs/eval.ts";
+import { DATA_HELP, dataSplit } from "../node/data/files.ts";
 import { parseModel } from "../model-options.ts";
-import { PROTOCOLS, type Protocol } from "../../models/protocols.ts";
-import type { StoredType } from "../dtype.ts";
+import { PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
+import type { StoredType } from "../../jobs/files/dtype.ts";
 import { integer } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 

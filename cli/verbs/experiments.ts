@@ -5,14 +5,14 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Option, type Command } from "commander";
 import { SCALES, TABLES, experiments, type Scale, type Table } from "../../train/experiments/suite.ts";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../../jobs/errors.ts";
 import { targetData } from "../experiments/data.ts";
 import { markdown } from "../experiments/markdown.ts";
 import { page } from "../experiments/page.ts";
 import { runAll } from "../experiments/run.ts";
 import { collect } from "../experiments/tables.ts";
 import { judgeTeacher } from "../experiments/teacher.ts";
-import { writeAtomic } from "../files.ts";
+import { writeAtomic } from "../node/files.ts";
 import type { CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {

@@ -1,8 +1,8 @@
 /** `forward`: a model's outputs on images from a file. */
 import { Option, type Command } from "commander";
-import type { ForwardArgs, ForwardResult } from "../jobs/forward.ts";
+import type { ForwardArgs, ForwardResult } from "../../jobs/forward.ts";
 import { modelOf } from "../options.ts";
-import type { StoredType } from "../dtype.ts";
+import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {

@@ -1,7 +1,7 @@
 /** `grad` and `step`: a batch's loss and gradients, and updates with AdamW on it. */
 import { Option, type Command } from "commander";
-import type { GradArgs, GradResult } from "../jobs/grad.ts";
-import type { StepArgs, StepResult } from "../jobs/step.ts";
+import type { GradArgs, GradResult } from "../../jobs/grad.ts";
+import type { StepArgs, StepResult } from "../../jobs/step.ts";
 import { integer, modelOf, number } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 

@@ -1,6 +1,6 @@
 /** `models`: the models there are by name, with their sizes. Needs no adapter. */
 import type { Command } from "commander";
-import { nodeHost } from "../host.ts";
+import { nodeHost } from "../node/host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
 
 export default function (program: Command): void {

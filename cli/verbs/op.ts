@@ -1,11 +1,11 @@
 /** `op NAME`: one operation, forward and backward, on tensors from a file. */
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { UsageError } from "../errors.ts";
-import type { CheckArgs, CheckResult } from "../jobs/check-op.ts";
-import { parseDtype } from "../dtype.ts";
-import type { OpArgs, OpResult } from "../jobs/op.ts";
-import type { WgslArgs, WgslResult } from "../jobs/op-wgsl.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
+import { parseDtype } from "../../jobs/files/dtype.ts";
+import type { OpArgs, OpResult } from "../../jobs/op.ts";
+import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
 import { jsonObject } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
@@ -39,7 +39,7 @@ export default function (program: Command): void {
     .option("--print-wgsl", "print the whole WGSL of its launches, forward and backward, for some shape; nothing runs")
     .action(async (name: string | undefined, options: Options) => {
       if (options.list) {
-        const { describeOps } = await import("../ops.ts");
+        const { describeOps } = await import("../../checks/catalog.ts");
         process.stdout.write(`${describeOps()}\n`);
         return;
       }
@@ -64,7 +64,7 @@ export default function (program: Command): void {
 
 /** For whoever writes the kernel. */
 async function develop(name: string, options: Options): Promise<void> {
-  const { ops } = await import("../ops.ts");
+  const { ops } = await import("../../checks/catalog.ts");
   if (!Object.hasOwn(ops, name)) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${name}"`);
   const { attrs, variant } = options;
   if (options.watch) {

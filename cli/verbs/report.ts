@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { mergeResults, readResults } from "../../bench/result-file.ts";
-import { refusing, UsageError } from "../errors.ts";
-import { nodeHost } from "../host.ts";
+import { refusing, UsageError } from "../../jobs/errors.ts";
+import { nodeHost } from "../node/host.ts";
 import { writeJson } from "../run-job.ts";
 
 interface Options {
@@ -29,7 +29,7 @@ export default function (program: Command): void {
         process.stdout.write(`${merge}: ${merged.cases.length} cases of ${paths.length} files\n`);
         return;
       }
-      const { writeBenchReport } = await import("../bench-report-file.ts");
+      const { writeBenchReport } = await import("../bench/report-file.ts");
       process.stdout.write(`${await writeBenchReport(out ?? "bench.html", results)}\n`);
     });
 }

@@ -2,11 +2,11 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Option, type Command } from "commander";
-import { thinned, type ReportData } from "../../app/report-data.ts";
+import { thinned, type ReportData } from "../../jobs/report-data.ts";
 import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
-import { refusing, UsageError } from "../errors.ts";
-import type { TrainArgs, TrainSummary } from "../jobs/train.ts";
-import { DATA_HELP, dataFiles } from "../data-files.ts";
+import { refusing, UsageError } from "../../jobs/errors.ts";
+import type { TrainArgs, TrainSummary } from "../../jobs/train.ts";
+import { DATA_HELP, dataFiles } from "../node/data/files.ts";
 import { parseModel, readJson, shipped } from "../model-options.ts";
 import { integer, number } from "../options.ts";
 import { commit, writeReport } from "../report-file.ts";

@@ -1,11 +1,11 @@
 /** `tessera tune`: measures every kernel for the shapes of a model or an operation, and keeps the choice for this adapter. */
 import { InvalidArgumentError, type Command } from "commander";
 import { DEFAULT } from "../../bench/tune/problem.ts";
-import { UsageError } from "../errors.ts";
-import { nodeHost } from "../host.ts";
-import type { TuneArgs, TuneResult } from "../jobs/tune.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { nodeHost } from "../node/host.ts";
+import type { TuneArgs, TuneResult } from "../../jobs/tune.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
-import { saveTuning } from "../tuning-cache.ts";
+import { saveTuning } from "../node/tuning-cache.ts";
 
 interface Options extends CommonOptions {
   readonly model?: string;

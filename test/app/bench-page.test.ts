@@ -6,8 +6,8 @@ import type { Browser, ElementHandle, Page } from "puppeteer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readResults, type ResultFile } from "../../bench/result-file.ts";
 import { bundleModule } from "../../bench/rivals.ts";
-import { buildBenchPage, serveBenchPage, type Served } from "../../cli/bench-page.ts";
-import { launchChromium } from "../../cli/chromium.ts";
+import { buildBenchPage, serveBenchPage, type Served } from "../../cli/bench/page.ts";
+import { launchChromium } from "../../cli/node/chromium.ts";
 import { made } from "../bench/made.ts";
 
 /** Keeps every device that a document opens. */

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "puppeteer";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { launchChromium } from "../../cli/chromium.ts";
-import { writeBenchReport } from "../../cli/bench-report-file.ts";
+import { launchChromium } from "../../cli/node/chromium.ts";
+import { writeBenchReport } from "../../cli/bench/report-file.ts";
 import { readResults, type ResultFile } from "../../bench/result-file.ts";
 import { made, timing } from "../bench/made.ts";
 

@@ -1,7 +1,7 @@
 /** The input pipeline on whatever machine the job runs on: a hash of so many batches, and which images were left out. */
-import type { Host } from "../../cli/host.ts";
+import type { Host } from "../../jobs/host.ts";
 import { makeAugment } from "../../train/augment/sample.ts";
-import { epochOrder } from "../../train/data.ts";
+import { epochOrder } from "../../train/data/dataset.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { InputPipeline } from "../../train/input/pipeline.ts";
 

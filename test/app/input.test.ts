@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openChromium, type Chromium } from "../../cli/chromium.ts";
-import { dataSplit } from "../../cli/data-files.ts";
-import { nodeHost, type Host } from "../../cli/host.ts";
+import { openChromium, type Chromium } from "../../cli/node/chromium.ts";
+import { dataSplit } from "../../cli/node/data/files.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import type { Host } from "../../jobs/host.ts";
 import inputJob, { type InputArgs } from "./input-job.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tessera-page-input-"));

@@ -1,6 +1,6 @@
 /** What tests ask of a real page: its decoder, and its download cache. JSON in and out. */
-import { decodeImage } from "../../app/decode-image.ts";
-import { loadUrl, pageCache } from "../../models/load-url.ts";
+import { decodeImage } from "../../models/images/decode.ts";
+import { loadUrl, pageCache } from "../../models/checkpoints/url.ts";
 
 /** [height, width, RGB bytes as base64] of the file at `url`, or what the decoder said. */
 export async function decoded(url: string, upright: boolean): Promise<readonly [number, number, string] | { readonly error: string }> {

@@ -6,15 +6,15 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { splitOrientation } from "../../app/exif.ts";
-import { openChromium } from "../../cli/chromium.ts";
-import { decodeImage } from "../../cli/decode-image.ts";
-import { nodeHost } from "../../cli/host.ts";
-import classifyJob, { type ClassifyArgs, type ClassifyResult } from "../../cli/jobs/classify.ts";
+import { splitOrientation } from "../../models/images/exif.ts";
+import { openChromium } from "../../cli/node/chromium.ts";
+import { decodeImage } from "../../cli/node/decode-image.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import classifyJob, { type ClassifyArgs, type ClassifyResult } from "../../jobs/classify.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
-import { writeWeights } from "../../models/weights.ts";
-import { uniform } from "../check.ts";
+import { writeWeights } from "../../models/checkpoints/weights.ts";
+import { uniform } from "../../checks/check.ts";
 import type { Downloaded } from "./page-checks.ts";
 
 const chromium = await openChromium();
@@ -121,7 +121,7 @@ test("classify in a page answers as in Node, maps included", async () => {
     maps: join(folder, maps),
     imagenetClasses: "",
   });
-  const page = (await chromium.runJob("/cli/jobs/classify.ts", args("page"))) as ClassifyResult;
+  const page = (await chromium.runJob("/jobs/classify.ts", args("page"))) as ClassifyResult;
   const node = await classifyJob(nodeHost(), args("node"));
   page.results.forEach(({ name, top, maps }, i) => {
     const expected = node.results[i]!;

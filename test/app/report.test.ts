@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import puppeteer, { type Browser, type Page } from "puppeteer";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { ReportData, RunSummary, Sample } from "../../app/report-data.ts";
+import type { ReportData, RunSummary, Sample } from "../../jobs/report-data.ts";
 import { renderReport } from "../../app/report.ts";
 import { findChromium, readSetup } from "../../cli/find.mjs";
 import { makeRecipe } from "../../train/recipe.ts";

@@ -1,7 +1,7 @@
 /** Tables of the tuner in a page's IndexedDB: found again by other pages of the origin, per adapter, and in use. */
 import { afterAll, expect, test } from "vitest";
 import type { Hooks } from "../../app/headless.ts";
-import { openChromium } from "../../cli/chromium.ts";
+import { openChromium } from "../../cli/node/chromium.ts";
 
 const chromium = await openChromium();
 afterAll(() => chromium.close());

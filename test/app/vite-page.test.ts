@@ -13,15 +13,15 @@ import { gzipSync } from "node:zlib";
 import type { Browser } from "puppeteer";
 import { preview, type PreviewServer } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { launchChromium } from "../../cli/chromium.ts";
-import { decodeImage } from "../../cli/decode-image.ts";
+import { launchChromium } from "../../cli/node/chromium.ts";
+import { decodeImage } from "../../cli/node/decode-image.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { normalizeImages } from "../../kernels/normalize.ts";
+import { normalizeImages } from "../../kernels/augment/normalize.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState, loadParams } from "../../models/params.ts";
-import { inputBytes, preprocess, preprocessing } from "../../models/protocols.ts";
-import { writeWeights } from "../../models/weights.ts";
+import { inputBytes, preprocess, preprocessing } from "../../models/images/protocols.ts";
+import { writeWeights } from "../../models/checkpoints/weights.ts";
 
 const PATIENCE = 180_000;
 const README_LOSS = 0.5; // ln 3 = 1.10 before the first step

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { session, type BenchArgs } from "../../bench/session.ts";
 import { closeDevice, getDevice } from "../../engine/device.ts";
-import { openNodeDevice } from "../../cli/node-adapter.ts";
+import { openNodeDevice } from "../../cli/node/adapter.ts";
 
 const args: BenchArgs = {
   suite: "kernels",

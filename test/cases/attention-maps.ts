@@ -2,9 +2,9 @@
 import { Tensor } from "../../engine/tensor.ts";
 import { attentionMaps, attentionProbabilities, headMaps, rollout } from "../../models/attention-maps.ts";
 import { createModel } from "../../models/model.ts";
-import { overlay } from "../../models/overlay.ts";
+import { overlay } from "../../models/images/overlay.ts";
 import { loadParams, type Params } from "../../models/params.ts";
-import { close, refuses, type Case } from "../check.ts";
+import { close, refuses, type Case } from "../../checks/check.ts";
 import { fillInput, fillState } from "../golden/fill.ts";
 import golden from "../golden/attention.json" with { type: "json" };
 

@@ -2,16 +2,16 @@
 import { scope } from "../../engine/memory.ts";
 import { Random, philox } from "../../engine/random.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { augmentCrop } from "../../kernels/augment-crop.ts";
-import { augmentFinish, encodeErasing, ERASE_MODES } from "../../kernels/augment-finish.ts";
-import { augmentOp } from "../../kernels/augment-op.ts";
-import { toPlanes, type RgbImage } from "../../models/preprocess.ts";
+import { augmentCrop } from "../../kernels/augment/crop.ts";
+import { augmentFinish, encodeErasing, ERASE_MODES } from "../../kernels/augment/finish.ts";
+import { augmentOp } from "../../kernels/augment/pixel-op.ts";
+import { toPlanes, type RgbImage } from "../../models/images/preprocess.ts";
 import { applyOpsOnGpu } from "../../train/augment/apply-gpu.ts";
 import { BatchAugment } from "../../train/augment/batch.ts";
 import { eraseBoxes, type EraseBox } from "../../train/augment/erasing.ts";
 import { applyOps, type AugmentOp } from "../../train/augment/ops.ts";
 import { makeAugment, sampleImage, type AugmentFields, type ImageRecord } from "../../train/augment/sample.ts";
-import { close, refuses, type Case } from "../check.ts";
+import { close, refuses, type Case } from "../../checks/check.ts";
 import golden from "../golden/augment.json" with { type: "json" };
 import { unitValue } from "../golden/fill.ts";
 

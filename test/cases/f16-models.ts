@@ -8,8 +8,8 @@ import { conv2d } from "../../kernels/conv2d.ts";
 import { globalAvgPool } from "../../kernels/global-avg-pool.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState, loadParams } from "../../models/params.ts";
-import { storedModel, storedParams } from "../../models/stored.ts";
-import { refuses, uniform, type Case } from "../check.ts";
+import { storedModel, storedParams } from "../../models/mixed-precision.ts";
+import { refuses, uniform, type Case } from "../../checks/check.ts";
 
 const models = {
   "distilled DeiT": createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 32, depth: 2, heads: 2, numClasses: 10, distilled: true }),

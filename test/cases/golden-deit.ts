@@ -2,7 +2,7 @@
  * DeiT-Ti at its real size, plain and distilled, against numbers recorded from timm: every weight and input is filled by rule
  * (test/golden/fill.ts). Twice: a few numbers of one recording (deit-golden.json), and all of another made apart from it (family.json).
  */
-import { close, dot, type Case } from "../check.ts";
+import { close, dot, type Case } from "../../checks/check.ts";
 import golden from "../golden/deit-golden.json" with { type: "json" };
 import { judgeBackward, judgeForward, runBackward, runForward } from "../golden/family.ts";
 

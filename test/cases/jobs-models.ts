@@ -1,10 +1,10 @@
 /** The commands `forward`, `grad` and `step`, from file to file, against numbers recorded from timm (test/golden/models.json). */
-import type { Host } from "../../cli/host.ts";
-import forwardJob from "../../cli/jobs/forward.ts";
-import gradJob, { type GradArgs } from "../../cli/jobs/grad.ts";
-import stepJob from "../../cli/jobs/step.ts";
-import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/safetensors.ts";
-import { close, dot, type Case, type Values } from "../check.ts";
+import type { Host } from "../../jobs/host.ts";
+import forwardJob from "../../jobs/forward.ts";
+import gradJob, { type GradArgs } from "../../jobs/grad.ts";
+import stepJob from "../../jobs/step.ts";
+import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
+import { close, dot, type Case, type Values } from "../../checks/check.ts";
 import { fill, fillInput, fillState } from "../golden/fill.ts";
 import golden from "../golden/models.json" with { type: "json" };
 import { memoryHost, type MemoryHost } from "../memory-host.ts";

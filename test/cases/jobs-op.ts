@@ -1,8 +1,8 @@
 /** The command `op`, from file to file: names, attributes, gradients and refusals of every operation. */
-import opJob, { type OpArgs } from "../../cli/jobs/op.ts";
-import { ops } from "../../cli/ops.ts";
-import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/safetensors.ts";
-import { close, dot, uniform, type Case } from "../check.ts";
+import opJob, { type OpArgs } from "../../jobs/op.ts";
+import { ops } from "../../checks/catalog.ts";
+import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
+import { close, dot, uniform, type Case } from "../../checks/check.ts";
 import { memoryHost } from "../memory-host.ts";
 
 type Given = Readonly<

@@ -1,6 +1,6 @@
 /** A short part of test/slow/kernels.slow.test.ts. `shared` tiles compile slowly on processors: few of them here. */
 import { attentionQuestions, fuzzKernels, gemmQuestions } from "../kernel-fuzz.ts";
-import type { Case } from "../check.ts";
+import type { Case } from "../../checks/check.ts";
 
 async function runs(wanted: number, ran: Promise<number>): Promise<void> {
   const count = await ran;

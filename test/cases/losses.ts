@@ -1,14 +1,14 @@
 import { gradients } from "../../engine/autograd.ts";
 import { record } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { argmax, countCorrect } from "../../kernels/argmax.ts";
+import { argmax, countCorrect } from "../../kernels/rows/argmax.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { distillationLoss } from "../../train/loss.ts";
-import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
-import { someVariants } from "../row-variants.ts";
+import { checkOp, close, refuses, uniform, type Case } from "../../checks/check.ts";
+import { someVariants } from "../../checks/row-variants.ts";
 import golden from "../golden/losses.json" with { type: "json" };
-import { klReference, labelCrossEntropy, softCrossEntropy } from "../reference/losses.ts";
+import { klReference, labelCrossEntropy, softCrossEntropy } from "../../checks/reference/losses.ts";
 
 const TOL = 2e-6;
 const zeros = (...shape: number[]) => Tensor.zeros(shape);

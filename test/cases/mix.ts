@@ -3,10 +3,10 @@ import { constant, Scalars } from "../../engine/scalars.ts";
 import { numel } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { cutmix, mixTargets, mixup } from "../../kernels/mix.ts";
-import { normalizeImages } from "../../kernels/normalize.ts";
-import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
+import { normalizeImages } from "../../kernels/augment/normalize.ts";
+import { checkOp, close, refuses, uniform, type Case } from "../../checks/check.ts";
 import golden from "../golden/losses.json" with { type: "json" };
-import { cutmixReference, mixupReference, normalizeReference, targetsReference } from "../reference/mix.ts";
+import { cutmixReference, mixupReference, normalizeReference, targetsReference } from "../../checks/reference/mix.ts";
 
 const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 

@@ -1,17 +1,17 @@
 /** Training in f16: the loss scale's rules, a planted overflow, the same course as f32, less memory, and the scale in checkpoints. */
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { philox } from "../../engine/random.ts";
-import { makeLossScale, unscale, updateLossScale } from "../../kernels/loss-scale.ts";
+import { makeLossScale, unscale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
-import { parseSafetensors } from "../../models/safetensors.ts";
-import { readWeights } from "../../models/weights.ts";
-import { CIFAR10_CLASSES, type ImageSet } from "../../train/data.ts";
+import { parseSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { readWeights } from "../../models/checkpoints/weights.ts";
+import { CIFAR10_CLASSES, type ImageSet } from "../../train/data/dataset.ts";
 import { memoryOnly } from "../../train/input/memory.ts";
 import { memorySource } from "../../train/input/source.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train, type StepMetrics, type TrainOptions } from "../../train/train.ts";
-import { refuses, type Case } from "../check.ts";
+import { refuses, type Case } from "../../checks/check.ts";
 
 const SIDE = 16;
 

@@ -1,15 +1,15 @@
 import { record } from "../../engine/plan.ts";
 import { constant, Scalars, type Scalar } from "../../engine/scalars.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { accumulate } from "../../kernels/accumulate.ts";
-import { adamwStep } from "../../kernels/adamw.ts";
-import { emaStep } from "../../kernels/ema.ts";
-import { gradNorm } from "../../kernels/grad-norm.ts";
-import { LAMB_BLOCK, lambStep } from "../../kernels/lamb.ts";
-import { sgdStep } from "../../kernels/sgd.ts";
-import { close, refuses, uniform, type Case, type Values } from "../check.ts";
+import { accumulate } from "../../kernels/optim/accumulate.ts";
+import { adamwStep } from "../../kernels/optim/adamw.ts";
+import { emaStep } from "../../kernels/optim/ema.ts";
+import { gradNorm } from "../../kernels/optim/grad-norm.ts";
+import { LAMB_BLOCK, lambStep } from "../../kernels/optim/lamb.ts";
+import { sgdStep } from "../../kernels/optim/sgd.ts";
+import { close, refuses, uniform, type Case, type Values } from "../../checks/check.ts";
 import golden from "../golden/optimizers.json" with { type: "json" };
-import { adamw, sgd } from "../reference/optimizers.ts";
+import { adamw, sgd } from "../../checks/reference/optimizers.ts";
 
 const from = (values: Values) => Tensor.from(values, [values.length]);
 const zeros = (n: number) => Tensor.zeros([n]);

@@ -4,10 +4,10 @@ import { place, record } from "../../engine/plan.ts";
 import { constant } from "../../engine/scalars.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
-import { sgdStep } from "../../kernels/sgd.ts";
+import { sgdStep } from "../../kernels/optim/sgd.ts";
 import { ParameterStore } from "../../models/params.ts";
 import { regnet, regnetConfig, regnetParams, type RegNetConfig } from "../../models/regnet.ts";
-import { close, dot, refuses, type Case } from "../check.ts";
+import { close, dot, refuses, type Case } from "../../checks/check.ts";
 import { fillInput, fillState } from "../golden/fill.ts";
 import recorded from "../golden/models.json" with { type: "json" };
 

@@ -3,13 +3,13 @@ import { gradients } from "../../engine/autograd.ts";
 import { scope } from "../../engine/memory.ts";
 import { record } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { resizeBicubic } from "../../kernels/resize-bicubic.ts";
+import { resizeBicubic } from "../../kernels/augment/resize-bicubic.ts";
 import { resizePosEmbed } from "../../kernels/resize-pos-embed.ts";
 import { initialState } from "../../models/params.ts";
 import { createModel } from "../../models/model.ts";
-import { resizeBicubic as resizeOnCpu } from "../../models/preprocess.ts";
+import { resizeBicubic as resizeOnCpu } from "../../models/images/preprocess.ts";
 import { resizedPosEmbed } from "../../models/pos-embed.ts";
-import { close, refuses, type Case } from "../check.ts";
+import { close, refuses, type Case } from "../../checks/check.ts";
 import { fill, unitValue } from "../golden/fill.ts";
 import golden from "../golden/resize.json" with { type: "json" };
 

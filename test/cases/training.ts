@@ -5,15 +5,15 @@ import { noGrad } from "../../engine/autograd.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { initialState, loadParams, type State } from "../../models/params.ts";
-import { readWeights } from "../../models/weights.ts";
-import { CIFAR10_CLASSES, type ImageSet } from "../../train/data.ts";
+import { readWeights } from "../../models/checkpoints/weights.ts";
+import { CIFAR10_CLASSES, type ImageSet } from "../../train/data/dataset.ts";
 import { memoryOnly } from "../../train/input/memory.ts";
 import { memorySource } from "../../train/input/source.ts";
-import { sampleMixes } from "../../train/mixup.ts";
-import { recipeOrder } from "../../train/order.ts";
+import { sampleMixes } from "../../train/augment/mixup.ts";
+import { recipeOrder } from "../../train/input/order.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train, type StepMetrics, type TrainOptions, type TrainResult } from "../../train/train.ts";
-import { close, refuses, type Case } from "../check.ts";
+import { close, refuses, type Case } from "../../checks/check.ts";
 
 /** Images whose class shows: a bright square at one of ten places, over noise. */
 function squares(count: number, side: number, seed: number): ImageSet {

@@ -9,7 +9,7 @@ import { matmul } from "../../kernels/matmul.ts";
 import { mul } from "../../kernels/elementwise.ts";
 import { attention } from "../../kernels/attention.ts";
 import { createModel } from "../../models/model.ts";
-import { refuses, uniform, type Case } from "../check.ts";
+import { refuses, uniform, type Case } from "../../checks/check.ts";
 
 const same = (what: string, got: unknown, expected: unknown) => {
   if (JSON.stringify(got) !== JSON.stringify(expected))

@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import { decodeImage, encodePng } from "../../cli/decode-image.ts";
+import { decodeImage, encodePng } from "../../cli/node/decode-image.ts";
 import { main } from "../../cli/main.ts";
-import type { RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
 import { applyOps, parseOps } from "../../train/augment/ops.ts";
 
 const OPS = [

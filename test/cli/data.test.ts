@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
-import { dataSplit } from "../../cli/data-files.ts";
+import { dataSplit } from "../../cli/node/data/files.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tessera-data-"));
 const at = (name: string) => join(folder, name);

@@ -1,6 +1,6 @@
 /** `train` on a device that fails after a step: it is destroyed, or asked for a buffer that no memory is left for. */
-import type { Host } from "../../cli/host.ts";
-import trainJob, { type TrainArgs, type TrainSummary } from "../../cli/jobs/train.ts";
+import type { Host } from "../../jobs/host.ts";
+import trainJob, { type TrainArgs, type TrainSummary } from "../../jobs/train.ts";
 import { getDevice } from "../../engine/device.ts";
 
 export interface FailingArgs extends TrainArgs {

@@ -3,11 +3,12 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { openChromium, type Chromium } from "../../cli/chromium.ts";
-import { dataSplit } from "../../cli/data-files.ts";
-import { nodeHost, type Host } from "../../cli/host.ts";
-import trainJob, { type TrainArgs } from "../../cli/jobs/train.ts";
-import { openNodeDevice } from "../../cli/node-adapter.ts";
+import { openChromium, type Chromium } from "../../cli/node/chromium.ts";
+import { dataSplit } from "../../cli/node/data/files.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import type { Host } from "../../jobs/host.ts";
+import trainJob, { type TrainArgs } from "../../jobs/train.ts";
+import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import failingJob, { type FailingArgs } from "./failing-job.ts";
 
@@ -77,12 +78,12 @@ const page: typeof node = {
     await chromium?.close();
     chromium = await openChromium({ host });
   },
-  train: (a) => chromium!.runJob("/cli/jobs/train.ts", a),
+  train: (a) => chromium!.runJob("/jobs/train.ts", a),
   fail: (a) => chromium!.runJob("/test/cli/failing-job.ts", a),
   // The browser's process for the GPU crashes.
   lose: (a) => {
     crashAt = 6;
-    return chromium!.runJob("/cli/jobs/train.ts", a);
+    return chromium!.runJob("/jobs/train.ts", a);
   },
 };
 

@@ -2,9 +2,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { openChromium, type Chromium } from "../../cli/chromium.ts";
-import { nodeHost } from "../../cli/host.ts";
-import { duration } from "../../cli/duration.ts";
+import { openChromium, type Chromium } from "../../cli/node/chromium.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import { duration } from "../../jobs/files/duration.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "tessera-host-"));
 const host = nodeHost();

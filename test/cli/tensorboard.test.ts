@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { crc32c, tensorboardFile } from "../../cli/tensorboard.ts";
+import { crc32c, tensorboardFile } from "../../jobs/files/tensorboard.ts";
 
 test("crc32c: the checksum's published check value, and that of nothing", () => {
   expect(crc32c(new TextEncoder().encode("123456789"))).toBe(0xe3069283);

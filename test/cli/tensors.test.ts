@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/safetensors.ts";
-import { uniform } from "../check.ts";
+import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
+import { uniform } from "../../checks/check.ts";
 
 const CLI = fileURLToPath(new URL("../../cli/tessera.mjs", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "tessera-cli-"));

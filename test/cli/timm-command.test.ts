@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { main } from "../../cli/main.ts";
-import { timmCommand, type TimmRun } from "../../cli/timm-command.ts";
+import { timmCommand, type TimmRun } from "../../jobs/convert/timm-command.ts";
 import { checkState } from "../../models/check-state.ts";
 import { createModel } from "../../models/model.ts";
-import { readWeights } from "../../models/weights.ts";
+import { readWeights } from "../../models/checkpoints/weights.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 
 interface Golden {

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { Answer } from "../../bench/tune/tune.ts";
 import { main } from "../../cli/main.ts";
-import { saveTuning, savedTuning, tuningFile } from "../../cli/tuning-cache.ts";
+import { saveTuning, savedTuning, tuningFile } from "../../cli/node/tuning-cache.ts";
 import type { AdapterDescription } from "../../engine/device.ts";
-import { rowVariants } from "../../kernels/rows.ts";
+import { rowVariants } from "../../kernels/rows/rows.ts";
 
 let folder = "";
 const before = process.env["TESSERA_CACHE"];

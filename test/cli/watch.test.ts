@@ -65,9 +65,9 @@ test("a kernel is checked and timed again when it is saved; what breaks is shown
 
 test("an op's sources are its file and what that imports", () => {
   expect(sourcesOf("matmul")).toEqual(
-    expect.arrayContaining(["kernels/matmul.ts", "kernels/gemm.ts", "kernels/gemm-kernels.ts", "engine/kernel.ts"]),
+    expect.arrayContaining(["kernels/matmul.ts", "kernels/gemm/gemm.ts", "kernels/gemm/kernels.ts", "engine/kernel.ts"]),
   );
-  expect(sourcesOf("softmax")).not.toContain("kernels/gemm.ts");
+  expect(sourcesOf("softmax")).not.toContain("kernels/gemm/gemm.ts");
 });
 
 async function tessera(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {

@@ -1,6 +1,6 @@
 /** A lost device: a typed error wherever it is used, never zeros; and a new one after it. */
 import { expect, test } from "vitest";
-import { openNodeDevice } from "../../cli/node-adapter.ts";
+import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { getDevice } from "../../engine/device.ts";
 import { DeviceLostError } from "../../engine/errors.ts";
 import { record } from "../../engine/plan.ts";

@@ -1,13 +1,13 @@
 /**
  * The kernels of subgroup matrices as other adapters would get them: compiled by Tint, on Dawn's null backend, which has every feature
- * and runs nothing. That what they compute is right, an adapter that has the matrices must show: test/cases/gemm-matrix.ts.
+ * and runs nothing. That what they compute is right, an adapter that has the matrices must show: checks/cases/gemm-matrix.ts.
  */
 import { expect, test } from "vitest";
 import { create, globals } from "webgpu";
 import { closeDevice, initDevice, type SubgroupMatrix } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup } from "../../kernels/gemm-matrix.ts";
-import type { MatrixTile } from "../../kernels/gemm-matrix-kernel.ts";
+import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup } from "../../kernels/gemm/matrix.ts";
+import type { MatrixTile } from "../../kernels/gemm/matrix-kernel.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
 const MATRICES: readonly SubgroupMatrix[] = [

@@ -4,18 +4,18 @@ import { getDevice } from "../../engine/device.ts";
 import { withRecorder, type Launch } from "../../engine/launch.ts";
 import type { Pipeline } from "../../engine/pipeline.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { adamwStep } from "../../kernels/adamw.ts";
+import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { attention, attentionPacked, ATTENTION_VARIANTS } from "../../kernels/attention.ts";
 import { batchNorm, BATCH_NORM_VARIANTS } from "../../kernels/batch-norm.ts";
-import { columnSums } from "../../kernels/column-sums.ts";
+import { columnSums } from "../../kernels/shared/column-sums.ts";
 import { conv2d } from "../../kernels/conv2d.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { gelu } from "../../kernels/elementwise.ts";
-import { gemm } from "../../kernels/gemm.ts";
-import { TILES, type TileName } from "../../kernels/gemm-tiles.ts";
-import { gradNorm } from "../../kernels/grad-norm.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import { TILES, type TileName } from "../../kernels/gemm/tiles.ts";
+import { gradNorm } from "../../kernels/optim/grad-norm.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import type { RowVariant } from "../../kernels/rows.ts";
+import type { RowVariant } from "../../kernels/rows/rows.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 
 export interface HotKernel {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { uniform } from "../check.ts";
+import { uniform } from "../../checks/check.ts";
 import { distance, probe } from "./probe.ts";
 
 const values = uniform(5000, 1);

@@ -3,7 +3,7 @@
  * The differences of such products say how large the difference of the tensors is, wherever it sits: over the choice of signs, their mean
  * square is the squared norm of the difference.
  */
-import type { Values } from "../check.ts";
+import type { Values } from "../../checks/check.ts";
 import { hash } from "./fill.ts";
 
 const PROBE_K = 100_000, PROBES = 8;

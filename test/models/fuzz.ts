@@ -4,13 +4,13 @@
  */
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { asFloats, readRaw } from "../../models/checkpoint-formats.ts";
-import { toHuggingFace, toTimm } from "../../models/layouts.ts";
-import { readWeightFiles, writeSharded } from "../../models/sharded.ts";
-import { weightsOf } from "../../models/weights.ts";
-import { parseSafetensors } from "../../models/safetensors.ts";
-import { readZip } from "../../models/zip.ts";
-import { writeZip } from "../../models/zip-writer.ts";
+import { asFloats, readRaw } from "../../models/checkpoints/formats.ts";
+import { toHuggingFace, toTimm } from "../../models/checkpoints/names.ts";
+import { readWeightFiles, writeSharded } from "../../models/checkpoints/sharded.ts";
+import { weightsOf } from "../../models/checkpoints/weights.ts";
+import { parseSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { readZip } from "../../models/checkpoints/zip.ts";
+import { writeZip } from "../../models/checkpoints/zip-writer.ts";
 
 const file = (name: string) => new Uint8Array(readFileSync(new URL(`../golden/${name}`, import.meta.url)));
 const CORPUS = [

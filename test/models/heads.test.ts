@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { combineHeads, headChoices } from "../../models/heads.ts";
-import { uniform } from "../check.ts";
+import { uniform } from "../../checks/check.ts";
 
 const softmax = (z: readonly number[]): number[] => {
   const e = z.map(Math.exp);

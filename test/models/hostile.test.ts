@@ -1,10 +1,10 @@
 /** Pickles and zip archives that nobody should believe: a clear error each, and nothing runs. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { unpickle } from "../../models/pickle.ts";
-import { readTorchFile } from "../../models/torch-file.ts";
-import { readZip } from "../../models/zip.ts";
-import { writeZip } from "../../models/zip-writer.ts";
+import { unpickle } from "../../models/checkpoints/pickle.ts";
+import { readTorchFile } from "../../models/checkpoints/torch-file.ts";
+import { readZip } from "../../models/checkpoints/zip.ts";
+import { writeZip } from "../../models/checkpoints/zip-writer.ts";
 
 /** Pickles written by PyTorch's own Python (test/golden/checkpoints.py), in hexadecimal. */
 const golden = JSON.parse(readFileSync(new URL("../golden/checkpoints.json", import.meta.url), "utf8")) as Record<

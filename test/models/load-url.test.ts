@@ -6,12 +6,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, expect, test } from "vitest";
-import { downloadFolder } from "../../cli/download-folder.ts";
-import { nodeHost } from "../../cli/host.ts";
-import { readWeightsFile } from "../../cli/weights-file.ts";
-import { loadUrl } from "../../models/load-url.ts";
-import { writeSharded } from "../../models/sharded.ts";
-import { writeSafetensors } from "../../models/safetensors.ts";
+import { downloadFolder } from "../../cli/node/download-folder.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import { readWeightsFile } from "../../jobs/files/weights-file.ts";
+import { loadUrl } from "../../models/checkpoints/url.ts";
+import { writeSharded } from "../../models/checkpoints/sharded.ts";
+import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 let answers: Record<string, Answer> = {};

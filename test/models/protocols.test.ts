@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { createModel } from "../../models/model.ts";
-import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/protocols.ts";
-import { resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/images/protocols.ts";
+import { resizeBicubic, type RgbImage } from "../../models/images/preprocess.ts";
 import { unitValue } from "../golden/fill.ts";
 
 interface Golden {

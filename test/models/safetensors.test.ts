@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { toF32 } from "../../models/dtypes.ts";
-import { parseSafetensors, type SafeDtype, type SafeTensor, writeSafetensors } from "../../models/safetensors.ts";
+import { toF32 } from "../../models/checkpoints/dtypes.ts";
+import { parseSafetensors, type SafeDtype, type SafeTensor, writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 
 const python = new Uint8Array(readFileSync(new URL("../golden/python.safetensors", import.meta.url)));
 

@@ -1,6 +1,6 @@
 /** Mixing by one `Mix` per image in plain f64 loops. Image i meets image B - 1 - i; there may be mixes for the first images only. */
 import { numel, type Shape } from "../../engine/shape.ts";
-import type { Mix } from "../../train/mixup.ts";
+import type { Mix } from "../../train/augment/mixup.ts";
 
 /** x (B, C, H, W) to (mixes, C, H, W). */
 export function mixesReference(mixes: readonly Mix[], [B, C, H, W]: Shape, x: ArrayLike<number>): number[] {

@@ -7,7 +7,7 @@ import { getDevice } from "../../engine/device.ts";
 import { record } from "../../engine/plan.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState, ParameterStore } from "../../models/params.ts";
-import type { RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
 import { applyOpsOnGpu } from "../../train/augment/apply-gpu.ts";
 import { randomAt } from "../../train/augment/draws.ts";
 import { sampleOp } from "../../train/augment/levels.ts";
@@ -18,7 +18,7 @@ import { InputPipeline } from "../../train/input/pipeline.ts";
 import { memorySource } from "../../train/input/source.ts";
 import { Optimizer } from "../../train/optimizer.ts";
 import { makeRecipe } from "../../train/recipe.ts";
-import { makeStepInput } from "../../train/step-input.ts";
+import { makeStepInput } from "../../train/input/step-input.ts";
 import { recordStep } from "../../train/step.ts";
 
 const [IMAGES, HEIGHT, WIDTH] = [300, 64, 75];

@@ -1,12 +1,12 @@
 /** How fast images come to the GPU's queue, on whatever machine the job runs on: read, decoded, drawn, augmented where the CPU is to, uploaded. */
-import type { Host } from "../../cli/host.ts";
+import type { Host } from "../../jobs/host.ts";
 import { createModel } from "../../models/model.ts";
-import { IMAGENET } from "../../models/protocols.ts";
+import { IMAGENET } from "../../models/images/protocols.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
 import { InputPipeline } from "../../train/input/pipeline.ts";
-import { recipeOrder } from "../../train/order.ts";
+import { recipeOrder } from "../../train/input/order.ts";
 import { makeRecipe } from "../../train/recipe.ts";
-import { makeStepInput } from "../../train/step-input.ts";
+import { makeStepInput } from "../../train/input/step-input.ts";
 
 export interface RateArgs {
   readonly files: DataFiles;

@@ -8,10 +8,11 @@ import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openChromium, type Chromium } from "../../cli/chromium.ts";
-import { dataFiles } from "../../cli/data-files.ts";
-import { nodeHost, type Host } from "../../cli/host.ts";
-import trainJob, { type TrainArgs, type TrainSummary } from "../../cli/jobs/train.ts";
+import { openChromium, type Chromium } from "../../cli/node/chromium.ts";
+import { dataFiles } from "../../cli/node/data/files.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import type { Host } from "../../jobs/host.ts";
+import trainJob, { type TrainArgs, type TrainSummary } from "../../jobs/train.ts";
 import { Random } from "../../engine/random.ts";
 import rateJob, { type RateArgs } from "./input-job.ts";
 
@@ -101,7 +102,7 @@ test.each([
 const SMALL = { arch: "deit", imgSize: 32, patchSize: 4, dim: 64, depth: 4, heads: 2, numClasses: 10 };
 const trainers = {
   Node: (args: TrainArgs) => trainJob(host, args),
-  Chromium: (args: TrainArgs) => chromium.runJob("/cli/jobs/train.ts", args) as Promise<TrainSummary>,
+  Chromium: (args: TrainArgs) => chromium.runJob("/jobs/train.ts", args) as Promise<TrainSummary>,
 };
 
 test.each([

@@ -1,7 +1,7 @@
 /** test/kernel-fuzz.test.ts for all kernels and larger shapes, from another seed each day. Memory was NaN before, and has canaries behind it. */
 import { expect, test } from "vitest";
 import { ATTENTION_VARIANTS } from "../../kernels/attention.ts";
-import { TILES } from "../../kernels/gemm-tiles.ts";
+import { TILES } from "../../kernels/gemm/tiles.ts";
 import { attentionQuestions, fuzzKernels, gemmQuestions } from "../kernel-fuzz.ts";
 
 const today = Math.floor(Date.now() / 86_400_000);

@@ -1,7 +1,7 @@
 /** Loads weights as a command does, in a process of its own, and prints the peaks as JSON. Arguments: way, path, config. */
-import { openNodeDevice } from "../../cli/node-adapter.ts";
-import { nodeHost } from "../../cli/host.ts";
-import { readWeightsFile } from "../../cli/weights-file.ts";
+import { openNodeDevice } from "../../cli/node/adapter.ts";
+import { nodeHost } from "../../cli/node/host.ts";
+import { readWeightsFile } from "../../jobs/files/weights-file.ts";
 import { createModel } from "../../models/model.ts";
 import { loadParams, ParameterStore } from "../../models/params.ts";
 import { getDevice } from "../../engine/device.ts";

@@ -8,9 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { convertedFile, convertedShards, convertWeights } from "../../cli/convert-weights.ts";
-import type { AnyWeights } from "../../models/checkpoint-formats.ts";
-import type { Layout } from "../../models/layouts.ts";
+import { convertedFile, convertedShards, convertWeights } from "../../jobs/convert/weights.ts";
+import type { AnyWeights } from "../../models/checkpoints/formats.ts";
+import type { Layout } from "../../models/checkpoints/names.ts";
 import { createModel } from "../../models/model.ts";
 import { numel } from "../../engine/shape.ts";
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
 import { applyOps, OP_NAMES, parseOps, type AugmentOp } from "../../train/augment/ops.ts";
 import { unitValue } from "../golden/fill.ts";
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { ImageSet } from "../../train/data.ts";
+import type { ImageSet } from "../../train/data/dataset.ts";
 import {
   balancedSubset,
   batchIndices,
@@ -12,7 +12,7 @@ import {
   randomCropFlip,
   stepsPerEpoch,
   writeCifar,
-} from "../../train/data.ts";
+} from "../../train/data/dataset.ts";
 
 /** n one-pixel-identifiable images: byte i of image n is (7n + i) % 251 + 1, never 0, so that padding can be told apart. */
 function makeSet(count: number): ImageSet {

@@ -1,6 +1,6 @@
 /** Mixing per batch, pair, image and half batch, against timm's Mixup with the same random numbers (its box as in 0.3.2). */
 import { describe, expect, test } from "vitest";
-import { drawMix, mixArrays, sampleMix, sampleMixes, type Mix, type MixMode } from "../../train/mixup.ts";
+import { drawMix, mixArrays, sampleMix, sampleMixes, type Mix, type MixMode } from "../../train/augment/mixup.ts";
 import { mixedTargetsReference, mixesReference } from "../reference/mixes.ts";
 import { recording, replay } from "./recorded.ts";
 

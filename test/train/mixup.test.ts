@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cutmixBox, sampleMix, type Mix } from "../../train/mixup.ts";
+import { cutmixBox, sampleMix, type Mix } from "../../train/augment/mixup.ts";
 
 const DEIT = { mixup: 0.8, cutmix: 1, mixProb: 1, mixSwitchProb: 0.5 };
 const draws = (recipe: Parameters<typeof sampleMix>[0], n: number, height = 32, width = 32): Mix[] =>

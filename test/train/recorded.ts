@@ -1,7 +1,7 @@
 /** What timm, torchvision and DeiT's sampler chose from given random numbers: test/golden/sampling.json. */
 import { readFileSync } from "node:fs";
 import type { Draws } from "../../train/augment/draws.ts";
-import type { MixMode, MixSettings } from "../../train/mixup.ts";
+import type { MixMode, MixSettings } from "../../train/augment/mixup.ts";
 
 type Range = readonly [number, number];
 type BoxRow = readonly [top: number, left: number, height: number, width: number];

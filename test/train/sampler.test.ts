@@ -1,7 +1,7 @@
 /** Repeated augmentation against the official sampler's indices for the same permutation. */
 import { describe, expect, test } from "vitest";
-import { epochOrder } from "../../train/data.ts";
-import { repeatedBatch, repeatedSteps, replicaIndices, replicaLength } from "../../train/sampler.ts";
+import { epochOrder } from "../../train/data/dataset.ts";
+import { repeatedBatch, repeatedSteps, replicaIndices, replicaLength } from "../../train/input/sampler.ts";
 import { recording } from "./recorded.ts";
 
 const range = (n: number) => Uint32Array.from({ length: n }, (_, i) => i);

@@ -9,7 +9,7 @@ import type { AugmentOp } from "../../train/augment/ops.ts";
 import { parseRandAugment, RAND_INCREASING_OPS, sampleRandAugment } from "../../train/augment/rand-augment.ts";
 import { sampleResizedCrop } from "../../train/augment/random-crop.ts";
 import { makeAugment, sampleImage, type AugmentFields, type ImageRecord } from "../../train/augment/sample.ts";
-import { sampleMixes } from "../../train/mixup.ts";
+import { sampleMixes } from "../../train/augment/mixup.ts";
 import { chiSquare, chiSquareTail, kolmogorovSmirnov, normalCdf, tally, uniformCdf } from "./statistics.ts";
 
 const OFF = { crop: { kind: "none" }, hflip: 0, autoAugment: null, colorJitter: 0, erasing: { prob: 0 } } as const;

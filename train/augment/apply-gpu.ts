@@ -1,12 +1,12 @@
 /** The named operations on the GPU, on one image or a list of them: the same interface as `applyOps`, which is the reference. */
 import { scope } from "../../engine/memory.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { augmentBlur } from "../../kernels/augment-blur.ts";
-import { augmentCrop, encodeBands, encodeSources } from "../../kernels/augment-crop.ts";
-import { augmentOp } from "../../kernels/augment-op.ts";
-import { encodeOp, WORDS } from "../../kernels/augment-records.ts";
-import { augmentTables } from "../../kernels/augment-tables.ts";
-import { checkImage, type RgbImage } from "../../models/preprocess.ts";
+import { augmentBlur } from "../../kernels/augment/blur.ts";
+import { augmentCrop, encodeBands, encodeSources } from "../../kernels/augment/crop.ts";
+import { augmentOp } from "../../kernels/augment/pixel-op.ts";
+import { encodeOp, WORDS } from "../../kernels/augment/records.ts";
+import { augmentTables } from "../../kernels/augment/histogram.ts";
+import { checkImage, type RgbImage } from "../../models/images/preprocess.ts";
 import { isPlacing, needsTables, pixelOp, placement, type Placement } from "./encode.ts";
 import { FILL } from "./geometry.ts";
 import type { AugmentOp } from "./ops.ts";

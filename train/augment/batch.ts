@@ -5,12 +5,12 @@
  * Slots of a kind (tables, blur) that the settings never ask for have no launch of that kind.
  */
 import { Tensor } from "../../engine/tensor.ts";
-import { augmentBlur } from "../../kernels/augment-blur.ts";
-import { augmentCrop, encodeBands, encodeSources } from "../../kernels/augment-crop.ts";
-import { augmentFinish, encodeErasing } from "../../kernels/augment-finish.ts";
-import { augmentOp } from "../../kernels/augment-op.ts";
-import { encodeOp, WORDS } from "../../kernels/augment-records.ts";
-import { augmentTables } from "../../kernels/augment-tables.ts";
+import { augmentBlur } from "../../kernels/augment/blur.ts";
+import { augmentCrop, encodeBands, encodeSources } from "../../kernels/augment/crop.ts";
+import { augmentFinish, encodeErasing } from "../../kernels/augment/finish.ts";
+import { augmentOp } from "../../kernels/augment/pixel-op.ts";
+import { encodeOp, WORDS } from "../../kernels/augment/records.ts";
+import { augmentTables } from "../../kernels/augment/histogram.ts";
 import { isPlacing, needsTables, pixelOp, placement } from "./encode.ts";
 import { FILL } from "./geometry.ts";
 import type { AugmentOp } from "./ops.ts";

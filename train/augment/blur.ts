@@ -5,7 +5,7 @@
  * (Behaviour checked against Pillow 12.3.) Gwosdek et al. 2011, "Theoretical foundations of Gaussian convolution by extended box filtering",
  * https://doi.org/10.1007/978-3-642-24785-9_38
  */
-import type { RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
 
 const PASSES = 3;
 const f = Math.fround;

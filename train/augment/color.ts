@@ -4,7 +4,7 @@
  * Either a table per channel (ImageOps), or a blend between the image and a degenerate of it (ImageEnhance).
  * (Behaviour checked against Pillow 12.3.) Cubuk et al. 2019, https://arxiv.org/abs/1909.13719
  */
-import type { RgbImage } from "../../models/preprocess.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
 
 const clamp = (v: number): number => Math.min(255, Math.max(0, v));
 

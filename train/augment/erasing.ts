@@ -5,8 +5,8 @@
  * that is smaller than the image on both sides. As in timm. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
  */
 import { Random } from "../../engine/random.ts";
-import { ERASE_NOISE } from "../../kernels/augment-finish.ts";
-import { roundHalfEven } from "../../models/preprocess.ts";
+import { ERASE_NOISE } from "../../kernels/augment/finish.ts";
+import { roundHalfEven } from "../../models/images/preprocess.ts";
 import type { Draws } from "./draws.ts";
 import type { Box } from "./geometry.ts";
 

@@ -4,7 +4,7 @@
  * An affine map takes each output pixel's centre to a point of the source; the value there is interpolated bicubically with a = -1
  * (resizing has a = -0.5), and truncated. Points outside the image get FILL. (Behaviour checked against Pillow 12.3.)
  */
-import { resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+import { resizeBicubic, type RgbImage } from "../../models/images/preprocess.ts";
 
 /** ImageNet's mean colour. */
 export const FILL = [124, 116, 104] as const;

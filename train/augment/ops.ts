@@ -1,7 +1,7 @@
 /** The image operations by name, with explicit arguments: what augmentation samples, and what can be asked for by JSON. */
 import { en } from "zod/locales";
 import * as z from "zod/mini";
-import { centerCrop, resizeBicubic, type RgbImage } from "../../models/preprocess.ts";
+import { centerCrop, resizeBicubic, type RgbImage } from "../../models/images/preprocess.ts";
 import { gaussianBlur } from "./blur.ts";
 import { autoContrast, brightness, color, contrast, equalize, invert, posterize, sharpness, solarize, solarizeAdd } from "./color.ts";
 import { crop, hflip, resizedCrop, rotate, shearX, shearY, translateXRel, translateYRel } from "./geometry.ts";

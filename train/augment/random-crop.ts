@@ -4,7 +4,7 @@
  * RandomResizedCrop: area A = share * height * width, aspect a log-uniform; sides sqrt(A a) and sqrt(A / a), rounded half to even; ten
  * tries to find a box inside the image, then the largest central one of allowed aspect. Szegedy et al. 2014, https://arxiv.org/abs/1409.4842
  */
-import { roundHalfEven } from "../../models/preprocess.ts";
+import { roundHalfEven } from "../../models/images/preprocess.ts";
 import type { Draws } from "./draws.ts";
 import type { Box } from "./geometry.ts";
 import type { AugmentOp } from "./ops.ts";

@@ -2,7 +2,7 @@
  * CIFAR-100's binary form: records of a coarse label (20), a fine label (100) and 3072 bytes (3, 32, 32).
  * Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html
  */
-import type { ImageSet } from "../data.ts";
+import type { ImageSet } from "./dataset.ts";
 
 const IMAGE_BYTES = 3 * 32 * 32;
 const RECORD_BYTES = 2 + IMAGE_BYTES;

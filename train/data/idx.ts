@@ -2,7 +2,7 @@
  * IDX, the form of MNIST and Fashion-MNIST: two zero bytes, a type (8: unsigned bytes), the number of axes, their sizes as big-endian u32, then the
  * values. LeCun et al., http://yann.lecun.com/exdb/mnist; Xiao et al. 2017, https://arxiv.org/abs/1708.07747
  */
-import type { ImageSet } from "../data.ts";
+import type { ImageSet } from "./dataset.ts";
 
 export const FASHION_MNIST_CLASSES: readonly string[] = [
   "T-shirt/top",

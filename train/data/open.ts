@@ -1,5 +1,5 @@
 /** From what `--data` was found to be to an `ImageSource`. Reads sets of small images whole; of folders and shards only what says where images lie. */
-import { parseCifar, type ImageSet } from "../data.ts";
+import { parseCifar, type ImageSet } from "./dataset.ts";
 import { memorySource, type FileRange, type ImageSource } from "../input/source.ts";
 import { parseCifar100 } from "./cifar100.ts";
 import { gunzip, parseIdxImages } from "./idx.ts";

@@ -1,6 +1,6 @@
 /** The work on one image before its batch: decode, draw what augmentation does, and where the CPU is to do it, do it or crop. Runs in workers. */
-import type { RgbImage } from "../../models/preprocess.ts";
-import { preprocess, type Placing } from "../../models/protocols.ts";
+import type { RgbImage } from "../../models/images/preprocess.ts";
+import { preprocess, type Placing } from "../../models/images/protocols.ts";
 import { isPlacing } from "../augment/encode.ts";
 import { crop } from "../augment/geometry.ts";
 import { applyOps } from "../augment/ops.ts";

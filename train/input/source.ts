@@ -1,6 +1,6 @@
 /** One small face for every labelled set of images, whether its bytes lie in memory or in files that are still to be decoded. */
-import { toPlanes, type RgbImage } from "../../models/preprocess.ts";
-import type { ImageSet } from "../data.ts";
+import { toPlanes, type RgbImage } from "../../models/images/preprocess.ts";
+import type { ImageSet } from "../data/dataset.ts";
 
 /** Bytes (3, height, width). */
 export interface RawImage {

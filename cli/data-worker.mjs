@@ -1,5 +1,0 @@
-/** A thread of the input pipeline. TypeScript runs as it is, through tsx, whoever started the process. */
-import { register } from "tsx/esm/api";
-
-register();
-await import("./data-worker.ts");

@@ -1,0 +1,75 @@
+/** The machine that Node runs on, as jobs see it. */
+import { stat } from "node:fs/promises";
+import type { Host } from "../../jobs/host.ts";
+import { nodeImages } from "./images.ts";
+import { UsageError } from "../../jobs/errors.ts";
+import { readWhole, writeAtomic } from "./files.ts";
+import { showProgress, stopProgress } from "./progress.ts";
+
+/** The machine that Node runs on. `onLog` replaces the line on stderr that `log` writes. */
+export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => void = printEvent): Host {
+  const host: Host = {
+    async readFile(path) {
+      try {
+        return isUrl(path) ? await download(path, host) : await readWhole(path);
+      } catch (error) {
+        if (isUrl(path)) throw new UsageError((error as Error).message.replace(/^download: /, ""));
+        throw new UsageError(
+          `expected a file that can be read at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
+        );
+      }
+    },
+    writeFile: writeAtomic,
+    exists: (path) =>
+      stat(path).then(
+        () => true,
+        () => false,
+      ),
+    images: nodeImages(),
+    stopAsked: interrupted,
+    log: onLog,
+    progress: showProgress,
+  };
+  return host;
+}
+
+let asked: boolean | null = null;
+
+/** Whether Ctrl-C was pressed since this was first called. Pressed again, it ends the process as it always does. */
+function interrupted(): boolean {
+  if (asked === null) {
+    asked = false;
+    process.once("SIGINT", () => {
+      asked = true;
+      stopProgress();
+      process.stderr.write("stopping after this step; Ctrl-C again ends at once\n");
+    });
+  }
+  return asked;
+}
+
+/** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
+async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
+  const [{ loadUrl }, { downloadFolder }] = await Promise.all([import("../../models/checkpoints/url.ts"), import("./download-folder.ts")]);
+  const label = `download ${url
+    .replace(/[?#].*$/s, "")
+    .split("/")
+    .at(-1)}`;
+  const { bytes, sha256, cached } = await loadUrl(url, {
+    cache: downloadFolder(),
+    onProgress: (done, total) => {
+      if (total > 0) host.progress({ label, done, total });
+    },
+  });
+  host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? ", kept from before" : ""}, sha256 ${sha256}` });
+  return bytes;
+}
+
+const isUrl = (path: string): boolean => /^https?:\/\//i.test(path);
+
+function printEvent(event: Readonly<Record<string, unknown>>): void {
+  stopProgress();
+  const { message, ...rest } = event;
+  const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  process.stderr.write(`${[message, ...fields].filter((part) => part !== undefined).join(" ")}\n`);
+}

@@ -1,0 +1,172 @@
+/** `classify`: top-k classes of image files, and on request what the model looked at. */
+import { noGrad } from "../engine/autograd.ts";
+import { record } from "../engine/plan.ts";
+import { readAll, Tensor } from "../engine/tensor.ts";
+import { normalizeImages } from "../kernels/augment/normalize.ts";
+import { attentionProbabilities, headMaps, rollout } from "../models/attention-maps.ts";
+import { combineHeads, type HeadChoice } from "../models/heads.ts";
+import type { Model } from "../models/model.ts";
+import { overlay } from "../models/images/overlay.ts";
+import { loadParams, type Params } from "../models/params.ts";
+import type { RgbImage } from "../models/images/preprocess.ts";
+import { inputBytes, preprocess, preprocessing, type Protocol } from "../models/images/protocols.ts";
+import type { Weights } from "../models/checkpoints/weights.ts";
+import { storedModel, storedParams } from "../models/mixed-precision.ts";
+import { checkDtype, type StoredType } from "./files/dtype.ts";
+import { refusing, UsageError } from "./errors.ts";
+import type { Host } from "./host.ts";
+import { readImage, writePng } from "./files/image-files.ts";
+import { fittedState, loadModel, type ModelChoice } from "./files/load-model.ts";
+
+export interface ClassifyArgs {
+  readonly weights: string;
+  readonly model?: ModelChoice | undefined;
+  /** Image files, and what each is called in names of maps. */
+  readonly images: readonly { readonly path: string; readonly stem: string }[];
+  readonly k: number;
+  readonly protocol: Protocol;
+  readonly head: HeadChoice;
+  readonly batchSize: number;
+  /** Folder for attention maps. */
+  readonly maps?: string | undefined;
+  readonly resizePosEmbed?: boolean | undefined;
+  /** How activations and matrices are stored. */
+  readonly dtype?: StoredType | undefined;
+  /** File with ImageNet's class names, for weights of 1000 classes that do not name theirs. */
+  readonly imagenetClasses: string;
+}
+
+export interface Classified {
+  readonly name: string;
+  readonly top: readonly { readonly label: string; readonly index: number; readonly probability: number }[];
+  /** Files written. */
+  readonly maps?: readonly string[];
+}
+
+export interface ClassifyResult {
+  readonly model: string;
+  readonly protocol: Protocol;
+  readonly head: HeadChoice;
+  readonly results: readonly Classified[];
+  /** Recording the model and compiling its pipelines. */
+  readonly warmUpMs: number;
+  /** Without loading and warm-up; with decoding. */
+  readonly imagesPerSecond: number;
+}
+
+const IMAGENET_CLASSES = 1000;
+
+export default async function classifyJob(host: Host, args: ClassifyArgs): Promise<ClassifyResult> {
+  const { dtype = "f32" } = args;
+  checkDtype(dtype);
+  const { model: loaded, weights } = await loadModel(host, args.weights, args.model);
+  const model = storedModel(loaded, dtype);
+  if (args.maps !== undefined && model.config.arch !== "deit")
+    throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);
+  if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum"))
+    throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name}`);
+  if (model.imageShape[0] !== 3) throw new UsageError(`expected a model of 3 channels, got ${model.imageShape[0]}`);
+  const params = storedParams(
+    refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights),
+    dtype,
+  );
+  const labels = await labelsOf(host, model, weights, args.imagenetClasses);
+
+  const size = model.imageShape[1];
+  const steps = preprocessing(args.protocol, model.name, size);
+  const normalization = { mean: weights.info?.mean ?? steps.mean, std: weights.info?.std ?? steps.std };
+  const B = Math.min(args.batchSize, args.images.length);
+  const pixels = Tensor.zeros([B, 3, size, size], "u8");
+  const recordMs = performance.now();
+  const plan = await record(
+    () =>
+      noGrad(() => {
+        const { logitsCls, logitsDist } = model.forward(params, normalizeImages(pixels, normalization));
+        return logitsDist ? [logitsCls, logitsDist] : [logitsCls];
+      }),
+    { label: "classify", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) },
+  );
+
+  const startMs = performance.now();
+  const results: Classified[] = [];
+  for (let at = 0; at < args.images.length; at += B) {
+    const batch = args.images.slice(at, at + B);
+    const images: RgbImage[] = [];
+    for (const { path } of batch) {
+      const image = await readImage(host, path);
+      images.push(refusing(() => preprocess(image, steps), path));
+    }
+    // What is left over of the last batch repeats its first image.
+    const whole = [...images, ...Array.from({ length: B - images.length }, () => images[0]!)];
+    pixels.write(inputBytes(whole));
+    plan.run();
+    const [cls, dist = null] = (await readAll(plan.result)) as Float32Array[];
+    const logits = combineHeads(args.head, cls!, dist, model.numClasses);
+    for (const [i, { path, stem }] of batch.entries()) {
+      const top = topOf(logits.subarray(i * model.numClasses, (i + 1) * model.numClasses), labels, args.k);
+      const maps =
+        args.maps === undefined ? undefined : await writeMaps(host, `${args.maps}/${stem}`, model, params, images[i]!, normalization);
+      results.push({ name: path, top, ...(maps ? { maps } : {}) });
+    }
+    host.progress({ label: "classify", done: results.length, total: args.images.length });
+  }
+  plan.dispose();
+  for (const t of [pixels, ...Object.values(params)]) t.dispose();
+  return {
+    model: model.name,
+    protocol: args.protocol,
+    head: args.head,
+    results,
+    warmUpMs: startMs - recordMs,
+    imagesPerSecond: (1000 * results.length) / (performance.now() - startMs),
+  };
+}
+
+/** The weights' own names, ImageNet's, or numbers. */
+async function labelsOf(host: Host, model: Model, { info }: Weights, imagenet: string): Promise<readonly string[]> {
+  if (info?.classes) return info.classes;
+  if (model.numClasses !== IMAGENET_CLASSES) return Array.from({ length: model.numClasses }, (_, i) => String(i));
+  return new TextDecoder()
+    .decode(await host.readFile(imagenet))
+    .trimEnd()
+    .split("\n");
+}
+
+/** The k most probable classes; of equal ones the first comes first. */
+function topOf(logits: Float32Array, labels: readonly string[], k: number): Classified["top"] {
+  const max = logits.reduce((a, v) => Math.max(a, v), -Infinity);
+  const e = Array.from(logits, (v) => Math.exp(v - max));
+  const sum = e.reduce((a, v) => a + v, 0);
+  return e
+    .map((v, index) => ({ label: labels[index] ?? String(index), index, probability: v / sum }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
+    .slice(0, k);
+}
+
+/** The rollout, and the last block's heads, of each token that answers, on the image. */
+async function writeMaps(
+  host: Host,
+  base: string,
+  model: Model,
+  params: Params,
+  image: RgbImage,
+  normalization: { readonly mean: readonly number[]; readonly std: readonly number[] },
+): Promise<string[]> {
+  const bytes = Tensor.from(inputBytes([image]), [1, 3, image.height, image.width], "u8");
+  const x = noGrad(() => normalizeImages(bytes, normalization));
+  const attention = await attentionProbabilities(model, params, x);
+  for (const t of [bytes, x]) t.dispose();
+  const written: string[] = [];
+  for (const [token, name] of (model.distilled ? ["cls", "dist"] : ["cls"]).entries()) {
+    const heads = headMaps(attention, 0, attention.blocks.length - 1, token);
+    for (const [what, map] of [["rollout", rollout(attention, 0, token)], ...heads.map((h, i) => [`head${i}`, h])] as [
+      string,
+      Float32Array,
+    ][]) {
+      const path = `${base}.${name}-${what}.png`;
+      await writePng(host, path, overlay(image, map, attention.side));
+      written.push(path);
+    }
+  }
+  return written;
+}

@@ -1,0 +1,100 @@
+/** What `convert` does, on weights: any layout in, any layout and container out, every F32 bit kept. */
+import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts";
+import { misfits, notFinite } from "../../models/check-state.ts";
+import { deitParams, type DeitConfig } from "../../models/deit.ts";
+import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
+import { layoutOf, toHuggingFace, toTimm, type Layout } from "../../models/checkpoints/names.ts";
+import type { State } from "../../models/params.ts";
+import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { writeSharded } from "../../models/checkpoints/sharded.ts";
+import { writeTorchFile } from "../../models/checkpoints/torch-writer.ts";
+import { INFO, infoOf, type WeightsInfo } from "../../models/checkpoints/weights.ts";
+
+export interface Conversion {
+  readonly state: State;
+  readonly info: WeightsInfo | null;
+  readonly from: Layout;
+  readonly fromContainer: Container;
+  readonly to: Layout;
+  /** Names in the file that the model has no use for. */
+  readonly ignored: readonly string[];
+  /** Tensors with a NaN or an infinity: they are kept as they are, but no model here loads them. */
+  readonly notFinite: readonly string[];
+}
+
+/** `from`: what the file must hold; whatever it holds where not given. */
+export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Layout; readonly from?: Layout | undefined }): Conversion {
+  if (read.state.size === 0) throw new Error("weights: expected tensors, got none");
+  const found = layoutOf(read.state);
+  if (from !== undefined && from !== found) throw new Error(`weights: expected ${from} names, got ${found} names`);
+  const { state: timm, ignored } = toTimm(read.state);
+  if (timm.has("cls_token")) checkDeit(timm);
+  return {
+    state: to === "timm" ? timm : toHuggingFace(timm).state,
+    info: infoOf(read.metadata, read.container),
+    from: found,
+    fromContainer: read.container,
+    to,
+    ignored,
+    notFinite: notFinite(timm),
+  };
+}
+
+/** Throws unless names and shapes are those of some DeiT, with its second head or (Hugging Face's DeiTForImageClassification) without. */
+function checkDeit(state: State): void {
+  const oneHead = !state.has("head_dist.weight") && !state.has("head_dist.bias");
+  const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && s.name.startsWith("head_dist.")));
+  const wrong = misfits(specs, state);
+  if (wrong.length > 0) throw new Error(`weights: expected the ${specs.length} tensors of this model, got ${wrong.join("; ")}`);
+}
+
+/** One file. Official `.pth` keep the state dict under `model`; Hugging Face's `.bin` hold it bare. */
+export function convertedFile({ state, info, to }: Conversion, container: Container): Uint8Array {
+  if (container === "safetensors") return writeSafetensors(safeTensors(state), metadataOf(info));
+  return writeTorchFile(state, to === "timm" ? { wrapper: "model", texts: textsOf(info) } : {});
+}
+
+/** Shards and their index. */
+export const convertedShards = ({ state, info }: Conversion, name: string, maxBytes: number) =>
+  writeSharded(name, safeTensors(state), maxBytes, metadataOf(info));
+
+const textsOf = (info: WeightsInfo | null): Record<string, string> => (info ? { [INFO]: JSON.stringify(info) } : {});
+const metadataOf = (info: WeightsInfo | null) => ({ format: "pt", ...textsOf(info) });
+const safeTensors = (state: State): [string, SafeTensor][] =>
+  [...state].map(([name, values]) => [
+    name,
+    {
+      dtype: "F32",
+      shape: values.shape,
+      get data() {
+        return values.data;
+      },
+    },
+  ]);
+
+/** The config that a DeiT's shapes tell, but for the number of heads, on which no shape depends. */
+export function deitConfigOf(state: State): DeitConfig {
+  const shape = (name: string, rank: number): readonly number[] => {
+    const found = state.get(name)?.shape;
+    if (found?.length !== rank) throw new Error(`weights: expected ${name} with ${rank} axes, got ${found ? `[${found}]` : "none"}`);
+    return found;
+  };
+  const distilled = state.has("dist_token");
+  const [dim, inChans, patchSize] = shape("patch_embed.proj.weight", 4);
+  const side = Math.sqrt(shape("pos_embed", 3)[1]! - (distilled ? 2 : 1));
+  if (!Number.isInteger(side))
+    throw new Error(`weights: expected pos_embed of a square of patches, got [${state.get("pos_embed")!.shape}]`);
+  const depth = new Set([...state.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]).filter((i) => i !== undefined)).size;
+  return {
+    arch: "deit",
+    imgSize: side * patchSize!,
+    patchSize: patchSize!,
+    inChans: inChans!,
+    dim: dim!,
+    depth,
+    heads: 1,
+    mlpRatio: shape("blocks.0.mlp.fc1.weight", 2)[0]! / dim!,
+    numClasses: shape("head.weight", 2)[0]!,
+    distilled,
+  };
+}

@@ -1,0 +1,68 @@
+/** A model with its weights, from any file: for evaluating, classifying, and teaching. */
+import { checkState } from "../../models/check-state.ts";
+import { createModel, type Model } from "../../models/model.ts";
+import type { State } from "../../models/params.ts";
+import { resizedPosEmbed } from "../../models/pos-embed.ts";
+import type { Weights } from "../../models/checkpoints/weights.ts";
+import { CIFAR10_MEAN, CIFAR10_STD } from "../../train/data/dataset.ts";
+import { CIFAR100_MEAN, CIFAR100_STD } from "../../train/data/cifar100.ts";
+import type { DataFiles } from "../../train/data/open.ts";
+import { refusing, UsageError } from "../errors.ts";
+import type { Host } from "../host.ts";
+import { readWeightsFile } from "./weights-file.ts";
+
+/** A timm name or a config. */
+export type ModelChoice = string | Readonly<Record<string, unknown>>;
+
+/** `given` is for files that do not name their model. A name alone leaves the number of classes to the file's classifier. */
+export async function loadModel(host: Host, path: string, given?: ModelChoice): Promise<{ model: Model; weights: Weights }> {
+  const weights = await readWeightsFile(host, path);
+  const what = given ?? (weights.info?.config as unknown as Record<string, unknown> | undefined);
+  if (!what) throw new UsageError(`expected a model for ${path} (the file does not name its own), got none`);
+  return { model: refusing(() => createModel(what, typeof what === "string" ? classesOf(weights) : undefined)), weights };
+}
+
+const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
+
+/** Per channel, of values in [0, 1]. */
+export interface Statistics {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** What weights say they were trained with. */
+export const ownStatistics = ({ info }: Weights): Statistics | null => (info?.mean && info.std ? { mean: info.mean, std: info.std } : null);
+
+/** CIFAR's own; the sets that nobody has published such of go by ImageNet's. */
+export const dataStatistics = ({ kind }: DataFiles): Statistics | null =>
+  kind === "cifar10" ? { mean: CIFAR10_MEAN, std: CIFAR10_STD } : kind === "cifar100" ? { mean: CIFAR100_MEAN, std: CIFAR100_STD } : null;
+
+/**
+ * A model to distil `student` from, which sees the images that the student sees: of its size, normalised as for it.
+ * A convolutional teacher takes any size; a transformer has a position for every patch. Weights that do not fit are refused here, before
+ * any work.
+ */
+export async function loadTeacher(host: Host, path: string, given: ModelChoice | undefined, student: Model, normalization: Statistics) {
+  const { model, weights } = await loadModel(host, path, given);
+  const refuse = (expected: string, got: string): never => {
+    throw new UsageError(`expected a teacher ${expected}, got ${model.name} of ${path} ${got}`);
+  };
+  const [own, seen] = [model, student].map(({ imageShape }) => `[${imageShape}]`);
+  if (model.config.arch === "deit" ? own !== seen : model.imageShape[0] !== student.imageShape[0])
+    refuse(`for the student's images ${seen}`, `for ${own}`);
+  if (model.numClasses !== student.numClasses) refuse(`of the student's ${student.numClasses} classes`, `of ${model.numClasses}`);
+  const { mean, std } = weights.info ?? {};
+  for (const [name, values, students] of [
+    ["mean", mean, normalization.mean],
+    ["std", std, normalization.std],
+  ] as const) {
+    if (values?.some((v, i) => Math.abs(v - students[i]!) > 1e-3))
+      refuse(`for images normalised by ${name} ${students}, the student's`, `by ${values}`);
+  }
+  refusing(() => checkState(model.name, model.params, weights.state), path);
+  return { model, state: weights.state };
+}
+
+/** Weights for `model`, on request with its position embedding interpolated. */
+export const fittedState = (model: Model, { state }: Weights, resizePosEmbed: boolean | undefined, path: string): State =>
+  resizePosEmbed ? refusing(() => resizedPosEmbed(state, model), path) : state;

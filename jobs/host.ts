@@ -1,0 +1,33 @@
+/**
+ * What a job may ask of the machine: files, and a way to tell how far it is. A job written against `Host` runs
+ * unchanged in Node (`nodeHost` in cli/node/host.ts) and inside a page (`pageHost` in app/page-host.ts).
+ */
+import type { ImagePlatform } from "../train/input/source.ts";
+
+/** How far a job is: `done` of `total` steps of what `label` names. `note` is shown beside it, e.g. the loss. */
+export interface Progress {
+  readonly label: string;
+  readonly done: number;
+  readonly total: number;
+  readonly note?: string;
+  /** What `note` is about, from the start: shown as a small curve where there is a terminal. */
+  readonly curve?: readonly number[];
+}
+
+export interface Host {
+  /** Paths are relative to where the command was started; an http(s) URL is fetched, once. A file that cannot be read is a `UsageError`. */
+  readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Parts of files, decoders and threads, for the input pipeline. */
+  readonly images: ImagePlatform;
+  /** Atomic: whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */
+  writeFile(path: string, bytes: Uint8Array): Promise<void>;
+  exists(path: string): Promise<boolean>;
+  /** Whether the job was asked to stop at its next good moment: by Ctrl-C, which a second time ends the process. A page may know of it a step late. */
+  stopAsked(): boolean;
+  /** One thing that happened, as JSON-able data. With only a `message`, that is the line that people see. */
+  log(event: Readonly<Record<string, unknown>>): void;
+  progress(state: Progress): void;
+}
+
+/** A job: `export default` of a file in jobs/. Arguments and result are JSON-able; arrays of numbers go through files. */
+export type Job<Args = never, Result = unknown> = (host: Host, args: Args) => Promise<Result>;

@@ -1,0 +1,39 @@
+/** Whether products run on tensor cores. `gemm.ts` asks here and imports nothing else of them: who never turns them on carries none of their kernels. */
+import { getDevice, type Device } from "../../engine/device.ts";
+import type { Tensor } from "../../engine/tensor.ts";
+import type { MatrixConfig, matrixKernel, MatrixTile } from "./matrix-kernel.ts";
+
+/** A product as `gemm.ts` has it. */
+export interface MatrixQuestion {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly aAlongK: boolean;
+  readonly bAlongK: boolean;
+  readonly matrices: number;
+  /** Distances and offsets within a and b, and within C, in elements. */
+  readonly ab: readonly number[];
+  readonly c: readonly number[];
+}
+
+export interface MatrixChoice {
+  readonly tile: MatrixTile;
+  kernel(c: Pick<MatrixConfig, "aAlongK" | "bAlongK" | "rank" | "edge" | "tail" | "slots">): ReturnType<typeof matrixKernel>;
+}
+
+/** Null where the ordinary kernels are to run. */
+export type ChooseMatrix = (question: MatrixQuestion) => MatrixChoice | null;
+
+const inUse = new WeakMap<Device, ChooseMatrix>();
+
+export function setMatrixChoice(choose: ChooseMatrix | null): void {
+  if (choose) inUse.set(getDevice(), choose);
+  else inUse.delete(getDevice());
+}
+
+export const matrixChoice: ChooseMatrix = (question) => inUse.get(getDevice())?.(question) ?? null;
+
+/** Whether `useSubgroupMatrix()` turned them on for the current device. */
+export const subgroupMatrixInUse = (): boolean => inUse.has(getDevice());

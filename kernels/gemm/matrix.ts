@@ -1,0 +1,268 @@
+/**
+ * Products on tensor cores, by Dawn's experimental subgroup matrices: C (f32 or f16) = A B of f16 operands, summed in f32 (Metal: f32
+ * operands). Off unless `useSubgroupMatrix()` turned it on for the device, which it only does after a small product came out right.
+ */
+import { getDevice, type Device } from "../../engine/device.ts";
+import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { record } from "../../engine/plan.ts";
+import type { Shape } from "../../engine/shape.ts";
+import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
+import { NO_SLOTS, type Slots } from "./config.ts";
+import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./matrix-use.ts";
+import {
+  divides,
+  matrixBytes,
+  matrixKernel,
+  wordOf,
+  type MatrixConfig,
+  type MatrixShape,
+  type MatrixSyntax,
+  type MatrixTile,
+} from "./matrix-kernel.ts";
+
+/** How a device multiplies subgroup matrices. */
+export interface MatrixSetup {
+  readonly shape: MatrixShape;
+  readonly syntax: MatrixSyntax;
+  readonly words: boolean;
+  readonly lanes: number;
+  readonly sized: boolean;
+}
+
+const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
+  bm,
+  bn,
+  bk,
+  gm,
+  gn,
+  staging,
+});
+
+// What a tile is worth beside the others, where there are enough of it: 275, 257, 204 and 181 TFLOP/s at 4096^3 on an H100
+// (bench/results/GPU.md); the last two are guesses.
+const TILES: readonly (readonly [MatrixTile, number])[] = [
+  [tile(128, 256, 32, 2, 4, "ahead"), 1],
+  [tile(256, 128, 32, 4, 2, "ahead"), 0.93],
+  [tile(128, 128, 16, 2, 2, "ahead"), 0.74],
+  [tile(128, 64, 32, 2, 2, "ahead"), 0.66],
+  [tile(64, 64, 64, 2, 2, "ahead"), 0.5],
+  [tile(32, 32, 32, 2, 2, "ahead"), 0.3],
+];
+
+// So many tiles occupy a GPU.
+const ENOUGH_TILES = 128;
+
+/**
+ * Turns products on tensor cores on for the current device, or off again. On only where the device was opened with the experimental
+ * feature, and a small product comes out exactly right; otherwise says why not, and the ordinary kernels run on. Dawn in Node offers
+ * the feature with `enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model` (NVIDIA: and `vulkan_enable_f16_on_nvidia`), Chrome
+ * with chrome://flags/#enable-unsafe-webgpu. Plans recorded before keep their kernels.
+ */
+export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boolean; readonly reason: string | null }> {
+  setMatrixChoice(null);
+  if (!on) return { on: false, reason: null };
+  const { setup, reason } = await probeMatrix();
+  if (setup) setMatrixChoice((question) => choose(setup, question));
+  return { on: setup !== null, reason };
+}
+
+/** The tile that multiplies this, if one can. */
+function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c }: MatrixQuestion): MatrixChoice | null {
+  if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < 32) return null;
+  const word = wordOf(setup.shape);
+  if (![aAlongK ? K : M, bAlongK ? K : N, a.size, b.size, ...ab].every((n) => n % word === 0) || ![N, ...c].every((n) => n % 4 === 0))
+    return null;
+  const device = getDevice();
+  const fitting = TILES.filter(([t]) => !matrixRefuses(setup, t, { ta: !aAlongK, tb: bAlongK, M, N, K }, device))
+    .map(([t, worth]) => ({ t, tiles: Math.ceil(M / t.bm) * Math.ceil(N / t.bn), worth }))
+    .map((one) => ({ ...one, value: (one.worth * M * N) / (one.tiles * one.t.bm * one.t.bn) }));
+  const best = fitting.filter(({ tiles }) => tiles * matrices >= ENOUGH_TILES).toSorted((x, y) => y.value - x.value)[0] ?? fitting.at(-1);
+  return best ? { tile: best.t, kernel: (config) => matrixKernel({ ...setup, tile: best.t, direct: false, ...config }) } : null;
+}
+
+/** The matrices of f16 or f32 that a device sums in f32, largest first. */
+export function matrixShapes(device: Device = getDevice()): MatrixShape[] {
+  return device.subgroupMatrices
+    .filter(
+      (c) =>
+        c.resultComponentType === "f32" && (c.componentType === "f32" || (c.componentType === "f16" && device.features.has("shader-f16"))),
+    )
+    .map(({ M, N, K, componentType }): MatrixShape => ({ M, N, K, input: componentType as "f16" | "f32" }))
+    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+}
+
+/** Threads of a subgroup, which must be known: the adapter has one size only, or lets the kernel say. */
+export function matrixLanes({ gpu, features }: Pick<Device, "gpu" | "features">): { lanes: number; sized: boolean } | null {
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = gpu.adapterInfo;
+  if (most === 0) return null;
+  if (least === most) return { lanes: most, sized: false };
+  return features.has("subgroup-size-control") ? { lanes: most, sized: true } : null;
+}
+
+export interface MatrixProduct {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  /** Stored the other way round: a as (K, M), b as (N, K). */
+  readonly ta?: boolean;
+  readonly tb?: boolean;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly store?: DType;
+  readonly alpha?: number;
+  readonly bias?: Tensor;
+  readonly gelu?: boolean;
+  readonly residual?: Tensor;
+  /** Matrices are stored straight into C. */
+  readonly direct?: boolean;
+}
+
+/** What keeps a tile from this product on this device, if anything. */
+export function matrixRefuses(
+  { shape, words, lanes }: MatrixSetup,
+  t: MatrixTile,
+  { ta = false, tb = false, M, N, K, direct = false }: Omit<MatrixProduct, "a" | "b">,
+  { limits }: Pick<Device, "limits">,
+): string | null {
+  const word = wordOf(shape);
+  if (!divides(shape, t)) return `a tile of ${t.bm}x${t.bn}x${t.bk} is not of whole ${shape.M}x${shape.N}x${shape.K} matrices`;
+  if ([ta ? M : K, tb ? K : N].some((n) => n % word !== 0) || N % 4 !== 0) return `rows are no whole 16 bytes`;
+  const bytes = matrixBytes({ shape, tile: t, aAlongK: !ta, bAlongK: tb, words, direct });
+  if (bytes > limits.maxComputeWorkgroupStorageSize)
+    return `it takes ${bytes} bytes of workgroup memory, of ${limits.maxComputeWorkgroupStorageSize}`;
+  if (t.gm * t.gn * lanes > limits.maxComputeInvocationsPerWorkgroup)
+    return `it takes ${t.gm * t.gn * lanes} threads, of ${limits.maxComputeInvocationsPerWorkgroup}`;
+  return null;
+}
+
+/** One product by one tile; for measuring and for checks. */
+export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: MatrixProduct): Tensor {
+  const { a, b, ta = false, tb = false, M, N, K, store = "f32", alpha = 1, bias, gelu = false, residual, direct = false } = product;
+  const refuses = matrixRefuses(setup, t, product, getDevice());
+  if (refuses) throw new Error(`gemm.matrix: ${refuses}`);
+  const slots: Slots = { ...NO_SLOTS, bias: bias ? "n" : null, gelu, residual: !!residual };
+  const edge = M % t.bm !== 0 || N % t.bn !== 0;
+  if (direct && (edge || bias || gelu || residual || alpha !== 1 || store !== "f32"))
+    throw new Error("gemm.matrix: expected whole tiles of f32 with nothing done to them, for they are stored directly");
+  const config: MatrixConfig = { ...setup, tile: t, aAlongK: !ta, bAlongK: tb, rank: 0, edge, tail: K % t.bk !== 0, direct, slots };
+  const [tilesM, tilesN] = [Math.ceil(M / t.bm), Math.ceil(N / t.bn)];
+  const shape: Shape = [M, N];
+  return matrixKernel(config)({
+    inputs: { a, b, ...(bias ? { bias } : {}), ...(residual ? { residual } : {}) },
+    outputs: { y: shape },
+    store: { y: store },
+    params: {
+      M,
+      N,
+      K,
+      lda: ta ? M : K,
+      ldb: tb ? K : N,
+      ldc: N,
+      a_offset: 0,
+      b_offset: 0,
+      tiles_m: tilesM,
+      tiles_n: tilesN,
+      chunk: K,
+      slab: 0,
+      alpha,
+    },
+    groups: tilesM * tilesN,
+  })["y"]!;
+}
+
+/** The half nearest to each value, as its bits, for values that a half can hold. */
+export function halfBits(values: ArrayLike<number>): Uint16Array {
+  return Uint16Array.from(values, (v) => {
+    const sign = v < 0 || Object.is(v, -0) ? 0x8000 : 0,
+      x = Math.abs(v);
+    if (x === 0) return sign;
+    const e = Math.max(-14, Math.floor(Math.log2(x)));
+    const mantissa = Math.round(x / 2 ** (e - 10)); // 1024 to 2048, below it where subnormal
+    return sign | (((e + 14) << 10) + mantissa);
+  });
+}
+
+const SYNTAXES: readonly { readonly syntax: MatrixSyntax; readonly words: boolean }[] = [
+  { syntax: "majorness", words: true },
+  { syntax: "majorness", words: false },
+  { syntax: "boolean", words: false },
+];
+
+/** Multiplies 2 x 2 matrices along each axis, transposed and not, and says what is wrong with the result, if anything. Whole numbers: no rounding. */
+export async function matrixFault(setup: MatrixSetup): Promise<string | null> {
+  const {
+    shape: { M, N, K, input },
+  } = setup;
+  const word = wordOf(setup.shape);
+  const t = tile(2 * M, 2 * N, 2 * K, 2, 2, "plain");
+  const [m, n, k] = [4 * M - word, 4 * N - word, 6 * K - word]; // edges and a tail too
+  const value = (i: number, by: number) => ((i * by) % 17) - 8;
+  for (const [ta, tb] of [
+    [false, false],
+    [false, true],
+    [true, false],
+  ] as const) {
+    const A = Float64Array.from({ length: m * k }, (_, i) => value(i, 7)),
+      B = Float64Array.from({ length: k * n }, (_, i) => value(i, 5));
+    const [a, b] = [A, B].map((v) => Tensor.from(input === "f16" ? halfBits(v) : v, [v.length], input)) as [Tensor, Tensor];
+    try {
+      const plan = await record(() => matrixProduct(setup, t, { a, b, ta, tb, M: m, N: n, K: k }), { label: "gemm.matrix" });
+      plan.run();
+      const [y] = (await readAll([plan.result])) as [Float32Array];
+      plan.dispose();
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let q = 0; q < k; q++) sum += A[ta ? q * m + i : i * k + q]! * B[tb ? j * k + q : q * n + j]!;
+          if (y[i * n + j] !== sum)
+            return `${m}x${n}x${k} ${ta ? "T" : "N"}${tb ? "T" : "N"}: expected ${sum} at (${i}, ${j}), got ${y[i * n + j]}`;
+        }
+    } catch (error) {
+      return (error as Error).message.split("\n").slice(0, 2).join(" | ");
+    } finally {
+      a.dispose();
+      b.dispose();
+    }
+  }
+  return null;
+}
+
+export interface Probed {
+  readonly setup: MatrixSetup | null;
+  /** Each combination tried, and what was wrong with it. */
+  readonly tried: readonly {
+    readonly shape: MatrixShape;
+    readonly syntax: MatrixSyntax;
+    readonly words: boolean;
+    readonly fault: string | null;
+  }[];
+  /** Why there is no setup. */
+  readonly reason: string | null;
+}
+
+/** Tries the device's matrices and the language's forms until a product is right; `all` tries each. */
+export async function probeMatrix(all = false): Promise<Probed> {
+  const device = getDevice();
+  if (!device.features.has(SUBGROUP_MATRIX)) return { setup: null, tried: [], reason: `the device lacks ${SUBGROUP_MATRIX}` };
+  const lanes = matrixLanes(device);
+  if (!lanes) return { setup: null, tried: [], reason: "the size of its subgroups is open, and the device lacks subgroup-size-control" };
+  const shapes = matrixShapes(device);
+  if (shapes.length === 0) return { setup: null, tried: [], reason: "none of its matrices is of floats summed in f32" };
+  const tried: Probed["tried"][number][] = [];
+  let setup: MatrixSetup | null = null;
+  for (const shape of shapes) {
+    for (const form of SYNTAXES) {
+      if (form.syntax === "boolean" && setup?.syntax === "majorness") continue; // the form of before
+      const one: MatrixSetup = { shape, ...form, ...lanes };
+      const fault = await matrixFault(one);
+      tried.push({ shape, ...form, fault });
+      if (!fault) setup ??= one;
+      if (setup && !all) return { setup, tried, reason: null };
+    }
+  }
+  return {
+    setup,
+    tried,
+    reason: setup ? null : tried.map((t) => `${t.shape.M}x${t.shape.N}x${t.shape.K} ${t.syntax}: ${t.fault}`).join("; "),
+  };
+}

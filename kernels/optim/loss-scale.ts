@@ -1,0 +1,69 @@
+/**
+ * Dynamic loss scaling, decided on the GPU: the loss is multiplied by a power of two before its gradients are taken, so that small ones
+ * survive in f16; gradients are divided by it before anything else sees them.
+ *
+ *   not finite: scale <- scale / 2, good <- 0      finite: good <- good + 1, and every so many scale <- 2 scale, good <- 0
+ *
+ * Micikevicius et al. 2017, section 3.2, https://arxiv.org/abs/1710.03740, with the constants of PyTorch's GradScaler,
+ * https://docs.pytorch.org/docs/stable/amp.html. An update rule: no backward.
+ */
+import { defineKernel } from "../../engine/kernel.ts";
+import { show } from "../../engine/shape.ts";
+import { Tensor } from "../../engine/tensor.ts";
+
+const WG = 256;
+
+/** Powers of two at both ends; halving and doubling stays exact between them. */
+const LEAST = 2 ** -24;
+const MOST = 2 ** 24;
+
+export interface LossScale {
+  /** []: what the loss is multiplied by. Read as the upstream gradient of the loss. */
+  readonly scale: Tensor;
+  /** []: updates with finite gradients since it last changed. */
+  readonly good: Tensor;
+}
+
+export function makeLossScale(initial: number): LossScale {
+  if (!(initial >= LEAST && initial <= MOST && Number.isInteger(Math.log2(initial))))
+    throw new Error(`lossScale: expected a power of two from ${LEAST} to ${MOST}, got ${initial}`);
+  return { scale: Tensor.from([initial], []), good: Tensor.zeros([]) };
+}
+
+// One thread per four elements.
+const unscaleKernel = defineKernel({
+  name: "lossScale.unscale",
+  inputs: { scale: "f32" }, // ()
+  updates: { g: "vec4f" }, // (n)
+  params: { n4: "u32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n4) { g[i] = g[i] * (1.0 / scale[0]); }`,
+});
+
+// One thread in all.
+const updateKernel = defineKernel({
+  name: "lossScale.update",
+  inputs: { norm: "f32" }, // (2)
+  updates: { scale: "f32", good: "f32" }, // () each
+  params: { every: "f32" },
+  workgroup: 1,
+  code: /* wgsl */ `
+    let finite = norm[1] != 0.0;
+    let count = select(0.0, good[0] + 1.0, finite);
+    let grows = count >= p.every;
+    scale[0] = clamp(scale[0] * select(select(1.0, 2.0, grows), 0.5, !finite), ${LEAST}, ${MOST}.0);
+    good[0] = select(count, 0.0, grows);`,
+});
+
+/** grads: flat, a multiple of 4 elements; divided in place. */
+export function unscale(grads: Tensor, { scale }: LossScale): void {
+  if (grads.size % 4 !== 0) throw new Error(`lossScale: expected gradients in whole fours, got ${show(grads.shape)}`);
+  unscaleKernel({ inputs: { scale }, updates: { g: grads }, params: { n4: grads.size / 4 }, groups: Math.ceil(grads.size / 4 / WG) });
+}
+
+/** norm: `gradNorm`'s result. Doubles after `every` updates in a row with finite gradients. */
+export function updateLossScale({ scale, good }: LossScale, norm: Tensor, every: number): void {
+  updateKernel({ inputs: { norm }, updates: { scale, good }, params: { every }, groups: 1 });
+}

@@ -1,0 +1,66 @@
+/**
+ * SGD with momentum on flat buffers, in place, in one launch.
+ *
+ *   g <- g + wd w;  u <- mu u + g;  w <- w - lr u     (nesterov: w <- w - lr (g + mu u))
+ *
+ * PyTorch's form (the rate multiplies the velocity; u starts at 0). An update rule: no backward.
+ */
+import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
+import type { Scalar } from "../../engine/scalars.ts";
+import { sameShape, show } from "../../engine/shape.ts";
+import type { Tensor } from "../../engine/tensor.ts";
+
+export interface SgdOptions {
+  /** The first so many elements have weight decay; a multiple of 4. */
+  readonly decayed: number;
+  readonly lr: Scalar;
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+  readonly weightDecay: number;
+  /** `gradNorm`'s result: if it says that gradients are not finite, nothing changes. */
+  readonly finite?: Tensor;
+  /** Largest norm; gradients are scaled down to it. Needs `finite`. */
+  readonly clip?: number;
+}
+
+const WG = 256;
+
+// One thread per four elements.
+const kernel = kernelFamily(({ guarded, clipped, nesterov }: { guarded: boolean; clipped: boolean; nesterov: boolean }) =>
+  defineKernel({
+    name: "sgd",
+    inputs: { grads: "vec4f", scalars: "u32", ...(guarded ? { norm: "f32" as const } : {}) }, // (n), (any), (2)
+    updates: { params: "vec4f", momentum: "vec4f" }, // (n) each
+    constants: { LR: "u32" },
+    params: { n4: "u32", decayed4: "u32", mu: "f32", decay: "f32", clip: "f32" },
+    workgroup: WG,
+    code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.n4${guarded ? " || norm[1] == 0.0" : ""}) { return; }
+    let w = params[i];
+    let g = grads[i]${clipped ? " * min(1.0, p.clip / (norm[0] + 1e-6))" : ""} + select(0.0, p.decay, i < p.decayed4) * w;
+    let u = p.mu * momentum[i] + g;
+    momentum[i] = u;
+    params[i] = w - bitcast<f32>(scalars[LR]) * ${nesterov ? "(g + p.mu * u)" : "u"};`,
+  }),
+);
+
+/** All tensors flat and of one length, a multiple of 4. Changes params and momentum. */
+export function sgdStep({ params, grads, momentum }: Readonly<Record<"params" | "grads" | "momentum", Tensor>>, o: SgdOptions): void {
+  const { lr, momentum: mu = 0.9, nesterov = false, weightDecay, finite, clip, decayed } = o;
+  const n = params.size;
+  for (const [name, t] of Object.entries({ grads, momentum }))
+    if (!sameShape(t.shape, params.shape))
+      throw new Error(`sgd: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
+  if (n % 4 !== 0 || decayed % 4 !== 0)
+    throw new Error(`sgd: expected lengths that are multiples of 4, got ${n} parameters, ${decayed} decayed`);
+  if (clip !== undefined && !(finite && clip > 0))
+    throw new Error(`sgd: expected a positive clip together with gradNorm's result, got ${clip}${finite ? "" : " alone"}`);
+  kernel({ guarded: finite !== undefined, clipped: clip !== undefined, nesterov })({
+    inputs: { grads, scalars: lr.tensor, ...(finite ? { norm: finite } : {}) },
+    updates: { params, momentum },
+    constants: { LR: lr.at },
+    params: { n4: n / 4, decayed4: decayed / 4, mu, decay: weightDecay, clip: clip ?? 0 },
+    groups: Math.ceil(n / 4 / WG),
+  });
+}

@@ -1,0 +1,281 @@
+/**
+ * Who works on a row: kernels that reduce rows and map them are written once, and run in one of three ways.
+ *
+ *   register   a thread per row: no barriers, which are what costs on CPU adapters
+ *   shared     a workgroup per row, which walks it as often as there are passes; for rows of any length
+ *   team<T>    T threads per row, several rows to a workgroup. A row is read once and kept in registers. Sums and maxima go through
+ *              subgroup shuffles as far as the adapter's smallest subgroup reaches, then through workgroup memory
+ *   barrier<T> the same through workgroup memory alone: what `team<T>` is on an adapter without subgroups
+ *
+ * A thread's place in a team follows its subgroup's number and its lane there, so no adapter's way of filling subgroups is taken for
+ * granted; sums are added in an order of places, so their bits do not depend on the subgroups' size beyond what is compiled in.
+ */
+import { getDevice } from "../../engine/device.ts";
+import type { Elem } from "../../engine/kernel.ts";
+import type { Tensor } from "../../engine/tensor.ts";
+import { chosen } from "../../engine/tuning.ts";
+import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
+
+const TEAMS = [4, 8, 16, 32, 64, 128, 256] as const;
+type Threads = (typeof TEAMS)[number];
+
+export type RowVariant = "shared" | "register" | `team${Threads}` | `barrier${Threads}`;
+
+export const ROW_VARIANTS: readonly RowVariant[] = [
+  "shared",
+  "register",
+  ...TEAMS.map((T) => `team${T}` as const),
+  ...TEAMS.map((T) => `barrier${T}` as const),
+];
+
+/** Elements per load. */
+export type Width = 1 | 2 | 4;
+
+/** Loads of a row that a thread of a team keeps at most. */
+const MOST: Readonly<Record<Width, number>> = { 1: 24, 2: 12, 4: 8 };
+/** As many loads a thread as a team has at least, as long as it fits a usual subgroup. */
+const FEW: Readonly<Record<Width, number>> = { 1: 6, 2: 5, 4: 3 };
+const USUAL = 32;
+/** Threads that a GPU wants before each of them gets more to do. */
+const BUSY = 2 ** 15;
+
+const threadsOf = (variant: string): Threads | null => {
+  const match = /^(?:team|barrier)(\d+)$/.exec(variant);
+  return TEAMS.find((t) => t === Number(match?.[1])) ?? null;
+};
+
+/** How wide a row of D can be read. */
+export const widthOf = (variant: RowVariant, D: number): Width => (D % 4 === 0 ? 4 : D % 2 === 0 && threadsOf(variant) ? 2 : 1);
+
+const fits = (T: Threads, D: number): boolean => {
+  const W = widthOf(`team${T}`, D);
+  return Math.ceil(D / W / T) <= MOST[W];
+};
+
+/** Whether a variant can take rows of D. */
+const able = (variant: string, D: number): boolean => {
+  const T = threadsOf(variant);
+  return T === null ? variant === "shared" || variant === "register" : fits(T, D);
+};
+
+/** The variants that rows of D are worth trying with: those that can take them, without teams that half a team would do for. */
+export const rowVariants = (D: number): RowVariant[] =>
+  ROW_VARIANTS.filter((v) => {
+    const T = threadsOf(v);
+    return able(v, D) && (T === null || T === TEAMS[0] || T < (2 * D) / widthOf(v, D));
+  });
+
+/** What suits a GPU: as few threads a row as keep it busy, within a subgroup where the row allows. */
+function teamFor(rows: number, D: number): RowVariant {
+  const W = widthOf("team32", D),
+    len = D / W;
+  const all = TEAMS.filter((T) => fits(T, D));
+  if (all.length === 0) return "shared";
+  let T = all.find((t) => Math.ceil(len / t) <= FEW[W] || t === USUAL) ?? all[0]!;
+  while (rows * T < BUSY && Math.ceil(len / T) > 2 && all.includes((2 * T) as Threads)) T = (2 * T) as Threads;
+  return `team${T}`;
+}
+
+/** The one asked for, or the one measured to be faster for `op` on such rows, or the one that suits such an adapter. */
+export function rowVariant(op: string, x: Pick<Tensor, "shape" | "size">, asked?: RowVariant): RowVariant {
+  const D = x.shape.at(-1) ?? 1;
+  if (asked) {
+    if (!able(asked, D)) throw new Error(`${op}: expected a variant for rows of ${D} (${rowVariants(D).join(", ")}), got ${asked}`);
+    return asked;
+  }
+  const choice = chosen(`${op} ${x.size / D}x${D}`);
+  return choice !== undefined && able(choice, D)
+    ? (choice as RowVariant)
+    : getDevice().adapter.software
+      ? "register"
+      : teamFor(x.size / D, D);
+}
+
+/** What of a variant is compiled in. */
+export type RowShape =
+  | { readonly kind: "shared" | "register" }
+  /** `lanes`: neighbours in a team that shuffles reach. `loads`: of each thread. */
+  | { readonly kind: "team"; readonly threads: Threads; readonly loads: number; readonly lanes: number };
+
+export function rowShape(variant: RowVariant, D: number): RowShape {
+  const threads = threadsOf(variant);
+  if (threads === null) return { kind: variant as "shared" | "register" };
+  return {
+    kind: "team",
+    threads,
+    loads: Math.ceil(D / widthOf(variant, D) / threads),
+    lanes: variant.startsWith("barrier") ? 1 : Math.min(threads, subgroupLanes()),
+  };
+}
+
+/** Lanes of the smallest subgroup there may be; 1 where kernels cannot use them. */
+export function subgroupLanes(): number {
+  const { features, language, gpu } = getDevice();
+  return features.has("subgroups") && language.has("subgroup_id") ? (gpu.adapterInfo.subgroupMinSize ?? 1) : 1;
+}
+
+/** WGSL types and sums of vectors of W. */
+export const vectors = (W: Width): { readonly T: Elem; total(v: string): string; most(v: string): string } =>
+  W === 4
+    ? { T: "vec4f", total: (v) => `dot(${v}, vec4f(1.0))`, most: (v) => `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))` }
+    : W === 2
+      ? { T: "vec2f", total: (v) => `dot(${v}, vec2f(1.0))`, most: (v) => `max(${v}.x, ${v}.y)` }
+      : { T: "f32", total: (v) => v, most: (v) => v };
+
+/** What a row has at a vector, by name: `at` is the vector's index in arrays of rows, `i` its number in the row (WGSL). */
+type Loads<N extends string> = Readonly<Record<N, (at: string, i: string) => string>>;
+type Values<N extends string> = Readonly<Record<N | "at" | "i", string>>;
+
+export interface RowWords {
+  readonly workgroup: number;
+  readonly helpers: string;
+  readonly needs: readonly GPUFeatureName[];
+  /** Of teams: a thread's place in the workgroup, and in its team (`own`). Part of `code`. */
+  readonly places: string;
+  /** True in one thread of the row's. */
+  readonly leads: string;
+  /** Runs `body` for `row`, of `p.rows`; `group`: the workgroup, if not counted from the first. */
+  code(body: string, group?: string): string;
+  /** Statements that replace each of these f32 variables, at most four, by its sum or its maximum over the row. */
+  sum(...names: readonly string[]): string;
+  max(...names: readonly string[]): string;
+  /**
+   * A row of vectors of type T that begins at `first`: `load`, then any number of walks over them. A walk's body sees each load by its
+   * name, and `at` and `i`; stores go into `store`. `counts`: what a loop counts, for the other is a sum or a difference.
+   */
+  row<N extends string>(
+    T: string,
+    loads: Loads<N>,
+    counts?: "at" | "i",
+  ): { readonly load: string; each(body: (v: Values<N>) => string): string; store(body: (v: Values<N>) => string): string };
+  groups(rows: number): number;
+}
+
+/** A row walked by `for`, read from memory in each walk. */
+function walked(kind: "shared" | "register"): RowWords {
+  const shared = kind === "shared";
+  const all =
+    (reduce: string) =>
+    (...names: readonly string[]) =>
+      shared ? names.map((n) => `${n} = ${reduce}(${n}, li);`).join("\n    ") : "";
+  return {
+    workgroup: shared ? 64 : 16,
+    helpers: shared ? workgroupSum + workgroupMax : "",
+    needs: [],
+    places: "",
+    leads: shared ? "li == 0u" : "true",
+    code: (body, group = "group") => `let row = ${shared ? group : `${group} * WG + li`}; if (row < p.rows) { ${body} }`,
+    sum: all("workgroup_sum"),
+    max: all("workgroup_max"),
+    row(_, loads, counts = "at") {
+      const [at, i, base] = counts === "at" ? ["i", "(i - first)", "first + "] : ["first + i", "i", ""];
+      const each = (body: (v: never) => string) => {
+        const v = Object.fromEntries([
+          ...Object.entries<(at: string, i: string) => string>(loads).map(([name, load]) => [name, load(at, i)]),
+          ["at", at],
+          ["i", i],
+        ]);
+        return `for (var i = ${base}${shared ? "li" : "0u"}; i < ${base}p.len; i += ${shared ? "WG" : "1u"}) { ${body(v as never)} }`;
+      };
+      return { load: "", each, store: each };
+    },
+    groups: (rows) => (shared ? rows : Math.ceil(rows / 16)),
+  };
+}
+
+const VECTOR = ["f32", "vec2f", "vec3f", "vec4f"] as const;
+const PART = ["x", "y", "z", "w"] as const;
+/** Partial sums that a thread adds from workgroup memory between two barriers. */
+const FAN = 16;
+
+/** `name(v, t)`: what `join` makes of all v of a team, the same bits for each of its threads. */
+function teamReduction(
+  name: string,
+  type: string,
+  join: (a: string, b: string) => string,
+  { threads, lanes }: { readonly threads: number; readonly lanes: number },
+): string {
+  const lines: string[] = [];
+  for (let lane = 1; lane < lanes; lane *= 2) lines.push(`v = ${join("v", `subgroupShuffleXor(v, ${lane}u)`)};`);
+  for (let one = lanes; one < threads; ) {
+    // threads that have the same v
+    const fan = Math.min(FAN, threads / one);
+    lines.push(
+      `if (t % ${one}u == 0u) { ${name}_parts[t / ${one}u] = v; }`,
+      "workgroupBarrier();",
+      `v = ${name}_parts[t / ${one * fan}u * ${fan}u];`,
+      ...Array.from({ length: fan - 1 }, (_, k) => `v = ${join("v", `${name}_parts[t / ${one * fan}u * ${fan}u + ${k + 1}u]`)};`),
+      "workgroupBarrier();",
+    );
+    one *= fan;
+  }
+  return `${lanes < threads ? `var<workgroup> ${name}_parts: array<${type}, WG / ${lanes}u>;` : ""}
+fn ${name}(given: ${type}, place: u32) -> ${type} {
+  let t = place % WG; // place, as Tint can prove
+  var v = given;
+  ${lines.join("\n  ")}
+  return v;
+}
+`;
+}
+
+function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWords {
+  const { threads, loads: count, lanes } = shape;
+  const workgroup = Math.max(least, threads);
+  const all =
+    (reduce: string) =>
+    (...names: readonly string[]) => {
+      const n = names.length,
+        type = VECTOR[n - 1]!;
+      return n === 1
+        ? `${names[0]} = ${reduce}_f32(${names[0]}, place);`
+        : `{ let all = ${reduce}_${type}(${type}(${names.join(", ")}), place); ${names.map((name, i) => `${name} = all.${PART[i]};`).join(" ")} }`;
+    };
+  const places = `let place = ${lanes > 1 ? "subgroup_number * subgroup_lanes + subgroup_lane" : "li"}; let own = place % ${threads}u;`;
+  return {
+    workgroup,
+    places,
+    helpers: VECTOR.flatMap((type) => [
+      teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape),
+      teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape),
+    ]).join(""),
+    needs: lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
+    leads: `alive && place % ${threads}u == 0u`,
+    // Where there is no row left, a team works on the last one again and stores nothing: all threads meet at the barriers.
+    code: (body, group = "group") => `
+    ${places}
+    let alive = ${group} * ${workgroup / threads}u + place / ${threads}u < p.rows;
+    let row = min(${group} * ${workgroup / threads}u + place / ${threads}u, p.rows - 1u);
+    ${body}`,
+    sum: all("team_sum"),
+    max: all("team_max"),
+    row(T, loads) {
+      const numbers = Array.from({ length: count }, (_, k) => k);
+      const i = (k: number) => (k === 0 ? "own" : `(own + ${k * threads}u)`);
+      const at = (k: number) => `first + ${i(k)}`;
+      const names = Object.entries<(at: string, i: string) => string>(loads);
+      const inside = (k: number, text: string) => (k === count - 1 ? `if (${i(k)} < p.len) { ${text} }` : `{ ${text} }`);
+      const each = (body: (v: never) => string) =>
+        numbers
+          .map((k) =>
+            inside(k, body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["at", at(k)], ["i", i(k)]]) as never)),
+          )
+          .join("\n    ");
+      return {
+        load: numbers
+          .map((k) =>
+            k < count - 1
+              ? names.map(([name, load]) => `let ${name}_${k} = ${load(at(k), i(k))};`).join(" ")
+              : `${names.map(([name]) => `var ${name}_${k}: ${T};`).join(" ")} ${inside(k, names.map(([name, load]) => `${name}_${k} = ${load(at(k), i(k))};`).join(" "))}`,
+          )
+          .join("\n    "),
+        each,
+        store: (body) => `if (alive) { ${each(body)} }`,
+      };
+    },
+    groups: (rows) => Math.ceil(rows / (workgroup / threads)),
+  };
+}
+
+/** Words for a kernel over rows; a workgroup of teams has `threads` in all, or as many as one team. */
+export const rowWords = (shape: RowShape, threads = 256): RowWords => (shape.kind === "team" ? team(shape, threads) : walked(shape.kind));

@@ -1,0 +1,74 @@
+/**
+ * The WGSL of softmax and its logarithm; softmax.ts has the formulas. Apart from it for attention-products.ts, whose
+ * backward pass needs the kernels and not the operation.
+ */
+import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
+import type { Tensor } from "../../engine/tensor.ts";
+import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
+
+interface Config {
+  readonly log: boolean;
+  readonly shape: RowShape;
+  readonly W: Width;
+}
+
+// Who works on a row: see rows.ts. `p.len` counts vectors.
+const kernels = kernelFamily(({ log, shape, W }: Config) => {
+  const w = rowWords(shape);
+  const { T, total, most } = vectors(W);
+  const name = log ? "logSoftmax" : "softmax";
+  const common = { params: { rows: "u32", len: "u32" }, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs } as const;
+  const of = (array: string) => (at: string) => `${array}[${at}]`;
+  const given = w.row(T, { v: of("x") });
+  const made = w.row(T, { v: of("y"), d: of("dy") });
+  return {
+    forward: defineKernel({
+      ...common,
+      name: `${name}.forward`,
+      inputs: { x: T },
+      outputs: { y: T }, // (N, D), (N, D)
+      code: w.code(/* wgsl */ `
+    let first = row * p.len;
+    ${given.load}
+    var m = -3.4e38;
+    ${given.each(({ v }) => `let a = ${v}; m = max(m, ${most("a")});`)}
+    ${w.max("m")}
+    var s = 0.0;
+    ${given.each(({ v }) => `s += ${total(`exp(${v} - ${T}(m))`)};`)}
+    ${w.sum("s")}
+    ${log ? `let shift = m + log(s); ${given.store(({ v, at }) => `y[${at}] = ${v} - ${T}(shift);`)}` : `let r = 1.0 / s; ${given.store(({ v, at }) => `y[${at}] = exp(${v} - ${T}(m)) * r;`)}`}`),
+    }),
+    backward: defineKernel({
+      ...common,
+      name: `${name}.backward`,
+      inputs: { y: T, dy: T },
+      outputs: { dx: T }, // (N, D), (N, D), (N, D)
+      code: w.code(/* wgsl */ `
+    let first = row * p.len;
+    ${made.load}
+    var s = 0.0;
+    ${made.each(({ v, d }) => `s += ${total(log ? d : `${d} * ${v}`)};`)}
+    ${w.sum("s")}
+    ${made.store(({ v, d, at }) => `dx[${at}] = ${log ? `${d} - exp(${v}) * s` : `${v} * (${d} - ${T}(s))`};`)}`),
+    }),
+  };
+});
+
+/** The kernels for rows of x, and how to launch them. */
+export function softmaxKernels(x: Tensor, log: boolean, variant: RowVariant) {
+  const D = x.shape.at(-1)!;
+  const rows = x.size / D;
+  const W = widthOf(variant, D),
+    shape = rowShape(variant, D);
+  return { ...kernels({ log, shape, W }), grid: { params: { rows, len: D / W }, groups: rowWords(shape).groups(rows) } };
+}
+
+/** The softmax of each row, and its gradient from its result. */
+export function softmaxRows(x: Tensor): Tensor {
+  const { forward, grid } = softmaxKernels(x, false, rowVariant("softmax", x));
+  return forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } }).y;
+}
+export function softmaxRowsBackward(y: Tensor, dy: Tensor): Tensor {
+  const { backward, grid } = softmaxKernels(y, false, rowVariant("softmax", y));
+  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y.shape }, store: { dx: y.dtype } }).dx;
+}

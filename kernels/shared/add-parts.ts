@@ -1,0 +1,67 @@
+/** The second half of a sum down columns: (S, D) partial sums become (D), in a fixed order. */
+import { getDevice } from "../../engine/device.ts";
+import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
+import { show } from "../../engine/shape.ts";
+import type { Tensor } from "../../engine/tensor.ts";
+
+/** Threads that share a column (vector), and columns of a workgroup. Barriers are dear on CPU adapters. */
+const sizes = { gpu: { lanes: 64, columns: 4 }, cpu: { lanes: 1, columns: 16 } } as const;
+
+interface Config {
+  readonly on: keyof typeof sizes;
+  readonly count: 1 | 2;
+  readonly W: 1 | 4;
+}
+
+// Threads of a column take every so many rows, then add up what they have.
+const kernel = kernelFamily(({ on, count, W }: Config) => {
+  const { lanes, columns } = sizes[on];
+  const T: Elem = W === 4 ? "vec4f" : "f32";
+  const all = (line: (k: number) => string) => Array.from({ length: count }, (_, k) => line(k)).join(" ");
+  const named = (name: string) => Object.fromEntries(Array.from({ length: count }, (_, k) => [name + k, T])) as Record<string, Elem>;
+  return defineKernel({
+    name: "addParts",
+    inputs: named("parts"), // (S, D) each
+    outputs: named("y"), // (D) each
+    params: { rows: "u32", len: "u32" },
+    workgroup: lanes * columns,
+    helpers: lanes === 1 ? "" : all((k) => `var<workgroup> sums${k}: array<${T}, WG>;`),
+    code: /* wgsl */ `
+    let column = group * ${columns}u + li % ${columns}u;
+    ${all((k) => `var s${k} = ${T}();`)}
+    if (column < p.len) {
+      for (var row = li / ${columns}u; row < p.rows; row += ${lanes}u) { ${all((k) => `s${k} += parts${k}[row * p.len + column];`)} }
+    }${
+      lanes === 1
+        ? ""
+        : /* wgsl */ `
+    ${all((k) => `sums${k}[li] = s${k};`)}
+    workgroupBarrier();
+    for (var n = 0u; n < ${Math.log2(lanes)}u; n++) {
+      let half = (WG / 2u) >> n;
+      if (li < half) { ${all((k) => `sums${k}[li] += sums${k}[(li + half) % WG];`)} }
+      workgroupBarrier();
+    }
+    ${all((k) => `s${k} = sums${k}[li];`)}`
+    }
+    if (li < ${columns}u && column < p.len) { ${all((k) => `y${k}[column] = s${k};`)} }`,
+  });
+});
+
+/** parts: one or two tensors (S, D). Returns the sums over their rows, (D) each. `on`: what the adapter is, unless given. */
+export function addParts<const P extends readonly [Tensor] | readonly [Tensor, Tensor]>(
+  parts: P,
+  on: keyof typeof sizes = getDevice().adapter.software ? "cpu" : "gpu",
+): { readonly [K in keyof P]: Tensor } {
+  const [rows, D] = parts[0].shape as [number, number];
+  if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D))
+    throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
+  const W = D % 4 === 0 ? 4 : 1;
+  const made = kernel({ on, count: parts.length, W })({
+    inputs: Object.fromEntries(parts.map((t, k) => [`parts${k}`, t])),
+    outputs: Object.fromEntries(parts.map((_, k) => [`y${k}`, [D]])),
+    params: { rows, len: D / W },
+    groups: Math.ceil(D / W / sizes[on].columns),
+  });
+  return parts.map((_, k) => made[`y${k}`]!) as { [K in keyof P]: Tensor };
+}

@@ -1,0 +1,15 @@
+/**
+ * Tables that ship, measured by `tune` on adapters that many have: a kernel where another than the default was faster
+ * beyond doubt. None so far.
+ */
+import { adapterName, type AdapterDescription } from "../../engine/device.ts";
+import type { Tuning } from "../../engine/tuning.ts";
+
+const KNOWN: readonly { readonly name: string; readonly adapter: RegExp; readonly choices: Readonly<Record<string, string>> }[] = [];
+
+/** The table that ships for such an adapter, if one does. */
+export function knownTuning(adapter: AdapterDescription): Tuning | null {
+  const name = adapterName(adapter);
+  const known = KNOWN.find((k) => k.adapter.test(name));
+  return known ? { source: `the table that ships for ${known.name}`, choices: known.choices } : null;
+}

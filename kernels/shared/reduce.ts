@@ -1,0 +1,238 @@
+/**
+ * Sums, and the WGSL that adds within a workgroup.
+ *
+ *   sum(x, axis): y = sum of x along the axis     dx = dy repeated along it
+ *
+ * Every sum has a fixed order: WGSL has no f32 atomics, and runs stay bit-repeatable.
+ */
+import { defineOp } from "../../engine/autograd.ts";
+import { getDevice } from "../../engine/device.ts";
+import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
+import { normalizeAxis, numel, sameShape, show, type Shape } from "../../engine/shape.ts";
+import type { Tensor } from "../../engine/tensor.ts";
+import { addParts } from "./add-parts.ts";
+
+/** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. WG must be a power of two. */
+export const workgroupSum = /* wgsl */ `
+var<workgroup> partial_sum: array<f32, WG>;
+fn workgroup_sum(v: f32, t: u32) -> f32 {
+  let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
+  partial_sum[i] = v;
+  workgroupBarrier();
+  for (var n = 0u; n < countTrailingZeros(WG); n++) {
+    let s = WG >> (n + 1u);
+    if (i < s) { partial_sum[i] += partial_sum[(i + s) % WG]; }
+    workgroupBarrier();
+  }
+  let total = partial_sum[0];
+  workgroupBarrier(); // partial_sum may be reused by the next call
+  return total;
+}
+`;
+
+/** `workgroup_max(v, t)`: every thread t of the workgroup gets the largest v. WG must be a power of two. */
+export const workgroupMax = /* wgsl */ `
+var<workgroup> partial_max: array<f32, WG>;
+fn workgroup_max(v: f32, t: u32) -> f32 {
+  let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
+  partial_max[i] = v;
+  workgroupBarrier();
+  for (var n = 0u; n < countTrailingZeros(WG); n++) {
+    let s = WG >> (n + 1u);
+    if (i < s) { partial_max[i] = max(partial_max[i], partial_max[(i + s) % WG]); }
+    workgroupBarrier();
+  }
+  let largest = partial_max[0];
+  workgroupBarrier(); // partial_max may be reused by the next call
+  return largest;
+}
+`;
+
+const WG = 64;
+
+/** Threads that keep the adapter busy: longer sums are cut until there are so many. */
+const busy = (): number => (getDevice().adapter.software ? 2 ** 12 : 2 ** 17);
+/** Values that one thread adds at least before a sum is cut, and that are in flight at a time. */
+const LEAST = 16;
+export const FLIGHT = 4;
+
+/** How `len` rows of `columns` threads are cut: into `parts` stripes, each a multiple of `FLIGHT` rows; the last may be shorter. */
+export function stripesOf(len: number, columns: number): { readonly stripe: number; readonly parts: number } {
+  const wanted = Math.min(Math.ceil(busy() / columns), Math.ceil(len / LEAST));
+  const stripe = Math.ceil(len / wanted / FLIGHT) * FLIGHT;
+  return { stripe, parts: Math.ceil(len / stripe) };
+}
+
+/** `body(n)` for the rows `row + n` of a stripe below `end`, FLIGHT at a time; then `s0` is the sum of all `s<n>`, added in their order. */
+export const alongStripe = (T: string, body: (n: number) => string): string => {
+  const numbers = Array.from({ length: FLIGHT }, (_, n) => n);
+  return `${numbers.map((n) => `var s${n} = ${T}();`).join(" ")}
+      for (var k = 0u; k < p.stripe / ${FLIGHT}u; k++) {
+        let row = first + k * ${FLIGHT}u;
+        ${numbers.map((n) => `if (row + ${n}u < end) { ${body(n)} }`).join("\n        ")}
+      }
+      s0 = ${numbers.map((n) => `s${n}`).join(" + ")};`;
+};
+
+// x seen as (OUTER, LEN, INNER), in vectors; one thread per (outer, stripe of LEN, inner).
+const sumColumnsKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
+  const T: Elem = W === 4 ? "vec4f" : "f32";
+  return defineKernel({
+    name: "sum.columns",
+    inputs: { x: T }, // (OUTER, LEN, INNER)
+    outputs: { y: T }, // (OUTER, parts, INNER)
+    params: { n: "u32", len: "u32", inner: "u32", stripe: "u32", parts: "u32" },
+    workgroup: 128,
+    code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) {
+      let outer = i / (p.inner * p.parts);
+      let first = outer * p.len + i / p.inner % p.parts * p.stripe;
+      let end = min(first + p.stripe, (outer + 1u) * p.len);
+      ${alongStripe(T, (n) => `s${n} += x[(row + ${n}u) * p.inner + i % p.inner];`)}
+      y[i] = s0;
+    }`,
+  });
+});
+
+/** Values of a row that one workgroup adds at most, unless that were more than `PARTS` workgroups. */
+const CHUNK = 2 ** 15;
+const PARTS = 1024;
+
+// x seen as (OUTER, LEN): one workgroup per chunk of a row.
+const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: 1 | 4; readonly threads: number }) => {
+  const T: Elem = W === 4 ? "vec4f" : "f32";
+  return defineKernel({
+    name: "sum.rows",
+    inputs: { x: T }, // (OUTER, LEN)
+    outputs: { y: "f32" }, // (OUTER, parts)
+    params: { len: "u32", chunk: "u32", parts: "u32" },
+    workgroup: threads,
+    helpers: workgroupSum,
+    code: /* wgsl */ `
+    let first = group / p.parts * p.len;
+    let end = first + min(p.len, (group % p.parts + 1u) * p.chunk);
+    var s = ${T}();
+    for (var k = first + group % p.parts * p.chunk + li; k < end; k += WG * ${FLIGHT}u) {
+      s += x[k];
+      ${Array.from({ length: FLIGHT - 1 }, (_, n) => `if (k + WG * ${n + 1}u < end) { s += x[k + WG * ${n + 1}u]; }`).join("\n      ")}
+    }
+    let total = workgroup_sum(${W === 4 ? "dot(s, vec4f(1.0))" : "s"}, li);
+    if (li == 0u) { y[group] = total; }`,
+  });
+});
+
+const repeatKernel = defineKernel({
+  name: "sum.backward",
+  inputs: { dy: "f32" }, // (OUTER, INNER)
+  outputs: { dx: "f32" }, // (OUTER, LEN, INNER)
+  params: { n: "u32", len: "u32", inner: "u32", scale: "f32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { dx[i] = dy[(i / (p.inner * p.len)) * p.inner + i % p.inner] * p.scale; }`,
+});
+
+const scaleKernel = defineKernel({
+  name: "mean.scale",
+  inputs: { x: "f32" },
+  outputs: { y: "f32" },
+  params: { n: "u32", scale: "f32" },
+  workgroup: WG,
+  code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i < p.n) { y[i] = x[i] * p.scale; }`,
+});
+
+/** x seen as (outer, len, inner): the sums along the middle, flat. */
+export function sumMiddle(x: Tensor, outer: number, len: number, inner: number): Tensor {
+  if (inner === 1) return sumRows(x, outer, len);
+  const W = inner % 4 === 0 ? 4 : 1;
+  const { stripe, parts } = stripesOf(len, (outer * inner) / W);
+  const n = (outer * parts * inner) / W;
+  const { y } = sumColumnsKernel({ W })({
+    inputs: { x },
+    outputs: { y: [outer * parts * inner] },
+    params: { n, len, inner: inner / W, stripe, parts },
+    groups: Math.ceil(n / 128),
+  });
+  if (parts === 1) return y;
+  return outer === 1 ? addParts([y.view([parts, inner])])[0] : sumMiddle(y, outer, parts, inner);
+}
+
+function sumRows(x: Tensor, outer: number, len: number): Tensor {
+  const W = len % 4 === 0 ? 4 : 1;
+  const chunk = Math.ceil(Math.max(CHUNK, len / PARTS) / W);
+  const parts = Math.ceil(len / W / chunk);
+  const threads = len / W >= 1024 ? 256 : WG;
+  const { y } = sumRowsKernel({ W, threads })({
+    inputs: { x },
+    outputs: { y: [outer * parts] },
+    params: { len: len / W, chunk, parts },
+    groups: outer * parts,
+  });
+  return parts === 1 ? y : sumRows(y, outer, parts);
+}
+
+/** Sums `x` over the axes along which `shape` broadcasts to x's shape. No gradient: used inside backward passes. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const padded = [...new Array<number>(x.shape.length - shape.length).fill(1), ...shape];
+  let sizes = [...x.shape];
+  let y = x;
+  for (let i = 0; i < padded.length; ) {
+    if (padded[i] === sizes[i]) {
+      i++;
+      continue;
+    }
+    if (padded[i] !== 1) throw new Error(`sumTo: expected a shape that broadcasts to ${show(x.shape)}, got ${show(shape)}`);
+    let j = i;
+    while (j < padded.length && padded[j] === 1) j++; // neighbours are summed together
+    const outer = numel(sizes.slice(0, i)),
+      len = numel(sizes.slice(i, j)),
+      inner = numel(sizes.slice(j));
+    y = sumMiddle(y, outer, len, inner);
+    sizes = sizes.map((d, k) => (k >= i && k < j ? 1 : d));
+    i = j;
+  }
+  return y.view(shape);
+}
+
+const reduceOp = defineOp({
+  name: "sum",
+  forward([x]: [Tensor], { outer, len, inner, shape, scale }: { outer: number; len: number; inner: number; shape: Shape; scale: number }) {
+    const total = sumMiddle(x, outer, len, inner);
+    const n = total.size;
+    const y =
+      scale === 1 ? total : scaleKernel({ inputs: { x: total }, outputs: { y: [n] }, params: { n, scale }, groups: Math.ceil(n / WG) }).y;
+    return { y: y.view(shape), saved: null };
+  },
+  backward(dy, _, [x], { len, inner, scale }) {
+    const n = x.size;
+    return [
+      repeatKernel({
+        inputs: { dy },
+        outputs: { dx: x.shape },
+        store: { dx: x.dtype },
+        params: { n, len, inner, scale },
+        groups: Math.ceil(n / WG),
+      }).dx,
+    ];
+  },
+});
+
+function reduce(name: string, x: Tensor, axis: number | undefined, keepDims: boolean, mean: boolean): Tensor {
+  const a = axis === undefined ? 0 : normalizeAxis(name, axis, x.shape.length);
+  const end = axis === undefined ? x.shape.length : a + 1;
+  const outer = numel(x.shape.slice(0, a)),
+    len = numel(x.shape.slice(a, end)),
+    inner = numel(x.shape.slice(end));
+  const shape = x.shape.flatMap((d, i) => (i < a || i >= end ? [d] : keepDims ? [1] : []));
+  return reduceOp([x], { outer, len, inner, shape, scale: mean ? 1 / len : 1 });
+}
+
+/** Sum along one axis, or over everything. */
+export const sum = (x: Tensor, axis?: number, keepDims = false): Tensor => reduce("sum", x, axis, keepDims, false);
+
+/** Mean along one axis, or over everything. */
+export const mean = (x: Tensor, axis?: number, keepDims = false): Tensor => reduce("mean", x, axis, keepDims, true);

@@ -1,0 +1,201 @@
+/**
+ * A DeiT's parameter names as timm and as Hugging Face's transformers have them. Hugging Face keeps query, key and value apart where timm
+ * has one `qkv` (rows 0…D-1, D…2D-1, 2D…3D-1); nothing is transposed. The distilled model is a `DeiTForImageClassificationWithTeacher`
+ * (or `DeiTForImageClassification`, which lacks the second head), a plain one a `ViTForImageClassification`.
+ *
+ * https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
+ */
+import { quote } from "./dtypes.ts";
+import type { State } from "../params.ts";
+import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
+
+export type Layout = "timm" | "hf";
+
+type Values = { readonly shape: readonly number[]; readonly data: Float32Array };
+
+/** timm's name, and Hugging Face's: 4.x (the one in files), and where it differs 5.x. Weight and bias each, unless it ends in a token. */
+const STEM: readonly (readonly [timm: string, hf: string])[] = [
+  ["cls_token", "embeddings.cls_token"],
+  ["pos_embed", "embeddings.position_embeddings"],
+  ["dist_token", "embeddings.distillation_token"],
+  ["patch_embed.proj.weight", "embeddings.patch_embeddings.projection.weight"],
+  ["patch_embed.proj.bias", "embeddings.patch_embeddings.projection.bias"],
+  ["norm.weight", "layernorm.weight"],
+  ["norm.bias", "layernorm.bias"],
+];
+const BLOCK: readonly (readonly [timm: string, hf4: string, hf5: string])[] = [
+  ["norm1", "layernorm_before", "layernorm_before"],
+  ["attn.q", "attention.attention.query", "attention.q_proj"],
+  ["attn.k", "attention.attention.key", "attention.k_proj"],
+  ["attn.v", "attention.attention.value", "attention.v_proj"],
+  ["attn.proj", "attention.output.dense", "attention.o_proj"],
+  ["norm2", "layernorm_after", "layernorm_after"],
+  ["mlp.fc1", "intermediate.dense", "mlp.fc1"],
+  ["mlp.fc2", "output.dense", "mlp.fc2"],
+];
+const PARTS = ["q", "k", "v"] as const;
+
+const HF_HEADS = ["classifier", "cls_classifier", "distillation_classifier"];
+const HF_NAME = /^((deit|vit|regnet)\.|embeddings\.|(cls_|distillation_)?classifier\.)/;
+
+export const layoutOf = (state: State): Layout => ([...state.keys()].some((name) => HF_NAME.test(name)) ? "hf" : "timm");
+
+export interface Converted {
+  readonly state: State;
+  /** Names left out: a pooler's, which no classifier reads. */
+  readonly ignored: readonly string[];
+}
+
+/** timm's names, in the order of its state dict; a state that has them already, of any model, stays as it is. */
+export function toTimm(state: State): Converted {
+  if (layoutOf(state) === "timm") return { state, ignored: [] };
+  const names = [...state.keys()];
+  if (names.some(isHfRegNet))
+    return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
+  const distilled = names.some((n) => n.endsWith("embeddings.distillation_token"));
+  const two = distilled && !state.has("classifier.weight");
+  const heads = two ? { cls_classifier: "head", distillation_classifier: "head_dist" } : { classifier: "head" };
+  for (const head of HF_HEADS) {
+    if (!Object.hasOwn(heads, head) && state.has(`${head}.weight`)) {
+      fail(
+        `${Object.keys(heads).join(" and ")} of a model with${distilled ? "" : "out"} embeddings.distillation_token`,
+        quote(`${head}.weight`),
+      );
+    }
+  }
+  const bare = (name: string) => name.replace(/^(deit|vit)\./, "");
+  const ignored = names.filter((name) => /^pooler\.dense\.(weight|bias)$/.test(bare(name)));
+  const kept = new Map([...state].filter(([name]) => !ignored.includes(name)));
+  return {
+    state: inOrder(
+      fuse(renamed(kept, (name) => timmName(bare(name), heads) ?? fail("Hugging Face's names of a DeiT or ViT", quote(name)))),
+    ),
+    ignored,
+  };
+}
+
+function renamed(state: State, rename: (name: string) => string): State {
+  const out = new Map<string, Values>();
+  for (const [name, values] of state) {
+    const to = rename(name);
+    if (out.has(to)) fail(`one tensor for ${to}`, `${quote(name)} besides another`);
+    out.set(to, values);
+  }
+  return out;
+}
+
+function timmName(bare: string, heads: Readonly<Record<string, string>>): string | null {
+  const stem = STEM.find(([, hf]) => hf === bare);
+  if (stem) return stem[0];
+  const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(bare) ?? [];
+  if (module === undefined) return null;
+  if (Object.hasOwn(heads, module)) return `${heads[module]}.${kind}`;
+  const [, encoder, index, part] = /^(encoder\.layer|layers)\.(0|[1-9]\d{0,3})\.(.*)$/.exec(module) ?? [];
+  const row = BLOCK.find(([, hf4, hf5]) => (encoder === "layers" ? hf5 : hf4) === part);
+  return row ? `blocks.${index}.${row[0]}.${kind}` : null;
+}
+
+/** Query, key and value as one `qkv`. */
+function fuse(state: State): State {
+  const fused = new Map<string, Values>();
+  for (const [name, values] of state) {
+    const [, block, part, kind] = /^(.*\.attn)\.([qkv])\.(weight|bias)$/.exec(name) ?? [];
+    if (block === undefined) {
+      fused.set(name, values);
+      continue;
+    }
+    if (fused.has(`${block}.qkv.${kind}`)) continue;
+    const parts = PARTS.map(
+      (p) => state.get(`${block}.${p}.${kind}`) ?? fail(`query, key and value of ${block}`, `${part} ${kind} but not ${p}`),
+    );
+    for (const p of parts) {
+      if (p.shape.length === 0 || `${p.shape}` !== `${parts[0]!.shape}`)
+        fail(`query, key and value of ${block} of one shape`, parts.map((q) => `[${q.shape}]`).join(", "));
+    }
+    const [rows, ...rest] = parts[0]!.shape;
+    // Made when asked for, so that a large model is not held twice.
+    fused.set(`${block}.qkv.${kind}`, {
+      shape: [3 * rows!, ...rest],
+      get data() {
+        return joined(parts);
+      },
+    });
+  }
+  return fused;
+}
+
+function joined(parts: readonly Values[]): Float32Array {
+  const arrays = parts.map((p) => p.data);
+  const data = new Float32Array(arrays.reduce((n, a) => n + a.length, 0));
+  let at = 0;
+  for (const a of arrays) {
+    data.set(a, at);
+    at += a.length;
+  }
+  return data;
+}
+
+/** timm's order: stem, blocks by number, norm, heads. */
+function inOrder(state: State): State {
+  const rank = (name: string): number[] => {
+    const [, index, module] = /^blocks\.(\d+)\.(\w+\.?\w*)\./.exec(name) ?? [];
+    const within = ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"].findIndex((m) => module?.startsWith(m));
+    const stem = ["cls_token", "pos_embed", "dist_token", "patch_embed"].findIndex((s) => name.startsWith(s));
+    const last = name.startsWith("norm") ? 0 : name.startsWith("head_dist") ? 2 : 1;
+    return [
+      stem >= 0 ? 0 : index !== undefined ? 1 : 2,
+      index === undefined ? Math.max(stem, 0) : Number(index),
+      index === undefined ? last : within,
+      name.endsWith("bias") ? 1 : 0,
+    ];
+  };
+  return new Map(
+    [...state]
+      .map(([name, values]) => ({ name, values, rank: rank(name) }))
+      .sort((a, b) => a.rank.map((r, i) => r - b.rank[i]!).find((d) => d !== 0) ?? 0)
+      .map(({ name, values }) => [name, values]),
+  );
+}
+
+/** Hugging Face's names in its files (4.x), from either layout; `deit.` for a model with a distillation token, `vit.` for a plain one. */
+export function toHuggingFace(given: State): Converted {
+  const { state, ignored } = toTimm(given);
+  if (state.has("stem.conv.weight"))
+    return { state: renamed(state, (name) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name))), ignored };
+  const distilled = state.has("dist_token");
+  const prefix = distilled ? "deit." : "vit.";
+  const heads: Readonly<Record<string, string>> = state.has("head_dist.weight")
+    ? { head: "cls_classifier", head_dist: "distillation_classifier" }
+    : { head: "classifier" };
+  const hf = new Map<string, Values>();
+  for (const [name, values] of state) {
+    const stem = STEM.find(([timm]) => timm === name);
+    const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name) ?? [];
+    const [, index, part] = /^blocks\.(0|[1-9]\d{0,3})\.(.*)$/.exec(module ?? "") ?? [];
+    const row = BLOCK.find(([timm]) => timm === part && !/^attn\.[qkv]$/.test(timm));
+    const layer = `${prefix}encoder.layer.${index}.`;
+    if (stem) hf.set(prefix + stem[1], values);
+    else if (module !== undefined && Object.hasOwn(heads, module)) hf.set(`${heads[module]}.${kind}`, values);
+    else if (row) hf.set(`${layer}${row[1]}.${kind}`, values);
+    else if (part === "attn.qkv") split(name, values).forEach((third, i) => hf.set(`${layer}${BLOCK[1 + i]![1]}.${kind}`, third));
+    else fail(`timm's names of a ${distilled ? "distilled" : "plain"} DeiT`, quote(name));
+  }
+  return { state: hf, ignored };
+}
+
+function split(name: string, values: Values): Values[] {
+  const [rows, ...rest] = values.shape;
+  if (rows === undefined || rows % 3 !== 0) return fail(`query, key and value in ${quote(name)}`, `[${values.shape}]`);
+  return PARTS.map((_, i) => ({
+    shape: [rows / 3, ...rest],
+    get data() {
+      const { data } = values,
+        each = data.length / 3;
+      return data.subarray(i * each, (i + 1) * each);
+    },
+  }));
+}
+
+function fail(expected: string, got: string): never {
+  throw new Error(`weights: expected ${expected}, got ${got}`);
+}

@@ -1,0 +1,86 @@
+/**
+ * How an image becomes a model's input, by whose published accuracy it is: what is resized to what, what is cut out, and the statistics.
+ *
+ *   official  the short side to size / 0.875, centre crop: https://github.com/facebookresearch/deit/blob/main/datasets.py
+ *   timm      the same with the share that timm's weights of that name ask for: https://github.com/huggingface/pytorch-image-models
+ *   hf        DeiT: a square of size * 256 / 224, its sides forced, centre crop; ViT: a square of the size itself, bilinear:
+ *             https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
+ *
+ * All three of bytes as Pillow resizes them: Hugging Face's processors on tensors differ from these by a level here and there.
+ */
+import { BICUBIC, BILINEAR } from "../../kernels/shared/bands.ts";
+import { checkImage, middle, resize, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
+
+export const PROTOCOLS = ["official", "timm", "hf"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+export interface Placing {
+  /** Pixels that the crop keeps, per side. */
+  readonly size: number;
+  /** The resized image: its short side, or both. */
+  readonly resize: number;
+  /** Both sides become `resize`, whatever the image's shape. */
+  readonly square: boolean;
+  readonly filter: keyof typeof FILTERS;
+}
+
+/** Plain data. */
+export interface Preprocessing extends Placing {
+  /** Per channel, of values in [0, 1]. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+const FILTERS = { bicubic: BICUBIC, bilinear: BILINEAR } as const;
+
+/** Per-channel mean and deviation of ImageNet, in [0, 1] units. */
+export const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+
+/** Up to this size the official code takes images as they are: CIFAR's. */
+const SMALL = 32;
+
+/** timm's crop shares of RegNetY by name; those from 3.2 GF on keep 0.95. */
+const REGNET_CROP: Readonly<Record<string, number>> = {
+  regnety_002: 0.875,
+  regnety_004: 0.965,
+  regnety_006: 0.875,
+  regnety_008: 0.875,
+  regnety_016: 0.965,
+};
+
+/** The steps for inputs of `size` pixels. `model` is timm's name; other names count as DeiT. */
+export function preprocessing(protocol: Protocol, model: string, size: number): Preprocessing {
+  const vit = model.startsWith("vit_");
+  const stats = vit && protocol !== "official" ? HALF : IMAGENET;
+  const steps = { size, square: false, filter: "bicubic" as const, ...stats };
+  if (size <= SMALL) return { ...steps, resize: size };
+  switch (protocol) {
+    case "official":
+      return { ...steps, resize: Math.trunc(size / 0.875) };
+    case "timm": {
+      const share = model.startsWith("regnety_") ? (REGNET_CROP[model] ?? 0.95) : size === 384 ? 1 : 0.9;
+      return { ...steps, resize: Math.floor(size / share) };
+    }
+    case "hf":
+      return vit
+        ? { ...steps, resize: size, square: true, filter: "bilinear" }
+        : { ...steps, resize: Math.trunc((256 / 224) * size), square: true };
+  }
+}
+
+/** An image of any size to what the model sees of it, size x size. */
+export function preprocess(image: RgbImage, { size, resize: to, square, filter }: Placing): RgbImage {
+  checkImage("preprocess", image);
+  return square
+    ? resize(image, to, to, FILTERS[filter], middle(to, size), middle(to, size))
+    : resizeShort(image, to, size, FILTERS[filter]);
+}
+
+/** Preprocessed images as bytes (B, 3, size, size). */
+export function inputBytes(images: readonly RgbImage[]): Uint8Array {
+  const planes = images.map(toPlanes);
+  const all = new Uint8Array(planes.reduce((n, p) => n + p.length, 0));
+  planes.reduce((at, p) => (all.set(p, at), at + p.length), 0);
+  return all;
+}

@@ -32,6 +32,8 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 const COMMON = [
   "--no-sandbox", // containers have no user namespaces, and the page is our own
   "--enable-unsafe-webgpu",
@@ -58,20 +60,20 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   const given = options.host ?? nodeHost();
   let stops = false;
   const host: Host = { ...given, stopAsked: () => ((stops = true), given.stopAsked()) };
-  // Ctrl-C ends the process, and the browser with it, unless a job looks out for it: then the second one does.
-  const interrupted = (): void => {
-    if (!stops || given.stopAsked()) process.exit(130);
+  // A signal ends the process, and the browser with it, unless a job looks out for it: then the second one does.
+  const interrupted = (_signal: string, number: number): void => {
+    if (!stops || given.stopAsked()) process.exit(128 + number);
   };
   const server = await servePage(host);
-  process.on("SIGINT", interrupted);
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   const close = async (): Promise<void> => {
-    process.off("SIGINT", interrupted);
+    for (const signal of SIGNALS) process.off(signal, interrupted);
     await browser?.close();
     await server.close();
   };
   let browser: Browser | undefined;
   try {
-    browser = await launch(setup, kind, { handleSIGINT: false });
+    browser = await launch(setup, kind, { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false });
     const page = await browser.newPage();
     const call = caller(page);
     await page.goto(server.url, { timeout: 120_000 });
@@ -106,7 +108,11 @@ export async function launchChromium(): Promise<Browser> {
 
 const defaultAdapter = (setup: Setup): ChromiumAdapter => (setup.node && !setup.node.software ? "gpu" : "swiftshader");
 
-function launch(setup: Setup, kind: ChromiumAdapter, options: Pick<LaunchOptions, "handleSIGINT"> = {}): Promise<Browser> {
+function launch(
+  setup: Setup,
+  kind: ChromiumAdapter,
+  options: Pick<LaunchOptions, "handleSIGINT" | "handleSIGTERM" | "handleSIGHUP"> = {},
+): Promise<Browser> {
   if (!setup.chromium) throw new Error("openChromium: expected an installed Chrome or Chromium, got none; run: node cli/setup.mjs --tests");
   if (kind === "lavapipe" && !setup.lavapipeIcd)
     throw new Error("openChromium: expected Mesa's lavapipe, got none; run: node cli/setup.mjs --tests");

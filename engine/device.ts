@@ -74,6 +74,8 @@ export class Device {
   readonly adapter: AdapterDescription;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
+  /** Threads that a subgroup may have, where kernels can use subgroups and the adapter says how large they are. */
+  readonly subgroups: { readonly min: number; readonly max: number } | null;
   /** Where the experimental feature is there. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
   /** What WGSL can say here beyond its first version: names of language extensions. */
@@ -108,6 +110,8 @@ export class Device {
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
+    const { subgroupMinSize: min, subgroupMaxSize: max } = gpu.adapterInfo;
+    this.subgroups = this.features.has("subgroups") && min && max ? { min, max } : null;
     this.subgroupMatrices = this.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices : [];
     this.#wait = wait;
     gpu.addEventListener("uncapturederror", (event) => {

@@ -2,10 +2,9 @@
 import { gradients } from "../engine/autograd.ts";
 import { withRecorder, type Launch } from "../engine/launch.ts";
 import { Tensor } from "../engine/tensor.ts";
-import { UsageError } from "./errors.ts";
+import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { ops, type OpEntry } from "../checks/catalog.ts";
-import { inputsFault } from "./files/tensor-file.ts";
 import { checkAttrs } from "./op.ts";
 
 export interface WgslArgs {
@@ -56,7 +55,7 @@ export default async function opWgslJob(_: Host, { name, attrs: given = {}, vari
     .filter(([key, t]) => t.dtype === "f32" && !entry.inputs[key]!.buffer)
     .map(([, t]) => t);
   for (const t of floating) t.requiresGrad = true;
-  inputsFault(() => {
+  refusing(() => {
     const { y } = withRecorder({ launches: forward }, () => entry.run(inputs, attrs, variant));
     if (y!.requiresGrad) withRecorder({ launches: backward }, () => void gradients(y!, floating, y!));
   });

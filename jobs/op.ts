@@ -4,10 +4,10 @@ import { scope } from "../engine/memory.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { cast } from "../kernels/cast.ts";
 import { checkDtype } from "./files/dtype.ts";
-import { UsageError } from "./errors.ts";
+import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { ops, type OpEntry } from "../checks/catalog.ts";
-import { bytesOf, checkNames, floatsOf, inputsFault, labelsOf, readTensors, writeTensors, type TensorFile } from "./files/tensor-file.ts";
+import { bytesOf, checkNames, floatsOf, labelsOf, readTensors, writeTensors, type TensorFile } from "./files/tensor-file.ts";
 
 export interface OpArgs {
   readonly name: string;
@@ -51,7 +51,7 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
     args.in,
   );
 
-  const result = inputsFault(() =>
+  const result = refusing(() =>
     scope(() => {
       const inputs = load(file, entry);
       const floating = Object.entries(inputs).filter(([name, t]) => t.dtype === "f32" && !entry.inputs[name]!.buffer);

@@ -106,12 +106,12 @@ function checked(
 const MOST_PROBABILITIES = 2 ** 30;
 
 function usual(sizes: Omit<Sizes, "scale">, training: boolean): AttentionVariant {
-  const { adapter, limits, features } = getDevice();
+  const { adapter, limits, subgroups } = getDevice();
   const kept = probabilityBytes(sizes) <= Math.min(MOST_PROBABILITIES, limits.maxStorageBufferBindingSize);
   if (!adapter.software) return kept ? "batched" : "shared-64";
   // Of processors, llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.88 to
   // 2.2 of it below; without gradients 0.9 to 1.7 (bench/results/README.md).
-  return training && kept && features.has("subgroups") && sizes.M >= 128 && sizes.D >= 64 ? "batched" : "register";
+  return training && kept && subgroups !== null && sizes.M >= 128 && sizes.D >= 64 ? "batched" : "register";
 }
 
 /** q: (B, H, N, D); k, v: (B, H, M, D). Returns (B, H, N, D), each query attending over the M keys. */

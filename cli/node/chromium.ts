@@ -9,6 +9,7 @@ import { nodeHost } from "./host.ts";
 import type { Host } from "../../jobs/host.ts";
 import { servePage } from "./page-server.ts";
 import { watchGpu } from "./watchdog.ts";
+import { note } from "../output.ts";
 
 export type ChromiumAdapter = "swiftshader" | "gpu" | "lavapipe";
 
@@ -155,9 +156,9 @@ function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<
   page.on("console", (message) => {
     // A file that is not there is the job's to report.
     if (message.location().url?.includes("/__file/")) return;
-    if (message.type() === "error" || message.type() === "warn") process.stderr.write(`[page] ${message.text()}\n`);
+    if (message.type() === "error" || message.type() === "warn") note(`[page] ${message.text()}`);
   });
-  page.on("pageerror", (error) => process.stderr.write(`[page] ${error instanceof Error ? error.message : String(error)}\n`));
+  page.on("pageerror", (error) => note(`[page] ${error instanceof Error ? error.message : String(error)}`));
   return async (hook, ...args) => {
     const called = page.evaluate(
       (name, values) => {

@@ -154,7 +154,7 @@ const op = defineOp({
 interface KlOptions {
   readonly tau?: number;
   readonly reduction?: Reduction;
-  readonly variant?: RowVariant;
+  readonly variant?: RowVariant | undefined;
 }
 
 /** student, teacher: (B, K) logits. Returns (). */

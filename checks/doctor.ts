@@ -48,7 +48,7 @@ export async function runSelfTests(
   const tested: Tested[] = [];
   for (const { suite, test } of tests) {
     if (stop()) break;
-    const result = device.lost
+    const result = device.lostError
       ? ({ result: "failed", timeMs: 0, reason: "the device was lost before" } as const)
       : await outcome(test, device.features);
     tested.push({ suite, name: test.name, ...result });

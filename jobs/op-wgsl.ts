@@ -6,7 +6,6 @@ import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { checkAttrs, checkVariant, opNamed } from "../checks/catalog.ts";
 import { differentiable, type Op } from "../checks/op.ts";
-import { inputsFault } from "./files/tensor-file.ts";
 
 export interface WgslArgs {
   readonly name: string;
@@ -27,7 +26,7 @@ export interface WgslResult {
 export default async function opWgslJob(_: Host, { name, attrs = {}, variant }: WgslArgs): Promise<WgslResult> {
   const forward: Launch[] = [],
     backward: Launch[] = [];
-  inputsFault(() => {
+  refusing(() => {
     const op = refusing(() => opNamed(name));
     refusing(() => checkVariant(op, variant));
     const { inputs: shapes, attrs: values } = sizedFor(op, attrs);

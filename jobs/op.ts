@@ -8,7 +8,7 @@ import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { checkAttrs, checkVariant, opNamed } from "../checks/catalog.ts";
 import type { Op } from "../checks/op.ts";
-import { bytesOf, checkNames, floatsOf, inputsFault, labelsOf, readTensors, writeTensors, type TensorFile } from "./files/tensor-file.ts";
+import { bytesOf, checkNames, floatsOf, labelsOf, readTensors, writeTensors, type TensorFile } from "./files/tensor-file.ts";
 
 export interface OpArgs {
   readonly name: string;
@@ -45,7 +45,7 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
     args.in,
   );
 
-  const result = inputsFault(() =>
+  const result = refusing(() =>
     scope(() => {
       const inputs = load(file, entry);
       const floating = Object.entries(inputs).filter(([name, t]) => t.dtype === "f32" && !entry.inputs[name]!.buffer);

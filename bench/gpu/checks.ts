@@ -50,10 +50,10 @@ export async function tests(run: Run): Promise<void> {
       }
       keep();
     },
-    () => over() || device.lost !== null,
+    () => over() || device.lostError !== null,
   );
   keep();
   console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped of ${some.length}`);
-  if (device.lost) throw device.lost;
+  if (device.lostError) throw device.lostError;
   if (counts.failed > 0) throw new Error(`gpu: expected every self-test to pass, got ${counts.failed} that failed`);
 }

@@ -17,7 +17,8 @@ import { dropPathFactors } from "../../kernels/drop-path.ts";
 import { add } from "../../kernels/elementwise.ts";
 import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
-import { LAMB_BLOCK, lambStep } from "../../kernels/optim/lamb.ts";
+import { FLAT_BLOCK } from "../../kernels/optim/flat-block.ts";
+import { lambStep } from "../../kernels/optim/lamb.ts";
 import { makeLossScale, unscale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
 import { encodeMix, mixImages, mixLabels } from "../../kernels/augment/mix-batch.ts";
 import { mixTargets } from "../../kernels/mix.ts";
@@ -122,14 +123,14 @@ export const cases: Case[] = [
   on(
     "lamb",
     () => ({
-      ...state(3 * LAMB_BLOCK),
-      segments: Tensor.from([0, 70, 2 * LAMB_BLOCK, 33], [2, 2], "u32"),
+      ...state(3 * FLAT_BLOCK),
+      segments: Tensor.from([0, 70, 2 * FLAT_BLOCK, 33], [2, 2], "u32"),
       owners: Tensor.from([0, 0, 1], [3], "u32"),
     }),
     ({ params, grads, m, v, norm, at, segments, owners }) => {
       lambStep(
         { params, grads, m, v },
-        { decayed: 2 * LAMB_BLOCK, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.1, finite: norm, segments, owners },
+        { decayed: 2 * FLAT_BLOCK, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.1, finite: norm, segments, owners },
       );
       return [params, m, v];
     },

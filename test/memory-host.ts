@@ -22,6 +22,7 @@ export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): Me
       read: async ({ path, offset = 0, length }) =>
         (await readFile(path)).subarray(offset, length === undefined ? undefined : offset + length),
       decode: none,
+      encodePng: none,
       startWorker: none,
     },
     writeFile: (path, bytes) => Promise.resolve(void kept.set(path, bytes)),

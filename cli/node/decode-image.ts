@@ -3,11 +3,7 @@
  * without colour management. Of 16 bits the upper 8 stay, of grey too, which Pillow would clip. models/images/decode.ts does it in a page.
  */
 import type { RgbImage } from "../../models/images/preprocess.ts";
-
-export interface DecodeOptions {
-  /** Turned as the file's EXIF data says, as people see it; as stored otherwise, as published ImageNet accuracies have it. */
-  readonly upright: boolean;
-}
+import type { DecodeOptions } from "../../train/input/source.ts";
 
 /** Throws what the decoder says where the bytes are no whole JPEG, PNG or WebP. */
 export async function decodeImage(encoded: Uint8Array, { upright }: DecodeOptions): Promise<RgbImage> {

@@ -2,7 +2,7 @@
 import { open, readFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { FileRange, ImagePlatform } from "../../train/input/source.ts";
-import { decodeImage } from "./decode-image.ts";
+import { decodeImage, encodePng } from "./decode-image.ts";
 
 /** Rejects with Node's own error where the file cannot be read. */
 export async function readRange({ path, offset = 0, length }: FileRange): Promise<Uint8Array<ArrayBuffer>> {
@@ -25,7 +25,8 @@ export async function readRange({ path, offset = 0, length }: FileRange): Promis
 export function nodeImages(): ImagePlatform {
   return {
     read: readRange,
-    decode: (encoded) => decodeImage(encoded, { upright: false }),
+    decode: decodeImage,
+    encodePng,
     startWorker() {
       const worker = new Worker(new URL("./image-worker.mjs", import.meta.url));
       // A pipeline that nobody closed must not keep a finished command alive; one that is waited for must.

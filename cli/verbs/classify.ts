@@ -10,6 +10,7 @@ import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly weights: string;
@@ -68,10 +69,10 @@ export default function (program: Command): void {
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top } of results) {
-        process.stdout.write(`${name}\n`);
-        for (const { label, probability } of top) process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
+        print(`${name}\n`);
+        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
       }
-      process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s\n`);
+      note(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s`);
     });
 }
 

@@ -2,8 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
 import type { Container } from "../../models/checkpoints/formats.ts";
-import type { About } from "../../train/checkpoint.ts";
-import { UsageError } from "../../jobs/errors.ts";
+import { refusing, UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
 
@@ -42,14 +41,13 @@ export default function (program: Command): void {
       const container = containerOf(options.out);
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
-      const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }, { inputsFault }] = await Promise.all([
+      const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }] = await Promise.all([
         import("../../jobs/convert/weights.ts"),
         import("../../jobs/files/weights-file.ts"),
-        import("../../jobs/files/tensor-file.ts"),
       ]);
       const host = nodeHost();
       const read = await readAnyWeightsFile(host, options.in, { ema: options.ema });
-      const done = inputsFault(
+      const done = refusing(
         () => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }),
         options.in,
       );
@@ -62,7 +60,7 @@ export default function (program: Command): void {
       } else {
         files.set(options.out, convertedFile(done, container));
       }
-      const command = options.to === "timm" ? await commandFor(read.metadata, options.out) : null;
+      const command = await commandFor(read.metadata["tessera"], options);
       if (command !== null) files.set(`${options.out}.sh`, new TextEncoder().encode(command));
       for (const [path, bytes] of files) await host.writeFile(path, bytes);
 
@@ -96,28 +94,11 @@ function containerOf(path: string): Container | "sharded" {
 }
 
 /** From a training checkpoint of ours; `null` for files that know no recipe. */
-async function commandFor(metadata: Readonly<Record<string, string>>, out: string): Promise<string | null> {
-  if (metadata["tessera"] === undefined) return null;
-  const [{ timmCommand }, { createModel }, { makeRecipe }] = await Promise.all([
+async function commandFor(record: string | undefined, options: Options): Promise<string | null> {
+  if (record === undefined || options.to !== "timm") return null;
+  const [{ timmCommand }, { runOf }] = await Promise.all([
     import("../../jobs/convert/timm-command.ts"),
-    import("../../models/model.ts"),
-    import("../../train/recipe.ts"),
+    import("../../jobs/convert/run-record.ts"),
   ]);
-  const { model, recipe, seed, epoch, about } = JSON.parse(metadata["tessera"]) as {
-    model: Record<string, unknown>;
-    recipe: Record<string, unknown>;
-    seed: number;
-    epoch: number;
-    about?: About;
-  };
-  return timmCommand({
-    config: createModel(model).config,
-    weights: basename(out),
-    recipe: makeRecipe(recipe),
-    seed,
-    epoch,
-    mean: about?.mean,
-    std: about?.std,
-    teacher: about?.teacher,
-  });
+  return timmCommand({ ...refusing(() => runOf(record), options.in), weights: basename(options.out) });
 }

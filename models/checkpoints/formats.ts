@@ -1,5 +1,6 @@
 /** Weights from any file that holds them: safetensors, or PyTorch's `.pth`/`.bin`. */
-import { isFloat, quote, type SafeTensor, toF32 } from "./dtypes.ts";
+import { isFloat, type SafeTensor, toF32 } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import type { State } from "../params.ts";
 import { parseSafetensors } from "./safetensors.ts";
 import { isTorchFile, readTorchFile } from "./torch-file.ts";

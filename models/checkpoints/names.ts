@@ -5,7 +5,7 @@
  *
  * https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
  */
-import { quote } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import type { State } from "../params.ts";
 import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
 

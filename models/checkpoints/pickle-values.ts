@@ -2,7 +2,8 @@
  * What a pickle may hold: plain values and tensors. A global is a name, never code: the few that rebuild tensors are done here,
  * `argparse.Namespace` becomes a record, every other is refused by name.
  */
-import { quote, type SafeDtype } from "./dtypes.ts";
+import type { SafeDtype } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 
 /** A list is an array, a tuple a `Tuple`, a dict or OrderedDict a `Map`. */
 export type Pickled =

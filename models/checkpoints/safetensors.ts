@@ -5,7 +5,8 @@
  *
  * https://github.com/huggingface/safetensors#format
  */
-import { ARRAYS, lazyTensor, quote, type SafeDtype, type SafeTensor } from "./dtypes.ts";
+import { ARRAYS, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import { repeatedKey } from "./json-keys.ts";
 
 export type { SafeDtype, SafeTensor } from "./dtypes.ts";

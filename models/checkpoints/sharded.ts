@@ -5,7 +5,8 @@
  * https://huggingface.co/docs/transformers/big_models#sharded-checkpoints
  */
 import { type AnyWeights, asFloats, type RawWeights, readAnyWeights, readRaw, type ReadOptions } from "./formats.ts";
-import { quote, type SafeTensor } from "./dtypes.ts";
+import type { SafeTensor } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import { repeatedKey } from "./json-keys.ts";
 import { writeSafetensors } from "./safetensors.ts";
 

@@ -5,7 +5,8 @@
  * https://docs.pytorch.org/docs/stable/notes/serialization.html
  * https://github.com/pytorch/pytorch/blob/main/torch/serialization.py, `_legacy_load`
  */
-import { ARRAYS, lazyTensor, quote, type SafeTensor } from "./dtypes.ts";
+import { ARRAYS, lazyTensor, type SafeTensor } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import { unpickle, unpickleFirst } from "./pickle.ts";
 import { kindOf, type Pickled, type Storage, StridedTensor } from "./pickle-values.ts";
 import { isZip, readZip } from "./zip.ts";

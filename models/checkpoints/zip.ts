@@ -4,7 +4,7 @@
  *
  * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
-import { quote } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import {
   CENTRAL,
   CENTRAL_BYTES,

@@ -9,7 +9,7 @@ import { refusing, UsageError } from "../../jobs/errors.ts";
 import type { TrainArgs, TrainSummary } from "../../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../node/data/files.ts";
 import { stoppedExitCode } from "../node/host.ts";
-import { checkWritable, withRunFolder } from "../node/run-folder.ts";
+import { withRunFolder } from "../node/run-folder.ts";
 import { parseModel, readJson, shipped } from "../model-options.ts";
 import { integer, number } from "../options.ts";
 import { commit, writeReport } from "../report-file.ts";
@@ -115,7 +115,6 @@ export default function (program: Command): void {
       evalEvery: options.evalEvery,
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
-    if (options.json !== undefined) await checkWritable(options.json, "--json");
     const { result, report } = await withRunFolder(options.out, async () => {
       const result = await runJob<TrainSummary>("train", args, options);
       return { result, report: await writeReport(join(options.out, "report.html"), reportOf(result, options, args)) };

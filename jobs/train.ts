@@ -89,7 +89,7 @@ const factsOf = (model: Model): ModelFacts => ({
   config: model.config as unknown as Record<string, unknown>,
 });
 
-/** What is lost at most with the device. */
+/** Seconds of training that are lost at most with the device. */
 const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {

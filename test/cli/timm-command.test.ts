@@ -97,6 +97,9 @@ describe("other recipes", () => {
     expect(scaled).toMatch(/--batch-size \$\(\(1024 \/ GPUS\)\) \\/);
     expect(scaled).toMatch(/--lr 0\.001 \\/);
     expect(run({ ...recorded, optimizer: "sgd", momentum: 0.8 })).toMatch(/--opt sgd \\\n {2}--momentum 0\.8 \\/);
+    expect(run({ ...recorded, optimizer: "sgd", nesterov: false })).toMatch(/--opt momentum \\\n {2}--momentum 0\.9 \\/);
+    expect(run({ ...recorded, optimizer: "lamb" })).toMatch(/--opt lamb .*--opt-kwargs max_grad_norm=1 \\/s);
+    expect(run({ ...recorded, optimizer: "lamb", maxGradNorm: null })).toMatch(/--opt-kwargs max_grad_norm=None \\/);
   });
 });
 

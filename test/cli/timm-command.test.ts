@@ -125,7 +125,12 @@ describe("a checkpoint's record", { timeout: 60_000 }, () => {
   const tessera = async (...args: string[]) => {
     let stdout = "";
     vi.spyOn(process.stderr, "write").mockImplementation(() => true);
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => ((stdout += text), true));
+    vi.spyOn(process.stdout, "write").mockImplementation((text, ...more: unknown[]) => {
+      stdout += text;
+      const written = more.at(-1);
+      if (typeof written === "function") written();
+      return true;
+    });
     expect(await main(args)).toBe(0);
     return stdout;
   };

@@ -1,13 +1,9 @@
 /** The options that say which model and which data a verb works on. */
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { join } from "node:path";
 import { UsageError } from "../jobs/errors.ts";
+import { shipped } from "./place.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-
-/** Inside the repository or the installed package. */
-export const shipped = (path: string): string => join(root, path);
+export { shipped };
 
 /** The teacher that ships, and how it came about. */
 export const SHIPPED_TEACHER = shipped("app/data/teacher/regnety-cifar10.safetensors");

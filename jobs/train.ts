@@ -92,7 +92,9 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   const startMs = performance.now();
   const recipe = refusing(() => makeRecipe(args.recipe));
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
-  const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
+  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
+  const trainSet = await open(host, args.train, typeof given === "number" ? given : undefined);
+  const testSet = await open(host, args.test, trainSet.classes);
   const model = refusing(() =>
     createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? trainSet.classes.length : undefined),
   );
@@ -201,8 +203,8 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   };
 }
 
-const open = (host: Host, files: DataFiles) =>
-  openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
+  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
     throw new UsageError(error.message);
   });
 

@@ -41,7 +41,8 @@ export async function runJob<Result>(
     const { result, adapter } = await (where === "node" ? inNode(job, args, options, host) : inChromium(job, args, options, host));
     stopProgress();
     await then?.(adapter, result);
-    if (options.json !== undefined) writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
+    if (options.json !== undefined)
+      writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
     return result as Result;
   } finally {
     stopProgress();

@@ -9,7 +9,11 @@ const repository = existsSync(main);
 
 // npm runs scripts in the package's folder; paths on the command line are relative to where it was called.
 const { INIT_CWD, npm_lifecycle_script: script } = process.env;
-if (INIT_CWD && script?.includes("cli/tessera.mjs") && process.cwd() === fileURLToPath(new URL("..", import.meta.url)).replace(/[\\/]$/, ""))
+if (
+  INIT_CWD &&
+  script?.includes("cli/tessera.mjs") &&
+  process.cwd() === fileURLToPath(new URL("..", import.meta.url)).replace(/[\\/]$/, "")
+)
   process.chdir(INIT_CWD);
 
 if (repository) {

@@ -289,7 +289,7 @@ export function place(tensor: Tensor, target: Tensor): void {
     storage.placed = { storage: target.storage, offset: target.offset };
     return;
   }
-  const grid = { params: { n: tensor.size }, groups: Math.ceil(tensor.size / 64) };
+  const grid = { params: { n: tensor.size }, threads: tensor.size };
   // A buffer is not read and written in one launch: from elsewhere in the target's own, the values go through another.
   const near = (storage.placed?.storage ?? storage) === target.storage;
   const x = near ? copyKernel({ ...grid, inputs: { x: tensor }, outputs: { y: tensor.shape } }).y : tensor;

@@ -79,7 +79,7 @@ function launch(
     inputs: { x, rowRuns: r.runs, rowWeights: r.weights, columnRuns: c.runs, columnWeights: c.weights },
     outputs: { y: shape },
     params: { n, D: shape[2]!, prefix, before, after },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }
 

@@ -7,6 +7,9 @@
 /** Whether a parameter belongs to a classifier: of DeiT, its distillation head, or RegNet, by timm's names. */
 export const isHead = (name: string): boolean => /^head(_dist|\.fc)?\.(weight|bias)$/.test(name);
 
+/** Whether a parameter belongs to the distillation head. */
+export const isDistillationHead = (name: string): boolean => isHead(name) && name.startsWith("head_dist.");
+
 export const headChoices = ["mean", "softmax-sum", "cls", "dist"] as const;
 
 export type HeadChoice = (typeof headChoices)[number];

@@ -113,7 +113,9 @@ function candidates(): string[] {
     return [...named, ...apps.map((a) => `/${a}`), ...apps.map((a) => join(homedir(), a))];
   }
   if (process.platform === "win32") {
-    const roots = ["PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"].map((name) => process.env[name]).filter((path) => path !== undefined);
+    const roots = ["PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"]
+      .map((name) => process.env[name])
+      .filter((path) => path !== undefined);
     return [
       ...named,
       ...roots.flatMap((r) => [join(r, "Google/Chrome/Application/chrome.exe"), join(r, "Microsoft/Edge/Application/msedge.exe")]),

@@ -57,7 +57,8 @@ export function downloadBrowser(withLibraries: boolean): Promise<boolean> {
 const APT = ["-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30"];
 
 /** No time limit: killed inside of dpkg it would leave packages half configured. Its downloads have limits of their own. */
-const apt = (...args: readonly string[]): Promise<boolean> => run("apt-get", [...APT, ...args], { env: { DEBIAN_FRONTEND: "noninteractive" } });
+const apt = (...args: readonly string[]): Promise<boolean> =>
+  run("apt-get", [...APT, ...args], { env: { DEBIAN_FRONTEND: "noninteractive" } });
 
 const install = (...packages: readonly string[]): Promise<boolean> => apt("install", "-y", "--no-install-recommends", ...packages);
 
@@ -84,7 +85,9 @@ function hasSource(suite: string): boolean {
 }
 
 /** The text of an apt source for a Debian's backports. */
-const backportsSource = (suite: string): string => `# Added by tessera's set-up for a Mesa of version ${OLDEST_MESA} or later; remove this file to undo it.
+const backportsSource = (
+  suite: string,
+): string => `# Added by tessera's set-up for a Mesa of version ${OLDEST_MESA} or later; remove this file to undo it.
 Types: deb
 URIs: http://deb.debian.org/debian
 Suites: ${suite}

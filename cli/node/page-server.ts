@@ -42,13 +42,14 @@ export async function servePage(host: Host): Promise<PageServer> {
 const page = (): string => readFileSync(join(ROOT, PAGE), "utf8").replace("headless.ts", `headless${EXTENSION}`);
 
 /** Vite's own services (`/__open-in-editor`), and files and folders that begin with a dot. What is outside of ROOT, Vite allows as far as a module imports it. */
-const hidden = (path: string): boolean => path.startsWith("/__") || (!path.startsWith("/@fs/") && /(^|\/)\./.test(decodeURIComponent(path)));
+const hidden = (path: string): boolean =>
+  path.startsWith("/__") || (!path.startsWith("/@fs/") && /(^|\/)\./.test(decodeURIComponent(path)));
 
 function send(response: ServerResponse, type: string, content: string | Buffer): void {
   response.writeHead(200, { ...isolated, "content-type": type }).end(content);
 }
 
-/** GET (whole, or with offset and length), HEAD, PUT /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
+/** GET (whole, or with offset and length), HEAD, PUT (whole) and POST (append) /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
 function bridge(host: Host, token: string): Plugin {
   return {
     name: "tessera-host",
@@ -60,7 +61,8 @@ function bridge(host: Host, token: string): Plugin {
         if (url.pathname === PAGE) return send(response, "text/html", page());
         if (url.pathname === "/@vite/client") return send(response, "text/javascript", "export const injectQuery = (url) => url;");
         const [, kind, given] = url.pathname.split("/");
-        if (kind !== "__file" && kind !== "__event" && kind !== "__stop") return hidden(url.pathname) ? void response.writeHead(404).end() : next();
+        if (kind !== "__file" && kind !== "__event" && kind !== "__stop")
+          return hidden(url.pathname) ? void response.writeHead(404).end() : next();
         if (given !== token) return void response.writeHead(403).end();
         if (kind === "__stop") return send(response, "application/json", JSON.stringify({ stop: host.stopAsked() }));
         const answer = kind === "__file" ? answerFile(host, url.searchParams, request, response) : answerEvent(host, request, response);
@@ -79,6 +81,9 @@ async function answerFile(host: Host, query: URLSearchParams, request: IncomingM
   const [offset, length] = [query.get("offset"), query.get("length")];
   if (request.method === "PUT") {
     await host.writeFile(path, await body(request));
+    response.writeHead(204).end();
+  } else if (request.method === "POST") {
+    await host.appendFile(path, await body(request));
     response.writeHead(204).end();
   } else if (request.method === "HEAD") {
     response.writeHead((await host.exists(path)) ? 200 : 404).end();

@@ -99,6 +99,6 @@ export function augmentCrop(x: Tensor, { sources, bands, height, width }: CropOp
     inputs: { x, sources, bands },
     outputs: { y: [B, height, width] },
     params: { n, height, width, band },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }

@@ -52,7 +52,7 @@ function pass(x: Tensor, axis: 0 | 1, size: number): Tensor {
     inputs: { x, ...bandTables(quantized(antialiasedBands(from, size, BICUBIC)), "i32") },
     outputs: { y: [words] },
     params: { n, before: from, after: size, inner },
-    groups: Math.ceil(words / WG),
+    threads: words,
   });
   return new Tensor(shape, "u8", y.storage, y.offset);
 }

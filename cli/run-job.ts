@@ -65,8 +65,7 @@ async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuni
   if (job === "tune") return null;
   const { savedTuning } = await import("./node/tuning-cache.ts");
   const tuning = await savedTuning(adapter);
-  if (tuning && ["train", "bench"].includes(job))
-    note(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}`);
+  if (tuning && ["train", "bench"].includes(job)) note(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}`);
   return tuning;
 }
 

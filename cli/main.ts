@@ -34,7 +34,7 @@ export async function main(args: readonly string[]): Promise<number> {
     } finally {
       await finish();
     }
-    return 0;
+    return Number(process.exitCode ?? 0); // a verb that did what it could may still set one
   } catch (error) {
     stopProgress();
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version

@@ -51,7 +51,7 @@ export default async function doctorJob(host: Host, { suites, only = "" }: Docto
   for (const { suite, test } of cases) {
     tested.push({ suite, name: test.name, ...(await outcome(test, device.features)) });
     host.progress({ label: "self-tests", done: tested.length, total: cases.length, note: suite });
-    if (device.lost) break;
+    if (device.lostError) break;
   }
   for (const { suite, test } of cases.slice(tested.length))
     tested.push({ suite, name: test.name, result: "failed", timeMs: 0, reason: "the device was lost before" });

@@ -37,24 +37,14 @@ const op = defineOp({
   name: "attention",
   forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: Fused) {
     const { forward, overQueries, stats } = fusedAttention(sizes, sizes.variant, false);
-    const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q.shape, lse: stats }, store: { y: q.dtype } });
+    const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q, lse: stats } });
     return { y, saved: { y, lse } };
   },
   backward(dy, { y, lse }, [q, k, v], sizes, needs) {
     const { backwardQ, backwardKV, overQueries, overKeys, stats } = fusedAttention(sizes, sizes.variant, false);
-    const { dq, deltas } = backwardQ({
-      ...overQueries,
-      inputs: { q, k, v, y, dy, lse },
-      outputs: { dq: q.shape, deltas: stats },
-      store: { dq: q.dtype },
-    });
+    const { dq, deltas } = backwardQ({ ...overQueries, inputs: { q, k, v, y, dy, lse }, outputs: { dq: q, deltas: stats } });
     if (!needs[1] && !needs[2]) return [dq, null, null];
-    const { dk, dv } = backwardKV({
-      ...overKeys,
-      inputs: { q, k, v, dy, lse, deltas },
-      outputs: { dk: k.shape, dv: v.shape },
-      store: { dk: k.dtype, dv: v.dtype },
-    });
+    const { dk, dv } = backwardKV({ ...overKeys, inputs: { q, k, v, dy, lse, deltas }, outputs: { dk: k, dv: v } });
     return [dq, dk, dv];
   },
 });
@@ -64,17 +54,12 @@ const packedOp = defineOp({
   forward([qkv]: [Tensor], sizes: Fused) {
     const { forward, overQueries, stats } = fusedAttention(sizes, sizes.variant, true);
     const { B, H, N, D } = sizes;
-    const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: [B, N, H * D], lse: stats }, store: { y: qkv.dtype } });
+    const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: { shape: [B, N, H * D], dtype: qkv.dtype }, lse: stats } });
     return { y, saved: { y, lse } };
   },
   backward(dy, { y, lse }, [qkv], sizes) {
     const { backwardQ, backwardKVPacked, overQueries, overKeys, stats } = fusedAttention(sizes, sizes.variant, true);
-    const { dq: dqkv, deltas } = backwardQ({
-      ...overQueries,
-      inputs: { qkv, y, dy, lse },
-      outputs: { dq: qkv.shape, deltas: stats },
-      store: { dq: qkv.dtype },
-    });
+    const { dq: dqkv, deltas } = backwardQ({ ...overQueries, inputs: { qkv, y, dy, lse }, outputs: { dq: qkv, deltas: stats } });
     backwardKVPacked({ ...overKeys, inputs: { qkv, dy, lse, deltas }, updates: { dqkv } });
     return [dqkv];
   },

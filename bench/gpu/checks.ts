@@ -44,7 +44,7 @@ export async function tests(run: Run): Promise<void> {
       lacks,
     });
   for (const { name, one } of some) {
-    if (over() || device.lost) break;
+    if (over() || device.lostError) break;
     const lacksWhat = lacking(one, device.adapter.features);
     if (lacksWhat) {
       counts.skipped++;
@@ -63,6 +63,6 @@ export async function tests(run: Run): Promise<void> {
   }
   keep();
   console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped of ${some.length}`);
-  if (device.lost) throw device.lost;
+  if (device.lostError) throw device.lostError;
   if (counts.failed > 0) throw new Error(`gpu: expected every test to pass, got ${counts.failed} that failed`);
 }

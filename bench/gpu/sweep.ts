@@ -134,7 +134,7 @@ export async function sweep(run: Run, toggles: Toggles): Promise<void> {
   for (const question of run.smoke
     ? ["gemm 1x130x132x40 NT"]
     : ["gemm 1x256x384x512 NN", "gemm 1x300x404x516 NT", "gemm 1x257x131x333 TN"]) {
-    if (getDevice().lost) break;
+    if (getDevice().lostError) break;
     const problem = gemmProblem(question, Object.fromEntries(tiles))!;
     for (const c of problem.candidates) {
       const plan = await record(() => c.run()).catch(() => null);

@@ -36,6 +36,8 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 const COMMON = [
   "--enable-unsafe-webgpu",
   "--ignore-gpu-blocklist",
@@ -61,15 +63,15 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   const given = options.host ?? nodeHost();
   let stops = false;
   const host: Host = { ...given, stopAsked: () => ((stops = true), given.stopAsked()) };
-  // Ctrl-C ends the process, and the browser with it, unless a job looks out for it: then the second one does.
-  const interrupted = (): void => {
-    if (!stops || given.stopAsked()) process.exit(130);
+  // A signal ends the process, and the browser with it, unless a job looks out for it: then the second one does.
+  const interrupted = (_signal: string, number: number): void => {
+    if (!stops || given.stopAsked()) process.exit(128 + number);
   };
   const server = await servePage(host);
-  process.on("SIGINT", interrupted);
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   let watch: ReturnType<typeof watchGpu> | undefined;
   const close = async (): Promise<void> => {
-    process.off("SIGINT", interrupted);
+    for (const signal of SIGNALS) process.off(signal, interrupted);
     watch?.stop();
     // A browser whose GPU process stands still would not close, nor take that process with it.
     if (watch?.stalled()) killGroup(browser?.process()?.pid);
@@ -78,7 +80,7 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   };
   let browser: Browser | undefined;
   try {
-    browser = await launch(setup, kind, { handleSIGINT: false });
+    browser = await launch(setup, kind, { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false });
     const page = await browser.newPage();
     const askPage = caller(page);
     const call: typeof askPage = (...args) => (watch ? watch.during(askPage(...args)) : askPage(...args));
@@ -118,7 +120,11 @@ export async function launchBrowser(adapter?: ChromiumAdapter, setup?: Setup): P
 const defaultAdapter = (setup: Setup): ChromiumAdapter => (setup.node && !setup.node.software ? "gpu" : "swiftshader");
 
 /** Driven through a pipe: a debugging port would let every local user read and write files as this one, and a browser whose pipe closes ends. */
-async function launch(setup: Setup, kind: ChromiumAdapter, own: Pick<LaunchOptions, "handleSIGINT"> = {}): Promise<Browser> {
+async function launch(
+  setup: Setup,
+  kind: ChromiumAdapter,
+  own: Pick<LaunchOptions, "handleSIGINT" | "handleSIGTERM" | "handleSIGHUP"> = {},
+): Promise<Browser> {
   if (!setup.chromium) throw new Error(`openChromium: expected an installed Chrome or Chromium, got none; ${RUN_SETUP} --tests`);
   if (kind === "lavapipe" && !setup.lavapipeIcd) throw new Error(`openChromium: expected Mesa's lavapipe, got none; ${RUN_SETUP} --tests`);
   const env: Record<string, string | undefined> = { ...process.env, XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"] ?? tmpdir() };

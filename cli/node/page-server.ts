@@ -50,7 +50,7 @@ function send(response: ServerResponse, type: string, content: string | Buffer):
   response.writeHead(200, { ...isolated, "content-type": type }).end(content);
 }
 
-/** GET (whole, or with offset and length), HEAD, PUT /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
+/** GET (whole, or with offset and length), HEAD, PUT (whole) and POST (append) /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
 function bridge(host: Host, token: string): Plugin {
   return {
     name: "tessera-host",
@@ -82,6 +82,9 @@ async function answerFile(host: Host, query: URLSearchParams, request: IncomingM
   const [offset, length] = [query.get("offset"), query.get("length")];
   if (request.method === "PUT") {
     await host.writeFile(path, await body(request));
+    response.writeHead(204).end();
+  } else if (request.method === "POST") {
+    await host.appendFile(path, await body(request));
     response.writeHead(204).end();
   } else if (request.method === "HEAD") {
     response.writeHead((await host.exists(path)) ? 200 : 404).end();

@@ -1,18 +1,18 @@
 /** Files and images for the input pipeline, in a page or a worker of it. */
 import type { ImagePlatform } from "../train/input/source.ts";
-import { decodeImage } from "../models/images/decode.ts";
+import { decodeImage, encodePng } from "../models/images/decode.ts";
 
 /** `fileUrl` is where a file of the host is read. */
 export function pageImages(fileUrl: string): ImagePlatform {
   return {
-    async read({ path, offset, length }) {
-      const part =
-        offset === undefined && length === undefined ? "" : `&offset=${offset ?? 0}${length === undefined ? "" : `&length=${length}`}`;
+    async read({ path, offset = 0, length }) {
+      const part = `&offset=${offset}${length === undefined ? "" : `&length=${length}`}`;
       const response = await fetch(`${fileUrl}?path=${encodeURIComponent(path)}${part}`);
       if (!response.ok) throw new Error(((await response.json()) as { message: string }).message);
       return new Uint8Array(await response.arrayBuffer());
     },
-    decode: (encoded) => decodeImage(encoded, { upright: false }),
+    decode: decodeImage,
+    encodePng,
     startWorker() {
       const worker = new Worker(new URL("./image-worker.ts", import.meta.url), { type: "module", name: fileUrl });
       return {

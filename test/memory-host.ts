@@ -22,9 +22,11 @@ export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): Me
       read: async ({ path, offset = 0, length }) =>
         (await readFile(path)).subarray(offset, length === undefined ? undefined : offset + length),
       decode: none,
+      encodePng: none,
       startWorker: none,
     },
     writeFile: (path, bytes) => Promise.resolve(void kept.set(path, bytes)),
+    appendFile: (path, bytes) => Promise.resolve(void kept.set(path, Uint8Array.of(...(kept.get(path) ?? []), ...bytes))),
     exists: (path) => Promise.resolve(kept.has(path)),
     stopAsked: () => false,
     log: () => undefined,

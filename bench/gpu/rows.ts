@@ -157,7 +157,7 @@ export async function rows(run: Run): Promise<void> {
     if (lacks || over()) notRun.push(`${problem.name}: ${lacks ?? "the step's time is over"}`);
     else for (const pass of await measure(problem, ceilings.copyGBps)) add(pass);
     release();
-    if (device.lost) throw device.lost;
+    if (device.lostError) throw device.lostError;
   }
   keep();
   for (const name of notRun) console.log(`not run: ${name}`);

@@ -2,13 +2,37 @@ import { gradients, noGrad } from "../../engine/autograd.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { linear } from "../../kernels/linear.ts";
 import { mlp } from "../../kernels/mlp.ts";
+import { ACTIVATION_NAMES } from "../../kernels/shared/activations.ts";
 import { checkOp, close, refuses, type Case, type Check } from "../check.ts";
-import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
-import type { Activation } from "../../kernels/shared/activations.ts";
+import { choice, op, optional } from "../op.ts";
+import { GEMM_KINDS, GEMM_VARIANTS, needsOf } from "../gemm-variants.ts";
 import { activationReferences } from "../reference/activations.ts";
 import { linearReference } from "../reference/matmul.ts";
 
-const ACTIVATIONS = Object.keys(activationReferences) as Activation[];
+export const ops = [
+  op("linear", {
+    inputs: { x: "[..,I]", weight: "[O,I]", bias: optional("[O]") },
+    outputs: "y [..,O]",
+    attrs: { activation: choice(ACTIVATION_NAMES) },
+    variants: GEMM_VARIANTS,
+    run: ({ x, weight, bias }, { activation }, variant) => linear(x, weight, bias ?? null, { activation, variant }),
+    reference: ({ x, weight, bias }, shapes, { activation }) => {
+      const [O = 1, I = 1] = shapes.weight;
+      return linearReference({ rows: x.length / I, I, O, activation })(x, weight, bias);
+    },
+    macs: ({ rows, I, O }) => rows! * I! * O!,
+    timedWith: ["bias"],
+    // DeiT-Ti's layers: four images, 64 images; DeiT-S and DeiT-B.
+    timed: [
+      { sizes: "788x192x768", quick: true },
+      { sizes: "12608x192x576", on: "gpu" },
+      { sizes: "12608x192x768", on: "gpu" },
+      { sizes: "12608x768x192", on: "gpu" },
+      { sizes: "12608x384x1536", on: "gpu" },
+      { sizes: "12608x768x3072", on: "gpu" },
+    ],
+  }),
+];
 
 const shapes = [
   { why: "one number", lead: [1], I: 1, O: 1 },
@@ -70,7 +94,7 @@ export const cases: Case[] = [
     })),
   ),
   // In fours by each kind of kernel, and one element at a time with the sum of dx split.
-  ...ACTIVATIONS.flatMap((activation) =>
+  ...ACTIVATION_NAMES.flatMap((activation) =>
     [
       ...GEMM_KINDS.map((variant) => ({ why: "in fours", variant, rows: 12, I: 20, O: 16 })),
       { why: "odd, dx split", variant: undefined, rows: 3, I: 7, O: 521 },
@@ -85,7 +109,7 @@ export const cases: Case[] = [
         }),
     })),
   ),
-  ...ACTIVATIONS.map((activation) => ({
+  ...ACTIVATION_NAMES.map((activation) => ({
     name: `mlp: ${activation}`,
     run: () =>
       checkOp({
@@ -95,7 +119,7 @@ export const cases: Case[] = [
           linearReference({ rows: 13, I: 12, O: 5 })(linearReference({ rows: 13, I: 8, O: 12, activation })(x!, w1!, b1), w2!, b2),
       }),
   })),
-  ...ACTIVATIONS.map((activation) => ({
+  ...ACTIVATION_NAMES.map((activation) => ({
     name: `linear: ${activation} at 0 and far from it, no NaN in value or gradient`,
     run: async () => {
       const u = [0, -0, 1e-30, 3, -3, 12, -12, 100, -100, 1e10, -1e10, 1e30, -1e30];

@@ -49,14 +49,12 @@ const ACTIVATIONS = { gelu: geluOf, relu: reluOf, silu: siluOf, geluTanh: geluTa
 
 export type Activation = "none" | keyof typeof ACTIVATIONS;
 
+export const ACTIVATION_NAMES = ["none", ...Object.keys(ACTIVATIONS)] as ["none", ...Activation[]];
+
 /** WGSL of an activation and its derivative on `T`; nothing for "none". */
 export const activationOf = (name: Activation, T: string): string => (name === "none" ? "" : ACTIVATIONS[name](T));
 
 export function checkActivation(op: string, name: Activation): void {
-  if (name !== "none" && !Object.hasOwn(ACTIVATIONS, name))
-    throw new Error(
-      `${op}: expected activation "none", ${Object.keys(ACTIVATIONS)
-        .map((n) => `"${n}"`)
-        .join(", ")}, got "${String(name)}"`,
-    );
+  if (!ACTIVATION_NAMES.includes(name))
+    throw new Error(`${op}: expected activation ${ACTIVATION_NAMES.map((n) => `"${n}"`).join(", ")}, got "${String(name)}"`);
 }

@@ -93,7 +93,7 @@ describe("batches", () => {
     const [batch] = await batches(1, { prepare: { kind: "decode" }, workers: 1 });
     for (const [k, i] of [...batch!.images].entries()) {
       const at = source.at(i) as { path: string };
-      const { height, width, data } = await platform.decode(await platform.read(at));
+      const { height, width, data } = await platform.decode(await platform.read(at), { upright: false });
       expect([batch!.heights[k], batch!.widths[k], batch!.labels[k]]).toEqual([height, width, at.path.includes("dog") ? 1 : 0]);
       const n = height * width;
       const got = batch!.bytes.subarray(batch!.offsets[k], batch!.offsets[k]! + 3 * n);

@@ -8,5 +8,6 @@ const refuse = (what: string) => (): never => {
 export const memoryOnly: ImagePlatform = {
   read: refuse("a file"),
   decode: refuse("an encoded image"),
+  encodePng: refuse("an image to encode"),
   startWorker: refuse("a worker to start"),
 };

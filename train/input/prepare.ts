@@ -51,7 +51,7 @@ export async function prepareImage(
   if (inMemory(at)) return prepare.kind === "decode" ? rawImage(at, task, prepare) : work(interleaved(at));
   let decoded: RgbImage;
   try {
-    decoded = await platform.decode(await platform.read(at));
+    decoded = await platform.decode(await platform.read(at), { upright: false });
   } catch (error) {
     return { corrupt: (error as Error).message.split("\n")[0]! };
   }

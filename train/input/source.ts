@@ -30,12 +30,19 @@ export interface ImageSource {
 
 export const inMemory = (image: RawImage | FileRange): image is RawImage => "data" in image;
 
-/** What of a machine the input needs; `nodeImages` and `pageImages` are it. */
+export interface DecodeOptions {
+  /** Turned as the file's EXIF data says, as people see it; else as stored, which is how published ImageNet accuracies have it. */
+  readonly upright: boolean;
+}
+
+/** Files, image decoders and threads of a machine: `nodeImages` in Node, `pageImages` in a page. */
 export interface ImagePlatform {
   /** Bytes of a file; fewer than `length` where the file ends before. */
   read(from: FileRange): Promise<Uint8Array<ArrayBuffer>>;
-  /** RGB bytes of a JPEG, PNG or WebP as stored: no rotation by metadata, no colour management, transparency dropped. */
-  decode(encoded: Uint8Array<ArrayBuffer>): Promise<RgbImage>;
+  /** RGB bytes of an image file without colour management, transparency dropped. */
+  decode(encoded: Uint8Array<ArrayBuffer>, options: DecodeOptions): Promise<RgbImage>;
+  /** The bytes of a PNG file. */
+  encodePng(image: RgbImage): Promise<Uint8Array>;
   /** A thread that runs `serveImages` on this platform. */
   startWorker(): ImageWorker;
 }
@@ -66,7 +73,7 @@ export function memorySource(set: ImageSet, name: string): ImageSource {
 
 /** The image itself, wherever it lies. */
 export async function readImage(at: RawImage | FileRange, platform: ImagePlatform): Promise<RawImage> {
-  return inMemory(at) ? at : planar(await platform.decode(await platform.read(at)));
+  return inMemory(at) ? at : planar(await platform.decode(await platform.read(at), { upright: false }));
 }
 
 export const planar = (image: RgbImage): RawImage => ({

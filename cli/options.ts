@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 import { UsageError } from "../jobs/errors.ts";
+import { withoutMark } from "./model-options.ts";
 
 /** An integer of at least `least`. */
 export const integer =
@@ -30,7 +31,7 @@ export const number =
 export function jsonObject(what: string, text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutMark(text));
   } catch {
     value = undefined;
   }

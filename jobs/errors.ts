@@ -3,13 +3,18 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Errors of what the user gave are the user's to mend; `path` is the file at fault. */
+/**
+ * Runs what checks or uses the user's input: a plain `Error` from it is the user's to mend, a `UsageError`; `path` is the file at fault.
+ * Errors with a class of their own pass as they are: out of memory, a lost device, a shader, WebGPU's validation (engine/errors.ts), and
+ * the runtime's own (`TypeError` and its like), which are this project's bugs.
+ */
 export function refusing<T>(body: () => T, path?: string): T {
   try {
     return body();
   } catch (error) {
+    if (!(error instanceof Error) || error.name !== "Error") throw error;
     // The library names its functions and models first (`model: expected …`); a command's own name is put there.
-    const text = (error as Error).message.replace(/^[\w. -]+: (?=expected )/, "");
+    const text = error.message.replace(/^[\w. -]+: (?=expected )/, "");
     throw new UsageError(path === undefined ? text : `${text} (${path})`);
   }
 }

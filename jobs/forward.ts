@@ -8,7 +8,8 @@ import { resizedPosEmbed } from "../models/pos-embed.ts";
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import { checkDtype, type StoredType } from "./files/dtype.ts";
 import type { Host } from "./host.ts";
-import { checkNames, floatsOf, inputsFault, readTensors, writeTensors } from "./files/tensor-file.ts";
+import { refusing } from "./errors.ts";
+import { checkNames, floatsOf, readTensors, writeTensors } from "./files/tensor-file.ts";
 import { readWeightsFile } from "./files/weights-file.ts";
 
 /** A timm name or a config, and a file with its weights. */
@@ -48,22 +49,23 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   // What grad and step need besides x may stay in the file.
   checkNames(file, ["x"], ["labels", "target", "teacher_logits"], args.in);
   const { shape, data } = floatsOf(file, "x");
-  const fitted = args.resizePosEmbed ? inputsFault(() => resizedPosEmbed(state, model), args.weights) : state;
+  const fitted = args.resizePosEmbed ? refusing(() => resizedPosEmbed(state, model), args.weights) : state;
   const params = storedParams(
-    inputsFault(() => loadParams("weights", model.params, fitted), args.weights),
+    refusing(() => loadParams("weights", model.params, fitted), args.weights),
     dtype,
   );
   const x = Tensor.from(data, shape);
   const startMs = performance.now();
   const plan = await record(
     () =>
-      inputsFault(() =>
+      refusing(() =>
         noGrad(() => {
           const activations: Record<string, Tensor> = {};
           const tap = (name: string, value: Tensor) => {
             if (ACTIVATION.test(name)) activations[name] = value;
           };
           const { logits, logitsCls, logitsDist } = storedModel(model, dtype).forward(params, x, args.activations ? { tap } : {});
+          if (model.numClasses === 0) return { features: logits, ...activations };
           return { logits, ...(logitsDist ? { logits_cls: logitsCls, logits_dist: logitsDist } : {}), ...activations };
         }),
       ),
@@ -88,6 +90,6 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
 }
 
 export async function readModel(host: Host, args: ModelArgs): Promise<{ model: Model; state: State }> {
-  const model = inputsFault(() => createModel(args.model));
+  const model = refusing(() => createModel(args.model));
   return { model, state: (await readWeightsFile(host, args.weights)).state };
 }

@@ -5,9 +5,9 @@ import { Tensor } from "../engine/tensor.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore } from "../models/params.ts";
 import { distillationLoss } from "../train/loss.ts";
-import { UsageError } from "./errors.ts";
+import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { checkNames, floatsOf, inputsFault, labelsOf, readTensors, writeTensors, type FloatArray } from "./files/tensor-file.ts";
+import { checkNames, floatsOf, labelsOf, readTensors, writeTensors, type FloatArray } from "./files/tensor-file.ts";
 import { readModel, type ModelArgs } from "./forward.ts";
 
 export interface LossArgs {
@@ -34,8 +34,8 @@ export interface GradResult {
 export default async function gradJob(host: Host, args: GradArgs): Promise<GradResult> {
   const { model, state } = await readModel(host, args);
   const batch = await readBatch(host, args.in, model, args);
-  const store = inputsFault(() => new ParameterStore("weights", model.params, state), args.weights);
-  const plan = await record(() => inputsFault(() => lossAndGradients(model, store, batch, args)), {
+  const store = refusing(() => new ParameterStore("weights", model.params, state), args.weights);
+  const plan = await record(() => refusing(() => lossAndGradients(model, store, batch, args)), {
     label: "grad",
     onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }),
   });

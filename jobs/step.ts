@@ -2,11 +2,13 @@
 import { record } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { readAll } from "../engine/tensor.ts";
+import { isDistillationHead } from "../models/heads.ts";
 import { ParameterStore } from "../models/params.ts";
 import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
 import type { Host } from "./host.ts";
-import { inputsFault, writeTensors, type FloatArray } from "./files/tensor-file.ts";
+import { refusing } from "./errors.ts";
+import { writeTensors, type FloatArray } from "./files/tensor-file.ts";
 import { readModel } from "./forward.ts";
 import { disposeBatch, lossAndGradients, readBatch, type GradArgs } from "./grad.ts";
 
@@ -23,18 +25,18 @@ export interface StepResult {
 }
 
 export default async function stepJob(host: Host, args: StepArgs): Promise<StepResult> {
-  const recipe = inputsFault(() => makeRecipe({ lr: args.lr, weightDecay: args.weightDecay, emaDecay: null }));
+  const recipe = refusing(() => makeRecipe({ lr: args.lr, weightDecay: args.weightDecay, emaDecay: null }));
   const { model, state } = await readModel(host, args);
   const batch = await readBatch(host, args.in, model, args);
   // A head that the loss does not see has no gradient, and PyTorch leaves out of the update what has none.
-  const specs = model.params.map((s) => (args.distillation === "none" && s.name.startsWith("head_dist.") ? { ...s, trainable: false } : s));
-  const store = inputsFault(() => new ParameterStore("weights", specs, state), args.weights);
+  const specs = model.params.map((s) => (args.distillation === "none" && isDistillationHead(s.name) ? { ...s, trainable: false } : s));
+  const store = refusing(() => new ParameterStore("weights", specs, state), args.weights);
   const optimizer = new Optimizer(recipe, store);
   const scalars = new Scalars(optimizerScalars);
-  const plan = await record(
-    () => inputsFault(() => ({ loss: lossAndGradients(model, store, batch, args), norm: optimizer.step(scalars) })),
-    { label: "step", onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }) },
-  );
+  const plan = await record(() => refusing(() => ({ loss: lossAndGradients(model, store, batch, args), norm: optimizer.step(scalars) })), {
+    label: "step",
+    onCompile: (done, total) => host.progress({ label: "compiling kernels", done, total }),
+  });
   const losses: number[] = [];
   for (let t = 1; t <= args.steps; t++) {
     scalars.set(optimizer.scalarsAt(t, args.lr));

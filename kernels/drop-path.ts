@@ -13,8 +13,9 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { philoxWgsl } from "../engine/random.ts";
 import type { Scalar } from "../engine/scalars.ts";
-import { show, type Shape } from "../engine/shape.ts";
+import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { scaleSamples } from "./shared/sample-factors.ts";
 
 interface Draws {
   readonly seed: Scalar;
@@ -28,14 +29,7 @@ export interface DropPathOptions extends Draws {
   readonly stream: number;
 }
 
-/** One factor per sample: element `at` of `tensor` is the first sample's. */
-export interface SampleFactors {
-  readonly tensor: Tensor;
-  readonly at: number;
-}
-
 const WG = 256;
-const PER = 4; // vectors per thread: a sample's factor is read once for all of them
 
 function checkRate(name: string, rate: number): void {
   if (!(rate >= 0 && rate < 1)) throw new Error(`${name}: expected a rate in [0, 1), got ${rate}`);
@@ -66,49 +60,8 @@ function drawFactors(rates: readonly number[], first: number, B: number, { seed,
     inputs: { seeds: seed.tensor, steps: step.tensor },
     outputs: { y: [rates.length, B] },
     params: { B, first, seed_at: seed.at, step_at: step.at },
-    groups: Math.ceil((rates.length * B) / WG),
+    threads: rates.length * B,
   }).y;
-}
-
-// A workgroup takes WG * PER vectors of one sample.
-const scaleKernel = kernelFamily(({ W }: { W: 1 | 4 }) => {
-  const T = W === 4 ? "vec4f" : "f32";
-  return defineKernel({
-    name: "dropPath.scale",
-    inputs: { x: T, factors: "f32" }, // (B, ...), (any)
-    outputs: { y: T }, // (B, ...)
-    params: { at: "u32", len: "u32", chunks: "u32" },
-    workgroup: WG,
-    code: /* wgsl */ `
-    let sample = group / p.chunks;
-    let first = group % p.chunks * ${WG * PER}u + li;
-    let factor = factors[p.at + sample];
-    for (var k = 0u; k < ${PER}u; k++) {
-      let i = first + k * ${WG}u;
-      if (i < p.len) { y[sample * p.len + i] = x[sample * p.len + i] * factor; }
-    }`,
-  });
-});
-
-/** x: (B, ...). Returns x with each sample times its factor; no op of its own. */
-export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
-  const B = x.shape[0]!;
-  const W = (x.size / B) % 4 === 0 ? 4 : 1;
-  const len = x.size / B / W;
-  const chunks = Math.ceil(len / (WG * PER));
-  return scaleKernel({ W })({
-    inputs: { x, factors: tensor },
-    outputs: { y: x.shape },
-    store: { y: x.dtype },
-    params: { at, len, chunks },
-    groups: B * chunks,
-  }).y;
-}
-
-/** Throws unless there is a factor for each sample of a result of this shape. */
-export function checkFactors(name: string, { tensor, at }: SampleFactors, shape: Shape): void {
-  if (shape.length < 2 || at + shape[0]! > tensor.size)
-    throw new Error(`${name}: expected factors from element ${at} on for a result ${show(shape)}, got ${show(tensor.shape)}`);
 }
 
 const dropPathOp = defineOp({

@@ -13,9 +13,9 @@ import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { columnSums, geluBackwardSums } from "./shared/column-sums.ts";
-import { checkFactors, scaleSamples, type SampleFactors } from "./drop-path.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
+import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface LinearOptions {
   readonly activation?: "none" | "gelu";

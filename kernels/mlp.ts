@@ -12,9 +12,9 @@
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { checkFactors, scaleSamples, type SampleFactors } from "./drop-path.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
+import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface MlpOptions {
   /** Added last; of y's shape. */

@@ -1,9 +1,7 @@
 /** Several tensors side by side in one flat buffer, so that one launch reaches all of them. */
 import { numel, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
-
-/** Elements between the beginnings of tensors: bindings start at multiples of 256 bytes. */
-export const FLAT_ALIGN = 64;
+import { FLAT_BLOCK } from "../kernels/optim/flat-block.ts";
 
 interface Part {
   readonly name: string;
@@ -22,7 +20,7 @@ export class FlatLayout {
     let n = 0;
     this.parts = parts.map(({ name, shape }) => {
       const start = n;
-      n += FLAT_ALIGN * Math.ceil(numel(shape) / FLAT_ALIGN);
+      n += FLAT_BLOCK * Math.ceil(numel(shape) / FLAT_BLOCK);
       return { name, shape, start };
     });
     this.size = n;
@@ -51,10 +49,10 @@ export class FlatLayout {
     this.views(flat).forEach((view, i) => view.write(values.get(this.parts[i]!.name)!.data));
   }
 
-  /** For updates that go by tensor: u32 [S,2], where each begins and its elements; u32 [size / FLAT_ALIGN], each block's tensor. */
+  /** For updates that go by tensor: u32 [S,2], where each begins and its elements; u32 [size / FLAT_BLOCK], each block's tensor. */
   tables(): { segments: Tensor; owners: Tensor } {
-    const owners = new Uint32Array(this.size / FLAT_ALIGN);
-    this.parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_ALIGN, Math.ceil((start + numel(shape)) / FLAT_ALIGN)));
+    const owners = new Uint32Array(this.size / FLAT_BLOCK);
+    this.parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_BLOCK, Math.ceil((start + numel(shape)) / FLAT_BLOCK)));
     return {
       segments: Tensor.from(
         this.parts.flatMap(({ shape, start }) => [start, numel(shape)]),

@@ -132,14 +132,11 @@ export const cases: Case[] = [
   {
     name: "gemm.matrix: the size of a subgroup is never assumed",
     async run() {
-      const device = (least: number, most: number, features: string[] = []) => ({
-        gpu: { adapterInfo: { subgroupMinSize: least, subgroupMaxSize: most } } as GPUDevice,
-        features: new Set(features),
-      });
+      const device = (min: number, max: number, features: string[] = []) => ({ subgroups: { min, max }, features: new Set(features) });
       equal("one size", matrixLanes(device(32, 32)), { lanes: 32, sized: false });
       equal("open", matrixLanes(device(8, 32)), null);
       equal("open, but the kernel may say", matrixLanes(device(8, 32, ["subgroup-size-control"])), { lanes: 32, sized: true });
-      equal("unknown", matrixLanes(device(0, 0)), null);
+      equal("unknown", matrixLanes({ subgroups: null, features: new Set() }), null);
     },
   },
   {

@@ -50,7 +50,8 @@ export function nodeImages(): ImagePlatform {
         },
         listen(onMessage, onError) {
           worker.on("message", (message: unknown) => {
-            if (--open === 0) worker.unref();
+            // While it is being ended, nothing else may keep the process alive.
+            if (--open === 0 && !closing) worker.unref();
             onMessage(message);
           });
           worker.on("error", (error: Error) => onError(new Error(`input worker: ${error.message}`)));

@@ -13,6 +13,7 @@ import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly weights: string;
@@ -70,11 +71,10 @@ export default function (program: Command): void {
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top, error } of results) {
         if (error !== undefined) continue;
-        process.stdout.write(`${shown(name)}\n`);
-        for (const { label, probability } of top)
-          process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${shown(label)}\n`);
+        print(`${name}\n`);
+        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
       }
-      process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s\n`);
+      note(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s`);
       refuseFailed(results);
     });
 }
@@ -85,7 +85,7 @@ function refuseFailed(results: readonly Classified[]): void {
   if (failed.length === 0) return;
   const line = ({ name, error }: Classified): string => `"${shown(name)}": ${shown(error!)}`;
   const none = failed.length === results.length && !failed.some((r) => /finite logits/.test(r.error!));
-  if (failed.length > 1) for (const result of failed) process.stderr.write(`no answer for ${line(result)}\n`);
+  if (failed.length > 1) for (const result of failed) note(`no answer for ${line(result)}`);
   const got = `none for ${failed.length === 1 ? line(failed[0]!) : `the ${failed.length} of ${results.length} named above`}`;
   const message = `expected an answer for every image, got ${got}`;
   throw none ? new UsageError(message) : new Error(message);

@@ -10,6 +10,7 @@ import { PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { integer } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly weights: string;
@@ -65,9 +66,9 @@ export default function (program: Command): void {
       const result = await runJob<EvalResult>("eval", args, options);
       const line = (name: string, s: Score) =>
         `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
-      process.stdout.write(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
-      process.stderr.write(`warm-up ${result.warmUpMs.toFixed(0)} ms, not counted above\n`);
-      process.stdout.write(
+      print(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
+      note(`warm-up ${result.warmUpMs.toFixed(0)} ms, not counted above`);
+      print(
         line(
           !result.cls
             ? "model"
@@ -77,8 +78,8 @@ export default function (program: Command): void {
           result.model,
         ),
       );
-      if (result.cls) process.stdout.write(line("class head", result.cls));
-      if (result.dist) process.stdout.write(line("distillation head", result.dist));
+      if (result.cls) print(line("class head", result.cls));
+      if (result.dist) print(line("distillation head", result.dist));
       const left = result.leftOut ?? [];
       if (left.length > 0)
         throw new Error(`expected every image to be scored, got ${left.length} of ${result.count + left.length} left out, named above`);

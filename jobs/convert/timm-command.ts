@@ -1,12 +1,13 @@
 /**
- * The command of timm's train.py that goes on with a recipe of ours on a cluster. What timm has no like for is said in comments, so that
- * nobody takes a neighbour for the same recipe.
+ * The command of timm's train.py that goes on with a recipe of ours on a cluster. Comments in it name every part of the recipe that timm
+ * does otherwise or lacks.
  *
  * https://github.com/huggingface/pytorch-image-models/blob/main/train.py (1.0.29)
  */
 import type { DeitConfig } from "../../models/deit.ts";
 import { modelNames, nameOf } from "../../models/model.ts";
 import type { RegNetConfig } from "../../models/regnet.ts";
+import { quote, shown } from "../../models/shown.ts";
 import type { Recipe } from "../../train/recipe.ts";
 import { linearScaledLr } from "../../train/schedule.ts";
 import { cropKind } from "../../train/input/step-input.ts";
@@ -29,18 +30,22 @@ export interface TimmRun {
 /** The paper's teacher, which the command names where that of the run has no name of timm's. */
 const TEACHER = "regnety_160";
 
-/** A shell script: comments, then one command for one machine of `GPUS` processes, whose batches together are the recipe's. */
+/**
+ * A shell script: comments, then one command for one machine of `GPUS` processes, whose batches together are the recipe's.
+ * Every value is quoted where a shell would read more into it than a word; every comment stays on its line.
+ */
 export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std, teacher }: TimmRun): string {
   const notes: string[] = [];
-  const args: (string | number)[][] = [["--data-dir", '"${DATA:?folder of the data set}"'], ...model(config, notes)];
-  const flag = (name: string, ...values: (string | number)[]) => void args.push([`--${name}`, ...values]);
+  const args: string[] = ['--data-dir "${DATA:?folder of the data set}"'];
+  const flag: Flag = (name, ...values) => void args.push([`--${name}`, ...values.map(word)].join(" "));
+  model(config, flag, notes);
   flag("num-classes", config.numClasses);
   if (mean && std) flag("mean", ...mean), flag("std", ...std);
   else notes.push("the checkpoint does not say how images were normalised: --mean and --std are timm's for this model");
-  flag("initial-checkpoint", quoted(weights));
+  args.push(`--initial-checkpoint ${quoted(weights)}`);
   if (epoch > 0) flag("start-epoch", epoch);
   flag("epochs", r.epochs);
-  flag("batch-size", `$((${r.batchSize} / GPUS))`);
+  args.push(`--batch-size $((${r.batchSize} / GPUS))`);
   flag("opt", r.optimizer);
   if (r.optimizer === "sgd") flag("momentum", r.momentum);
   else flag("opt-betas", r.beta1, r.beta2), flag("opt-eps", r.eps);
@@ -66,20 +71,26 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   if (r.trainOnly !== "all") notes.push(`our run trained "${r.trainOnly}" only; timm's train.py trains all`);
   if (epoch > 0) notes.push("the optimizer's moments are not carried over: they begin anew");
   flag("seed", seed);
-  const lines = ["set -eu", ': "${GPUS:=8}"', ...notes.map((n) => `# Differs: ${n}.`), `torchrun --nproc-per-node="$GPUS" train.py \\`];
-  return `#!/bin/sh\n${lines.join("\n")}\n${args.map((a) => `  ${a.join(" ")}`).join(" \\\n")}\n`;
+  const lines = [
+    "set -eu",
+    ': "${GPUS:=8}"',
+    ...notes.map((n) => `# Differs: ${shown(n)}.`),
+    `torchrun --nproc-per-node="$GPUS" train.py \\`,
+  ];
+  return `#!/bin/sh\n${lines.join("\n")}\n${args.map((a) => `  ${a}`).join(" \\\n")}\n`;
 }
 
-function model(config: DeitConfig | RegNetConfig, notes: string[]): (string | number)[][] {
+type Flag = (name: string, ...values: (string | number)[]) => void;
+
+function model(config: DeitConfig | RegNetConfig, flag: Flag, notes: string[]): void {
   const name = nameOf(config);
   if (config.arch === "regnety") {
     if (name === null) notes.push("timm has no RegNetY of this size by name: --model is to be replaced");
-    return [
-      ["--model", name ?? "regnety_002"],
-      ["--img-size", config.imgSize],
-    ];
+    flag("model", name ?? "regnety_002");
+    flag("img-size", config.imgSize);
+    return;
   }
-  if (name !== null) return [["--model", name]];
+  if (name !== null) return flag("model", name);
   // Any other size: timm's smallest with its sizes replaced; --img-size alone would only resize the images.
   const sizes = {
     img_size: config.imgSize,
@@ -89,15 +100,11 @@ function model(config: DeitConfig | RegNetConfig, notes: string[]): (string | nu
     num_heads: config.heads,
     mlp_ratio: config.mlpRatio,
   };
-  return [
-    ["--model", config.distilled ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224"],
-    ["--img-size", config.imgSize],
-    ["--in-chans", config.inChans],
-    ["--model-kwargs", ...Object.entries(sizes).map(([key, value]) => `${key}=${value}`)],
-  ];
+  flag("model", config.distilled ? "deit_tiny_distilled_patch16_224" : "deit_tiny_patch16_224");
+  flag("img-size", config.imgSize);
+  flag("in-chans", config.inChans);
+  flag("model-kwargs", ...Object.entries(sizes).map(([key, value]) => `${key}=${value}`));
 }
-
-type Flag = (name: string, ...values: (string | number)[]) => void;
 
 function augmentation(r: Recipe, side: number, flag: Flag, notes: string[]): void {
   if (r.mixup > 0) flag("mixup", r.mixup);
@@ -119,7 +126,7 @@ function distillation(r: Recipe, classes: number, teacher: string | undefined, f
   if (r.distillation === "none") return;
   const known = teacher !== undefined && modelNames.includes(teacher);
   flag("kd-model-name", known ? teacher : TEACHER);
-  if (!known) notes.push(`timm has no teacher "${teacher ?? "of an unknown name"}": --kd-model-name is the paper's`);
+  if (!known) notes.push(`timm has no teacher ${quote(teacher ?? "of an unknown name")}: --kd-model-name is the paper's`);
   flag("kd-distill-type", "token");
   flag("kd-token-distill-type", r.distillation);
   flag("task-loss-weight", 1 - r.alpha);
@@ -129,4 +136,7 @@ function distillation(r: Recipe, classes: number, teacher: string | undefined, f
   if (r.singleToken) notes.push("timm distils into a token of its own; our run did into the class token");
 }
 
-const quoted = (path: string): string => `'${path.replaceAll("'", "'\\''")}'`;
+/** A value as one word of the shell: as it is where it has only characters that mean nothing to it, else quoted. */
+const word = (value: string | number): string => (/^[\w.+-][\w.,:=+-]*$/.test(`${value}`) ? `${value}` : quoted(`${value}`));
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

@@ -1,7 +1,7 @@
 /** Tensors that commands read and write: safetensors files, checked before anything reaches the GPU. */
 import { numel, sameShape, show, type Shape } from "../../engine/shape.ts";
 import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
-import { UsageError } from "../errors.ts";
+import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 
 export type TensorFile = ReadonlyMap<string, SafeTensor>;
@@ -19,7 +19,7 @@ export interface Values {
 
 export async function readTensors(host: Host, path: string): Promise<TensorFile> {
   const bytes = await host.readFile(path);
-  return inputsFault(() => parseSafetensors(bytes).tensors, path);
+  return refusing(() => parseSafetensors(bytes).tensors, path);
 }
 
 export async function writeTensors(host: Host, path: string, tensors: ReadonlyMap<string, Values>): Promise<void> {
@@ -29,18 +29,6 @@ export async function writeTensors(host: Host, path: string, tensors: ReadonlyMa
       [...tensors].map(([name, { shape, data }]) => [name, { dtype: data instanceof Uint8Array ? "U8" : "F32", shape, data }] as const),
     ),
   );
-}
-
-/** Runs checks that throw plain errors, `what: expected …, got …`: on the command line they are about what the user gave. */
-export function inputsFault<T>(body: () => T, where?: string): T {
-  try {
-    return body();
-  } catch (error) {
-    // What has a name of its own (out of memory, a lost device, a shader's error) is no fault of the input.
-    if (!(error instanceof Error) || error.name !== "Error") throw error;
-    const text = error.message.replace(/^[\w. -]+: (?=expected )/, "");
-    throw new UsageError(where === undefined ? text : `${text} (${where})`);
-  }
 }
 
 /** Throws unless the file has every tensor of `required` and none but those and `optional`. */

@@ -2,14 +2,13 @@
 import { readWeightFiles } from "../../models/checkpoints/sharded.ts";
 import { weightsOf, type Weights } from "../../models/checkpoints/weights.ts";
 import type { AnyWeights, ReadOptions } from "../../models/checkpoints/formats.ts";
-import { UsageError } from "../errors.ts";
+import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
-import { inputsFault } from "./tensor-file.ts";
 
 /** With timm's names. A file that is no weights file is a `UsageError` that names it. */
 export async function readWeightsFile(host: Host, path: string): Promise<Weights> {
   const read = await readAnyWeightsFile(host, path);
-  return inputsFault(() => weightsOf(read), withoutQuery(path));
+  return refusing(() => weightsOf(read), withoutQuery(path));
 }
 
 /** With the file's own names. */
@@ -18,7 +17,7 @@ export async function readAnyWeightsFile(host: Host, path: string, options: Read
     return await readWeightFiles(path, (file) => host.readFile(file), options);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    return inputsFault(() => {
+    return refusing(() => {
       throw error;
     }, withoutQuery(path));
   }

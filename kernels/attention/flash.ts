@@ -318,9 +318,7 @@ const kernels = kernelFamily((config: Config) => {
 });
 
 function lanesOf(kind: Kind): 1 | 4 | 8 {
-  const { gpu, features } = getDevice();
-  if (kind === "shared" || !features.has("subgroups")) return 1;
-  const least = gpu.adapterInfo.subgroupMinSize ?? 1;
+  const least = kind === "shared" ? 1 : (getDevice().subgroups?.min ?? 1);
   return least >= 8 ? 8 : least >= 4 ? 4 : 1;
 }
 

@@ -6,7 +6,8 @@
  */
 import type { Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../gemm/gemm.ts";
-import { patchesPerImage, patchMap, transposedMap, type PatchSizes } from "../shared/patches.ts";
+import { transposedMap } from "../shared/address-map.ts";
+import { patchesPerImage, patchMap, type PatchSizes } from "../shared/patches.ts";
 
 /** (B, C, H, W) and (O, C, p, p) to (B, O, H / p, W / p). */
 export function patchConv(x: Tensor, weight: Tensor, bias: Tensor | null, sizes: PatchSizes): Tensor {

@@ -9,8 +9,7 @@
 import type { Shape } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { gemm, type Epilogue } from "../gemm/gemm.ts";
-import type { AddressMap } from "../gemm/config.ts";
-import { transposedMap } from "../shared/patches.ts";
+import { transposedMap, type AddressMap } from "../shared/address-map.ts";
 
 /** Of images (B, C, H, W) and what every stride-th of their pixels makes, (B, O, Ho, Wo). */
 export interface PointwiseSizes {

@@ -1,4 +1,7 @@
 /** What the kernels of `gemm.ts` are made from: a tile, how the operands lie, and what happens to each element of C. */
+import type { AddressMap } from "../shared/address-map.ts";
+import { range } from "../shared/unroll.ts";
+
 export interface Tile {
   readonly kind: "register" | "subgroup" | "shared";
   /**
@@ -44,12 +47,6 @@ export const NO_SLOTS: Slots = {
   custom: null,
 };
 
-/** WGSL for where row and column `i` (u32) of a matrix lie; an element lies at their sum. */
-export interface AddressMap {
-  readonly row: string;
-  readonly col: string;
-}
-
 export interface Config {
   readonly tile: Tile;
   /** Whether each operand's neighbours in memory are neighbours along K. */
@@ -66,9 +63,6 @@ export interface Config {
   readonly tail: boolean;
   readonly slots: Slots;
 }
-
-export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-export const join = (n: number, f: (i: number) => string, by = " "): string => range(n).map(f).join(by);
 
 /** Where row (along M or N) and where column (along K) `i` of operand `t` lies, from its matrix's first element. */
 export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row: (i: string) => string; along: (i: string) => string } {

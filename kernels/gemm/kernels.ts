@@ -2,7 +2,8 @@
  * The WGSL of `gemm.ts`: one tile of a product, by either kind of kernel, and the second pass of a product split along K.
  */
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
-import { join, placeOf, range, tileWgsl, type Config, type Slots } from "./config.ts";
+import { range, unroll, unrollLines } from "../shared/unroll.ts";
+import { placeOf, tileWgsl, type Config, type Slots } from "./config.ts";
 import { sharedCode, slabs } from "./shared.ts";
 import { subgroupCode } from "./subgroup.ts";
 import { geluWgsl } from "../shared/activations.ts";
@@ -65,13 +66,13 @@ function registerCode(c: Config): string {
     let m0 = (tile_m * ${y}u + lid.y) * ${tm}u;
     let n0 = tile_n * ${x * tn}u + lid.x;
     ${edge ? "if (m0 >= p.M || n0 >= p.N) { return; }" : ""}
-    ${join(tm, (i) => `let a_at${i} = a_base + ${a.row(within(`m0 + ${i}u`, "a_rows"))};`)}
-    ${join(tn, (j) => `let b_at${j} = b_base + ${b.row(within(`n0 + ${j * x}u`, "b_rows"))};`)}
-    ${join(tm * tn, (e) => `var c${e} = 0.0;`)}
+    ${unroll(tm, (i) => `let a_at${i} = a_base + ${a.row(within(`m0 + ${i}u`, "a_rows"))};`)}
+    ${unroll(tn, (j) => `let b_at${j} = b_base + ${b.row(within(`n0 + ${j * x}u`, "b_rows"))};`)}
+    ${unroll(tm * tn, (e) => `var c${e} = 0.0;`)}
     for (var k = k0; k < k1; k++) {
       let ak = ${a.along("k")}; let bk = ${b.along("k")};
-      ${join(tn, (j) => `let b${j} = b[b_at${j} + bk];`)}
-      ${join(tm, (i) => `let a${i} = a[a_at${i} + ak]; ${join(tn, (j) => `c${i * tn + j} = fma(a${i}, b${j}, c${i * tn + j});`)}`, "\n      ")}
+      ${unroll(tn, (j) => `let b${j} = b[b_at${j} + bk];`)}
+      ${unrollLines(tm, (i) => `let a${i} = a[a_at${i} + ak]; ${unroll(tn, (j) => `c${i * tn + j} = fma(a${i}, b${j}, c${i * tn + j});`)}`)}
     }`;
 }
 
@@ -103,9 +104,9 @@ function loopedCells({ tile: { x, tm, tn }, slots, edge, maps, vec }: Config): s
   const W = vec ? 4 : 1,
     across = tn / W,
     count = tm * across;
-  const cell = (e: number) => (vec ? `vec4f(${join(4, (q) => `c${4 * e + q}`, ", ")})` : `c${e}`);
+  const cell = (e: number) => (vec ? `vec4f(${unroll(4, (q) => `c${4 * e + q}`, ", ")})` : `c${e}`);
   return /* wgsl */ `
-    var cells = array<${vec ? "vec4f" : "f32"}, ${count}>(${join(count, cell, ", ")});
+    var cells = array<${vec ? "vec4f" : "f32"}, ${count}>(${unroll(count, cell, ", ")});
     for (var e = 0u; e < select(${count}u, 0u, p.M == 0u); e++) {
       let m = m0 + e / ${across}u; let n = n0 + (e % ${across}u) * ${W * x}u;
       ${edge ? "if (m < p.M && n < p.N)" : ""} {
@@ -127,7 +128,7 @@ function sharedCells({ tile: { x, y, tm, tn }, slots, edge, maps, vec }: Config)
         ${finish(slots, vec)}
       }
     }`;
-  return join(tm, (i) => join(tn / 4, (quad) => join(vec ? 1 : 4, (j) => cell(i, quad, j), ""), ""), "");
+  return unroll(tm, (i) => unroll(tn / 4, (quad) => unroll(vec ? 1 : 4, (j) => cell(i, quad, j), ""), ""), "");
 }
 
 const cellAt = (maps: Config["maps"]): string =>
@@ -173,8 +174,6 @@ export const gemmKernel = kernelFamily((c: Config) => {
   });
 });
 
-export const REDUCE_WG = 64;
-
 /** One thread per element: adds the splits' shares in order, then finishes as the product itself would have. */
 export const reduceKernel = kernelFamily((slots: Slots) =>
   defineKernel({
@@ -182,7 +181,7 @@ export const reduceKernel = kernelFamily((slots: Slots) =>
     inputs: { parts: "f32", ...slotInputs(slots, "f32"), ...(slots.sums ? { sum_parts: "f32" } : {}) } as Record<string, Elem>, // (splits, n), (splits, M)
     outputs: { ...slotOutputs(slots, "f32"), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (n), (M)
     params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
-    workgroup: REDUCE_WG,
+    workgroup: 64,
     helpers: slotHelpers(slots),
     code: /* wgsl */ `
     let at = group * WG + li;

@@ -8,6 +8,7 @@
  */
 import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../../engine/kernel.ts";
 import { finish, slotHelpers, slotInputs, slotOutputs, slotParams } from "./kernels.ts";
+import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { tileWgsl, type Slots } from "./config.ts";
 
 /** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
@@ -58,9 +59,6 @@ export interface MatrixConfig {
   readonly direct: boolean;
   readonly slots: Slots;
 }
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const join = (n: number, f: (i: number) => string, by = "\n      "): string => range(n).map(f).join(by);
 
 /** Elements in 16 bytes: what a thread reads at once. */
 export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 : 4);
@@ -121,7 +119,7 @@ function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
   const { alongK, own, per, pitch, loads } = slabOf(t, c);
   const word = wordOf(c.shape),
     size = t === "a" ? "M" : "N";
-  return join(Math.ceil(loads / threads), (r) => {
+  return unrollLines(Math.ceil(loads / threads), (r) => {
     const s = `(li + ${r * threads}u)`,
       line = `${s} / ${per}u`,
       at = `${s} % ${per}u`;
@@ -143,7 +141,7 @@ function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
 /** WGSL that does `each` for every round of loads; a last round that is not whole is for some threads only. */
 function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number) => string): string {
   const { loads } = slabOf(t, c);
-  return join(Math.ceil(loads / threads), (r) =>
+  return unrollLines(Math.ceil(loads / threads), (r) =>
     (r + 1) * threads <= loads ? each(r) : `if (li + ${r * threads}u < ${loads}u) { ${each(r)} }`,
   );
 }
@@ -202,19 +200,19 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
         ),
       )
       .join("\n      ");
-  const inputs = operands.map(([t, s]) => join(Math.ceil(s.loads / threads), (r) => `var ${t}_in${r}: ${Word};`, " ")).join(" ");
+  const inputs = operands.map(([t, s]) => unroll(Math.ceil(s.loads / threads), (r) => `var ${t}_in${r}: ${Word};`)).join(" ");
 
   // Where matrix `i` of a part begins, and its lines' distance, in array elements.
   const offset = (s: typeof a, i: number, size: number, k: number) =>
     (s.alongK ? i * size * s.pitch * word + k : k * s.pitch * word + i * size) / unit;
   const multiply = (which: string) => `
       ${operands.map(([t, s]) => `let ${t}_mine = &${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}part_${t === "a" ? "m" : "n"}];`).join(" ")}
-      ${join(bk / K, (q) => {
+      ${unrollLines(bk / K, (q) => {
         const right = (j: number) =>
           `let b${q}_${j} = ${load("Right", "b_mine", offset(b, j, N, q * K), !b.alongK, (b.pitch * word) / unit)};`;
         const left = (i: number) =>
           `let a${q}_${i} = ${load("Left", "a_mine", offset(a, i, M, q * K), a.alongK, (a.pitch * word) / unit)};`;
-        return `${join(TN, right)}\n      ${join(TM, (i) => `${left(i)} ${join(TN, (j) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(a${q}_${i}, b${q}_${j}, c${i}_${j});`, " ")}`)}`;
+        return `${unrollLines(TN, right)}\n      ${unrollLines(TM, (i) => `${left(i)} ${unroll(TN, (j) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(a${q}_${i}, b${q}_${j}, c${i}_${j});`)}`)}`;
       })}`;
 
   const loop = {
@@ -270,13 +268,13 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
         ? `bitcast<vec4f>(${memory}[subgroup_number][${e}])`
         : `${memory}[subgroup_number][${e}]`;
   const handOver = `
-    ${join(
+    ${unroll(
       TM,
       (i) =>
-        join(
+        unroll(
           own.n / patch.cols,
           (g) => `
-    ${join(patch.cols / N, (j) => store(`${memory}[subgroup_number]`, `${(j * N) / floats}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floats}u`), " ")}
+    ${unroll(patch.cols / N, (j) => store(`${memory}[subgroup_number]`, `${(j * N) / floats}u`, `c${i}_${(g * patch.cols) / N + j}`, `${patch.pitch / floats}u`))}
     workgroupBarrier();
     for (var r = 0u; r < ${Math.ceil(cells / lanes)}u; r++) {
       let e = subgroup_lane + r * ${lanes}u;
@@ -293,8 +291,8 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
         ),
       "",
     )}`;
-  const storeAll = join(TM, (i) =>
-    join(TN, (j) => store("y", `c_base + (m0 + ${i * M}u) * p.ldc + n0 + ${j * N}u`, `c${i}_${j}`, "p.ldc"), " "),
+  const storeAll = unrollLines(TM, (i) =>
+    unroll(TN, (j) => store("y", `c_base + (m0 + ${i * M}u) * p.ldc + n0 + ${j * N}u`, `c${i}_${j}`, "p.ldc")),
   );
 
   const axes: Record<string, "u32"> = {};
@@ -338,7 +336,7 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     ${places("b", c, threads)}
     ${inputs}
     let part_m = subgroup_number / ${gn}u; let part_n = subgroup_number % ${gn}u;
-    ${join(TM, (i) => join(TN, (j) => `var c${i}_${j}: Result;`, " "))}
+    ${unrollLines(TM, (i) => unroll(TN, (j) => `var c${i}_${j}: Result;`))}
     ${loop}
     let m0 = a_row0 + part_m * ${own.m}u; let n0 = b_row0 + part_n * ${own.n}u;
     ${direct ? storeAll : handOver}`,

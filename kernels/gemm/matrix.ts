@@ -92,11 +92,10 @@ export function matrixShapes(device: Device = getDevice()): MatrixShape[] {
 }
 
 /** Threads of a subgroup, which must be known: the adapter has one size only, or lets the kernel say. */
-export function matrixLanes({ gpu, features }: Pick<Device, "gpu" | "features">): { lanes: number; sized: boolean } | null {
-  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = gpu.adapterInfo;
-  if (most === 0) return null;
-  if (least === most) return { lanes: most, sized: false };
-  return features.has("subgroup-size-control") ? { lanes: most, sized: true } : null;
+export function matrixLanes({ subgroups, features }: Pick<Device, "subgroups" | "features">): { lanes: number; sized: boolean } | null {
+  if (!subgroups) return null;
+  const sized = subgroups.min !== subgroups.max;
+  return sized && !features.has("subgroup-size-control") ? null : { lanes: subgroups.max, sized };
 }
 
 export interface MatrixProduct {
@@ -149,8 +148,7 @@ export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: Matrix
   const shape: Shape = [M, N];
   return matrixKernel(config)({
     inputs: { a, b, ...(bias ? { bias } : {}), ...(residual ? { residual } : {}) },
-    outputs: { y: shape },
-    store: { y: store },
+    outputs: { y: { shape, dtype: store } },
     params: {
       M,
       N,

@@ -9,7 +9,8 @@
  *   ahead    the next slab's loads are on their way to registers while this one is multiplied
  *   double   so too, and workgroup memory has room for two: one wait per slab instead of two
  */
-import { join, placeOf, type Config, type Tile } from "./config.ts";
+import { unroll, unrollLines } from "../shared/unroll.ts";
+import { placeOf, type Config, type Tile } from "./config.ts";
 
 const PAD = 4;
 
@@ -22,7 +23,7 @@ export const sharedBytes = (t: Tile): number => (t.flow === "double" ? 2 : 1) * 
 /** Declares the workgroup memory. */
 export function slabs(t: Tile): string {
   const slab = (name: string, rows: number) => `var<workgroup> ${name}: array<vec4f, ${slabSize(t, rows) / 4}>;`;
-  return join(t.flow === "double" ? 2 : 1, (i) => slab(`a_tile${i}`, t.y * t.tm) + slab(`b_tile${i}`, t.x * t.tn));
+  return unroll(t.flow === "double" ? 2 : 1, (i) => slab(`a_tile${i}`, t.y * t.tm) + slab(`b_tile${i}`, t.x * t.tn));
 }
 
 /** Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's. */
@@ -70,13 +71,13 @@ export function sharedCode(c: Config): string {
         const [k, i] = alongK ? [`kk + ${q}u`, "row"] : ["kk", `row + ${q}u`];
         return `${t}_tile${half}[(${k}) * ${stride / 4}u + (${i}) / 4u][(${i}) % 4u] = ${value};`;
       };
-      const text = vec && !alongK ? `${t}_tile${half}[kk * ${stride / 4}u + row / 4u] = ${t}_next${r};` : join(W, element);
+      const text = vec && !alongK ? `${t}_tile${half}[kk * ${stride / 4}u + row / 4u] = ${t}_next${r};` : unroll(W, element);
       return `${whole ? "" : `if (li + ${r * threads}u < ${loads}u)`} { ${where(r)} ${text} }`;
     };
     return {
-      declare: join(rounds, (r) => `var ${t}_next${r}: ${vec ? "vec4f" : "f32"};`),
-      fetch: (slab: string) => join(rounds, (r) => fetch(r, slab), "\n      "),
-      put: (half: number) => join(rounds, (r) => put(r, half), "\n      "),
+      declare: unroll(rounds, (r) => `var ${t}_next${r}: ${vec ? "vec4f" : "f32"};`),
+      fetch: (slab: string) => unrollLines(rounds, (r) => fetch(r, slab)),
+      put: (half: number) => unrollLines(rounds, (r) => put(r, half)),
     };
   };
   const A = loader("a", bm, aAlongK, "a_rows"),
@@ -95,7 +96,7 @@ export function sharedCode(c: Config): string {
     const at = `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]`;
     return /* wgsl */ `
       if (tile_n == 0u) {
-        ${join(
+        ${unroll(
           rowsOf,
           (r) => `{
         let own = ${own(r)};
@@ -109,9 +110,9 @@ export function sharedCode(c: Config): string {
   const multiply = (half = 0) => /* wgsl */ `
       ${sums ? addUp(half) : ""}
       for (var kk = 0u; kk < ${bk}u; kk++) {
-        ${join(tn / 4, (quad) => part("b", quad, bn, "lid.x", half))}
-        ${join(tm / 4, (quad) => part("a", quad, bm, "lid.y", half))}
-        ${join(tm, (i) => join(tn / 4, (quad) => `c${i}_${quad} = fma(vec4f(a${Math.floor(i / 4)}.${"xyzw"[i % 4]}), b${quad}, c${i}_${quad});`), "\n        ")}
+        ${unroll(tn / 4, (quad) => part("b", quad, bn, "lid.x", half))}
+        ${unroll(tm / 4, (quad) => part("a", quad, bm, "lid.y", half))}
+        ${unroll(tm, (i) => unroll(tn / 4, (quad) => `c${i}_${quad} = fma(vec4f(a${Math.floor(i / 4)}.${"xyzw"[i % 4]}), b${quad}, c${i}_${quad});`), "\n        ")}
       }`;
 
   const next = (slab: string) => `if (${slab} < k1) { ${fetch(slab)} }`;
@@ -155,9 +156,9 @@ export function sharedCode(c: Config): string {
   return /* wgsl */ `
     let a_row0 = tile_m * ${bm}u; let b_row0 = tile_n * ${bn}u;
     let m0 = a_row0 + lid.y * 4u; let n0 = b_row0 + lid.x * 4u;
-    ${join(tm, (i) => join(tn / 4, (quad) => `var c${i}_${quad} = vec4f();`))}
+    ${unroll(tm, (i) => unroll(tn / 4, (quad) => `var c${i}_${quad} = vec4f();`))}
     ${A.declare} ${B.declare}
-    ${sums ? join(rowsOf, (r) => `var total${r} = 0.0;`) : ""}
+    ${sums ? unroll(rowsOf, (r) => `var total${r} = 0.0;`) : ""}
     ${walk[flow]}
-    ${sums ? join(rowsOf, (r) => `if (tile_n == 0u && li + ${r * threads}u < ${bm}u && a_row0 + li + ${r * threads}u < p.M) { sums[rest * p.M + a_row0 + li + ${r * threads}u] = total${r}; }`) : ""}`;
+    ${sums ? unroll(rowsOf, (r) => `if (tile_n == 0u && li + ${r * threads}u < ${bm}u && a_row0 + li + ${r * threads}u < p.M) { sums[rest * p.M + a_row0 + li + ${r * threads}u] = total${r}; }`) : ""}`;
 }

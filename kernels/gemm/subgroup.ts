@@ -6,7 +6,8 @@
  * where `register` kernels load it in every lane: processors load lane by lane, and loads are most of what a product costs them.
  * Nothing is shared otherwise, and nobody waits.
  */
-import { join, placeOf, type Config } from "./config.ts";
+import { unroll, unrollLines } from "../shared/unroll.ts";
+import { placeOf, type Config } from "./config.ts";
 
 const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
 
@@ -30,19 +31,19 @@ export function subgroupCode(c: Config): string {
   const per = commonDivisor(tm, lanes);
   const own = (g: number) => `m0 + ${g * per}u + ${per < lanes ? `subgroup_lane % ${per}u` : "subgroup_lane"}`;
   const value = (j: number) => (vecB ? `b${Math.floor(j / 4)}.${"xyzw"[j % 4]}` : `b${j}`);
-  const rows = (text: (g: number) => string) => join(tm / per, text);
+  const rows = (text: (g: number) => string) => unroll(tm / per, text);
   return /* wgsl */ `
     let m0 = tile_m * ${tm}u;
     let n0 = tile_n * ${lanes * tn}u + ${vec ? "4u * " : ""}subgroup_lane;
     ${rows((g) => `let a_at${g} = a_base + ${a.row(last(own(g), "a_rows"))};`)}
-    ${join(across, (j) => `let b_at${j} = b_base + ${b.row(last(column(j), "b_rows", vecB ? 4 : 1))};`)}
-    ${join(tm * tn, (e) => `var c${e} = 0.0;`)}
+    ${unroll(across, (j) => `let b_at${j} = b_base + ${b.row(last(column(j), "b_rows", vecB ? 4 : 1))};`)}
+    ${unroll(tm * tn, (e) => `var c${e} = 0.0;`)}
     ${sums ? rows((g) => `var total${g} = 0.0;`) : ""}
     for (var k = k0; k < k1; k++) {
       let ak = ${a.along("k")}; let bk = ${b.along("k")};
       ${rows((g) => `let a${g} = a[a_at${g} + ak];${sums ? ` total${g} += a${g};` : ""}`)}
-      ${join(across, (j) => `let b${j} = b[${vecB ? `(b_at${j} + bk) / 4u` : `b_at${j} + bk`}];`)}
-      ${join(tm, (i) => `{ let row = subgroupBroadcast(a${Math.floor(i / per)}, ${i % per}u); ${join(tn, (j) => `c${i * tn + j} = fma(row, ${value(j)}, c${i * tn + j});`)} }`, "\n      ")}
+      ${unroll(across, (j) => `let b${j} = b[${vecB ? `(b_at${j} + bk) / 4u` : `b_at${j} + bk`}];`)}
+      ${unrollLines(tm, (i) => `{ let row = subgroupBroadcast(a${Math.floor(i / per)}, ${i % per}u); ${unroll(tn, (j) => `c${i * tn + j} = fma(row, ${value(j)}, c${i * tn + j});`)} }`)}
     }
     ${sums ? rows((g) => `if (tile_n == 0u && ${own(g)} < p.M) { sums[rest * p.M + ${own(g)}] = total${g}; }`) : ""}`;
 }

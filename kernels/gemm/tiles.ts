@@ -43,7 +43,7 @@ export const isKind = (name: string | undefined): name is Kind => name === "regi
 export const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
 
 /** Lanes of the smallest subgroup there may be: a workgroup of so many threads is in one. 1 where kernels cannot use them. */
-const lanesHere = (): number => (getDevice().features.has("subgroups") ? (getDevice().gpu.adapterInfo.subgroupMinSize ?? 1) : 1);
+const lanesHere = (): number => getDevice().subgroups?.min ?? 1;
 
 /** The tile as this adapter's subgroups have it. */
 export function laned(t: Tile): Tile {

@@ -11,14 +11,15 @@ import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Scalar } from "../../engine/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
+import { FLAT_BLOCK } from "./flat-block.ts";
 import { workgroupSum } from "../shared/reduce.ts";
 
 export interface LambOptions {
   /** The first so many elements have weight decay, and with it the ratio of norms; a multiple of 4. */
   readonly decayed: number;
-  /** u32 (parameters, 2): where each parameter begins and how many elements it has; beginnings are multiples of `LAMB_BLOCK`. */
+  /** u32 (parameters, 2): where each parameter begins and how many elements it has; beginnings are multiples of `FLAT_BLOCK`. */
   readonly segments: Tensor;
-  /** u32 (n / LAMB_BLOCK): which parameter each block of elements belongs to. */
+  /** u32 (n / FLAT_BLOCK): which parameter each block of elements belongs to. */
   readonly owners: Tensor;
   /** In one tensor, f32. */
   readonly lr: Scalar;
@@ -34,9 +35,6 @@ export interface LambOptions {
   /** Largest norm of all gradients together; larger ones are scaled down to it. */
   readonly clip?: number;
 }
-
-/** Elements that one owner is named for. */
-export const LAMB_BLOCK = 64;
 
 const WG = 64;
 /** Workgroups that share one parameter's norms. */
@@ -108,7 +106,7 @@ const ratioKernel = defineKernel({
 // One thread per four elements.
 const applyKernel = defineKernel({
   name: "lamb.apply",
-  inputs: { u: "vec4f", ratio: "f32", owners: "u32", scalars: "u32" }, // (n), (S), (n / LAMB_BLOCK), (any)
+  inputs: { u: "vec4f", ratio: "f32", owners: "u32", scalars: "u32" }, // (n), (S), (n / FLAT_BLOCK), (any)
   updates: { params: "vec4f" }, // (n)
   constants: { LR: "u32", BLOCK4: "u32" },
   params: { n4: "u32" },
@@ -119,7 +117,7 @@ const applyKernel = defineKernel({
     params[i] -= bitcast<f32>(scalars[LR]) * ratio[owners[i / BLOCK4]] * u[i];`,
 });
 
-/** Parameters, gradients and moments flat and of one length, a multiple of `LAMB_BLOCK`. Changes params, m and v. */
+/** Parameters, gradients and moments flat and of one length, a multiple of `FLAT_BLOCK`. Changes params, m and v. */
 export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "grads" | "m" | "v", Tensor>>, o: LambOptions): void {
   const { lr, bias1, bias2, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weightDecay, finite, clip, decayed, segments, owners } = o;
   const n = params.size;
@@ -127,22 +125,21 @@ export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "gr
   for (const [name, t] of Object.entries({ grads, m, v }))
     if (!sameShape(t.shape, params.shape))
       throw new Error(`lamb: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
-  if (n % LAMB_BLOCK !== 0 || decayed % 4 !== 0)
-    throw new Error(`lamb: expected a multiple of ${LAMB_BLOCK} elements and of 4 decayed ones, got ${n} and ${decayed}`);
-  if (segments.shape.length !== 2 || segments.shape[1] !== 2 || owners.size !== n / LAMB_BLOCK)
-    throw new Error(`lamb: expected segments [S,2] and owners [${n / LAMB_BLOCK}], got ${show(segments.shape)} and ${show(owners.shape)}`);
+  if (n % FLAT_BLOCK !== 0 || decayed % 4 !== 0)
+    throw new Error(`lamb: expected a multiple of ${FLAT_BLOCK} elements and of 4 decayed ones, got ${n} and ${decayed}`);
+  if (segments.shape.length !== 2 || segments.shape[1] !== 2 || owners.size !== n / FLAT_BLOCK)
+    throw new Error(`lamb: expected segments [S,2] and owners [${n / FLAT_BLOCK}], got ${show(segments.shape)} and ${show(owners.shape)}`);
   if (lr.tensor !== bias1.tensor || lr.tensor !== bias2.tensor)
     throw new Error("lamb: expected lr, bias1 and bias2 in one tensor, got several");
   if (clip !== undefined && !(clip > 0)) throw new Error(`lamb: expected a positive clip, got ${clip}`);
   const n4 = n / 4;
-  const groups = Math.ceil(n4 / WG);
   const { u } = directionKernel({ clipped: clip !== undefined })({
     inputs: { grads, params, scalars: lr.tensor, norm: finite },
     updates: { m, v },
     outputs: { u: [n] },
     constants: { BIAS1: bias1.at, BIAS2: bias2.at },
     params: { n4, decayed4: decayed / 4, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, eps, decay: weightDecay, clip: clip ?? 1 },
-    groups,
+    threads: n4,
   });
   const { parts } = partsKernel({
     inputs: { params, u, segments },
@@ -155,13 +152,13 @@ export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "gr
     outputs: { ratio: [S] },
     constants: { PARTS },
     params: { count: S, adapted: weightDecay === 0 ? 0 : decayed },
-    groups: Math.ceil(S / WG),
+    threads: S,
   });
   applyKernel({
     inputs: { u, ratio, owners, scalars: lr.tensor },
     updates: { params },
-    constants: { LR: lr.at, BLOCK4: LAMB_BLOCK / 4 },
+    constants: { LR: lr.at, BLOCK4: FLAT_BLOCK / 4 },
     params: { n4 },
-    groups,
+    threads: n4,
   });
 }

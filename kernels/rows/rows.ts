@@ -108,10 +108,10 @@ export function rowShape(variant: RowVariant, D: number): RowShape {
   };
 }
 
-/** Lanes of the smallest subgroup there may be; 1 where kernels cannot use them. */
+/** Lanes of the smallest subgroup there may be; 1 where kernels cannot use them, or do not know a subgroup's number. */
 export function subgroupLanes(): number {
-  const { features, language, gpu } = getDevice();
-  return features.has("subgroups") && language.has("subgroup_id") ? (gpu.adapterInfo.subgroupMinSize ?? 1) : 1;
+  const { subgroups, language } = getDevice();
+  return language.has("subgroup_id") ? (subgroups?.min ?? 1) : 1;
 }
 
 /** WGSL types and sums of vectors of W. */

@@ -4,7 +4,7 @@
  * Or written as that matrix from the start, by kernels that make a model's input: the patch layout (B, patches, C * p * p).
  */
 import { show, type Shape } from "../../engine/shape.ts";
-import type { AddressMap } from "../gemm/config.ts";
+import type { AddressMap } from "./address-map.ts";
 
 export interface PatchSizes {
   /** Of an image. */
@@ -56,5 +56,3 @@ export function patchMap({ C, H, W, p }: PatchSizes, patch = "i"): AddressMap {
     col: `(i / ${p * p}u) * ${H * W}u + (i % ${p * p}u / ${p}u) * ${W}u + i % ${p}u`,
   };
 }
-
-export const transposedMap = ({ row, col }: AddressMap): AddressMap => ({ row: col, col: row });

@@ -5,13 +5,18 @@
  *
  * https://github.com/huggingface/safetensors#format
  */
-import { ARRAYS, lazyTensor, quote, type SafeDtype, type SafeTensor } from "./dtypes.ts";
+import { ARRAYS, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
+import { quote } from "../shown.ts";
 import { repeatedKey } from "./json-keys.ts";
 
 export type { SafeDtype, SafeTensor } from "./dtypes.ts";
 
 // The reference writer's order, so that equal tensors give equal files; wide types first keeps every tensor aligned.
 const WRITE_ORDER = Object.keys(ARRAYS).reverse() as SafeDtype[];
+
+/** Whether a file begins as one of this format does: a header's length, then JSON's first character. Nothing more is checked. */
+export const isSafetensors = (bytes: Uint8Array): boolean =>
+  bytes[LENGTH_BYTES] === 0x7b && new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(MAX_HEADER_BYTES);
 
 export interface SafeFile {
   /** In the order of their bytes. */

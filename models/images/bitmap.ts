@@ -41,7 +41,8 @@ function bmp(view: DataView): RgbImage {
         continue;
       }
       const bit = x * bits;
-      const index = bits < 8 ? (view.getUint8(row + (bit >> 3)) >> (8 - bits - (bit & 7))) & ((1 << bits) - 1) : view.getUint8(row + (bit >> 3));
+      const index =
+        bits < 8 ? (view.getUint8(row + (bit >> 3)) >> (8 - bits - (bit & 7))) & ((1 << bits) - 1) : view.getUint8(row + (bit >> 3));
       const from = bits <= 8 ? palette + entry * index : row + (bit >> 3);
       for (let c = 0; c < 3; c++) data[to + c] = view.getUint8(from + 2 - c); // stored blue first
     }
@@ -64,7 +65,8 @@ export function decodePnm(file: Uint8Array): RgbImage {
     let value = 0;
     const from = at;
     for (; at < file.length && at - from < digits && file[at]! >= 48 && file[at]! <= 57; at++) value = value * 10 + file[at]! - 48;
-    if (at === from) throw new Error(`expected a number at byte ${at} of a PNM image, got ${at < file.length ? `byte ${file[at]}` : "its end"}`);
+    if (at === from)
+      throw new Error(`expected a number at byte ${at} of a PNM image, got ${at < file.length ? `byte ${file[at]}` : "its end"}`);
     return value;
   };
   const [width, height] = [number(), number()];

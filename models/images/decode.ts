@@ -16,7 +16,8 @@ export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }:
   if (kind === "PNM") return decodePnm(encoded);
   const { orientation, file } = splitOrientation(encoded);
   const bitmap = await createImageBitmap(new Blob([file]), { premultiplyAlpha: "none", colorSpaceConversion: "none" }).catch(() => {
-    const got = kind === "TIFF" ? "TIFF, which browsers do not decode" : "one that is damaged, cut short, or more than this browser decodes";
+    const got =
+      kind === "TIFF" ? "TIFF, which browsers do not decode" : "one that is damaged, cut short, or more than this browser decodes";
     throw new Error(`expected a whole ${kind === "TIFF" ? "image that a page can decode" : `${kind} image`}, got ${got}`);
   });
   try {

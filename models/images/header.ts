@@ -26,9 +26,10 @@ const describe = (file: Uint8Array): string =>
 function sizeOf(kind: ImageKind, view: DataView, file: Uint8Array): ImageHeader["size"] {
   switch (kind) {
     case "JPEG":
+      // Frame headers are C0 to CF but for three: DHT, JPG and DAC.
       for (const { marker, at } of jpegSegments(view))
-        // Frame headers are C0 to CF but for three: DHT, JPG and DAC.
-        if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) return [view.getUint16(at + 1), view.getUint16(at + 3)];
+        if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker))
+          return [view.getUint16(at + 1), view.getUint16(at + 3)];
       return null;
     case "PNG":
       return [view.getUint32(20), view.getUint32(16)];

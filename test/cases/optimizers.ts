@@ -5,7 +5,8 @@ import { accumulate } from "../../kernels/optim/accumulate.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
-import { LAMB_BLOCK, lambStep } from "../../kernels/optim/lamb.ts";
+import { FLAT_BLOCK } from "../../kernels/optim/flat-block.ts";
+import { lambStep } from "../../kernels/optim/lamb.ts";
 import { sgdStep } from "../../kernels/optim/sgd.ts";
 import { close, refuses, uniform, type Case, type Values } from "../../checks/check.ts";
 import golden from "../golden/optimizers.json" with { type: "json" };
@@ -250,13 +251,13 @@ export const cases: Case[] = [
       // Each parameter begins a block of its own; the zeros behind it must neither change nor count.
       const spread = ({ weight, bias }: Recorded) => [
         ...weight.flat(),
-        ...new Array<number>(LAMB_BLOCK - 12).fill(0),
+        ...new Array<number>(FLAT_BLOCK - 12).fill(0),
         ...bias.flat(),
-        ...new Array<number>(LAMB_BLOCK - 4).fill(0),
+        ...new Array<number>(FLAT_BLOCK - 4).fill(0),
       ];
       const params = from(spread(golden.start as Recorded));
       const [m, v] = [zeros(params.size), zeros(params.size)];
-      const [segments, owners] = [Tensor.from([0, 12, LAMB_BLOCK, 4], [2, 2], "u32"), Tensor.from([0, 1], [2], "u32")];
+      const [segments, owners] = [Tensor.from([0, 12, FLAT_BLOCK, 4], [2, 2], "u32"), Tensor.from([0, 1], [2], "u32")];
       const [beta1, beta2] = (run.betas ?? [0.9, 0.999]) as [number, number];
       const scalars = optimizerScalars();
       for (const [step, grads] of golden.gradients.entries()) {
@@ -265,7 +266,7 @@ export const cases: Case[] = [
         lambStep(
           { params, grads: g, m, v },
           {
-            decayed: LAMB_BLOCK,
+            decayed: FLAT_BLOCK,
             segments,
             owners,
             weightDecay: run.weight_decay,
@@ -292,7 +293,7 @@ export const cases: Case[] = [
       const w = values(n, 1).map((x, i) => (inside(i) < 0 || inside(i) === 2 ? 0 : x));
       const g = values(n, 2).map((x, i) => (inside(i) < 0 ? 0 : x));
       const [params, grads, m, v] = [from(w), from(g), zeros(n), zeros(n)];
-      const owner = (block: number) => starts.findLastIndex((s) => s <= block * LAMB_BLOCK);
+      const owner = (block: number) => starts.findLastIndex((s) => s <= block * FLAT_BLOCK);
       const scalars = optimizerScalars();
       scalars.set({ lr, bias1: 0.1, bias2: 0.001 });
       const update = (gradients: Tensor) =>
@@ -309,8 +310,8 @@ export const cases: Case[] = [
               "u32",
             ),
             owners: Tensor.from(
-              Array.from({ length: n / LAMB_BLOCK }, (_, b) => owner(b)),
-              [n / LAMB_BLOCK],
+              Array.from({ length: n / FLAT_BLOCK }, (_, b) => owner(b)),
+              [n / FLAT_BLOCK],
               "u32",
             ),
           },

@@ -141,7 +141,9 @@ describe("eval", { timeout: 60_000 }, () => {
     const { code, stderr } = await tessera("eval", "--weights", at("photos-named.safetensors"), "--data", at("broken"));
     expect({ code, stderr }).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/broken\/val\/ant\/1\.png left out: expected .*\n[^]*expected every image to be scored, got 1 of 3 left out, named above/),
+      stderr: expect.stringMatching(
+        /broken\/val\/ant\/1\.png left out: expected .*\n[^]*expected every image to be scored, got 1 of 3 left out, named above/,
+      ),
     });
   });
 

@@ -1,6 +1,6 @@
 /**
- * Run as a child process: downloads the browser that puppeteer was made for into puppeteer's own folder, printing how
- * far it is so that whoever started it can tell a slow network from a dead one. `--deps` also installs the system's
+ * Run as a child process: downloads the browser that puppeteer was made for into puppeteer's own folder, printing
+ * its progress, by which the parent process tells a slow network from a dead one. `--deps` also installs the system's
  * libraries for it (root on Debian or Ubuntu).
  */
 import { homedir } from "node:os";

@@ -1,0 +1,51 @@
+/** What a training checkpoint of ours says about its run (train/checkpoint.ts), as far as a command for timm needs it. */
+import { en } from "zod/locales";
+import * as z from "zod/mini";
+import { createModel } from "../../models/model.ts";
+import { quote } from "../../models/shown.ts";
+import { parseAutoAugment } from "../../train/augment/auto-augment.ts";
+import { parseRandAugment } from "../../train/augment/rand-augment.ts";
+import { makeRecipe } from "../../train/recipe.ts";
+import type { TimmRun } from "./timm-command.ts";
+
+z.config(en());
+
+const record = z.object({
+  seed: z.int().check(z.minimum(0), z.maximum(2 ** 32 - 1)),
+  epoch: z.int().check(z.minimum(0)),
+  model: z.record(z.string(), z.unknown()),
+  recipe: z.record(z.string(), z.unknown()),
+  about: z.optional(
+    z.object({
+      mean: z.optional(z.array(z.number())),
+      std: z.optional(z.array(z.number().check(z.positive()))),
+      teacher: z.optional(z.string()),
+    }),
+  ),
+});
+
+/**
+ * The run of the record `text`. Everything in it is the file's claim, so every value that goes further has passed a schema, a grammar
+ * (auto-augment) or the model's own check. Throws `checkpoint: expected …, got …` for any other.
+ */
+export function runOf(text: string): Omit<TimmRun, "weights"> {
+  const parsed = record.safeParse(json(text));
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw new Error(`checkpoint: expected a training run's record, got for ${path.join(".") || "it"}: ${message}`);
+  }
+  const { seed, epoch, model, about } = parsed.data;
+  const recipe = makeRecipe(parsed.data.recipe);
+  const { autoAugment } = recipe;
+  if (autoAugment?.startsWith("rand")) parseRandAugment(autoAugment);
+  else if (autoAugment !== null) parseAutoAugment(autoAugment);
+  return { config: createModel(model).config, recipe, seed, epoch, mean: about?.mean, std: about?.std, teacher: about?.teacher };
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`checkpoint: expected a training run's record in JSON, got ${quote(text)}`);
+  }
+}

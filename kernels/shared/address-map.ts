@@ -1,0 +1,8 @@
+/** Where a matrix's elements lie in a tensor, for products that read and write operands in place. */
+export interface AddressMap {
+  /** WGSL for where row and column `i` (u32) of the matrix lie, in elements; an element lies at their sum. */
+  readonly row: string;
+  readonly col: string;
+}
+
+export const transposedMap = ({ row, col }: AddressMap): AddressMap => ({ row: col, col: row });

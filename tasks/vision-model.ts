@@ -124,7 +124,11 @@ export class Vision implements VisionModel {
     const found: Float32Array[][] = [];
     for (let at = 0; at < images.length; at += OPEN) {
       const pictures: Picture[] = await Promise.all(images.slice(at, at + OPEN).map((image) => openPicture(image)));
-      found.push(...(await this.#runtime.run(name, pass, pictures)));
+      try {
+        found.push(...(await this.#runtime.run(name, pass, pictures)));
+      } finally {
+        for (const picture of pictures) picture.close?.();
+      }
     }
     return found;
   }

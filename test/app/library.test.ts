@@ -67,22 +67,17 @@ globalThis.kinds = async () => {
   const context = canvas.getContext("2d");
   context.drawImage(img, 0, 0);
   const frame = new VideoFrame(canvas, { timestamp: 0 });
-  globalThis.m = model; getDevice().lost.then((e) => console.log("LOST " + e.message));
   const forms = { file, url: img.src, img, canvas, bitmap: await createImageBitmap(file), pixels: context.getImageData(0, 0, canvas.width, canvas.height), frame };
   const answers = {};
   for (const [name, form] of Object.entries(forms)) answers[name] = await model.classify(form);
   answers.list = await model.classify(Object.values(forms));
-
-  console.log("forms done");
   const video = document.createElement("video");
   video.muted = true;
   video.srcObject = canvas.captureStream(30);
   const timer = setInterval(() => context.drawImage(img, 0, 0), 30); // a stream shows what is drawn while it runs
   await video.play();
-  console.log("plays");
   answers.video = await model.classify(video);
   clearInterval(timer);
-  console.log("video done");
   const { side, weights } = await model.attention(canvas);
 
   const { stats } = getDevice();
@@ -126,7 +121,6 @@ beforeAll(async () => {
   browser = await launchBrowser();
   page = await browser.newPage();
   page.on("pageerror", (error) => console.error("page:", error));
-  page.on("console", (message) => console.log("page:", message.text()));
 }, PATIENCE);
 
 afterAll(async () => {

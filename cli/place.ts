@@ -1,4 +1,5 @@
 /** Where this program's own files are: the repository, whose TypeScript runs as it is, or the installed package with what was compiled of it. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -12,3 +13,6 @@ export const IN_REPOSITORY = EXTENSION === ".ts";
 
 /** The absolute path of a file that ships, given from ROOT. */
 export const shipped = (path: string): string => join(ROOT, path);
+
+const manifest = JSON.parse(readFileSync(shipped(IN_REPOSITORY ? "package.json" : "../package.json"), "utf8")) as { version: string };
+export const VERSION = manifest.version;

@@ -268,7 +268,7 @@ export interface BatchNormOptions {
   /** Apply max(y, 0) as well. */
   readonly relu?: boolean;
   /** Chosen by the adapter unless given. */
-  readonly variant?: BatchNormVariant;
+  readonly variant?: BatchNormVariant | undefined;
 }
 
 // Workgroups that keep a GPU busy; fewer channels are cut into more stripes.

@@ -121,7 +121,7 @@ const op = defineOp({
 export function crossEntropy(
   logits: Tensor,
   target: Tensor,
-  { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant } = {},
+  { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant | undefined } = {},
 ): Tensor {
   const [B, K] = logits.shape;
   if (logits.shape.length !== 2) throw new Error(`crossEntropy: expected logits [B,K], got ${show(logits.shape)}`);

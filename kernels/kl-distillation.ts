@@ -152,7 +152,7 @@ const op = defineOp({
 interface KlOptions {
   readonly tau?: number;
   readonly reduction?: Reduction;
-  readonly variant?: RowVariant;
+  readonly variant?: RowVariant | undefined;
 }
 
 /** student, teacher: (B, K) logits. Returns (). */

@@ -33,7 +33,7 @@ const logSoftmaxOp = op("logSoftmax", true);
 
 export interface RowOptions {
   /** Chosen by the adapter unless given. */
-  readonly variant?: RowVariant;
+  readonly variant?: RowVariant | undefined;
 }
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */

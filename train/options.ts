@@ -1,7 +1,7 @@
 /** What `train` is given, and what it returns. */
 import type { Model } from "../models/model.ts";
 import type { State } from "../models/params.ts";
-import type { Position } from "./checkpoint.ts";
+import type { Position } from "./position.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
 import type { Normalization } from "./input/step-input.ts";
 import type { EpochMetrics, StepMetrics } from "./metrics.ts";

@@ -4,11 +4,13 @@
  * The whole product is checked at the price of three products with a vector: C x = A (B x) for a random x of signs
  * (R. Freivalds 1977, "Probabilistic machines can use less running time"), in f64. One wrong element shows in its row.
  */
-import { gemm } from "../../kernels/gemm/gemm.ts";
-import { TILES } from "../../kernels/gemm/tiles.ts";
-import type { Tile } from "../../kernels/gemm/config.ts";
-import { sharedBytes } from "../../kernels/gemm/shared.ts";
-import { DEFAULT, upload, values, type Candidate, type Problem } from "./problem.ts";
+import { TILES } from "../kernels/gemm/tiles.ts";
+import type { Tile } from "../kernels/gemm/config.ts";
+import { sharedBytes } from "../kernels/gemm/shared.ts";
+import { Tensor } from "../engine/tensor.ts";
+import { gemm } from "../kernels/gemm/gemm.ts";
+import { uniform } from "./check.ts";
+import { DEFAULT, type Candidate, type Problem } from "./problem.ts";
 
 // f32 against f64: far above rounding's sqrt(K) 2^-24 per element, far below one element that is missing.
 const TOLERANCE = 3e-6;
@@ -19,10 +21,10 @@ export function gemmProblem(question: string, tiles: Readonly<Record<string, Til
   if (!match) return null;
   const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
   const [ta, tb] = [match[5] === "T", match[6] === "T"];
-  const aValues = values(B * M * K, 1),
-    bValues = values(B * K * N, 2);
-  const a = upload(aValues, ta ? [B, K, M] : [B, M, K]),
-    b = upload(bValues, tb ? [B, N, K] : [B, K, N]);
+  const aValues = uniform(B * M * K, 1),
+    bValues = uniform(B * K * N, 2);
+  const a = Tensor.from(aValues, ta ? [B, K, M] : [B, M, K]),
+    b = Tensor.from(bValues, tb ? [B, N, K] : [B, K, N]);
   const batch = B > 1 ? [B] : [];
   const run = (variant?: Tile) => () => [
     gemm({ a: { tensor: a, transposed: ta }, b: { tensor: b, transposed: tb }, M, N, K, batch, shape: [B, M, N], variant }).y,
@@ -59,9 +61,9 @@ interface Sizes {
   readonly tb: boolean;
 }
 
-function rowsDiffer(c: Float32Array, a: Float32Array, b: Float32Array, { B, M, N, K, ta, tb }: Sizes): string | null {
+function rowsDiffer(c: Float32Array, a: Float64Array, b: Float64Array, { B, M, N, K, ta, tb }: Sizes): string | null {
   if (c.length !== B * M * N) return `expected ${B * M * N} values, got ${c.length}`;
-  const x = values(N, 3).map((v) => (v < 0 ? -1 : 1));
+  const x = uniform(N, 3).map((v) => (v < 0 ? -1 : 1));
   const most = TOLERANCE * Math.sqrt(K * N) * Math.sqrt(K);
   for (let i = 0; i < B; i++) {
     const bx = new Float64Array(K);

@@ -1,7 +1,6 @@
-/** What the tuner chooses between: an operation on one shape, its kernels by name, and what the results must be. */
-import type { Device } from "../../engine/device.ts";
-import { Tensor } from "../../engine/tensor.ts";
-import type { Shape } from "../../engine/shape.ts";
+/** An operation on one shape: its kernels by name, and how their results are judged. What the tuner measures and the fuzzer runs. */
+import type { Device } from "../engine/device.ts";
+import type { Tensor } from "../engine/tensor.ts";
 
 /** What a kernel wants of an adapter, beyond what every adapter has. */
 export interface Needs {
@@ -24,7 +23,7 @@ export interface Candidate {
 export const DEFAULT = "default";
 
 export interface Problem {
-  /** As kernels ask it, see engine/tuning.ts. */
+  /** As kernels ask it (engine/tuning.ts): "layerNorm 788x192". */
   readonly question: string;
   /** Two per multiply-add; 0 where memory is all that matters. */
   readonly flops: number;
@@ -49,21 +48,8 @@ export function lacking({ limits, features }: Pick<Device, "limits" | "features"
   return missing ? `${missing[1]} ${missing[0]}` : null;
 }
 
-/** Seeded values in [-1, 1), exact in f32 (splitmix32). */
-export function values(n: number, seed: number): Float32Array {
-  let s = Math.imul(seed, 0x9e3779b9);
-  return Float32Array.from({ length: n }, () => {
-    s = (s + 0x9e3779b9) | 0;
-    let t = Math.imul(s ^ (s >>> 16), 0x21f0aaad);
-    t = Math.imul(t ^ (t >>> 15), 0x735a2d97);
-    return ((t ^ (t >>> 15)) >>> 0) / 2 ** 31 - 1;
-  });
-}
-
-export const upload = (data: Float32Array, shape: Shape): Tensor => Tensor.from(data, shape);
-
 /** The first element further off than `tol` times the largest expected. */
-export function farOff(name: string, got: Float32Array | undefined, expected: Float64Array, tol: number): string | null {
+export function farOff(name: string, got: Float32Array | undefined, expected: Float32Array | Float64Array, tol: number): string | null {
   if (got?.length !== expected.length) return `${name}: expected ${expected.length} values, got ${got?.length ?? "none"}`;
   let most = 0;
   for (const e of expected) most = Math.max(most, Math.abs(e));

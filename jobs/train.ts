@@ -141,7 +141,9 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const paths = pathsIn(args.out);
   await checkFolder(host, args, paths);
-  const data = { train: await open(host, args.train), test: await open(host, args.test) };
+  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
+  const trainSet = await open(host, args.train, typeof given === "number" ? given : undefined);
+  const data = { train: trainSet, test: await open(host, args.test, trainSet.classes) };
   const model = refusing(() =>
     createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? data.train.classes.length : undefined),
   );
@@ -238,7 +240,7 @@ const save = (host: Host, run: Prepared, path: string, bytes: Uint8Array): Promi
 
 /** A write that failed, with what it was to be and what is safe. */
 function unwritten(error: Error, run: Prepared, path: string, bytes?: number): Error {
-  const code = /^(E[A-Z]+): /.exec(error.message)?.[1];
+  const code = /(?:^|, got )(E[A-Z]+)\b/.exec(error.message)?.[1];
   if (code === undefined) return error;
   const size = bytes === undefined ? "" : ` of ${bytes} bytes`;
   return new Error(`train: expected room for ${path}${size}, got ${code}; ${standing(run)}`);
@@ -255,8 +257,8 @@ function explained(error: Error, args: TrainArgs, run: Prepared): Error {
   return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });
 }
 
-const open = (host: Host, files: DataFiles) =>
-  openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
+  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
     throw new UsageError(error.message);
   });
 

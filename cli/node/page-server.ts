@@ -21,6 +21,7 @@ export interface PageServer {
 }
 
 export async function servePage(host: Host): Promise<PageServer> {
+  if (/[#?]/.test(ROOT)) throw new Error(`expected a folder without # and ? in its path, which Vite cannot serve, got "${ROOT}"`);
   const token = randomBytes(16).toString("hex");
   const server = await createServer({
     ...ownFilesOnly,

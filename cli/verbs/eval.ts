@@ -28,11 +28,11 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("eval")
-    .description("top-1, top-5, loss and images per second of a checkpoint on a split")
+    .description("top-1, top-5, loss and images per second of a checkpoint on a split; exit code 1 where images were left out")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
-    .option("--split <name>", "train or test", "test")
+    .option("--split <name>", "train, val or test; a set with only one of the last two gives it for both", "val")
     .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
     .addOption(
       new Option(
@@ -49,12 +49,13 @@ export default function (program: Command): void {
     )
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
-      if (options.split !== "train" && options.split !== "test")
-        throw new UsageError(`expected split train or test, got "${options.split}"`);
+      const { split } = options;
+      if (split !== "train" && split !== "val" && split !== "test")
+        throw new UsageError(`expected split train, val or test, got "${split}"`);
       const args: EvalArgs = {
         weights: options.weights,
         model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataSplit(options.data, options.split),
+        data: dataSplit(options.data, split),
         batchSize: options.batchSize,
         protocol: options.protocol,
         workers: options.workers,
@@ -79,5 +80,8 @@ export default function (program: Command): void {
       );
       if (result.cls) print(line("class head", result.cls));
       if (result.dist) print(line("distillation head", result.dist));
+      const left = result.leftOut ?? [];
+      if (left.length > 0)
+        throw new Error(`expected every image to be scored, got ${left.length} of ${result.count + left.length} left out, named above`);
     });
 }

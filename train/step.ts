@@ -81,7 +81,7 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     // The input is made as patches at once, unless student or teacher takes whole images.
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
-    const x = mix ? mixImages(read, mix, { mates: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
+    const x = mix ? mixImages(read, mix, { groupSize: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
     const teacherLogits = !distills ? null : (cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits));
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
@@ -96,7 +96,13 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
       logitsDist: recipe.singleToken ? out.logitsCls : out.logitsDist,
       // Mixed labels carry the smoothing; unmixed ones get it in the loss.
       ...(mix
-        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, mates: mixGroupSize(recipe) }) }
+        ? {
+            target: mixLabels(labels, mix, {
+              classes: model.numClasses,
+              smoothing: recipe.labelSmoothing,
+              groupSize: mixGroupSize(recipe),
+            }),
+          }
         : { labels, labelSmoothing: recipe.labelSmoothing }),
       teacherLogits,
       kind: recipe.distillation,

@@ -189,7 +189,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
 export const add = binary("add", { y: "a + b", da: "dy", db: "dy" });
 
 /** (a + b) / 2, NumPy broadcasting. */
-export const mean = binary("mean", { y: "0.5 * (a + b)", da: "0.5 * dy", db: "0.5 * dy" });
+export const average = binary("average", { y: "0.5 * (a + b)", da: "0.5 * dy", db: "0.5 * dy" });
 
 /** a * b, NumPy broadcasting. */
 export const mul = binary("mul", { y: "a * b", da: "dy * b", db: "dy * a" });

@@ -71,6 +71,9 @@ export const sigmoid = unary("sigmoid", {
   dx: () => "dy * (1.0 / (1.0 + exp(-x))) * (1.0 / (1.0 + exp(x)))",
 });
 
+/** x * sigmoid(x), Elfwing et al. 2018, https://arxiv.org/abs/1702.03118 */
+export const silu = unary("silu", { y: () => "x / (1.0 + exp(-x))", dx: () => "dy * (1.0 + x / (1.0 + exp(x))) / (1.0 + exp(-x))" });
+
 /** The exact form, x * Phi(x). */
 export const gelu = unary("gelu", { y: () => "gelu(x)", dx: () => "dy * gelu_grad(x)", helpers: geluOf });
 

@@ -36,7 +36,7 @@ interface Config {
   readonly W: Width;
 }
 
-// Who works on a row: see rows.ts; the student's gradient: one thread per vector. `p.len` counts vectors.
+// Row kernels (rows/rows.ts); the student's gradient: one thread per vector. `p.len` counts vectors.
 const kernels = kernelFamily(({ shape, W }: Config) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);

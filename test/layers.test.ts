@@ -18,7 +18,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ["tasks"],
   ["bench"],
   ["jobs"],
-  ["app", "cli"],
+  ["app"],
+  ["cli"],
 ];
 const ROOMS = FLOORS.flat().filter((room) => existsSync(room));
 const floorOf = (path: string): number => FLOORS.findIndex((rooms) => rooms.includes(path.split("/")[0]!));

@@ -18,6 +18,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../jobs/errors.ts";
+import { shown } from "../models/shown.ts";
+import { configureDownloads } from "./node/host.ts";
 import { stopProgress } from "./node/progress.ts";
 
 /** Runs the command line `args` (without node and script); resolves to the exit code. */
@@ -35,7 +37,8 @@ export async function main(args: readonly string[]): Promise<number> {
       error instanceof CommanderError ? rephrase(error, program, verb) : error instanceof Error ? error.message : String(error);
     // One line, whatever a driver or a shader compiler has to say; all of it with --debug.
     const debug = args.includes("--debug");
-    const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
+    const text =
+      debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : shown(message.split("\n")[0]!);
     process.stderr.write(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}\n`);
     return usage ? 2 : 1;
   }
@@ -61,6 +64,10 @@ export async function build(): Promise<Command> {
     add(program);
   }
   program.commands.forEach(addCommonOptions);
+  program.hook("preAction", (_, command) => {
+    const { refresh = false, downloadTimeout } = command.opts<{ refresh?: boolean; downloadTimeout?: number }>();
+    configureDownloads({ refresh, timeoutMs: downloadTimeout === undefined ? undefined : 1000 * downloadTimeout });
+  });
   return program;
 }
 
@@ -70,11 +77,19 @@ function addCommonOptions(command: Command): void {
     new Option("--adapter <name>", "swiftshader, lavapipe, or part of the adapter's name"),
     new Option("--seed <n>", "seed of everything random").argParser(seed),
     new Option("--json <file>", "also write the result as JSON"),
+    new Option("--refresh", "download URLs anew, whatever is kept of them"),
+    new Option("--download-timeout <s>", "seconds without a byte after which a download is tried again (default: 30)").argParser(seconds),
     new Option("--debug", "show the stack of an error"),
   ];
   for (const option of common) {
     if (!command.options.some((o) => o.long === option.long)) command.addOption(option);
   }
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0 && value <= 86_400)) throw new InvalidArgumentError("expected seconds from above 0 to 86400");
+  return value;
 }
 
 function seed(text: string): number {

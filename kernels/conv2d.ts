@@ -261,13 +261,14 @@ export function convNorm(
   { stride = 1, padding = 0, groups = 1, eps = 1e-5, relu = false }: ConvNormOptions = {},
 ): Tensor {
   const f = geometry(x, weight, null, stride, padding, groups);
+  const activation = relu ? "relu" : "none";
   const O = weight.shape[0]!;
   for (const [name, t] of Object.entries(norm))
     if (!sameShape(t.shape, [O]))
       throw new Error(`convNorm: expected ${name} [${O}] for weight ${show(weight.shape)}, got ${show(t.shape)}`);
   return isPointwise(f)
-    ? pointwiseConv(x, weight, f, { norm: { ...norm, eps, relu } })
-    : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm);
+    ? pointwiseConv(x, weight, f, { norm: { ...norm, eps }, activation })
+    : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, activation } })(x, weight, null, norm);
 }
 
 function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding: number, groups: number): Geometry {

@@ -1,5 +1,6 @@
 /** What makes a run the one it is: a checkpoint of another is refused, by the name of what differs. */
-import { digestImages, digestState } from "./digest.ts";
+import { dataDigest } from "./data/digest.ts";
+import { digestState } from "./digest.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Recipe } from "./recipe.ts";
 
@@ -37,9 +38,9 @@ export async function identify({ seed, recipe, model, train, test, platform, tea
   const origin: Origin = {
     trainImages: train.count,
     trainClasses: train.classes.length,
-    trainDigest: await digestImages(train, platform),
+    trainDigest: await dataDigest(train, platform.read),
     testImages: test.count,
-    testDigest: await digestImages(test, platform),
+    testDigest: await dataDigest(test, platform.read),
     teacherDigest: teacher ? await digestState(teacher.state, teacher.model.config) : null,
     augment,
     mean: [...normalization.mean],

@@ -5,6 +5,7 @@
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
+import { activationOf, type Activation } from "../shared/activations.ts";
 import { rowReader } from "./rows.ts";
 
 export interface Geometry {
@@ -35,8 +36,7 @@ function gatherThreads(tiles: number): number {
 }
 
 /** A batch norm with fixed statistics, (O) each: what follows the sum in the same launch. */
-export type Norm = Readonly<Record<"gain" | "shift" | "mean" | "variance", Tensor>>;
-const NORM_INPUTS = { gain: "f32", shift: "f32", mean: "f32", variance: "f32" } as const;
+export type Norm = Readonly<Record<"weight" | "bias" | "mean" | "variance", Tensor>>;
 
 /**
  * The forward, or the backward for x (`transposed`). A thread makes TY rows of TX pixels in TM channels: for each kernel row it
@@ -47,10 +47,11 @@ export const gatherKernel = kernelFamily(
     f: Geometry & {
       readonly transposed: boolean;
       readonly bias: boolean;
-      readonly norm?: { readonly eps: number; readonly relu: boolean };
+      readonly norm?: { readonly eps: number; readonly activation: Activation };
     },
   ) => {
     const { kh, kw, stride, padding, groups, transposed } = f;
+    const activation = f.norm?.activation ?? "none";
     const [source, target] = transposed ? [{ H: f.Ho, W: f.Wo }, f] : [f, { H: f.Ho, W: f.Wo }];
     const [K, M] = transposed ? [f.O, f.C] : [f.C, f.O]; // channels of a group that are summed over, and made
     const TX = Math.min(target.W, kw > 1 && kw < 8 && target.W >= 8 ? 8 : 4);
@@ -93,10 +94,11 @@ export const gatherKernel = kernelFamily(
     const ofThreads = kernelFamily(({ threads }: { threads: number }) =>
       defineKernel({
         name: transposed ? "conv2d.backwardInput" : "conv2d.forward",
-        inputs: { x: elem, weight: "f32", ...(f.bias ? { bias: "f32" as const } : {}), ...(f.norm ? NORM_INPUTS : {}) }, // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O)
+        inputs: { x: elem, weight: "f32", bias: "f32?", norm_weight: "f32?", norm_bias: "f32?", mean: "f32?", variance: "f32?" }, // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O)
         outputs: { y: "f32" }, // y or dx (B, groups*M, H, W)
         params: { tiles: "u32" },
         workgroup: threads,
+        helpers: activationOf(activation, "f32"),
         code: [
           `let t = min(wid.x * WG + li, p.tiles - 1u);`,
           `let tx = t % ${XT}u; let ty = (t / ${XT}u) % ${YT}u; let b = t / ${XT * YT}u;`,
@@ -132,7 +134,7 @@ export const gatherKernel = kernelFamily(
           ...(f.norm
             ? range(TM).map(
                 (i) =>
-                  `let n_${i} = g * ${M}u + ${channel(i)}; let s_${i} = inverseSqrt(variance[n_${i}] + ${f.norm!.eps}) * gain[n_${i}];`,
+                  `let n_${i} = g * ${M}u + ${channel(i)}; let s_${i} = inverseSqrt(variance[n_${i}] + ${f.norm!.eps}) * norm_weight[n_${i}];`,
               )
             : []),
           ...range(TM).flatMap((i) =>
@@ -143,8 +145,8 @@ export const gatherKernel = kernelFamily(
                   ...(target.H % TY ? [`(ty * ${TY}u + ${r}u < ${target.H}u)`] : []),
                   ...(target.W % TX ? [`(tx * ${TX}u + ${j}u < ${target.W}u)`] : []),
                 ].join(" & ") || "true";
-              const value = f.norm ? `(a_${i}_${id} - mean[n_${i}]) * s_${i} + shift[n_${i}]` : `a_${i}_${id}`;
-              return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = ${f.norm?.relu ? `max(${value}, 0.0)` : value}; }`;
+              const value = f.norm ? `(a_${i}_${id} - mean[n_${i}]) * s_${i} + norm_bias[n_${i}]` : `a_${i}_${id}`;
+              return `if (${inside}) { y[to + ${i * target.H * target.W + r * target.W + j}u] = ${activation === "none" ? value : `${activation}(${value})`}; }`;
             }),
           ),
         ].join("\n"),
@@ -155,7 +157,7 @@ export const gatherKernel = kernelFamily(
       const tiles = B * XT * YT,
         threads = gatherThreads(tiles);
       return ofThreads({ threads })({
-        inputs: { x, weight, ...(bias ? { bias } : {}), ...norm } as never,
+        inputs: { x, weight, bias, norm_weight: norm?.weight, norm_bias: norm?.bias, mean: norm?.mean, variance: norm?.variance },
         outputs: { y: { shape: [B, groups * M, target.H, target.W], dtype: x.dtype } },
         params: { tiles },
         groups: [Math.ceil(tiles / threads), groups * MT],

@@ -11,6 +11,7 @@ import { byCodePoint } from "./python-order.ts";
 import { choose, splitNameIn, type Split } from "./splits.ts";
 import { foldersIn } from "./walk.ts";
 import { subsetFolder } from "./cifar10-subset.ts";
+import { note } from "../../output.ts";
 
 export type { Split } from "./splits.ts";
 
@@ -26,7 +27,7 @@ const IDX_PAD = 2;
 
 /** What there is to be said of a set, besides errors: which split was chosen, what was left out. */
 type Say = (line: string) => void;
-const onStderr: Say = (line) => void process.stderr.write(`data: ${line}\n`);
+const onStderr: Say = (line) => note(`data: ${line}`);
 
 /** Both splits of a training. Throws a `UsageError` that says what was looked for. */
 export const dataFiles = (name: string, say: Say = onStderr): { train: DataFiles; test: DataFiles } => ({

@@ -1,6 +1,5 @@
 /** What makes a run the one it is: a checkpoint of another is refused, by the name of what differs. */
-import { dataDigest } from "./data/digest.ts";
-import { digestState } from "./digest.ts";
+import { digestImages, digestState } from "./digest.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Recipe } from "./recipe.ts";
 
@@ -38,9 +37,9 @@ export async function identify({ seed, recipe, model, train, test, platform, tea
   const origin: Origin = {
     trainImages: train.count,
     trainClasses: train.classes.length,
-    trainDigest: await dataDigest(train, platform.read),
+    trainDigest: await digestImages(train, platform),
     testImages: test.count,
-    testDigest: await dataDigest(test, platform.read),
+    testDigest: await digestImages(test, platform),
     teacherDigest: teacher ? await digestState(teacher.state, teacher.model.config) : null,
     augment,
     mean: [...normalization.mean],

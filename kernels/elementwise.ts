@@ -94,12 +94,7 @@ const scaleOp = defineOp({
 function scaled(x: Tensor, factor: number): Tensor {
   const W = widthOf(x.size),
     n = x.size / W;
-  return scaleKernel({ W })({
-    inputs: { xs: x },
-    outputs: { ys: x },
-    params: { n, factor },
-    threads: n,
-  }).ys;
+  return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x }, params: { n, factor }, threads: n }).ys;
 }
 
 /** x times a number. */

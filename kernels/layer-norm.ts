@@ -15,7 +15,7 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { rowBackward } from "./rows/backward.ts";
-import { rowPlan, rowVariant, rowWords, vectors, type RowConfig, type RowVariant } from "./rows/rows.ts";
+import { rowPlan, rowVariant, rowWords, vectors, type RowConfig, type RowOptions, type RowVariant } from "./rows/rows.ts";
 
 const forwardKernel = kernelFamily(({ shape, W }: RowConfig) => {
   const words = rowWords(shape);
@@ -23,9 +23,7 @@ const forwardKernel = kernelFamily(({ shape, W }: RowConfig) => {
   const row = words.row(T, { v: (at) => `x[${at}]` }, "i");
   return defineKernel({
     name: "layerNorm.forward",
-    workgroup: words.workgroup,
-    helpers: words.helpers,
-    needs: words.needs,
+    ...words.threads,
     inputs: { x: T, weight: T, bias: T }, // (N, D), (D), (D)
     outputs: { y: T, stats: "vec2f" }, // (N, D), (N, 2): mean and rstd
     params: { rows: "u32", len: "u32", eps: "f32" }, // len: vectors of a row
@@ -106,11 +104,9 @@ const op = defineOp({
   },
 });
 
-export interface LayerNormOptions {
+export interface LayerNormOptions extends RowOptions {
   /** Added to the variance; 1e-6 unless given. */
   readonly eps?: number | undefined;
-  /** Chosen by the adapter unless given. */
-  readonly variant?: RowVariant | undefined;
 }
 
 /** x: (..., D); weight, bias: (D). Returns (..., D). */

@@ -10,7 +10,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { rowVariant, type RowVariant } from "./rows/rows.ts";
+import { rowVariant, type RowOptions, type RowVariant } from "./rows/rows.ts";
 import { softmaxKernels } from "./rows/softmax.ts";
 
 const op = (name: string, log: boolean) =>
@@ -30,11 +30,6 @@ const op = (name: string, log: boolean) =>
 
 const softmaxOp = op("softmax", false);
 const logSoftmaxOp = op("logSoftmax", true);
-
-export interface RowOptions {
-  /** Chosen by the adapter unless given. */
-  readonly variant?: RowVariant | undefined;
-}
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */
 export const softmax = (x: Tensor, options: RowOptions = {}): Tensor =>

@@ -57,16 +57,17 @@ export function rowBackward(
   const { T } = vectors(W);
   const names = Object.keys(op.sums);
   const words = shape.kind === "subgroup" ? rowWords(shape, STRIPE_THREADS) : rowWords(shape);
+  const { workgroup } = words.threads;
   const each = (line: (name: string) => string, join = " ") => names.map(line).join(join);
   const outputs: Readonly<Record<string, Elem>> = { dx: T, ...Object.fromEntries(names.map((name) => [name, T])) };
   const kernel = defineKernel({
     name: op.name,
-    workgroup: words.workgroup,
-    needs: words.needs,
+    workgroup,
+    needs: words.threads.needs,
     inputs: { dy: T, x: T, ...op.inputs, partial: `${T}?` },
     outputs,
     params: { rows: "u32", len: "u32", stripe: "u32", columns: "u32", stripes: "u32" },
-    helpers: words.helpers + (shape.kind === "thread" ? "" : each((name) => `var<workgroup> ${name}_parts: array<${T}, WG>;`)),
+    helpers: words.threads.helpers + (shape.kind === "thread" ? "" : each((name) => `var<workgroup> ${name}_parts: array<${T}, WG>;`)),
     code: (_, has) => {
       const dx = (sums: (k: number) => string) =>
         op.dx({ words, row: dyAndX(words, T), partial: (at) => (has["partial"] ? `partial[${at}] + ` : ""), sums });
@@ -81,7 +82,7 @@ export function rowBackward(
 
   const columns = (kind: keyof typeof LANES, dx: string) => /* wgsl */ `
     if (group < p.columns * p.stripes) {
-      let column = group % p.columns * ${words.workgroup / LANES[kind]}u + li / ${LANES[kind]}u;
+      let column = group % p.columns * ${workgroup / LANES[kind]}u + li / ${LANES[kind]}u;
       let end = min((group / p.columns + 1u) * p.stripe, p.rows);
       ${each((name) => `var ${name}_sum: ${T};`)}
       for (var start = group / p.columns * p.stripe; start < end; start += ${SHORT}u) {
@@ -113,7 +114,7 @@ export function rowBackward(
 
   // Each of the workgroup's `teams` takes every so many rows of the stripe; at the end their sums are added, in order.
   const stripes = (threads: number, loads: number, dx: (sums: (k: number) => string) => string) => {
-    const teams = words.workgroup / threads;
+    const teams = workgroup / threads;
     const perLoad = (line: (k: number) => string) => Array.from({ length: loads }, (_, k) => line(k)).join("");
     return /* wgsl */ `
     ${words.places}
@@ -140,13 +141,13 @@ export function rowBackward(
   /** Rows of a stripe, and workgroups. */
   const cut = ({ rows, len, groups }: RowGrid) => {
     if (shape.kind === "subgroup") {
-      const teams = words.workgroup / shape.threads;
+      const teams = workgroup / shape.threads;
       const stripe = Math.ceil(Math.max(MIN_ROWS, rows / WORKGROUPS) / teams) * teams;
       return { stripe, stripes: Math.ceil(rows / stripe), columns: 0, groups: Math.ceil(rows / stripe) };
     }
     const stripe = shape.kind === "thread" ? rows : STRIPE;
     const stripes = Math.ceil(rows / stripe);
-    const columns = Math.ceil((len * LANES[shape.kind]) / words.workgroup);
+    const columns = Math.ceil((len * LANES[shape.kind]) / workgroup);
     return { stripe, stripes, columns, groups: columns * stripes + groups };
   };
 

@@ -106,6 +106,11 @@ export function rowVariant(op: string, x: Pick<Tensor, "shape" | "size">, asked?
       : teamFor(x.size / D, D);
 }
 
+export interface RowOptions {
+  /** Chosen by the adapter unless given. */
+  readonly variant?: RowVariant | undefined;
+}
+
 /** What of a variant is compiled in. */
 export type RowShape =
   | { readonly kind: "thread" | "workgroup" }
@@ -164,9 +169,8 @@ type Loads<N extends string> = Readonly<Record<N, (at: string, i: string) => str
 type Loaded<N extends string> = Readonly<Record<N | "at" | "i", string>> & { readonly k: number };
 
 export interface RowWords {
-  readonly workgroup: number;
-  readonly helpers: string;
-  readonly needs: readonly GPUFeatureName[];
+  /** What a kernel spreads into its declaration. */
+  readonly threads: { readonly workgroup: number; readonly helpers: string; readonly needs: readonly GPUFeatureName[] };
   /** With several rows to a workgroup: a thread's place in it, and among the threads of its row (`own`). Part of `code`. */
   readonly places: string;
   /** True in one thread of the row's. */
@@ -196,9 +200,7 @@ function walked(kind: "thread" | "workgroup"): RowWords {
     (...names: readonly string[]) =>
       shared ? names.map((n) => `${n} = ${reduce}(${n}, li);`).join("\n    ") : "";
   return {
-    workgroup: shared ? 64 : 16,
-    helpers: shared ? workgroupSum + workgroupMax : "",
-    needs: [],
+    threads: { workgroup: shared ? 64 : 16, helpers: shared ? workgroupSum + workgroupMax : "", needs: [] },
     places: "",
     leads: shared ? "li == 0u" : "true",
     code: (body, group = "group") => `let row = ${shared ? group : `${group} * WG + li`}; if (row < p.rows) { ${body} }`,
@@ -270,14 +272,13 @@ function team(shape: Extract<RowShape, { kind: "subgroup" }>, least: number): Ro
         : `{ let all = ${reduce}_${type}(${type}(${names.join(", ")}), place); ${names.map((name, i) => `${name} = all.${PART[i]};`).join(" ")} }`;
     };
   const places = `let place = ${lanes > 1 ? "subgroup_number * subgroup_lanes + subgroup_lane" : "li"}; let own = place % ${threads}u;`;
+  const helpers = VECTOR.flatMap((type) => [
+    teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape),
+    teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape),
+  ]).join("");
   return {
-    workgroup,
+    threads: { workgroup, helpers, needs: lanes > 1 ? ["subgroups" as GPUFeatureName] : [] },
     places,
-    helpers: VECTOR.flatMap((type) => [
-      teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape),
-      teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape),
-    ]).join(""),
-    needs: lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
     leads: `alive && place % ${threads}u == 0u`,
     // Past the last row, threads work on it again and store nothing: all threads of a workgroup meet at the barriers.
     code: (body, group = "group") => `

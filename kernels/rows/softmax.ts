@@ -12,7 +12,7 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);
   const name = log ? "logSoftmax" : "softmax";
-  const common = { params: { rows: "u32", len: "u32" }, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs } as const;
+  const common = { params: { rows: "u32", len: "u32" }, ...w.threads } as const;
   const of = (array: string) => (at: string) => `${array}[${at}]`;
   const given = w.row(T, { v: of("x") });
   const made = w.row(T, { v: of("y"), d: of("dy") });

@@ -128,7 +128,10 @@ test("eval: the score is of the images that can be read, the other is named, exi
   expect(result.model).toEqual(json<EvalResult>("whole.json").model);
   copyFileSync(`${golden}/b.jpg`, at("set/val/b/bad.jpg"));
   const nan = await tessera("eval", "--weights", at("nan.safetensors"), "--data", at("set"));
-  expect(nan).toMatchObject({ code: 1, stderr: expect.stringMatching(/expected finite logits, got (NaN|-?Infinity) for .*val\/a\/0\.png/) });
+  expect(nan).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/expected finite logits, got (NaN|-?Infinity) for .*val\/a\/0\.png/),
+  });
 });
 
 test("train: a validation image that cannot be read is named, and the run ends well", async () => {
@@ -170,7 +173,17 @@ test("eval: classes are numbered as the weights name them, also where folders ar
   );
   mkdirSync(at("one/val/b"), { recursive: true });
   copyFileSync(`${golden}/a0.png`, at("one/val/b/0.png"));
-  const { code, stderr } = await tessera("eval", "--weights", at("zb.safetensors"), "--data", at("one"), "--protocol", "official", "--json", at("one.json"));
+  const { code, stderr } = await tessera(
+    "eval",
+    "--weights",
+    at("zb.safetensors"),
+    "--data",
+    at("one"),
+    "--protocol",
+    "official",
+    "--json",
+    at("one.json"),
+  );
   expect({ code, stderr }).toMatchObject({ code: 0 });
   await tessera("classify", `${golden}/a0.png`, "--weights", at("zb.safetensors"), "--json", at("b.json"));
   const b = json<ClassifyResult>("b.json").results[0]!.top.find((t) => t.label === "b")!;

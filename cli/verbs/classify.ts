@@ -9,6 +9,7 @@ import type { ClassifyArgs, ClassifyResult } from "../../jobs/classify.ts";
 import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
+import { shown } from "../../models/shown.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -68,8 +69,9 @@ export default function (program: Command): void {
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top } of results) {
-        process.stdout.write(`${name}\n`);
-        for (const { label, probability } of top) process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
+        process.stdout.write(`${shown(name)}\n`);
+        for (const { label, probability } of top)
+          process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${shown(label)}\n`);
       }
       process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s\n`);
     });

@@ -96,7 +96,9 @@ test("every field of a record hostile, in every way: refused, or a word or comme
       }
   expect(refused).toBeGreaterThan(1000);
   // What the schema lets through is text that no command is made of: the teacher's name and class names (a list is an empty object to the schema).
-  expect(new Set([...written.values()].map((path) => path.replace(/\.\d+$/, "")))).toEqual(new Set([".about", ".about.classes", ".about.teacher"]));
+  expect(new Set([...written.values()].map((path) => path.replace(/\.\d+$/, "")))).toEqual(
+    new Set([".about", ".about.classes", ".about.teacher"]),
+  );
   for (const script of written.keys()) {
     expect(script).not.toMatch(/[^\n\x20-\x7e]/);
     const { args, ran } = runs(script);

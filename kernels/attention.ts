@@ -24,9 +24,9 @@ export { ATTENTION_VARIANTS, type AttentionVariant };
 
 export interface AttentionOptions {
   /** D ** -0.5 unless given. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** Chosen by the adapter unless given. */
-  readonly variant?: AttentionVariant;
+  readonly variant?: AttentionVariant | undefined;
 }
 
 interface Fused extends Sizes {

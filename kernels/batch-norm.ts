@@ -63,11 +63,9 @@ const rows = ({ variant, P, lanes }: Stripes) => {
     let start = wid.y * p.images * ${P}u;
     let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
   if (variant === "once") {
-    const { workgroup, helpers, needs, places, sum } = rowWords({ kind: "team", threads: WIDE, loads: 1, lanes });
+    const { threads, places, sum } = rowWords({ kind: "subgroup", threads: WIDE, loads: 1, lanes });
     return {
-      workgroup,
-      helpers,
-      needs,
+      ...threads,
       setup: `let c = wid.x; ${places} ${range}`,
       sum,
       one: "place == 0u",
@@ -268,7 +266,7 @@ export interface BatchNormOptions {
   /** Apply max(y, 0) as well. */
   readonly relu?: boolean;
   /** Chosen by the adapter unless given. */
-  readonly variant?: BatchNormVariant;
+  readonly variant?: BatchNormVariant | undefined;
 }
 
 // Workgroups that keep a GPU busy; fewer channels are cut into more stripes.

@@ -3,7 +3,7 @@ import { appendFile, stat } from "node:fs/promises";
 import type { Host } from "../../jobs/host.ts";
 import { nodeImages } from "./images.ts";
 import { UsageError } from "../../jobs/errors.ts";
-import { shown } from "../../models/shown.ts";
+import { note } from "../output.ts";
 import { readWhole, writeAtomic } from "./files.ts";
 import { showProgress, stopProgress } from "./progress.ts";
 
@@ -20,7 +20,10 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         );
       }
     },
-    writeFile: writeAtomic,
+    writeFile: (path, bytes) =>
+      writeAtomic(path, bytes).catch((error: unknown) => {
+        throw new Error(`expected a file that can be written at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+      }),
     appendFile,
     exists: (path) =>
       stat(path).then(
@@ -100,6 +103,5 @@ function printEvent(event: Readonly<Record<string, unknown>>): void {
   stopProgress();
   const { message, ...rest } = event;
   const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  const text = [message, ...fields].filter((part) => part !== undefined).join(" ");
-  process.stderr.write(`${text.split("\n").map(shown).join("\n")}\n`);
+  note([message, ...fields].filter((part) => part !== undefined).join(" "));
 }

@@ -176,17 +176,19 @@ const header = fc.oneof(
   fc.string(),
 );
 
-const SETTINGS = (ms: number) => ({ numRuns: 1e9, interruptAfterTimeLimit: ms, markInterruptAsFailure: false, endOnFailure: true });
+const settingsOf = (limit: Limit) =>
+  "runs" in limit
+    ? { numRuns: limit.runs, endOnFailure: true }
+    : { numRuns: 1e9, interruptAfterTimeLimit: limit.ms, markInterruptAsFailure: false, endOnFailure: true };
 
 /** What ends a property: inputs, or milliseconds. */
 type Limit = { readonly runs: number } | { readonly ms: number };
 
 /** Each reader by itself: its own kind of input, damaged, or put together from its own parts. Gives the inputs of each. */
 export async function fuzzReaders(limit: Limit, seed: number): Promise<Record<"safetensors" | "index" | "zip" | "pickle", Counts>> {
-  const settings = "ms" in limit ? SETTINGS(limit.ms) : { numRuns: limit.runs, endOnFailure: true };
   const run = async <T>(property: fc.IRawProperty<T>): Promise<Counts> => {
     Object.assign(counts, { files: 0, read: 0, refused: 0, slowestMs: 0, mostAllocated: 0 });
-    await fc.assert(property, { ...settings, seed });
+    await fc.assert(property, { ...settingsOf(limit), seed });
     return { ...counts };
   };
   const small = writeSafetensors([
@@ -225,9 +227,9 @@ export async function fuzzReaders(limit: Limit, seed: number): Promise<Record<"s
   };
 }
 
-/** Each property for so many milliseconds. Rejects with fast-check's counterexample. */
-export async function fuzz(ms: number, seed: number): Promise<Counts> {
-  const run = <T>(property: fc.IRawProperty<T>) => fc.assert(property, { ...SETTINGS(ms), seed });
+/** Whole files, each property up to `limit`. Rejects with fast-check's counterexample. */
+export async function fuzz(limit: Limit, seed: number): Promise<Counts> {
+  const run = <T>(property: fc.IRawProperty<T>) => fc.assert(property, { ...settingsOf(limit), seed });
   await run(
     fc.asyncProperty(fc.nat(CORPUS.length - 1), damage, async (i, changes) => {
       const bytes = damaged(CORPUS[i]!, changes);

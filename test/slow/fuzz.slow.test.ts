@@ -5,7 +5,7 @@ import { fuzz, fuzzReaders } from "../models/fuzz.ts";
 const SEED = Math.floor(Date.now() / 86_400_000);
 
 test("hostile weights files, 30 s per kind", { timeout: 600_000 }, async () => {
-  const { files, read, refused, slowestMs, mostAllocated } = await fuzz(30_000, SEED);
+  const { files, read, refused, slowestMs, mostAllocated } = await fuzz({ ms: 30_000 }, SEED);
   console.log(
     `${files} files: ${read} read, ${refused} refused; slowest ${slowestMs.toFixed(0)} ms, most allocated beyond the size ${mostAllocated} bytes`,
   );

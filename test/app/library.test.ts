@@ -14,7 +14,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
 import { tinyFile } from "../tasks/pictures.ts";
 
-const PATIENCE = 240_000;
+const PATIENCE = 120_000;
 
 /** Twelve lines at most between these two, as an app has them. */
 const APP = `
@@ -27,6 +27,7 @@ if (finished) await opfs("mine").set(await model.save());
 const PAGE = `<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>library</title></head><body>
 <script type="module">
 import { getDevice, initDevice, loadModel, opfs } from "/library/tessera.js";
+import { loadModelInWorker } from "/library/worker.js";
 
 const draw = (color, i) => {
   const canvas = new OffscreenCanvas(20 + (i % 5), 24);
@@ -86,6 +87,35 @@ globalThis.kinds = async () => {
   return { answers, attention: [side, weights.length], before, after: [stats.bytesLive, stats.tensorsLive] };
 };
 
+/** The same in workers: answers, a run with a stop, errors, and tabs that share. */
+globalThis.inWorker = async () => {
+  const here = await loadModel("/tiny.safetensors");
+  const phases = new Set();
+  const there = await loadModelInWorker("/tiny.safetensors", { onProgress: ({ phase }) => phases.add(phase) });
+  const canvas = draw("#d33", 3);
+  const file = photos[0].image;
+  const same = [];
+  for (const image of [canvas, file, await createImageBitmap(file)])
+    same.push(JSON.stringify(await here.classify(image)) === JSON.stringify(await there.classify(image)));
+  same.push(JSON.stringify(await here.attention(file)) === JSON.stringify(await there.attention(file)));
+
+  const options = { epochs: 12, checkpointEvery: { steps: 4 } };
+  const whole = await here.fineTune(photos, options);
+  const stop = new AbortController();
+  const steps = [];
+  const half = await there.fineTune(photos, { ...options, epochs: 12, checkpoint: opfs("worker"), signal: stop.signal, onStep: ({ step }) => { steps.push(step); if (step === 5) stop.abort(); } });
+  const kept = (await opfs("worker").get()) !== null;
+  const rest = await there.fineTune(photos, { ...options, checkpoint: opfs("worker") });
+  const files = [await hex(await whole.model.save()), await hex(await rest.model.save())];
+  const error = await there.classify(new Blob(["no picture"])).catch((e) => e);
+  const shared = await Promise.all([1, 2].map(() => loadModelInWorker("/tiny.safetensors", { shared: true })));
+  const together = await Promise.all(shared.map((m) => m.classify(file)));
+  const result = { phases: [...phases], same, half: half.finished, kept, finished: rest.finished, files, error: [error.name, error.message],
+    shared: together.map((answer) => JSON.stringify(answer) === JSON.stringify(together[0])), labels: there.labels };
+  for (const m of [...shared, there, half.model, rest.model]) m.dispose();
+  return result;
+};
+
 globalThis.once = async () => {
   const [a, b] = await Promise.all([initDevice(), initDevice()]);
   return a === b;
@@ -100,6 +130,8 @@ beforeAll(async () => {
   await build({
     configFile: false,
     logLevel: "error",
+    base: "./",
+    worker: { format: "es" },
     root: fileURLToPath(new URL("../..", import.meta.url)),
     build: { outDir: folder, emptyOutDir: true, minify: false, lib: { entry: "index.ts", formats: ["es"], fileName: () => "tessera.js" } },
   });
@@ -121,6 +153,7 @@ beforeAll(async () => {
   browser = await launchBrowser();
   page = await browser.newPage();
   page.on("pageerror", (error) => console.error("page:", error));
+  page.on("console", (message) => console.log("page:", message.text()));
 }, PATIENCE);
 
 afterAll(async () => {
@@ -179,4 +212,13 @@ test("pictures of every kind are answered alike, bit by bit where their pixels a
   video!.forEach((p, i) => expect(Math.abs(p.probability - file![i]!.probability)).toBeLessThan(0.02));
   expect(attention).toEqual([4, 16]);
   expect(after).toEqual(before);
+});
+
+test("in a worker the answers and the run's bits are those of the page", { timeout: PATIENCE }, async () => {
+  await open();
+  const result = (await page.evaluate("inWorker()")) as { files: string[]; same: boolean[]; phases: string[]; error: string[] };
+  expect(result).toMatchObject({ same: [true, true, true, true], half: false, kept: true, finished: true, shared: [true, true] });
+  expect(result.files[0]).toBe(result.files[1]);
+  expect(result.phases).toEqual(expect.arrayContaining(["upload", "compile"]));
+  expect(result.error[0]).toBe("PictureError");
 });

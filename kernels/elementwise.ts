@@ -71,6 +71,9 @@ export const sigmoid = unary("sigmoid", {
   dx: () => "dy * (1.0 / (1.0 + exp(-x))) * (1.0 / (1.0 + exp(x)))",
 });
 
+/** x * sigmoid(x), Elfwing et al. 2018, https://arxiv.org/abs/1702.03118 */
+export const silu = unary("silu", { y: () => "x / (1.0 + exp(-x))", dx: () => "dy * (1.0 + x / (1.0 + exp(x))) / (1.0 + exp(-x))" });
+
 /** The exact form, x * Phi(x). */
 export const gelu = unary("gelu", { y: () => "gelu(x)", dx: () => "dy * gelu_grad(x)", helpers: geluOf });
 
@@ -183,7 +186,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
 export const add = binary("add", { y: "a + b", da: "dy", db: "dy" });
 
 /** (a + b) / 2, NumPy broadcasting. */
-export const mean = binary("mean", { y: "0.5 * (a + b)", da: "0.5 * dy", db: "0.5 * dy" });
+export const average = binary("average", { y: "0.5 * (a + b)", da: "0.5 * dy", db: "0.5 * dy" });
 
 /** a * b, NumPy broadcasting. */
 export const mul = binary("mul", { y: "a * b", da: "dy * b", db: "dy * a" });

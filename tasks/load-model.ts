@@ -2,7 +2,7 @@
 import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
 import { readAnyWeights } from "../models/checkpoints/formats.ts";
-import { layoutOf } from "../models/checkpoints/names.ts";
+import { namingOf } from "../models/checkpoints/names.ts";
 import { loadUrl, pageCache } from "../models/checkpoints/url.ts";
 import { weightsOf, type Weights, type WeightsInfo } from "../models/checkpoints/weights.ts";
 import { preprocessing, type Preprocessing, type Protocol } from "../models/images/protocols.ts";
@@ -73,7 +73,7 @@ async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, 
 function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean } {
   try {
     const any = readAnyWeights(bytes);
-    return { weights: weightsOf(any), hf: layoutOf(any.state) === "hf" };
+    return { weights: weightsOf(any), hf: namingOf(any.state) === "hf" };
   } catch (error) {
     throw new WeightsError(`loadModel: expected a safetensors or .pth file of weights, got ${name} (${reasonOf(error)})`);
   }

@@ -54,7 +54,7 @@ test.each([
   const bytes = createModel(model).params.reduce((n, s) => n + 4 * numel(s.shape), 0);
   const { stdout } = await promisify(execFile)(process.execPath, [
     "--import",
-    "tsx",
+    "./cli/typescript.mjs",
     "test/slow/memory-child.ts",
     way,
     join(folder, name),

@@ -1,4 +1,5 @@
 /** Where this program's own files are: the repository, whose TypeScript runs as it is, or the installed package with what was compiled of it. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -10,5 +11,11 @@ export const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 
 export const IN_REPOSITORY = EXTENSION === ".ts";
 
+/** The script that Node runs for the command line. */
+export const BIN = fileURLToPath(new URL(IN_REPOSITORY ? "./tessera.mjs" : "../../tessera.mjs", import.meta.url));
+
 /** The absolute path of a file that ships, given from ROOT. */
 export const shipped = (path: string): string => join(ROOT, path);
+
+const manifest = JSON.parse(readFileSync(shipped(IN_REPOSITORY ? "package.json" : "../package.json"), "utf8")) as { version: string };
+export const VERSION = manifest.version;

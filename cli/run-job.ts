@@ -9,6 +9,7 @@ import { afterwards } from "./output.ts";
 import { nodeHost } from "./node/host.ts";
 import type { Host } from "../jobs/host.ts";
 import { stopProgress } from "./node/progress.ts";
+import { note } from "./output.ts";
 
 /** The options that every verb has, as commander gives them. */
 export interface CommonOptions {
@@ -57,15 +58,14 @@ export function writeJson(host: Host, path: string, result: object): void {
 /** One line on stderr: which adapter, whether it is software, and where. */
 export function announce(adapter: AdapterDescription, where: "node" | "chromium"): void {
   const kind = adapter.software ? "SOFTWARE, runs on the CPU" : "GPU";
-  process.stderr.write(`adapter: ${adapterName(adapter)} (${kind}), in ${where === "node" ? "Node" : "Chromium"}\n`);
+  note(`adapter: ${adapterName(adapter)} (${kind}), in ${where === "node" ? "Node" : "Chromium"}`);
 }
 
 async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuning | null> {
   if (job === "tune") return null;
   const { savedTuning } = await import("./node/tuning-cache.ts");
   const tuning = await savedTuning(adapter);
-  if (tuning && ["train", "bench"].includes(job))
-    process.stderr.write(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}\n`);
+  if (tuning && ["train", "bench"].includes(job)) note(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}`);
   return tuning;
 }
 

@@ -25,13 +25,16 @@ export const keys = (a: number): Filter => ({
 export const BICUBIC = keys(-0.5);
 export const BILINEAR: Filter = { support: 1, at: (distance) => Math.max(0, 1 - Math.abs(distance)) };
 
-/** Pillow's resize: the filter grows with the scale when shrinking, and what falls outside of the image is left out. */
-export function antialiasedBands(input: number, output: number, filter: Filter): Band[] {
+/**
+ * Pillow's resize: the filter grows with the scale when shrinking, and what falls outside of the image is left out. Of the `output` bands only
+ * `count` from number `first` on are made.
+ */
+export function antialiasedBands(input: number, output: number, filter: Filter, first = 0, count = output - first): Band[] {
   const scale = input / output;
   const stretch = Math.max(scale, 1);
   const reach = filter.support * stretch;
-  return Array.from({ length: output }, (_, i) => {
-    const center = (i + 0.5) * scale;
+  return Array.from({ length: count }, (_, i) => {
+    const center = (first + i + 0.5) * scale;
     const from = Math.max(0, Math.trunc(center - reach + 0.5));
     const to = Math.min(input, Math.trunc(center + reach + 0.5));
     const weights = Array.from({ length: to - from }, (_, k) => filter.at((from + k - center + 0.5) / stretch));

@@ -89,7 +89,7 @@ const factsOf = (model: Model): ModelFacts => ({
   config: model.config as unknown as Record<string, unknown>,
 });
 
-/** What is lost at most with the device. */
+/** Seconds of training that are lost at most with the device. */
 const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
@@ -141,7 +141,9 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const paths = pathsIn(args.out);
   await checkFolder(host, args, paths);
-  const data = { train: await open(host, args.train), test: await open(host, args.test) };
+  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
+  const trainSet = await open(host, args.train, typeof given === "number" ? given : undefined);
+  const data = { train: trainSet, test: await open(host, args.test, trainSet.classes) };
   const model = refusing(() =>
     createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? data.train.classes.length : undefined),
   );
@@ -150,7 +152,7 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
   refusing(() => checkRun({ model, recipe, ...data, teacher }));
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
-  const savedStep = resume ? refusing(() => checkpointPosition(resume), paths.checkpoint).step : null;
+  const savedStep = resume ? savedStepOf(resume, paths.checkpoint) : null;
   const options: TrainOptions = {
     ...{ model, recipe, seed: args.seed, ...data, teacher, resume, normalization },
     platform: host.images,
@@ -166,6 +168,18 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   };
   return { model, data, normalization, teacher, paths, log: await RunLog.open(host, paths, savedStep), options, savedStep };
 }
+
+function savedStepOf(checkpoint: Uint8Array, path: string): number {
+  try {
+    return refusing(() => checkpointPosition(checkpoint), path).step;
+  } catch (error) {
+    throw notResumable(error as Error, path);
+  }
+}
+
+/** A checkpoint that cannot be gone on from is the user's to mend. */
+const notResumable = (error: Error, path: string): Error =>
+  error instanceof ResumeError ? new UsageError(`${error.message.replace(/^resume: /, "")} (${path})`) : error;
 
 const pathsIn = (folder: string): Prepared["paths"] => ({
   checkpoint: `${folder}/checkpoint.safetensors`,
@@ -226,7 +240,7 @@ const save = (host: Host, run: Prepared, path: string, bytes: Uint8Array): Promi
 
 /** A write that failed, with what it was to be and what is safe. */
 function unwritten(error: Error, run: Prepared, path: string, bytes?: number): Error {
-  const code = /^(E[A-Z]+): /.exec(error.message)?.[1];
+  const code = /(?:^|, got )(E[A-Z]+)\b/.exec(error.message)?.[1];
   if (code === undefined) return error;
   const size = bytes === undefined ? "" : ` of ${bytes} bytes`;
   return new Error(`train: expected room for ${path}${size}, got ${code}; ${standing(run)}`);
@@ -237,15 +251,14 @@ const standing = ({ savedStep, paths }: Prepared): string =>
 
 /** An error of the run as its user needs to read it. */
 function explained(error: Error, args: TrainArgs, run: Prepared): Error {
-  if (error instanceof ResumeError) return new UsageError(`${error.message.replace(/^resume: /, "")} (${run.paths.checkpoint})`);
-  if (!(error instanceof DeviceLostError || error instanceof OutOfMemoryError)) return error;
+  if (!(error instanceof DeviceLostError || error instanceof OutOfMemoryError)) return notResumable(error, run.paths.checkpoint);
   const advice = run.savedStep === null ? "" : "; go on with --resume";
   const relief = error instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
   return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });
 }
 
-const open = (host: Host, files: DataFiles) =>
-  openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
+  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
     throw new UsageError(error.message);
   });
 

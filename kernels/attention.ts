@@ -65,7 +65,7 @@ const packedOp = defineOp({
   },
 });
 
-const MAX_WIDTH = 128;
+export const MAX_HEAD_WIDTH = 128;
 
 /** The kernels that the tuner found best, if they are any. */
 function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale">, training: boolean): AttentionVariant | undefined {
@@ -80,7 +80,7 @@ function checked(
   { scale, variant = measured(name, sizes, training) }: AttentionOptions,
 ): Sizes & { readonly variant: AttentionVariant } {
   const { B, H, D } = sizes;
-  if (D > MAX_WIDTH) throw new Error(`${name}: expected heads of at most ${MAX_WIDTH}, got ${D}`);
+  if (D > MAX_HEAD_WIDTH) throw new Error(`${name}: expected a head width D of at most ${MAX_HEAD_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;
   if (B * H > most) throw new Error(`${name}: expected at most ${most} heads over the batch, got ${B} x ${H}`);
   return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training) };

@@ -48,17 +48,17 @@ function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readon
   const plan = (x: Tensor) => {
     const W = widthOf(x.size),
       n = x.size / W;
-    return { ...kernels({ W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
+    return { ...kernels({ W }), grid: { params: { n }, threads: n } };
   };
   const op = defineOp({
     name,
     forward([x]: [Tensor]) {
       const { forward, grid } = plan(x);
-      return { y: forward({ ...grid, inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype } }).ys, saved: null };
+      return { y: forward({ ...grid, inputs: { xs: x }, outputs: { ys: x } }).ys, saved: null };
     },
     backward(dy, _, [x]) {
       const { backward, grid } = plan(x);
-      return [backward({ ...grid, inputs: { xs: x, dys: dy }, outputs: { dxs: x.shape }, store: { dxs: x.dtype } }).dxs];
+      return [backward({ ...grid, inputs: { xs: x, dys: dy }, outputs: { dxs: x } }).dxs];
     },
   });
   return (x: Tensor): Tensor => op([x], null);
@@ -97,13 +97,7 @@ const scaleOp = defineOp({
 function scaled(x: Tensor, factor: number): Tensor {
   const W = widthOf(x.size),
     n = x.size / W;
-  return scaleKernel({ W })({
-    inputs: { xs: x },
-    outputs: { ys: x.shape },
-    store: { ys: x.dtype },
-    params: { n, factor },
-    groups: Math.ceil(n / WG),
-  }).ys;
+  return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x }, params: { n, factor }, threads: n }).ys;
 }
 
 /** x times a number. */
@@ -163,14 +157,14 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
       throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
     const W = widthOf(merged.sizes.at(-1)!),
       n = numel(shape) / W;
-    return { ...kernels({ ...merged, W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
+    return { ...kernels({ ...merged, W }), grid: { params: { n }, threads: n } };
   };
   const op = defineOp({
     name,
     forward([a, b]: [Tensor, Tensor]) {
       const shape = broadcastShapes(name, a.shape, b.shape);
       const { forward, grid } = built(a, b, shape);
-      const { ys } = forward({ ...grid, inputs: { as_: a, bs: b }, outputs: { ys: shape }, store: { ys: a.dtype } });
+      const { ys } = forward({ ...grid, inputs: { as_: a, bs: b }, outputs: { ys: { shape, dtype: a.dtype } } });
       return { y: ys, saved: null };
     },
     backward(dy, _, [a, b], __, needs) {
@@ -179,7 +173,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
         const { grid, ...kernel } = built(a, b, dy.shape);
         const d = plain
           ? dy
-          : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype } }).ds;
+          : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: { shape: dy.shape, dtype: t.dtype } } }).ds;
         return sameShape(d.shape, t.shape) ? d : sumTo(d, t.shape);
       };
       return [needs[0] ? side("da", a) : null, needs[1] ? side("db", b) : null];

@@ -1,14 +1,7 @@
 /** The record in a checkpoint: what run it is of, and where that stood. */
 import * as z from "zod/mini";
 import { ResumeError, type RunIdentity } from "./identity.ts";
-
-/** Where a run stands. Data order, crops, mixing and dropped paths follow from seed, epoch and step, so these are all there is. */
-export interface Position {
-  readonly epoch: number;
-  /** Updates made in this epoch, and in all. */
-  readonly stepInEpoch: number;
-  readonly step: number;
-}
+import type { Position } from "./position.ts";
 
 /** Metadata for other tools; not needed to resume. */
 export interface About {

@@ -3,11 +3,12 @@ import { parseSafetensors, writeSafetensors } from "../models/checkpoints/safete
 import type { ParameterStore, State } from "../models/params.ts";
 import { digestState } from "./digest.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { readMeta, type About, type Meta, type Position } from "./checkpoint-meta.ts";
+import { readMeta, type About, type Meta } from "./checkpoint-meta.ts";
+import type { Position } from "./position.ts";
 import { makeRecipe, type Recipe } from "./recipe.ts";
 import { ResumeError, type RunIdentity } from "./identity.ts";
 
-export type { About, Position } from "./checkpoint-meta.ts";
+export type { About } from "./checkpoint-meta.ts";
 
 const PARAM = "param.";
 const EMA = "ema.";

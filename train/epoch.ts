@@ -1,7 +1,7 @@
 /** An epoch of training, update by update. */
 import { encodeMix } from "../kernels/augment/mix-batch.ts";
 import { mixArrays, sampleMixes, type Mix } from "./augment/mixup.ts";
-import type { Position } from "./checkpoint.ts";
+import type { Position } from "./position.ts";
 import type { Health } from "./health.ts";
 import type { Batch } from "./input/options.ts";
 import type { InputPipeline } from "./input/pipeline.ts";

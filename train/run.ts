@@ -1,7 +1,7 @@
 /** The parts of a run on the GPU and beside it, made once before its first step. */
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import { initialState, loadParams, ParameterStore } from "../models/params.ts";
-import { restoreCheckpoint, type Position, type Resumed } from "./checkpoint.ts";
+import { restoreCheckpoint, type Resumed } from "./checkpoint.ts";
 import { Evaluator } from "./evaluate.ts";
 import { InFlight } from "./in-flight.ts";
 import { recipeOrder } from "./input/order.ts";
@@ -10,6 +10,7 @@ import { makeStepInput, type StepInput } from "./input/step-input.ts";
 import { Throughput } from "./metrics.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { TrainOptions } from "./options.ts";
+import type { Position } from "./position.ts";
 import { recordStep, type TrainStep } from "./step.ts";
 import { computeTeacherLogits } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";

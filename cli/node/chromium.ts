@@ -9,6 +9,7 @@ import { nodeHost } from "./host.ts";
 import type { Host } from "../../jobs/host.ts";
 import { servePage } from "./page-server.ts";
 import { watchGpu } from "./watchdog.ts";
+import { note } from "../output.ts";
 
 export type ChromiumAdapter = "swiftshader" | "gpu" | "lavapipe";
 
@@ -72,8 +73,8 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   const close = async (): Promise<void> => {
     for (const signal of SIGNALS) process.off(signal, interrupted);
     watch?.stop();
-    // A browser whose GPU process stands still would not close.
-    if (watch?.stalled()) browser?.process()?.kill("SIGKILL");
+    // A browser whose GPU process stands still would not close, nor take that process with it.
+    if (watch?.stalled()) killGroup(browser?.process()?.pid);
     else await browser?.close();
     await server.close();
   };
@@ -84,7 +85,9 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
     const askPage = caller(page);
     const call: typeof askPage = (...args) => (watch ? watch.during(askPage(...args)) : askPage(...args));
     await page.goto(server.url, { timeout: 120_000 });
-    await page.waitForFunction(() => "tessera" in globalThis, { timeout: 120_000 });
+    const broken = new Promise<never>((_, reject) => page.once("pageerror", (error) => reject(error)));
+    await Promise.race([page.waitForFunction(() => "tessera" in globalThis, { timeout: 120_000 }), broken]);
+    broken.catch(() => undefined); // from here on errors are those of what runs in the page
     const request = (
       kind === "lavapipe" ? { featureLevel: "compatibility" } : { powerPreference: "high-performance" }
     ) as GPURequestAdapterOptions;
@@ -145,6 +148,16 @@ async function launch(
   return puppeteer.launch(options).catch(() => puppeteer.launch(unboxed));
 }
 
+/** Ends a browser with all of its processes. It leads a group of its own, but on Windows. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
+  } catch {
+    // it has ended already
+  }
+}
+
 /** Calls a hook of the page. Rejects with what went wrong in there, or when the page is gone. */
 function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<unknown> {
   const gone = new Promise<never>((_, reject) => {
@@ -155,9 +168,9 @@ function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<
   page.on("console", (message) => {
     // A file that is not there is the job's to report.
     if (message.location().url?.includes("/__file/")) return;
-    if (message.type() === "error" || message.type() === "warn") process.stderr.write(`[page] ${message.text()}\n`);
+    if (message.type() === "error" || message.type() === "warn") note(`[page] ${message.text()}`);
   });
-  page.on("pageerror", (error) => process.stderr.write(`[page] ${error instanceof Error ? error.message : String(error)}\n`));
+  page.on("pageerror", (error) => note(`[page] ${error instanceof Error ? error.message : String(error)}`));
   return async (hook, ...args) => {
     const called = page.evaluate(
       (name, values) => {

@@ -1,17 +1,27 @@
 /** Files read and written whole. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UsageError } from "../../jobs/errors.ts";
 
 // Of one read: Node's own readFile stops at 2 GiB, and holds a large file twice for a moment.
 const READ_BYTES = 1 << 26;
 
-/** A file's bytes, in memory once. */
-export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await open(path);
+// Of a pipe, beyond which it is no file of weights or images.
+const PIPE_BYTES = 2 ** 32;
+
+/**
+ * A file's bytes, in memory once. A pipe is read to its end; one that gives no byte for `pipeTimeoutMs` is an error, as nobody may ever
+ * write to it.
+ */
+export async function readWhole(path: string, pipeTimeoutMs = 30_000): Promise<Uint8Array<ArrayBuffer>> {
+  // Without O_NONBLOCK the opening of a pipe waits for its writer.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const stats = await file.stat();
-    if (!stats.isFile()) return new Uint8Array(await file.readFile());
+    if (stats.isDirectory()) throw Object.assign(new Error(`expected a file, got the folder ${path}`), { code: "EISDIR" });
+    if (!stats.isFile()) return await readPipe(file, pipeTimeoutMs);
     const bytes = new Uint8Array(stats.size);
     let at = 0;
     while (at < bytes.length) {
@@ -25,10 +35,54 @@ export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> 
   }
 }
 
-/** Whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */
+async function readPipe(file: FileHandle, timeoutMs: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  const buffer = new Uint8Array(1 << 16);
+  let size = 0;
+  let lastMs = performance.now();
+  for (;;) {
+    // -1: no byte yet. 0 is the end, or, before the first byte, no writer yet.
+    const got = await file.read(buffer, 0, buffer.length).then(
+      ({ bytesRead }) => bytesRead,
+      (error: NodeJS.ErrnoException) => (error.code === "EAGAIN" ? -1 : Promise.reject(error)),
+    );
+    if (got > 0) {
+      chunks.push(buffer.slice(0, got));
+      size += got;
+      lastMs = performance.now();
+      if (size > PIPE_BYTES) throw Object.assign(new Error("too long"), { code: `more than ${PIPE_BYTES} bytes` });
+    } else if (got === 0 && size > 0) {
+      return new Uint8Array(Buffer.concat(chunks));
+    } else if (performance.now() - lastMs > timeoutMs) {
+      throw Object.assign(new Error("no byte"), { code: `a pipe without a byte for ${timeoutMs / 1000} s` });
+    } else await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const code = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
+
+/** Makes a folder and those above it; resolves to the ones that it made. Node's own recursive mkdir never ends where /proc is above. */
+export async function makeFolder(path: string): Promise<string[]> {
+  const made = await mkdir(path).then(
+    () => true,
+    async (error: unknown) => {
+      if (code(error) === "EEXIST" && (await stat(path)).isDirectory()) return false;
+      if (code(error) !== "ENOENT" || dirname(path) === path) throw error;
+      return null;
+    },
+  );
+  if (made !== null) return made ? [path] : [];
+  const above = await makeFolder(dirname(path));
+  await mkdir(path);
+  return [...above, path];
+}
+
+/** A reader of `path` sees the old content or the new, whole. Makes the folder if it is missing. Devices and pipes are written as they are. */
 export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  const there = await stat(path).catch(() => null);
+  if (there && !there.isFile() && !there.isDirectory()) return writeFile(path, bytes);
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(resolve(folder));
   // In the same folder, so that the rename stays within one file system.
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
@@ -43,5 +97,26 @@ export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Refuses a place that cannot be written, before there is work that would be lost: `option` names it, `kind` says what is to be there. Leaves nothing behind. */
+export async function expectWritable(option: string, path: string, kind: "file" | "folder"): Promise<void> {
+  if (path === "") throw new UsageError(`expected a ${kind} for ${option}, got ""`);
+  const there = await stat(path).catch(() => null);
+  if (there && !there.isFile() && !there.isDirectory()) return; // a device or a pipe
+  if (there && there.isDirectory() !== (kind === "folder"))
+    throw new UsageError(`expected a ${kind} for ${option}, got the ${kind === "folder" ? "file" : "folder"} "${path}"`);
+  const folder = resolve(kind === "folder" ? path : dirname(path));
+  let made: string[] = [];
+  try {
+    made = await makeFolder(folder);
+    const probe = join(folder, `.tessera-${randomBytes(6).toString("hex")}`);
+    await writeFile(probe, "?", { flag: "wx" });
+    await rm(probe);
+  } catch (error) {
+    throw new UsageError(`expected a ${kind} that can be written for ${option}, got ${code(error)} at "${path}"`);
+  } finally {
+    for (const own of made.reverse()) await rmdir(own);
   }
 }

@@ -3,6 +3,7 @@ import { appendFile, stat } from "node:fs/promises";
 import type { Host } from "../../jobs/host.ts";
 import { nodeImages } from "./images.ts";
 import { UsageError } from "../../jobs/errors.ts";
+import { note } from "../output.ts";
 import { readWhole, writeAtomic } from "./files.ts";
 import { showProgress, stopProgress } from "./progress.ts";
 
@@ -19,7 +20,10 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         );
       }
     },
-    writeFile: writeAtomic,
+    writeFile: (path, bytes) =>
+      writeAtomic(path, bytes).catch((error: unknown) => {
+        throw new Error(`expected a file that can be written at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+      }),
     appendFile,
     exists: (path) =>
       stat(path).then(
@@ -59,6 +63,22 @@ function interrupted(): boolean {
 /** The exit code of a command that was asked to stop and did: 128 and the signal's number. 0 where no signal came. */
 export const stoppedExitCode = (): number => (stopSignal === null ? 0 : STOP_SIGNALS[stopSignal]);
 
+export interface DownloadSettings {
+  readonly refresh: boolean;
+  readonly timeoutMs: number | undefined;
+}
+let downloads: DownloadSettings = { refresh: false, timeoutMs: undefined };
+
+/** For all downloads of this process: the command's `--refresh` and `--download-timeout`. */
+export function configureDownloads(settings: DownloadSettings): void {
+  downloads = settings;
+}
+
+const KEPT = {
+  checked: ", kept from before",
+  unchecked: ", kept from before and not compared with the server (--refresh downloads it anew)",
+};
+
 /** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
 async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
   const [{ loadUrl }, { downloadFolder }] = await Promise.all([import("../../models/checkpoints/url.ts"), import("./download-folder.ts")]);
@@ -67,12 +87,13 @@ async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer
     .split("/")
     .at(-1)}`;
   const { bytes, sha256, cached } = await loadUrl(url, {
+    ...downloads,
     cache: downloadFolder(),
     onProgress: (done, total) => {
       if (total > 0) host.progress({ label, done, total });
     },
   });
-  host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? ", kept from before" : ""}, sha256 ${sha256}` });
+  host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? KEPT[cached] : ""}, sha256 ${sha256}` });
   return bytes;
 }
 
@@ -82,5 +103,5 @@ function printEvent(event: Readonly<Record<string, unknown>>): void {
   stopProgress();
   const { message, ...rest } = event;
   const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  process.stderr.write(`${[message, ...fields].filter((part) => part !== undefined).join(" ")}\n`);
+  note([message, ...fields].filter((part) => part !== undefined).join(" "));
 }

@@ -5,6 +5,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { OLDEST_MESA } from "./find.ts";
+import { print } from "../output.ts";
 
 export interface Debian {
   readonly id: "debian" | "ubuntu";
@@ -24,7 +25,7 @@ function run(command: string, args: readonly string[], { env = {}, stallMs }: Ru
     const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let stall: NodeJS.Timeout | undefined;
     const heard = (text: string): void => {
-      for (const line of text.split(/[\r\n]+/)) if (line.trim()) process.stdout.write(`  ${line}\n`);
+      for (const line of text.split(/[\r\n]+/)) if (line.trim()) print(`  ${line}\n`);
       clearTimeout(stall);
       if (stallMs) stall = setTimeout(() => child.kill("SIGKILL"), stallMs);
     };
@@ -98,15 +99,15 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 /** Vulkan on the CPU. An apt source that has to be added for it stays only where the installation succeeded. */
 export async function installVulkan({ id, codename }: Debian): Promise<boolean> {
   const packages = ["mesa-vulkan-drivers", "libvulkan1"];
-  if (!(await apt("update"))) process.stdout.write("setup: apt-get update had errors; going on with what it has\n");
+  if (!(await apt("update"))) print("setup: apt-get update had errors; going on with what it has\n");
   if (id !== "debian" || codename === "" || (await aptMesa()) >= OLDEST_MESA) return install(...packages);
   const suite = `${codename}-backports`;
   if (hasSource(suite)) return install("-t", suite, ...packages);
   const file = join(SOURCES, `tessera-${suite}.sources`);
-  process.stdout.write(`setup: this Debian's own Mesa is older than ${OLDEST_MESA}; adding ${file}\n`);
+  print(`setup: this Debian's own Mesa is older than ${OLDEST_MESA}; adding ${file}\n`);
   await writeFile(file, backportsSource(suite));
   if ((await apt("update")) && (await install("-t", suite, ...packages))) return true;
-  process.stdout.write(`setup: that did not help; removing ${file}\n`);
+  print(`setup: that did not help; removing ${file}\n`);
   await rm(file, { force: true });
   await apt("update");
   return install(...packages);

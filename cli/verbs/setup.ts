@@ -13,6 +13,7 @@ import type { Command } from "commander";
 import { launchBrowser } from "../node/chromium.ts";
 import { look, writeSetup, type FoundAdapter, type Setup } from "../node/find.ts";
 import { debian, downloadBrowser, installBrowser, installVulkan, type Debian } from "../node/install.ts";
+import { print } from "../output.ts";
 
 interface Options {
   readonly tests?: boolean;
@@ -42,7 +43,7 @@ export default function (program: Command): void {
     });
 }
 
-const say = (line: string): void => void process.stdout.write(`setup: ${line}\n`);
+const say = (line: string): void => void print(`setup: ${line}\n`);
 const describe = (adapter: FoundAdapter): string =>
   `${adapter.description} (${adapter.software ? "SOFTWARE adapter, runs on the CPU" : "GPU"})`;
 

@@ -58,9 +58,9 @@ export function softmaxKernels(x: Tensor, log: boolean, variant: RowVariant) {
 /** The softmax of each row, and its gradient from its result. */
 export function softmaxRows(x: Tensor): Tensor {
   const { forward, grid } = softmaxKernels(x, false, rowVariant("softmax", x));
-  return forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } }).y;
+  return forward({ ...grid, inputs: { x }, outputs: { y: x } }).y;
 }
 export function softmaxRowsBackward(y: Tensor, dy: Tensor): Tensor {
   const { backward, grid } = softmaxKernels(y, false, rowVariant("softmax", y));
-  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y.shape }, store: { dx: y.dtype } }).dx;
+  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y } }).dx;
 }

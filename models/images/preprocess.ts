@@ -22,7 +22,7 @@ const byte = (sum: number): number => Math.min(255, Math.max(0, sum >> 22));
 /** The bands of `span` of an axis resized; `null` where it is to stay whole. */
 function bandsOf(input: number, output: number, { from, size }: Span, filter: Filter): Band[] | null {
   if (input === output) return size === input ? null : Array.from({ length: size }, (_, i) => ({ from: from + i, weights: [2 ** 22] }));
-  return quantized(antialiasedBands(input, output, filter).slice(from, from + size));
+  return quantized(antialiasedBands(input, output, filter, from, size));
 }
 
 /** Resizes rows `top` to `bottom` (excluded) of an image along the width. */

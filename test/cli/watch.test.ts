@@ -93,7 +93,9 @@ test("--print-wgsl prints every launch whole, forward and backward", async () =>
     /^\/\/ forward: layerNorm\.forward, \d+ x 1 x 1 workgroups\n@group\(0\) @binding\(0\)[\s\S]*\n\/\/ backward: layerNorm\.backward, /,
   );
   expect(stdout.match(/fn main\(/g)?.length).toBe(stdout.match(/^\/\/ (forward|backward): /gm)?.length);
-  expect((await tessera("op", "mixup", "--print-wgsl", "--attrs", '{"lam":2}')).stderr).toContain("expected a number in [0, 1] for attr lam, got 2");
+  expect((await tessera("op", "mixup", "--print-wgsl", "--attrs", '{"lam":2}')).stderr).toContain(
+    "expected a number in [0, 1] for attr lam, got 2",
+  );
   expect(await tessera("op", "nope", "--check")).toMatchObject({
     code: 2,
     stderr: expect.stringMatching(/expected one of attention, .*, got "nope"/),

@@ -5,7 +5,11 @@ import { withRecorder, type Launch } from "../../engine/launch.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
 
-const words = (text: string): string => text.replace(/\/\/.*/g, "").replace(/\s+/g, " ").trim();
+const words = (text: string): string =>
+  text
+    .replace(/\/\/.*/g, "")
+    .replace(/\s+/g, " ")
+    .trim();
 
 test("the instance in the header of row kernels is what layer norm's forward is for rows of 8", () => {
   const launches: Launch[] = [];
@@ -13,6 +17,8 @@ test("the instance in the header of row kernels is what layer norm's forward is 
   withRecorder({ launches }, () => layerNorm(x, weight, bias, { variant: "register" }));
   const { code } = launches[0]!.pipeline;
   const body = code.slice(code.indexOf("let row ="), code.lastIndexOf("}"));
-  const header = readFileSync("kernels/rows/rows.ts", "utf8").split("*/")[0]!.replace(/^ \* ?/gm, "");
+  const header = readFileSync("kernels/rows/rows.ts", "utf8")
+    .split("*/")[0]!
+    .replace(/^ \* ?/gm, "");
   expect(words(header)).toContain(words(body));
 });

@@ -71,7 +71,10 @@ export async function makeFolder(path: string): Promise<string[]> {
   const made = await mkdir(path).then(
     () => true,
     async (error: unknown) => {
-      if (code(error) === "EEXIST" && (await stat(path)).isDirectory()) return false;
+      if (code(error) === "EEXIST") {
+        if ((await stat(path)).isDirectory()) return false;
+        throw Object.assign(new Error(`expected a folder, got the file "${path}"`), { code: "ENOTDIR" });
+      }
       if (code(error) !== "ENOENT" || dirname(path) === path) throw error;
       return null;
     },

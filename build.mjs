@@ -106,7 +106,7 @@ function commandLine() {
   );
   const left =
     /^(bench\/(gpu|results)\/|app\/data\/cifar10\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
-  for (const path of folders.flatMap(filesOf).filter((path) => !left.test(path))) {
+  for (const path of folders.flatMap((folder) => filesOf(folder)).filter((path) => !left.test(path))) {
     if (path.endsWith(".ts")) write(join(to, path.replace(/\.ts$/, ".js")), { code: compile(path).code });
     else if (path.endsWith(".html"))
       write(join(to, path), { code: readFileSync(join(ROOT, path), "utf8").replace(/(src="\.\/[^"]*)\.ts"/g, '$1.js"') });

@@ -14,6 +14,7 @@ import type { BenchArgs, BenchResult } from "../../bench/session.ts";
 import { integer } from "../options.ts";
 import { IN_REPOSITORY, ROOT, shipped, VERSION } from "../place.ts";
 import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly suite: BenchArgs["suite"] | "first" | "size";
@@ -75,7 +76,7 @@ export default function (program: Command): void {
             ? { suite: "size", commit: await commit(), date: new Date().toISOString(), bundle: await bundleSizes() }
             : await firstRuns(options);
         if (options.json) await writeJson(nodeHost(), options.json, result);
-        process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+        print(`${JSON.stringify(result, null, 2)}\n`);
         return;
       }
       if (options.page !== undefined) return page(options, command.getOptionValueSource("against") === "default" ? "all" : options.against);
@@ -84,7 +85,7 @@ export default function (program: Command): void {
       const { check, writeBaseline, json, ...common } = options;
       if (check === undefined && !writeBaseline) {
         const result = await runJob<BenchResult>("bench", bench, { ...options, where });
-        process.stdout.write(`${benchTable(result)}\n`);
+        print(`${benchTable(result)}\n`);
         return wholeOf(result);
       }
       const measure = async (names?: readonly string[]): Promise<Report> => {
@@ -98,12 +99,12 @@ export default function (program: Command): void {
       const file = typeof check === "string" ? check : baselineFile(after);
       if (writeBaseline) {
         await writeJson(nodeHost(), file, after);
-        process.stdout.write(`${benchTable(after)}\nwritten: ${file}\n`);
+        print(`${benchTable(after)}\nwritten: ${file}\n`);
         return;
       }
       const verdict = await judge(readBaseline(file), after, measure);
       if (json) await writeJson(nodeHost(), json, { ...after, comparison: verdict });
-      process.stdout.write(`${benchTable(after)}\n\ncompared with ${basename(file)}:\n${comparisonTable(verdict)}\n`);
+      print(`${benchTable(after)}\n\ncompared with ${basename(file)}:\n${comparisonTable(verdict)}\n`);
       if (verdict.regressions.length > 0) throw new Error(`expected no case slower than before, got ${verdict.regressions.join("; ")}`);
     });
 }
@@ -126,11 +127,11 @@ async function page({ page: folder, port }: Options, against: string): Promise<v
   const into = typeof folder === "string" ? folder : IN_REPOSITORY ? shipped("build/bench-page") : join(defaultCacheDir(), "bench-page");
   await buildBenchPage(into, names, { version: VERSION, commit: await commit() });
   if (typeof folder === "string")
-    return void process.stdout.write(
+    return void print(
       `${folder}: the page and ${names.join(", ") || "no rivals"}; any web server can host it, with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp its clock is finer\n`,
     );
   const { url } = await serveBenchPage(into, port);
-  process.stdout.write(`${url}\n`);
+  print(`${url}\n`);
   say("open it in any browser on this machine; Ctrl-C ends");
   await new Promise(() => undefined);
 }
@@ -160,7 +161,7 @@ function wholeOf({ cases, notRun = [], stopped }: BenchResult): void {
   if (notRun.length > 0) throw new Error(`expected every case to run, got ${cases.length} of ${cases.length + notRun.length}: ${stopped}`);
 }
 
-const say = (message: string): void => void process.stderr.write(`${message}\n`);
+const say = (message: string): void => void note(`${message}`);
 
 /** What looks slower is measured anew and judged once more: only what stays slower is. */
 async function judge(before: Results, after: Report, measure: (names: readonly string[]) => Promise<Report>): Promise<Comparison> {
@@ -169,7 +170,7 @@ async function judge(before: Results, after: Report, measure: (names: readonly s
     ...new Set([...first.changes.filter((c) => c.verdict === "slower").map((c) => c.name), ...first.lost.map((l) => l.split(":")[0]!)]),
   ];
   if (suspects.length === 0) return first;
-  process.stderr.write(`looks slower, measured again: ${suspects.join(", ")}\n`);
+  note(`looks slower, measured again: ${suspects.join(", ")}`);
   const again = compare(before, await measure(suspects));
   const second = new Map(again.changes.map((c) => [`${c.name} ${c.rival}`, c]));
   return {

@@ -52,7 +52,9 @@ test("no import goes up, or sideways on a shared floor", () => {
 });
 
 test("what runs in a page as well as in Node names no module of Node, and no package that only Node has", () => {
-  const both = ["engine", "kernels", "checks", "models", "train", "tasks", "jobs", "app"].filter((room) => existsSync(room)).flatMap(sources);
+  const both = ["engine", "kernels", "checks", "models", "train", "tasks", "jobs", "app"]
+    .filter((room) => existsSync(room))
+    .flatMap(sources);
   const nodes = both.filter((file) => !/^(engine|tasks)\/node\.ts$/.test(file)); // the entries for Node
   const named = /^(?:import|export)\b[^;]*?from "(?:node:[^"]+|webgpu|sharp|vite|puppeteer[^"]*|commander)"/m;
   expect(nodes.filter((file) => named.test(readFileSync(file, "utf8").replace(/^import type .*$/gm, "")))).toEqual([]);

@@ -25,9 +25,9 @@ import { rowWords, subgroupLanes } from "./rows/rows.ts";
 
 const WG = 64;
 const WIDE = 256;
-/** Loads of a thread that are in flight at a time, of `once`. */
+/** Loads in flight per thread of `once`. */
 const FLIGHT = 4;
-/** Threads of a workgroup that have a row each. */
+/** Threads per workgroup of `register`, a stripe each. */
 const ROWS = 8;
 
 // A channel's pixels as vectors where they come in fours. P: vectors per channel and image.
@@ -46,8 +46,8 @@ const typesOf = ({ P, vec }: Layout) => ({
 });
 
 /**
- * Who takes a stripe (wid.y: `images` images of a channel, the last one may be shorter): `shared`: a workgroup, which reads it twice for the
- * statistics; `once`: a larger workgroup, which reads it once, several vectors at a time; `register`: where barriers are dear, a thread.
+ * What a stripe (wid.y: `images` images of a channel, the last one may be shorter) is mapped to. `shared`: a workgroup, which reads it twice
+ * for the statistics; `once`: a larger workgroup, which reads it once, several vectors at a time; `register`: a thread, where barriers are dear.
  */
 export type BatchNormVariant = "shared" | "register" | "once";
 export const BATCH_NORM_VARIANTS: readonly BatchNormVariant[] = ["shared", "register", "once"];
@@ -269,7 +269,7 @@ export interface BatchNormOptions {
   readonly variant?: BatchNormVariant | undefined;
 }
 
-// Workgroups that keep a GPU busy; fewer channels are cut into more stripes.
+// Workgroups needed to fill the adapter; fewer channels are cut into more stripes.
 const WORKGROUPS = { shared: 1024, register: 1024, once: 2048 } as const;
 
 const op = defineOp({

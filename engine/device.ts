@@ -190,7 +190,7 @@ export class Device {
     }
   }
 
-  /** Something asynchronous that must have gone well before a result may be believed. */
+  /** Registers a pending check; results are not trusted until it settles. */
   verify(check: Promise<void>): void {
     this.#unverified++;
     const done = check

@@ -12,6 +12,7 @@ import type { ClassifyArgs, Classified, ClassifyResult } from "../../jobs/classi
 import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
+import { shown } from "../../models/shown.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { note, print } from "../output.ts";
 
@@ -71,8 +72,8 @@ export default function (program: Command): void {
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top, error } of results) {
         if (error !== undefined) continue;
-        print(`${name}\n`);
-        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
+        print(`${shown(name)}\n`);
+        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${shown(label)}\n`);
       }
       note(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s`);
       refuseFailed(results);

@@ -12,7 +12,7 @@ import type { State } from "../models/params.ts";
 import type { FineTuneOptions, TuneEpoch } from "./api.ts";
 import { reopenDevice } from "./device.ts";
 import { StoreError } from "./errors.ts";
-import type { Outcome, Task } from "./fine-tune.ts";
+import type { Outcome, Task } from "./parts.ts";
 import { Probe, type ProbeState } from "./probe.ts";
 import { Runtime, type Pass } from "./runtime.ts";
 

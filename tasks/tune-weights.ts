@@ -10,7 +10,7 @@ import type { FineTuneOptions, TuneEpoch } from "./api.ts";
 import { reopenDevice } from "./device.ts";
 import { reasonOf, StoreError } from "./errors.ts";
 import { asOpened, asSeen } from "./examples.ts";
-import type { Outcome, Task } from "./fine-tune.ts";
+import type { Outcome, Task } from "./parts.ts";
 
 /** Seconds between snapshots: what is lost at most with a tab or a device. */
 const SNAPSHOT_SECONDS = 30;

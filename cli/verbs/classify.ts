@@ -12,7 +12,6 @@ import type { ClassifyArgs, Classified, ClassifyResult } from "../../jobs/classi
 import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
-import { shown } from "../../models/shown.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { note, print } from "../output.ts";
 

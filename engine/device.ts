@@ -171,7 +171,7 @@ export class Device {
     this.lostError ??= new DeviceLostError("device lost (destroyed): close() was called");
     if (this.owned) this.gpu.destroy();
     if (current === this) current = undefined;
-    if (copies().gpu === this.gpu) delete copies().gpu;
+    if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
   }
 
   /** Remembers an error that WebGPU reported late; the next `check()` throws it. The first one counts, and a shader's own before all. */

@@ -91,9 +91,9 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
   }
 }
 
-/** Settings that teach a few pictures a class; test/slow/RESULTS.md has the experiments. */
+/** Settings that teach a few pictures a class: of "all" by the experiments in test/slow/RESULTS.md; of "attention" and "lora" by common practice. */
 function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all", o: FineTuneOptions): Recipe {
-  const { augment = "light", epochs = 20, learningRate = { all: 2e-4, attention: 5e-4, lora: 2e-3 }[which] } = o;
+  const { augment = "light", epochs = 20, learningRate = { all: 1e-4, attention: 5e-4, lora: 2e-3 }[which] } = o;
   const { size } = parts.steps;
   const transformer = parts.model.config.arch === "deit";
   if (!transformer && which !== "all") throw new Error(`fineTune: expected a transformer for train "${which}", got ${parts.model.name}`);

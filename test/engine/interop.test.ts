@@ -242,6 +242,25 @@ describe("whose device", () => {
     app.destroy();
   });
 
+  test("a second copy of the package in the page adopts the first one's device", async () => {
+    const own = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+    Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
+    try {
+      const path = "../../engine/device.ts?second-copy";
+      const copy = (await import(/* @vite-ignore */ path)) as typeof import("../../engine/device.ts");
+      expect(copy.initDevice).not.toBe(initDevice);
+      const first = await initDevice();
+      const second = await copy.initDevice();
+      expect(second.gpu).toBe(first.gpu);
+      expect([first.owned, second.owned]).toEqual([true, false]);
+      second.close(); // of the second copy: the first one's device lives on
+      expect([...(await relu(Tensor.from([1, -1], [2])).floats())]).toEqual([1, 0]);
+    } finally {
+      if (own) Object.defineProperty(globalThis, "navigator", own);
+      else delete (globalThis as { navigator?: unknown }).navigator;
+    }
+  });
+
   test("an app's lost device is not made again behind its back", async () => {
     const { app } = await appDevice();
     app.destroy();

@@ -3,3 +3,8 @@ declare module "*.safetensors?url" {
   const url: string;
   export default url;
 }
+declare module "*.bin?url" {
+  const url: string;
+  export default url;
+}
+declare module "*.css";

@@ -6,10 +6,10 @@ import { ModelPicker, type Opened, progressText } from "../shell/model-picker.ts
 import { SHIPPED } from "../shell/models.ts";
 import { messageOf } from "../shell/message.ts";
 import { mount } from "../shell/mount.tsx";
+import { type Line, Plot } from "../shell/plot.tsx";
 import { download } from "../shell/save.ts";
 import { readArchive, writeArchive } from "./archive.ts";
 import { Classes } from "./classes.tsx";
-import { type Curve, Curves } from "./curves.tsx";
 import * as project from "./project.ts";
 import { accuracyOf, type Judged, Result } from "./result.tsx";
 import { TrainingForm } from "./training-form.tsx";
@@ -213,9 +213,10 @@ function Teach() {
           : !opened
             ? "A model is being loaded."
             : "";
-  const curves: readonly Curve[] = [
-    ...(training || unfinished ? [{ name: "this run", colour: RUN_COLOURS[0]!, loss }] : []),
-    ...runs.map(({ name, loss: steps }, i) => ({ name: `${name} (${runs.length - i})`, colour: RUN_COLOURS[(i + 1) % RUN_COLOURS.length]!, loss: steps })),
+  const pointsOf = (steps: readonly number[]): Line["points"] => steps.map((value, i) => [i + 1, value]);
+  const curves: readonly Line[] = [
+    ...(training || unfinished ? [{ name: "this run", colour: RUN_COLOURS[0]!, points: pointsOf(loss) }] : []),
+    ...runs.map(({ name, loss: steps }, i) => ({ name: `${name} (${runs.length - i})`, colour: RUN_COLOURS[(i + 1) % RUN_COLOURS.length]!, points: pointsOf(steps) })),
   ];
   return (
     <>
@@ -263,7 +264,7 @@ function Teach() {
       {fault && <p class="error" role="alert">{fault}</p>}
       {curves.length > 0 && (
         <section class="card" aria-label="Curves">
-          <Curves curves={curves} />
+          <Plot lines={curves} x="step" y="loss" />
         </section>
       )}
       {runs.length > 0 && <Result judged={runs[0]!.judged} classes={filled} />}

@@ -230,7 +230,7 @@ async function distil(settings: Settings, run: string, goOn: boolean, data: Sour
   }
 }
 
-onmessage = ({ data: message }: MessageEvent<ToWorker>): void => {
+self.onmessage = ({ data: message }: MessageEvent<ToWorker>): void => {
   if (message.kind === "pause") {
     pausing = true;
     return;

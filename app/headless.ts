@@ -1,7 +1,7 @@
 /** The page that `--where chromium` and the browser tests drive: modules and jobs run in here, on the page's WebGPU. */
 import { errorData, type ErrorData } from "../jobs/errors.ts";
 import type { Job } from "../jobs/host.ts";
-import { initDevice, type AdapterDescription, type DeviceOptions } from "../engine/device.ts";
+import { getDevice, initDevice, type AdapterDescription, type DeviceOptions } from "../engine/device.ts";
 import { pageHost } from "./page-host.ts";
 
 /** What a call into the page came to, as plain data. */
@@ -10,6 +10,8 @@ export type Outcome = { readonly value: unknown } | { readonly error: ErrorData 
 export interface Hooks {
   /** The page's device, described. */
   init(options: Pick<DeviceOptions, "adapter" | "request">): Promise<Outcome>;
+  /** Settles when the GPU has done what it was given so far. */
+  answer(): Promise<Outcome>;
   /** Awaits `exportName(...args)` of a module that the server has. */
   runModule(url: string, exportName: string, args: readonly unknown[]): Promise<Outcome>;
   /** Awaits the job that a module exports as its default. */
@@ -26,6 +28,8 @@ async function outcome(run: () => Promise<unknown>): Promise<Outcome> {
 
 const hooks: Hooks = {
   init: (options) => outcome(async (): Promise<AdapterDescription> => (await initDevice(options)).adapter),
+
+  answer: () => outcome(async () => void (await getDevice().gpu.queue.onSubmittedWorkDone())),
 
   runModule: (url, exportName, args) =>
     outcome(async () => {

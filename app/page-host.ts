@@ -30,6 +30,9 @@ export function pageHost(token: string): PageHost {
     async writeFile(path, bytes) {
       await answered(fetch(url(path), { method: "PUT", body: new Blob([bytes as Uint8Array<ArrayBuffer>]) }));
     },
+    async appendFile(path, bytes) {
+      await answered(fetch(url(path), { method: "POST", body: new Blob([bytes as Uint8Array<ArrayBuffer>]) }));
+    },
     async exists(path) {
       return (await fetch(url(path), { method: "HEAD" })).ok;
     },

@@ -5,9 +5,8 @@ import { decodeImage, encodePng } from "../models/images/decode.ts";
 /** `fileUrl` is where a file of the host is read. */
 export function pageImages(fileUrl: string): ImagePlatform {
   return {
-    async read({ path, offset, length }) {
-      const part =
-        offset === undefined && length === undefined ? "" : `&offset=${offset ?? 0}${length === undefined ? "" : `&length=${length}`}`;
+    async read({ path, offset = 0, length }) {
+      const part = `&offset=${offset}${length === undefined ? "" : `&length=${length}`}`;
       const response = await fetch(`${fileUrl}?path=${encodeURIComponent(path)}${part}`);
       if (!response.ok) throw new Error(((await response.json()) as { message: string }).message);
       return new Uint8Array(await response.arrayBuffer());

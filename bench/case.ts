@@ -1,5 +1,7 @@
-/** What one measurement is: an operation or a model with its sizes, how much work that is, and what it is computed on. */
-import { Random } from "../engine/random.ts";
+/** What one measurement is: an operation, an update or a model with its sizes, how much work that is, and what it is computed on. */
+import { ops } from "../checks/catalog.ts";
+import { uniform } from "../checks/check.ts";
+import { valuesOf } from "../checks/op-problem.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import { deitParams, type DeitConfig } from "../models/deit.ts";
 import { initialState, type ParamSpec } from "../models/params.ts";
@@ -18,28 +20,22 @@ export interface BenchRecipe {
   readonly labelSmoothing: number;
 }
 
-/** One operation or model with its sizes. Letters: B batch, N rows or tokens, D width, H heads, K classes; M, K, N in products. */
+/** An operation of checks/catalog.ts on one shape. */
+export interface KernelWork {
+  readonly op: string;
+  /** As `tune --shape` takes them, "788x192"; and by letter. */
+  readonly sizes: string;
+  readonly n: Readonly<Record<string, number>>;
+  readonly attrs: Readonly<Record<string, unknown>>;
+  /** What a gradient is taken of, and the result. */
+  readonly inputs: Readonly<Record<string, Shape>>;
+  readonly y: Shape;
+}
+
+/** What is computed. Only an operation has `sizes`. */
 export type Work =
-  | { readonly op: "matmul"; readonly M: number; readonly K: number; readonly N: number }
-  | { readonly op: "linear"; readonly rows: number; readonly I: number; readonly O: number }
-  | { readonly op: "softmax" | "gelu"; readonly shape: Shape }
-  | { readonly op: "layerNorm"; readonly rows: number; readonly D: number }
-  | { readonly op: "attention"; readonly B: number; readonly H: number; readonly N: number; readonly D: number }
-  | {
-      readonly op: "conv2d";
-      readonly B: number;
-      readonly C: number;
-      readonly side: number;
-      readonly O: number;
-      readonly kernel: number;
-      readonly stride: number;
-      readonly padding: number;
-      readonly groups: number;
-    }
-  | { readonly op: "patchEmbed"; readonly B: number; readonly side: number; readonly patch: number; readonly D: number }
-  | { readonly op: "batchNorm"; readonly B: number; readonly C: number; readonly side: number }
-  | { readonly op: "crossEntropy"; readonly B: number; readonly K: number }
-  | { readonly op: "adamw"; readonly n: number; readonly recipe: BenchRecipe }
+  | KernelWork
+  | { readonly op: "adamw"; readonly count: number; readonly recipe: BenchRecipe }
   | { readonly op: "forward"; readonly B: number; readonly config: DeitConfig | RegNetConfig }
   | {
       readonly op: "train";
@@ -51,9 +47,6 @@ export type Work =
 
 export type ModelWork = Extract<Work, { readonly op: "forward" | "train" }>;
 export type TrainWork = Extract<Work, { readonly op: "train" }>;
-/** An operation that has a gradient. */
-export type KernelWork = Exclude<Work, { readonly op: "forward" | "train" | "adamw" }>;
-
 export type Suite = "kernels" | "inference" | "train" | "scaling";
 
 /** "software": affordable where the processor plays the GPU. "gpu": large enough to keep a GPU busy. "large": on a software adapter, on request. */
@@ -92,109 +85,39 @@ export interface Input {
 
 export type Inputs = ReadonlyMap<string, Input>;
 
-/** Output side of a convolution. */
-export const convSide = (w: {
-  readonly side: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly padding: number;
-}): number => Math.floor((w.side + 2 * w.padding - w.kernel) / w.stride) + 1;
-
 export const modelParams = (config: ModelWork["config"]): ParamSpec[] =>
   config.arch === "deit" ? deitParams(config) : regnetParams(config);
 
-/** What a gradient is taken of, and the result. */
+/** What a gradient is taken of, and the result. B: images, K: classes. */
 export function shapesOf(work: Work): { inputs: Readonly<Record<string, Shape>>; y: Shape } {
-  switch (work.op) {
-    case "matmul":
-      return { inputs: { a: [work.M, work.K], b: [work.K, work.N] }, y: [work.M, work.N] };
-    case "linear":
-      return { inputs: { x: [work.rows, work.I], weight: [work.O, work.I], bias: [work.O] }, y: [work.rows, work.O] };
-    case "softmax":
-    case "gelu":
-      return { inputs: { x: work.shape }, y: work.shape };
-    case "layerNorm":
-      return { inputs: { x: [work.rows, work.D], weight: [work.D], bias: [work.D] }, y: [work.rows, work.D] };
-    case "attention": {
-      const shape = [work.B, work.H, work.N, work.D];
-      return { inputs: { q: shape, k: shape, v: shape }, y: shape };
-    }
-    case "conv2d": {
-      const { B, C, side, O, kernel: k, groups } = work;
-      return { inputs: { x: [B, C, side, side], weight: [O, C / groups, k, k] }, y: [B, O, convSide(work), convSide(work)] };
-    }
-    case "patchEmbed": {
-      const { B, side, patch, D } = work;
-      return { inputs: { x: [B, 3, side, side], weight: [D, 3, patch, patch], bias: [D] }, y: [B, (side / patch) ** 2, D] };
-    }
-    case "batchNorm":
-      return {
-        inputs: { x: [work.B, work.C, work.side, work.side], weight: [work.C], bias: [work.C] },
-        y: [work.B, work.C, work.side, work.side],
-      };
-    case "crossEntropy":
-      return { inputs: { logits: [work.B, work.K] }, y: [] };
-    case "adamw":
-      return { inputs: { params: [work.n], grads: [work.n] }, y: [work.n] };
-    case "forward":
-    case "train": {
-      const { B, config: c } = work;
-      const images = [B, c.arch === "deit" ? c.inChans : 3, c.imgSize, c.imgSize];
-      const perClass = [B, c.numClasses];
-      const inputs =
-        work.op === "forward"
-          ? { x: images }
-          : work.recipe.distillation === "none"
-            ? { x: images, target: perClass }
-            : { x: images, target: perClass, teacherLogits: perClass };
-      return { inputs, y: perClass };
-    }
-  }
-}
-
-/** Multiply-adds count two; a convolution's and a product's backward is two more of them. Memory: every array once per pass. */
-export function costs(work: KernelWork): { flops: number; bytes: number; bytesBackward: number } {
-  const { inputs, y } = shapesOf(work);
-  const into = 4 * Object.values(inputs).reduce((n, shape) => n + numel(shape), 0),
-    out = 4 * numel(y);
-  const macs =
-    work.op === "matmul"
-      ? work.M * work.K * work.N
-      : work.op === "linear"
-        ? work.rows * work.I * work.O
-        : work.op === "attention"
-          ? 2 * work.B * work.H * work.N ** 2 * work.D
-          : work.op === "conv2d"
-            ? (numel(y) * work.C * work.kernel ** 2) / work.groups
-            : work.op === "patchEmbed"
-              ? numel(y) * 3 * work.patch ** 2
-              : 0;
-  // Labels are read in both passes and have no gradient.
-  const labels = work.op === "crossEntropy" ? 4 * work.B * work.K : 0;
-  return { flops: 2 * macs, bytes: into + labels + out, bytesBackward: out + 2 * into + labels };
+  if ("sizes" in work) return work;
+  if (work.op === "adamw") return { inputs: { params: [work.count], grads: [work.count] }, y: [work.count] };
+  const { B, config: c } = work;
+  const x = [B, c.arch === "deit" ? c.inChans : 3, c.imgSize, c.imgSize];
+  const y = [B, c.numClasses];
+  if (work.op === "forward") return { inputs: { x }, y };
+  return { inputs: work.recipe.distillation === "none" ? { x, target: y } : { x, target: y, teacherLogits: y }, y };
 }
 
 /**
- * Values for a case, the same on every call: uniform in [-1, 1), `dy` (the upstream gradient) too; a model's initial
- * parameters under their own names; smoothed labels.
+ * Values for a case, the same on every call: an operation's own (checks/op-problem.ts), and `dy`, the upstream gradient; a model's images
+ * and its initial parameters under their own names; smoothed labels.
  */
 export function inputsOf({ work, backward }: Case): Inputs {
   const { inputs, y } = shapesOf(work);
-  const names = Object.entries(inputs);
-  const isModel = work.op === "forward" || work.op === "train";
-  if (work.op === "crossEntropy") names.push(["target", [work.B, work.K]]);
-  if (backward && !isModel) names.push(["dy", y]);
+  if ("sizes" in work) {
+    const values = Object.entries(valuesOf(ops[work.op]!, work)).filter(([name]) => !ops[work.op]!.inputs[name]!.buffer);
+    const dy: [string, Float64Array][] = backward ? [["dy", uniform(numel(y), 100)]] : [];
+    return new Map([...values, ...dy].map(([name, data]) => [name, { shape: inputs[name] ?? y, data: Float32Array.from(data) }]));
+  }
   const values = new Map(
-    names.map(([name, shape], stream): [string, Input] => {
-      const random = new Random(1, stream);
-      const data = new Float32Array(numel(shape));
-      for (let i = 0; i < data.length; i++) data[i] = random.uniform(-1, 1);
-      return [name, { shape, data }];
-    }),
+    Object.entries(inputs).map(([name, shape], i): [string, Input] => [
+      name,
+      { shape, data: Float32Array.from(uniform(numel(shape), i + 1)) },
+    ]),
   );
-  const target = values.get("target");
-  if (target) smoothLabels(target, work.op === "train" ? work.recipe.labelSmoothing : 0.1);
-  return isModel ? new Map([...values, ...stirred(modelParams(work.config))]) : values;
+  if (work.op === "train") smoothLabels(values.get("target")!, work.recipe.labelSmoothing);
+  return work.op === "adamw" ? values : new Map([...values, ...stirred(modelParams(work.config))]);
 }
 
 /** Initial parameters; norms that start as zeros get values, so that no branch of a RegNet is switched off. */

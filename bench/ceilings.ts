@@ -53,10 +53,7 @@ const fmaKernel = defineKernel({
 export async function measureCeilings(set: Adapter, now: () => number = () => performance.now()): Promise<Ceilings> {
   const n = set === "gpu" ? 2 ** 25 : 2 ** 22; // 128 and 16 MiB, in and out each
   const x = Tensor.zeros([n]);
-  const copy = await best(
-    () => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, groups: Math.ceil(n / 4 / COPY_WG) }).y,
-    now,
-  );
+  const copy = await best(() => copyKernel({ inputs: { x }, outputs: { y: [n] }, params: { n4: n / 4 }, threads: n / 4 }).y, now);
   x.dispose();
   const [threads, ROUNDS] = set === "gpu" ? [2 ** 20, 2048] : [2 ** 13, 1024];
   const ab = Tensor.from(new Float32Array([0.5, 1]), [2]);

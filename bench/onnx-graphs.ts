@@ -10,13 +10,19 @@ export function onnxFile(
   { work, backward }: Pick<Case, "work" | "backward">,
   inputs: Inputs,
 ): { readonly bytes: Uint8Array; readonly fed: readonly string[] } {
-  if (backward || work.op === "adamw") throw new Error("inference only: its training was removed");
+  if (backward || "count" in work) throw new Error("inference only: its training was removed");
   const g = new Graph();
   const { y: shape } = shapesOf(work);
   const w = weightsOf(g, inputs);
   const first = [...inputs.keys()][0]!;
   const x = g.input(first, inputs.get(first)!.shape);
   const input = (name: string): string => g.input(name, inputs.get(name)!.shape);
+  if (!("sizes" in work)) {
+    if (work.op === "train") throw new Error("inference only: its training was removed");
+    const { B, config } = work;
+    return { bytes: g.model(config.arch === "deit" ? deit(g, x, w, B, config) : regnet(g, x, w, B, config, inputs), shape), fed: ["x"] };
+  }
+  const { n, attrs } = work;
   switch (work.op) {
     case "matmul":
       return { bytes: g.model(g.node("MatMul", [x, input("b")]), shape), fed: ["a", "b"] };
@@ -30,31 +36,23 @@ export function onnxFile(
       return { bytes: g.model(g.node("LayerNormalization", [x, w("weight"), w("bias")], { epsilon: { float: 1e-6 } }), shape), fed: ["x"] };
     case "attention":
       return {
-        bytes: g.model(attention(g, x, g.node("Transpose", [input("k")], { perm: [0, 1, 3, 2] }), input("v"), work.D), shape),
+        bytes: g.model(attention(g, x, g.node("Transpose", [input("k")], { perm: [0, 1, 3, 2] }), input("v"), n["D"]!), shape),
         fed: ["q", "k", "v"],
       };
     case "conv2d": {
-      const { kernel: k, stride, padding: p, groups } = work;
-      return {
-        bytes: g.model(
-          g.node("Conv", [x, w("weight")], { kernel_shape: [k, k], strides: [stride, stride], pads: [p, p, p, p], group: groups }),
-          shape,
-        ),
-        fed: ["x"],
-      };
+      const { stride: s, padding: p, groups } = attrs as { stride: number; padding: number; groups: number };
+      const convolved = g.node("Conv", [x, w("weight")], {
+        kernel_shape: [n["kh"]!, n["kw"]!],
+        strides: [s, s],
+        pads: [p, p, p, p],
+        group: groups,
+      });
+      return { bytes: g.model(convolved, shape), fed: ["x"] };
     }
     case "patchEmbed":
-      return { bytes: g.model(patches(g, x, w("weight"), w("bias"), work.patch, work.D), shape), fed: ["x"] };
-    case "forward":
-      return {
-        bytes: g.model(
-          work.config.arch === "deit" ? deit(g, x, w, work.B, work.config) : regnet(g, x, w, work.B, work.config, inputs),
-          shape,
-        ),
-        fed: ["x"],
-      };
+      return { bytes: g.model(patches(g, x, w("weight"), w("bias"), n["p"]!, n["D"]!), shape), fed: ["x"] };
     default:
-      throw new Error(`inference only: ${work.op} in training`);
+      throw new Error(`not written here: ${work.op}`);
   }
 }
 

@@ -1,20 +1,12 @@
 /** Our side, as a user writes it: a step recorded once, then replayed. */
 import { gradients } from "../engine/autograd.ts";
 import { getDevice } from "../engine/device.ts";
+import { ops } from "../checks/catalog.ts";
+import { differentiable } from "../checks/op.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
-import { attention } from "../kernels/attention.ts";
-import { batchNorm } from "../kernels/batch-norm.ts";
-import { conv2d } from "../kernels/conv2d.ts";
-import { crossEntropy } from "../kernels/cross-entropy.ts";
-import { gelu } from "../kernels/elementwise.ts";
-import { layerNorm } from "../kernels/layer-norm.ts";
-import { linear } from "../kernels/linear.ts";
-import { matmul } from "../kernels/matmul.ts";
-import { patchEmbed } from "../kernels/patch-embed.ts";
-import { softmax } from "../kernels/softmax.ts";
 import { deit } from "../models/deit.ts";
 import { loadParams, ParameterStore } from "../models/params.ts";
 import { regnet } from "../models/regnet.ts";
@@ -32,56 +24,36 @@ export const ours = (version: string): Contender => ({
   flags: {},
   async prepare({ work, backward }, inputs) {
     const before = getDevice().stats.bytesLive;
-    const prepared = await (work.op === "train"
-      ? training(work, inputs)
-      : work.op === "forward"
-        ? inference(work, inputs)
-        : work.op === "adamw"
-          ? update(work, inputs)
-          : kernel(work, backward, inputs));
+    const prepared = await ("sizes" in work
+      ? kernel(work, backward, inputs)
+      : work.op === "train"
+        ? training(work, inputs)
+        : work.op === "forward"
+          ? inference(work, inputs)
+          : update(work, inputs));
     return { ...prepared, bytes: () => getDevice().stats.bytesLive - before };
   },
 });
 
-function compute(work: KernelWork, t: Tensors, aside: Tensors): Tensor {
-  switch (work.op) {
-    case "matmul":
-      return matmul(t["a"]!, t["b"]!);
-    case "linear":
-      return linear(t["x"]!, t["weight"]!, t["bias"]!);
-    case "softmax":
-      return softmax(t["x"]!);
-    case "gelu":
-      return gelu(t["x"]!);
-    case "layerNorm":
-      return layerNorm(t["x"]!, t["weight"]!, t["bias"]!, { eps: 1e-6 });
-    case "attention":
-      return attention(t["q"]!, t["k"]!, t["v"]!);
-    case "conv2d":
-      return conv2d(t["x"]!, t["weight"]!, null, { stride: work.stride, padding: work.padding, groups: work.groups });
-    case "patchEmbed":
-      return patchEmbed(t["x"]!, t["weight"]!, t["bias"]!);
-    case "batchNorm":
-      return batchNorm(t["x"]!, t["weight"]!, t["bias"]!, aside["mean"]!, aside["variance"]!, { training: true });
-    case "crossEntropy":
-      return crossEntropy(t["logits"]!, t["target"]!);
-  }
-}
-
 async function kernel(work: KernelWork, backward: boolean, inputs: Inputs): Promise<Prepared> {
-  const tensors = Object.fromEntries([...inputs.keys()].map((name) => [name, uploadOne(inputs, name)]));
-  // Running statistics are moved, and no result.
-  const aside: Tensors = work.op === "batchNorm" ? { mean: Tensor.zeros([work.C]), variance: Tensor.zeros([work.C]) } : {};
-  const wanted = Object.entries(tensors).flatMap(([name, t]) => (name === "dy" || name === "target" ? [] : [t]));
+  const op = ops[work.op]!;
+  const tensors = Object.fromEntries(
+    Object.entries(work.inputs).map(([name, shape]) => [
+      name,
+      op.inputs[name]!.buffer ? Tensor.zeros(shape) : uploadOne(inputs, name, op.inputs[name]!.bytes),
+    ]),
+  );
+  const dy = backward ? uploadOne(inputs, "dy") : null;
+  const wanted = differentiable(op).flatMap((name) => tensors[name] ?? []);
   for (const t of wanted) t.requiresGrad = backward;
   const plan = await record(() => {
-    const y = compute(work, tensors, aside);
-    return backward ? [y, ...gradients(y, wanted, tensors["dy"]!)] : [y];
+    const y = op.run(tensors, work.attrs, undefined)["y"]!;
+    return dy ? [y, ...gradients(y, wanted, dy)] : [y];
   });
-  return prepared(plan, plan.result, () => disposeAll({ ...tensors, ...aside }));
+  return prepared(plan, plan.result, () => disposeAll({ ...tensors, ...(dy ? { dy } : {}) }));
 }
 
-async function update({ n, recipe }: Extract<Work, { op: "adamw" }>, inputs: Inputs): Promise<Prepared> {
+async function update({ count: n, recipe }: Extract<Work, { op: "adamw" }>, inputs: Inputs): Promise<Prepared> {
   const params = uploadOne(inputs, "params"),
     grads = uploadOne(inputs, "grads");
   const m = Tensor.zeros([n]),
@@ -171,9 +143,9 @@ function prepared(plan: Plan<unknown>, results: readonly Tensor[], dispose: () =
   };
 }
 
-function uploadOne(inputs: Inputs, name: string): Tensor {
+function uploadOne(inputs: Inputs, name: string, bytes = false): Tensor {
   const { data, shape } = inputs.get(name)!;
-  return Tensor.from(data, shape);
+  return Tensor.from(data, shape, bytes ? "u8" : "f32");
 }
 
 /** The parameters among a model's inputs. */

@@ -106,12 +106,12 @@ export async function session(args: BenchArgs, watcher: Watcher): Promise<BenchR
       const m = await measure(c, us, rivals, { limits });
       measured.push(m);
       watcher.measured?.(m);
-      stopped = device.lost?.message;
+      stopped = device.lostError?.message;
     }
   } finally {
     for (const contender of contenders) contender.close?.();
   }
-  const after = device.lost ? before : await measureCeilings(set);
+  const after = device.lostError ? before : await measureCeilings(set);
   const ceilings = { copyGBps: Math.max(before.copyGBps, after.copyGBps), fmaGFlops: Math.max(before.fmaGFlops, after.fmaGFlops) };
   return resultOf(
     { ...head, ceilings },

@@ -1,7 +1,10 @@
 /** Which kinds of products a case runs with, and what an adapter needs for them. */
-import type { GemmVariant } from "../kernels/gemm/tiles.ts";
+import { TILES, type GemmVariant, type TileName } from "../kernels/gemm/tiles.ts";
 
 export const GEMM_KINDS = ["register", "subgroup", "shared"] as const satisfies readonly GemmVariant[];
+
+/** All that --variant takes. */
+export const GEMM_VARIANTS: readonly GemmVariant[] = [...GEMM_KINDS, ...(Object.keys(TILES) as TileName[])];
 
 export const needsOf = (variant: GemmVariant): { readonly needs?: readonly string[] } =>
   variant.startsWith("subgroup") ? { needs: ["subgroups"] } : {};

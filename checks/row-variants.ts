@@ -1,5 +1,13 @@
 /** Which variants of a row kernel a case runs with: not all teams, but a small one, the largest, and one that uses no subgroups. */
-import { rowVariants, type RowVariant } from "../kernels/rows/rows.ts";
+import { ROW_VARIANTS, rowVariants, type RowVariant } from "../kernels/rows/rows.ts";
+
+/** Of an operation on rows of the letter `D`: its variants, and what each needs of the adapter. */
+export const rowKernels = (D: string) => ({
+  variants: ROW_VARIANTS,
+  tuned: "both" as const,
+  needs: (variant: RowVariant, n: Readonly<Record<string, number>>) =>
+    rowVariants(n[D]!).includes(variant) ? { invocations: variant.endsWith("256") ? 256 : 128 } : null,
+});
 
 export function someVariants(D: number): RowVariant[] {
   const all = rowVariants(D);

@@ -11,21 +11,30 @@
  *                       action turns options into args, awaits `runJob<Result>("VERB", args, options)` and prints the
  *                       result on stdout. Import jobs as types only: every verb is loaded for every command.
  *
- * Every verb also gets `--where`, `--adapter`, `--seed`, `--json`, `--debug` (`CommonOptions` in cli/run-job.ts), unless
- * it defines one of its own by that name. Throw `UsageError("expected …, got …")` for bad usage or input: exit 2.
+ * Every verb also gets `--where`, `--adapter`, `--seed`, `--json`, `--gpu-timeout`, `--debug` (`CommonOptions` in cli/run-job.ts),
+ * unless it defines one of its own by that name. Verbs print by `print` and `note` of cli/output.ts. `--json` and `--out` are tried for
+ * writing before the action: name their values `<file>` or `<folder>`. Throw `UsageError("expected …, got …")` for bad usage or input: exit 2.
  * Anything else thrown is exit 1. Both print `tessera VERB: message` on stderr.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../jobs/errors.ts";
+import { expectWritable } from "./node/files.ts";
 import { stopProgress } from "./node/progress.ts";
+import { number } from "./options.ts";
+import { finish, note } from "./output.ts";
+import { EXTENSION, VERSION } from "./place.ts";
 
 /** Runs the command line `args` (without node and script); resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const program = await build();
   try {
-    await program.parseAsync(args, { from: "user" });
-    return 0;
+    try {
+      await program.parseAsync(args, { from: "user" });
+    } finally {
+      await finish();
+    }
+    return Number(process.exitCode ?? 0); // a verb that did what it could may still set one
   } catch (error) {
     stopProgress();
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
@@ -36,15 +45,14 @@ export async function main(args: readonly string[]): Promise<number> {
     // One line, whatever a driver or a shader compiler has to say; all of it with --debug.
     const debug = args.includes("--debug");
     const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
-    process.stderr.write(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}\n`);
+    note(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}`);
     return usage ? 2 : 1;
   }
 }
 
 /** The program with a command for every file of cli/verbs. */
 export async function build(): Promise<Command> {
-  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
-  const program = new Command("tessera").description("WebGPU tensor engine, and DeiT on top").version(version);
+  const program = new Command("tessera").description("WebGPU tensor engine, and DeiT on top").version(VERSION);
   // Inherited by the verbs: errors are thrown, and printed by `main` alone.
   program
     .exitOverride()
@@ -55,12 +63,13 @@ export async function build(): Promise<Command> {
   });
   const folder = new URL("./verbs/", import.meta.url);
   for (const file of readdirSync(folder)
-    .filter((name) => name.endsWith(".ts"))
+    .filter((name) => name.endsWith(EXTENSION))
     .sort()) {
     const { default: add } = (await import(new URL(file, folder).href)) as { default: (program: Command) => void };
     add(program);
   }
   program.commands.forEach(addCommonOptions);
+  program.hook("preAction", (_, command) => tryOutputs(command));
   return program;
 }
 
@@ -70,10 +79,21 @@ function addCommonOptions(command: Command): void {
     new Option("--adapter <name>", "swiftshader, lavapipe, or part of the adapter's name"),
     new Option("--seed <n>", "seed of everything random").argParser(seed),
     new Option("--json <file>", "also write the result as JSON"),
+    new Option("--gpu-timeout <seconds>", "give a page up whose GPU has answered nothing for so long (300; 0: never)").argParser(number(0)),
     new Option("--debug", "show the stack of an error"),
   ];
   for (const option of common) {
     if (!command.options.some((o) => o.long === option.long)) command.addOption(option);
+  }
+}
+
+/** Tries the places that the verb is going to write. */
+async function tryOutputs(command: Command): Promise<void> {
+  for (const option of command.options) {
+    const { long, flags } = option;
+    const kind = /<(file|folder)>/.exec(flags)?.[1] as "file" | "folder" | undefined;
+    const value: unknown = command.getOptionValue(option.attributeName());
+    if ((long === "--json" || long === "--out") && kind && typeof value === "string") await expectWritable(long, value, kind);
   }
 }
 

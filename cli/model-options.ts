@@ -1,16 +1,15 @@
 /** The options that say which model and which data a verb works on. */
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { join } from "node:path";
 import { UsageError } from "../jobs/errors.ts";
+import { shipped } from "./place.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-
-/** Inside the repository or the installed package. */
-export const shipped = (path: string): string => join(root, path);
+export { shipped };
 
 /** The teacher that ships, and how it came about. */
 export const SHIPPED_TEACHER = shipped("app/data/teacher/regnety-cifar10.safetensors");
+
+/** Text without the byte order mark that some editors put before it. */
+export const withoutMark = (text: string): string => text.replace(/^\uFEFF/, "");
 
 /** A JSON file that must hold an object. */
 export function readJson(path: string): Record<string, unknown> {
@@ -22,7 +21,7 @@ export function readJson(path: string): Record<string, unknown> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutMark(text));
   } catch (error) {
     throw new UsageError(`expected JSON in "${path}", got ${(error as Error).message}`);
   }
@@ -35,7 +34,7 @@ export function readJson(path: string): Record<string, unknown> {
 export function parseModel(text: string): string | Record<string, unknown> {
   if (text.trimStart().startsWith("{")) {
     try {
-      return JSON.parse(text) as Record<string, unknown>;
+      return JSON.parse(withoutMark(text)) as Record<string, unknown>;
     } catch (error) {
       throw new UsageError(`expected a model's config as JSON, got ${(error as Error).message}`);
     }

@@ -2,14 +2,15 @@
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 import { UsageError } from "../jobs/errors.ts";
+import { withoutMark } from "./model-options.ts";
 
-/** An integer of at least `least`. */
+/** An integer in [least, most]. */
 export const integer =
-  (least: number) =>
+  (least: number, most = Infinity) =>
   (text: string): number => {
     const value = Number(text);
-    if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`expected an integer from ${least} on`);
+    if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(`expected an integer ${most === Infinity ? `from ${least} on` : `in [${least}, ${most}]`}`);
     return value;
   };
 
@@ -30,7 +31,7 @@ export const number =
 export function jsonObject(what: string, text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutMark(text));
   } catch {
     value = undefined;
   }

@@ -3,10 +3,13 @@ import { performance } from "node:perf_hooks";
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
 import type { Tuning } from "../engine/tuning.ts";
 import { errorData, toError, UsageError } from "../jobs/errors.ts";
-import { knownSetup } from "./find.mjs";
+import { knownSetup } from "./node/find.ts";
+import { EXTENSION } from "./place.ts";
+import { afterwards } from "./output.ts";
 import { nodeHost } from "./node/host.ts";
 import type { Host } from "../jobs/host.ts";
 import { stopProgress } from "./node/progress.ts";
+import { note } from "./output.ts";
 
 /** The options that every verb has, as commander gives them. */
 export interface CommonOptions {
@@ -17,11 +20,13 @@ export interface CommonOptions {
   /** File for the result as JSON. */
   readonly json?: string | undefined;
   readonly debug?: boolean | undefined;
+  /** Seconds without an answer of a page's GPU after which it is given up. */
+  readonly gpuTimeout?: number | undefined;
 }
 
 /**
  * Runs jobs/`job`.ts with `args` (JSON-able) and resolves to what it does. Names the adapter first, on stderr.
- * With `--json` the result is also written there, with the adapter beside it.
+ * With `--json` the result is also written there, with the adapter beside it, once the verb has printed it.
  * `then` is called with both. Kernels go by the adapter's tuned table, if there is one; not where they are being tuned.
  */
 export async function runJob<Result>(
@@ -37,31 +42,30 @@ export async function runJob<Result>(
     const { result, adapter } = await (where === "node" ? inNode(job, args, options, host) : inChromium(job, args, options, host));
     stopProgress();
     await then?.(adapter, result);
-    if (options.json)
-      await writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
+    if (options.json !== undefined)
+      writeJson(host, options.json, { where, adapter, seconds: (performance.now() - started) / 1000, ...(result as object) });
     return result as Result;
   } finally {
     stopProgress();
   }
 }
 
-/** A result as a file of JSON, for verbs that need no adapter; `runJob` does it for the others. */
-export async function writeJson(host: Host, path: string, result: object): Promise<void> {
-  await host.writeFile(path, new TextEncoder().encode(`${JSON.stringify(result, null, 2)}\n`));
+/** Has a result written as a file of JSON when the verb is done: what was printed is not lost where that fails. `runJob` does it for its own. */
+export function writeJson(host: Host, path: string, result: object): void {
+  afterwards(() => host.writeFile(path, new TextEncoder().encode(`${JSON.stringify(result, null, 2)}\n`)));
 }
 
 /** One line on stderr: which adapter, whether it is software, and where. */
 export function announce(adapter: AdapterDescription, where: "node" | "chromium"): void {
   const kind = adapter.software ? "SOFTWARE, runs on the CPU" : "GPU";
-  process.stderr.write(`adapter: ${adapterName(adapter)} (${kind}), in ${where === "node" ? "Node" : "Chromium"}\n`);
+  note(`adapter: ${adapterName(adapter)} (${kind}), in ${where === "node" ? "Node" : "Chromium"}`);
 }
 
 async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuning | null> {
   if (job === "tune") return null;
   const { savedTuning } = await import("./node/tuning-cache.ts");
   const tuning = await savedTuning(adapter);
-  if (tuning && ["train", "bench"].includes(job))
-    process.stderr.write(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}\n`);
+  if (tuning && ["train", "bench"].includes(job)) note(`kernels: ${Object.keys(tuning.choices).length} shapes tuned, by ${tuning.source}`);
   return tuning;
 }
 
@@ -77,7 +81,7 @@ async function inNode(job: string, args: unknown, options: CommonOptions, host: 
   announce(adapter, "node");
   const { useTuning } = await import("../engine/tuning.ts");
   useTuning(await tuningFor(job, adapter));
-  const { default: run } = (await import(new URL(`../jobs/${job}.ts`, import.meta.url).href)) as {
+  const { default: run } = (await import(new URL(`../jobs/${job}${EXTENSION}`, import.meta.url).href)) as {
     default: (host: Host, args: unknown) => Promise<unknown>;
   };
   return { result: await run(host, args), adapter };
@@ -89,12 +93,12 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
   const kind =
     name === undefined ? undefined : "swiftshader".includes(name) ? "swiftshader" : /^(lavapipe|llvmpipe)$/.test(name) ? "lavapipe" : "gpu";
   const named = kind === "gpu" ? options.adapter : undefined;
-  const chromium = await openChromium({ adapter: kind, named, host }).catch(badAdapter);
+  const chromium = await openChromium({ adapter: kind, named, host, gpuTimeout: options.gpuTimeout }).catch(badAdapter);
   try {
     announce(chromium.adapter, "chromium");
     const tuning = await tuningFor(job, chromium.adapter);
-    if (tuning) await chromium.runModule("/engine/tuning.ts", "useTuning", [tuning]);
-    return { result: await chromium.runJob(`/jobs/${job}.ts`, args), adapter: chromium.adapter };
+    if (tuning) await chromium.runModule(`/engine/tuning${EXTENSION}`, "useTuning", [tuning]);
+    return { result: await chromium.runJob(`/jobs/${job}${EXTENSION}`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();
   }

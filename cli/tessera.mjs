@@ -1,8 +1,25 @@
 #!/usr/bin/env node
-/** The package's bin. TypeScript runs as it is, through tsx. */
-import { register } from "tsx/esm/api";
+/** The bin. In the repository it runs the TypeScript beside it; the package holds what was compiled of that. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
-register();
-const { main } = await import("./main.ts");
+const main = new URL("./main.ts", import.meta.url);
+const compiled = new URL("./dist/cli/main.js", import.meta.url);
+const repository = existsSync(main);
+
+// npm runs scripts in the package's folder; paths on the command line are relative to where it was called.
+const { INIT_CWD, npm_lifecycle_script: script } = process.env;
+if (
+  INIT_CWD &&
+  script?.includes("cli/tessera.mjs") &&
+  process.cwd() === fileURLToPath(new URL("..", import.meta.url)).replace(/[\\/]$/, "")
+)
+  process.chdir(INIT_CWD);
+
+if (repository) {
+  process.setSourceMapsEnabled(true);
+  await import("./typescript.mjs");
+}
+const { main: run } = await import((repository ? main : compiled).href);
 // Dawn keeps Node alive, and may crash it where it is taken down at leisure.
-process.exit(await main(process.argv.slice(2)));
+process.exit(await run(process.argv.slice(2)));

@@ -3,26 +3,34 @@
  * Each time in a process of its own, so that it is the saved text that runs, and what breaks there breaks nothing here.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { readFileSync, watch } from "node:fs";
+import { readdirSync, readFileSync, watch } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** The op's own file and every file of kernels and the engine that it imports, from the repository's root. */
+/**
+ * The op's own file and every file of kernels and the engine that it imports, the cases that import the op, and their references; from
+ * the repository's root.
+ */
 export function sourcesOf(op: string): string[] {
-  const list = join(ROOT, "checks/catalog.ts");
-  const own = [...readFileSync(list, "utf8").matchAll(/import \{([^}]*)\} from "(\.\.\/kernels\/[\w-]+\.ts)"/g)].find(([, names]) =>
-    names!.split(/[\s,]+/).includes(op),
-  );
+  const cases = join(ROOT, "checks/cases");
   const found = new Set<string>();
-  const visit = (file: string) => {
+  const visit = (file: string, into: (path: string) => boolean) => {
     if (found.has(file)) return;
     found.add(file);
     for (const [, path] of readFileSync(file, "utf8").matchAll(/^(?:import|export)\b[^;]*? from "(\.[^"]*)"/gm))
-      visit(join(dirname(file), path!));
+      if (into(path!)) visit(join(dirname(file), path!), into);
   };
-  if (own) visit(join(dirname(list), own[2]!));
+  for (const name of readdirSync(cases)) {
+    const file = join(cases, name);
+    const own = [...readFileSync(file, "utf8").matchAll(/import \{([^}]*)\} from "(\.\.\/\.\.\/kernels\/[\w-]+\.ts)"/g)].find(([, names]) =>
+      names!.split(/[\s,]+/).includes(op),
+    );
+    if (!own) continue;
+    visit(join(cases, own[2]!), () => true);
+    visit(file, (path) => path.startsWith("../reference/"));
+  }
   return [...found].map((file) => relative(ROOT, file));
 }
 

@@ -123,8 +123,7 @@ const fillKernel = defineKernel({
     if (i < p.n) { y[i] = p.value; }`,
 });
 
-const add = (a: Tensor, b: Tensor): Tensor =>
-  addKernel({ inputs: { a, b }, outputs: { y: a.shape }, store: { y: a.dtype }, params: { n: a.size }, groups: Math.ceil(a.size / 64) }).y;
+const add = (a: Tensor, b: Tensor): Tensor => addKernel({ inputs: { a, b }, outputs: { y: a }, params: { n: a.size }, threads: a.size }).y;
 
 const fill = (shape: readonly number[], value: number): Tensor =>
-  fillKernel({ outputs: { y: shape }, params: { n: numel(shape), value }, groups: Math.ceil(numel(shape) / 64) }).y;
+  fillKernel({ outputs: { y: shape }, params: { n: numel(shape), value }, threads: numel(shape) }).y;

@@ -23,14 +23,21 @@ const LIMITS = [
   "maxBindingsPerBindGroup",
 ] as const;
 
-export interface DeviceOptions {
-  /** Where adapters come from; `navigator.gpu` if left out. In Node: `nodeGPU()` of `engine/node.ts`. */
-  readonly gpu?: GPU;
+export interface GpuOptions {
+  /** An app's own device to work on. It keeps its limits and features, is never destroyed here, and its other errors stay the app's. */
+  readonly device?: GPUDevice;
   /** Refuse any adapter whose name does not contain this (case-insensitive). */
   readonly adapter?: string;
-  readonly request?: GPURequestAdapterOptions;
+  /** "high-performance" if left out. */
+  readonly powerPreference?: GPUPowerPreference;
   /** Optional features to leave unused, e.g. to test a fallback. */
   readonly without?: readonly string[];
+}
+
+export interface DeviceOptions extends GpuOptions {
+  /** Where adapters come from; `navigator.gpu` if left out. In Node: `nodeGPU()` of `engine/node.ts`. */
+  readonly gpu?: GPU;
+  readonly request?: GPURequestAdapterOptions;
   /** How to await a GPU promise; a runtime may need help (see `engine/node.ts`). */
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
@@ -91,8 +98,12 @@ export class Device {
     bytesPooled: 0,
     tensorsLive: 0,
   };
+  /** False for an app's device, which `close()` leaves alone. */
+  readonly owned: boolean;
+  /** Resolves when the device is gone, also by `close()`. */
+  readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
-  lost: DeviceLostError | null = null;
+  lostError: DeviceLostError | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
   #unverified = 0;
@@ -104,8 +115,10 @@ export class Device {
     language: ReadonlySet<string>,
     wait: <T>(promise: Promise<T>) => Promise<T>,
     subgroupMatrices: readonly SubgroupMatrix[] = [],
+    owned = true,
   ) {
     this.gpu = gpu;
+    this.owned = owned;
     this.language = language;
     this.adapter = adapter;
     this.limits = gpu.limits;
@@ -114,15 +127,51 @@ export class Device {
     this.subgroups = this.features.has("subgroups") && min && max ? { min, max } : null;
     this.subgroupMatrices = this.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices : [];
     this.#wait = wait;
-    gpu.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      const { error } = event as GPUUncapturedErrorEvent;
-      // Commands with a pipeline that did not compile: the pipeline itself reports why, each time it is used.
-      if (!/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(error.message)) this.fail(typed(error));
+    if (owned) {
+      gpu.addEventListener("uncapturederror", (event) => {
+        event.preventDefault();
+        this.#report((event as GPUUncapturedErrorEvent).error);
+      });
+    }
+    this.lost = gpu.lost.then((info) => {
+      this.lostError ??= new DeviceLostError(`device lost (${info.reason}): ${info.message || "no reason given"}`);
+      return this.lostError;
     });
-    void gpu.lost.then((info) => {
-      this.lost = new DeviceLostError(`device lost (${info.reason}): ${info.message || "no reason given"}`);
-    });
+  }
+
+  /**
+   * Runs WebGPU calls whose errors are the engine's. On an app's device error scopes keep them apart from the app's own, which reach the
+   * app as ever; on an owned device the device reports all of them.
+   */
+  guard<T>(calls: () => T): T {
+    if (this.owned) return calls();
+    const filters = ["out-of-memory", "validation"] as const;
+    for (const filter of filters) this.gpu.pushErrorScope(filter);
+    try {
+      return calls();
+    } finally {
+      for (const _ of filters) {
+        this.verify(
+          this.gpu.popErrorScope().then(
+            (error) => error && this.#report(error),
+            () => undefined, // the device is lost, which says so itself
+          ) as Promise<void>,
+        );
+      }
+    }
+  }
+
+  #report(error: GPUError): void {
+    // Commands with a pipeline that did not compile: the pipeline itself reports why, each time it is used.
+    if (!/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(error.message)) this.fail(typed(error));
+  }
+
+  /** Gives the device up, and all memory on it; an app's device lives on. The next `initDevice()` makes or adopts another. */
+  close(): void {
+    this.lostError ??= new DeviceLostError("device lost (destroyed): close() was called");
+    if (this.owned) this.gpu.destroy();
+    if (current === this) current = undefined;
+    if (copies().gpu === this.gpu) delete copies().gpu;
   }
 
   /** Remembers an error that WebGPU reported late; the next `check()` throws it. The first one counts, and a shader's own before all. */
@@ -132,7 +181,7 @@ export class Device {
 
   /** Throws what went wrong since the last check. */
   check(): void {
-    if (this.lost) throw this.lost;
+    if (this.lostError) throw this.lostError;
     // While a shader is still being verified, what failed may only follow from it.
     if (this.#failed && (this.#unverified === 0 || this.#failed instanceof ShaderError)) {
       const error = this.#failed;
@@ -163,7 +212,7 @@ export class Device {
     } catch (error) {
       // A mapping that a lost device aborted says nothing of the cause; give `lost` its turn to say it.
       if (!(error instanceof DeviceLostError)) await new Promise((resolve) => setTimeout(resolve, 0));
-      if (this.lost) throw this.lost;
+      if (this.lostError) throw this.lostError;
       throw this.#failed ?? error;
     }
   }
@@ -177,44 +226,129 @@ function typed(error: GPUError): Error {
 }
 
 let current: Device | undefined;
+let madeWith: DeviceOptions = {};
+let pending: { readonly options: DeviceOptions; readonly device: Promise<Device> } | undefined;
 
-/** Makes the process's device, or returns the one there is. A lost device is replaced; its tensors are gone. */
+/** What copies of the package that meet in one page know of each other: the device that one of them made, for the others to adopt. */
+interface Copies {
+  gpu?: GPUDevice;
+}
+const copies = (): Copies => ((globalThis as { [COPIES]?: Copies })[COPIES] ??= {});
+const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
+
+/**
+ * Makes the process's device, or returns the one there is; calls at the same time get the same one. An option that is left out asks for
+ * nothing: `initDevice()` takes whatever device there is. Throws AdapterError where there is no WebGPU or no such adapter, and where the
+ * device there is was made with other options. A lost device is replaced by one with the same options; its tensors are gone. A second copy
+ * of the package in one page adopts the first one's device.
+ */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
-  if (current && !current.lost) return current;
+  if (pending) {
+    const device = await pending.device;
+    checkSame(device, options);
+    return device;
+  }
+  if (current && !current.lostError) {
+    checkSame(current, options);
+    return current;
+  }
+  // Of a lost device what it was made with; an app's device cannot be made again.
+  const { device: before, ...again } = current ? madeWith : {};
+  const all = { ...again, ...options };
+  if (before && !options.device)
+    throw new AdapterError("initDevice: expected another device in place of the app's, which is lost, got none: initDevice({ device })");
+  const device = open(all);
+  pending = { options: all, device };
+  try {
+    current = await device;
+    madeWith = all;
+    return current;
+  } finally {
+    pending = undefined;
+  }
+}
+
+/** Throws where `options` ask for something that this device is not. */
+function checkSame(device: Device, { device: gpu, adapter, powerPreference, without }: DeviceOptions): void {
+  const refuse = (expected: string, got: string): never => {
+    throw new AdapterError(`initDevice: expected ${expected}, got ${got} from an earlier call: close() it first`);
+  };
+  const name = adapterName(device.adapter);
+  if (gpu && gpu !== device.gpu) refuse("the given device", "another one");
+  if (adapter && !named(name, adapter)) refuse(`an adapter named "${adapter}"`, `"${name}"`);
+  if (powerPreference && device.owned && powerPreference !== preference(madeWith)) refuse(powerPreference, preference(madeWith));
+  const used = (without ?? []).filter((feature) => device.features.has(feature));
+  if (used.length > 0) refuse(`a device without ${used.join(", ")}`, "one with it");
+}
+
+const named = (name: string, part: string): boolean => name.toLowerCase().includes(part.toLowerCase());
+const preference = ({ powerPreference, request }: DeviceOptions): GPUPowerPreference =>
+  powerPreference ?? request?.powerPreference ?? "high-performance";
+const promptly = <T>(promise: Promise<T>): Promise<T> => promise;
+
+async function open(options: DeviceOptions): Promise<Device> {
+  const wait = options.wait ?? promptly;
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
-  if (!gpu) throw new AdapterError("initDevice: expected WebGPU (navigator.gpu), got none: this browser or runtime has it off or lacks it");
-  const adapter = await gpu.requestAdapter(options.request);
+  const language = new Set(gpu?.wgslLanguageFeatures as ReadonlySet<string> | undefined);
+  const shared = options.gpu ? undefined : copies().gpu;
+  const given = options.device ?? shared;
+  if (given) return adopt(given, language, wait, options);
+  if (!gpu) throw new AdapterError(`initDevice: expected WebGPU (navigator.gpu), got none: ${reasonForNone()}`);
+  const adapter = await gpu.requestAdapter({ powerPreference: preference(options), ...options.request });
   if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
   const description = describeAdapter(adapter);
-  const name = adapterName(description);
-  if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
-  if (options.adapter && !name.toLowerCase().includes(options.adapter.toLowerCase())) {
-    throw new AdapterError(`initDevice: expected an adapter named "${options.adapter}", got "${name}"`);
-  }
+  checkName(description, options);
   const without = new Set(options.without);
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
-  const requiredLimits = Object.fromEntries(LIMITS.map((l) => [l, adapter.limits[l]]));
+  const requiredLimits = Object.fromEntries(LIMITS.flatMap((l) => (adapter.limits[l] === undefined ? [] : [[l, adapter.limits[l]]])));
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  const language = new Set(gpu.wgslLanguageFeatures as ReadonlySet<string> | undefined);
-  current = new Device(
-    device,
-    { ...description, features: requiredFeatures },
-    language,
-    options.wait ?? ((promise) => promise),
-    matricesOf(adapter),
-  );
-  return current;
+  if (!options.gpu) {
+    copies().gpu = device;
+    void device.lost.then(() => copies().gpu === device && delete copies().gpu);
+  }
+  return withheld(new Device(device, { ...description, features: requiredFeatures }, language, wait, matricesOf(adapter)), options);
 }
+
+async function adopt(
+  gpu: GPUDevice,
+  language: ReadonlySet<string>,
+  wait: <T>(promise: Promise<T>) => Promise<T>,
+  options: DeviceOptions,
+): Promise<Device> {
+  if (await isLost(gpu)) throw new AdapterError("initDevice: expected a device that works, got one that is lost");
+  const description = describeAdapter({ info: (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo, features: gpu.features });
+  checkName(description, options);
+  return withheld(new Device(gpu, description, language, wait, [], false), options);
+}
+
+/** Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too. */
+function withheld(device: Device, { without = [] }: DeviceOptions): Device {
+  for (const feature of without) (device.features as Set<string>).delete(feature);
+  return device;
+}
+
+const isLost = (gpu: GPUDevice): Promise<boolean> =>
+  Promise.race([gpu.lost.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), 0))]);
+
+function checkName(description: AdapterDescription, { adapter }: DeviceOptions): void {
+  const name = adapterName(description);
+  if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
+  if (adapter && !named(name, adapter)) throw new AdapterError(`initDevice: expected an adapter named "${adapter}", got "${name}"`);
+}
+
+const reasonForNone = (): string =>
+  globalThis.isSecureContext === false
+    ? "this page is not served securely (https or localhost), and browsers then withhold WebGPU"
+    : "this browser or runtime has it off or lacks it";
 
 export function getDevice(): Device {
   if (!current) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
   return current;
 }
 
-/** Gives the device up, and all memory on it. */
+/** `close()` of the process's device, if there is one. */
 export function closeDevice(): void {
-  current?.gpu.destroy();
-  current = undefined;
+  current?.close();
 }
 
 /** "vendor architecture device description", as far as the adapter says. */
@@ -223,7 +357,7 @@ export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture
 
 // Of the adapter: Dawn's device lists none.
 function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
-  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
+  const { subgroupMatrixConfigs = [] } = (info ?? {}) as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
   return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({
     componentType,
     resultComponentType,
@@ -233,11 +367,17 @@ function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
   }));
 }
 
-/** What an adapter says of itself, and whether it is software. */
-export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
-  const { vendor, architecture, device, description } = adapter.info;
+/** What an adapter says of itself, and whether it is software. Browsers differ in what `info` holds, and some have none. */
+export function describeAdapter({
+  info,
+  features,
+}: {
+  readonly info: Partial<GPUAdapterInfo> | undefined;
+  readonly features: GPUSupportedFeatures;
+}): AdapterDescription {
+  const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info ?? {};
   const software =
-    adapter.info.isFallbackAdapter ||
+    isFallbackAdapter ||
     /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
-  return { vendor, architecture, device, description, software, features: [...adapter.features] as string[] };
+  return { vendor, architecture, device, description, software, features: [...features] as string[] };
 }

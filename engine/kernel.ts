@@ -1,12 +1,14 @@
 /** Declares kernels: bindings are generated from named lists, so that the host and the WGSL cannot drift apart. */
 import { getDevice, type Device } from "./device.ts";
 import { launch, output, type Binding } from "./launch.ts";
-import { narrowed, narrowElems, type Elem } from "./narrow.ts";
+import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
+import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
+export { SUBGROUP_MATRIX } from "./wgsl.ts";
 
 const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
   f32: ["f32", "f16"],
@@ -21,12 +23,17 @@ const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
 };
 const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
 
-/** Dawn's experimental feature: subgroups that multiply small matrices. */
-export const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix";
+/** A buffer of these elements; with "?" a launch may give null for it, and then the shader has none of that name. */
+type BufferType = Elem | `${Elem}?`;
+type Buffers = Readonly<Record<string, BufferType>>;
+type Numbers<S> = { readonly [K in keyof S]: number };
+type OrNull<B, T> = B extends `${string}?` ? T | null : T;
+type OrNothing<B, T> = B extends `${string}?` ? T | null | undefined : T;
+/** Which of a kernel's buffers a launch gives. */
+type Has<B> = { readonly [K in keyof B]: boolean };
 
-type Buffers = Readonly<Record<string, Elem>>;
-type Scalars = Readonly<Record<string, "u32" | "f32">>;
-type Values<S> = { readonly [K in keyof S]: number };
+/** How an output is made: of this shape in its first type; or of this shape and type, as an existing tensor is. */
+type Made = Shape | { readonly shape: Shape; readonly dtype: DType };
 
 export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends Scalars, P extends Scalars> {
   /** Shown in errors and traces: `op.pass`. */
@@ -54,21 +61,23 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
    * `lid` (vec3u), `li` (u32: the thread's index in the workgroup) and `groups` (vec3u); where it names them, `subgroup_number` (u32: the
    * subgroup's in the workgroup), `subgroup_lane` (u32: the thread's in it) and `subgroup_lanes` (u32).
    */
-  readonly code: string | ((constants: Values<C>) => string);
+  readonly code: string | ((constants: Numbers<C>, has: Has<I & U & O>) => string);
 }
 
 type Given<N extends string, R> = keyof R extends never ? { readonly [K in N]?: undefined } : { readonly [K in N]: R };
 
-export type LaunchArgs<I, U, O, C, P> = Given<"inputs", { readonly [K in keyof I]: Tensor }> &
-  Given<"updates", { readonly [K in keyof U]: Tensor }> &
-  Given<"outputs", { readonly [K in keyof O]: Shape }> &
-  Given<"constants", Values<C>> &
-  Given<"params", Values<P>> & {
-    /** Workgroups: a count of any size (see `group`), or per dimension. */
-    readonly groups: number | readonly [number, number, number?];
-    /** Outputs declared as f32 that are stored as f16 where this says so; f32 inputs may be f16 without saying. */
-    readonly store?: { readonly [K in keyof O]?: DType };
-  };
+export type LaunchArgs<I, U, O, C, P> = Given<"inputs", { readonly [K in keyof I]: OrNothing<I[K], Tensor> }> &
+  Given<"updates", { readonly [K in keyof U]: OrNothing<U[K], Tensor> }> &
+  Given<"outputs", { readonly [K in keyof O]: OrNothing<O[K], Made> }> &
+  Given<"constants", Numbers<C>> &
+  Given<"params", Numbers<P>> &
+  Grid;
+
+/** Threads: as many workgroups as hold them. Workgroups: a count of any size (see `group`), or per dimension. */
+type Grid = { readonly store?: Readonly<Record<string, DType>> } & (
+  | { readonly threads: number; readonly groups?: undefined }
+  | { readonly groups: number | readonly [number, number, number?]; readonly threads?: undefined }
+);
 
 type None = Readonly<Record<never, never>>;
 
@@ -79,22 +88,24 @@ export function defineKernel<
   const O extends Buffers = None,
   const C extends Scalars = None,
   const P extends Scalars = None,
->(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: Tensor } {
-  const inputs = Object.entries((spec.inputs ?? {}) as Buffers);
-  const updates = Object.entries((spec.updates ?? {}) as Buffers);
-  const outputs = Object.entries((spec.outputs ?? {}) as Buffers);
+>(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: OrNull<O[K], Tensor> } {
+  const declared = [...slots(spec.inputs, "read"), ...slots(spec.updates, "update"), ...slots(spec.outputs, "write")];
   const params = Object.entries((spec.params ?? {}) as Scalars);
-  const signature = "r".repeat(inputs.length) + "w".repeat(updates.length + outputs.length) + (params.length > 0 ? "u" : "");
+  const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
   let device: Device | undefined;
   let pipelines = new Map<string, Pipeline>();
 
-  const pipelineFor = (constants: Values<C>, folded: number, narrow: ReadonlySet<string>): Pipeline => {
-    const key = `${[...Object.values(constants)].join()}/${folded}/${[...narrow].join()}`;
+  const pipelineFor = (constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
+    const key = `${Object.values(constants).join()}/${folded}/${bound.map((b) => b.name + b.tensor.dtype).join()}`;
     let pipeline = pipelines.get(key);
     if (!pipeline) {
-      if (narrow.size > 0 && !getDevice().features.has("shader-f16"))
+      if (bound.some(isNarrow) && !getDevice().features.has("shader-f16"))
         throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
-      pipelines.set(key, (pipeline = pipelineOf(spec.name, source(spec as unknown as AnySpec, constants, folded, narrow), signature)));
+      const signature = bound.map((b) => (b.access === "read" ? "r" : "w")).join("") + (params.length > 0 ? "u" : "");
+      const has = Object.fromEntries(declared.map(({ name }) => [name, bound.some((b) => b.name === name)]));
+      const code = typeof spec.code === "string" ? spec.code : spec.code(constants as Numbers<C>, has as Has<I & U & O>);
+      pipeline = pipelineOf(spec.name, source({ ...spec, code, workgroup: [x, y] }, bound, constants, folded), signature);
+      pipelines.set(key, pipeline);
     }
     return pipeline;
   };
@@ -108,38 +119,34 @@ export function defineKernel<
         if (!device.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
       }
     }
-    const made = Object.fromEntries(
-      outputs.map(([name, elem]) => {
-        const shape = args.outputs![name]!;
-        const dtype = args.store?.[name] ?? dtypesOf[elem][0]!;
-        return [name, new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${spec.name} ${name} ${show(shape)}`))];
-      }),
-    );
-    const bindings: Binding[] = [
-      ...inputs.map(([name, elem]) => bind(spec.name, name, elem, args.inputs![name]!, "read")),
-      ...updates.map(([name, elem]) => bind(spec.name, name, elem, args.updates![name]!, "update")),
-      ...outputs.map(([name, elem]) => bind(spec.name, name, elem, made[name]!, "write")),
-    ];
-    const { groups, folded } = fold(spec.name, device, args.groups);
-    const isNarrow =
-      (bound: (name: string) => Tensor) =>
-      ([name, elem]: [string, Elem]) =>
-        elem in narrowElems && bound(name).dtype === "f16";
-    const narrow = new Set(
-      [
-        ...inputs.filter(isNarrow((name) => args.inputs![name]!)),
-        ...updates.filter(isNarrow((name) => args.updates![name]!)),
-        ...outputs.filter(isNarrow((name) => made[name]!)),
-      ].map(([name]) => name),
-    );
+    const made: Record<string, Tensor | null> = {};
+    const bound = declared.flatMap((slot): Bound[] => {
+      const { name, access } = slot;
+      const tensor =
+        access === "write"
+          ? (made[name] = newOutput(spec.name, slot, args.outputs?.[name], args.store?.[name]))
+          : (args[access === "read" ? "inputs" : "updates"]?.[name] ?? null);
+      if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
+      return tensor ? [{ ...slot, tensor }] : [];
+    });
+    const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / (x * y)));
     launch({
-      pipeline: pipelineFor((args.constants ?? {}) as Values<C>, folded, narrow),
-      bindings,
+      pipeline: pipelineFor(args.constants ?? {}, folded, bound),
+      bindings: bound.map((b) => bindingOf(spec.name, b)),
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
     });
-    return made as { readonly [K in keyof O]: Tensor };
+    return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
+}
+
+const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
+  Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
+
+function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | undefined, store?: DType): Tensor | null {
+  if (!made) return null;
+  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: store ?? dtypesOf[elem][0]! };
+  return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose text depends on more than sizes. */
@@ -154,16 +161,17 @@ export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
 }
 
 interface LooseArgs {
-  readonly inputs?: Readonly<Record<string, Tensor>>;
-  readonly updates?: Readonly<Record<string, Tensor>>;
-  readonly outputs?: Readonly<Record<string, Shape>>;
-  readonly constants?: Readonly<Record<string, number>>;
-  readonly params?: Readonly<Record<string, number>>;
-  readonly groups: number | readonly [number, number, number?];
-  readonly store?: Readonly<Record<string, DType>>;
+  readonly inputs?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
+  readonly updates?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
+  readonly outputs?: Readonly<Record<string, Made | null | undefined>> | undefined;
+  readonly constants?: Readonly<Record<string, number>> | undefined;
+  readonly params?: Readonly<Record<string, number>> | undefined;
+  readonly groups?: number | readonly [number, number, number?] | undefined;
+  readonly threads?: number | undefined;
+  readonly store?: Readonly<Record<string, DType>> | undefined;
 }
 
-function bind(kernel: string, name: string, elem: Elem, tensor: Tensor, access: Binding["access"]): Binding {
+function bindingOf(kernel: string, { name, elem, tensor, access }: Bound): Binding {
   if (!dtypesOf[elem].includes(tensor.dtype))
     throw new Error(`${kernel}: expected ${dtypesOf[elem].join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
   const bytes = Math.ceil(tensor.bytes / 4) * 4;
@@ -192,72 +200,6 @@ function fold(
       throw new Error(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
   }
   return { groups: [x, y, z], folded: 0 };
-}
-
-interface AnySpec extends KernelSpec<Buffers, Buffers, Buffers, Scalars, Scalars> {}
-
-const subgroupBuiltins = {
-  subgroup_number: "subgroup_id",
-  subgroup_lanes: "subgroup_size",
-  subgroup_lane: "subgroup_invocation_id",
-} as const;
-
-/** The whole WGSL module: declarations made from the spec, then its code. */
-function source(spec: AnySpec, constants: Readonly<Record<string, number>>, folded: number, narrow: ReadonlySet<string>): string {
-  let binding = 0;
-  const wide = new Map(Object.entries({ ...spec.inputs, ...spec.updates, ...spec.outputs }).filter(([name]) => narrow.has(name)));
-  const storage =
-    (access: string) =>
-    ([name, elem]: [string, Elem]) =>
-      `@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${narrow.has(name) ? narrowElems[elem] : elem}>;`;
-  const buffers = [
-    ...Object.entries(spec.inputs ?? {}).map(storage("read")),
-    ...Object.entries(spec.updates ?? {}).map(storage("read_write")),
-    ...Object.entries(spec.outputs ?? {}).map(storage("read_write")),
-  ];
-  const fields = Object.entries(spec.params ?? {})
-    .map(([name, type]) => `${name}: ${type}`)
-    .join(", ");
-  const matrices = spec.needs?.includes(SUBGROUP_MATRIX) ?? false;
-  const enables = [
-    // Tint knows uniformity of workgroups, not of subgroups.
-    ...(matrices ? ["diagnostic(off, chromium.subgroup_matrix_uniformity);", "enable chromium_experimental_subgroup_matrix;"] : []),
-    ...(spec.subgroupSize ? ["enable subgroup_size_control;"] : []),
-    ...(/\bf16\b|vec[234]h\b/.test([buffers.join(), spec.helpers].join()) ? ["enable f16;"] : []),
-    ...(spec.needs?.includes("subgroups") ? ["enable subgroups;"] : []),
-  ];
-  const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
-  const code = typeof spec.code === "string" ? spec.code : spec.code(constants);
-  const builtins = Object.entries(subgroupBuiltins)
-    .map(([name, builtin]) => (code.includes(name) ? `, @builtin(${builtin}) ${name}: u32` : ""))
-    .join("");
-  return [
-    ...enables,
-    ...buffers,
-    ...(fields ? [`struct Params { ${fields} }`, `@group(0) @binding(${binding}) var<uniform> p: Params;`] : []),
-    ...Object.entries(spec.constants ?? {}).map(
-      ([name, type]) => `const ${name}: ${type} = ${literal(spec.name, name, type, constants[name])};`,
-    ),
-    `const WG = ${x * y}u; const WGX = ${x}u; const WGY = ${y}u;`,
-    narrowed(spec.helpers ?? "", wide),
-    `@compute @workgroup_size(${x}, ${y})${spec.subgroupSize ? ` @subgroup_size(${spec.subgroupSize})` : ""}`,
-    `fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) li: u32, @builtin(num_workgroups) groups: vec3u${builtins}) {`,
-    "  let group = wid.x + wid.y * groups.x;",
-    folded > 0 ? `  if (group >= ${folded}u) { return; }` : "",
-    narrowed(code, wide),
-    "}",
-  ]
-    .filter(Boolean)
-    .join("\n");
-}
-
-function literal(kernel: string, name: string, type: "u32" | "f32", value: number | undefined): string {
-  if (value === undefined || !Number.isFinite(value) || (type === "u32" && (!Number.isInteger(value) || value < 0))) {
-    throw new Error(`${kernel}: expected a ${type} for constant ${name}, got ${value}`);
-  }
-  if (type === "u32") return `${value}u`;
-  const text = String(Math.fround(value));
-  return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
 const uniforms = new WeakMap<Device, Map<string, GPUBuffer>>();

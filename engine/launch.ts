@@ -74,7 +74,7 @@ export function bindGroup(
   device.stats.bindGroupsCreated++;
   const entries: GPUBindGroupEntry[] = bindings.map(({ bytes }, binding) => ({ binding, resource: { ...buffers[binding]!, size: bytes } }));
   if (uniform) entries.push({ binding: bindings.length, resource: { buffer: uniform } });
-  return device.gpu.createBindGroup({ label: pipeline.label, layout: pipeline.layout, entries });
+  return device.guard(() => device.gpu.createBindGroup({ label: pipeline.label, layout: pipeline.layout, entries }));
 }
 
 interface Open {
@@ -110,9 +110,9 @@ export function flush(): void {
   if (!open) return;
   const { device, encoder, pass } = open;
   open = null;
-  if (device.lost) return;
+  if (device.lostError) return;
   pass.end();
-  device.gpu.queue.submit([encoder.finish()]);
+  device.guard(() => device.gpu.queue.submit([encoder.finish()]));
   device.stats.submits++;
 }
 

@@ -13,16 +13,16 @@ export class Storage {
   state: "recorded" | "live" | "freed";
   /** Set on a recorded storage that shall be written straight into another: a gradient into the optimizer's buffer. */
   placed: { readonly storage: Storage; readonly offset: number } | null = null;
-  /** Bytes of the pool's bucket; 0 for memory that the pool did not give. */
-  readonly #bucket: number;
+  /** Bytes of the pool's bucket; 0 for a plan's memory, "borrowed" for a buffer of the app's, which no counter knows. */
+  readonly #bucket: number | "borrowed";
 
-  constructor(device: Device, bytes: number, buffer: GPUBuffer | null, bucket: number) {
+  constructor(device: Device, bytes: number, buffer: GPUBuffer | null, bucket: number | "borrowed") {
     this.device = device;
     this.bytes = bytes;
     this.buffer = buffer;
     this.state = buffer ? "live" : "recorded";
     this.#bucket = bucket;
-    if (buffer) account(device, this.bytes, 1);
+    if (buffer && bucket !== "borrowed") account(device, this.bytes, 1);
   }
 
   /** The buffer, or a reason why there is none. */
@@ -48,14 +48,55 @@ export class Storage {
     this.state = "freed";
     const { device, buffer } = this;
     this.buffer = null;
+    forget(this);
+    if (this.#bucket === "borrowed") return;
     if (this.#bucket === 0) {
       device.stats.tensorsLive--;
       return;
     }
-    account(device, -this.bytes, -1);
-    poolOf(device).give(this.#bucket, buffer!);
+    giveBack({ device, bytes: this.bytes, buffer: buffer!, bucket: this.#bucket });
+  }
+
+  /** What goes back to the pool if nobody frees this storage before it is collected; `null` where nothing would. */
+  get dropped(): Dropped | null {
+    const { device, bytes, buffer } = this;
+    return buffer && typeof this.#bucket === "number" && this.#bucket > 0 ? { device, bytes, buffer, bucket: this.#bucket } : null;
   }
 }
+
+interface Dropped {
+  readonly device: Device;
+  readonly bytes: number;
+  readonly buffer: GPUBuffer;
+  readonly bucket: number;
+}
+
+function giveBack({ device, bytes, buffer, bucket }: Dropped): void {
+  account(device, -bytes, -1);
+  poolOf(device).give(bucket, buffer);
+}
+
+let warned = false;
+
+const collector = new FinalizationRegistry<Dropped>((dropped) => {
+  if (dropped.device.lostError) return;
+  giveBack(dropped);
+  if (warned) return;
+  warned = true;
+  console.warn(
+    `tessera-gpu: a tensor (${dropped.buffer.label}) was dropped without dispose(); its ${dropped.bytes} bytes were held until it was collected. Use scope() or dispose(). Said once.`,
+  );
+});
+
+/** From now on no scope frees this storage: if its tensors are dropped without dispose(), its memory comes back when it is collected. */
+function watch(storage: Storage): void {
+  const { dropped } = storage;
+  if (!dropped) return;
+  collector.unregister(storage);
+  collector.register(storage, dropped, storage);
+}
+
+const forget = (storage: Storage): boolean => collector.unregister(storage);
 
 function account(device: Device, bytes: number, tensors: number): void {
   const { stats } = device;
@@ -105,7 +146,8 @@ function poolOf(device: Device): Pool {
 export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
   device.check();
   device.stats.buffersCreated++;
-  return device.gpu.createBuffer({ label, size: bytes, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  return device.guard(() => device.gpu.createBuffer({ label, size: bytes, usage }));
 }
 
 /** Sizes are rounded up to an eighth of a power of two, so that near sizes share buffers at 12.5 % waste. */
@@ -121,9 +163,12 @@ export function allocate(bytes: number, what: string): Storage {
   const size = Math.ceil(bytes / 4) * 4;
   const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
   const storage = new Storage(device, size, poolOf(device).take(bucket, what), bucket);
-  scopes.at(-1)?.add(storage);
+  own(storage, scopes.at(-1));
   return storage;
 }
+
+/** Memory of the app's: freeing it leaves the buffer alone. */
+export const borrow = (buffer: GPUBuffer): Storage => new Storage(getDevice(), buffer.size, buffer, "borrowed");
 
 /** A storage without memory yet, for a recording. */
 export function promise(bytes: number, what: string): Storage {
@@ -145,43 +190,49 @@ export const accountPlan = (device: Device, bytes: number): void => account(devi
 
 const scopes: Set<Storage>[] = [];
 
+function own(storage: Storage, scope: Set<Storage> | undefined): void {
+  if (scope) scope.add(storage);
+  else watch(storage);
+}
+
 /**
  * Runs `body`; what it allocated goes back to the pool when it returns, but for the tensors in its result (a tensor, or
  * arrays and objects of them), which pass to the scope around it. Synchronous only: read results outside.
  */
 export function scope<T>(body: () => T): T {
-  const own = new Set<Storage>();
-  scopes.push(own);
+  const inner = new Set<Storage>();
+  scopes.push(inner);
   try {
     const result = body();
     if (result instanceof Promise) throw new Error("scope: expected a synchronous function, got one that returns a promise");
     for (const storage of storagesIn(result)) {
-      if (own.delete(storage)) scopes.at(-2)?.add(storage);
+      if (inner.delete(storage)) own(storage, scopes.at(-2));
     }
     return result;
   } finally {
-    scopes.splice(scopes.indexOf(own), 1);
-    for (const storage of own) storage.free();
+    scopes.splice(scopes.indexOf(inner), 1);
+    for (const storage of inner) storage.free();
   }
 }
 
 /** Runs `body` and hands over all that it allocated, to be freed by the caller. */
 export function collect<T>(body: () => T): { result: T; storages: ReadonlySet<Storage> } {
-  const own = new Set<Storage>();
-  scopes.push(own);
+  const inner = new Set<Storage>();
+  scopes.push(inner);
   try {
-    return { result: body(), storages: own };
+    return { result: body(), storages: inner };
   } catch (error) {
-    for (const storage of own) storage.free();
+    for (const storage of inner) storage.free();
     throw error;
   } finally {
-    scopes.splice(scopes.indexOf(own), 1);
+    scopes.splice(scopes.indexOf(inner), 1);
   }
 }
 
 /** Takes a tensor out of every scope: it lives until it is disposed of. */
 export function keep<T extends { readonly storage: Storage }>(tensor: T): T {
-  for (const own of scopes) own.delete(tensor.storage);
+  for (const scope of scopes) scope.delete(tensor.storage);
+  watch(tensor.storage);
   return tensor;
 }
 

@@ -39,6 +39,8 @@ export interface Plan<T> {
   readonly kernels: readonly string[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
+  /** Puts the step into an app's own encoder, to be submitted by the app; what the app encoded before, the step sees. Throws as `run()` does. */
+  encode(encoder: GPUCommandEncoder): void;
   /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
   profile(): Promise<{ readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
@@ -107,6 +109,17 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   });
   const uses = [...externals];
   let disposed = false;
+  const checkUsable = () => {
+    if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
+    if (device.lostError) throw device.lostError;
+    if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
+    device.check();
+    for (const [storage, buffer] of uses) {
+      if (storage.buffer !== buffer)
+        throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
+    }
+    flush();
+  };
 
   return {
     result,
@@ -114,16 +127,19 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     launches: steps.length,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
-      if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
-      if (device.lost) throw device.lost;
-      if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
-      device.check();
-      for (const [storage, buffer] of uses) {
-        if (storage.buffer !== buffer)
-          throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
-      }
-      flush();
-      replay(device, steps);
+      checkUsable();
+      device.guard(() => {
+        const encoder = device.gpu.createCommandEncoder();
+        encode(steps, encoder);
+        device.gpu.queue.submit([encoder.finish()]);
+      });
+      device.stats.launches += steps.length;
+      device.stats.submits++;
+    },
+    encode(encoder) {
+      checkUsable();
+      encode(steps, encoder);
+      device.stats.launches += steps.length;
     },
     profile: () =>
       profile(
@@ -140,8 +156,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   };
 }
 
-function replay(device: Device, steps: readonly Step[]): void {
-  const encoder = device.gpu.createCommandEncoder();
+function encode(steps: readonly Step[], encoder: GPUCommandEncoder): void {
   const pass = encoder.beginComputePass();
   let pipeline: GPUComputePipeline | null = null;
   for (const step of steps) {
@@ -150,9 +165,6 @@ function replay(device: Device, steps: readonly Step[]): void {
     pass.dispatchWorkgroups(step.x, step.y, step.z);
   }
   pass.end();
-  device.gpu.queue.submit([encoder.finish()]);
-  device.stats.launches += steps.length;
-  device.stats.submits++;
 }
 
 /** Queries in one set at most, by WebGPU. */
@@ -277,7 +289,7 @@ export function place(tensor: Tensor, target: Tensor): void {
     storage.placed = { storage: target.storage, offset: target.offset };
     return;
   }
-  const grid = { params: { n: tensor.size }, groups: Math.ceil(tensor.size / 64) };
+  const grid = { params: { n: tensor.size }, threads: tensor.size };
   // A buffer is not read and written in one launch: from elsewhere in the target's own, the values go through another.
   const near = (storage.placed?.storage ?? storage) === target.storage;
   const x = near ? copyKernel({ ...grid, inputs: { x: tensor }, outputs: { y: tensor.shape } }).y : tensor;

@@ -97,8 +97,22 @@ export class Random {
 
   /** Gamma(shape, 1). Marsaglia and Tsang 2000, with their boost below shape 1. */
   gamma(shape: number): number {
+    return this.#gamma(shape).value;
+  }
+
+  /** A draw and its logarithm, which stays finite where the draw of a small shape is 0 in f64. */
+  #gamma(shape: number): { readonly value: number; readonly log: number } {
     if (!(shape > 0)) throw new Error(`Random.gamma: expected a shape above 0, got ${shape}`);
-    if (shape < 1) return this.gamma(shape + 1) * ((this.u32() + 1) / 2 ** 32) ** (1 / shape);
+    if (shape >= 1) {
+      const value = this.#marsaglia(shape);
+      return { value, log: Math.log(value) };
+    }
+    const value = this.#marsaglia(shape + 1);
+    const u = (this.u32() + 1) / 2 ** 32;
+    return { value: value * u ** (1 / shape), log: Math.log(value) + Math.log(u) / shape };
+  }
+
+  #marsaglia(shape: number): number {
     const d = shape - 1 / 3;
     const c = 1 / Math.sqrt(9 * d);
     for (;;) {
@@ -110,10 +124,11 @@ export class Random {
     }
   }
 
-  /** Beta(a, b). */
+  /** Beta(a, b), as X / (X + Y) of two gamma draws; by their logarithms where both are 0 or their sum is infinite. */
   beta(a: number, b: number): number {
-    const x = this.gamma(a);
-    return x / (x + this.gamma(b));
+    const [x, y] = [this.#gamma(a), this.#gamma(b)];
+    const sum = x.value + y.value;
+    return sum > 0 && sum < Infinity ? x.value / sum : 1 / (1 + Math.exp(y.log - x.log));
   }
 }
 

@@ -10,6 +10,7 @@ export const show = (shape: Shape): string => `[${shape.join(",")}]`;
 
 /** Throws unless every dimension is a positive integer: there are no empty tensors. */
 export function checkShape(what: string, shape: Shape): void {
+  if (!Array.isArray(shape)) throw new Error(`${what}: expected a shape such as [2,3], got ${JSON.stringify(shape)}`);
   if (!shape.every((d) => Number.isInteger(d) && d > 0)) {
     throw new Error(`${what}: expected a shape of positive integers, got ${show(shape)}`);
   }

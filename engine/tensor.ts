@@ -1,7 +1,8 @@
 /** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
 import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
-import { allocate, type Storage } from "./memory.ts";
+import { placedImage, type ImageSource, type ImageSteps } from "./image.ts";
+import { allocate, borrow, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
 
 export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
@@ -53,6 +54,7 @@ export class Tensor {
   /** Uploads values. Floats are rounded to f32; f16 is given as its bits. */
   static from(data: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
     checkShape("Tensor.from", shape);
+    checkDtype("Tensor.from", dtype);
     if (data.length !== numel(shape))
       throw new Error(`Tensor.from: expected ${numel(shape)} values for shape ${show(shape)}, got ${data.length}`);
     const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
@@ -62,12 +64,46 @@ export class Tensor {
 
   static zeros(shape: Shape, dtype: DType = "f32"): Tensor {
     checkShape("Tensor.zeros", shape);
+    checkDtype("Tensor.zeros", dtype);
     const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
     const { gpu } = getDevice();
     flush();
     const encoder = gpu.createCommandEncoder();
     encoder.clearBuffer(tensor.storage.use("Tensor.zeros"));
     gpu.queue.submit([encoder.finish()]);
+    return tensor;
+  }
+
+  /**
+   * A tensor over an app's own buffer, from byte `offset` (a multiple of 256) on. Borrowed: `dispose()` leaves the buffer alone, and no
+   * counter counts it. The buffer must be of this device and have the usage STORAGE; COPY_SRC too to be read, COPY_DST to be written.
+   */
+  static fromBuffer(
+    buffer: GPUBuffer,
+    shape: Shape,
+    { dtype = "f32", offset = 0 }: { readonly dtype?: DType; readonly offset?: number } = {},
+  ): Tensor {
+    checkShape("Tensor.fromBuffer", shape);
+    checkDtype("Tensor.fromBuffer", dtype);
+    const bytes = numel(shape) * dtypeBytes[dtype];
+    if (!(buffer.usage & GPUBufferUsage.STORAGE))
+      throw new Error(`Tensor.fromBuffer: expected a buffer with the usage STORAGE, got usage ${buffer.usage}`);
+    if (!Number.isInteger(offset) || offset < 0 || offset % 256 !== 0)
+      throw new Error(`Tensor.fromBuffer: expected an offset that is a multiple of 256 bytes, got ${offset}`);
+    const needed = offset + Math.ceil(bytes / 4) * 4;
+    if (needed > buffer.size)
+      throw new Error(`Tensor.fromBuffer: expected at least ${needed} bytes for ${dtype} ${show(shape)}, got ${buffer.size}`);
+    return new Tensor(shape, dtype, borrow(buffer), offset);
+  }
+
+  /**
+   * A picture of the page, or an app's texture (usage TEXTURE_BINDING), as a model's input: resized and cut as the steps say, with
+   * Pillow's arithmetic to the bit, and normalised. Two launches; nothing is read back. Returns (1, 3, size, size) f32.
+   */
+  static fromImage(image: ImageSource, steps: ImageSteps & { readonly mean: readonly number[]; readonly std: readonly number[] }): Tensor {
+    const shape = [1, 3, steps.size, steps.size];
+    const tensor = new Tensor(shape, "f32", allocate(4 * numel(shape), "image"));
+    placedImage("Tensor.fromImage", image, steps, { storage: tensor.storage, normalization: steps });
     return tensor;
   }
 
@@ -116,10 +152,24 @@ export class Tensor {
     return new Tensor(this.shape, this.dtype, this.storage, this.offset);
   }
 
+  /**
+   * Where the values lie, for an app's own WebGPU code: bytes from `offset` on. What was launched so far is submitted first, so that commands
+   * which the app submits next see it. The pool may hand the buffer on after `dispose()`.
+   */
+  buffer(): { buffer: GPUBuffer; offset: number; bytes: number } {
+    if (isRecording()) throw new Error("Tensor.buffer: expected to be outside a recording, got inside one");
+    flush();
+    return { buffer: this.storage.use("Tensor.buffer"), offset: this.offset, bytes: this.bytes };
+  }
+
   /** Gives the memory back to the pool now, with every view of it. */
   dispose(): void {
     this.storage.free();
   }
+}
+
+function checkDtype(what: string, dtype: string): void {
+  if (!Object.hasOwn(dtypeBytes, dtype)) throw new Error(`${what}: expected dtype ${Object.keys(dtypeBytes).join(", ")}, got "${dtype}"`);
 }
 
 function upload(tensor: Tensor, data: ArrayLike<number>): void {
@@ -130,13 +180,14 @@ function upload(tensor: Tensor, data: ArrayLike<number>): void {
   const typed = data instanceof Typed ? data : new Typed(data);
   const whole = Math.floor(typed.byteLength / 4) * 4;
   const buffer = tensor.storage.use("Tensor.write");
-  device.gpu.queue.writeBuffer(buffer, tensor.offset, typed.buffer as ArrayBuffer, typed.byteOffset, whole);
-  if (whole < typed.byteLength) {
+  device.guard(() => {
+    device.gpu.queue.writeBuffer(buffer, tensor.offset, typed.buffer as ArrayBuffer, typed.byteOffset, whole);
+    if (whole === typed.byteLength) return;
     // writeBuffer takes whole words
     const tail = new Uint8Array(4);
-    tail.set(new Uint8Array(typed.buffer, typed.byteOffset + whole));
+    tail.set(new Uint8Array(typed.buffer, typed.byteOffset + whole, typed.byteLength - whole));
     device.gpu.queue.writeBuffer(buffer, tensor.offset + whole, tail);
-  }
+  });
 }
 
 const staging: { device: object; bytes: number; buffer: GPUBuffer }[] = [];
@@ -160,14 +211,18 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
     slot = {
       device,
       bytes: total,
-      buffer: device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+      buffer: device.guard(() =>
+        device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+      ),
     };
   }
-  const encoder = device.gpu.createCommandEncoder();
-  tensors.forEach((t, i) =>
-    encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, slot.buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4),
-  );
-  device.gpu.queue.submit([encoder.finish()]);
+  device.guard(() => {
+    const encoder = device.gpu.createCommandEncoder();
+    tensors.forEach((t, i) =>
+      encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, slot.buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4),
+    );
+    device.gpu.queue.submit([encoder.finish()]);
+  });
   await device.wait(slot.buffer.mapAsync(GPUMapMode.READ, 0, total));
   const mapped = slot.buffer.getMappedRange(0, total);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));

@@ -4,19 +4,16 @@ import { chosenCases } from "../bench/cases.ts";
 import { measureCeilings, type Ceilings } from "../bench/ceilings.ts";
 import { ours } from "../bench/ours.ts";
 import { limitsFor, measure } from "../bench/run.ts";
-import { opQuestions, posable } from "../bench/tune/questions.ts";
+import { opQuestions } from "../bench/tune/questions.ts";
 import { getDevice } from "../engine/device.ts";
 import { ShaderError } from "../engine/errors.ts";
 import { useTuning } from "../engine/tuning.ts";
-import type { Case } from "../checks/check.ts";
-import { UsageError } from "./errors.ts";
+import { checkVariant, opNamed, suites } from "../checks/catalog.ts";
+import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { ops } from "../checks/catalog.ts";
 
 export interface CheckArgs {
   readonly name: string;
-  /** Names of files in checks/cases, without ".ts". */
-  readonly suites: readonly string[];
   readonly variant?: string | undefined;
 }
 
@@ -37,24 +34,12 @@ export interface CheckResult {
   readonly ceilings: Ceilings | null;
 }
 
-export default async function checkOpJob(host: Host, { name, suites, variant }: CheckArgs): Promise<CheckResult> {
-  const entry = ops[name];
-  if (!entry) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${name}"`);
-  if (variant !== undefined && !entry.variants.includes(variant)) {
-    throw new UsageError(
-      `expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${name}, got "${variant}"`,
-    );
-  }
-  const cases = (
-    await Promise.all(
-      suites.map(async (suite) => {
-        const { href } = new URL(`../checks/cases/${suite}.ts`, import.meta.url);
-        return ((await import(/* @vite-ignore */ href)) as { readonly cases: readonly Case[] }).cases;
-      }),
-    )
-  )
+export default async function checkOpJob(host: Host, { name, variant }: CheckArgs): Promise<CheckResult> {
+  const op = refusing(() => opNamed(name));
+  refusing(() => checkVariant(op, variant));
+  const cases = Object.values(suites)
     .flat()
-    .filter((c) => isOf(c.name, name) && ofVariant(c.name, entry.variants, variant));
+    .filter((c) => isOf(c.name, name) && ofVariant(c.name, op.variants, variant));
   const { features, adapter } = getDevice();
   let passed = 0,
     skipped = 0;
@@ -74,7 +59,9 @@ export default async function checkOpJob(host: Host, { name, suites, variant }: 
     }
   }
   const set = adapter.software ? "software" : "gpu";
-  const timed = timedCases(chosenCases(set, { suite: "kernels", quick: false, only: "" }).filter((c) => c.work.op === name));
+  const timed = timedCases(
+    chosenCases(set, { suite: "kernels", quick: false, only: "" }).filter((c) => "sizes" in c.work && c.work.op === name),
+  );
   if (failures.length > 0 || timed.length === 0) return { passed, skipped, failures, broken: null, speeds: [], ceilings: null };
   const ceilings = await measureCeilings(set);
   const speeds: Speed[] = [];
@@ -82,7 +69,7 @@ export default async function checkOpJob(host: Host, { name, suites, variant }: 
     if (variant !== undefined)
       useTuning({
         source: "--variant",
-        choices: Object.fromEntries([false, true].flatMap((b) => opQuestions(name, sizesOf(c), b)).map((q) => [q, variant])),
+        choices: Object.fromEntries([false, true].flatMap((b) => opQuestions(op, sizesOf(c), b)).map((q) => [q, variant])),
       });
     host.progress({ label: `${name}: timing`, done: speeds.length, total: timed.length, note: c.name });
     const { ours: time, gflops, gbps } = await measure(c, ours("this tree"), [], { limits: limitsFor(set, true) });
@@ -101,26 +88,12 @@ function ofVariant(test: string, variants: readonly string[], wanted: string | u
   return wanted === undefined || named === undefined || named === wanted;
 }
 
+const sizesOf = ({ work }: Timed): string => ("sizes" in work ? work.sizes : "");
+
 /** The smallest shape, forward and with gradients. */
 function timedCases(cases: readonly Timed[]): Timed[] {
   const [first] = cases.filter(({ backward }) => !backward).sort((a, b) => a.flops - b.flops || a.bytes - b.bytes);
   return first ? [first, ...cases.filter(({ backward, name }) => backward && name === `${first.name} fwd+bwd`)] : [];
-}
-
-function sizesOf({ work: w }: Timed): readonly number[] {
-  switch (w.op) {
-    case "matmul":
-      return [w.M, w.K, w.N];
-    case "linear":
-      return [w.rows, w.I, w.O];
-    case "attention":
-      return [w.B, w.H, w.N, w.D];
-    case "layerNorm":
-      return [w.rows, w.D];
-    case "softmax":
-      return [w.shape.slice(0, -1).reduce((n, s) => n * s, 1), w.shape.at(-1)!];
-  }
-  throw new Error(`check: expected one of ${Object.keys(posable).join(", ")} with --variant, got ${w.op}`);
 }
 
 /** The compiler's message and the lines around it. */

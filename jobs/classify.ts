@@ -38,6 +38,8 @@ export interface ClassifyArgs {
 
 export interface Classified {
   readonly name: string;
+  /** Why there is no answer: the file cannot be read or decoded, or the model's answer is not finite. `top` is empty then. */
+  readonly error?: string;
   readonly top: readonly { readonly label: string; readonly index: number; readonly probability: number }[];
   /** Files written. */
   readonly maps?: readonly string[];
@@ -47,6 +49,7 @@ export interface ClassifyResult {
   readonly model: string;
   readonly protocol: Protocol;
   readonly head: HeadChoice;
+  /** One for each image, in their order. */
   readonly results: readonly Classified[];
   /** Recording the model and compiling its pipelines. */
   readonly warmUpMs: number;
@@ -55,6 +58,7 @@ export interface ClassifyResult {
 }
 
 const IMAGENET_CLASSES = 1000;
+const F16_HINT = "; f16 overflows at 65504, try --dtype f32";
 
 export default async function classifyJob(host: Host, args: ClassifyArgs): Promise<ClassifyResult> {
   const { dtype = "f32" } = args;
@@ -91,23 +95,35 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   const results: Classified[] = [];
   for (let at = 0; at < args.images.length; at += B) {
     const batch = args.images.slice(at, at + B);
-    const images: RgbImage[] = [];
-    for (const { path } of batch) {
-      const image = await readImage(host, path);
-      images.push(refusing(() => preprocess(image, steps), path));
+    const seen: { readonly path: string; readonly stem: string; readonly image: RgbImage }[] = [];
+    const failed = new Map<string, string>();
+    for (const { path, stem } of batch) {
+      try {
+        seen.push({ path, stem, image: preprocess(await readImage(host, path), steps) });
+      } catch (error) {
+        failed.set(path, (error as Error).message);
+      }
     }
-    // What is left over of the last batch repeats its first image.
-    const whole = [...images, ...Array.from({ length: B - images.length }, () => images[0]!)];
-    pixels.write(inputBytes(whole));
-    plan.run();
-    const [cls, dist = null] = (await readAll(plan.result)) as Float32Array[];
-    const logits = combineHeads(args.head, cls!, dist, model.numClasses);
-    for (const [i, { path, stem }] of batch.entries()) {
-      const top = topOf(logits.subarray(i * model.numClasses, (i + 1) * model.numClasses), labels, args.k);
-      const maps =
-        args.maps === undefined ? undefined : await writeMaps(host, `${args.maps}/${stem}`, model, params, images[i]!, normalization);
-      results.push({ name: path, top, ...(maps ? { maps } : {}) });
+    const answers = new Map<string, Classified>();
+    if (seen.length > 0) {
+      // What is left over of a batch repeats its first image.
+      const whole = Array.from({ length: B }, (_, i) => (seen[i] ?? seen[0]!).image);
+      pixels.write(inputBytes(whole));
+      plan.run();
+      const [cls, dist = null] = (await readAll(plan.result)) as Float32Array[];
+      const logits = combineHeads(args.head, cls!, dist, model.numClasses);
+      for (const [i, { path, stem, image }] of seen.entries()) {
+        const own = logits.subarray(i * model.numClasses, (i + 1) * model.numClasses);
+        if (!own.every(Number.isFinite)) {
+          failed.set(path, `expected finite logits, got ${own.find((v) => !Number.isFinite(v))}${dtype === "f16" ? F16_HINT : ""}`);
+          continue;
+        }
+        const maps =
+          args.maps === undefined ? undefined : await writeMaps(host, `${args.maps}/${stem}`, model, params, image, normalization);
+        answers.set(path, { name: path, top: topOf(own, labels, args.k), ...(maps ? { maps } : {}) });
+      }
     }
+    for (const { path } of batch) results.push(answers.get(path) ?? { name: path, error: failed.get(path)!, top: [] });
     host.progress({ label: "classify", done: results.length, total: args.images.length });
   }
   plan.dispose();

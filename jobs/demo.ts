@@ -90,6 +90,7 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
   const common: Omit<TrainArgs, "recipe" | "out"> = {
     model: config,
     seed: args.seed,
+    overwrite: true,
     train: { kind: "cifar10", paths: [trainPath] },
     test: { kind: "cifar10", paths: [testPath] },
     evalEvery: Math.max(1, Math.round(epochs / 10)),

@@ -8,6 +8,7 @@ import { Evaluator, type Evaluation } from "../train/evaluate.ts";
 import { checkDtype, type StoredType } from "./files/dtype.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
+import { shown } from "../models/shown.ts";
 import { dataStatistics, fittedState, loadModel, ownStatistics, type ModelChoice } from "./files/load-model.ts";
 
 export interface EvalArgs {
@@ -36,9 +37,8 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   checkDtype(dtype);
   const { model, weights } = await loadModel(host, args.weights, args.model);
   // The file's own classes, where it has any, are what its logits stand for.
-  const files: DataFiles =
-    args.data.kind === "cifar10" && weights.info?.classes ? { ...args.data, classes: weights.info.classes } : args.data;
-  const images = await openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+  const files = weights.info?.classes ? numberedAs(args.data, weights.info.classes, host) : args.data;
+  const images = await openSource(files, (from) => host.images.read(from), model.numClasses).catch((error: Error) => {
     throw new UsageError(error.message);
   });
   const params = storedParams(
@@ -54,12 +54,31 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
     host.progress({ label: "compiling kernels", done, total }),
   );
   const warmUpMs = performance.now() - startMs;
-  const scored = await evaluator.evaluate(images, {
-    platform: host.images,
-    workers: args.workers,
-    placing: args.protocol && placing,
-    head: args.head,
-    onProgress: (done) => host.progress({ label: "eval", done, total: images.count }),
-  });
+  const scored = await evaluator
+    .evaluate(images, {
+      platform: host.images,
+      workers: args.workers,
+      placing: args.protocol && placing,
+      head: args.head,
+      onProgress: (done) => host.progress({ label: "eval", done, total: images.count }),
+      onCorrupt: ({ name, reason }) => host.log({ message: `eval: ${shown(name)} left out: ${shown(reason)}` }),
+    })
+    .catch((error: Error) => {
+      // Sums of 65504 and more overflow where activations are stored as f16.
+      const hint = dtype === "f16" && /expected finite logits/.test(error.message) ? "; f16 overflows at 65504, try --dtype f32" : "";
+      throw Object.assign(error, { message: error.message + hint });
+    });
   return { ...scored, warmUpMs };
+}
+
+/** The data with its classes numbered as the weights number theirs, where the names say how. */
+function numberedAs(data: DataFiles, classes: readonly string[], host: Host): DataFiles {
+  if (data.kind === "cifar10") return { ...data, classes: data.classes ?? classes };
+  if (data.kind !== "folder") return data;
+  const own = new Map(data.classes.map((c) => [c.name.normalize(), c]));
+  const known = new Set(classes.map((name) => name.normalize()));
+  const unknown = data.classes.find((c) => !known.has(c.name.normalize()));
+  if (!unknown) return { ...data, classes: classes.map((name) => own.get(name.normalize()) ?? { name, files: [] }) };
+  host.log({ message: `eval: the weights name no class "${shown(unknown.name)}"; classes are taken in the order of their folders` });
+  return data;
 }

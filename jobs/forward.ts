@@ -65,6 +65,7 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
             if (ACTIVATION.test(name)) activations[name] = value;
           };
           const { logits, logitsCls, logitsDist } = storedModel(model, dtype).forward(params, x, args.activations ? { tap } : {});
+          if (model.numClasses === 0) return { features: logits, ...activations };
           return { logits, ...(logitsDist ? { logits_cls: logitsCls, logits_dist: logitsDist } : {}), ...activations };
         }),
       ),

@@ -21,8 +21,10 @@ export interface Host {
   readonly images: ImagePlatform;
   /** Atomic: whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */
   writeFile(path: string, bytes: Uint8Array): Promise<void>;
+  /** Adds to the end of a file that is there. Not atomic: a kill may leave a part of `bytes`. */
+  appendFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
-  /** Whether the job was asked to stop at its next good moment: by Ctrl-C, which a second time ends the process. A page may know of it a step late. */
+  /** Whether the job was asked to stop at its next good moment: by Ctrl-C, SIGTERM or SIGHUP, which a second time end the process. A page may know of it a step late. */
   stopAsked(): boolean;
   /** One thing that happened, as JSON-able data. With only a `message`, that is the line that people see. */
   log(event: Readonly<Record<string, unknown>>): void;

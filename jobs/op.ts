@@ -6,7 +6,8 @@ import { cast } from "../kernels/cast.ts";
 import { checkDtype } from "./files/dtype.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { ops, type OpEntry } from "../checks/catalog.ts";
+import { checkAttrs, checkVariant, opNamed } from "../checks/catalog.ts";
+import type { Op } from "../checks/op.ts";
 import { bytesOf, checkNames, floatsOf, labelsOf, readTensors, writeTensors, type TensorFile } from "./files/tensor-file.ts";
 
 export interface OpArgs {
@@ -28,16 +29,9 @@ export interface OpResult {
 }
 
 export default async function opJob(host: Host, args: OpArgs): Promise<OpResult> {
-  const entry = ops[args.name];
-  if (!entry) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${args.name}"`);
-  const attrs = checkAttrs(entry, args.attrs ?? {});
   const { variant, backward = false, dtype = "f32" } = args;
   checkDtype(dtype);
-  if (variant !== undefined && !entry.variants.includes(variant)) {
-    throw new UsageError(
-      `expected ${entry.variants.length > 0 ? `variant ${entry.variants.join(" or ")}` : "no --variant"} for ${args.name}, got "${variant}"`,
-    );
-  }
+  const { entry, attrs } = chosenOp(args);
   if (backward && Object.values(entry.inputs).every(({ bytes }) => bytes))
     throw new UsageError(`expected no --backward for ${args.name}, whose inputs are bytes`);
   const file = await readTensors(host, args.in);
@@ -79,24 +73,19 @@ export default async function opJob(host: Host, args: OpArgs): Promise<OpResult>
   return { op: args.name, attrs, outputs: Object.fromEntries(named.map(([name, { shape }]) => [name, shape])) };
 }
 
-/** Every attribute's value. Unknown names and values out of range are refused. */
-export function checkAttrs(entry: OpEntry, given: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const known = Object.keys(entry.attrs);
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) throw new UsageError(`expected ${known.length > 0 ? `attrs ${known.join(", ")}` : "no attrs"}, got "${key}"`);
-  }
-  return Object.fromEntries(
-    Object.entries(entry.attrs).map(([key, { schema, says, fallback }]) => {
-      const value = given[key];
-      if (value === undefined && fallback) return [key, fallback.value];
-      if (value === undefined || !schema.safeParse(value).success)
-        throw new UsageError(`expected ${says} for attr ${key}, got ${JSON.stringify(value) ?? "none"}`);
-      return [key, value];
-    }),
-  );
-}
+/** The operation and all its attributes, as asked for. */
+export const chosenOp = ({
+  name,
+  attrs = {},
+  variant,
+}: Pick<OpArgs, "name" | "attrs" | "variant">): { entry: Op; attrs: Readonly<Record<string, unknown>> } =>
+  refusing(() => {
+    const entry = opNamed(name);
+    checkVariant(entry, variant);
+    return { entry, attrs: checkAttrs(entry, attrs) };
+  });
 
-function load(file: TensorFile, entry: OpEntry): Record<string, Tensor> {
+function load(file: TensorFile, entry: Op): Record<string, Tensor> {
   const floats = new Map(
     Object.entries(entry.inputs).flatMap(([name, { classesOf, bytes }]) =>
       !classesOf && !bytes && file.has(name) ? [[name, floatsOf(file, name)]] : [],

@@ -2,6 +2,7 @@
 import { record } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { readAll } from "../engine/tensor.ts";
+import { isDistillationHead } from "../models/heads.ts";
 import { ParameterStore } from "../models/params.ts";
 import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
@@ -28,7 +29,7 @@ export default async function stepJob(host: Host, args: StepArgs): Promise<StepR
   const { model, state } = await readModel(host, args);
   const batch = await readBatch(host, args.in, model, args);
   // A head that the loss does not see has no gradient, and PyTorch leaves out of the update what has none.
-  const specs = model.params.map((s) => (args.distillation === "none" && s.name.startsWith("head_dist.") ? { ...s, trainable: false } : s));
+  const specs = model.params.map((s) => (args.distillation === "none" && isDistillationHead(s.name) ? { ...s, trainable: false } : s));
   const store = refusing(() => new ParameterStore("weights", specs, state), args.weights);
   const optimizer = new Optimizer(recipe, store);
   const scalars = new Scalars(optimizerScalars);

@@ -7,15 +7,18 @@ import { resizedPosEmbed } from "../models/pos-embed.ts";
 import { IMAGENET, preprocessing } from "../models/images/protocols.ts";
 import { replaceHead, writeWeights, type Weights } from "../models/checkpoints/weights.ts";
 import { openSource, type DataFiles } from "../train/data/open.ts";
-import { checkCheckpoint } from "../train/checkpoint.ts";
+import { checkpointPosition } from "../train/checkpoint.ts";
+import { ResumeError } from "../train/identity.ts";
+import type { ImageSource } from "../train/input/source.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import { makeRecipe, type Recipe } from "../train/recipe.ts";
-import { checkRun, train } from "../train/train.ts";
+import { checkRun, train, type TrainOptions } from "../train/train.ts";
 import { checkDtype } from "./files/dtype.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "./files/load-model.ts";
-import { tensorboardFile, type ScalarEvent } from "./files/tensorboard.ts";
+import { Curve } from "./files/curve.ts";
+import { RunLog } from "./files/run-log.ts";
 import { readWeightsFile } from "./files/weights-file.ts";
 
 export interface TrainArgs {
@@ -29,7 +32,11 @@ export interface TrainArgs {
   readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
   /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
   readonly out: string;
+  /** Go on from the checkpoint in `out`; with `allowChanged` on other data, another teacher or the other place of augmentation. */
   readonly resume?: boolean | undefined;
+  readonly allowChanged?: boolean | undefined;
+  /** Begin anew where `out` holds a run. */
+  readonly overwrite?: boolean | undefined;
   /** Weights to begin with; on request with a new classifier, or with the position embedding of another resolution. */
   readonly initial?: string | undefined;
   readonly replaceHead?: boolean | undefined;
@@ -82,127 +89,165 @@ const factsOf = (model: Model): ModelFacts => ({
   config: model.config as unknown as Record<string, unknown>,
 });
 
-/** A line of metrics with the seconds since 1970 at which it was written. */
-type Line = (StepMetrics | EpochMetrics) & { readonly time: number };
-
 /** What is lost at most with the device. */
 const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
   const startMs = performance.now();
-  const recipe = refusing(() => makeRecipe(args.recipe));
-  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
-  const [trainSet, testSet] = [await open(host, args.train), await open(host, args.test)];
-  const model = refusing(() =>
-    createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? trainSet.classes.length : undefined),
-  );
-  const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
-  const normalization = normalizationFor(args.train, model, initial);
-  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
-  const at = (name: string) => `${args.out}/${name}`;
-  const paths = {
-    checkpoint: at("checkpoint.safetensors"),
-    weights: at("model.safetensors"),
-    ema: at("model_ema.safetensors"),
-    metrics: at("metrics.jsonl"),
-    events: at("events.out.tfevents.tessera"),
-  };
-  if (args.resume && !(await host.exists(paths.checkpoint)))
-    throw new UsageError(`expected a checkpoint to resume at ${paths.checkpoint}, got none`);
-  const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
-  refusing(() => checkRun({ model, recipe, train: trainSet, test: testSet, teacher }));
-  let saved: number | null = resume
-    ? refusing(() => checkCheckpoint(resume, args.seed, recipe, model.config), paths.checkpoint).step
-    : null;
-  const metrics: Line[] = [];
-  if (saved !== null && (await host.exists(paths.metrics))) {
-    // The lines are written before the checkpoint, so a kill between the two leaves lines of steps that are to be done again.
-    const step = saved;
-    metrics.push(...readLines(await host.readFile(paths.metrics)).filter((m) => m.step <= step));
-  }
-  const label = args.label ?? "train";
-  const losses = metrics.filter((m) => m.kind === "step").map((m) => m.loss);
-
-  const result = await train({
-    model,
-    recipe,
-    seed: args.seed,
-    train: trainSet,
-    test: testSet,
-    teacher,
-    resume,
-    normalization,
-    platform: host.images,
-    workers: args.workers,
-    maxCorrupt: args.maxCorrupt,
-    augment: args.augment,
-    initial: initial ? beginning(host, model, initial, args) : undefined,
-    maxSteps: args.maxSteps,
-    saveEvery: args.saveEvery,
-    saveSeconds: args.saveSeconds ?? SAVE_SECONDS,
-    evalEvery: args.evalEvery,
-    shouldStop: () => host.stopAsked(),
-    onCompile: (done, total) => host.progress({ label: `${label}: compiling kernels`, done, total }),
-    onCorrupt: ({ name, reason }) => host.log({ message: `${label}: ${name} left out: ${reason}` }),
-    onMetrics(m) {
-      metrics.push({ ...m, time: Date.now() / 1000 });
-      if (m.kind === "step") {
-        const waits = m.inputWait >= 0.05 ? `, ${percent(m.inputWait)} waiting for images` : "";
-        losses.push(m.loss);
-        host.progress({
-          label,
-          done: m.step,
-          total: m.totalSteps,
-          curve: losses,
-          note: `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}`,
-        });
-        if (!m.finite)
-          host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
-      } else {
-        host.log({ message: `${label}: ${describe(m)}` });
-      }
-    },
-    async onCheckpoint(bytes, position) {
-      // Metrics first: a checkpoint never stands without the lines that lead to it.
-      const lines = metrics.filter((m) => m.step <= position.step);
-      await host.writeFile(paths.metrics, new TextEncoder().encode(lines.map((m) => `${JSON.stringify(m)}\n`).join("")));
-      await host.writeFile(paths.events, tensorboardFile(lines.flatMap(scalarsOf)));
-      await host.writeFile(paths.checkpoint, bytes);
-      saved = position.step;
-    },
-  }).catch((error: unknown) => {
-    const cause = error as Error;
-    if (!(cause instanceof DeviceLostError || cause instanceof OutOfMemoryError)) throw cause;
-    const stands =
-      saved === null ? "no checkpoint was saved yet" : `the checkpoint of step ${saved} stands in ${paths.checkpoint}; go on with --resume`;
-    const relief = cause instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
-    throw Object.assign(cause, { message: `${label}: ${cause.message.split("\n")[0]}; ${stands}${relief}` });
+  const run = await prepare(host, args);
+  const { model, data, normalization, paths, teacher, log } = run;
+  const result = await train({ ...run.options, ...callbacks(host, args, run) }).catch((error: Error) => {
+    throw explained(error, args, run);
   });
-  const info = { config: model.config, classes: [...trainSet.classes], ...normalization };
-  await host.writeFile(paths.weights, writeWeights(result.state, info));
-  if (result.ema) await host.writeFile(paths.ema, writeWeights(result.ema, info));
-  const { adapter } = getDevice();
+  const info = { config: model.config, classes: [...data.train.classes], ...normalization };
+  await save(host, run, paths.weights, writeWeights(result.state, info));
+  if (result.ema) await save(host, run, paths.ema, writeWeights(result.ema, info));
+  const { adapter, stats } = getDevice();
   return {
-    data: { train: trainSet.count, test: testSet.count, classes: trainSet.classes },
+    data: { train: data.train.count, test: data.test.count, classes: data.train.classes },
     model: factsOf(model),
     teacher: teacher ? factsOf(teacher.model) : null,
     adapter: { name: adapterName(adapter), software: adapter.software },
     seconds: (performance.now() - startMs) / 1000,
-    recipe,
-    epochs: metrics.filter((m) => m.kind === "epoch"),
-    steps: metrics.filter((m) => m.kind === "step"),
+    recipe: run.options.recipe,
+    epochs: log.lines.filter((m) => m.kind === "epoch"),
+    steps: log.lines.filter((m) => m.kind === "step"),
     finished: result.finished,
     step: result.position.step,
     imagesPerSecond: result.imagesPerSecond,
     launchesPerStep: result.launches,
     planBytes: result.planBytes,
-    gpuBytesPeak: getDevice().stats.bytesPeak,
+    gpuBytesPeak: stats.bytesPeak,
     weights: paths.weights,
   };
 }
 
-const open = (host: Host, files: DataFiles) =>
-  openSource(files, (from) => host.images.read(from)).catch((error: Error) => {
+/** A run whose arguments were read and checked. */
+interface Prepared {
+  readonly model: Model;
+  readonly data: { readonly train: ImageSource; readonly test: ImageSource };
+  readonly normalization: Statistics;
+  readonly teacher: TrainOptions["teacher"];
+  readonly paths: Readonly<Record<"checkpoint" | "weights" | "ema" | "metrics" | "events", string>>;
+  readonly log: RunLog;
+  readonly options: TrainOptions;
+  /** Update of the checkpoint that stands in the folder. */
+  savedStep: number | null;
+}
+
+/** Reads what the arguments name, and refuses what cannot become a run before any work is done. */
+async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
+  const recipe = refusing(() => makeRecipe(args.recipe));
+  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
+  const paths = pathsIn(args.out);
+  await checkFolder(host, args, paths);
+  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
+  const trainSet = await open(host, args.train, typeof given === "number" ? given : undefined);
+  const data = { train: trainSet, test: await open(host, args.test, trainSet.classes) };
+  const model = refusing(() =>
+    createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? data.train.classes.length : undefined),
+  );
+  const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
+  const normalization = normalizationFor(args.train, model, initial);
+  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
+  refusing(() => checkRun({ model, recipe, ...data, teacher }));
+  const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
+  const savedStep = resume ? refusing(() => checkpointPosition(resume), paths.checkpoint).step : null;
+  const options: TrainOptions = {
+    ...{ model, recipe, seed: args.seed, ...data, teacher, resume, normalization },
+    platform: host.images,
+    workers: args.workers,
+    maxCorrupt: args.maxCorrupt,
+    augment: args.augment,
+    allowChanged: args.allowChanged,
+    initial: initial ? beginning(host, model, initial, args) : undefined,
+    maxSteps: args.maxSteps,
+    saveEvery: args.saveEvery,
+    saveSeconds: args.saveSeconds ?? SAVE_SECONDS,
+    evalEvery: args.evalEvery,
+  };
+  return { model, data, normalization, teacher, paths, log: await RunLog.open(host, paths, savedStep), options, savedStep };
+}
+
+const pathsIn = (folder: string): Prepared["paths"] => ({
+  checkpoint: `${folder}/checkpoint.safetensors`,
+  weights: `${folder}/model.safetensors`,
+  ema: `${folder}/model_ema.safetensors`,
+  metrics: `${folder}/metrics.jsonl`,
+  events: `${folder}/events.out.tfevents.tessera`,
+});
+
+/** A folder with a run in it is gone on with or given up, never mixed with another by oversight. */
+async function checkFolder(host: Host, { resume, overwrite, out }: TrainArgs, { checkpoint, weights }: Prepared["paths"]): Promise<void> {
+  const there = await host.exists(checkpoint);
+  if (resume && overwrite) throw new UsageError("expected either --resume or --overwrite, got both");
+  if (resume && !there) throw new UsageError(`expected a checkpoint to resume at ${checkpoint}, got none`);
+  if (!resume && !overwrite && (there || (await host.exists(weights))))
+    throw new UsageError(`expected --resume or --overwrite for ${out}, which holds a run, got neither`);
+}
+
+/** What the run tells and is told while it trains. */
+function callbacks(host: Host, args: TrainArgs, run: Prepared): Partial<TrainOptions> {
+  const label = labelOf(args);
+  const curve = new Curve();
+  for (const m of run.log.lines) if (m.kind === "step") curve.add(m.loss);
+  return {
+    shouldStop: () => host.stopAsked(),
+    onCompile: (done, total) => host.progress({ label: `${label}: compiling kernels`, done, total }),
+    onCorrupt: ({ name, reason }) => host.log({ message: `${label}: ${name} left out: ${reason}` }),
+    onMetrics(m) {
+      run.log.add(m);
+      if (m.kind === "epoch") return host.log({ message: `${label}: ${describe(m)}` });
+      curve.add(m.loss);
+      host.progress({ label, done: m.step, total: m.totalSteps, curve: curve.points, note: noteOf(m) });
+      if (!m.finite)
+        host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
+    },
+    async onCheckpoint(bytes, { step }) {
+      // Metrics first: a checkpoint never stands without the lines that lead to it.
+      await run.log.flush().catch((error: Error) => {
+        throw unwritten(error, run, run.paths.metrics);
+      });
+      await save(host, run, run.paths.checkpoint, bytes);
+      run.savedStep = step;
+    },
+  };
+}
+
+const labelOf = ({ label = "train" }: TrainArgs): string => label;
+
+function noteOf(m: StepMetrics): string {
+  const waits = m.inputWait >= 0.05 ? `, ${percent(m.inputWait)} waiting for images` : "";
+  return `epoch ${m.epoch + 1}, loss ${m.loss.toFixed(3)}, ${m.imagesPerSecond.toFixed(0)} images/s${waits}`;
+}
+
+const save = (host: Host, run: Prepared, path: string, bytes: Uint8Array): Promise<void> =>
+  host.writeFile(path, bytes).catch((error: Error) => {
+    throw unwritten(error, run, path, bytes.length);
+  });
+
+/** A write that failed, with what it was to be and what is safe. */
+function unwritten(error: Error, run: Prepared, path: string, bytes?: number): Error {
+  const code = /(?:^|, got )(E[A-Z]+)\b/.exec(error.message)?.[1];
+  if (code === undefined) return error;
+  const size = bytes === undefined ? "" : ` of ${bytes} bytes`;
+  return new Error(`train: expected room for ${path}${size}, got ${code}; ${standing(run)}`);
+}
+
+const standing = ({ savedStep, paths }: Prepared): string =>
+  savedStep === null ? "no checkpoint was saved yet" : `the checkpoint of step ${savedStep} stands in ${paths.checkpoint}`;
+
+/** An error of the run as its user needs to read it. */
+function explained(error: Error, args: TrainArgs, run: Prepared): Error {
+  if (error instanceof ResumeError) return new UsageError(`${error.message.replace(/^resume: /, "")} (${run.paths.checkpoint})`);
+  if (!(error instanceof DeviceLostError || error instanceof OutOfMemoryError)) return error;
+  const advice = run.savedStep === null ? "" : "; go on with --resume";
+  const relief = error instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
+  return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });
+}
+
+const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
+  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
     throw new UsageError(error.message);
   });
 
@@ -225,31 +270,6 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
   return fitted;
 }
 
-/** A line of metrics as TensorBoard has it. */
-function scalarsOf(m: Line): ScalarEvent[] {
-  const values: Record<string, number | undefined> =
-    m.kind === "step"
-      ? {
-          "train/loss": m.loss,
-          "train/loss_base": m.base,
-          "train/loss_distill": m.distill,
-          "train/lr": m.lr,
-          "train/grad_norm": m.gradNorm,
-          "train/top1": m.trainTop1,
-          "train/images_per_second": m.imagesPerSecond,
-          "train/input_wait": m.inputWait,
-          "train/loss_scale": m.lossScale,
-        }
-      : {
-          "test/top1": m.test.model.top1,
-          "test/top5": m.test.model.top5,
-          "test/loss": m.test.model.loss,
-          "test/top1_cls": m.test.cls?.top1,
-          "test/top1_dist": m.test.dist?.top1,
-        };
-  return Object.entries(values).flatMap(([tag, value]) => (value === undefined ? [] : [{ tag, value, step: m.step, wallTime: m.time }]));
-}
-
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** One epoch in a line. */
@@ -258,10 +278,3 @@ export function describe(m: EpochMetrics): string {
   const heads = cls && dist ? ` (class head ${percent(cls.top1)}, distillation head ${percent(dist.top1)})` : "";
   return `epoch ${m.epoch + 1}: train loss ${m.trainLoss.toFixed(4)}, top-1 ${percent(m.trainTop1)}; test top-1 ${percent(model.top1)}${heads}, ${m.seconds.toFixed(0)} s`;
 }
-
-const readLines = (bytes: Uint8Array): Line[] =>
-  new TextDecoder()
-    .decode(bytes)
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Line);

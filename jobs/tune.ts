@@ -1,17 +1,18 @@
 /** `tune`: which kernel is fastest for each shape on the adapter at hand. */
-import { problemOf, modelQuestions, opQuestions, posable } from "../bench/tune/questions.ts";
-import { DEFAULT } from "../bench/tune/problem.ts";
+import { problemOf, modelQuestions, opQuestions } from "../bench/tune/questions.ts";
 import { tune, type Answer } from "../bench/tune/tune.ts";
+import { opNamed } from "../checks/catalog.ts";
+import { DEFAULT } from "../checks/problem.ts";
 import { getDevice } from "../engine/device.ts";
 import { createModel } from "../models/model.ts";
-import { refusing, UsageError } from "./errors.ts";
+import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
 
 export interface TuneArgs {
   /** Of models, on so many images; or of an operation on one shape. With gradients where `training`. */
   readonly models: readonly string[];
   readonly batch: number;
-  readonly op?: { readonly name: string; readonly sizes: readonly number[] } | undefined;
+  readonly op?: { readonly name: string; readonly sizes: string } | undefined;
   readonly training: boolean;
 }
 
@@ -20,17 +21,12 @@ export interface TuneResult {
 }
 
 export default async function tuneJob(host: Host, { models, batch, op, training }: TuneArgs): Promise<TuneResult> {
-  if (op && !posable[op.name])
-    throw new UsageError(`expected an operation with kernels to choose from (${Object.keys(posable).join(", ")}), got "${op.name}"`);
-  const wanted = op && posable[op.name]!.says.split("x").length;
-  if (op && op.sizes.length !== wanted)
-    throw new UsageError(`expected a shape ${posable[op.name]!.says} for ${op.name}, got ${op.sizes.join("x")}`);
   const known = getDevice().adapter.software
     ? ["deit_tiny_distilled_patch16_224"]
     : ["deit_tiny_distilled_patch16_224", "deit_small_distilled_patch16_224", "deit_base_distilled_patch16_224", "regnety_160"];
   const names = models.length > 0 ? models : known;
   const found = op
-    ? opQuestions(op.name, op.sizes, training)
+    ? refusing(() => opQuestions(opNamed(op.name), op.sizes, training))
     : names.map((name) => refusing(() => createModel(name))).flatMap((model) => modelQuestions(model, batch, training));
   const questions = [...new Set(found)];
   const answers: Answer[] = [];

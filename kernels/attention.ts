@@ -24,9 +24,9 @@ export { ATTENTION_VARIANTS, type AttentionVariant };
 
 export interface AttentionOptions {
   /** D ** -0.5 unless given. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** Chosen by the adapter unless given. */
-  readonly variant?: AttentionVariant;
+  readonly variant?: AttentionVariant | undefined;
 }
 
 interface Fused extends Sizes {
@@ -37,24 +37,14 @@ const op = defineOp({
   name: "attention",
   forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: Fused) {
     const { forward, overQueries, stats } = fusedAttention(sizes, sizes.variant, false);
-    const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q.shape, lse: stats }, store: { y: q.dtype } });
+    const { y, lse } = forward({ ...overQueries, inputs: { q, k, v }, outputs: { y: q, lse: stats } });
     return { y, saved: { y, lse } };
   },
   backward(dy, { y, lse }, [q, k, v], sizes, needs) {
     const { backwardQ, backwardKV, overQueries, overKeys, stats } = fusedAttention(sizes, sizes.variant, false);
-    const { dq, deltas } = backwardQ({
-      ...overQueries,
-      inputs: { q, k, v, y, dy, lse },
-      outputs: { dq: q.shape, deltas: stats },
-      store: { dq: q.dtype },
-    });
+    const { dq, deltas } = backwardQ({ ...overQueries, inputs: { q, k, v, y, dy, lse }, outputs: { dq: q, deltas: stats } });
     if (!needs[1] && !needs[2]) return [dq, null, null];
-    const { dk, dv } = backwardKV({
-      ...overKeys,
-      inputs: { q, k, v, dy, lse, deltas },
-      outputs: { dk: k.shape, dv: v.shape },
-      store: { dk: k.dtype, dv: v.dtype },
-    });
+    const { dk, dv } = backwardKV({ ...overKeys, inputs: { q, k, v, dy, lse, deltas }, outputs: { dk: k, dv: v } });
     return [dq, dk, dv];
   },
 });
@@ -64,23 +54,18 @@ const packedOp = defineOp({
   forward([qkv]: [Tensor], sizes: Fused) {
     const { forward, overQueries, stats } = fusedAttention(sizes, sizes.variant, true);
     const { B, H, N, D } = sizes;
-    const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: [B, N, H * D], lse: stats }, store: { y: qkv.dtype } });
+    const { y, lse } = forward({ ...overQueries, inputs: { qkv }, outputs: { y: { shape: [B, N, H * D], dtype: qkv.dtype }, lse: stats } });
     return { y, saved: { y, lse } };
   },
   backward(dy, { y, lse }, [qkv], sizes) {
     const { backwardQ, backwardKVPacked, overQueries, overKeys, stats } = fusedAttention(sizes, sizes.variant, true);
-    const { dq: dqkv, deltas } = backwardQ({
-      ...overQueries,
-      inputs: { qkv, y, dy, lse },
-      outputs: { dq: qkv.shape, deltas: stats },
-      store: { dq: qkv.dtype },
-    });
+    const { dq: dqkv, deltas } = backwardQ({ ...overQueries, inputs: { qkv, y, dy, lse }, outputs: { dq: qkv, deltas: stats } });
     backwardKVPacked({ ...overKeys, inputs: { qkv, dy, lse, deltas }, updates: { dqkv } });
     return [dqkv];
   },
 });
 
-const MAX_WIDTH = 128;
+export const MAX_HEAD_WIDTH = 128;
 
 /** The kernels that the tuner found best, if they are any. */
 function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale">, training: boolean): AttentionVariant | undefined {
@@ -95,7 +80,7 @@ function checked(
   { scale, variant = measured(name, sizes, training) }: AttentionOptions,
 ): Sizes & { readonly variant: AttentionVariant } {
   const { B, H, D } = sizes;
-  if (D > MAX_WIDTH) throw new Error(`${name}: expected heads of at most ${MAX_WIDTH}, got ${D}`);
+  if (D > MAX_HEAD_WIDTH) throw new Error(`${name}: expected a head width D of at most ${MAX_HEAD_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;
   if (B * H > most) throw new Error(`${name}: expected at most ${most} heads over the batch, got ${B} x ${H}`);
   return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training) };

@@ -194,25 +194,25 @@ const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly r
 /** g from dy, at `at`. */
 const upstream = (relu: boolean, type: string): string => (relu ? `select(${type}(), dy[at], y[at] > ${type}())` : "dy[at]");
 
-const sumsKernel = kernelFamily(({ relu, ...stripes }: Stripes & { readonly relu: boolean }) => {
+const sumsKernel = kernelFamily((stripes: Stripes) => {
   const { elem, type, add, at } = typesOf(stripes);
   const { workgroup, helpers, needs, setup, each, sum, one } = rows(stripes);
   return defineKernel({
     name: "batchNorm.backwardSums",
-    inputs: { x: elem, dy: elem, stats: "f32", ...(relu ? { y: elem } : {}) }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
+    inputs: { x: elem, dy: elem, stats: "f32", y: `${elem}?` }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
     outputs: { gn: "f32", g: "f32" }, // (S, C): sums of g * n and of g
     params: { B: "u32", C: "u32", images: "u32" },
     workgroup,
     helpers,
     needs,
-    code: /* wgsl */ `
+    code: (_, has) => /* wgsl */ `
     ${setup}
     let m = stats[c]; let r = stats[p.C + c];
     var sg = ${type}(); var sgn = ${type}();
     ${each(
       (i) => `
       let at = ${at(i)};
-      let v = ${upstream(relu, type)};
+      let v = ${upstream(has.y, type)};
       sg += v;
       sgn += v * (x[at] - m) * r;
     `,
@@ -241,22 +241,22 @@ const sumStripesKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y). `share`: 1 / N in training, 0 where mean and variance are constants.
-const inputKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+const inputKernel = kernelFamily((layout: Layout) => {
   const { elem, type, at } = typesOf(layout);
   return defineKernel({
     name: "batchNorm.backwardInput",
-    inputs: { x: elem, dy: elem, stats: "f32", weight: "f32", dweight: "f32", dbias: "f32", ...(relu ? { y: elem } : {}) },
+    inputs: { x: elem, dy: elem, stats: "f32", weight: "f32", dweight: "f32", dbias: "f32", y: `${elem}?` },
     outputs: { dx: elem }, // (B, C, P)
     params: { C: "u32", n: "u32", share: "f32" },
     workgroup: WIDE,
-    code: /* wgsl */ `
+    code: (_, has) => /* wgsl */ `
     let i = wid.x * WG + li;
     if (i >= p.n) { return; }
     let c = wid.y;
     let at = ${at("i")};
     let r = stats[p.C + c];
     let n = (x[at] - stats[c]) * r;
-    dx[at] = weight[c] * r * (${upstream(relu, type)} - p.share * (dbias[c] + n * dweight[c]));`,
+    dx[at] = weight[c] * r * (${upstream(has.y, type)} - p.share * (dbias[c] + n * dweight[c]));`,
   });
 });
 
@@ -268,7 +268,7 @@ export interface BatchNormOptions {
   /** Apply max(y, 0) as well. */
   readonly relu?: boolean;
   /** Chosen by the adapter unless given. */
-  readonly variant?: BatchNormVariant;
+  readonly variant?: BatchNormVariant | undefined;
 }
 
 // Workgroups that keep a GPU busy; fewer channels are cut into more stripes.
@@ -304,19 +304,14 @@ const op = defineOp({
           updates: { runningMean, runningVar },
           outputs: { stats: [2, C] },
           params: { B, C, P, images, stripes, eps, momentum },
-          groups: Math.ceil(C / WG),
+          threads: C,
         }).stats
-      : runningKernel({
-          inputs: { mean: runningMean, variance: runningVar },
-          outputs: { stats: [2, C] },
-          params: { C, eps },
-          groups: Math.ceil(C / WG),
-        }).stats;
+      : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, threads: C })
+          .stats;
     const n = B * layout.P;
     const { y } = normalizeKernel({ ...layout, relu })({
       inputs: { x, stats, weight, bias },
-      outputs: { y: x.shape },
-      store: { y: x.dtype },
+      outputs: { y: x },
       params: { C, n },
       groups: [Math.ceil(n / WIDE), C],
     });
@@ -326,24 +321,19 @@ const op = defineOp({
   backward(dy, { y, stats, layout, grid }, [x, weight], { training = false, relu = false }, needs) {
     const { B, C } = grid.params;
     const stripes = grid.groups[1];
-    const masked = (relu ? { y } : {}) as { readonly y: Tensor };
-    const parts = sumsKernel({ ...layout, relu })({
-      inputs: { x, dy, stats, ...masked },
-      outputs: { gn: [stripes, C], g: [stripes, C] },
-      ...grid,
-    });
+    const masked = { y: relu ? y : null };
+    const parts = sumsKernel(layout)({ inputs: { x, dy, stats, ...masked }, outputs: { gn: [stripes, C], g: [stripes, C] }, ...grid });
     const { dweight, dbias } = sumStripesKernel({
       inputs: parts,
       outputs: { dweight: [C], dbias: [C] },
       params: { C, stripes },
-      groups: Math.ceil(C / WG),
+      threads: C,
     });
     const n = B * layout.P;
     const dx = () =>
-      inputKernel({ P: layout.P, vec: layout.vec, relu })({
+      inputKernel({ P: layout.P, vec: layout.vec })({
         inputs: { x, dy, stats, weight, dweight, dbias, ...masked },
-        outputs: { dx: x.shape },
-        store: { dx: x.dtype },
+        outputs: { dx: x },
         params: { C, n, share: training ? C / x.size : 0 },
         groups: [Math.ceil(n / WIDE), C],
       }).dx;

@@ -22,10 +22,9 @@ function converted(x: Tensor, dtype: "f32" | "f16"): Tensor {
   const W = x.size % 4 === 0 ? 4 : 1;
   return kernel({ elem: W === 4 ? "vec4f" : "f32" })({
     inputs: { xs: x },
-    outputs: { ys: x.shape },
-    store: { ys: dtype },
+    outputs: { ys: { shape: x.shape, dtype } },
     params: { n: x.size / W },
-    groups: Math.ceil(x.size / W / WG),
+    threads: x.size / W,
   }).ys;
 }
 

@@ -150,7 +150,7 @@ const weightKernel = kernelFamily((f: Geometry) => {
     });
     if (stripes === 1) return dw.view(shape);
     const n = dw.size / stripes;
-    return sumStripesKernel({ inputs: { parts: dw }, outputs: { y: shape }, params: { n, stripes }, groups: Math.ceil(n / 64) }).y;
+    return sumStripesKernel({ inputs: { parts: dw }, outputs: { y: shape }, params: { n, stripes }, threads: n }).y;
   };
 });
 
@@ -217,8 +217,7 @@ const op = defineOp({
           ? gatherKernel({ ...f, transposed: true, bias: false })(dy, weight, null)
           : sparseInputKernel({
               inputs: { dy, weight },
-              outputs: { dx: x.shape },
-              store: { dx: x.dtype },
+              outputs: { dx: x },
               constants: {
                 G: f.groups,
                 C: f.C,
@@ -233,7 +232,7 @@ const op = defineOp({
                 PADDING: f.padding,
               },
               params: { n: x.size },
-              groups: Math.ceil(x.size / 64),
+              threads: x.size,
             }).dx;
     if (pointwise) {
       const { dweight = null, dbias = null } = needs[1] || needs[2] ? pointwiseConvWeight(x, dy, f, bias !== null) : {};

@@ -105,22 +105,14 @@ const op = defineOp({
       inputs: { logits, truth: target },
       outputs: { losses: [B], stats: [B, 3] },
     });
-    return { y: sumTo(losses, []), saved: { stats, config, grid: { params, groups: Math.ceil((B * K) / W / WG) } } };
+    return { y: sumTo(losses, []), saved: { stats, config, grid: { params, threads: (B * K) / W } } };
   },
   backward(dy, { stats, config, grid }, [logits, target], _, needs) {
     const { backward, backwardTarget } = kernels(config);
     const dlogits = needs[0]
-      ? backward({
-          ...grid,
-          inputs: { logits, truth: target, stats, dy },
-          outputs: { dlogits: logits.shape },
-          store: { dlogits: logits.dtype },
-        }).dlogits
+      ? backward({ ...grid, inputs: { logits, truth: target, stats, dy }, outputs: { dlogits: logits } }).dlogits
       : null;
-    const dtarget = needs[1]
-      ? backwardTarget({ ...grid, inputs: { logits, stats, dy }, outputs: { dtarget: target.shape }, store: { dtarget: target.dtype } })
-          .dtarget
-      : null;
+    const dtarget = needs[1] ? backwardTarget({ ...grid, inputs: { logits, stats, dy }, outputs: { dtarget: target } }).dtarget : null;
     return [dlogits, dtarget];
   },
 });
@@ -129,7 +121,7 @@ const op = defineOp({
 export function crossEntropy(
   logits: Tensor,
   target: Tensor,
-  { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant } = {},
+  { labelSmoothing = 0, variant }: { readonly labelSmoothing?: number; readonly variant?: RowVariant | undefined } = {},
 ): Tensor {
   const [B, K] = logits.shape;
   if (logits.shape.length !== 2) throw new Error(`crossEntropy: expected logits [B,K], got ${show(logits.shape)}`);

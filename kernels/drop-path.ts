@@ -60,7 +60,7 @@ function drawFactors(rates: readonly number[], first: number, B: number, { seed,
     inputs: { seeds: seed.tensor, steps: step.tensor },
     outputs: { y: [rates.length, B] },
     params: { B, first, seed_at: seed.at, step_at: step.at },
-    groups: Math.ceil((rates.length * B) / WG),
+    threads: rates.length * B,
   }).y;
 }
 

@@ -51,10 +51,9 @@ const kernel = kernelFamily(({ whole }: { readonly whole: boolean }) =>
 const launch = (x: Tensor, { rate, seed, step, stream }: DropoutOptions): Tensor =>
   kernel({ whole: x.size % 4 === 0 })({
     inputs: { x, seeds: seed.tensor, steps: step.tensor },
-    outputs: { y: x.shape },
-    store: { y: x.dtype },
+    outputs: { y: x },
     params: { n: x.size, rate, scale: 1 / (1 - rate), seed_at: seed.at, step_at: step.at, stream },
-    groups: Math.ceil(x.size / (4 * WG)),
+    threads: x.size / 4,
   }).y;
 
 const op = defineOp({

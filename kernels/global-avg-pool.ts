@@ -68,27 +68,13 @@ const op = defineOp({
     const [n, P] = [B * C, H * W];
     const { y } =
       P <= SMALL
-        ? smallKernel({
-            inputs: { x },
-            outputs: { y: [B, C] },
-            store: { y: x.dtype },
-            constants: { P },
-            params: { n },
-            groups: Math.ceil(n / WG),
-          })
-        : largeKernel({ inputs: { x }, outputs: { y: [B, C] }, store: { y: x.dtype }, params: { P }, groups: n });
+        ? smallKernel({ inputs: { x }, outputs: { y: { shape: [B, C], dtype: x.dtype } }, constants: { P }, params: { n }, threads: n })
+        : largeKernel({ inputs: { x }, outputs: { y: { shape: [B, C], dtype: x.dtype } }, params: { P }, groups: n });
     return { y, saved: P };
   },
 
   backward: (dy, P, [x]) => [
-    backwardKernel({
-      inputs: { dy },
-      outputs: { dx: x.shape },
-      store: { dx: x.dtype },
-      constants: { P },
-      params: { n: x.size },
-      groups: Math.ceil(x.size / WG),
-    }).dx,
+    backwardKernel({ inputs: { dy }, outputs: { dx: x }, constants: { P }, params: { n: x.size }, threads: x.size }).dx,
   ],
 });
 

@@ -124,7 +124,7 @@ function plan(student: Tensor, variant: RowVariant) {
   const [B, K] = student.shape as [number, number];
   const W = widthOf(variant, K),
     shape = rowShape(variant, K);
-  return { ...kernels({ shape, W }), rows: B, len: K / W, rowGroups: rowWords(shape).groups(B), groups: Math.ceil((B * K) / W / WG) };
+  return { ...kernels({ shape, W }), rows: B, len: K / W, rowGroups: rowWords(shape).groups(B), threads: (B * K) / W };
 }
 
 const op = defineOp({
@@ -140,13 +140,11 @@ const op = defineOp({
     return { y: sumTo(losses, []), saved: stats };
   },
   backward(dy, stats, [student, teacher], { tau, n, variant }, needs) {
-    const { backward, backwardTeacher, rows, len, rowGroups, groups } = plan(student, variant);
+    const { backward, backwardTeacher, rows, len, rowGroups, threads } = plan(student, variant);
     const args = { inputs: { student, teacher, stats, dy }, params: { rows, len, invTau: 1 / tau, factor: tau / n } };
     return [
-      needs[0] ? backward({ ...args, groups, outputs: { dstudent: student.shape }, store: { dstudent: student.dtype } }).dstudent : null,
-      needs[1]
-        ? backwardTeacher({ ...args, groups: rowGroups, outputs: { dteacher: teacher.shape }, store: { dteacher: teacher.dtype } }).dteacher
-        : null,
+      needs[0] ? backward({ ...args, threads, outputs: { dstudent: student } }).dstudent : null,
+      needs[1] ? backwardTeacher({ ...args, groups: rowGroups, outputs: { dteacher: teacher } }).dteacher : null,
     ];
   },
 });
@@ -154,7 +152,7 @@ const op = defineOp({
 interface KlOptions {
   readonly tau?: number;
   readonly reduction?: Reduction;
-  readonly variant?: RowVariant;
+  readonly variant?: RowVariant | undefined;
 }
 
 /** student, teacher: (B, K) logits. Returns (). */

@@ -277,7 +277,7 @@ const op = defineOp({
 export interface LayerNormOptions {
   readonly eps?: number;
   /** Chosen by the adapter unless given. */
-  readonly variant?: RowVariant;
+  readonly variant?: RowVariant | undefined;
 }
 
 /** x: (..., D); weight, bias: (D). Returns (..., D). */

@@ -42,7 +42,7 @@ function mixed(x: Tensor, lam: Scalar): Tensor {
     outputs: { y: x.shape },
     constants: { AT: lam.at },
     params: { n, per: per / width },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }
 
@@ -76,7 +76,7 @@ const cut = (x: Tensor, box: Scalar): Tensor =>
     outputs: { y: x.shape },
     constants: { AT: box.at, H: x.shape[2]!, W: x.shape[3]! },
     params: { n: x.size, per: x.size / x.shape[0]! },
-    groups: Math.ceil(x.size / WG),
+    threads: x.size,
   }).y;
 
 const cutmixOp = defineOp({
@@ -132,6 +132,6 @@ export function mixTargets(
     outputs: { y: [B, classes] },
     constants: { AT: lam.at, K: classes },
     params: { B, on: 1 - smoothing + off, off },
-    groups: Math.ceil((B * classes) / WG),
+    threads: B * classes,
   }).y;
 }

@@ -54,13 +54,7 @@ function gather(x: Tensor, shape: Shape, steps: readonly number[], offset = 0): 
   const n = numel(shape) / width;
   const sizes = axes.map((a, k) => (k === 0 ? 0 : a === inner ? a.size / width : a.size));
   const kernel = gatherKernel({ elem, sizes, steps: axes.map((a) => (a === inner ? a.step : a.step / width)) });
-  return kernel({
-    inputs: { x },
-    outputs: { y: shape },
-    store: { y: x.dtype },
-    params: { n, offset: offset / width },
-    groups: Math.ceil(n / WG),
-  }).y;
+  return kernel({ inputs: { x }, outputs: { y: { shape, dtype: x.dtype } }, params: { n, offset: offset / width }, threads: n }).y;
 }
 
 /** Without axes of length 1, and neighbours that are walked as one made one. */
@@ -147,10 +141,7 @@ const sliceOp = defineOp({
     const lengths = [x.shape[axis]! * inner, start * inner, (end - start) * inner] as const;
     const { elem, width } = vectorised(lengths);
     const params = { n: x.size / width, len: lengths[0] / width, start: lengths[1] / width, width: lengths[2] / width };
-    return [
-      padKernel({ elem })({ inputs: { dy }, outputs: { dx: x.shape }, store: { dx: dy.dtype }, params, groups: Math.ceil(params.n / WG) })
-        .dx,
-    ];
+    return [padKernel({ elem })({ inputs: { dy }, outputs: { dx: { shape: x.shape, dtype: dy.dtype } }, params, threads: params.n }).dx];
   },
 });
 
@@ -193,10 +184,9 @@ const concatOp = defineOp({
     const n = numel(shape) / width;
     const { y } = concatKernel({ elem, widths: lengths.map((l) => l / width) })({
       inputs: Object.fromEntries(parts.map((t, k) => [`x${k}`, t])),
-      outputs: { y: shape },
-      store: { y: parts[0]!.dtype },
+      outputs: { y: { shape, dtype: parts[0]!.dtype } },
       params: { n },
-      groups: Math.ceil(n / WG),
+      threads: n,
     });
     return { y, saved: null };
   },

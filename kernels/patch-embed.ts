@@ -144,7 +144,7 @@ const op = defineOp({
             inputs: { dy },
             outputs: { dposition: position.shape, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!.shape])) },
             params: { B, D, n: T * D },
-            groups: Math.ceil((T * D) / WG),
+            threads: T * D,
           });
     return [
       needs[0] ? dx() : null,

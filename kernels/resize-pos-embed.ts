@@ -11,7 +11,8 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel } from "../engine/kernel.ts";
 import { show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { bandTables, interpolationBands, transposed, type Band } from "./shared/bands.ts";
+import type { Band } from "../engine/resample.ts";
+import { bandTables, interpolationBands, transposed } from "./shared/bands.ts";
 
 const WG = 64;
 
@@ -78,7 +79,7 @@ function launch(
     inputs: { x, rowRuns: r.runs, rowWeights: r.weights, columnRuns: c.runs, columnWeights: c.weights },
     outputs: { y: shape },
     params: { n, D: shape[2]!, prefix, before, after },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }
 

@@ -66,28 +66,18 @@ const op = defineOp({
     if (x.shape.length !== 4) throw new Error(`scaleChannels: expected x [B,C,H,W], got ${show(x.shape)}`);
     const [B, C, H, W] = x.shape as [number, number, number, number];
     if (!sameShape(s.shape, [B, C])) throw new Error(`scaleChannels: expected s [${B},${C}] for x ${show(x.shape)}, got ${show(s.shape)}`);
-    const grid = { constants: { P: H * W }, params: { n: x.size }, groups: Math.ceil(x.size / WG) };
-    return { y: scaleKernel({ inputs: { x, s }, outputs: { y: x.shape }, store: { y: x.dtype }, ...grid }).y, saved: grid };
+    const grid = { constants: { P: H * W }, params: { n: x.size }, threads: x.size };
+    return { y: scaleKernel({ inputs: { x, s }, outputs: { y: x }, ...grid }).y, saved: grid };
   },
 
   backward(dy, grid, [x, s], _, needs) {
     const { P } = grid.constants;
     const ds = () =>
       (P <= SMALL
-        ? smallSumKernel({
-            inputs: { x, dy },
-            outputs: { ds: s.shape },
-            store: { ds: s.dtype },
-            constants: { P },
-            params: { n: s.size },
-            groups: Math.ceil(s.size / WG),
-          })
-        : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s.shape }, store: { ds: s.dtype }, params: { P }, groups: s.size })
+        ? smallSumKernel({ inputs: { x, dy }, outputs: { ds: s }, constants: { P }, params: { n: s.size }, threads: s.size })
+        : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s }, params: { P }, groups: s.size })
       ).ds;
-    return [
-      needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x.shape }, store: { y: x.dtype }, ...grid }).y : null,
-      needs[1] ? ds() : null,
-    ];
+    return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x }, ...grid }).y : null, needs[1] ? ds() : null];
   },
 });
 

@@ -19,12 +19,12 @@ const op = (name: string, log: boolean) =>
     forward([x]: [Tensor], { variant }: { variant: RowVariant }) {
       if (x.shape.length === 0) throw new Error(`${name}: expected at least one axis, got ${show(x.shape)}`);
       const { forward, grid } = softmaxKernels(x, log, variant);
-      const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } });
+      const { y } = forward({ ...grid, inputs: { x }, outputs: { y: x } });
       return { y, saved: y };
     },
     backward(dy, y, [x], { variant }) {
       const { backward, grid } = softmaxKernels(x, log, variant);
-      return [backward({ ...grid, inputs: { y, dy }, outputs: { dx: x.shape }, store: { dx: x.dtype } }).dx];
+      return [backward({ ...grid, inputs: { y, dy }, outputs: { dx: x } }).dx];
     },
   });
 
@@ -33,7 +33,7 @@ const logSoftmaxOp = op("logSoftmax", true);
 
 export interface RowOptions {
   /** Chosen by the adapter unless given. */
-  readonly variant?: RowVariant;
+  readonly variant?: RowVariant | undefined;
 }
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */

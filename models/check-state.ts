@@ -1,5 +1,6 @@
 /** Whether weights are those of a model. */
 import { sameShape, show, type Shape } from "../engine/shape.ts";
+import { isHead } from "./heads.ts";
 
 /** Values by name; f32. `data` may be read from a file or converted anew by each access: take it once. */
 export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>;
@@ -39,7 +40,6 @@ export function checkState(what: string, specs: readonly Spec[], state: State): 
   throw new Error(`${what}: expected the ${specs.length} tensors of this model, got ${[...wrong, ...broken].join("; ")}${hint}`);
 }
 
-const isHead = (name: string): boolean => name.startsWith("head");
 const isPositions = (name: string): boolean => name === "pos_embed";
 
 /** What would mend it; empty where more is wrong than that. */

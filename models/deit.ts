@@ -13,7 +13,7 @@ import type { SampleFactors } from "../kernels/shared/sample-factors.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { add, mean } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
-import { slice } from "../kernels/movement.ts";
+import { reshape, slice } from "../kernels/movement.ts";
 import { linear } from "../kernels/linear.ts";
 import { mlp } from "../kernels/mlp.ts";
 import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";
@@ -29,6 +29,7 @@ export interface DeitConfig {
   readonly depth: number;
   readonly heads: number;
   readonly mlpRatio: number;
+  /** 0: no classifier, as timm's `num_classes=0`; the model gives features. */
   readonly numClasses: number;
   /** Has a distillation token and head. */
   readonly distilled: boolean;
@@ -50,7 +51,7 @@ export const deitNames: readonly string[] = [
   ...Object.keys(SIZES).flatMap((size) => [`vit_${size}_patch16_224`, `vit_${size}_patch16_384`]),
 ];
 
-/** The config of a timm model name, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch16_384`; `null` for other names. */
+/** The config of a timm model name without its tag, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch16_384`; `null` for other names. */
 export function deitConfig(name: string): DeitConfig | null {
   const match = /^(deit|vit)_(tiny|small|base)(_distilled)?_patch16_(224|384)$/.exec(name);
   if (!match || (match[1] === "vit" && match[3])) return null;
@@ -69,17 +70,30 @@ export function deitConfig(name: string): DeitConfig | null {
   };
 }
 
-/** Throws unless the sizes fit each other. */
+// Far beyond any trained model; a config in a file may claim anything, and lists of this length are made from it.
+const MOST_DEPTH = 1000,
+  MOST_PARAMETERS = 2 ** 33;
+
+/** Throws unless the sizes fit each other and are those of a model that can be. */
 export function checkDeitConfig(c: DeitConfig): void {
-  for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio", "numClasses"] as const) {
-    if (!(c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key])))
-      throw new Error(`deit: expected a positive ${key}, got ${c[key]}`);
+  for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio"] as const) {
+    if (!(typeof c[key] === "number" && c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key])))
+      throw new Error(`deit: expected a positive ${key}, got ${JSON.stringify(c[key])}`);
   }
+  if (!(Number.isInteger(c.numClasses) && c.numClasses >= 0))
+    throw new Error(`deit: expected numClasses of 0 or more, got ${JSON.stringify(c.numClasses)}`);
   if (typeof c.distilled !== "boolean") throw new Error(`deit: expected distilled to be true or false, got ${JSON.stringify(c.distilled)}`);
   if (c.imgSize % c.patchSize !== 0)
     throw new Error(`deit: expected imgSize to be a multiple of patchSize ${c.patchSize}, got ${c.imgSize}`);
   if (c.dim % c.heads !== 0) throw new Error(`deit: expected dim to be a multiple of heads ${c.heads}, got ${c.dim}`);
+  if (mlpWidth(c) < 1) throw new Error(`deit: expected mlpRatio of at least 1 / dim, got ${c.mlpRatio} of dim ${c.dim}`);
+  if (c.depth > MOST_DEPTH) throw new Error(`deit: expected a depth of at most ${MOST_DEPTH}, got ${c.depth}`);
+  const parameters = c.dim * (c.depth * (4 * c.dim + 2 * mlpWidth(c)) + tokens(c) + c.inChans * c.patchSize ** 2 + 2 * c.numClasses);
+  if (parameters > MOST_PARAMETERS) throw new Error(`deit: expected at most ${MOST_PARAMETERS} parameters, got some ${parameters}`);
 }
+
+/** Width of the MLP's hidden layer, cut off to an integer as timm's `int(dim * mlp_ratio)`. */
+const mlpWidth = (c: DeitConfig): number => Math.trunc(c.dim * c.mlpRatio);
 
 /** Tokens before the patches: class, and distillation. */
 export const prefixTokens = (c: DeitConfig): number => (c.distilled ? 2 : 1);
@@ -91,7 +105,7 @@ export const tokens = (c: DeitConfig): number => (c.imgSize / c.patchSize) ** 2 
 export function deitParams(c: DeitConfig): ParamSpec[] {
   checkDeitConfig(c);
   const D = c.dim;
-  const hidden = Math.round(D * c.mlpRatio);
+  const hidden = mlpWidth(c);
   const fanIn = c.inChans * c.patchSize ** 2;
   const std: Init = { kind: "normal", std: 0.02 };
   const spec = (name: string, shape: readonly number[], init: Init, decay = shape.length > 1): ParamSpec => ({
@@ -122,8 +136,8 @@ export function deitParams(c: DeitConfig): ParamSpec[] {
       ...dense(`${b}.mlp.fc2`, D, hidden),
     ]),
     ...norm("norm"),
-    ...dense("head", c.numClasses, D),
-    ...(c.distilled ? dense("head_dist", c.numClasses, D) : []),
+    ...(c.numClasses > 0 ? dense("head", c.numClasses, D) : []),
+    ...(c.numClasses > 0 && c.distilled ? dense("head_dist", c.numClasses, D) : []),
   ];
 }
 
@@ -134,7 +148,7 @@ export function deitMacs(c: DeitConfig): number {
     P = N - prefixTokens(c);
   return (
     c.inChans * c.patchSize ** 2 * P * D +
-    c.depth * ((4 + 2 * c.mlpRatio) * N * D ** 2 + 2 * N ** 2 * D) +
+    c.depth * ((4 * D + 2 * mlpWidth(c)) * N * D + 2 * N ** 2 * D) +
     prefixTokens(c) * D * c.numClasses
   );
 }
@@ -143,7 +157,7 @@ export function deitMacs(c: DeitConfig): number {
 export function deitActivations(c: DeitConfig): number {
   const N = tokens(c),
     q = prefixTokens(c);
-  return (N - q) * c.dim + c.depth * ((6 + c.mlpRatio) * N * c.dim + c.heads * N ** 2) + q * c.numClasses;
+  return (N - q) * c.dim + c.depth * ((6 * c.dim + mlpWidth(c)) * N + c.heads * N ** 2) + q * c.numClasses;
 }
 
 export interface DeitOptions {
@@ -156,7 +170,7 @@ export interface DeitOptions {
 }
 
 export interface DeitOutput {
-  /** [B, K]: of the class head, or the mean of both heads in a distilled model. */
+  /** [B, K]: of the class head, or the mean of both heads in a distilled model. Without heads (K = 0) the features [B, D] that they would take. */
   readonly logits: Tensor;
   readonly logitsCls: Tensor;
   /** `null` in a plain model. */
@@ -211,7 +225,8 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
   // The norm is per token, so only the tokens that are read need it.
   if (tap) tap("norm", norm("norm", t));
   const read = norm("norm", slice(t, 1, 0, prefixTokens(c)));
-  const head = (name: string, at: number) => tokenLinear(read, at, w(`${name}.weight`), w(`${name}.bias`));
+  const head = (name: string, at: number) =>
+    c.numClasses > 0 ? tokenLinear(read, at, w(`${name}.weight`), w(`${name}.bias`)) : reshape(slice(read, 1, at, at + 1), [B!, c.dim]);
   const logitsCls = head("head", 0);
   if (!c.distilled) return { logits: logitsCls, logitsCls, logitsDist: null };
   const logitsDist = head("head_dist", 1);

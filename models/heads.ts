@@ -1,9 +1,15 @@
 /**
- * How a distilled model's two heads answer together.
+ * A model's classifiers: their parameters' names, and how the two of a distilled model answer together.
  *
  * The official code averages logits; the text of https://arxiv.org/abs/2012.12877, section 5, adds the two softmax outputs. They can differ in
  * their first class. Either head may also answer alone.
  */
+/** Whether a parameter belongs to a classifier: of DeiT, its distillation head, or RegNet, by timm's names. */
+export const isHead = (name: string): boolean => /^head(_dist|\.fc)?\.(weight|bias)$/.test(name);
+
+/** Whether a parameter belongs to the distillation head. */
+export const isDistillationHead = (name: string): boolean => isHead(name) && name.startsWith("head_dist.");
+
 export const headChoices = ["mean", "softmax-sum", "cls", "dist"] as const;
 
 export type HeadChoice = (typeof headChoices)[number];

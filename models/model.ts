@@ -1,5 +1,6 @@
 /** A model by name or config: what training, evaluation and the command line need to know of it. */
 import type { Tensor } from "../engine/tensor.ts";
+import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
 import {
   checkDeitConfig,
   deit,
@@ -41,12 +42,19 @@ export interface Model {
 /** Every name that `createModel` knows. */
 export const modelNames: readonly string[] = [...deitNames, ...regnetNames];
 
-/** A model by timm name, or of a config object as the command line takes it. `numClasses` replaces the name's own. */
+/** timm's name of a model's weights behind the model's own, e.g. `.fb_in1k`. */
+const TAG = /\.\w+$/;
+
+/**
+ * A model by timm name, with or without the tag of its weights (`deit_tiny_patch16_224.fb_in1k`), or of a config object as the command
+ * line takes it. `numClasses` replaces the name's own.
+ */
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {
-    const config = deitConfig(what) ?? regnetConfig(what);
+    const name = what.replace(TAG, "");
+    const config = deitConfig(name) ?? regnetConfig(name);
     if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
-    return build(what, numClasses === undefined ? config : { ...config, numClasses });
+    return build(name, numClasses === undefined ? config : { ...config, numClasses });
   }
   const given = numClasses === undefined ? what : { ...what, numClasses };
   if (given["arch"] === "deit" || given["arch"] === "vit") {
@@ -93,6 +101,9 @@ function merge<T extends object>(base: T, given: Readonly<Record<string, unknown
 function build(name: string, config: DeitConfig | RegNetConfig): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
+    const { dim, heads } = config;
+    if (dim / heads > MAX_HEAD_WIDTH)
+      throw new Error(`deit: expected dim / heads of at most ${MAX_HEAD_WIDTH}, got ${dim / heads} (dim ${dim}, heads ${heads})`);
     return {
       name,
       config,

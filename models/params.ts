@@ -1,6 +1,6 @@
 /** A model's parameters: names and shapes as in the PyTorch state dict, initial values, and where they live on the GPU. */
 import { Random } from "../engine/random.ts";
-import { numel, type Shape } from "../engine/shape.ts";
+import { numel, show, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { checkState, type State } from "./check-state.ts";
 import { FlatLayout } from "./flat.ts";
@@ -27,6 +27,26 @@ export type Params = Readonly<Record<string, Tensor>>;
 export type { State } from "./check-state.ts";
 
 export const countParams = (specs: readonly ParamSpec[]): number => specs.reduce((n, s) => n + (s.trainable ? numel(s.shape) : 0), 0);
+
+type Limits = Pick<GPUSupportedLimits, "maxBufferSize" | "maxStorageBufferBindingSize">;
+
+/**
+ * Throws where a device of these limits cannot hold the model for training: its largest parameter, or all trained ones side by side, which
+ * the optimizer reads as one buffer. Costs nothing, unlike `initialState`.
+ */
+export function checkSizes(what: string, specs: readonly ParamSpec[], trains: (spec: ParamSpec) => boolean, limits: Limits): void {
+  const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  const bytes = (spec: ParamSpec): number => 4 * numel(spec.shape);
+  const largest = specs.reduce((a, b) => (bytes(b) > bytes(a) ? b : a));
+  const refuse = (expected: string, got: string): never => {
+    throw new Error(`${what}: expected ${expected} of at most ${megabytes(most)}, the adapter's limit for a buffer, got ${got}`);
+  };
+  if (bytes(largest) > most) refuse("parameters", `${largest.name} ${show(largest.shape)} of ${megabytes(bytes(largest))}`);
+  const trained = 4 * new FlatLayout(specs.filter((s) => s.trainable && trains(s))).size;
+  if (trained > most) refuse("trained parameters", megabytes(trained));
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** Initial values from a seed. Each parameter draws from a stream of its own name, so none depends on the others. */
 export function initialState(specs: readonly ParamSpec[], seed: number): State {

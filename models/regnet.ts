@@ -29,6 +29,7 @@ export interface RegNetConfig {
   readonly stemStride: number;
   /** Of each stage's first block; the last one counts for all further stages. */
   readonly strides: readonly number[];
+  /** 0: no classifier, as timm's `num_classes=0`; the model gives its pooled features. */
   readonly numClasses: number;
 }
 
@@ -122,13 +123,32 @@ export function regnetBlocks(c: RegNetConfig): Block[] {
   return blocks;
 }
 
+// Far beyond any trained model; a config in a file may claim anything, and lists of this length are made from it.
+const MOST_DEPTH = 1000,
+  MOST_WIDTH = 2 ** 16;
+
+/** Throws unless the sizes are those of a model that can be. */
 export function checkRegnetConfig(c: RegNetConfig): void {
-  for (const key of ["imgSize", "w0", "groupWidth", "depth", "stemWidth", "stemStride", "numClasses"] as const) {
-    if (!(Number.isInteger(c[key]) && c[key] > 0)) throw new Error(`regnety: expected a positive integer ${key}, got ${c[key]}`);
+  for (const key of ["imgSize", "w0", "groupWidth", "depth", "stemWidth", "stemStride"] as const) {
+    if (!(Number.isInteger(c[key]) && c[key] > 0))
+      throw new Error(`regnety: expected a positive integer ${key}, got ${JSON.stringify(c[key])}`);
   }
-  if (!(c.wa >= 0) || !(c.wm > 1)) throw new Error(`regnety: expected wa of 0 or more and wm above 1, got ${c.wa} and ${c.wm}`);
+  if (!(Number.isInteger(c.numClasses) && c.numClasses >= 0))
+    throw new Error(`regnety: expected numClasses of 0 or more, got ${JSON.stringify(c.numClasses)}`);
+  if (!(Number.isFinite(c.wa) && c.wa >= 0) || !(Number.isFinite(c.wm) && c.wm > 1))
+    throw new Error(`regnety: expected wa of 0 or more and wm above 1, got ${JSON.stringify(c.wa)} and ${JSON.stringify(c.wm)}`);
+  if (!(Number.isFinite(c.seRatio) && c.seRatio > 0))
+    throw new Error(`regnety: expected a positive seRatio, got ${JSON.stringify(c.seRatio)}`);
   if (!Array.isArray(c.strides) || c.strides.length === 0 || !c.strides.every((s) => Number.isInteger(s) && s > 0))
     throw new Error(`regnety: expected strides as a list of positive integers, got ${JSON.stringify(c.strides)}`);
+  if (c.w0 < 8) throw new Error(`regnety: expected w0 of 8 or more, got ${c.w0}`); // widths are rounded to multiples of 8
+  if (c.stemWidth * c.seRatio < 1)
+    throw new Error(`regnety: expected seRatio of at least 1 / stemWidth, got ${c.seRatio} of ${c.stemWidth}`);
+  if (c.depth > MOST_DEPTH) throw new Error(`regnety: expected a depth of at most ${MOST_DEPTH}, got ${c.depth}`);
+  const widest = c.wm * (c.w0 + c.wa * (c.depth - 1)); // rounding to a power of wm at most multiplies by that much
+  const sizes = { width: Math.max(widest, c.stemWidth), numClasses: c.numClasses, seRatio: c.seRatio };
+  for (const [key, size] of Object.entries(sizes))
+    if (size > MOST_WIDTH) throw new Error(`regnety: expected a ${key} of at most ${MOST_WIDTH}, got ${size}`);
 }
 
 /** Names and shapes in state-dict order. Initial values are timm 0.3.2's, but 0 for squeeze-excite's biases as later versions have. */
@@ -163,8 +183,12 @@ export function regnetParams(c: RegNetConfig): ParamSpec[] {
       ...conv(`${name}.conv3`, width, width, 1, { kind: "zeros" }), // a block begins as its shortcut
       ...(downsample ? conv(`${name}.downsample`, width, into, 1) : []),
     ]),
-    spec("head.fc.weight", [c.numClasses, blocks.at(-1)!.width], { kind: "normal", std: 0.01 }),
-    spec("head.fc.bias", [c.numClasses], { kind: "zeros" }),
+    ...(c.numClasses > 0
+      ? [
+          spec("head.fc.weight", [c.numClasses, blocks.at(-1)!.width], { kind: "normal", std: 0.01 }),
+          spec("head.fc.bias", [c.numClasses], { kind: "zeros" }),
+        ]
+      : []),
   ];
 }
 
@@ -246,5 +270,6 @@ export function regnet(p: Params, x: Tensor, c: RegNetConfig, { training = false
     t = relu(add(y, shortcut));
     if (blocks[i + 1]?.stage !== b.stage) tap?.(`s${b.stage}`, t);
   });
-  return linear(globalAvgPool(t), w("head.fc.weight"), w("head.fc.bias"));
+  const features = globalAvgPool(t);
+  return c.numClasses > 0 ? linear(features, w("head.fc.weight"), w("head.fc.bias")) : features;
 }

@@ -1,6 +1,7 @@
 /** The benchmark's own arithmetic, and what it refuses to time. Contenders here take as long as they say. */
 import { expect, test } from "vitest";
 import { inputsOf, type Case } from "../bench/case.ts";
+import { ops } from "../checks/catalog.ts";
 import { cases } from "../bench/cases.ts";
 import type { Contender } from "../bench/contender.ts";
 import { peakFraction } from "../bench/ceilings.ts";
@@ -11,7 +12,8 @@ import { difference, measure, type Limits } from "../bench/run.ts";
 import { drift, drifted, median, medianInterval } from "../bench/stats.ts";
 
 const limits: Limits = { samples: 5, seconds: 0, atMostSeconds: 1000, sampleMs: 0 };
-const small: Case = { ...cases[0]!, work: { op: "matmul", M: 1, K: 2, N: 2 }, flops: 8e6, bytes: 4e6, compared: 1 };
+const product = (sizes: string): Case["work"] => ({ op: "matmul", sizes, ...ops["matmul"]!.problem(sizes) });
+const small: Case = { ...cases[0]!, work: product("1x2x2"), flops: 8e6, bytes: 4e6, compared: 1 };
 
 /** A clock, and contenders that move it. */
 function stage() {
@@ -181,7 +183,7 @@ test("a rival's name may not hide another adapter, and a share of the peak is of
 
 test("an ONNX file by its bytes: a product of two inputs", () => {
   const { bytes, fed } = onnxFile(
-    { work: { op: "matmul", M: 1, K: 2, N: 3 }, backward: false },
+    { work: product("1x2x3"), backward: false },
     new Map([
       ["a", { shape: [1, 2], data: new Float32Array(2) }],
       ["b", { shape: [2, 3], data: new Float32Array(6) }],
@@ -199,7 +201,7 @@ test("an ONNX file by its bytes: a product of two inputs", () => {
     "\x0a\x01b\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x02\x0a\x02\x08\x03",
   ])
     expect(text).toContain(part);
-  expect(() => onnxFile({ work: { op: "matmul", M: 1, K: 2, N: 3 }, backward: true }, new Map())).toThrow("inference only");
+  expect(() => onnxFile({ work: product("1x2x3"), backward: true }, new Map())).toThrow("inference only");
 });
 
 test("cases: names are unique, every adapter has some of each suite, inputs are the same on every call", () => {

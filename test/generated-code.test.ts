@@ -21,7 +21,7 @@ beforeAll(async () => {
   const names = join(folder, "names.json");
   // Into a file: a full pipe loses what Dawn prints.
   const printed = await open(join(folder, "printed"), "w+");
-  const child = spawn(process.execPath, ["--import", "tsx", "test/generated-code/dump.ts", names], {
+  const child = spawn(process.execPath, ["--import", "./cli/typescript.mjs", "test/generated-code/dump.ts", names], {
     stdio: ["ignore", printed.fd, "inherit"],
   });
   const [code] = (await once(child, "close")) as [number | null];

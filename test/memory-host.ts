@@ -26,6 +26,7 @@ export function memoryHost(files: Readonly<Record<string, Uint8Array>> = {}): Me
       startWorker: none,
     },
     writeFile: (path, bytes) => Promise.resolve(void kept.set(path, bytes)),
+    appendFile: (path, bytes) => Promise.resolve(void kept.set(path, Uint8Array.of(...(kept.get(path) ?? []), ...bytes))),
     exists: (path) => Promise.resolve(kept.has(path)),
     stopAsked: () => false,
     log: () => undefined,

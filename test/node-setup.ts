@@ -10,5 +10,5 @@ try {
   await openNodeDevice(process.env["TESSERA_ICD"], process.env["TESSERA_TOGGLES"]?.split(" ").filter(Boolean));
 } catch (error) {
   const reason = error instanceof Error ? error.message : String(error);
-  throw new Error(`tests: expected a WebGPU adapter in Node, got none (${reason}). Run: node cli/setup.mjs --tests`);
+  throw new Error(`tests: expected a WebGPU adapter in Node, got none (${reason}). Run: npm run -s tessera -- setup --tests`);
 }

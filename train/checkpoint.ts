@@ -1,96 +1,112 @@
-/** A run's state as one safetensors file: enough to go on with the same bits. */
+/** A run's state as one safetensors file: enough to go on with the same bits, and checked before anything does. */
 import { parseSafetensors, writeSafetensors } from "../models/checkpoints/safetensors.ts";
 import type { ParameterStore, State } from "../models/params.ts";
+import { digestState } from "./digest.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { readMeta, type About, type Meta } from "./checkpoint-meta.ts";
+import type { Position } from "./position.ts";
 import { makeRecipe, type Recipe } from "./recipe.ts";
+import { ResumeError, type RunIdentity } from "./identity.ts";
 
-/** Where a run stands. Data order, crops, mixing and dropped paths follow from seed, epoch and step, so these are all there is. */
-export interface Position {
-  readonly epoch: number;
-  /** Steps done in this epoch, and in all. */
-  readonly stepInEpoch: number;
-  readonly step: number;
-}
-
-/** What the weights stand for beyond their names, for whoever takes them elsewhere. Going on does not depend on it. */
-export interface About {
-  readonly classes: readonly string[];
-  /** Per channel, of inputs in [0, 1]. */
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-  /** The teacher's model by name. */
-  readonly teacher?: string;
-}
-
-interface Meta extends Position {
-  readonly format: "tessera-checkpoint";
-  readonly version: 1;
-  readonly seed: number;
-  readonly recipe: Recipe;
-  readonly model: unknown;
-  readonly about: About;
-}
+export type { About } from "./checkpoint-meta.ts";
 
 const PARAM = "param.";
 const EMA = "ema.";
-/** F32 [2]: what the loss is multiplied by, and finite updates since it changed. */
+/** F32 [2]: factor of the loss, and finite updates since it changed. */
 const LOSS_SCALE = "loss_scale";
+/** F32 [1]: updates left out because their gradients were not finite. */
+const SKIPPED = "skipped_updates";
+
+/** A checkpoint that was read and belongs to the run. */
+export interface Resumed {
+  readonly tensors: State;
+  readonly position: Position;
+}
 
 export async function saveCheckpoint(
-  store: ParameterStore,
-  optimizer: Optimizer,
-  seed: number,
-  recipe: Recipe,
-  model: unknown,
+  { store, optimizer }: { readonly store: ParameterStore; readonly optimizer: Optimizer },
+  run: RunIdentity,
   position: Position,
   about: About,
 ): Promise<Uint8Array> {
-  const entries = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
+  const tensors = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
   const put = (prefix: string, state: State) => {
-    for (const [name, { shape, data }] of state) entries.set(prefix + name, { dtype: "F32", shape, data });
+    for (const [name, { shape, data }] of state) tensors.set(prefix + name, { dtype: "F32", shape, data });
+  };
+  const numbers = async (...scalars: { item(): Promise<number> }[]) => {
+    const data = Float32Array.from(await Promise.all(scalars.map((s) => s.item())));
+    return { shape: [data.length], data };
   };
   put(PARAM, await store.state());
   for (const [name, flat] of Object.entries(optimizer.state)) put(`${name}.`, await store.readFlat(flat));
-  if (optimizer.lossScale) {
-    const { scale, good } = optimizer.lossScale;
-    entries.set(LOSS_SCALE, { dtype: "F32", shape: [2], data: Float32Array.of(await scale.item(), await good.item()) });
-  }
+  if (optimizer.lossScale) put("", new Map([[LOSS_SCALE, await numbers(optimizer.lossScale.scale, optimizer.lossScale.good)]]));
+  if (optimizer.skipped) put("", new Map([[SKIPPED, await numbers(optimizer.skipped)]]));
   if (optimizer.ema) put(EMA, await store.state(optimizer.ema.flat, optimizer.ema.stats));
-  const meta: Meta = { format: "tessera-checkpoint", version: 1, seed, recipe, model, about, ...position };
-  return writeSafetensors(entries, { tessera: JSON.stringify(meta) });
+  const meta: Meta = { format: "tessera-checkpoint", version: 2, ...run, about, ...position };
+  const sha256 = await digestState(tensors, meta);
+  return writeSafetensors(tensors, { tessera: JSON.stringify({ ...meta, sha256 }) });
 }
 
-/** Where the run stood that saved this checkpoint. Refuses one of another model, recipe or seed. */
-export function checkCheckpoint(bytes: Uint8Array, seed: number, recipe: Recipe, model: unknown): Position {
-  const meta = metaOf(readCheckpoint(bytes).metadata);
-  const same = (what: string, got: unknown, expected: unknown) => {
+/**
+ * Reads a checkpoint and compares it with the run that is to go on from it. Throws a `ResumeError` that names the first difference: model,
+ * seed, recipe, or (unless `allowChanged`) data, teacher, normalization and place of augmentation; also for a damaged file.
+ */
+export async function readCheckpoint(
+  bytes: Uint8Array,
+  run: RunIdentity,
+  { stepsPerEpoch, allowChanged = false }: { readonly stepsPerEpoch: number; readonly allowChanged?: boolean | undefined },
+): Promise<Resumed> {
+  const { tensors, meta } = parse(bytes);
+  const { sha256, ...signed } = meta;
+  if (sha256 !== undefined && sha256 !== (await digestState(tensors, signed)))
+    throw new ResumeError("expected a checkpoint with the checksum it was saved with, got another: the file is damaged");
+  const same = (what: string, got: unknown, expected: unknown, advice = "") => {
     const [a, b] = [JSON.stringify(got), JSON.stringify(expected)];
-    if (a !== b) throw new Error(`resume: expected a checkpoint with ${what} ${b}, got ${a}`);
+    if (a !== b) throw new ResumeError(`expected a checkpoint with ${what} ${b}, got ${a}${advice}`);
   };
-  same("model", meta.model, model);
-  same("seed", meta.seed, seed);
-  const before = makeRecipe(meta.recipe); // items that are younger than the checkpoint had their defaults
-  for (const key of Object.keys(recipe) as (keyof Recipe)[]) same(key, before[key], recipe[key]);
-  const { epoch, stepInEpoch, step } = meta;
+  same("model", meta.model, run.model);
+  same("seed", meta.seed, run.seed);
+  const before = recipeOf(meta, run.recipe);
+  for (const key of Object.keys(run.recipe) as (keyof Recipe)[]) same(key, before[key], run.recipe[key]);
+  for (const key of allowChanged || !meta.origin ? [] : (Object.keys(run.origin) as (keyof typeof run.origin)[]))
+    same(key, meta.origin![key], run.origin[key], "; --allow-changed goes on with it");
+  return { tensors, position: positionIn(meta, stepsPerEpoch, allowChanged) };
+}
+
+/** The recipe of a checkpoint. Items that are younger than the file have the meaning that its run had. */
+function recipeOf(meta: Meta, run: Recipe): Recipe {
+  if (meta.version > 1) return makeRecipe(meta.recipe);
+  const { optimizer, distillation } = makeRecipe(meta.recipe);
+  if (distillation === "none" && (meta.model as { readonly distilled?: boolean }).distilled)
+    throw new ResumeError(
+      "expected a checkpoint whose loss was taken of the mean of both heads, got one of version 1, whose loss was the class head's alone",
+    );
+  return makeRecipe({
+    ...meta.recipe,
+    nesterov: optimizer === "sgd" ? false : run.nesterov,
+    maxGradNorm: optimizer === "lamb" ? null : run.maxGradNorm,
+  });
+}
+
+/** The position in epochs of `stepsPerEpoch`, which has the run begin an epoch rather than end one. */
+function positionIn(meta: Meta, stepsPerEpoch: number, allowChanged: boolean): Position {
+  const ended = meta.stepInEpoch >= stepsPerEpoch;
+  const [epoch, stepInEpoch] = ended ? [meta.epoch + 1, 0] : [meta.epoch, meta.stepInEpoch];
+  const step = epoch * stepsPerEpoch + stepInEpoch;
+  if (step !== meta.step && !allowChanged)
+    throw new ResumeError(
+      `expected a checkpoint at step ${step} (epoch ${meta.epoch}, step ${meta.stepInEpoch} of ${stepsPerEpoch}), got step ${meta.step}`,
+    );
   return { epoch, stepInEpoch, step };
 }
 
-/** Puts a saved run's state back, once it is checked. */
-export function restoreCheckpoint(
-  bytes: Uint8Array,
-  store: ParameterStore,
-  optimizer: Optimizer,
-  seed: number,
-  recipe: Recipe,
-  model: unknown,
-): Position {
-  const position = checkCheckpoint(bytes, seed, recipe, model);
-  const { tensors } = readCheckpoint(bytes);
+/** Puts a saved run's state back. */
+export function restoreCheckpoint({ tensors }: Resumed, store: ParameterStore, optimizer: Optimizer): void {
   const part = (prefix: string, names: readonly string[]): State =>
     new Map(
       names.map((name) => {
         const t = tensors.get(prefix + name);
-        if (!t) throw new Error(`resume: expected tensor ${prefix}${name}, got none`);
+        if (!t) throw new ResumeError(`expected tensor ${prefix}${name}, got none`);
         return [name, t];
       }),
     );
@@ -103,31 +119,22 @@ export function restoreCheckpoint(
     optimizer.lossScale.scale.write([scale!]);
     optimizer.lossScale.good.write([good!]);
   }
+  // Version 1 counted skipped updates as made.
+  if (optimizer.skipped) optimizer.skipped.write([tensors.get(SKIPPED)?.data[0] ?? 0]);
   if (optimizer.ema) {
     const average = part(EMA, names);
     store.layout.write(optimizer.ema.flat, average);
     if (optimizer.ema.stats) store.statsLayout.write(optimizer.ema.stats, average);
   }
-  return position;
 }
 
 /** Where the run stood that saved this checkpoint, whatever run it was. */
-export const checkpointPosition = (bytes: Uint8Array): Position => {
-  const { epoch, stepInEpoch, step } = metaOf(readCheckpoint(bytes).metadata);
+export function checkpointPosition(bytes: Uint8Array): Position {
+  const { epoch, stepInEpoch, step } = parse(bytes).meta;
   return { epoch, stepInEpoch, step };
-};
-
-function metaOf(metadata: Readonly<Record<string, string>>): Meta {
-  const text = metadata["tessera"];
-  if (text === undefined)
-    throw new Error("resume: expected a checkpoint of a run, got a file without its record (weights alone cannot be resumed)");
-  const meta = JSON.parse(text) as Meta;
-  if (meta.format !== "tessera-checkpoint" || meta.version !== 1)
-    throw new Error(`resume: expected checkpoint version 1, got ${meta.format} ${meta.version}`);
-  return meta;
 }
 
-function readCheckpoint(bytes: Uint8Array): { tensors: State; metadata: Readonly<Record<string, string>> } {
-  const file = parseSafetensors(bytes);
-  return { tensors: file.tensors as unknown as State, metadata: file.metadata };
+function parse(bytes: Uint8Array): { tensors: State; meta: Meta } {
+  const { tensors, metadata } = parseSafetensors(bytes);
+  return { tensors: tensors as unknown as State, meta: readMeta(metadata) };
 }

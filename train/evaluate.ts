@@ -27,6 +27,14 @@ export interface Evaluation {
   readonly cls?: Score;
   readonly dist?: Score;
   readonly imagesPerSecond: number;
+  /** Images that could not be read or decoded, and are not in `count`; absent where there are none. */
+  readonly leftOut?: readonly LeftOutImage[];
+}
+
+/** `name` is the file, or its place in one. */
+export interface LeftOutImage {
+  readonly name: string;
+  readonly reason: string;
 }
 
 export interface EvaluateOptions {
@@ -37,6 +45,8 @@ export interface EvaluateOptions {
   /** How a distilled model's heads answer together; the mean of their logits unless given. */
   readonly head?: HeadChoice | undefined;
   readonly onProgress?: (done: number) => void;
+  /** Called for an image that cannot be read or decoded, which is then left out. Without it, such an image is an error. */
+  readonly onCorrupt?: ((image: LeftOutImage & { readonly index: number }) => void) | undefined;
 }
 
 const official = (size: number): Placing => ({ size, resize: Math.trunc(size / 0.875), square: false, filter: "bicubic" });
@@ -75,8 +85,11 @@ export class Evaluator {
     return new Evaluator(model, images, plan);
   }
 
-  /** Logits [count, K] of each output: the model's own, then the two heads' of a distilled model. */
-  async logits(images: ImageSource, { platform, workers = 0, placing, onProgress }: EvaluateOptions): Promise<Float32Array[]> {
+  /**
+   * Logits [count, K] of each output: the model's own, then the two heads' of a distilled model. Rows of images that `onCorrupt` was told of
+   * are NaN.
+   */
+  async logits(images: ImageSource, { platform, workers = 0, placing, onProgress, onCorrupt }: EvaluateOptions): Promise<Float32Array[]> {
     const [B, , side] = this.#images.shape as [number, number, number, number];
     const K = this.#model.numClasses;
     const all = this.#plan.result.map(() => new Float32Array(images.count * K));
@@ -89,18 +102,21 @@ export class Evaluator {
       workers,
       epochs: 1,
       keepLast: true,
-      maxCorrupt: 0, // a score of other images than those asked for would be no score
+      maxCorrupt: onCorrupt ? 1 : 0,
+      ...(onCorrupt ? { onCorrupt } : {}),
     });
     try {
       for (let at = 0; at < images.count; at += B) {
-        const { bytes, labels } = await pipeline.next();
+        const { bytes, images: shown } = await pipeline.next();
         const batch = new Uint8Array(this.#images.size); // the last batch is filled up with black images, whose logits are not used
         batch.set(bytes);
         this.#images.write(batch);
         this.#plan.run();
         const parts = (await readAll(this.#plan.result)) as Float32Array[];
-        parts.forEach((part, i) => all[i]!.set(part.subarray(0, labels.length * K), at * K));
-        onProgress?.(at + labels.length);
+        parts.forEach((part, i) => all[i]!.set(part.subarray(0, shown.length * K), at * K));
+        // The pipeline puts another image in a corrupt one's place.
+        shown.forEach((n, k) => n === at + k || all.forEach((logits) => logits.fill(NaN, (at + k) * K, (at + k + 1) * K)));
+        onProgress?.(at + shown.length);
       }
     } finally {
       await pipeline.close();
@@ -113,17 +129,26 @@ export class Evaluator {
       throw new Error(`evaluate: expected ${this.#model.numClasses} classes, got ${images.classes.length}`);
     }
     const startMs = performance.now();
-    const [own, ...heads] = await this.logits(images, options);
+    const leftOut: (LeftOutImage & { readonly index: number })[] = [];
+    const { onCorrupt } = options;
+    const logits = await this.logits(images, {
+      ...options,
+      ...(onCorrupt ? { onCorrupt: (image) => (leftOut.push(image), onCorrupt(image)) } : {}),
+    });
+    const without = new Set(leftOut.map(({ index }) => index));
+    const kept = Array.from({ length: images.count }, (_, i) => i).filter((i) => !without.has(i));
+    const [own, ...heads] = logits.map((all) => (without.size > 0 ? rowsOf(all, kept, this.#model.numClasses) : all));
     const [cls = own!, dist = null] = heads;
     const answer = options.head === undefined ? own! : combineHeads(options.head, cls, dist, this.#model.numClasses);
     const seconds = (performance.now() - startMs) / 1000;
-    const labels = Uint32Array.from({ length: images.count }, (_, i) => images.label(i));
-    const scored = (logits: Float32Array) => score(logits, labels, this.#model.numClasses);
+    const labels = Uint32Array.from(kept, (i) => images.label(i));
+    const scored = (rows: Float32Array) => score(rows, labels, this.#model.numClasses, (n) => images.name(kept[n]!));
     return {
-      count: images.count,
+      count: kept.length,
       model: scored(answer),
       ...(dist ? { cls: scored(cls), dist: scored(dist) } : {}),
-      imagesPerSecond: images.count / seconds,
+      imagesPerSecond: kept.length / seconds,
+      ...(without.size > 0 ? { leftOut: leftOut.map(({ name, reason }) => ({ name, reason })) } : {}),
     };
   }
 
@@ -133,8 +158,19 @@ export class Evaluator {
   }
 }
 
-/** Top-1, top-5 and cross-entropy from logits [N,K] and N labels; ties go to the lower class. In f64. */
-export function score(logits: Float32Array, labels: ArrayLike<number>, K: number): Score {
+function rowsOf(logits: Float32Array, rows: readonly number[], K: number): Float32Array {
+  const out = new Float32Array(rows.length * K);
+  rows.forEach((row, n) => out.set(logits.subarray(row * K, (row + 1) * K), n * K));
+  return out;
+}
+
+/** Top-1, top-5 and cross-entropy from logits [N,K] and N labels; ties go to the lower class. In f64. `name` is what errors call image n. */
+export function score(
+  logits: Float32Array,
+  labels: ArrayLike<number>,
+  K: number,
+  name: (n: number) => string = (n) => `image ${n}`,
+): Score {
   let top1 = 0,
     top5 = 0,
     loss = 0;
@@ -147,7 +183,7 @@ export function score(logits: Float32Array, labels: ArrayLike<number>, K: number
       max = -Infinity,
       sum = 0;
     for (let k = 0; k < K; k++) {
-      if (!Number.isFinite(row[k]!)) throw new Error(`evaluate: expected finite logits, got ${row[k]} for image ${n}`);
+      if (!Number.isFinite(row[k]!)) throw new Error(`evaluate: expected finite logits, got ${row[k]} for ${name(n)}`);
       if (row[k]! > own || (row[k] === own && k < label)) rank++;
       max = Math.max(max, row[k]!);
     }

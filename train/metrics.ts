@@ -60,8 +60,8 @@ const updateOf = ([norm, scale]: readonly ArrayLike<number>[]): Update => [norm!
 /** An update's numbers from those of its batches. */
 export async function readStep(step: TrainStep, batches: readonly Promise<BatchNumbers>[], images: number) {
   const own = step.update ? readAll(updated(step.update.result, step.lossScale)).then(updateOf) : null;
-  const parts = await Promise.all(batches);
-  const [gradNorm, flag, lossScale] = own ? await own : parts[0]!.update!;
+  const [update, ...parts] = await Promise.all([own, ...batches]);
+  const [gradNorm, flag, lossScale] = update ?? parts[0]!.update!;
   const mean = (of: (part: BatchNumbers) => number) => parts.reduce((sum, part) => sum + of(part), 0) / parts.length;
   const loss = mean((p) => p.loss);
   const correct = parts.reduce((sum, p) => sum + p.correct, 0);

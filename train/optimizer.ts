@@ -1,6 +1,7 @@
 /** The optimizer's state, and its launches as part of a recorded step. */
 import type { Scalar } from "../engine/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { emaStep } from "../kernels/optim/ema.ts";
 import { gradNorm } from "../kernels/optim/grad-norm.ts";
@@ -10,8 +11,8 @@ import { sgdStep } from "../kernels/optim/sgd.ts";
 import type { ParameterStore } from "../models/params.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** Per-step numbers that the launches read. */
-export const optimizerScalars = { lr: "f32", bias1: "f32", bias2: "f32", emaDecay: "f32" } as const;
+/** Per-step numbers that the launches read. `bias1` and `bias2` are computed on the GPU from `update`. */
+export const optimizerScalars = { lr: "f32", update: "u32", bias1: "f32", bias2: "f32", emaDecay: "f32" } as const;
 
 /** The moving average of a model: of its parameters and of its running statistics, in the store's layouts. */
 export interface Ema {
@@ -22,7 +23,7 @@ export interface Ema {
 export class Optimizer {
   readonly #recipe: Recipe;
   readonly #store: ParameterStore;
-  /** LAMB's alone: which elements belong to which parameter. */
+  /** For LAMB: which elements belong to which parameter. */
   readonly #tables: { readonly segments: Tensor; readonly owners: Tensor } | null;
   /** Flat buffers in the store's layout, by the name they have in checkpoints. */
   readonly state: Readonly<Record<string, Tensor>>;
@@ -30,12 +31,16 @@ export class Optimizer {
   readonly ema: Ema | null;
   /** `null` in f32. */
   readonly lossScale: LossScale | null;
+  /** [1]: updates skipped for gradients that were not finite; `null` for SGD, which corrects no bias. */
+  readonly skipped: Tensor | null;
 
   constructor(recipe: Recipe, store: ParameterStore) {
     this.#recipe = recipe;
     this.#store = store;
     const zeros = () => Tensor.zeros(store.flat.shape);
-    this.state = recipe.optimizer === "sgd" ? { momentum_buffer: zeros() } : { exp_avg: zeros(), exp_avg_sq: zeros() };
+    const adaptive = recipe.optimizer !== "sgd";
+    this.skipped = adaptive ? Tensor.zeros([1]) : null;
+    this.state = !adaptive ? { momentum_buffer: zeros() } : { exp_avg: zeros(), exp_avg_sq: zeros() };
     this.#tables = recipe.optimizer === "lamb" ? store.layout.tables() : null;
     this.lossScale = recipe.dtype === "f16" ? makeLossScale(recipe.lossScale) : null;
     this.ema = recipe.emaDecay === null ? null : { flat: zeros(), stats: store.stats && Tensor.zeros(store.stats.shape) };
@@ -49,17 +54,19 @@ export class Optimizer {
 
   /** Records one update from `grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
   step(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads = this.#store.grads): Tensor {
-    const { optimizer, weightDecay, clipGrad, beta1, beta2, eps, momentum } = this.#recipe;
+    const { optimizer, weightDecay, beta1, beta2, eps, momentum, nesterov } = this.#recipe;
     const { flat: params, stats, decayed } = this.#store;
     const finite = gradNorm(grads);
     const ema = this.ema?.flat;
     const emaDecay = scalars.at("emaDecay");
-    const common = { decayed, weightDecay, finite, lr: scalars.at("lr"), ...(clipGrad === null ? {} : { clip: clipGrad }) };
+    const clip = clipOf(this.#recipe);
+    const common = { decayed, weightDecay, finite, lr: scalars.at("lr"), ...(clip === null ? {} : { clip }) };
     if (optimizer === "sgd") {
-      sgdStep({ params, grads, momentum: this.state["momentum_buffer"]! }, { ...common, momentum });
+      sgdStep({ params, grads, momentum: this.state["momentum_buffer"]! }, { ...common, momentum, nesterov });
     } else {
       const { exp_avg: m, exp_avg_sq: v } = this.state as { exp_avg: Tensor; exp_avg_sq: Tensor };
       const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
+      correctBias({ skipped: this.skipped!, finite }, { ...moments, update: scalars.at("update") });
       if (optimizer === "adamw")
         adamwStep({ params, grads, m, v, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
       else lambStep({ params, grads, m, v }, { ...common, ...moments, ...this.#tables!, eps });
@@ -70,14 +77,14 @@ export class Optimizer {
     return finite;
   }
 
-  /** The numbers for step `t` (1 for the first), computed in f64. Skipped updates count: the host need not wait to know of them. */
-  scalarsAt(t: number, lr: number): { lr: number; bias1: number; bias2: number; emaDecay: number } {
-    const { beta1, beta2, emaDecay } = this.#recipe;
-    return { lr, bias1: 1 - beta1 ** t, bias2: 1 - beta2 ** t, emaDecay: emaDecay ?? 0 };
+  /** The numbers for an update: 1 for the first, skipped ones counted. */
+  scalarsAt(update: number, lr: number): { lr: number; update: number; emaDecay: number } {
+    return { lr, update, emaDecay: this.#recipe.emaDecay ?? 0 };
   }
 
   dispose(): void {
     for (const t of Object.values(this.state)) t.dispose();
+    this.skipped?.dispose();
     this.lossScale?.scale.dispose();
     this.lossScale?.good.dispose();
     this.ema?.flat.dispose();
@@ -85,4 +92,10 @@ export class Optimizer {
     this.#tables?.segments.dispose();
     this.#tables?.owners.dispose();
   }
+}
+
+/** The largest norm that gradients reach the update rule with; `null`: any. LAMB has a limit of its own, and the smaller one decides. */
+function clipOf({ optimizer, clipGrad, maxGradNorm }: Recipe): number | null {
+  if (optimizer !== "lamb" || maxGradNorm === null) return clipGrad;
+  return Math.min(clipGrad ?? Infinity, maxGradNorm);
 }

@@ -4,99 +4,141 @@ import * as z from "zod/mini";
 
 z.config(en());
 
-const fraction = z.number().check(z.minimum(0), z.maximum(1));
-const positive = z.number().check(z.positive());
+/** Kernels compute in f32: a number that is 0 or infinite there is refused. */
+const single = z.number().check(z.refine((v) => Number.isFinite(Math.fround(v)), "expected a number of at most 3.4e38"));
+const atLeast0 = single.check(z.minimum(0));
+const positive = single.check(z.refine((v) => Math.fround(v) > 0, "expected a number above 0, of at least 1.5e-45"));
+const count = z.int().check(z.positive());
+const share = z.number().check(z.minimum(0), z.maximum(1));
+/** At 1 a moment would stay 0 and its bias correction too, and something dropped for sure would be divided by 0. */
+const below1 = z.number().check(
+  z.minimum(0),
+  z.refine((v) => Math.fround(v) < 1, "expected a number below 1"),
+);
+/** Beta's parameter; a smaller one than that gives 0 or 1 for sure. */
+const alpha = atLeast0.check(z.refine((v) => v === 0 || Math.fround(v) > 0, "expected 0, or a number of at least 1.5e-45"));
 const range = (least: number, most: number) =>
   z
     .tuple([z.number().check(z.positive(), z.minimum(least)), z.number().check(z.maximum(most))])
     .check(z.refine(([a, b]) => a <= b, "expected the smaller number first"));
 
+/** A setting with its default, and what it does as the command line's help says it: with unit and range. */
+const item = <T extends z.ZodMiniType>(type: T, value: z.core.util.NoUndefined<z.core.output<T>>, text: string) =>
+  z._default(type, value as never).check(z.describe(text));
+
 export const recipeSchema = z.strictObject({
-  epochs: z._default(z.int().check(z.positive()), 300),
-  /** Images per update. */
-  batchSize: z._default(z.int().check(z.positive()), 1024),
-  /** Batches that one update's gradients come from, each of batchSize / accumulate images. */
-  accumulate: z._default(z.int().check(z.positive()), 1),
-  optimizer: z._default(z.enum(["adamw", "sgd", "lamb"]), "adamw"),
-  /** Peak learning rate for a batch of 512; multiplied by batchSize / 512 if `scaleLr`. */
-  lr: z._default(positive, 5e-4),
-  scaleLr: z._default(z.boolean(), true),
-  /** "official": the released loop's, an epoch late; "fixed": without that; "step": per step instead of per epoch. */
-  schedule: z._default(z.enum(["official", "fixed", "step"]), "official"),
-  warmupEpochs: z._default(z.number().check(z.minimum(0)), 5),
-  warmupLr: z._default(z.number().check(z.minimum(0)), 1e-6), // not scaled by the batch
-  minLr: z._default(z.number().check(z.minimum(0)), 1e-5), // not scaled by the batch
-  weightDecay: z._default(z.number().check(z.minimum(0)), 0.05),
-  beta1: z._default(fraction, 0.9),
-  beta2: z._default(fraction, 0.999),
-  eps: z._default(positive, 1e-8),
-  /** SGD's. */
-  momentum: z._default(fraction, 0.9),
-  /** Largest norm of all gradients together; `null`: no clipping. */
-  clipGrad: z._default(z.nullable(positive), null),
-  labelSmoothing: z._default(fraction, 0.1),
-  /** Stochastic depth: the last block's rate. */
-  dropPath: z._default(fraction, 0.1),
-  /** Share of elements dropped after the position embedding and in each branch. */
-  dropout: z._default(z.number().check(z.minimum(0), z.lt(1)), 0),
-  /** False trains the model as it is evaluated: no dropped paths or elements, running statistics. */
-  trainMode: z._default(z.boolean(), true),
-  /** Which parameters are trained: "head" the classifiers alone, "attention" also attention and position embedding. */
-  trainOnly: z._default(z.enum(["all", "head", "attention"]), "all"),
-  /** Decay of the model's moving average; `null`: none is kept. */
-  emaDecay: z._default(z.nullable(fraction), 0.99996),
+  epochs: item(count, 300, "passes over the training images, 1 or more"),
+  batchSize: item(count, 1024, "images per update, 1 or more"),
+  accumulate: item(count, 1, "batches whose gradients make one update, each of batch-size / accumulate images; must divide batch-size"),
+  optimizer: item(z.enum(["adamw", "sgd", "lamb"]), "adamw", "update rule: adamw, sgd or lamb, as timm's of these names"),
+  lr: item(positive, 5e-4, "peak learning rate, above 0; for a batch of 512 images where scale-lr is on"),
+  scaleLr: item(z.boolean(), true, "multiply lr by batch-size / 512"),
+  schedule: item(
+    z.enum(["official", "fixed", "step"]),
+    "official",
+    "cosine learning rate: official (per epoch, an epoch late, as the released code), fixed (per epoch) or step (per update)",
+  ),
+  warmupEpochs: item(z.number().check(z.minimum(0)), 5, "epochs of linear warm-up, from 0 to below epochs"),
+  warmupLr: item(atLeast0, 1e-6, "learning rate at the start of the warm-up, 0 or more, whatever the batch"),
+  minLr: item(atLeast0, 1e-5, "learning rate at the end, 0 or more, whatever the batch"),
+  weightDecay: item(atLeast0, 0.05, "decay of matrices towards 0 per update, times the learning rate, 0 or more"),
+  beta1: item(below1, 0.9, "adamw, lamb: decay of the gradients' average, in [0, 1)"),
+  beta2: item(below1, 0.999, "adamw, lamb: decay of the squared gradients' average, in [0, 1)"),
+  // The official code's for every optimizer; timm's own LAMB has 1e-6 where nothing is said.
+  eps: item(positive, 1e-8, "adamw, lamb: added to the root of the squared gradients' average, above 0"),
+  momentum: item(share, 0.9, "sgd: decay of the velocity, in [0, 1]"),
+  nesterov: item(z.boolean(), true, "sgd: look ahead along the velocity, as timm's sgd does; false is timm's momentum"),
+  maxGradNorm: item(
+    z.nullable(positive),
+    1,
+    "lamb: largest norm of all gradients together, above 0, as timm's Lamb and apex's FusedLAMB limit it; null: no limit",
+  ),
+  clipGrad: item(
+    z.nullable(positive),
+    null,
+    "largest norm of all gradients together, above 0; larger ones are scaled down; null: no limit",
+  ),
+  labelSmoothing: item(share, 0.1, "share of the label that is spread over all classes, in [0, 1]"),
+  dropPath: item(
+    below1,
+    0.1,
+    "stochastic depth: chance to leave out the last block for an image, in [0, 1), linearly less in earlier blocks",
+  ),
+  dropout: item(below1, 0, "share of elements dropped after the position embedding and in each branch, in [0, 1)"),
+  trainMode: item(
+    z.boolean(),
+    true,
+    "false: train the model as it is evaluated, without dropped blocks or elements, with running statistics",
+  ),
+  trainOnly: item(
+    z.enum(["all", "head", "attention"]),
+    "all",
+    "parameters that are trained: all, head (classifiers alone) or attention (also attention and position embedding)",
+  ),
+  emaDecay: item(z.nullable(share), 0.99996, "decay per update of the weights' moving average, in [0, 1]; null: none is kept"),
 
-  /** How an image becomes one of the model's size. "auto": "padded" up to 32 pixels, else "resized". */
-  crop: z._default(z.enum(["auto", "resized", "padded", "simple", "none"]), "auto"),
-  /** Share of the image's area, and ratio of width to height, that a resized crop takes. */
-  cropScale: z._default(range(0, 1), [0.08, 1]),
-  cropRatio: z._default(range(0, Infinity), [3 / 4, 4 / 3]),
-  /** Black pixels around the image that a padded crop may reach into. */
-  cropPadding: z._default(z.int().check(z.minimum(0)), 4),
-  hflip: z._default(fraction, 0.5),
-  /** timm's name of a policy: "rand-m9-mstd0.5-inc1" and the like, "original", "v0", "3a"; `null`: none. */
-  autoAugment: z._default(z.nullable(z.string()), "rand-m9-mstd0.5-inc1"),
-  /** Strength of brightness, contrast and saturation jitter, where no policy (or "3a") is set. */
-  colorJitter: z._default(z.number().check(z.minimum(0)), 0.3),
-  /** Random erasing: share of images, what they are filled with, and how many boxes. */
-  erasing: z._default(fraction, 0.25),
-  erasingMode: z._default(z.enum(["pixel", "rand", "const"]), "pixel"),
-  erasingCount: z._default(z.int().check(z.positive()), 1),
-  /** Repeated augmentation: how often an image comes in an epoch, which then sees a share of the images; 1: off. */
-  repeats: z._default(z.int().check(z.positive()), 3),
-  /** Shards of a batch that an image's copies are spread over, each mixed on its own, where the official code has GPUs. */
-  shards: z._default(z.int().check(z.positive()), 4),
-  /** Alpha of mixup's Beta distribution (a "probability" only in the paper's table); 0: off. */
-  mixup: z._default(z.number().check(z.minimum(0)), 0.8),
-  /** Alpha of CutMix's Beta distribution; 0: off. */
-  cutmix: z._default(z.number().check(z.minimum(0)), 1),
-  /** Share of batches that are mixed at all, and of those that get CutMix where both are on. */
-  mixProb: z._default(fraction, 1),
-  mixSwitchProb: z._default(fraction, 0.5),
-  /** One draw for the batch, for each pair of images, or for each image. */
-  mixMode: z._default(z.enum(["batch", "pair", "elem"]), "batch"),
+  crop: item(
+    z.enum(["auto", "resized", "padded", "simple", "none"]),
+    "auto",
+    "how an image comes to the model's size: resized, padded, simple or none; auto: padded up to 32 pixels, else resized",
+  ),
+  cropScale: item(range(0, 1), [0.08, 1], "resized crops: least and largest share of the image's area, in (0, 1]"),
+  cropRatio: item(range(0, Infinity), [3 / 4, 4 / 3], "resized crops: least and largest ratio of width to height, above 0"),
+  cropPadding: item(z.int().check(z.minimum(0)), 4, "padded crops: black pixels around the image that they may reach into, 0 or more"),
+  hflip: item(share, 0.5, "share of images that are mirrored, in [0, 1]"),
+  autoAugment: item(
+    z.nullable(z.string()),
+    "rand-m9-mstd0.5-inc1",
+    "augmentation policy by timm's name: rand-m9-mstd0.5-inc1 and the like, original, v0, 3a; null: none",
+  ),
+  colorJitter: item(atLeast0, 0.3, "strength of brightness, contrast and saturation jitter, 0 or more, where no policy or 3a is set"),
+  erasing: item(share, 0.25, "share of images with random erasing, in [0, 1]"),
+  erasingMode: item(
+    z.enum(["pixel", "rand", "const"]),
+    "pixel",
+    "what is erased becomes noise per pixel (pixel), one random colour (rand) or black (const)",
+  ),
+  erasingCount: item(count, 1, "boxes that are erased at most, 1 or more"),
+  repeats: item(count, 3, "repeated augmentation: copies of an image in an epoch, which then sees a share of the images; 1: off"),
+  shards: item(count, 4, "parts of a batch that an image's copies are spread over, each mixed on its own, as the official code's GPUs are"),
+  mixup: item(alpha, 0.8, "mixup: alpha of Beta(alpha, alpha) (a probability only in the paper's table), 0 or more; 0: off"),
+  cutmix: item(alpha, 1, "CutMix: alpha of Beta(alpha, alpha), 0 or more; 0: off"),
+  mixProb: item(share, 1, "share of draws that mix at all, in [0, 1]"),
+  mixSwitchProb: item(share, 0.5, "share of draws that get CutMix where mixup is on too, in [0, 1]"),
+  mixMode: item(
+    z.enum(["batch", "pair", "elem"]),
+    "batch",
+    "one draw for the batch, for each pair of images (pair) or for each image (elem)",
+  ),
 
-  /** How activations and matrices are stored; parameters, their gradients and all sums stay f32. */
-  dtype: z._default(z.enum(["f32", "f16"]), "f32"),
-  /** The same of the teacher. */
-  teacherDtype: z._default(z.enum(["f32", "f16"]), "f32"),
-  /** With f16: what the loss is multiplied by at first (a power of two), and how many finite updates in a row double it. */
-  lossScale: z._default(
+  dtype: item(z.enum(["f32", "f16"]), "f32", "storage of activations and matrices; parameters, their gradients and all sums stay f32"),
+  teacherDtype: item(z.enum(["f32", "f16"]), "f32", "the same for the teacher"),
+  lossScale: item(
     positive.check(z.refine((v) => Number.isInteger(Math.log2(v)) && v <= 2 ** 24, "expected a power of two up to 16777216")),
     65536,
+    "f16: first factor of the loss, a power of two up to 16777216",
   ),
-  lossScaleGrowth: z._default(z.int().check(z.positive()), 2000),
+  lossScaleGrowth: item(count, 2000, "f16: finite updates in a row after which the factor of the loss doubles, 1 or more"),
 
-  distillation: z._default(z.enum(["none", "soft", "hard"]), "none"),
-  /** Weight of the distillation term: 0.5 for hard; the paper's soft runs have 0.1 with tau 3. */
-  alpha: z._default(fraction, 0.5),
-  tau: z._default(positive, 1),
-  /** Divisor of the soft term: "numel" (B*K) is the official code's, "batchmean" (B) the textbook's. */
-  reduction: z._default(z.enum(["numel", "batchmean"]), "numel"),
-  /** Both terms on the class token, as in usual distillation, for a student without a distillation token. */
-  singleToken: z._default(z.boolean(), false),
-  /** The teacher answers once, for the images as they are, instead of at each step for the images as they were augmented. */
-  cacheTeacher: z._default(z.boolean(), false),
+  distillation: item(
+    z.enum(["none", "soft", "hard"]),
+    "none",
+    "learn from a teacher's probabilities (soft) or from its first class (hard)",
+  ),
+  alpha: item(share, 0.5, "weight of the teacher's term in the loss, in [0, 1]; the paper's soft runs have 0.1 with tau 3"),
+  // Within these bounds neither logits / tau nor tau^2 leaves f32.
+  tau: item(
+    single.check(z.minimum(1e-6), z.maximum(1e6)),
+    1,
+    "soft distillation: temperature that divides both sides' logits, in [1e-6, 1e6]",
+  ),
+  reduction: item(
+    z.enum(["numel", "batchmean"]),
+    "numel",
+    "soft distillation: divide by images and classes (numel, the official code's) or by images (batchmean, the textbook's)",
+  ),
+  singleToken: item(z.boolean(), false, "both terms on the class token, for a student without a distillation token"),
+  cacheTeacher: item(z.boolean(), false, "compute the teacher's logits once, for images without augmentation, instead of at each update"),
 });
 
 export type Recipe = z.infer<typeof recipeSchema>;
@@ -144,10 +186,15 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
 }
 
 /**
- * Images that are mixed among each other: of one shard where a batch has shards, and of what is computed at once. Where that is an odd
- * number, which has no pairs, all that is computed at once.
+ * Number of images that are mixed among each other: those of one shard that are computed at once. Where that is odd, and so has no pairs,
+ * all that are computed at once.
  */
-export function mates({ batchSize, accumulate, repeats, shards }: Pick<Recipe, "batchSize" | "accumulate" | "repeats" | "shards">): number {
+export function mixGroupSize({
+  batchSize,
+  accumulate,
+  repeats,
+  shards,
+}: Pick<Recipe, "batchSize" | "accumulate" | "repeats" | "shards">): number {
   const together = batchSize / accumulate;
   let [a, b] = [together, repeats > 1 ? batchSize / shards : batchSize];
   while (b > 0) [a, b] = [b, a % b]; // their greatest common divisor

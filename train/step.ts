@@ -11,7 +11,7 @@ import type { Model } from "../models/model.ts";
 import type { Params, ParameterStore } from "../models/params.ts";
 import { distillationLoss } from "./loss.ts";
 import { optimizerScalars, type Optimizer } from "./optimizer.ts";
-import { mates, mixes, type Recipe } from "./recipe.ts";
+import { mixes, mixGroupSize, type Recipe } from "./recipe.ts";
 
 /** What changes from step to step, besides images and labels. `keep` is 0 for the first of an update's batches, then 1. */
 export const stepScalars = { ...optimizerScalars, keep: "f32", seed: "u32", step: "u32" } as const;
@@ -21,7 +21,7 @@ export interface TrainStep {
   readonly labels: Tensor;
   /** u32 [B,6], from `encodeMix`; `null` where nothing is mixed. */
   readonly mix: Tensor | null;
-  /** [B,K]: the teacher's answers, where they are cached. */
+  /** [B,K], where the teacher's logits are cached. */
   readonly teacherLogits: Tensor | null;
   readonly scalars: Scalars<typeof stepScalars>;
   /** Gradients of one batch; also the update, unless several batches make one. */
@@ -81,7 +81,7 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     // Patches from the start, where nobody who sees the batch wants whole images.
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
-    const x = mix ? mixImages(read, mix, { mates: mates(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
+    const x = mix ? mixImages(read, mix, { mates: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
     const teacherLogits = !distills ? null : (cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits));
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
@@ -91,11 +91,12 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
       ...(recipe.dropout > 0 ? { dropout: { rate: recipe.dropout, ...draws } } : {}),
     });
     const { loss, base, distill } = distillationLoss({
-      logits: out.logitsCls,
+      // Without a teacher both heads of a distilled model learn, by the mean of their logits, as timm trains it.
+      logits: distills ? out.logitsCls : out.logits,
       logitsDist: recipe.singleToken ? out.logitsCls : out.logitsDist,
       // Mixed labels carry the smoothing; unmixed ones get it in the loss.
       ...(mix
-        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, mates: mates(recipe) }) }
+        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, mates: mixGroupSize(recipe) }) }
         : { labels, labelSmoothing: recipe.labelSmoothing }),
       teacherLogits,
       kind: recipe.distillation,

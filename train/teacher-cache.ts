@@ -1,6 +1,6 @@
 /**
- * A teacher that answers once: its logits for every training image as it is, instead of for what each step makes of it. Cheaper by the
- * teacher's forward, and weaker: crops and colours that change what is to be seen do not change the answer.
+ * Teacher logits computed once, for every training image without augmentation, instead of at each step for the augmented images. Saves
+ * the teacher's forward, at a price: crops and colours that change what an image shows do not change its teacher's logits.
  */
 import { Evaluator } from "./evaluate.ts";
 import type { Model } from "../models/model.ts";
@@ -16,7 +16,7 @@ interface CacheOptions {
 }
 
 /** Logits (count, K) of all images. */
-export async function teacherAnswers(
+export async function computeTeacherLogits(
   { model, params }: { readonly model: Model; readonly params: Params },
   images: ImageSource,
   o: CacheOptions,
@@ -30,27 +30,27 @@ export async function teacherAnswers(
 }
 
 /**
- * The answers for a batch (B, K), as logits: of each image alone, or where images are mixed, the logarithm of both answers' probabilities
- * mixed in the shares of the labels. As images are, of every `mates` the first is mixed with the last, and so on.
+ * The cached logits of a batch, (B, K). Where images are mixed: the logarithm of both images' probabilities, mixed in the shares of their
+ * labels. In every group of `groupSize` images the first is mixed with the last, the second with the last but one, and so on.
  */
 export function cachedLogits(
-  answers: Float32Array,
+  teacherLogits: Float32Array,
   images: Uint32Array,
-  shares: { readonly own: readonly number[]; readonly mates: number } | null,
+  shares: { readonly own: readonly number[]; readonly groupSize: number } | null,
   K: number,
 ): Float32Array {
   const B = images.length;
-  const row = (b: number) => answers.subarray(images[b]! * K, (images[b]! + 1) * K);
+  const row = (b: number) => teacherLogits.subarray(images[b]! * K, (images[b]! + 1) * K);
   const out = new Float32Array(B * K);
   if (!shares) {
     for (let b = 0; b < B; b++) out.set(row(b), b * K);
     return out;
   }
-  const { own, mates } = shares;
+  const { own, groupSize } = shares;
   const probabilities = Array.from({ length: B }, (_, b) => softmax(row(b)));
   for (let b = 0; b < B; b++) {
     for (let k = 0; k < K; k++) {
-      const p = own[b]! * probabilities[b]![k]! + (1 - own[b]!) * probabilities[b + mates - 1 - 2 * (b % mates)]![k]!;
+      const p = own[b]! * probabilities[b]![k]! + (1 - own[b]!) * probabilities[b + groupSize - 1 - 2 * (b % groupSize)]![k]!;
       out[b * K + k] = Math.log(Math.max(p, 1e-30));
     }
   }

@@ -1,8 +1,7 @@
 /** Which parameters a fine-tuning trains. */
+import { isHead } from "../models/heads.ts";
 import type { ParamSpec } from "../models/params.ts";
 import type { Recipe } from "./recipe.ts";
-
-const isHead = (name: string): boolean => /^head(_dist)?\./.test(name);
 
 /**
  * "attention" as in Touvron et al. 2022, https://arxiv.org/abs/2203.09795: attention layers, with the position embedding and the

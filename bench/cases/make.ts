@@ -1,7 +1,8 @@
 /** Cases from sizes: names, work and tolerances. Names stay as they are once results have been published under them. */
 import { deitMacs, deitParams, type DeitConfig } from "../../models/deit.ts";
 import { regnetMacs, type RegNetConfig } from "../../models/regnet.ts";
-import { costs, type Affordable, type BenchRecipe, type Case, type KernelWork, type Suite } from "../case.ts";
+import { differentiable, type Op } from "../../checks/op.ts";
+import type { Affordable, BenchRecipe, Case, Suite } from "../case.ts";
 
 export const both: readonly Affordable[] = ["software", "gpu"];
 
@@ -30,42 +31,18 @@ export const recipe: BenchRecipe = {
   labelSmoothing: 0.1,
 };
 
-/** A case and its twin with the backward. */
-export function kernel({ sets, suite = "kernels", quick = false }: Place, name: string, work: KernelWork): Case[] {
-  const { flops, bytes, bytesBackward } = costs(work);
-  const shared = { suite, dtype: "f32", work, ...KERNEL, compared: 1, sets, quick } as const;
-  return [
-    { ...shared, name, backward: false, flops, bytes },
-    { ...shared, name: `${name} fwd+bwd`, backward: true, flops: 3 * flops, bytes: bytes + bytesBackward },
-  ];
-}
-
-export const matmul = (p: Place, M: number, K: number, N: number): Case[] => kernel(p, `matmul ${M}x${K}x${N}`, { op: "matmul", M, K, N });
-export const linear = (p: Place, rows: number, I: number, O: number): Case[] =>
-  kernel(p, `linear ${rows}x${I}x${O}`, { op: "linear", rows, I, O });
-export const softmax = (p: Place, ...shape: number[]): Case[] => kernel(p, `softmax ${shape.join("x")}`, { op: "softmax", shape });
-export const gelu = (p: Place, ...shape: number[]): Case[] => kernel(p, `gelu ${shape.join("x")}`, { op: "gelu", shape });
-export const layerNorm = (p: Place, rows: number, D: number): Case[] => kernel(p, `layerNorm ${rows}x${D}`, { op: "layerNorm", rows, D });
-export const attention = (p: Place, B: number, H: number, N: number, D = 64): Case[] =>
-  kernel(p, `attention B${B} H${H} N${N} D${D}`, { op: "attention", B, H, N, D });
-export const patchEmbed = (p: Place, B: number, D: number, side = 224, patch = 16): Case[] =>
-  kernel(p, `patchEmbed B${B} ${side}x${side} p${patch} D${D}`, { op: "patchEmbed", B, side, patch, D });
-export const batchNorm = (p: Place, B: number, C: number, side: number): Case[] =>
-  kernel(p, `batchNorm B${B} C${C} ${side}x${side}`, { op: "batchNorm", B, C, side });
-export const crossEntropy = (p: Place, B: number, K: number): Case[] => kernel(p, `crossEntropy ${B}x${K}`, { op: "crossEntropy", B, K });
-
-export function conv2d(
-  p: Place,
-  B: number,
-  C: number,
-  side: number,
-  O: number,
-  kernelSide: number,
-  o: { stride?: number; padding?: number; groups?: number } = {},
+/** An operation of the catalog on one shape, and the same with its backward where it has one. */
+export function kernel(
+  { sets, suite = "kernels", quick = false }: Place,
+  op: Op,
+  sizes: string,
+  attrs?: Readonly<Record<string, unknown>>,
 ): Case[] {
-  const { stride = 1, padding = 0, groups = 1 } = o;
-  const name = `conv2d B${B} C${C} ${side}x${side} O${O} k${kernelSide} s${stride} p${padding}${groups > 1 ? ` g${groups}` : ""}`;
-  return kernel(p, name, { op: "conv2d", B, C, side, O, kernel: kernelSide, stride, padding, groups });
+  const { name, flops, bytes, bytesBackward, ...sized } = op.problem(sizes, attrs);
+  const shared = { suite, dtype: "f32", work: { op: op.name, sizes, ...sized }, ...KERNEL, compared: 1, sets, quick } as const;
+  const forward: Case = { ...shared, name, backward: false, flops, bytes };
+  if (differentiable(op).length === 0) return [forward];
+  return [forward, { ...shared, name: `${name} fwd+bwd`, backward: true, flops: 3 * flops, bytes: bytes + bytesBackward }];
 }
 
 /** An update has no backward. Parameters and both moments are read and written, gradients read. */
@@ -74,7 +51,7 @@ export const adamw = ({ sets, quick = false }: Place, n: number): Case[] => [
     name: `adamw ${n}`,
     suite: "kernels",
     dtype: "f32",
-    work: { op: "adamw", n, recipe },
+    work: { op: "adamw", count: n, recipe },
     backward: false,
     flops: 0,
     bytes: 4 * 7 * n,

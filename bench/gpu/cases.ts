@@ -1,24 +1,15 @@
 /** What a GPU run measures beyond the benchmark's own cases: sizes that fill a data-centre GPU, the most telling ones first. */
 import { chosenCases } from "../cases.ts";
 import type { Case } from "../case.ts";
-import {
-  adamw,
-  attention,
-  batchNorm,
-  crossEntropy,
-  forward,
-  gelu,
-  layerNorm,
-  linear,
-  matmul,
-  softmax,
-  train,
-  type Place,
-} from "../cases/make.ts";
+import { ops } from "../../checks/catalog.ts";
+import { adamw, forward, kernel, train, type Place } from "../cases/make.ts";
 import { deitConfig, type DeitConfig } from "../../models/deit.ts";
 import { dim96 } from "../cases/models.ts";
 
 const gpu: Place = { sets: ["gpu"] };
+
+/** An operation of the catalog on one shape, forward and with its backward. */
+const on = (op: string, sizes: string, attrs?: Readonly<Record<string, unknown>>): Case[] => kernel(gpu, ops[op]!, sizes, attrs);
 
 export const SIZES = ["tiny", "small", "base"] as const;
 export type Size = (typeof SIZES)[number];
@@ -29,26 +20,26 @@ export const modelName = (size: Size): string => `deit_${size}_patch16_224`;
 
 /** Rows of 64 images' tokens; widths of DeiT-S and DeiT-B. */
 const gemms = [
-  ...matmul(gpu, 4096, 4096, 4096),
+  ...on("matmul", "4096x4096x4096"),
   ...[384, 768].flatMap((D) => [
-    ...linear(gpu, 12608, D, 4 * D),
-    ...linear(gpu, 12608, 4 * D, D),
-    ...linear(gpu, 12608, D, 3 * D),
-    ...linear(gpu, 12608, D, D),
+    ...on("linear", `12608x${D}x${4 * D}`),
+    ...on("linear", `12608x${4 * D}x${D}`),
+    ...on("linear", `12608x${D}x${3 * D}`),
+    ...on("linear", `12608x${D}x${D}`),
   ]),
 ];
 
 /** Arrays of 100 MB and more: smaller ones would stay in a large GPU's cache. */
 const rows = [
-  ...layerNorm(gpu, 50432, 768),
-  ...softmax(gpu, 768, 197, 197),
-  ...gelu(gpu, 12608, 3072),
-  ...crossEntropy(gpu, 32768, 1000),
-  ...batchNorm(gpu, 64, 208, 56),
+  ...on("layerNorm", "50432x768"),
+  ...on("softmax", "768x197x197"),
+  ...on("gelu", "12608x3072"),
+  ...on("crossEntropy", "32768x1000"),
+  ...on("batchNorm", "64x208x56x56", { training: true }),
   ...adamw(gpu, 87338192),
 ];
 
-const attentions = [...attention(gpu, 64, 6, 197), ...attention(gpu, 64, 12, 197), ...attention(gpu, 16, 12, 577)];
+const attentions = [...on("attention", "64x6x197x197x64"), ...on("attention", "64x12x197x197x64"), ...on("attention", "16x12x577x577x64")];
 
 export function kernelCases(smoke: boolean): Case[] {
   const usual = chosenCases(smoke ? "software" : "gpu", { suite: "kernels", quick: smoke, only: "" });
@@ -76,18 +67,18 @@ export function modelCase(mode: Mode, size: Size, batch: number, smoke: boolean)
 export function rivalCases(smoke: boolean): Case[] {
   if (smoke) return [modelCase("train", "small", 2, true), ...kernelCases(true).slice(0, 2)];
   const kernels = [
-    ...matmul(gpu, 1024, 1024, 1024),
-    ...linear(gpu, 12608, 384, 1536),
-    ...layerNorm(gpu, 12608, 384),
-    ...softmax(gpu, 192, 197, 197),
-    ...attention(gpu, 64, 3, 198),
+    ...on("matmul", "1024x1024x1024"),
+    ...on("linear", "12608x384x1536"),
+    ...on("layerNorm", "12608x384"),
+    ...on("softmax", "192x197x197"),
+    ...on("attention", "64x3x198x198x64"),
   ];
   return [
     modelCase("train", "small", 8, false),
     modelCase("forward", "small", 64, false),
     modelCase("train", "tiny", 16, false),
     modelCase("forward", "tiny", 64, false),
-    ...matmul(gpu, 4096, 4096, 4096).slice(0, 1),
+    ...on("matmul", "4096x4096x4096").slice(0, 1),
     ...kernels,
     modelCase("forward", "base", 32, false),
     modelCase("train", "base", 8, false),

@@ -165,7 +165,7 @@ async function race(
       try {
         racers.push({ name, plan: await record(body, { label: "matrix" }), samples: [], times: 1 });
       } catch (error) {
-        if (getDevice().lost) throw error;
+        if (getDevice().lostError) throw error;
         found.set(name, { ms: null, error: reasonOf(error) });
       }
     }
@@ -230,11 +230,11 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     } catch (error) {
       const reason = reasonOf(error);
       await new Promise((resolve) => setTimeout(resolve, 0));
-      if (device.lost) {
+      if (device.lostError) {
         state.lost.push(what);
-        console.log(`LOST by ${what}: ${device.lost.message}`);
+        console.log(`LOST by ${what}: ${device.lostError.message}`);
         keep();
-        if (state.lost.length > 3) throw device.lost;
+        if (state.lost.length > 3) throw device.lostError;
         closeDevice();
         device = await open(toggles, run);
       }

@@ -96,7 +96,7 @@ export async function measureAll(
     trimPool();
     keep();
     console.log(line(m));
-    if (device.lost) throw device.lost;
+    if (device.lostError) throw device.lostError;
   }
   keep();
   const failed = done.filter((m) => "error" in m.ours).length;

@@ -99,7 +99,7 @@ const halfPrecision = (version: string): Contender => ({
   flags: { dtype: "f16" },
   async prepare({ work }, inputs) {
     const before = getDevice().stats.bytesLive;
-    const prepared = await (work.op === "train" ? training(work, inputs) : inference(work as ModelWork, inputs));
+    const prepared = await ("recipe" in work && work.op === "train" ? training(work, inputs) : inference(work as ModelWork, inputs));
     return { ...prepared, bytes: () => getDevice().stats.bytesLive - before };
   },
 });

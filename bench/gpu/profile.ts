@@ -3,7 +3,7 @@ import { gradients, noGrad } from "../../engine/autograd.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { ATTENTION_VARIANTS, attentionPacked } from "../../kernels/attention.ts";
-import { values } from "../tune/problem.ts";
+import { uniform } from "../../checks/check.ts";
 import { inputsOf } from "../case.ts";
 import { ours } from "../ours.ts";
 import { median } from "../stats.ts";
@@ -35,8 +35,8 @@ export async function profile(run: Run, version: string): Promise<void> {
 
 /** Attention's kernels side by side, as a model has it: q, k and v in one tensor. */
 async function attentions(B: number, H: number, N: number, D: number) {
-  const qkv = Tensor.from(values(B * N * 3 * H * D, 1), [B, N, 3 * H * D]);
-  const dy = Tensor.from(values(B * N * H * D, 2), [B, N, H * D]);
+  const qkv = Tensor.from(uniform(B * N * 3 * H * D, 1), [B, N, 3 * H * D]);
+  const dy = Tensor.from(uniform(B * N * H * D, 2), [B, N, H * D]);
   const found: { variant: string; ms: number; msBackward: number; flops: number }[] = [];
   for (const variant of ATTENTION_VARIANTS.filter((v) => !v.startsWith("register"))) {
     const timed = async (plan: Plan<unknown>): Promise<number> => {

@@ -65,7 +65,7 @@ const fillKernel = defineKernel({
 });
 
 const filled = (shape: Shape, seed: number, low = -1, high = 1): Tensor =>
-  fillKernel({ outputs: { y: shape }, params: { n: numel(shape), seed, low, high }, groups: Math.ceil(numel(shape) / WG) }).y;
+  fillKernel({ outputs: { y: shape }, params: { n: numel(shape), seed, low, high }, threads: numel(shape) }).y;
 
 // Of every so many values: the largest difference, the largest |b|, and how many are not finite.
 const differenceKernel = defineKernel({
@@ -157,7 +157,7 @@ export async function rows(run: Run): Promise<void> {
     if (lacks || over()) notRun.push(`${problem.name}: ${lacks ?? "the step's time is over"}`);
     else for (const pass of await measure(problem, ceilings.copyGBps)) add(pass);
     release();
-    if (device.lost) throw device.lost;
+    if (device.lostError) throw device.lostError;
   }
   keep();
   for (const name of notRun) console.log(`not run: ${name}`);
@@ -275,7 +275,7 @@ const copyIntoKernel = defineKernel({
   code: "let i = group * WG + li; if (i < p.n) { y[i] = x[i]; }",
 });
 const copyInto = (x: Tensor, y: Tensor): void =>
-  void copyIntoKernel({ inputs: { x }, updates: { y }, params: { n: x.size }, groups: Math.ceil(x.size / WG) });
+  void copyIntoKernel({ inputs: { x }, updates: { y }, params: { n: x.size }, threads: x.size });
 
 async function compare(
   { name, pass, bytes, copyGBps }: { name: string; pass: Pass["pass"]; bytes: number; copyGBps: number },

@@ -4,9 +4,9 @@ import type { Tile } from "../../kernels/gemm/config.ts";
 import { sharedBytes } from "../../kernels/gemm/shared.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { getDevice } from "../../engine/device.ts";
-import type { Tensor } from "../../engine/tensor.ts";
-import { gemmProblem } from "../tune/gemm.ts";
-import { upload, values } from "../tune/problem.ts";
+import { Tensor } from "../../engine/tensor.ts";
+import { gemmProblem } from "../../checks/gemm-problem.ts";
+import { uniform } from "../../checks/check.ts";
 import { measureCeilings } from "../ceilings.ts";
 import { median, round } from "../stats.ts";
 import { open, save, stopwatch, type Run, type Toggles } from "./step.ts";
@@ -78,8 +78,8 @@ export async function sweep(run: Run, toggles: Toggles): Promise<void> {
   for (const { M, N, K, stored } of run.smoke ? smokeShapes : shapes) {
     if (over()) break;
     const [ta, tb] = [stored[0] === "T", stored[1] === "T"];
-    const a = upload(values(M * K, 1), ta ? [K, M] : [M, K]),
-      b = upload(values(K * N, 2), tb ? [N, K] : [K, N]);
+    const a = Tensor.from(uniform(M * K, 1), ta ? [K, M] : [M, K]),
+      b = Tensor.from(uniform(K * N, 2), tb ? [N, K] : [K, N]);
     const name = `${M}x${N}x${K} ${stored}`;
     const plans = new Map<string, Plan<readonly Tensor[]>>();
     const began = performance.now();
@@ -134,7 +134,7 @@ export async function sweep(run: Run, toggles: Toggles): Promise<void> {
   for (const question of run.smoke
     ? ["gemm 1x130x132x40 NT"]
     : ["gemm 1x256x384x512 NN", "gemm 1x300x404x516 NT", "gemm 1x257x131x333 TN"]) {
-    if (getDevice().lost) break;
+    if (getDevice().lostError) break;
     const problem = gemmProblem(question, Object.fromEntries(tiles))!;
     for (const c of problem.candidates) {
       const plan = await record(() => c.run()).catch(() => null);

@@ -1,6 +1,7 @@
 /** The step that tunes: every shape of DeiT's training, and of the products that are reported, so long as time is left. */
 import { modelQuestions, opQuestions, problemOf } from "../tune/questions.ts";
-import { DEFAULT } from "../tune/problem.ts";
+import { ops } from "../../checks/catalog.ts";
+import { DEFAULT } from "../../checks/problem.ts";
 import { tune, type Answer } from "../tune/tune.ts";
 import { createModel } from "../../models/model.ts";
 import { modelCase, modelName } from "./cases.ts";
@@ -40,14 +41,14 @@ export async function tuneAll(run: Run): Promise<void> {
 function asked(smoke: boolean): string[] {
   if (smoke) {
     const work = modelCase("train", "tiny", 2, true).work;
-    return work.op === "train" ? modelQuestions(createModel({ ...work.config }), 2, true).slice(0, 2) : [];
+    return "config" in work ? modelQuestions(createModel({ ...work.config }), 2, true).slice(0, 2) : [];
   }
   const of = (size: "tiny" | "small" | "base") => modelQuestions(createModel(modelName(size)), 256, true);
   return [
-    ...opQuestions("matmul", [4096, 4096, 4096], false),
+    ...opQuestions(ops["matmul"]!, "4096x4096x4096", false),
     ...of("small"),
     ...of("base"),
     ...of("tiny"),
-    ...[384, 768].flatMap((D) => opQuestions("linear", [12608, D, 4 * D], true)),
+    ...[384, 768].flatMap((D) => opQuestions(ops["linear"]!, `12608x${D}x${4 * D}`, true)),
   ];
 }

@@ -37,9 +37,9 @@ function operation(work: KernelWork): (...x: JaxArray[]) => JaxArray {
     case "layerNorm":
       return (x, weight, bias) => np.add(np.multiply(nn.standardize(x!, -1, { epsilon: 1e-6 }), weight!), bias!);
     case "attention":
-      return (q, k, v) => np.matmul(nn.softmax(np.matmul(np.multiply(q!, work.D ** -0.5), np.matrixTranspose(k!)), -1), v!);
+      return (q, k, v) => np.matmul(nn.softmax(np.matmul(np.multiply(q!, work.n["D"]! ** -0.5), np.matrixTranspose(k!)), -1), v!);
     case "conv2d": {
-      const { stride, padding: p, groups } = work;
+      const { stride, padding: p, groups } = work.attrs as { stride: number; padding: number; groups: number };
       return (x, weight) =>
         lax.convGeneralDilated(
           x!,
@@ -53,9 +53,9 @@ function operation(work: KernelWork): (...x: JaxArray[]) => JaxArray {
         );
     }
     case "patchEmbed": {
-      const { B, D, patch: p, side } = work;
+      const { B, D, H, W, p } = work.n as Record<"B" | "D" | "H" | "W" | "p", number>;
       return (x, weight, bias) =>
-        np.add(np.transpose(np.reshape(lax.conv(x!, weight!, [p, p], "VALID"), [B, D, (side / p) ** 2]), [0, 2, 1]), bias!);
+        np.add(np.transpose(np.reshape(lax.conv(x!, weight!, [p, p], "VALID"), [B, D, (H / p) * (W / p)]), [0, 2, 1]), bias!);
     }
     default:
       throw new Error(`not written here: ${work.op}`);
@@ -63,7 +63,7 @@ function operation(work: KernelWork): (...x: JaxArray[]) => JaxArray {
 }
 
 async function prepare({ work, backward }: Case, inputs: Inputs, idle: () => Promise<void>): Promise<Prepared> {
-  if (work.op === "forward" || work.op === "train" || work.op === "adamw") throw new Error(`not written here: ${work.op}`);
+  if (!("sizes" in work)) throw new Error(`not written here: ${work.op}`);
   const f = operation(work);
   const given = [...inputs.values()].map(({ shape, data }) => np.array(data as Float32Array<ArrayBuffer>, { shape: [...shape] }));
   await blockUntilReady(given.map((a) => a.ref));

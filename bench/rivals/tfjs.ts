@@ -33,13 +33,13 @@ export async function contender(
       await turn();
       const before = tf.memory() as Memory;
       const made =
-        work.op === "train"
-          ? training(work, inputs)
-          : work.op === "forward"
-            ? inference(work, inputs)
-            : work.op === "adamw"
-              ? update(work, inputs)
-              : kernel(work, backward, inputs);
+        "sizes" in work
+          ? kernel(work, backward, inputs)
+          : work.op === "train"
+            ? training(work, inputs)
+            : work.op === "forward"
+              ? inference(work, inputs)
+              : update(work, inputs);
       return prepared(made, turn, idle, before);
     },
   };
@@ -127,9 +127,9 @@ function compute(work: KernelWork, t: Tensors): tf.Tensor {
     case "attention":
       return attention(t["q"]!, t["k"]!, t["v"]!);
     case "conv2d":
-      return tf.conv2d(t["x"] as tf.Tensor4D, t["weight"] as tf.Tensor4D, work.stride, work.padding);
+      return tf.conv2d(t["x"] as tf.Tensor4D, t["weight"] as tf.Tensor4D, work.attrs["stride"] as number, work.attrs["padding"] as number);
     case "patchEmbed":
-      return dense(patchify(t["x"]!, work.patch), t["weight"]!, t["bias"]!);
+      return dense(patchify(t["x"]!, work.n["p"]!), t["weight"]!, t["bias"]!);
     case "batchNorm": {
       const { mean, variance } = tf.moments(t["x"]!, [0, 1, 2]);
       return tf.batchNorm(
@@ -143,11 +143,13 @@ function compute(work: KernelWork, t: Tensors): tf.Tensor {
     }
     case "crossEntropy":
       return crossEntropy(t["target"]!, t["logits"]!);
+    default:
+      throw new Error(`not written here: ${work.op}`);
   }
 }
 
 function kernel(work: KernelWork, backward: boolean, inputs: Inputs): Made {
-  if (work.op === "conv2d" && work.groups > 1) throw new Error("tf.conv2d has no groups");
+  if (work.op === "conv2d" && (work.attrs["groups"] as number) > 1) throw new Error("tf.conv2d has no groups");
   const names = [...inputs.keys()];
   const load = (name: string) => tf.tidy(() => layoutOf(work.op, name === "dy" ? "y" : name).to(upload(inputs.get(name)!)));
   const tensors = Object.fromEntries(names.map((name) => [name, load(name)]));

@@ -30,13 +30,13 @@ def operation(work, t):
     if op == "gelu":
         return F.gelu
     if op == "layerNorm":
-        return lambda x, w, b: F.layer_norm(x, (work["D"],), w, b, 1e-6)
+        return lambda x, w, b: F.layer_norm(x, (work["n"]["D"],), w, b, 1e-6)
     if op == "attention":
         return attention
     if op == "conv2d":
-        return lambda x, w: F.conv2d(x, w, None, work["stride"], work["padding"], 1, work["groups"])
+        return lambda x, w: F.conv2d(x, w, None, work["attrs"]["stride"], work["attrs"]["padding"], 1, work["attrs"]["groups"])
     if op == "patchEmbed":
-        return lambda x, w, b: F.conv2d(x, w, b, work["patch"]).flatten(2).transpose(1, 2)
+        return lambda x, w, b: F.conv2d(x, w, b, work["n"]["p"]).flatten(2).transpose(1, 2)
     if op == "batchNorm":
         return lambda x, w, b: F.batch_norm(x, None, None, w, b, True)
     if op == "crossEntropy":

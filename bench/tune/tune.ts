@@ -11,7 +11,7 @@ import { trimPool } from "../../engine/launch.ts";
 import { record, type Plan } from "../../engine/plan.ts";
 import { readAll, type Tensor } from "../../engine/tensor.ts";
 import { median, medianInterval, round } from "../stats.ts";
-import { DEFAULT, lacking, type Problem } from "./problem.ts";
+import { DEFAULT, lacking, type Problem } from "../../checks/problem.ts";
 
 const SAMPLE_MS = 20;
 const ROUNDS = 9;

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { gradients } from "../../engine/autograd.ts";
 import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
@@ -6,7 +7,52 @@ import { mul } from "../../kernels/elementwise.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { softmax } from "../../kernels/softmax.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
+import { attr, count, op } from "../op.ts";
 import { attentionPackedReference, attentionReference } from "../reference/attention.ts";
+
+/** What a variant needs; `batched` keeps all scores in memory. */
+const kernels = {
+  variants: ATTENTION_VARIANTS,
+  tuned: "apart" as const,
+  order: ["B", "H", "N", "M", "D"],
+  needs: (variant: AttentionVariant, { B, H, N, M }: Readonly<Record<string, number>>) =>
+    variant === "batched" ? { bindingBytes: 4 * B! * H! * N! * M! } : { invocations: variant === "shared" ? 128 : 64 },
+  macs: ({ B, H, N, M, D }: Readonly<Record<string, number>>) => 2 * B! * H! * N! * M! * D!,
+  label: ({ B, H, N, D }: Readonly<Record<string, number>>) => `B${B} H${H} N${N} D${D}`,
+};
+
+export const ops = [
+  op("attention", {
+    inputs: { q: "[B,H,N,D]", k: "[B,H,M,D]", v: "[B,H,M,D]" },
+    outputs: "y [B,H,N,D]",
+    attrs: { scale: attr(z.number().optional(), "a number", undefined, "D^-1/2") },
+    ...kernels,
+    run: ({ q, k, v }, { scale }, variant) => attention(q, k, v, { scale, variant }),
+    reference: ({ q, k, v }, shapes, { scale }) => {
+      const [B = 1, H = 1, N = 1, D = 1] = shapes.q;
+      return attentionReference(B * H, N, shapes.k[2]!, D, scale)(q, k, v);
+    },
+    // 197 tokens: plain, 198: distilled; 577 are 384 x 384 images, 50 are patches of 32.
+    timed: [
+      { sizes: "1x3x198x198x64", on: "software" },
+      { sizes: "4x3x198x198x64", quick: true },
+      { sizes: "8x3x198x198x64", on: "gpu" },
+      { sizes: "64x3x198x198x64", on: "gpu" },
+      { sizes: "64x12x197x197x64", on: "gpu" },
+      { sizes: "16x12x577x577x64", on: "gpu" },
+    ],
+  }),
+  op("attentionPacked", {
+    inputs: { qkv: "[B,N,3*H*D]" },
+    outputs: "y [B,N,H*D]",
+    attrs: { heads: count() },
+    ...kernels,
+    attrsOf: ({ H }) => ({ heads: H! }),
+    run: ({ qkv }, { heads }, variant) => attentionPacked(qkv, { heads, variant }),
+    reference: ({ qkv }, { qkv: [B = 1, N = 1, width = 3] }, { heads }) => attentionPackedReference(B, N, heads, width / 3 / heads)(qkv),
+    timed: [{ sizes: "4x3x198x198x64" }, { sizes: "64x12x197x197x64", on: "gpu" }],
+  }),
+];
 
 const variants: readonly AttentionVariant[] = ["register", "shared", "batched"];
 const others = ATTENTION_VARIANTS.filter((v) => !variants.includes(v));

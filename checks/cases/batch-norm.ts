@@ -2,7 +2,31 @@ import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { batchNorm, BATCH_NORM_VARIANTS, type BatchNormOptions, type BatchNormVariant } from "../../kernels/batch-norm.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
+import { buffer, flag, fraction, op, positive } from "../op.ts";
 import { batchNormReference, channelStats } from "../reference/conv.ts";
+
+export const ops = [
+  op("batchNorm", {
+    inputs: { x: "[B,C,H,W]", weight: "[C]", bias: "[C]", runningMean: buffer("[C]"), runningVar: buffer("[C]") },
+    outputs: "y [B,C,H,W]; runningMean, runningVar [C] when training",
+    attrs: { training: flag, eps: positive(1e-5), momentum: fraction(0.1) },
+    variants: BATCH_NORM_VARIANTS,
+    run({ x, weight, bias, runningMean, runningVar }, attrs, variant) {
+      const y = batchNorm(x, weight, bias, runningMean, runningVar, { ...attrs, variant });
+      return attrs.training ? { y, runningMean, runningVar } : y;
+    },
+    reference: ({ x, weight, bias, runningMean, runningVar }, shapes, { training, eps }) => {
+      const [B = 1, C = 1, H = 1, W = 1] = shapes.x;
+      const running = training ? {} : { running: { mean: runningMean, variance: runningVar } };
+      return batchNormReference([B, C, H * W], { eps, ...running })(x, weight, bias);
+    },
+    label: ({ B, C, H, W }) => `B${B} C${C} ${H}x${W}`,
+    timed: [
+      { sizes: "4x104x28x28", attrs: { training: true } },
+      { sizes: "32x208x28x28", attrs: { training: true }, on: "gpu" },
+    ],
+  }),
+];
 
 type Dims = readonly [number, number, number, number];
 

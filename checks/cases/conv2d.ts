@@ -1,7 +1,38 @@
+import { z } from "zod";
 import { Tensor } from "../../engine/tensor.ts";
 import { conv2d } from "../../kernels/conv2d.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
+import { attr, count, op, optional } from "../op.ts";
 import { convReference } from "../reference/conv.ts";
+
+const side = (size: number, kernel: number, { stride, padding }: { readonly stride: number; readonly padding: number }): number =>
+  Math.floor((size + 2 * padding - kernel) / stride) + 1;
+
+export const ops = [
+  op("conv2d", {
+    inputs: { x: "[B,C,H,W]", weight: "[O,C/groups,kh,kw]", bias: optional("[O]") },
+    outputs: "y [B,O,H',W']",
+    attrs: { stride: count(1), padding: attr(z.int().min(0), "an integer from 0 on", 0), groups: count(1) },
+    run: ({ x, weight, bias }, attrs) => conv2d(x, weight, bias ?? null, attrs),
+    reference: ({ x, weight, bias }, shapes, attrs) => convReference({ x: shapes.x, weight: shapes.weight, ...attrs })(x, weight, bias),
+    derived: ({ H, W, kh, kw }, attrs) => ({ "H'": side(H!, kh!, attrs), "W'": side(W!, kw!, attrs) }),
+    macs: (n, { groups }) => (n["B"]! * n["O"]! * n["H'"]! * n["W'"]! * n["C"]! * n["kh"]! * n["kw"]!) / groups,
+    label: ({ B, C, H, W, O, kh }, { stride, padding, groups }) =>
+      `B${B} C${C} ${H}x${W} O${O} k${kh} s${stride} p${padding}${groups > 1 ? ` g${groups}` : ""}`,
+    // Patches as a convolution, then those of RegNetY-0.4GF (1x1, 3x3 in groups of 8) and RegNetY-16GF (groups of 112).
+    timed: [
+      { sizes: "1x3x224x224x192x16x16", attrs: { stride: 16 } },
+      { sizes: "64x3x224x224x192x16x16", attrs: { stride: 16 }, on: "gpu" },
+      { sizes: "1x64x28x28x64x3x3", attrs: { padding: 1 } },
+      { sizes: "1x48x56x56x48x1x1" },
+      { sizes: "1x104x28x28x104x3x3", attrs: { padding: 1, groups: 13 }, quick: true },
+      { sizes: "32x104x28x28x208x1x1", on: "gpu" },
+      { sizes: "32x208x14x14x208x3x3", attrs: { padding: 1, groups: 26 }, on: "gpu" },
+      { sizes: "32x1232x14x14x1232x1x1", on: "gpu" },
+      { sizes: "32x1232x14x14x1232x3x3", attrs: { padding: 1, groups: 11 }, on: "gpu" },
+    ],
+  }),
+];
 
 const shapes = [
   { why: "one of everything", x: [1, 1, 1, 1], weight: [1, 1, 1, 1] },

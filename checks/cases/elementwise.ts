@@ -1,35 +1,49 @@
 import { add, gelu, mul, relu, scale, sigmoid } from "../../kernels/elementwise.ts";
 import { mean, sum } from "../../kernels/shared/reduce.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
+import { op, type Timed } from "../op.ts";
 import { broadcast, geluReference, sumAxis } from "../reference/elementwise.ts";
 import { Tensor } from "../../engine/tensor.ts";
 
 const map = (f: (x: number) => number) => (x: Float64Array) => x.map(f);
 
-export const cases: Case[] = [
-  {
-    name: "relu: a length that fills no workgroup evenly",
-    run: () => checkOp({ inputs: [[7, 13]], op: relu, reference: map((x) => Math.max(x, 0)) }),
-  },
-  { name: "sigmoid: one element", run: () => checkOp({ inputs: [[1]], op: sigmoid, reference: map((x) => 1 / (1 + Math.exp(-x))) }) },
-  { name: "gelu: a length that fills no workgroup evenly", run: () => checkOp({ inputs: [[7, 13]], op: gelu, reference: geluReference }) },
-  ...(
-    [
-      ["relu", relu, map((x) => Math.max(x, 0))],
-      ["sigmoid", sigmoid, map((x) => 1 / (1 + Math.exp(-x)))],
-      ["gelu", gelu, geluReference],
-      ["scale", (x: Tensor) => scale(x, -0.3), map((x) => -0.3 * x)],
-    ] as const
-  ).map(
-    ([name, op, reference]): Case => ({
-      name: `${name}: whole fours, more than a workgroup`,
-      run: () => checkOp({ inputs: [[5, 212]], op, reference }),
+const UNARY = {
+  relu: { op: relu, f64: map((x) => Math.max(x, 0)) },
+  sigmoid: { op: sigmoid, f64: map((x) => 1 / (1 + Math.exp(-x))) },
+  gelu: { op: gelu, f64: geluReference },
+};
+const BINARY = { add: { op: add, f64: (x: number, y: number) => x + y }, mul: { op: mul, f64: (x: number, y: number) => x * y } };
+const SIZES: readonly Timed<object>[] = [{ sizes: "788x768" }, { sizes: "12608x768", on: "gpu" }];
+
+export const ops = [
+  ...Object.entries(UNARY).map(([name, { op: run, f64 }]) =>
+    op(name, {
+      inputs: { x: "[..]" },
+      outputs: "y [..]",
+      run: ({ x }) => run(x),
+      reference: ({ x }) => f64(x),
+      timed: SIZES.map((one) => ({ ...one, quick: name === "gelu" && !one.on })),
     }),
   ),
-  {
-    name: "scale: a length that fills no workgroup evenly",
-    run: () => checkOp({ inputs: [[70]], op: (x) => scale(x, -0.3), reference: map((x) => -0.3 * x) }),
-  },
+  ...Object.entries(BINARY).map(([name, { op: run, f64 }]) =>
+    op(name, {
+      inputs: { x: "[..]", b: "[..] that broadcasts" },
+      outputs: "y [..]",
+      run: ({ x, b }) => run(x, b),
+      reference: ({ x, b }, shapes) => broadcast(shapes.x, shapes.b, f64)(x, b),
+      timed: SIZES,
+    }),
+  ),
+];
+
+export const cases: Case[] = [
+  ...Object.entries({ ...UNARY, scale: { op: (x: Tensor) => scale(x, -0.3), f64: map((x) => -0.3 * x) } }).flatMap(
+    ([name, { op, f64 }]): Case[] => [
+      { name: `${name}: a length that fills no workgroup evenly`, run: () => checkOp({ inputs: [[7, 13]], op, reference: f64 }) },
+      { name: `${name}: one element`, run: () => checkOp({ inputs: [[1]], op, reference: f64 }) },
+      { name: `${name}: whole fours, more than a workgroup`, run: () => checkOp({ inputs: [[5, 212]], op, reference: f64 }) },
+    ],
+  ),
   {
     name: "gelu: tails, and both sides of zero",
     run: () =>
@@ -54,10 +68,12 @@ export const cases: Case[] = [
     { why: "one per channel, whole fours", a: [2, 3, 4, 5], b: [3, 1, 1] },
     { why: "a scalar over whole fours", a: [2, 4], b: [1] },
     { why: "positions over a batch, longer than a stripe", a: [2, 700, 3], b: [1, 1, 3] },
-  ].flatMap(({ why, a, b }) => [
-    { name: `add: ${why}`, run: () => checkOp({ inputs: [a, b], op: add, reference: broadcast(a, b, (x, y) => x + y) }) },
-    { name: `mul: ${why}`, run: () => checkOp({ inputs: [a, b], op: mul, reference: broadcast(a, b, (x, y) => x * y) }) },
-  ]),
+  ].flatMap(({ why, a, b }) =>
+    Object.entries(BINARY).map(([name, { op, f64 }]) => ({
+      name: `${name}: ${why}`,
+      run: () => checkOp({ inputs: [a, b], op, reference: broadcast(a, b, f64) }),
+    })),
+  ),
   {
     name: "add: refuses shapes that do not broadcast",
     run: () => refuses(() => add(Tensor.zeros([2, 3]), Tensor.zeros([4])), /add: expected shapes that broadcast, got \[2,3\] and \[4\]/),

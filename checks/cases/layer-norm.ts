@@ -2,8 +2,25 @@ import { Tensor } from "../../engine/tensor.ts";
 import { add } from "../../kernels/elementwise.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
 import { checkOp, refuses, uniform, type Case } from "../check.ts";
-import { someVariants } from "../row-variants.ts";
+import { op, positive } from "../op.ts";
+import { rowKernels, someVariants } from "../row-variants.ts";
 import { layerNormReference } from "../reference/rows.ts";
+
+export const ops = [
+  op("layerNorm", {
+    inputs: { x: "[..,D]", weight: "[D]", bias: "[D]" },
+    outputs: "y [..,D]",
+    attrs: { eps: positive(1e-6) },
+    ...rowKernels("D"),
+    run: ({ x, weight, bias }, { eps }, variant) => layerNorm(x, weight, bias, { eps, variant }),
+    reference: ({ x, weight, bias }, shapes, { eps }) => layerNormReference(shapes.weight[0]!, eps)(x, weight, bias),
+    timed: [
+      { sizes: "788x192", quick: true },
+      { sizes: "12608x192", on: "gpu" },
+      { sizes: "12608x768", on: "gpu" },
+    ],
+  }),
+];
 
 export const cases: Case[] = [
   ...[

@@ -3,8 +3,34 @@ import { Tensor } from "../../engine/tensor.ts";
 import { linear } from "../../kernels/linear.ts";
 import { mlp } from "../../kernels/mlp.ts";
 import { checkOp, refuses, type Case, type Check } from "../check.ts";
-import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
+import { choice, op, optional } from "../op.ts";
+import { GEMM_KINDS, GEMM_VARIANTS, needsOf } from "../gemm-variants.ts";
 import { linearReference } from "../reference/matmul.ts";
+
+export const ops = [
+  op("linear", {
+    inputs: { x: "[..,I]", weight: "[O,I]", bias: optional("[O]") },
+    outputs: "y [..,O]",
+    attrs: { activation: choice(["none", "gelu"]) },
+    variants: GEMM_VARIANTS,
+    run: ({ x, weight, bias }, { activation }, variant) => linear(x, weight, bias ?? null, { activation, variant }),
+    reference: ({ x, weight, bias }, shapes, { activation }) => {
+      const [O = 1, I = 1] = shapes.weight;
+      return linearReference({ rows: x.length / I, I, O, gelu: activation === "gelu" })(x, weight, bias);
+    },
+    macs: ({ rows, I, O }) => rows! * I! * O!,
+    timedWith: ["bias"],
+    // DeiT-Ti's layers: four images, 64 images; DeiT-S and DeiT-B.
+    timed: [
+      { sizes: "788x192x768", quick: true },
+      { sizes: "12608x192x576", on: "gpu" },
+      { sizes: "12608x192x768", on: "gpu" },
+      { sizes: "12608x768x192", on: "gpu" },
+      { sizes: "12608x384x1536", on: "gpu" },
+      { sizes: "12608x768x3072", on: "gpu" },
+    ],
+  }),
+];
 
 const shapes = [
   { why: "one number", lead: [1], I: 1, O: 1 },

@@ -3,9 +3,28 @@ import { gemm } from "../../kernels/gemm/gemm.ts";
 import { TILES, type GemmVariant, type TileName } from "../../kernels/gemm/tiles.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
-import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
+import { flag, op } from "../op.ts";
+import { GEMM_KINDS, GEMM_VARIANTS, needsOf } from "../gemm-variants.ts";
 import { geluReference } from "../reference/elementwise.ts";
 import { matmulReference } from "../reference/matmul.ts";
+
+export const ops = [
+  op("matmul", {
+    inputs: { a: "[..,M,K]", b: "[..,K,N]" },
+    outputs: "y [..,M,N]",
+    attrs: { transposeA: flag, transposeB: flag },
+    variants: GEMM_VARIANTS,
+    run: ({ a, b }, attrs, variant) => matmul(a, b, { ...attrs, variant }),
+    reference: ({ a, b }, shapes, attrs) => matmulReference(shapes.a, shapes.b, attrs)(a, b),
+    macs: ({ rows, M, K, N }) => rows! * M! * K! * N!,
+    timed: [
+      { sizes: "256x256x256", quick: true },
+      { sizes: "197x192x768" },
+      { sizes: "1024x1024x1024", on: "gpu" },
+      { sizes: "4096x4096x4096", on: "gpu" },
+    ],
+  }),
+];
 
 // Where batches lie does not depend on the kind of kernel, and `shared` ones compile slowly on processors.
 const shapes: { why: string; a: number[]; b: number[]; transposeA?: boolean; transposeB?: boolean; only?: GemmVariant }[] = [

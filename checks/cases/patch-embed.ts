@@ -3,8 +3,29 @@ import { numel } from "../../engine/shape.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { patchEmbed, patchTokens } from "../../kernels/patch-embed.ts";
 import { checkOp, refuses, uniform, type Case } from "../check.ts";
-import { GEMM_KINDS, needsOf } from "../gemm-variants.ts";
+import { op } from "../op.ts";
+import { GEMM_KINDS, GEMM_VARIANTS, needsOf } from "../gemm-variants.ts";
 import { patchEmbedReference } from "../reference/matmul.ts";
+
+export const ops = [
+  op("patchEmbed", {
+    inputs: { x: "[B,C,H,W]", weight: "[D,C,p,p]", bias: "[D]" },
+    outputs: "y [B,H/p*W/p,D]",
+    variants: GEMM_VARIANTS,
+    run: ({ x, weight, bias }, _, variant) => patchEmbed(x, weight, bias, { variant }),
+    reference: ({ x, weight, bias }, shapes) => {
+      const [[B = 1, C = 1, H = 1, W = 1], [D = 1, , p = 1]] = [shapes.x, shapes.weight];
+      return patchEmbedReference(B, C, H, W, D, p)(x, weight, bias);
+    },
+    macs: ({ B, C, H, W, D }) => B! * C! * H! * W! * D!,
+    label: ({ B, H, W, D, p }) => `B${B} ${H}x${W} p${p} D${D}`,
+    timed: [
+      { sizes: "1x3x224x224x192x16", quick: true },
+      { sizes: "64x3x224x224x192x16", on: "gpu" },
+      { sizes: "64x3x224x224x768x16", on: "gpu" },
+    ],
+  }),
+];
 
 /** Images (2, 3, 6, 15) in the layout of patches of 3, and back. */
 const PLACES = Int32Array.from({ length: 2 * 10 * 27 }, (_, i) => {

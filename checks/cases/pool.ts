@@ -2,7 +2,25 @@ import { Tensor } from "../../engine/tensor.ts";
 import { globalAvgPool } from "../../kernels/global-avg-pool.ts";
 import { scaleChannels } from "../../kernels/scale-channels.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
+import { op } from "../op.ts";
 import { poolReference, scaleReference } from "../reference/conv.ts";
+
+export const ops = [
+  op("globalAvgPool", {
+    inputs: { x: "[B,C,H,W]" },
+    outputs: "y [B,C]",
+    run: ({ x }) => globalAvgPool(x),
+    reference: ({ x }, shapes) => poolReference(shapes.x[2]! * shapes.x[3]!)(x),
+    timed: [{ sizes: "4x104x28x28" }, { sizes: "32x208x28x28", on: "gpu" }],
+  }),
+  op("scaleChannels", {
+    inputs: { x: "[B,C,H,W]", s: "[B,C]" },
+    outputs: "y [B,C,H,W]",
+    run: ({ x, s }) => scaleChannels(x, s),
+    reference: ({ x, s }, shapes) => scaleReference(shapes.x[2]! * shapes.x[3]!)(x, s),
+    timed: [{ sizes: "4x104x28x28" }, { sizes: "32x208x28x28", on: "gpu" }],
+  }),
+];
 
 const images = [
   { why: "a single pixel", shape: [3, 5, 1, 1] },

@@ -1,8 +1,25 @@
 import { Tensor } from "../../engine/tensor.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 import { checkOp, refuses, uniform, type Case } from "../check.ts";
-import { someVariants } from "../row-variants.ts";
+import { op } from "../op.ts";
+import { rowKernels, someVariants } from "../row-variants.ts";
 import { logSoftmaxReference, softmaxReference } from "../reference/rows.ts";
+
+const softmaxes = { softmax: { op: softmax, f64: softmaxReference }, logSoftmax: { op: logSoftmax, f64: logSoftmaxReference } } as const;
+
+export const ops = Object.entries(softmaxes).map(([name, { op: run, f64 }]) =>
+  op(name, {
+    inputs: { x: "[..,N]" },
+    outputs: "y [..,N]",
+    ...rowKernels("N"),
+    run: ({ x }, _, variant) => run(x, { variant }),
+    reference: ({ x }, shapes) => f64(shapes.x.at(-1)!)(x),
+    timed: [
+      { sizes: "12x197x197", quick: name === "softmax" },
+      { sizes: "192x197x197", on: "gpu" },
+    ],
+  }),
+);
 
 export const cases: Case[] = [
   ...[

@@ -3,20 +3,21 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { balancedSubset, writeCifar } from "../../train/data/dataset.ts";
 import { openSet } from "../../train/data/open.ts";
-import { dataSplit, type Split } from "../node/data/files.ts";
+import { dataSplit } from "../node/data/files.ts";
 import { readRange } from "../node/images.ts";
 import { writeAtomic } from "../node/files.ts";
 import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
+import { note } from "../output.ts";
 
 /** Of each class; as many as the shipped part of CIFAR-10 has. */
-const PER_CLASS: Readonly<Record<Split, number>> = { train: 200, test: 100 };
+const PER_CLASS: Readonly<Record<"train" | "test", number>> = { train: 200, test: 100 };
 
 /** Folder with train.bin and test.bin, made once. */
 export async function targetData(out: string): Promise<string> {
   const folder = join(out, "data", "fashion-mnist");
   const missing = (["train", "test"] as const).filter((split) => !existsSync(join(folder, `${split}.bin`)));
   if (missing.length === 0) return folder;
-  const whole = await fetchFashionMnist({ log: (line) => process.stderr.write(`${line}\n`) });
+  const whole = await fetchFashionMnist({ log: (line) => note(`${line}`) });
   for (const split of missing) {
     const files = dataSplit(whole, split);
     if (files.kind !== "idx") throw new Error(`experiments: expected IDX files in ${whole}, got ${files.kind}`);

@@ -7,6 +7,7 @@ import { writeAtomic } from "../node/files.ts";
 import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
 import { tessera } from "./command.ts";
 import type { Outcome } from "./tables.ts";
+import { note } from "../output.ts";
 
 export interface RunOptions {
   readonly seeds: readonly number[];
@@ -40,7 +41,7 @@ export async function runAll(all: readonly Experiment[], options: RunOptions): P
       }),
   );
   const open = tasks.filter(({ folder }) => !existsSync(join(folder, "result.json")));
-  process.stderr.write(`experiments: ${tasks.length} trainings, ${tasks.length - open.length} of them done, ${options.jobs} at a time\n`);
+  note(`experiments: ${tasks.length} trainings, ${tasks.length - open.length} of them done, ${options.jobs} at a time`);
   const running = new Set<Task>();
   let failure: Error | null = null;
   await new Promise<void>((done) => {
@@ -107,7 +108,7 @@ async function runOne(task: Task, o: RunOptions): Promise<void> {
   const command = commandOf(task, o);
   const json = join(folder, "train.json");
   const resume = existsSync(join(folder, "checkpoint.safetensors")) ? ["--resume"] : [];
-  process.stderr.write(`experiments: ${experiment.id}, seed ${seed} begins${resume.length ? " again" : ""}\n`);
+  note(`experiments: ${experiment.id}, seed ${seed} begins${resume.length ? " again" : ""}`);
   await tessera([...command, ...resume, "--json", json], o.jobs, experiment.id);
   const trained = JSON.parse(readFileSync(json, "utf8")) as Trained;
   const last = trained.epochs.at(-1)!;

@@ -3,9 +3,7 @@ import { tmpdir } from "node:os";
 import { initNodeDevice } from "../../engine/node.ts";
 import type { Device } from "../../engine/device.ts";
 import { UsageError } from "../../jobs/errors.ts";
-import { knownSetup } from "../find.mjs";
-
-const RUN_SETUP = "run: node cli/setup.mjs";
+import { knownSetup, RUN_SETUP } from "./find.ts";
 
 /**
  * The device in Node. `name`: "lavapipe" and "swiftshader" pick that driver, anything else must be part of the

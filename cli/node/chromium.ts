@@ -1,13 +1,15 @@
 /** A real headless Chromium page that runs the engine, driven from Node. */
 import { tmpdir } from "node:os";
-import puppeteer, { type Browser, type LaunchOptions, type Page } from "puppeteer";
+import puppeteer, { type Browser, type LaunchOptions, type Page } from "puppeteer-core";
 import type { Hooks, Outcome } from "../../app/headless.ts";
 import type { AdapterDescription } from "../../engine/device.ts";
 import { toError } from "../../jobs/errors.ts";
-import { knownSetup, type Setup } from "../find.mjs";
+import { knownSetup, RUN_SETUP, type Setup } from "./find.ts";
 import { nodeHost } from "./host.ts";
 import type { Host } from "../../jobs/host.ts";
 import { servePage } from "./page-server.ts";
+import { watchGpu } from "./watchdog.ts";
+import { note } from "../output.ts";
 
 export type ChromiumAdapter = "swiftshader" | "gpu" | "lavapipe";
 
@@ -18,6 +20,8 @@ export interface ChromiumOptions {
   readonly named?: string | undefined;
   /** What the page's jobs read and write through. */
   readonly host?: Host;
+  /** Seconds without an answer of the page's GPU after which it is given up; 0 waits for ever. */
+  readonly gpuTimeout?: number | undefined;
 }
 
 export interface Chromium {
@@ -32,11 +36,12 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 const COMMON = [
-  "--no-sandbox", // containers have no user namespaces, and the page is our own
   "--enable-unsafe-webgpu",
   "--ignore-gpu-blocklist",
-  "--disable-gpu-watchdog", // a kernel on a software adapter may well take longer than it allows
+  "--disable-gpu-watchdog", // it ends a kernel that runs for 10 s; `gpuTimeout` stands in for it
   "--no-first-run",
   "--disable-quic",
   "--disable-background-networking",
@@ -58,24 +63,31 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   const given = options.host ?? nodeHost();
   let stops = false;
   const host: Host = { ...given, stopAsked: () => ((stops = true), given.stopAsked()) };
-  // Ctrl-C ends the process, and the browser with it, unless a job looks out for it: then the second one does.
-  const interrupted = (): void => {
-    if (!stops || given.stopAsked()) process.exit(130);
+  // A signal ends the process, and the browser with it, unless a job looks out for it: then the second one does.
+  const interrupted = (_signal: string, number: number): void => {
+    if (!stops || given.stopAsked()) process.exit(128 + number);
   };
   const server = await servePage(host);
-  process.on("SIGINT", interrupted);
+  for (const signal of SIGNALS) process.on(signal, interrupted);
+  let watch: ReturnType<typeof watchGpu> | undefined;
   const close = async (): Promise<void> => {
-    process.off("SIGINT", interrupted);
-    await browser?.close();
+    for (const signal of SIGNALS) process.off(signal, interrupted);
+    watch?.stop();
+    // A browser whose GPU process stands still would not close, nor take that process with it.
+    if (watch?.stalled()) killGroup(browser?.process()?.pid);
+    else await browser?.close();
     await server.close();
   };
   let browser: Browser | undefined;
   try {
-    browser = await launch(setup, kind, { handleSIGINT: false });
+    browser = await launch(setup, kind, { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false });
     const page = await browser.newPage();
-    const call = caller(page);
+    const askPage = caller(page);
+    const call: typeof askPage = (...args) => (watch ? watch.during(askPage(...args)) : askPage(...args));
     await page.goto(server.url, { timeout: 120_000 });
-    await page.waitForFunction(() => "tessera" in globalThis, { timeout: 120_000 });
+    const broken = new Promise<never>((_, reject) => page.once("pageerror", (error) => reject(error)));
+    await Promise.race([page.waitForFunction(() => "tessera" in globalThis, { timeout: 120_000 }), broken]);
+    broken.catch(() => undefined); // from here on errors are those of what runs in the page
     const request = (
       kind === "lavapipe" ? { featureLevel: "compatibility" } : { powerPreference: "high-performance" }
     ) as GPURequestAdapterOptions;
@@ -84,6 +96,7 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
     const adapter = kind === "lavapipe" ? { ...opened, description: "lavapipe through OpenGL ES", software: true } : opened;
     if (kind === "gpu" && adapter.software)
       throw new Error(`openChromium: expected a GPU, got the software adapter "${adapter.vendor} ${adapter.architecture}"`);
+    watch = watchGpu(() => askPage("answer"), options.gpuTimeout);
     return {
       page,
       browser,
@@ -98,31 +111,51 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   }
 }
 
-/** A fresh browser with WebGPU on the adapter that `openChromium` takes by default. */
-export async function launchChromium(): Promise<Browser> {
-  const setup = await knownSetup();
-  return launch(setup, defaultAdapter(setup));
+/** A fresh browser with WebGPU on that adapter, by default the one that `openChromium` takes. */
+export async function launchBrowser(adapter?: ChromiumAdapter, setup?: Setup): Promise<Browser> {
+  const known = setup ?? (await knownSetup());
+  return launch(known, adapter ?? defaultAdapter(known));
 }
 
 const defaultAdapter = (setup: Setup): ChromiumAdapter => (setup.node && !setup.node.software ? "gpu" : "swiftshader");
 
-function launch(setup: Setup, kind: ChromiumAdapter, options: Pick<LaunchOptions, "handleSIGINT"> = {}): Promise<Browser> {
-  if (!setup.chromium) throw new Error("openChromium: expected an installed Chrome or Chromium, got none; run: node cli/setup.mjs --tests");
-  if (kind === "lavapipe" && !setup.lavapipeIcd)
-    throw new Error("openChromium: expected Mesa's lavapipe, got none; run: node cli/setup.mjs --tests");
+/** Driven through a pipe: a debugging port would let every local user read and write files as this one, and a browser whose pipe closes ends. */
+async function launch(
+  setup: Setup,
+  kind: ChromiumAdapter,
+  own: Pick<LaunchOptions, "handleSIGINT" | "handleSIGTERM" | "handleSIGHUP"> = {},
+): Promise<Browser> {
+  if (!setup.chromium) throw new Error(`openChromium: expected an installed Chrome or Chromium, got none; ${RUN_SETUP} --tests`);
+  if (kind === "lavapipe" && !setup.lavapipeIcd) throw new Error(`openChromium: expected Mesa's lavapipe, got none; ${RUN_SETUP} --tests`);
   const env: Record<string, string | undefined> = { ...process.env, XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"] ?? tmpdir() };
   // A driver that was forced for Node is not the browser's choice.
   delete env["VK_ICD_FILENAMES"];
   if (kind === "lavapipe") env["VK_ICD_FILENAMES"] = setup.lavapipeIcd!;
-  return puppeteer.launch({
-    ...options,
+  const args = [...COMMON, ...FLAGS[kind]];
+  const options: LaunchOptions = {
+    ...own,
     executablePath: setup.chromium.path,
     headless: true,
-    args: [...COMMON, ...FLAGS[kind]],
+    pipe: true,
+    args,
     env,
     timeout: 120_000,
     protocolTimeout: 0, // a job may run for hours
-  });
+  };
+  const unboxed = { ...options, args: [...args, "--no-sandbox"] };
+  // Chromium has no sandbox for root. Others may lack user namespaces, as in most containers: there it does not start with one.
+  if (process.getuid?.() === 0) return puppeteer.launch(unboxed);
+  return puppeteer.launch(options).catch(() => puppeteer.launch(unboxed));
+}
+
+/** Ends a browser with all of its processes. It leads a group of its own, but on Windows. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
+  } catch {
+    // it has ended already
+  }
 }
 
 /** Calls a hook of the page. Rejects with what went wrong in there, or when the page is gone. */
@@ -135,9 +168,9 @@ function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<
   page.on("console", (message) => {
     // A file that is not there is the job's to report.
     if (message.location().url?.includes("/__file/")) return;
-    if (message.type() === "error" || message.type() === "warn") process.stderr.write(`[page] ${message.text()}\n`);
+    if (message.type() === "error" || message.type() === "warn") note(`[page] ${message.text()}`);
   });
-  page.on("pageerror", (error) => process.stderr.write(`[page] ${error instanceof Error ? error.message : String(error)}\n`));
+  page.on("pageerror", (error) => note(`[page] ${error instanceof Error ? error.message : String(error)}`));
   return async (hook, ...args) => {
     const called = page.evaluate(
       (name, values) => {

@@ -2,23 +2,49 @@
  * Image files to RGB bytes in Node, as Pillow's `convert("RGB")` has them: colour profiles and gamma ignored, transparency dropped, CMYK
  * without colour management. Of 16 bits the upper 8 stay, of grey too, which Pillow would clip. models/images/decode.ts does it in a page.
  */
+import { decodeBmp, decodePnm } from "../../models/images/bitmap.ts";
+import { splitOrientation, turned } from "../../models/images/exif.ts";
+import { checkSize, imageHeader } from "../../models/images/header.ts";
 import type { RgbImage } from "../../models/images/preprocess.ts";
 import type { DecodeOptions } from "../../train/input/source.ts";
 
-/** Throws what the decoder says where the bytes are no whole JPEG, PNG or WebP. */
-export async function decodeImage(encoded: Uint8Array, { upright }: DecodeOptions): Promise<RgbImage> {
+/** Images of more pixels are decoded one at a time. */
+const LARGE = 4096 ** 2;
+let large: Promise<unknown> = Promise.resolve();
+
+/** Throws in one line, the same in a page, where the bytes are no whole image of a kind that is read, or claim to be too large a one. */
+export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }: DecodeOptions): Promise<RgbImage> {
+  const { kind, size } = imageHeader(encoded);
+  if (size) checkSize(size, encoded.length);
+  if (kind === "BMP") return decodeBmp(encoded);
+  if (kind === "PNM") return decodePnm(encoded);
+  const { orientation, file } = splitOrientation(encoded);
+  const decode = () =>
+    pixels(file).catch((error: Error) => {
+      // What libvips says is kept in one place for all threads, and may be about another file.
+      throw error instanceof SizeError ? error : new Error(`expected a whole ${kind} image, got one that is damaged or cut short`);
+    });
+  const decoded = size && size[0] * size[1] <= LARGE ? decode() : (large = large.then(decode, decode));
+  const stored = (await decoded) as RgbImage;
+  return upright ? turned(stored, orientation) : stored;
+}
+
+class SizeError extends Error {}
+
+async function pixels(file: Uint8Array): Promise<RgbImage> {
   const { default: sharp } = await import("sharp"); // loaded late: most commands need no image library
-  const source = () => {
-    const image = sharp(encoded, { ignoreIcc: true, failOn: "truncated", pages: 1 });
-    return upright ? image.autoOrient() : image;
-  };
-  const { format, space } = await sharp(encoded).metadata();
-  if (format !== "jpeg" && format !== "png" && format !== "webp") throw new Error(`expected JPEG, PNG or WebP, got ${format}`);
+  const image = sharp(file, { ignoreIcc: true, failOn: "truncated", pages: 1, limitInputPixels: false });
+  const { width, height, space } = await image.metadata();
+  try {
+    checkSize([height, width], file.length);
+  } catch (error) {
+    throw new SizeError((error as Error).message);
+  }
   if (space === "cmyk") {
-    const { data, info } = await source().pipelineColourspace("cmyk").toColourspace("cmyk").raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await image.pipelineColourspace("cmyk").toColourspace("cmyk").raw().toBuffer({ resolveWithObject: true });
     return { height: info.height, width: info.width, data: cmykToRgb(data) };
   }
-  const { data, info } = await source().toColourspace("srgb").removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  const { data, info } = await image.toColourspace("srgb").removeAlpha().raw().toBuffer({ resolveWithObject: true });
   if (info.channels !== 3) throw new Error(`expected 3 channels, got ${info.channels}`);
   return { height: info.height, width: info.width, data };
 }

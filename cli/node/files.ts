@@ -1,7 +1,8 @@
 /** Files read and written whole. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { mkdir, open, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UsageError } from "../../jobs/errors.ts";
 
 // Of one read: Node's own readFile stops at 2 GiB, and holds a large file twice for a moment.
 const READ_BYTES = 1 << 26;
@@ -25,10 +26,30 @@ export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> 
   }
 }
 
-/** Whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */
+const code = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
+
+/** Makes a folder and those above it; resolves to the ones that it made. Node's own recursive mkdir never ends where /proc is above. */
+export async function makeFolder(path: string): Promise<string[]> {
+  const made = await mkdir(path).then(
+    () => true,
+    async (error: unknown) => {
+      if (code(error) === "EEXIST" && (await stat(path)).isDirectory()) return false;
+      if (code(error) !== "ENOENT" || dirname(path) === path) throw error;
+      return null;
+    },
+  );
+  if (made !== null) return made ? [path] : [];
+  const above = await makeFolder(dirname(path));
+  await mkdir(path);
+  return [...above, path];
+}
+
+/** A reader of `path` sees the old content or the new, whole. Makes the folder if it is missing. Devices and pipes are written as they are. */
 export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  const there = await stat(path).catch(() => null);
+  if (there && !there.isFile() && !there.isDirectory()) return writeFile(path, bytes);
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(resolve(folder));
   // In the same folder, so that the rename stays within one file system.
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
@@ -43,5 +64,26 @@ export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Refuses a place that cannot be written, before there is work that would be lost: `option` names it, `kind` says what is to be there. Leaves nothing behind. */
+export async function expectWritable(option: string, path: string, kind: "file" | "folder"): Promise<void> {
+  if (path === "") throw new UsageError(`expected a ${kind} for ${option}, got ""`);
+  const there = await stat(path).catch(() => null);
+  if (there && !there.isFile() && !there.isDirectory()) return; // a device or a pipe
+  if (there && there.isDirectory() !== (kind === "folder"))
+    throw new UsageError(`expected a ${kind} for ${option}, got the ${kind === "folder" ? "file" : "folder"} "${path}"`);
+  const folder = resolve(kind === "folder" ? path : dirname(path));
+  let made: string[] = [];
+  try {
+    made = await makeFolder(folder);
+    const probe = join(folder, `.tessera-${randomBytes(6).toString("hex")}`);
+    await writeFile(probe, "?", { flag: "wx" });
+    await rm(probe);
+  } catch (error) {
+    throw new UsageError(`expected a ${kind} that can be written for ${option}, got ${code(error)} at "${path}"`);
+  } finally {
+    for (const own of made.reverse()) await rmdir(own);
   }
 }

@@ -1,8 +1,9 @@
 /** The machine that Node runs on, as jobs see it. */
-import { stat } from "node:fs/promises";
+import { appendFile, stat } from "node:fs/promises";
 import type { Host } from "../../jobs/host.ts";
 import { nodeImages } from "./images.ts";
 import { UsageError } from "../../jobs/errors.ts";
+import { note } from "../output.ts";
 import { readWhole, writeAtomic } from "./files.ts";
 import { showProgress, stopProgress } from "./progress.ts";
 
@@ -19,7 +20,11 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         );
       }
     },
-    writeFile: writeAtomic,
+    writeFile: (path, bytes) =>
+      writeAtomic(path, bytes).catch((error: unknown) => {
+        throw new Error(`expected a file that can be written at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+      }),
+    appendFile,
     exists: (path) =>
       stat(path).then(
         () => true,
@@ -33,20 +38,30 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
   return host;
 }
 
-let asked: boolean | null = null;
+/** Signals that ask a job to stop, with the exit code that a shell has for each. */
+const STOP_SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Whether Ctrl-C was pressed since this was first called. Pressed again, it ends the process as it always does. */
+let watched = false;
+let stopSignal: keyof typeof STOP_SIGNALS | null = null;
+
+/** Whether Ctrl-C was pressed, or another signal to stop came, since this was first called. A second one ends the process as it always does. */
 function interrupted(): boolean {
-  if (asked === null) {
-    asked = false;
-    process.once("SIGINT", () => {
-      asked = true;
+  if (!watched) {
+    watched = true;
+    const signals = Object.keys(STOP_SIGNALS) as (keyof typeof STOP_SIGNALS)[];
+    const stop = (signal: keyof typeof STOP_SIGNALS) => {
+      for (const name of signals) process.off(name, stop);
+      stopSignal = signal;
       stopProgress();
       process.stderr.write("stopping after this step; Ctrl-C again ends at once\n");
-    });
+    };
+    for (const name of signals) process.on(name, stop);
   }
-  return asked;
+  return stopSignal !== null;
 }
+
+/** The exit code of a command that was asked to stop and did: 128 and the signal's number. 0 where no signal came. */
+export const stoppedExitCode = (): number => (stopSignal === null ? 0 : STOP_SIGNALS[stopSignal]);
 
 /** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
 async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
@@ -71,5 +86,5 @@ function printEvent(event: Readonly<Record<string, unknown>>): void {
   stopProgress();
   const { message, ...rest } = event;
   const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  process.stderr.write(`${[message, ...fields].filter((part) => part !== undefined).join(" ")}\n`);
+  note([message, ...fields].filter((part) => part !== undefined).join(" "));
 }

@@ -1,19 +1,29 @@
 /** Files and images for the input pipeline, in Node. */
-import { open, readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { FileRange, ImagePlatform } from "../../train/input/source.ts";
 import { decodeImage, encodePng } from "./decode-image.ts";
 
-/** Rejects with Node's own error where the file cannot be read. */
-export async function readRange({ path, offset = 0, length }: FileRange): Promise<Uint8Array<ArrayBuffer>> {
-  if (length === undefined) return Uint8Array.from(await readFile(path)).subarray(offset);
-  const file = await open(path);
+/** Bytes of one read: Node reads no more than 2 GiB at once. */
+const READ_BYTES = 1 << 30;
+
+/**
+ * Bytes of a regular file, fewer where it ends before. A pipe or a device is refused and not waited for. Rejects with why it cannot be read.
+ */
+export async function readRange({ path, offset = 0, length = Infinity }: FileRange): Promise<Uint8Array<ArrayBuffer>> {
+  // Without O_NONBLOCK, opening a pipe waits for its writer.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`expected a file that can be read, got ${error.code ?? error.message}`);
+  });
   try {
-    const bytes = new Uint8Array(length);
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error(`expected a file, got ${stats.isDirectory() ? "a folder" : "a pipe or device"}`);
+    const bytes = new Uint8Array(Math.max(0, Math.min(length, stats.size - offset)));
     let at = 0;
-    while (at < length) {
-      const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
-      if (bytesRead === 0) break;
+    while (at < bytes.length) {
+      const { bytesRead } = await file.read(bytes, at, Math.min(READ_BYTES, bytes.length - at), offset + at);
+      if (bytesRead === 0) break; // it became shorter meanwhile
       at += bytesRead;
     }
     return bytes.subarray(0, at);
@@ -40,7 +50,8 @@ export function nodeImages(): ImagePlatform {
         },
         listen(onMessage, onError) {
           worker.on("message", (message: unknown) => {
-            if (--open === 0) worker.unref();
+            // While it is being ended, nothing else may keep the process alive.
+            if (--open === 0 && !closing) worker.unref();
             onMessage(message);
           });
           worker.on("error", (error: Error) => onError(new Error(`input worker: ${error.message}`)));

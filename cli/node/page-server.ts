@@ -1,19 +1,19 @@
-/** The local server of a headless page: the repository through Vite, and the bridge to a `Host` in Node. */
+/** The local server of a headless page: the modules under ROOT through Vite, and the bridge to a `Host` in Node. */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { createServer, mergeConfig, type Plugin } from "vite";
-import config from "../../vite.config.ts";
+import { createServer, type Plugin } from "vite";
 import { errorData, UsageError } from "../../jobs/errors.ts";
 import type { Host, Progress } from "../../jobs/host.ts";
+import { EXTENSION, ROOT } from "../place.ts";
+import { isolated, ownFilesOnly } from "./vite.ts";
 
 const PAGE = "/app/headless.html";
 
 export interface PageServer {
-  /** The headless page; the repository's root is at "/" of the same server. */
+  /** The headless page; ROOT is at "/" of the same server. */
   readonly url: string;
   /** The page's key to the host's files. */
   readonly token: string;
@@ -21,28 +21,36 @@ export interface PageServer {
 }
 
 export async function servePage(host: Host): Promise<PageServer> {
+  if (/[#?]/.test(ROOT)) throw new Error(`expected a folder without # and ? in its path, which Vite cannot serve, got "${ROOT}"`);
   const token = randomBytes(16).toString("hex");
-  const server = await createServer(
-    mergeConfig(config, {
-      configFile: false,
-      root: fileURLToPath(new URL("../..", import.meta.url)),
-      logLevel: "warn",
-      clearScreen: false,
-      plugins: [bridge(host, token)],
-      // Nothing reloads under a running job: no watching, no socket.
-      server: { host: "127.0.0.1", port: 0, hmr: false, ws: false, watch: null },
-    }),
-  );
+  const server = await createServer({
+    ...ownFilesOnly,
+    root: ROOT,
+    logLevel: "warn",
+    clearScreen: false,
+    plugins: [bridge(host, token)],
+    // A dependency found late would reload the page under a job.
+    optimizeDeps: { noDiscovery: true, include: [] },
+    // Nothing reloads under a running job: no watching, no socket. Other origins get no answer that they can read.
+    server: { host: "127.0.0.1", port: 0, cors: false, hmr: false, ws: false, watch: null, headers: isolated },
+  });
   await server.listen();
   const { port } = server.httpServer!.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}${PAGE}`, token, close: () => server.close() };
 }
 
+/** The page names its script as the repository has it. */
+const page = (): string => readFileSync(join(ROOT, PAGE), "utf8").replace("headless.ts", `headless${EXTENSION}`);
+
+/** Vite's own services (`/__open-in-editor`), and files and folders that begin with a dot. What is outside of ROOT, Vite allows as far as a module imports it. */
+const hidden = (path: string): boolean =>
+  path.startsWith("/__") || (!path.startsWith("/@fs/") && /(^|\/)\./.test(decodeURIComponent(path)));
+
 function send(response: ServerResponse, type: string, content: string | Buffer): void {
-  response.writeHead(200, { ...(config.server?.headers as Record<string, string>), "content-type": type }).end(content);
+  response.writeHead(200, { ...isolated, "content-type": type }).end(content);
 }
 
-/** GET (whole, or with offset and length), HEAD, PUT /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
+/** GET (whole, or with offset and length), HEAD, PUT (whole) and POST (append) /__file/TOKEN?path=…, POST /__event/TOKEN and GET /__stop/TOKEN. */
 function bridge(host: Host, token: string): Plugin {
   return {
     name: "tessera-host",
@@ -51,10 +59,11 @@ function bridge(host: Host, token: string): Plugin {
         const url = new URL(request.url ?? "/", "http://localhost");
         // Vite would add its client to the page, which wants the socket that is off here. The page as it is, and of the
         // client only what import(variable) is rewritten to, do without.
-        if (url.pathname === PAGE) return send(response, "text/html", readFileSync(join(server.config.root, PAGE)));
+        if (url.pathname === PAGE) return send(response, "text/html", page());
         if (url.pathname === "/@vite/client") return send(response, "text/javascript", "export const injectQuery = (url) => url;");
         const [, kind, given] = url.pathname.split("/");
-        if (kind !== "__file" && kind !== "__event" && kind !== "__stop") return next();
+        if (kind !== "__file" && kind !== "__event" && kind !== "__stop")
+          return hidden(url.pathname) ? void response.writeHead(404).end() : next();
         if (given !== token) return void response.writeHead(403).end();
         if (kind === "__stop") return send(response, "application/json", JSON.stringify({ stop: host.stopAsked() }));
         const answer = kind === "__file" ? answerFile(host, url.searchParams, request, response) : answerEvent(host, request, response);
@@ -73,6 +82,9 @@ async function answerFile(host: Host, query: URLSearchParams, request: IncomingM
   const [offset, length] = [query.get("offset"), query.get("length")];
   if (request.method === "PUT") {
     await host.writeFile(path, await body(request));
+    response.writeHead(204).end();
+  } else if (request.method === "POST") {
+    await host.appendFile(path, await body(request));
     response.writeHead(204).end();
   } else if (request.method === "HEAD") {
     response.writeHead((await host.exists(path)) ? 200 : 404).end();

@@ -2,6 +2,8 @@
 import cliProgress from "cli-progress";
 import { duration } from "../../jobs/files/duration.ts";
 import type { Progress } from "../../jobs/host.ts";
+import { shown } from "../../models/shown.ts";
+import { note as say } from "../output.ts";
 
 const LINE_EVERY_MS = 10_000;
 
@@ -12,7 +14,8 @@ let firstDone = 0;
 let linedMs = 0;
 
 /** A new `label` starts a new bar; `done` equal to `total` ends it. */
-export function showProgress({ label: name, done, total, note = "", curve }: Progress): void {
+export function showProgress({ label: name, done, total, note: about = "", curve }: Progress): void {
+  const note = shown(about);
   const now = performance.now();
   const fresh = name !== label;
   if (fresh) {
@@ -28,14 +31,14 @@ export function showProgress({ label: name, done, total, note = "", curve }: Pro
     if (!bar) {
       const format = "{label} [{bar}] {value}/{total} | {left} left | {note}";
       bar = new cliProgress.SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24 }, cliProgress.Presets.legacy);
-      bar.start(total, done, { label: name, left, note: drawn });
+      bar.start(total, done, { label: shown(name), left, note: drawn });
     } else {
-      bar.update(done, { label: name, left, note: drawn });
+      bar.update(done, { label: shown(name), left, note: drawn });
     }
   } else if (done >= total || now - linedMs >= LINE_EVERY_MS) {
     linedMs = now;
     const time = done >= total ? `in ${duration((now - startedMs) / 1000)}` : `${left} left`;
-    process.stderr.write(`${name} ${done}/${total}, ${time}${note ? `, ${note}` : ""}\n`);
+    say(`${name} ${done}/${total}, ${time}${note ? `, ${note}` : ""}`);
   }
   if (done >= total) stopProgress();
 }

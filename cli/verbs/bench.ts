@@ -11,6 +11,7 @@ import { benchTable, comparisonTable } from "../bench/table.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import type { BenchArgs, BenchResult } from "../../bench/session.ts";
+import { integer } from "../options.ts";
 import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -59,7 +60,7 @@ export default function (program: Command): void {
       "--page [folder]",
       "build the page that measures in one's own browser, with the rivals of --against (default: all), and serve it here; with a folder: build it there, for any web server",
     )
-    .option("--port <n>", "where --page serves (default: any that is free)", positive)
+    .option("--port <n>", "where --page serves (default: any that is free)", integer(1, 65_535))
     .addOption(new Option("--alone", "the first rival in our place, for --suite first").hideHelp())
     .action(async (options: Options, command: Command) => {
       if (options.check !== undefined && options.writeBaseline) throw new UsageError("expected --check or --write-baseline, got both");

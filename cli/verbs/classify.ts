@@ -5,11 +5,15 @@ import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import { PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
 import { UsageError } from "../../jobs/errors.ts";
-import type { ClassifyArgs, ClassifyResult } from "../../jobs/classify.ts";
+import { IMAGE_ENDINGS, isImageName } from "../../models/images/kinds.ts";
+import { shown } from "../../models/shown.ts";
+import { byCodePoint } from "../node/data/python-order.ts";
+import type { ClassifyArgs, Classified, ClassifyResult } from "../../jobs/classify.ts";
 import { parseModel, shipped } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly weights: string;
@@ -23,12 +27,10 @@ interface Options extends CommonOptions {
   readonly dtype: StoredType;
 }
 
-const IMAGE = /\.(jpe?g|png|webp)$/i;
-
 export default function (program: Command): void {
   program
     .command("classify")
-    .description("top-k classes of image files (JPEG, PNG, WebP)")
+    .description("top-k classes of image files; exit code 1 where some give no answer, 2 where none can be read")
     .argument("<image...>", "image files, or folders of them")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
@@ -67,24 +69,38 @@ export default function (program: Command): void {
         imagenetClasses: shipped("app/data/imagenet/classes.txt"),
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
-      for (const { name, top } of results) {
-        process.stdout.write(`${name}\n`);
-        for (const { label, probability } of top) process.stdout.write(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
+      for (const { name, top, error } of results) {
+        if (error !== undefined) continue;
+        print(`${name}\n`);
+        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
       }
-      process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s\n`);
+      note(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s`);
+      refuseFailed(results);
     });
+}
+
+/** Names each image without an answer; some are the run's failure, all of them the input's. */
+function refuseFailed(results: readonly Classified[]): void {
+  const failed = results.filter((r) => r.error !== undefined);
+  if (failed.length === 0) return;
+  const line = ({ name, error }: Classified): string => `"${shown(name)}": ${shown(error!)}`;
+  const none = failed.length === results.length && !failed.some((r) => /finite logits/.test(r.error!));
+  if (failed.length > 1) for (const result of failed) process.stderr.write(`no answer for ${line(result)}\n`);
+  const got = `none for ${failed.length === 1 ? line(failed[0]!) : `the ${failed.length} of ${results.length} named above`}`;
+  const message = `expected an answer for every image, got ${got}`;
+  throw none ? new UsageError(message) : new Error(message);
 }
 
 /** A file as it is, a folder as the images in it, by name. */
 function expand(path: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) throw new UsageError(`expected an image or a folder at "${path}", got none`);
+  if (!stat) throw new UsageError(`expected an image or a folder at "${shown(path)}", got none`);
   if (!stat.isDirectory()) return [path];
   const found = readdirSync(path)
-    .filter((name) => IMAGE.test(name))
-    .sort()
+    .filter((name) => isImageName(name) && !name.startsWith(".") && !statSync(join(path, name), { throwIfNoEntry: false })?.isDirectory())
+    .sort(byCodePoint)
     .map((name) => join(path, name));
-  if (found.length === 0) throw new UsageError(`expected .jpg, .jpeg, .png or .webp files in "${path}", got none`);
+  if (found.length === 0) throw new UsageError(`expected images (${IMAGE_ENDINGS}) in "${shown(path)}", got none`);
   return found;
 }
 

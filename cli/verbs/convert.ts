@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
 import type { Container } from "../../models/checkpoints/formats.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
+import { shown } from "../../models/shown.ts";
 import { nodeHost } from "../node/host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
 
@@ -13,6 +14,7 @@ interface Options extends CommonOptions {
   readonly from: "auto" | "timm" | "hf";
   readonly shardMb: string;
   readonly ema?: boolean;
+  readonly key?: string;
 }
 
 const INDEX = ".safetensors.index.json";
@@ -28,15 +30,19 @@ export default function (program: Command): void {
     )
     .addOption(
       new Option(
-        "--to <layout>",
+        "--to <names>",
         "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe",
       )
         .choices(["timm", "hf"])
         .makeOptionMandatory(),
     )
-    .addOption(new Option("--from <layout>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
+    .addOption(new Option("--from <names>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
     .option("--shard-mb <n>", "most megabytes (10^6 bytes) of tensors per file, where --out is an index", "5000")
     .option("--ema", "take the moving average of a .pth training checkpoint")
+    .option(
+      "--key <name>",
+      "of a checkpoint with several models: the state dict's key, a.b for a dict in a dict, or the prefix of its names",
+    )
     .action(async (options: Options) => {
       const container = containerOf(options.out);
       const maxBytes = 1e6 * Number(options.shardMb);
@@ -46,7 +52,7 @@ export default function (program: Command): void {
         import("../../jobs/files/weights-file.ts"),
       ]);
       const host = nodeHost();
-      const read = await readAnyWeightsFile(host, options.in, { ema: options.ema });
+      const read = await readAnyWeightsFile(host, options.in, { ema: options.ema, key: options.key });
       const done = refusing(
         () => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }),
         options.in,
@@ -65,8 +71,11 @@ export default function (program: Command): void {
       for (const [path, bytes] of files) await host.writeFile(path, bytes);
 
       const { ignored, notFinite, from, fromContainer } = done;
-      if (ignored.length > 0) process.stderr.write(`left out: ${ignored.join(", ")}\n`);
-      if (notFinite.length > 0) process.stderr.write(`warning: NaN or infinity, kept as it is, in ${notFinite.join(", ")}\n`);
+      if (ignored.length > 0)
+        process.stderr.write(
+          `left out: ${ignored.slice(0, 8).map(shown).join(", ")}${ignored.length > 8 ? ` and ${ignored.length - 8} more` : ""}\n`,
+        );
+      if (notFinite.length > 0) process.stderr.write(`warning: NaN or infinity, kept as it is, in ${notFinite.map(shown).join(", ")}\n`);
       const size = [...files.values()].reduce((n, b) => n + b.length, 0);
       process.stdout.write(`${done.state.size} tensors, ${from} (${fromContainer}) to ${options.to} (${container}), ${size} bytes\n`);
       if (command !== null) process.stdout.write(`\nto go on training with timm (${options.out}.sh):\n${command}`);

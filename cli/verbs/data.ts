@@ -6,8 +6,9 @@ import { FETCHED } from "../node/data/files.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { defaultCacheDir, fetchCifar10 } from "../node/data/cifar10.ts";
 import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
+import { note, print } from "../output.ts";
 
-const log = (line: string) => process.stderr.write(`${line}\n`);
+const log = (line: string) => note(`${line}`);
 
 export default function (program: Command): void {
   program
@@ -19,13 +20,13 @@ export default function (program: Command): void {
       if (name === undefined) {
         for (const each of FETCHED) {
           const folder = join(defaultCacheDir(), each);
-          process.stdout.write(`${each.padEnd(14)} ${existsSync(folder) ? folder : `not there; npm run data -- ${each}`}\n`);
+          print(`${each.padEnd(14)} ${existsSync(folder) ? folder : `not there; npm run data -- ${each}`}\n`);
         }
       } else if (name === "cifar10") {
         const { train, test } = await fetchCifar10({ log, ...(from === undefined ? {} : { archive: from }) });
-        process.stdout.write(`${train}\n${test}\n`);
+        print(`${train}\n${test}\n`);
       } else if (name === "fashion-mnist") {
-        process.stdout.write(`${await fetchFashionMnist({ from, log })}\n`);
+        print(`${await fetchFashionMnist({ from, log })}\n`);
       } else {
         throw new UsageError(`expected ${FETCHED.join(" or ")}, got "${name}"`);
       }

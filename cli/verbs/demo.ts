@@ -8,6 +8,7 @@ import type { DemoArgs } from "../../jobs/demo.ts";
 import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly out: string;
@@ -41,8 +42,8 @@ export default function (program: Command): void {
       };
       const data = await runJob<ReportData>("demo", args, options, host);
       const url = await writeReport(resolve(options.out, "report.html"), data);
-      process.stdout.write(summary(data));
-      process.stdout.write(`report: ${url}\nweights: ${resolve(options.out, "distilled/model.safetensors")}\n`);
+      print(summary(data));
+      print(`report: ${url}\nweights: ${resolve(options.out, "distilled/model.safetensors")}\n`);
     });
 }
 

@@ -1,8 +1,9 @@
 /** `doctor`: a report on the adapter and every kernel's self-test, to paste into a bug report. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { Command } from "commander";
-import type { Diagnosis, Tested } from "../../jobs/doctor.ts";
+import type { Diagnosis, Tested } from "../../checks/doctor.ts";
+import type { DoctorArgs } from "../../jobs/doctor.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -26,10 +27,8 @@ export default function (program: Command): void {
     .description("adapter, limits, features, and every kernel's self-test forward and backward; exit 1 if one failed")
     .option("--only <text>", "only self-tests whose name contains this")
     .action(async (options: Options) => {
-      const { suites, untested } = kernelCases();
-      const diagnosis = await runJob<Diagnosis>("doctor", { suites, only: options.only }, options);
-      const lines = report(diagnosis, untested);
-      process.stdout.write(`${lines.join("\n")}\n`);
+      const diagnosis = await runJob<Diagnosis>("doctor", { only: options.only } satisfies DoctorArgs, options);
+      process.stdout.write(`${report(diagnosis).join("\n")}\n`);
       const { failed, total } = count(diagnosis.tested);
       if (failed > 0) throw new Error(`expected every self-test to pass, got ${failed} of ${total} that failed`);
       if (total === 0)
@@ -37,36 +36,12 @@ export default function (program: Command): void {
     });
 }
 
-/** The case files that hold kernels and no whole models; and the kernels that none of them imports. */
-export function kernelCases(): { suites: string[]; untested: string[] } {
-  const root = new URL("../../", import.meta.url);
-  const names = (folder: string) =>
-    readdirSync(new URL(folder, root))
-      .filter((f) => f.endsWith(".ts"))
-      .map((f) => f.slice(0, -3))
-      .sort();
-  const held = new Set<string>();
-  const suites = names("checks/cases/").filter((name) => {
-    const imports = [
-      ...readFileSync(new URL(`checks/cases/${name}.ts`, root), "utf8").matchAll(/from "\.\.\/\.\.\/([\w-]+)\/([\w-]+)\.ts"/g),
-    ];
-    const kernels = imports.filter(([, folder]) => folder === "kernels");
-    if (kernels.length === 0 || imports.some(([, folder]) => folder === "models" || folder === "cli")) return false;
-    for (const [, , kernel] of kernels) held.add(kernel!);
-    return true;
-  });
-  const untested = names("kernels/").filter(
-    (kernel) => !held.has(kernel) && /\bdefineOp\(/.test(readFileSync(new URL(`kernels/${kernel}.ts`, root), "utf8")),
-  );
-  return { suites, untested };
-}
-
 const count = (tested: readonly Tested[]) => {
   const of = (result: Tested["result"]) => tested.filter((t) => t.result === result).length;
   return { passed: of("passed"), failed: of("failed"), skipped: of("skipped"), total: tested.length };
 };
 
-function report({ where, device, tested, counters }: Diagnosis, untested: readonly string[]): string[] {
+function report({ where, device, tested, counters }: Diagnosis): string[] {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   const suites = [...new Set(tested.map((t) => t.suite))];
   const { passed, failed, skipped } = count(tested);
@@ -89,7 +64,6 @@ function report({ where, device, tested, counters }: Diagnosis, untested: readon
         .map((t) => `    ${t.result === "failed" ? "FAILED" : "skipped"} ${t.name}: ${t.reason}`);
       return [`  ${suite.padEnd(20)} ${parts.join(", ")} (${seconds.toFixed(1)} s)`, ...details];
     }),
-    ...(untested.length > 0 ? [`  without self-tests: ${untested.join(", ")}`] : []),
     `counters: ${Object.entries(counters)
       .map(([name, value]) => `${name} ${value}`)
       .join(", ")}`,

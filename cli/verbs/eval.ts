@@ -10,6 +10,7 @@ import { PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { integer } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly weights: string;
@@ -27,11 +28,11 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("eval")
-    .description("top-1, top-5, loss and images per second of a checkpoint on a split")
+    .description("top-1, top-5, loss and images per second of a checkpoint on a split; exit code 1 where images were left out")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
     .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
-    .option("--split <name>", "train or test", "test")
+    .option("--split <name>", "train, val or test; a set with only one of the last two gives it for both", "val")
     .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
     .addOption(
       new Option(
@@ -48,12 +49,13 @@ export default function (program: Command): void {
     )
     .option("--resize-pos-embed", "fit weights of another resolution to the model's")
     .action(async (options: Options) => {
-      if (options.split !== "train" && options.split !== "test")
-        throw new UsageError(`expected split train or test, got "${options.split}"`);
+      const { split } = options;
+      if (split !== "train" && split !== "val" && split !== "test")
+        throw new UsageError(`expected split train, val or test, got "${split}"`);
       const args: EvalArgs = {
         weights: options.weights,
         model: options.model === undefined ? undefined : parseModel(options.model),
-        data: dataSplit(options.data, options.split),
+        data: dataSplit(options.data, split),
         batchSize: options.batchSize,
         protocol: options.protocol,
         workers: options.workers,
@@ -64,9 +66,9 @@ export default function (program: Command): void {
       const result = await runJob<EvalResult>("eval", args, options);
       const line = (name: string, s: Score) =>
         `${name.padEnd(18)} top-1 ${(100 * s.top1).toFixed(2)} %   top-5 ${(100 * s.top5).toFixed(2)} %   loss ${s.loss.toFixed(4)}\n`;
-      process.stdout.write(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
-      process.stderr.write(`warm-up ${result.warmUpMs.toFixed(0)} ms, not counted above\n`);
-      process.stdout.write(
+      print(`${result.count} images, ${result.imagesPerSecond.toFixed(1)} images/s\n`);
+      note(`warm-up ${result.warmUpMs.toFixed(0)} ms, not counted above`);
+      print(
         line(
           !result.cls
             ? "model"
@@ -76,7 +78,10 @@ export default function (program: Command): void {
           result.model,
         ),
       );
-      if (result.cls) process.stdout.write(line("class head", result.cls));
-      if (result.dist) process.stdout.write(line("distillation head", result.dist));
+      if (result.cls) print(line("class head", result.cls));
+      if (result.dist) print(line("distillation head", result.dist));
+      const left = result.leftOut ?? [];
+      if (left.length > 0)
+        throw new Error(`expected every image to be scored, got ${left.length} of ${result.count + left.length} left out, named above`);
     });
 }

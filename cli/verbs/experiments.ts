@@ -14,6 +14,7 @@ import { collect } from "../experiments/tables.ts";
 import { judgeTeacher } from "../experiments/teacher.ts";
 import { writeAtomic } from "../node/files.ts";
 import type { CommonOptions } from "../run-job.ts";
+import { print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly scale: Scale["name"];
@@ -64,7 +65,7 @@ export default function (program: Command): void {
       await write("results.html", page(results));
       if (options.json && existsSync(resolve(out, "results.json")))
         await writeAtomic(resolve(options.json), readFileSync(resolve(out, "results.json")));
-      process.stdout.write(`${markdown(results)}\npage: ${pathToFileURL(resolve(out, "results.html")).href}\n`);
+      print(`${markdown(results)}\npage: ${pathToFileURL(resolve(out, "results.html")).href}\n`);
     });
 }
 

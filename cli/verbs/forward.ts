@@ -4,6 +4,7 @@ import type { ForwardArgs, ForwardResult } from "../../jobs/forward.ts";
 import { modelOf } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly model?: string;
@@ -43,7 +44,7 @@ export default function (program: Command): void {
         dtype: options.dtype,
       };
       const { outputs, warmUpMs, runMs } = await runJob<ForwardResult>("forward", args, options);
-      for (const [name, shape] of Object.entries(outputs)) process.stdout.write(`${name} [${shape.join(",")}]\n`);
-      process.stderr.write(`warm-up ${warmUpMs.toFixed(0)} ms, run ${runMs.toFixed(1)} ms\n`);
+      for (const [name, shape] of Object.entries(outputs)) print(`${name} [${shape.join(",")}]\n`);
+      note(`warm-up ${warmUpMs.toFixed(0)} ms, run ${runMs.toFixed(1)} ms`);
     });
 }

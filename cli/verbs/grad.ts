@@ -4,6 +4,7 @@ import type { GradArgs, GradResult } from "../../jobs/grad.ts";
 import type { StepArgs, StepResult } from "../../jobs/step.ts";
 import { integer, modelOf, number } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { print } from "../output.ts";
 
 interface Options extends CommonOptions, Omit<GradArgs, "model"> {
   readonly model?: string;
@@ -41,7 +42,7 @@ export default function (program: Command): void {
     .requiredOption("--out <file>", "loss [], and grad.<parameter> for every parameter")
     .action(async (options: Options) => {
       const { loss, norm, parameters } = await runJob<GradResult>("grad", argsOf(options), options);
-      process.stdout.write(`loss ${loss}\nnorm of the gradients of ${parameters} parameters ${norm}\n`);
+      print(`loss ${loss}\nnorm of the gradients of ${parameters} parameters ${norm}\n`);
     });
 
   common(program.command("step"))
@@ -55,6 +56,6 @@ export default function (program: Command): void {
     .action(async (options: Options & Pick<StepArgs, "steps" | "lr" | "weightDecay">) => {
       const { steps, lr, weightDecay } = options;
       const { losses } = await runJob<StepResult>("step", { ...argsOf(options), steps, lr, weightDecay }, options);
-      losses.forEach((loss, i) => process.stdout.write(`step ${i + 1} loss ${loss}\n`));
+      losses.forEach((loss, i) => print(`step ${i + 1} loss ${loss}\n`));
     });
 }

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { nodeHost } from "../node/host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
+import { print } from "../output.ts";
 
 export default function (program: Command): void {
   program
@@ -26,7 +27,7 @@ export default function (program: Command): void {
       const head = ["model", "image", "parameters", "multiply-adds", "activations"];
       const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
       for (const row of [head, ...rows])
-        process.stdout.write(`${row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}\n`);
+        print(`${row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}\n`);
       if (options.json) await writeJson(nodeHost(), options.json, { models });
     });
 }

@@ -1,7 +1,7 @@
 /** `op NAME`: one operation, forward and backward, on tensors from a file. */
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { UsageError } from "../../jobs/errors.ts";
+import { refusing, UsageError } from "../../jobs/errors.ts";
 import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
 import { parseDtype } from "../../jobs/files/dtype.ts";
 import type { OpArgs, OpResult } from "../../jobs/op.ts";
@@ -64,8 +64,8 @@ export default function (program: Command): void {
 
 /** For whoever writes the kernel. */
 async function develop(name: string, options: Options): Promise<void> {
-  const { ops } = await import("../../checks/catalog.ts");
-  if (!Object.hasOwn(ops, name)) throw new UsageError(`expected one of ${Object.keys(ops).join(", ")}, got "${name}"`);
+  const { opNamed } = await import("../../checks/catalog.ts");
+  refusing(() => opNamed(name)); // before an adapter is opened
   const { attrs, variant } = options;
   if (options.watch) {
     const { watchOp } = await import("../watch-op.ts");
@@ -86,8 +86,7 @@ async function develop(name: string, options: Options): Promise<void> {
     );
     return;
   }
-  const { kernelCases } = await import("./doctor.ts");
-  const result = await runJob<CheckResult>("check-op", { name, variant, suites: kernelCases().suites } satisfies CheckArgs, options);
+  const result = await runJob<CheckResult>("check-op", { name, variant } satisfies CheckArgs, options);
   for (const line of checkLines(name, result)) process.stdout.write(`${line}\n`);
   const { failures, broken, passed } = result;
   if (broken) throw new Error(`expected WGSL that compiles, got ${broken.split("\n")[0]}`);

@@ -6,6 +6,7 @@ import { mergeResults, readResults } from "../../bench/result-file.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import { writeJson } from "../run-job.ts";
+import { print } from "../output.ts";
 
 interface Options {
   readonly out?: string;
@@ -26,11 +27,11 @@ export default function (program: Command): void {
       if (merge !== undefined) {
         const merged = refusing(() => mergeResults(results.map((r) => r.result)));
         await writeJson(nodeHost(), merge, merged);
-        process.stdout.write(`${merge}: ${merged.cases.length} cases of ${paths.length} files\n`);
+        print(`${merge}: ${merged.cases.length} cases of ${paths.length} files\n`);
         return;
       }
       const { writeBenchReport } = await import("../bench/report-file.ts");
-      process.stdout.write(`${await writeBenchReport(out ?? "bench.html", results)}\n`);
+      print(`${await writeBenchReport(out ?? "bench.html", results)}\n`);
     });
 }
 

@@ -2,11 +2,14 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Option, type Command } from "commander";
+import * as z from "zod/mini";
 import { thinned, type ReportData } from "../../jobs/report-data.ts";
 import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
 import type { TrainArgs, TrainSummary } from "../../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../node/data/files.ts";
+import { stoppedExitCode } from "../node/host.ts";
+import { checkWritable, withRunFolder } from "../node/run-folder.ts";
 import { parseModel, readJson, shipped } from "../model-options.ts";
 import { integer, number } from "../options.ts";
 import { commit, writeReport } from "../report-file.ts";
@@ -20,6 +23,8 @@ interface Options extends CommonOptions {
   readonly teacherModel?: string;
   readonly weights?: string;
   readonly resume?: boolean;
+  readonly allowChanged?: boolean;
+  readonly overwrite?: boolean;
   readonly replaceHead?: boolean;
   readonly resizePosEmbed?: boolean;
   readonly workers?: number;
@@ -48,25 +53,40 @@ export default function (program: Command): void {
     .description("train a model, or distil it from a teacher; the recipe's defaults are the paper's")
     .requiredOption("--model <name|json>", "timm name, JSON file, or JSON")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
-    .option("--out <folder>", "where checkpoint, weights and metrics go", "runs/train")
+    .option("--out <folder>", "folder for checkpoint, weights, metrics and report; one process at a time writes to it", "runs/train")
     .option("--teacher <file>", "weights to distil from")
     .option("--teacher-model <name|json>", "the teacher's model, where its file does not say")
-    .option("--weights <file>", "begin with these weights instead of random ones")
-    .option("--replace-head", "with --weights: begin the classifier anew, one of as many classes too")
-    .option("--resize-pos-embed", "fit the weights' position embedding to the model's resolution")
-    .option("--workers <n>", "threads that read and augment images (0: none)", integer(0))
+    .option("--weights <file>", "weights to begin with, instead of random ones")
+    .option("--replace-head", "with --weights: give every classifier head new initial values, one that would fit too")
+    .option("--resize-pos-embed", "with --weights: interpolate the position embedding to the model's resolution")
+    .option("--workers <n>", "threads that read and augment images, 0 or more; 0: the main thread does (default: 0)", integer(0))
     .addOption(
-      new Option("--augment <place>", "where images are augmented, the same for a run that is resumed (gpu)").choices(["gpu", "cpu"]),
+      new Option("--augment <place>", "where images are augmented; a resumed run must keep its place (default: gpu)").choices([
+        "gpu",
+        "cpu",
+      ]),
     )
-    .option("--max-corrupt <share>", "of the images that may be unreadable before the run stops; they are named (0.01)", number(0, 1))
-    .option("--resume", "go on from the checkpoint in --out")
-    .option("--max-steps <n>", "stop after so many steps in all", integer(1))
-    .option("--save-every <n>", "save a checkpoint every so many steps, besides every epoch", integer(1))
-    .option("--eval-every <n>", "evaluate after every so many epochs", integer(1))
-    .option("--save-minutes <n>", "save a checkpoint after so many minutes without one (5)", number(0, Infinity, { open: true }))
+    .option(
+      "--max-corrupt <share>",
+      "share of the images, in [0, 1], that may be unreadable before the run ends; they are named (default: 0.01)",
+      number(0, 1),
+    )
+    .option("--resume", "go on from the checkpoint in --out, to the same bits as without the stop")
+    .option("--allow-changed", "with --resume: go on although data, teacher, normalization or --augment are others than the run began with")
+    .option("--overwrite", "begin anew although --out holds a run")
+    .option("--max-steps <n>", "updates, counted from the run's beginning, after which it ends, 1 or more", integer(1))
+    .option("--save-every <n>", "updates between checkpoints, 1 or more; every epoch ends with one too", integer(1))
+    .option("--eval-every <n>", "epochs between evaluations, 1 or more; the last epoch is always evaluated (default: 1)", integer(1))
+    .option(
+      "--save-minutes <n>",
+      "minutes without a checkpoint after which the next update is followed by one, above 0 (default: 5)",
+      number(0, Infinity, { open: true }),
+    )
     .option("--preset <name>", `recipe that ships: ${PRESETS.join(", ")}`)
     .option("--config <file>", "recipe as JSON; wins over the preset, options win over it");
-  for (const name of items) command.addOption(new Option(`--${kebab(name)} <value>`, `recipe (${JSON.stringify(defaults[name])})`));
+  for (const [name, type] of Object.entries(recipeSchema.shape))
+    command.addOption(new Option(`--${kebab(name)} <value>`, helpOf(name, type)));
+  command.addHelpText("after", EXIT_CODES);
   command.action(async (options: Options) => {
     const recipe: Record<string, unknown> = { ...preset(options.preset), ...(options.config ? readJson(options.config) : {}) };
     for (const name of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
@@ -82,6 +102,8 @@ export default function (program: Command): void {
           : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
       initial: options.weights,
       resume: options.resume,
+      allowChanged: options.allowChanged,
+      overwrite: options.overwrite,
       replaceHead: options.replaceHead,
       resizePosEmbed: options.resizePosEmbed,
       workers: options.workers,
@@ -93,13 +115,25 @@ export default function (program: Command): void {
       evalEvery: options.evalEvery,
     };
     process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
-    const result = await runJob<TrainSummary>("train", args, options);
-    const report = await writeReport(join(options.out, "report.html"), reportOf(result, options, args));
+    if (options.json !== undefined) await checkWritable(options.json, "--json");
+    const { result, report } = await withRunFolder(options.out, async () => {
+      const result = await runJob<TrainSummary>("train", args, options);
+      return { result, report: await writeReport(join(options.out, "report.html"), reportOf(result, options, args)) };
+    });
+    if (!result.finished) process.exitCode = stoppedExitCode();
     process.stdout.write(
       `${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\nreport: ${report}\n`,
     );
   });
 }
+
+const EXIT_CODES = `
+Ctrl-C, SIGTERM and SIGHUP save a checkpoint after the current update and stop; a second one ends at once. Exit codes:
+  0 done    1 failed    2 bad usage or input
+  129, 130, 143  stopped by SIGHUP, Ctrl-C, SIGTERM and saved; --resume goes on`;
+
+const helpOf = (name: string, type: (typeof recipeSchema.shape)[keyof typeof recipeSchema.shape]): string =>
+  `recipe: ${z.globalRegistry.get(type)?.description} (default: ${JSON.stringify(defaults[name])})`;
 
 /** What the page shows: curves and figures of the one run. */
 function reportOf(result: TrainSummary, options: Options, { seed }: TrainArgs): ReportData {

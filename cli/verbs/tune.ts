@@ -1,6 +1,6 @@
 /** `tessera tune`: measures every kernel for the shapes of a model or an operation, and keeps the choice for this adapter. */
 import { InvalidArgumentError, type Command } from "commander";
-import { DEFAULT } from "../../bench/tune/problem.ts";
+import { DEFAULT } from "../../checks/problem.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import type { TuneArgs, TuneResult } from "../../jobs/tune.ts";
@@ -12,7 +12,7 @@ interface Options extends CommonOptions {
   readonly batch: number;
   readonly train?: boolean;
   readonly op?: string;
-  readonly shape?: readonly number[];
+  readonly shape?: string;
   readonly dryRun?: boolean;
 }
 
@@ -26,8 +26,8 @@ export default function (program: Command): void {
     )
     .option("--batch <n>", "images at a time", positive, 1)
     .option("--train", "also the shapes of a training step's gradients")
-    .option("--op <name>", "one operation instead of models: matmul, linear, attention, layerNorm, softmax, logSoftmax")
-    .option("--shape <sizes>", "its shape: matmul MxKxN, linear ROWSxIxO, attention BxHxNxD, others ROWSxD", sizes)
+    .option("--op <name>", "one operation instead of models; see tessera op --list")
+    .option("--shape <sizes>", "its sizes, in the order that tessera op --list gives: 197x192x768", sizes)
     .option("--dry-run", "measure and print, keep nothing")
     .action(async (options: Options) => {
       const { model, batch, train = false, op, shape, dryRun = false } = options;
@@ -70,8 +70,8 @@ function positive(text: string): number {
   return value;
 }
 
-function sizes(text: string): number[] {
+function sizes(text: string): string {
   if (!/^\d+(x\d+)*$/.test(text) || text.split("x").some((n) => Number(n) < 1))
     throw new InvalidArgumentError("expected positive integers with x between them, e.g. 197x192x768");
-  return text.split("x").map(Number);
+  return text;
 }

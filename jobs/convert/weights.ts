@@ -3,8 +3,10 @@ import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts"
 import { misfits, notFinite } from "../../models/check-state.ts";
 import { deitParams, type DeitConfig } from "../../models/deit.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
-import { layoutOf, toHuggingFace, toTimm, type Layout } from "../../models/checkpoints/names.ts";
+import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
 import type { State } from "../../models/params.ts";
+import { quote } from "../../models/shown.ts";
+import { regnetToHuggingFace } from "../../models/checkpoints/regnet-names.ts";
 import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { writeSharded } from "../../models/checkpoints/sharded.ts";
 import { writeTorchFile } from "../../models/checkpoints/torch-writer.ts";
@@ -13,9 +15,9 @@ import { INFO, infoOf, type WeightsInfo } from "../../models/checkpoints/weights
 export interface Conversion {
   readonly state: State;
   readonly info: WeightsInfo | null;
-  readonly from: Layout;
+  readonly from: Naming;
   readonly fromContainer: Container;
-  readonly to: Layout;
+  readonly to: Naming;
   /** Names in the file that the model has no use for. */
   readonly ignored: readonly string[];
   /** Tensors with a NaN or an infinity: they are kept as they are, but no model here loads them. */
@@ -23,24 +25,37 @@ export interface Conversion {
 }
 
 /** `from`: what the file must hold; whatever it holds where not given. */
-export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Layout; readonly from?: Layout | undefined }): Conversion {
+export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Naming; readonly from?: Naming | undefined }): Conversion {
   if (read.state.size === 0) throw new Error("weights: expected tensors, got none");
-  const found = layoutOf(read.state);
+  const found = namingOf(read.state);
   if (from !== undefined && from !== found) throw new Error(`weights: expected ${from} names, got ${found} names`);
   const { state: timm, ignored } = toTimm(read.state);
-  if (timm.has("cls_token")) checkDeit(timm);
+  checkNames(timm);
   return {
     state: to === "timm" ? timm : toHuggingFace(timm).state,
     info: infoOf(read.metadata, read.container),
     from: found,
     fromContainer: read.container,
     to,
-    ignored,
+    ignored: [...read.ignored, ...ignored],
     notFinite: notFinite(timm),
   };
 }
 
-/** Throws unless names and shapes are those of some DeiT, with its second head or (Hugging Face's DeiTForImageClassification) without. */
+/**
+ * Throws unless the names are those of some DeiT or RegNetY, and a DeiT's shapes fit each other. Either may lack its classifier; a
+ * distilled DeiT may lack its second one alone (Hugging Face's DeiTForImageClassification).
+ */
+function checkNames(state: State): void {
+  if (state.has("patch_embed.proj.weight")) checkDeit(state);
+  else if ([...state.keys()].some((name) => regnetToHuggingFace(name) === null) || !state.has("stem.conv.weight")) {
+    const names = [...state.keys()].slice(0, 4).map(quote).join(", ");
+    throw new Error(
+      `weights: expected the names of a DeiT, ViT or RegNetY, got ${names}${state.size > 4 ? ` and ${state.size - 4} more` : ""}`,
+    );
+  }
+}
+
 function checkDeit(state: State): void {
   const oneHead = !state.has("head_dist.weight") && !state.has("head_dist.bias");
   const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && s.name.startsWith("head_dist.")));
@@ -84,6 +99,7 @@ export function deitConfigOf(state: State): DeitConfig {
   const side = Math.sqrt(shape("pos_embed", 3)[1]! - (distilled ? 2 : 1));
   if (!Number.isInteger(side))
     throw new Error(`weights: expected pos_embed of a square of patches, got [${state.get("pos_embed")!.shape}]`);
+  const headless = !state.has("head.weight") && !state.has("head.bias");
   const depth = new Set([...state.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]).filter((i) => i !== undefined)).size;
   return {
     arch: "deit",
@@ -94,7 +110,7 @@ export function deitConfigOf(state: State): DeitConfig {
     depth,
     heads: 1,
     mlpRatio: shape("blocks.0.mlp.fc1.weight", 2)[0]! / dim!,
-    numClasses: shape("head.weight", 2)[0]!,
+    numClasses: headless ? 0 : shape("head.weight", 2)[0]!,
     distilled,
   };
 }

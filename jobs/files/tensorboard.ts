@@ -19,15 +19,18 @@ export interface ScalarEvent {
 /** The whole content of an event file, named `events.out.tfevents…` where TensorBoard looks for it. */
 export function tensorboardFile(events: readonly ScalarEvent[]): Uint8Array {
   const first = events[0]?.wallTime ?? 0;
-  const records = [
-    [...double(1, first), ...bytes(3, text("brain.Event:2"))],
-    ...events.map(({ tag, step, value, wallTime }) => [
-      ...double(1, wallTime),
-      ...key(2, 0),
-      ...varint(step),
-      ...bytes(5, bytes(1, [...bytes(1, text(tag)), ...float(2, value)])),
-    ]),
-  ].map(record);
+  return joined([record([...double(1, first), ...bytes(3, text("brain.Event:2"))]), tensorboardRecords(events)]);
+}
+
+/** What further events add to the end of such a file. */
+export const tensorboardRecords = (events: readonly ScalarEvent[]): Uint8Array =>
+  joined(
+    events.map(({ tag, step, value, wallTime }) =>
+      record([...double(1, wallTime), ...key(2, 0), ...varint(step), ...bytes(5, bytes(1, [...bytes(1, text(tag)), ...float(2, value)]))]),
+    ),
+  );
+
+function joined(records: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(records.reduce((n, r) => n + r.length, 0));
   let at = 0;
   for (const r of records) {

@@ -102,8 +102,7 @@ function probabilities({ q, k }: Places, { B, H, N, M, D, scale }: Sizes): Tenso
   const s = gemm({ a: q, b: { ...k, transposed: true, rows: M }, M: N, N: stored(M), K: D, batch: [B, H], shape }).y;
   return softmax({ fits: stride <= KEPT * WG })({
     inputs: { s },
-    outputs: { p_row: shape },
-    store: { p_row: s.dtype },
+    outputs: { p_row: s },
     params: { rows: B * H * N, len: M, stride, scale },
     groups: B * H * N,
   }).p_row;
@@ -216,15 +215,7 @@ const packedOp = defineOp({
     );
     const W = (H * D) % 4 === 0 ? 4 : 1,
       n = dq.size / W;
-    return [
-      pack({ W })({
-        inputs: { dq, dk, dv },
-        outputs: { dqkv: qkv.shape },
-        store: { dqkv: qkv.dtype },
-        params: { n, width: (H * D) / W },
-        groups: Math.ceil(n / 128),
-      }).dqkv,
-    ];
+    return [pack({ W })({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv }, params: { n, width: (H * D) / W }, threads: n }).dqkv];
   },
 });
 

@@ -51,12 +51,7 @@ export function augmentBlur(x: Tensor, { records, slot }: Slot): Tensor {
     [height, width],
   ] as const) {
     for (let pass = 0; pass < PASSES; pass++) {
-      y = kernel({
-        inputs: { x: y, records },
-        outputs: { y: x.shape },
-        params: { n, area, length, stride, slots, slot },
-        groups: Math.ceil(n / WG),
-      }).y;
+      y = kernel({ inputs: { x: y, records }, outputs: { y: x.shape }, params: { n, area, length, stride, slots, slot }, threads: n }).y;
     }
   }
   return y;

@@ -11,7 +11,7 @@ import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { pixelWgsl } from "./records.ts";
-import type { Band } from "../shared/bands.ts";
+import type { Band } from "../../engine/resample.ts";
 
 const WG = 64;
 /** Words of one band besides its weights: the first source index, and how many weights. */
@@ -99,6 +99,6 @@ export function augmentCrop(x: Tensor, { sources, bands, height, width }: CropOp
     inputs: { x, sources, bands },
     outputs: { y: [B, height, width] },
     params: { n, height, width, band },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }

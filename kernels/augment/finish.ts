@@ -118,6 +118,6 @@ export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std, patch }: Fi
     inputs: { x, boxes },
     outputs: { y: patches ? patchShape(B, patches) : [B, 3, height, width] },
     params: { n, area: height * width, width, stride: boxes.shape[1]! },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }

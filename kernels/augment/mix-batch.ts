@@ -92,7 +92,7 @@ export function mixImages(
     outputs: { y: x.shape },
     constants: { WORDS, UNIT: width, H, ROW: W / width },
     params: { n, per: n / B, mates },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }
 
@@ -131,7 +131,7 @@ export function mixLabels(
     outputs: { y: [B, classes] },
     constants: { WORDS, K: classes },
     params: { B, mates, on: 1 - smoothing + off, off },
-    groups: Math.ceil((B * classes) / WG),
+    threads: B * classes,
   }).y;
 }
 

@@ -48,6 +48,6 @@ export function normalizeImages(
     outputs: { y: images.shape },
     constants: { HW: H! * W! },
     params: { words },
-    groups: Math.ceil(words / WG),
+    threads: words,
   }).y;
 }

@@ -112,6 +112,6 @@ export function augmentOp(x: Tensor, { records, slot }: Slot, tables: Tensor | n
     inputs: { x, records, tables: tables ?? records },
     outputs: { y: x.shape },
     params: { n, height, width, slots, slot, fill: fill[0] | (fill[1] << 8) | (fill[2] << 16) },
-    groups: Math.ceil(n / WG),
+    threads: n,
   }).y;
 }

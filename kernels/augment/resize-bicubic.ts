@@ -7,16 +7,12 @@
  * https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters
  */
 import { defineKernel } from "../../engine/kernel.ts";
+import { antialiasedBands, BICUBIC, PRECISION, quantized } from "../../engine/resample.ts";
 import { show } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { antialiasedBands, bandTables, BICUBIC, type Band } from "../shared/bands.ts";
+import { bandTables } from "../shared/bands.ts";
 
 const WG = 64;
-const PRECISION = 22;
-
-/** Weights in units of 2^-22. */
-export const quantized = (bands: readonly Band[]): Band[] =>
-  bands.map(({ from, weights }) => ({ from, weights: weights.map((w) => Math.trunc(w * 2 ** PRECISION + (w < 0 ? -0.5 : 0.5))) }));
 
 // One thread per word of four bytes. Both sides are (outer, axis, inner) with another length of the axis.
 const passKernel = defineKernel({
@@ -56,7 +52,7 @@ function pass(x: Tensor, axis: 0 | 1, size: number): Tensor {
     inputs: { x, ...bandTables(quantized(antialiasedBands(from, size, BICUBIC)), "i32") },
     outputs: { y: [words] },
     params: { n, before: from, after: size, inner },
-    groups: Math.ceil(words / WG),
+    threads: words,
   });
   return new Tensor(shape, "u8", y.storage, y.offset);
 }

@@ -156,8 +156,7 @@ export const gatherKernel = kernelFamily(
         threads = gatherThreads(tiles);
       return ofThreads({ threads })({
         inputs: { x, weight, ...(bias ? { bias } : {}), ...norm } as never,
-        outputs: { y: [B, groups * M, target.H, target.W] },
-        store: { y: x.dtype },
+        outputs: { y: { shape: [B, groups * M, target.H, target.W], dtype: x.dtype } },
         params: { tiles },
         groups: [Math.ceil(tiles / threads), groups * MT],
       }).y;

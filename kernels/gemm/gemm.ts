@@ -16,7 +16,7 @@ import type { DType, Tensor } from "../../engine/tensor.ts";
 import type { AddressMap } from "../shared/address-map.ts";
 import { columnSums } from "../shared/column-sums.ts";
 import { NO_SLOTS, type Slots, type Tile } from "./config.ts";
-import { gemmKernel, REDUCE_WG, reduceKernel } from "./kernels.ts";
+import { gemmKernel, reduceKernel } from "./kernels.ts";
 import { matrixChoice } from "./matrix-use.ts";
 import { ENOUGH_TILES, isKind, isTile, laned, TILES, tilesOf, usualKind, usualTile, type GemmVariant } from "./tiles.ts";
 
@@ -274,7 +274,7 @@ export function gemm(g: Gemm): Product {
     outputs,
     store,
     params: { count, splits, M, N, alpha, ...extraParams },
-    groups: Math.ceil(Math.max(count, M) / REDUCE_WG),
+    threads: Math.max(count, M),
   });
   return { y: sum["y"]!, kept: sum["kept"] ?? null, sums: columns ?? sum["sums"] ?? null };
 }

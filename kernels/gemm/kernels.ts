@@ -174,8 +174,6 @@ export const gemmKernel = kernelFamily((c: Config) => {
   });
 });
 
-export const REDUCE_WG = 64;
-
 /** One thread per element: adds the splits' shares in order, then finishes as the product itself would have. */
 export const reduceKernel = kernelFamily((slots: Slots) =>
   defineKernel({
@@ -183,7 +181,7 @@ export const reduceKernel = kernelFamily((slots: Slots) =>
     inputs: { parts: "f32", ...slotInputs(slots, "f32"), ...(slots.sums ? { sum_parts: "f32" } : {}) } as Record<string, Elem>, // (splits, n), (splits, M)
     outputs: { ...slotOutputs(slots, "f32"), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (n), (M)
     params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
-    workgroup: REDUCE_WG,
+    workgroup: 64,
     helpers: slotHelpers(slots),
     code: /* wgsl */ `
     let at = group * WG + li;

@@ -148,8 +148,7 @@ export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: Matrix
   const shape: Shape = [M, N];
   return matrixKernel(config)({
     inputs: { a, b, ...(bias ? { bias } : {}), ...(residual ? { residual } : {}) },
-    outputs: { y: shape },
-    store: { y: store },
+    outputs: { y: { shape, dtype: store } },
     params: {
       M,
       N,

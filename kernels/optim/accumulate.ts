@@ -33,6 +33,6 @@ export function accumulate(
     updates: { sum },
     constants: { AT: keep.at },
     params: { n4: sum.size / 4, share },
-    groups: Math.ceil(sum.size / 4 / WG),
+    threads: sum.size / 4,
   });
 }

@@ -34,17 +34,17 @@ export interface AdamWOptions {
 const WG = 256;
 
 // One thread per four elements. 1 - beta comes from the host: in f32 the difference would lose four digits.
-const kernel = kernelFamily(({ guarded, clipped, averaged }: { guarded: boolean; clipped: boolean; averaged: boolean }) =>
+const kernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
   defineKernel({
     name: "adamw",
-    inputs: { grads: "vec4f", scalars: "u32", ...(guarded ? { norm: "f32" as const } : {}) }, // (n), (any), (2)
-    updates: { params: "vec4f", m: "vec4f", v: "vec4f", ...(averaged ? { ema: "vec4f" as const } : {}) }, // (n) each
+    inputs: { grads: "vec4f", scalars: "u32", norm: "f32?" }, // (n), (any), (2)
+    updates: { params: "vec4f", m: "vec4f", v: "vec4f", ema: "vec4f?" }, // (n) each
     constants: { LR: "u32", BIAS1: "u32", BIAS2: "u32", DECAY: "u32" },
     params: { n4: "u32", decayed4: "u32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", eps: "f32", decay: "f32", clip: "f32" },
     workgroup: WG,
-    code: /* wgsl */ `
+    code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
-    if (i >= p.n4${guarded ? " || norm[1] == 0.0" : ""}) { return; }
+    if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }
     let lr = bitcast<f32>(scalars[LR]);
     let g = grads[i]${clipped ? " * min(1.0, p.clip / (norm[0] + 1e-6))" : ""};
     var w = params[i] * (1.0 - lr * select(0.0, p.decay, i < p.decayed4));
@@ -54,7 +54,7 @@ const kernel = kernelFamily(({ guarded, clipped, averaged }: { guarded: boolean;
     v[i] = v1;
     w -= lr / bitcast<f32>(scalars[BIAS1]) * m1 / (sqrt(v1) / sqrt(bitcast<f32>(scalars[BIAS2])) + p.eps);
     params[i] = w;
-    ${averaged ? "let before = ema[i]; ema[i] = before + (1.0 - bitcast<f32>(scalars[DECAY])) * (w - before);" : ""}`,
+    ${has.ema ? "let before = ema[i]; ema[i] = before + (1.0 - bitcast<f32>(scalars[DECAY])) * (w - before);" : ""}`,
   }),
 );
 
@@ -65,8 +65,8 @@ export function adamwStep(
 ): void {
   const { lr, bias1, bias2, emaDecay, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay, finite, clip, decayed } = o;
   const n = params.size;
-  for (const [name, t] of Object.entries({ grads, m, v, ...(ema ? { ema } : {}) }))
-    if (!sameShape(t.shape, params.shape))
+  for (const [name, t] of Object.entries({ grads, m, v, ema }))
+    if (t && !sameShape(t.shape, params.shape))
       throw new Error(`adamw: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
   if (n % 4 !== 0 || decayed % 4 !== 0)
     throw new Error(`adamw: expected lengths that are multiples of 4, got ${n} parameters, ${decayed} decayed`);
@@ -75,9 +75,9 @@ export function adamwStep(
     throw new Error(`adamw: expected lr, bias1${ema ? "," : " and"} bias2${ema ? " and emaDecay" : ""} in one tensor, got several`);
   if (clip !== undefined && !(finite && clip > 0))
     throw new Error(`adamw: expected a positive clip together with gradNorm's result, got ${clip}${finite ? "" : " alone"}`);
-  kernel({ guarded: finite !== undefined, clipped: clip !== undefined, averaged: ema !== undefined })({
-    inputs: { grads, scalars: lr.tensor, ...(finite ? { norm: finite } : {}) },
-    updates: { params, m, v, ...(ema ? { ema } : {}) },
+  kernel({ clipped: clip !== undefined })({
+    inputs: { grads, scalars: lr.tensor, norm: finite },
+    updates: { params, m, v, ema },
     constants: { LR: lr.at, BIAS1: bias1.at, BIAS2: bias2.at, DECAY: emaDecay?.at ?? 0 },
     params: {
       n4: n / 4,
@@ -90,6 +90,6 @@ export function adamwStep(
       decay: weightDecay,
       clip: clip ?? 0,
     },
-    groups: Math.ceil(n / 4 / WG),
+    threads: n / 4,
   });
 }

@@ -1,5 +1,5 @@
 /** Moving average of parameters: ema <- decay ema + (1 - decay) params, in place. An update rule: no backward. */
-import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
+import { defineKernel } from "../../engine/kernel.ts";
 import type { Scalar } from "../../engine/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
@@ -7,20 +7,18 @@ import type { Tensor } from "../../engine/tensor.ts";
 const WG = 256;
 
 // One thread per four elements. Written as a step towards params: what is averaged from equal values stays equal.
-const kernel = kernelFamily(({ guarded }: { guarded: boolean }) =>
-  defineKernel({
-    name: "ema",
-    inputs: { params: "vec4f", scalars: "u32", ...(guarded ? { norm: "f32" as const } : {}) }, // (n), (any), (2)
-    updates: { ema: "vec4f" }, // (n)
-    constants: { AT: "u32" },
-    params: { n4: "u32" },
-    workgroup: WG,
-    code: /* wgsl */ `
+const kernel = defineKernel({
+  name: "ema",
+  inputs: { params: "vec4f", scalars: "u32", norm: "f32?" }, // (n), (any), (2)
+  updates: { ema: "vec4f" }, // (n)
+  constants: { AT: "u32" },
+  params: { n4: "u32" },
+  workgroup: WG,
+  code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
-    if (i >= p.n4${guarded ? " || norm[1] == 0.0" : ""}) { return; }
+    if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }
     ema[i] += (1.0 - bitcast<f32>(scalars[AT])) * (params[i] - ema[i]);`,
-  }),
-);
+});
 
 /** Both flat and of one length, a multiple of 4. `finite` is `gradNorm`'s result: after a skipped update nothing changes. */
 export function emaStep(
@@ -31,11 +29,11 @@ export function emaStep(
     throw new Error(`ema: expected an average ${show(params.shape)} like the parameters, got ${show(ema.shape)}`);
   const n = params.size;
   if (n % 4 !== 0) throw new Error(`ema: expected a length that is a multiple of 4, got ${n}`);
-  kernel({ guarded: finite !== undefined })({
-    inputs: { params, scalars: decay.tensor, ...(finite ? { norm: finite } : {}) },
+  kernel({
+    inputs: { params, scalars: decay.tensor, norm: finite },
     updates: { ema },
     constants: { AT: decay.at },
     params: { n4: n / 4 },
-    groups: Math.ceil(n / 4 / WG),
+    threads: n / 4,
   });
 }

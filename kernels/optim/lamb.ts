@@ -133,14 +133,13 @@ export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "gr
     throw new Error("lamb: expected lr, bias1 and bias2 in one tensor, got several");
   if (clip !== undefined && !(clip > 0)) throw new Error(`lamb: expected a positive clip, got ${clip}`);
   const n4 = n / 4;
-  const groups = Math.ceil(n4 / WG);
   const { u } = directionKernel({ clipped: clip !== undefined })({
     inputs: { grads, params, scalars: lr.tensor, norm: finite },
     updates: { m, v },
     outputs: { u: [n] },
     constants: { BIAS1: bias1.at, BIAS2: bias2.at },
     params: { n4, decayed4: decayed / 4, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, eps, decay: weightDecay, clip: clip ?? 1 },
-    groups,
+    threads: n4,
   });
   const { parts } = partsKernel({
     inputs: { params, u, segments },
@@ -153,13 +152,13 @@ export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "gr
     outputs: { ratio: [S] },
     constants: { PARTS },
     params: { count: S, adapted: weightDecay === 0 ? 0 : decayed },
-    groups: Math.ceil(S / WG),
+    threads: S,
   });
   applyKernel({
     inputs: { u, ratio, owners, scalars: lr.tensor },
     updates: { params },
     constants: { LR: lr.at, BLOCK4: FLAT_BLOCK / 4 },
     params: { n4 },
-    groups,
+    threads: n4,
   });
 }

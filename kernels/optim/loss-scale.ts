@@ -60,7 +60,7 @@ const updateKernel = defineKernel({
 /** grads: flat, a multiple of 4 elements; divided in place. */
 export function unscale(grads: Tensor, { scale }: LossScale): void {
   if (grads.size % 4 !== 0) throw new Error(`lossScale: expected gradients in whole fours, got ${show(grads.shape)}`);
-  unscaleKernel({ inputs: { scale }, updates: { g: grads }, params: { n4: grads.size / 4 }, groups: Math.ceil(grads.size / 4 / WG) });
+  unscaleKernel({ inputs: { scale }, updates: { g: grads }, params: { n4: grads.size / 4 }, threads: grads.size / 4 });
 }
 
 /** norm: `gradNorm`'s result. Doubles after `every` updates in a row with finite gradients. */

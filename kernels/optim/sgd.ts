@@ -26,17 +26,17 @@ export interface SgdOptions {
 const WG = 256;
 
 // One thread per four elements.
-const kernel = kernelFamily(({ guarded, clipped, nesterov }: { guarded: boolean; clipped: boolean; nesterov: boolean }) =>
+const kernel = kernelFamily(({ clipped, nesterov }: { clipped: boolean; nesterov: boolean }) =>
   defineKernel({
     name: "sgd",
-    inputs: { grads: "vec4f", scalars: "u32", ...(guarded ? { norm: "f32" as const } : {}) }, // (n), (any), (2)
+    inputs: { grads: "vec4f", scalars: "u32", norm: "f32?" }, // (n), (any), (2)
     updates: { params: "vec4f", momentum: "vec4f" }, // (n) each
     constants: { LR: "u32" },
     params: { n4: "u32", decayed4: "u32", mu: "f32", decay: "f32", clip: "f32" },
     workgroup: WG,
-    code: /* wgsl */ `
+    code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
-    if (i >= p.n4${guarded ? " || norm[1] == 0.0" : ""}) { return; }
+    if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }
     let w = params[i];
     let g = grads[i]${clipped ? " * min(1.0, p.clip / (norm[0] + 1e-6))" : ""} + select(0.0, p.decay, i < p.decayed4) * w;
     let u = p.mu * momentum[i] + g;
@@ -56,11 +56,11 @@ export function sgdStep({ params, grads, momentum }: Readonly<Record<"params" | 
     throw new Error(`sgd: expected lengths that are multiples of 4, got ${n} parameters, ${decayed} decayed`);
   if (clip !== undefined && !(finite && clip > 0))
     throw new Error(`sgd: expected a positive clip together with gradNorm's result, got ${clip}${finite ? "" : " alone"}`);
-  kernel({ guarded: finite !== undefined, clipped: clip !== undefined, nesterov })({
-    inputs: { grads, scalars: lr.tensor, ...(finite ? { norm: finite } : {}) },
+  kernel({ clipped: clip !== undefined, nesterov })({
+    inputs: { grads, scalars: lr.tensor, norm: finite },
     updates: { params, momentum },
     constants: { LR: lr.at },
     params: { n4: n / 4, decayed4: decayed / 4, mu, decay: weightDecay, clip: clip ?? 0 },
-    groups: Math.ceil(n / 4 / WG),
+    threads: n / 4,
   });
 }

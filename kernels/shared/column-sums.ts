@@ -42,10 +42,9 @@ export function geluBackwardSums(dy: Tensor, u: Tensor, D: number): { readonly d
   const { stripe, parts } = stripesOf(N, len);
   const { du, y } = geluKernel({ W })({
     inputs: { dy, u },
-    outputs: { du: dy.shape, y: [parts, D] },
-    store: { du: dy.dtype },
+    outputs: { du: dy, y: [parts, D] },
     params: { N, len, n: parts * len, stripe },
-    groups: Math.ceil((parts * len) / WG),
+    threads: parts * len,
   });
   return { du, sums: parts === 1 ? y.view([D]) : addParts([y])[0] };
 }

@@ -154,7 +154,7 @@ export function sumMiddle(x: Tensor, outer: number, len: number, inner: number):
     inputs: { x },
     outputs: { y: [outer * parts * inner] },
     params: { n, len, inner: inner / W, stripe, parts },
-    groups: Math.ceil(n / 128),
+    threads: n,
   });
   if (parts === 1) return y;
   return outer === 1 ? addParts([y.view([parts, inner])])[0] : sumMiddle(y, outer, parts, inner);
@@ -203,21 +203,12 @@ const reduceOp = defineOp({
   forward([x]: [Tensor], { outer, len, inner, shape, scale }: { outer: number; len: number; inner: number; shape: Shape; scale: number }) {
     const total = sumMiddle(x, outer, len, inner);
     const n = total.size;
-    const y =
-      scale === 1 ? total : scaleKernel({ inputs: { x: total }, outputs: { y: [n] }, params: { n, scale }, groups: Math.ceil(n / WG) }).y;
+    const y = scale === 1 ? total : scaleKernel({ inputs: { x: total }, outputs: { y: [n] }, params: { n, scale }, threads: n }).y;
     return { y: y.view(shape), saved: null };
   },
   backward(dy, _, [x], { len, inner, scale }) {
     const n = x.size;
-    return [
-      repeatKernel({
-        inputs: { dy },
-        outputs: { dx: x.shape },
-        store: { dx: x.dtype },
-        params: { n, len, inner, scale },
-        groups: Math.ceil(n / WG),
-      }).dx,
-    ];
+    return [repeatKernel({ inputs: { dy }, outputs: { dx: x }, params: { n, len, inner, scale }, threads: n }).dx];
   },
 });
 

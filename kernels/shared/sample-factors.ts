@@ -38,13 +38,7 @@ export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   const W = (x.size / B) % 4 === 0 ? 4 : 1;
   const len = x.size / B / W;
   const chunks = Math.ceil(len / (WG * PER));
-  return scaleKernel({ W })({
-    inputs: { x, factors: tensor },
-    outputs: { y: x.shape },
-    store: { y: x.dtype },
-    params: { at, len, chunks },
-    groups: B * chunks,
-  }).y;
+  return scaleKernel({ W })({ inputs: { x, factors: tensor }, outputs: { y: x }, params: { at, len, chunks }, groups: B * chunks }).y;
 }
 
 /** Throws unless there is a factor for each sample of a result of this shape. */

@@ -2,20 +2,23 @@
 import { isFloat, type SafeTensor, toF32 } from "./dtypes.ts";
 import { quote } from "../shown.ts";
 import type { State } from "../params.ts";
-import { parseSafetensors } from "./safetensors.ts";
+import { kindOfFile } from "./other-kinds.ts";
+import { unwrapped } from "./prefixes.ts";
+import { isSafetensors, parseSafetensors } from "./safetensors.ts";
+import type { StateDictChoice } from "./state-dict.ts";
 import { isTorchFile, readTorchFile } from "./torch-file.ts";
 
 export type Container = "safetensors" | "torch";
 
-export interface ReadOptions {
-  /** Take a PyTorch checkpoint's moving average. */
-  readonly ema?: boolean | undefined;
-}
+/** Which weights to take from a file with several; `key` may also be a prefix of names. */
+export type ReadOptions = StateDictChoice;
 
 /** A file's tensors as they are. */
 export interface RawWeights {
   readonly container: Container;
   readonly tensors: ReadonlyMap<string, SafeTensor>;
+  /** Names beside the tensors whose values are none. */
+  readonly others: readonly string[];
   /** A safetensors file's metadata, or the text beside a checkpoint's state dict. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -24,57 +27,66 @@ export interface AnyWeights {
   readonly container: Container;
   /** With the file's own names. Values that are not F32 in the file are made so by each access to `data`. */
   readonly state: State;
+  /** Names in the file that are no part of the model: counters, what a wrapper has beside it, values that are no tensors. */
+  readonly ignored: readonly string[];
   readonly metadata: RawWeights["metadata"];
 }
 
 // A training checkpoint of ours (train/): parameters among other state, and `tessera` in the metadata.
 const CHECKPOINT_PARAM = "param.";
 
-/** Data-parallel training and torch.compile put these before every name. */
-const WRAPPED = /^(module\.|_orig_mod\.)+/;
+/** Integers that layers and averages count with, and tables that follow from a model's sizes. */
+const BOOKKEEPING = /(^|\.)(num_batches_tracked|n_averaged|position_ids|relative_position_index)$/;
 
-/** Safetensors and PyTorch's files are told apart by their first bytes. */
+/** The kinds of files are told apart by their first bytes. Throws what a file is that holds no weights. */
 export function readRaw(bytes: Uint8Array, options: ReadOptions = {}): RawWeights {
-  if (isTorchFile(bytes)) {
-    const { tensors, texts } = readTorchFile(bytes, options);
-    return { container: "torch", tensors, metadata: texts };
+  if (!isSafetensors(bytes)) {
+    if (isTorchFile(bytes)) {
+      const { tensors, others, texts } = readTorchFile(bytes, options);
+      return { container: "torch", tensors, others: [...others].map(([name, kind]) => `${name} (${kind})`), metadata: texts };
+    }
+    const kind = kindOfFile(bytes);
+    if (kind !== null) fail("safetensors or a PyTorch checkpoint", kind);
   }
-  if (options.ema) fail("a PyTorch checkpoint, for its moving average", "another file");
-  return { container: "safetensors", ...parseSafetensors(bytes) };
+  const file = parseSafetensors(bytes);
+  if (options.ema) fail("a PyTorch checkpoint, for its moving average", "a safetensors file");
+  return { container: "safetensors", others: [], ...file };
 }
 
 /**
- * Floating-point tensors as F32. Counters that no model here uses (`num_batches_tracked`) are left out, and so are the prefixes of
- * wrappers and whatever a training checkpoint of ours holds besides its parameters.
+ * Floating-point tensors as F32, without the prefixes of wrappers. Counters are left out, and whatever a training checkpoint of ours
+ * holds besides its parameters.
  */
-export function asFloats({ container, tensors, metadata }: RawWeights): AnyWeights {
+export function asFloats({ container, tensors, others, metadata }: RawWeights, { key }: ReadOptions = {}): AnyWeights {
   const ours = container === "safetensors" && metadata["tessera"] !== undefined;
   const params = ours
     ? [...tensors]
         .filter(([name]) => name.startsWith(CHECKPOINT_PARAM))
         .map(([name, t]) => [name.slice(CHECKPOINT_PARAM.length), t] as const)
     : [...tensors];
-  const wrapped = params.length > 0 && params.every(([name]) => WRAPPED.test(name));
-  const state = new Map(
-    params
-      .filter(([name]) => !name.endsWith("num_batches_tracked"))
-      .map(([name, tensor]) => {
-        if (!isFloat(tensor.dtype)) fail(`floating point in ${quote(name)}`, tensor.dtype);
-        return [
-          wrapped ? name.replace(WRAPPED, "") : name,
-          {
-            shape: tensor.shape,
-            get data() {
-              return toF32(tensor);
-            },
-          },
-        ] as const;
-      }),
+  const counted = (name: string, { dtype }: SafeTensor): boolean => BOOKKEEPING.test(name) && !isFloat(dtype);
+  const { entries, ignored } = unwrapped(
+    params.filter(([name, tensor]) => !counted(name, tensor)),
+    key,
   );
-  return { container, state, metadata };
+  const state = new Map(
+    entries.map(([name, tensor]) => {
+      if (!isFloat(tensor.dtype)) fail(`floating point in ${quote(name)}`, tensor.dtype);
+      return [
+        name,
+        {
+          shape: tensor.shape,
+          get data() {
+            return toF32(tensor);
+          },
+        },
+      ] as const;
+    }),
+  );
+  return { container, state, ignored: [...ignored, ...others], metadata };
 }
 
-export const readAnyWeights = (bytes: Uint8Array, options: ReadOptions = {}): AnyWeights => asFloats(readRaw(bytes, options));
+export const readAnyWeights = (bytes: Uint8Array, options: ReadOptions = {}): AnyWeights => asFloats(readRaw(bytes, options), options);
 
 function fail(expected: string, got: string): never {
   throw new Error(`weights: expected ${expected}, got ${got}`);

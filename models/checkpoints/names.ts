@@ -9,7 +9,8 @@ import { quote } from "../shown.ts";
 import type { State } from "../params.ts";
 import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
 
-export type Layout = "timm" | "hf";
+/** Whose names a state has. */
+export type Naming = "timm" | "hf";
 
 type Values = { readonly shape: readonly number[]; readonly data: Float32Array };
 
@@ -36,9 +37,9 @@ const BLOCK: readonly (readonly [timm: string, hf4: string, hf5: string])[] = [
 const PARTS = ["q", "k", "v"] as const;
 
 const HF_HEADS = ["classifier", "cls_classifier", "distillation_classifier"];
-const HF_NAME = /^((deit|vit|regnet)\.|embeddings\.|(cls_|distillation_)?classifier\.)/;
+const HF_NAME = /^((deit|vit|regnet)\.|embeddings\.|embedder\.|encoder\.|(cls_|distillation_)?classifier\.)/;
 
-export const layoutOf = (state: State): Layout => ([...state.keys()].some((name) => HF_NAME.test(name)) ? "hf" : "timm");
+export const namingOf = (state: State): Naming => ([...state.keys()].some((name) => HF_NAME.test(name)) ? "hf" : "timm");
 
 export interface Converted {
   readonly state: State;
@@ -48,7 +49,7 @@ export interface Converted {
 
 /** timm's names, in the order of its state dict; a state that has them already, of any model, stays as it is. */
 export function toTimm(state: State): Converted {
-  if (layoutOf(state) === "timm") return { state, ignored: [] };
+  if (namingOf(state) === "timm") return { state, ignored: [] };
   const names = [...state.keys()];
   if (names.some(isHfRegNet))
     return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
@@ -157,13 +158,19 @@ function inOrder(state: State): State {
   );
 }
 
-/** Hugging Face's names in its files (4.x), from either layout; `deit.` for a model with a distillation token, `vit.` for a plain one. */
+/**
+ * Hugging Face's names in its files (4.x), from either naming; `deit.` for a model with a distillation token, `vit.` for a plain one.
+ * Without a classifier they stand bare, as its `ViTModel`, `DeiTModel` and `RegNetModel` have them.
+ */
 export function toHuggingFace(given: State): Converted {
   const { state, ignored } = toTimm(given);
-  if (state.has("stem.conv.weight"))
-    return { state: renamed(state, (name) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name))), ignored };
+  const headless = ![...state.keys()].some((name) => name.startsWith("head"));
+  if (state.has("stem.conv.weight")) {
+    const rename = (name: string) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name));
+    return { state: renamed(state, (name) => (headless ? rename(name).replace(/^regnet\./, "") : rename(name))), ignored };
+  }
   const distilled = state.has("dist_token");
-  const prefix = distilled ? "deit." : "vit.";
+  const prefix = headless ? "" : distilled ? "deit." : "vit.";
   const heads: Readonly<Record<string, string>> = state.has("head_dist.weight")
     ? { head: "cls_classifier", head_dist: "distillation_classifier" }
     : { head: "classifier" };

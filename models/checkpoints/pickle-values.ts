@@ -1,11 +1,12 @@
 /**
- * What a pickle may hold: plain values and tensors. A global is a name, never code: the few that rebuild tensors are done here,
- * `argparse.Namespace` becomes a record, every other is refused by name.
+ * What a pickle may hold: plain values, tensors, and objects that stay closed. A global is a name, never code. Calls that make a tensor
+ * or a dict are done here; those that make an ordinary value (a set, a numpy number, a path …) give a closed object;
+ * any other call is refused by name. An object of a class is made without a call, so it is closed too, whatever its class.
  */
-import type { SafeDtype } from "./dtypes.ts";
 import { quote } from "../shown.ts";
+import type { SafeDtype } from "./dtypes.ts";
 
-/** A list is an array, a tuple a `Tuple`, a dict or OrderedDict a `Map`. */
+/** A list is an array, a tuple a `Tuple`, a dict of whatever kind a `Map`. */
 export type Pickled =
   | null
   | boolean
@@ -15,12 +16,12 @@ export type Pickled =
   | PickledArray
   | Tuple
   | PickledMap
-  | Namespace
+  | Closed
   | StridedTensor
   | Storage
   | Global;
 export interface PickledArray extends Array<Pickled> {}
-export interface PickledMap extends Map<string | number, Pickled> {}
+export interface PickledMap extends Map<Pickled, Pickled> {}
 
 export class Tuple {
   readonly items: readonly Pickled[];
@@ -29,9 +30,13 @@ export class Tuple {
   }
 }
 
-/** `argparse.Namespace`, as training scripts keep their options: fields by name, not looked into. */
-export class Namespace {
-  fields: ReadonlyMap<string | number, Pickled> = new Map();
+/** An object that no weights are made of. What the pickle puts into it is read and dropped. */
+export class Closed {
+  /** Its class, or the function that makes it. */
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
 /** A class or function by name. */
@@ -82,53 +87,78 @@ const STORAGES: Readonly<Record<string, SafeDtype>> = {
   BoolStorage: "BOOL",
 };
 
-const ORDERED_DICT = "collections.OrderedDict",
-  NAMESPACE = "argparse.Namespace";
-const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2",
-  REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
+const DICTS = /^collections\.(OrderedDict|defaultdict)$/;
+const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2";
+/** A parameter: its tensor, and what only training needs. */
+const REBUILD_PARAMETER = /^torch\._utils\._rebuild_parameter(_with_state)?$/;
+/** A tensor with attributes: function, type, arguments, state. */
+const REBUILD_FROM_TYPE = "torch._tensor._rebuild_from_type_v2";
+
+/** Functions and classes that only make a value: Python's, numpy's and PyTorch's ordinary ones. */
+const VALUES = [
+  /^(builtins|__builtin__)\.(set|frozenset|bytearray|bytes|complex|range|xrange|slice|object)$/,
+  /^(_codecs\.encode|types\.SimpleNamespace|copy_?reg\._reconstructor|collections\.(Counter|deque))$/,
+  /^(datetime\.\w+|decimal\.Decimal|fractions\.Fraction|uuid\.UUID|pathlib(\._local)?\.\w*Path)$/,
+  /^numpy\.(dtype|ndarray|_?core\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)|random\.[\w.]+|dtypes\.\w+)$/,
+  /^torch\.(Size|device|serialization\._get_layout|_utils\._rebuild_\w+)$/,
+];
+
 const MAX_RANK = 32;
 
-export function knownGlobal(name: string): Global {
-  const storage = /^torch\.(\w+)$/.exec(name)?.[1];
-  const known =
-    [ORDERED_DICT, NAMESPACE, REBUILD_TENSOR, REBUILD_PARAMETER].includes(name) ||
-    (storage !== undefined && Object.hasOwn(STORAGES, storage));
-  return known ? new Global(name) : fail("only tensors and plain values", `${quote(name)}, which is not run`);
-}
-
+/** A call of `callee` with `args`, as far as one is done. Runs no code. */
 export function reduce(callee: Pickled, args: Pickled): Pickled {
   const name = callee instanceof Global ? callee.name : kindOf(callee);
   const items = args instanceof Tuple ? args.items : fail(`a tuple of arguments of ${quote(name)}`, kindOf(args));
-  if (name === ORDERED_DICT && items.length === 0) return new Map();
-  if (name === REBUILD_TENSOR && items.length >= 4) return tensorOf(items);
-  if (name === REBUILD_PARAMETER && items[0] instanceof StridedTensor) return items[0];
+  if (callee instanceof Global) {
+    if (DICTS.test(name)) return dictOf(name, items);
+    if (name === REBUILD_TENSOR && items.length >= 4) return tensorOf(items);
+    if (REBUILD_PARAMETER.test(name) && items[0] instanceof StridedTensor) return items[0];
+    if (name === REBUILD_FROM_TYPE && items[0] instanceof Global && items[0].name !== REBUILD_FROM_TYPE)
+      return reduce(items[0], items[2] ?? null);
+    if (VALUES.some((made) => made.test(name))) return new Closed(name);
+  }
   return fail("only tensors and plain values", `a call of ${quote(name)} with ${items.length} arguments, which is not run`);
 }
 
-export function newObject(callee: Pickled, args: Pickled): Namespace {
-  const name = callee instanceof Global ? callee.name : kindOf(callee);
-  if (name === NAMESPACE && args instanceof Tuple && args.items.length === 0) return new Namespace();
-  return fail("only tensors and plain values", `an object of ${quote(name)}, which is not made`);
+/** `OrderedDict()`, `OrderedDict([[key, value], …])` or `defaultdict(of)`. */
+function dictOf(name: string, [pairs]: readonly Pickled[]): PickledMap {
+  const dict: PickledMap = new Map();
+  if (!Array.isArray(pairs)) return dict;
+  for (const pair of pairs) {
+    const [key, value, ...rest] = pair instanceof Tuple ? pair.items : Array.isArray(pair) ? pair : [];
+    if (key === undefined || value === undefined || rest.length > 0) fail(`pairs for ${quote(name)}`, kindOf(pair));
+    else dict.set(key, value);
+  }
+  return dict;
 }
 
-/** A Namespace's fields; an OrderedDict's attributes (a state dict's `_metadata`) are left out. */
-export function build(target: Pickled, state: Pickled): void {
-  if (!(state instanceof Map)) fail("attributes as a dict", kindOf(state));
-  if (target instanceof Namespace) target.fields = state as PickledMap;
-  else if (!(target instanceof Map)) fail("attributes for a dict or a Namespace", kindOf(target));
+/** An object of a class, as `cls.__new__` makes it: closed, whatever the class. */
+export function newObject(callee: Pickled, args: Pickled): Pickled {
+  if (!(callee instanceof Global)) return fail("a class of an object", kindOf(callee));
+  if (!(args instanceof Tuple)) return fail(`a tuple of arguments of ${quote(callee.name)}`, kindOf(args));
+  return DICTS.test(callee.name) ? new Map() : new Closed(callee.name);
 }
 
-export function storageOf(id: Pickled): Storage {
+/** Attributes of an object: none that weights need (an OrderedDict's are a state dict's `_metadata`). */
+export function build(target: Pickled): void {
+  if (!(target instanceof Closed || target instanceof Map || target instanceof StridedTensor))
+    fail("attributes for an object", kindOf(target));
+}
+
+/** What a persistent id stands for: a storage; closed where its elements are of a kind that no weights have (complex, 8-bit floats). */
+export function storageOf(id: Pickled): Storage | Closed {
   const [kind, type, key, , length, view = null] = id instanceof Tuple ? id.items : [];
-  const dtype = type instanceof Global ? STORAGES[type.name.replace(/^torch\./, "")] : undefined;
-  if (kind !== "storage" || dtype === undefined || typeof key !== "string" || !isCount(length))
+  if (kind !== "storage" || !(type instanceof Global) || typeof key !== "string" || !isCount(length))
     return fail("a storage's type, key and length", kindOf(id));
+  const dtype = /^torch\.\w+$/.test(type.name) ? type.name.slice("torch.".length) : "";
+  if (!Object.hasOwn(STORAGES, dtype)) return new Closed(type.name);
   if (view !== null) return fail("storages of their own", `${quote(key)}, a part of another`);
-  return new Storage(dtype, key, length);
+  return new Storage(STORAGES[dtype]!, key, length);
 }
 
 /** Arguments: storage, offset, shape, strides, and more that only training needs. */
-function tensorOf([storage, offset, size, stride]: readonly Pickled[]): StridedTensor {
+function tensorOf([storage, offset, size, stride]: readonly Pickled[]): StridedTensor | Closed {
+  if (storage instanceof Closed) return storage;
   if (!(storage instanceof Storage) || !(size instanceof Tuple) || !(stride instanceof Tuple))
     return fail("a tensor's storage, shape and strides", "others");
   const shape = size.items,
@@ -156,7 +186,9 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 /** What a value is, in Python's words. */
 export function kindOf(value: Pickled): string {
   if (value === null) return "None";
-  if (value instanceof Global) return value.name;
+  if (value instanceof Global) return quote(value.name);
+  if (value instanceof Closed) return `an object of ${quote(value.name)}`;
+  if (value instanceof StridedTensor) return "a tensor";
   if (value instanceof Map) return "a dict";
   if (Array.isArray(value)) return "a list";
   return typeof value === "object" ? `a ${value.constructor.name}` : typeof value === "string" ? quote(value) : `${value}`;

@@ -1,10 +1,11 @@
 /**
- * The part of Python's pickle that PyTorch's checkpoints of tensors and plain values use, read without running anything (see
- * pickle-values.ts). No recursion, and every opcode makes no more than it has bytes, so neither depth nor size can be blown up.
+ * Python's pickle, protocols 2 to 5, read without running anything (see pickle-values.ts). No recursion, and every opcode makes no more
+ * than it has bytes, so neither depth nor size can be blown up. The text opcodes of protocols 0 and 1 are left out: `torch.save` never
+ * wrote them.
  *
  * Opcodes: https://github.com/python/cpython/blob/main/Lib/pickletools.py
  */
-import { build, fail, kindOf, knownGlobal, newObject, type Pickled, reduce, storageOf, Tuple } from "./pickle-values.ts";
+import { build, Closed, fail, Global, kindOf, newObject, type Pickled, reduce, Storage, storageOf, Tuple } from "./pickle-values.ts";
 
 const MAX_LINE = 256;
 
@@ -18,12 +19,21 @@ export function unpickle(bytes: Uint8Array): Pickled {
   return value;
 }
 
-/** The value of the pickle that `bytes` begin with, and where it ends. */
-export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number } {
+export interface FirstPickle {
+  readonly value: Pickled;
+  /** Where the pickle ends. */
+  readonly end: number;
+  /** Every storage that the pickle names, used by a tensor or not. */
+  readonly storages: readonly Storage[];
+}
+
+/** The value of the pickle that `bytes` begin with. */
+export function unpickleFirst(bytes: Uint8Array): FirstPickle {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const utf8 = new TextDecoder("utf-8", { fatal: true });
   const memo = new Map<number, Pickled>();
   const stack: Slot[] = [];
+  const storages: Storage[] = [];
   let at = 0;
 
   /** The place of the next `n` bytes. */
@@ -67,17 +77,24 @@ export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number 
   };
   const set = (items: readonly Pickled[]): void => {
     const dict = top();
-    if (!(dict instanceof Map) || items.length % 2 !== 0) return fail("pairs for a dict", `${items.length} values for ${kindOf(dict)}`);
-    for (let i = 0; i < items.length; i += 2) {
-      const key = items[i]!;
-      if (typeof key !== "string" && typeof key !== "number") return fail("text or a number as a dict's key", kindOf(key));
-      dict.set(key, items[i + 1]!);
-    }
+    if (!(dict instanceof Map || dict instanceof Closed) || items.length % 2 !== 0)
+      return fail("pairs for a dict", `${items.length} values for ${kindOf(dict)}`);
+    if (dict instanceof Map) for (let i = 0; i < items.length; i += 2) dict.set(items[i]!, items[i + 1]!);
   };
   const append = (items: readonly Pickled[]): void => {
     const list = top();
-    if (!Array.isArray(list)) return fail("a list to append to", kindOf(list));
-    for (const item of items) list.push(item);
+    if (!Array.isArray(list) && !(list instanceof Closed)) return fail("a list to append to", kindOf(list));
+    if (Array.isArray(list)) for (const item of items) list.push(item);
+  };
+  /** A length of 8 bytes. */
+  const long = (): number => {
+    const n = view.getBigUint64(take(8), true);
+    return n > BigInt(bytes.length) ? fail(`at most ${bytes.length} bytes`, `${n}`) : Number(n);
+  };
+  /** Bytes, which no weights are made of: passed over. */
+  const skip = (n: number): void => {
+    take(n);
+    stack.push(new Closed("bytes"));
   };
   const put = (index: number): void => void memo.set(index, top());
   const get = (index: number): void => {
@@ -91,13 +108,13 @@ export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number 
     switch (String.fromCharCode(op)) {
       case "\x80": {
         const version = bytes[take(1)]!;
-        if (version < 2 || version > 3) fail("pickle protocol 2", `${version}`);
+        if (version < 2 || version > 5) fail("pickle protocol 2 to 5", `${version}`);
         break;
       }
       case ".": {
         const value = pop();
         if (stack.length > 0) fail("the pickle to end after its value", `${stack.length} more values`);
-        return { value, end: at };
+        return { value, end: at, storages };
       }
       case "N":
         stack.push(null);
@@ -121,16 +138,74 @@ export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number 
         stack.push(view.getFloat64(take(8), false));
         break;
       case "\x8a": {
+        // At most 255 bytes: longer integers (LONG4) are in no checkpoint.
         const n = bytes[take(1)]!;
         const from = take(n);
         stack.push(integer(bytes.subarray(from, at)));
         break;
       }
-      case "X": {
-        const n = view.getUint32(take(4), true);
-        stack.push(text(n));
+      case "X":
+      case "T": // text of Python 2
+        stack.push(text(view.getUint32(take(4), true)));
+        break;
+      case "\x8c":
+      case "U": // text of Python 2
+        stack.push(text(bytes[take(1)]!));
+        break;
+      case "\x8d":
+        stack.push(text(long()));
+        break;
+      case "C":
+        skip(bytes[take(1)]!);
+        break;
+      case "B":
+        skip(view.getUint32(take(4), true));
+        break;
+      case "\x8e":
+      case "\x96":
+        skip(long());
+        break;
+      case "\x95": // a frame: only a hint
+        long();
+        break;
+      case "\x94":
+        put(memo.size);
+        break;
+      case "\x8f":
+        stack.push(new Closed("set"));
+        break;
+      case "\x90":
+        popToMark();
+        build(top());
+        break;
+      case "\x91":
+        popToMark();
+        stack.push(new Closed("frozenset"));
+        break;
+      case "\x92": {
+        pop(); // keyword arguments
+        const args = pop(),
+          callee = pop();
+        stack.push(newObject(callee, args));
         break;
       }
+      case "\x93": {
+        const name = pop(),
+          module = pop();
+        if (typeof module !== "string" || typeof name !== "string")
+          fail("a global's module and name", `${kindOf(module)} and ${kindOf(name)}`);
+        stack.push(new Global(`${module}.${name}`));
+        break;
+      }
+      case "0":
+        if (stack.pop() === undefined) fail("a value on the stack", "none");
+        break;
+      case "1":
+        popToMark();
+        break;
+      case "2":
+        stack.push(top());
+        break;
       case "(":
         stack.push(mark);
         break;
@@ -185,12 +260,15 @@ export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number 
       case "c": {
         const module = line(),
           name = line();
-        stack.push(knownGlobal(`${module}.${name}`));
+        stack.push(new Global(`${module}.${name}`));
         break;
       }
-      case "Q":
-        stack.push(storageOf(pop()));
+      case "Q": {
+        const storage = storageOf(pop());
+        if (storage instanceof Storage) storages.push(storage);
+        stack.push(storage);
         break;
+      }
       case "R": {
         const args = pop(),
           callee = pop();
@@ -204,8 +282,8 @@ export function unpickleFirst(bytes: Uint8Array): { value: Pickled; end: number 
         break;
       }
       case "b": {
-        const state = pop();
-        build(top(), state);
+        pop(); // the attributes
+        build(top());
         break;
       }
       default:

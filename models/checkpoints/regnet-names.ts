@@ -33,11 +33,11 @@ const OUTSIDE: readonly (readonly [timm: string, hf: string])[] = [
 ];
 const KIND = /^(.*)\.(weight|bias|running_mean|running_var)$/;
 
-export const isHfRegNet = (name: string): boolean => name.startsWith("regnet.") || name.startsWith("classifier.1.");
+export const isHfRegNet = (name: string): boolean => /^(regnet|embedder|encoder\.stages|classifier\.1)\./.test(name);
 
-/** timm's name; `null` for others than Hugging Face's of a RegNetY. */
+/** timm's name; `null` for others than Hugging Face's of a RegNetY, with `regnet.` or, as a model without classifier has them, without. */
 export function regnetToTimm(name: string): string | null {
-  const [, module, kind] = KIND.exec(name) ?? [];
+  const [, module, kind] = KIND.exec(name.replace(/^(embedder|encoder)\./, "regnet.$1.")) ?? [];
   const outside = OUTSIDE.find(([, hf]) => hf === module);
   if (outside) return `${outside[0]}.${kind}`;
   const [, stage, block, inner] = /^regnet\.encoder\.stages\.([0-3])\.layers\.(0|[1-9]\d{0,2})\.(.*)$/.exec(module ?? "") ?? [];

@@ -14,6 +14,10 @@ export type { SafeDtype, SafeTensor } from "./dtypes.ts";
 // The reference writer's order, so that equal tensors give equal files; wide types first keeps every tensor aligned.
 const WRITE_ORDER = Object.keys(ARRAYS).reverse() as SafeDtype[];
 
+/** Whether a file begins as one of this format does: a header's length, then JSON's first character. Nothing more is checked. */
+export const isSafetensors = (bytes: Uint8Array): boolean =>
+  bytes[LENGTH_BYTES] === 0x7b && new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(MAX_HEADER_BYTES);
+
 export interface SafeFile {
   /** In the order of their bytes. */
   readonly tensors: Map<string, SafeTensor>;

@@ -28,6 +28,7 @@ export async function readWeightFiles(path: string, read: ReadFile, options: Rea
   const shards = parseIndex(bytes);
   const tensors = new Map<string, SafeTensor>();
   const metadata: Record<string, string> = {};
+  const others: string[] = [];
   let container: RawWeights["container"] = "safetensors";
   for (const [file, names] of shards) {
     const contents = await read(beside(path, file));
@@ -38,9 +39,10 @@ export async function readWeightFiles(path: string, read: ReadFile, options: Rea
     if (extra.length > 0) fail(`only what the index says in ${file}`, list(extra));
     for (const name of names) tensors.set(name, shard.tensors.get(name)!);
     Object.assign(metadata, shard.metadata);
+    others.push(...shard.others);
     container = shard.container;
   }
-  return asFloats({ container, tensors, metadata });
+  return asFloats({ container, tensors, others, metadata }, options);
 }
 
 /** The names of each file's tensors. */

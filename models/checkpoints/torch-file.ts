@@ -7,15 +7,19 @@
  */
 import { ARRAYS, lazyTensor, type SafeTensor } from "./dtypes.ts";
 import { quote } from "../shown.ts";
-import { unpickle, unpickleFirst } from "./pickle.ts";
+import { kindOfArchive } from "./other-kinds.ts";
+import { type FirstPickle, unpickle, unpickleFirst } from "./pickle.ts";
 import { kindOf, type Pickled, type Storage, StridedTensor } from "./pickle-values.ts";
-import { isZip, readZip } from "./zip.ts";
+import { stateDict, type StateDictChoice } from "./state-dict.ts";
+import { isZip, readZip, zipNames } from "./zip.ts";
 
 export type TorchTensors = Map<string, SafeTensor>;
 
 export interface TorchFile {
   /** The state dict, in its order. */
   readonly tensors: TorchTensors;
+  /** Names in the state dict of what is no tensor, with what it is. */
+  readonly others: ReadonlyMap<string, string>;
   /** The text beside it, by name. */
   readonly texts: Readonly<Record<string, string>>;
 }
@@ -23,37 +27,42 @@ export interface TorchFile {
 // Tensors may share a storage, so a small file could stand for any amount of f32 values. F16 makes two bytes of each, tied weights more.
 const FLOAT_BYTES_PER_BYTE = 4;
 
-const WRAPPERS = ["model", "state_dict"];
-const EMA_WRAPPERS = ["model_ema", "state_dict_ema"];
-
-// The pickled number that older files begin with.
-const OLD_MAGIC = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
+// The number that older files begin with, as a pickle of its own.
+const OLD_MAGIC = 0x1950a86a20f9469cfc6cn;
 const OLD_VERSION = 1001;
+const PICKLE = 0x80;
 // Of the tar archives before PyTorch 0.2.
 const TAR_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72],
   TAR_AT = 257;
 
-export const isTorchFile = (bytes: Uint8Array): boolean => isZip(bytes) || isOld(bytes) || isTar(bytes);
+export const isTorchFile = (bytes: Uint8Array): boolean => isZip(bytes) || isPickle(bytes) || isTar(bytes);
 
-const isOld = (bytes: Uint8Array): boolean => OLD_MAGIC.slice(0, 4).every((b, i) => bytes[i] === b);
-const isTar = (bytes: Uint8Array): boolean => TAR_MAGIC.every((b, i) => bytes[TAR_AT + i] === b);
+/** A pickle of protocol 2 or later says so first. */
+const isPickle = (bytes: Uint8Array): boolean => bytes[0] === PICKLE && bytes[1]! >= 2 && bytes[1]! <= 5;
+/** Their archives hold `sys_info`, `pickle`, `storages` and `tensors`. */
+const isTar = (bytes: Uint8Array): boolean =>
+  TAR_MAGIC.every((b, i) => bytes[TAR_AT + i] === b) &&
+  /^(\.\/)?(sys_info|pickle|storages|tensors)\0/.test(String.fromCharCode(...bytes.subarray(0, 12)));
 
-/** Reads a state dict, bare or as `model` or `state_dict` of a training checkpoint; with `ema`, its moving average. */
-export function readTorchFile(bytes: Uint8Array, { ema = false }: { readonly ema?: boolean | undefined } = {}): TorchFile {
+/** Reads a state dict (see state-dict.ts for where it may lie in the file). Other values in it are named, not read. */
+export function readTorchFile(bytes: Uint8Array, choice: StateDictChoice = {}): TorchFile {
   if (isTar(bytes)) fail("a file of PyTorch 0.2 or later (load it there and save it again)", "a tar archive of an older one");
   const { root, storage } = isZip(bytes) ? zipContents(bytes) : oldContents(bytes);
   let budget = FLOAT_BYTES_PER_BYTE * bytes.length;
   const tensors: TorchTensors = new Map();
-  for (const [name, value] of stateDict(root, ema)) {
-    if (typeof name !== "string" || !(value instanceof StridedTensor))
-      return fail(`a tensor as ${kindOf(name)} of the state dict`, kindOf(value));
+  const others = new Map<string, string>();
+  for (const [name, value] of stateDict(root, choice)) {
+    if (typeof name !== "string" || !(value instanceof StridedTensor)) {
+      others.set(typeof name === "string" ? name : kindOf(name), kindOf(value));
+      continue;
+    }
     const tensor = tensorOn(storage(value.storage), value);
     budget -= Float32Array.BYTES_PER_ELEMENT * count(tensor.shape);
     if (budget < 0) fail(`tensors of at most ${FLOAT_BYTES_PER_BYTE} times the file's ${bytes.length} bytes`, "more");
     tensors.set(name, tensor);
   }
-  const texts = root instanceof Map ? [...root].filter(([, v]) => typeof v === "string") : [];
-  return { tensors, texts: Object.fromEntries(texts) as Record<string, string> };
+  const texts = root instanceof Map ? [...root].filter(([name, v]) => typeof name === "string" && typeof v === "string") : [];
+  return { tensors, others, texts: Object.fromEntries(texts) as Record<string, string> };
 }
 
 interface Contents {
@@ -63,6 +72,8 @@ interface Contents {
 }
 
 function zipContents(bytes: Uint8Array): Contents {
+  const other = kindOfArchive(zipNames(bytes));
+  if (other !== null) fail("a checkpoint of PyTorch (torch.save)", other);
   const files = readZip(bytes);
   const pickles = [...files.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickles.length !== 1) fail("one data.pkl in the archive", `${pickles.length}`);
@@ -80,27 +91,30 @@ function zipContents(bytes: Uint8Array): Contents {
 
 /** Magic, version, machine, objects, the storages' keys; then each storage as an i64 count of elements and its bytes. */
 function oldContents(bytes: Uint8Array): Contents {
-  if (!OLD_MAGIC.every((b, i) => bytes[i] === b)) fail("PyTorch's number at the file's start", "another pickle");
-  let at = OLD_MAGIC.length;
-  const next = (): Pickled => {
-    const { value, end } = unpickleFirst(bytes.subarray(at));
-    at += end;
-    return value;
+  let at = 0;
+  const first = (): FirstPickle => {
+    const read = unpickleFirst(bytes.subarray(at));
+    at += read.end;
+    return read;
   };
+  const next = (): Pickled => first().value;
+  const magic = next();
+  if (magic !== OLD_MAGIC)
+    fail("PyTorch's number at the file's start", `a pickle of ${kindOf(magic)} (load it in Python and save its weights by torch.save)`);
   const version = next();
   if (version !== OLD_VERSION) fail(`version ${OLD_VERSION} of the older format`, kindOf(version));
   const machine = next();
   if (machine instanceof Map && machine.get("little_endian") === false) fail("little-endian tensors", "another byte order");
-  const root = next(),
-    keys = next();
+  const { value: root, storages } = first();
+  const keys = next();
   if (!Array.isArray(keys)) return fail("a list of the storages' keys", kindOf(keys));
-  // How many bytes an element has is told by the tensors that use the storage, so places are found as far as they are asked for.
-  const sizes = elementSizes(root);
+  // The file says how many elements a storage has, but their size is known from the objects alone.
+  const sizes = elementSizes(storages);
   const places = new Map<string, readonly [at: number, end: number]>();
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (const key of keys) {
     const size = typeof key === "string" ? sizes.get(key) : undefined;
-    if (typeof key !== "string" || size === undefined) return fail("only storages that a tensor uses", kindOf(key));
+    if (typeof key !== "string" || size === undefined) return fail("only storages of known elements that a tensor uses", kindOf(key));
     if (places.has(key)) fail("every storage once", `${quote(key)} twice`);
     if (at + 8 > bytes.length) fail(`storage ${quote(key)} at byte ${at}`, `${bytes.length} bytes, a truncated file`);
     const elements = view.getBigUint64(at, true);
@@ -119,23 +133,13 @@ function oldContents(bytes: Uint8Array): Contents {
   };
 }
 
-/** Bytes per element of every storage that `root` reaches. Each value is looked at once, however often it is referred to. */
-function elementSizes(root: Pickled): Map<string, number> {
+/** Bytes per element of each storage, by key. */
+function elementSizes(storages: readonly Storage[]): Map<string, number> {
   const sizes = new Map<string, number>();
-  const seen = new Set<Pickled>();
-  const todo: Pickled[] = [root];
-  for (let value = todo.pop(); value !== undefined; value = todo.pop()) {
-    if (typeof value !== "object" || value === null || seen.has(value)) continue;
-    seen.add(value);
-    if (value instanceof StridedTensor) {
-      const { key, dtype } = value.storage,
-        size = ARRAYS[dtype].BYTES_PER_ELEMENT;
-      if ((sizes.get(key) ?? size) !== size) fail(`one dtype of storage ${quote(key)}`, "two");
-      sizes.set(key, size);
-    } else if (value instanceof Map) for (const v of value.values()) todo.push(v);
-    else if (Array.isArray(value)) for (const v of value) todo.push(v);
-    else if ("items" in value) for (const v of value.items) todo.push(v);
-    else if ("fields" in value) for (const v of value.fields.values()) todo.push(v);
+  for (const { key, dtype } of storages) {
+    const size = ARRAYS[dtype].BYTES_PER_ELEMENT;
+    if ((sizes.get(key) ?? size) !== size) fail(`one dtype of storage ${quote(key)}`, "two");
+    sizes.set(key, size);
   }
   return sizes;
 }
@@ -144,17 +148,6 @@ function checkSize({ dtype, key, length }: Storage, data: Uint8Array): Uint8Arra
   const size = ARRAYS[dtype].BYTES_PER_ELEMENT;
   if (data.length !== length * size) fail(`${length} elements of ${dtype} in data/${key.slice(0, 80)}`, `${data.length / size}`);
   return data;
-}
-
-function stateDict(root: Pickled, ema: boolean): ReadonlyMap<string | number, Pickled> {
-  if (!(root instanceof Map)) return fail("a dict of tensors", kindOf(root));
-  const wrappers = ema ? EMA_WRAPPERS : WRAPPERS;
-  for (const name of wrappers) {
-    const inner = root.get(name);
-    if (inner instanceof Map) return inner;
-  }
-  if (ema) fail(EMA_WRAPPERS.join(" or "), `${[...root.keys()].slice(0, 8).map(kindOf).join(", ") || "an empty dict"}`);
-  return root;
 }
 
 const count = (shape: readonly number[]): number => (shape.includes(0) ? 0 : shape.reduce((a, b) => a * b, 1));

@@ -1,6 +1,7 @@
 /** Weights by name: from any file, to safetensors files with timm's names. */
 import { type AnyWeights, type Container, readAnyWeights } from "./formats.ts";
 import type { DeitConfig } from "../deit.ts";
+import { isHead } from "../heads.ts";
 import { toTimm } from "./names.ts";
 import { initialState, type ParamSpec, type State } from "../params.ts";
 import type { RegNetConfig } from "../regnet.ts";
@@ -81,14 +82,12 @@ export function writeWeights(state: State, info: WeightsInfo): Uint8Array {
   return writeSafetensors(entries, { format: "pt", [INFO]: JSON.stringify(info) });
 }
 
-const HEAD = /^head(_dist|\.fc)?\.(weight|bias)$/;
-
 /**
  * For other classes: the classifier, both heads of a distilled model, gets the initial values of `seed`, one that happens to fit too: ten
  * other classes are as new as a hundred. Everything else stays, and must still fit (`checkState`). `replaced` names what was begun anew.
  */
 export function replaceHead(specs: readonly ParamSpec[], state: State, seed: number): { state: State; replaced: readonly string[] } {
-  const anew = specs.filter((s) => HEAD.test(s.name));
+  const anew = specs.filter((s) => isHead(s.name));
   return { state: new Map([...state, ...initialState(anew, seed)]), replaced: anew.map((s) => s.name) };
 }
 

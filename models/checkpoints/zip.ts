@@ -31,8 +31,14 @@ interface Entry {
   readonly name: string;
   readonly crc: number;
   readonly size: number;
+  readonly unpacked: number;
+  readonly method: number;
+  readonly encrypted: boolean;
   readonly header: number;
 }
+
+/** The names of an archive's entries, however they are stored. */
+export const zipNames = (bytes: Uint8Array): string[] => readDirectory(bytes, findDirectory(viewOf(bytes))).map(({ name }) => name);
 
 /** Each entry's bytes by name, in the directory's order, as views of `bytes`. Checksums are verified. */
 export function readZip(bytes: Uint8Array): Map<string, Uint8Array> {
@@ -41,6 +47,7 @@ export function readZip(bytes: Uint8Array): Map<string, Uint8Array> {
   const entries = readDirectory(bytes, directory);
   const files = new Map<string, Uint8Array>();
   for (const entry of entries) {
+    checkStored(entry);
     if (files.has(entry.name)) fail("every name once", `${quote(entry.name)} twice`);
     files.set(entry.name, bytes.subarray(0, 0)); // in this order; filled below
   }
@@ -56,6 +63,12 @@ export function readZip(bytes: Uint8Array): Map<string, Uint8Array> {
     files.set(entry.name, contents);
   }
   return files;
+}
+
+function checkStored({ name, method, encrypted, size, unpacked }: Entry): void {
+  if (method !== 0) fail(`${quote(name)} stored without compression`, `method ${method}`);
+  if (encrypted) fail(`${quote(name)} in clear`, "an encrypted entry");
+  if (unpacked !== size) fail(`${quote(name)} stored in its own size of ${unpacked} bytes`, `${size}`);
 }
 
 interface Directory {
@@ -107,9 +120,6 @@ function readDirectory(bytes: Uint8Array, { start, size, count }: Directory): En
     const next = extraEnd + view.getUint16(at + 32, true);
     if (next > end) fail(`entry ${i} of ${count} to end by byte ${end}`, `${next}`);
     const name = text(bytes.subarray(at + CENTRAL_BYTES, nameEnd));
-    const method = view.getUint16(at + 10, true);
-    if (method !== 0) fail(`${quote(name)} stored without compression`, `method ${method}`);
-    if (view.getUint16(at + 8, true) & ENCRYPTED) fail(`${quote(name)} in clear`, "an encrypted entry");
     const sizes = new DataView(view.buffer, view.byteOffset + nameEnd, extraEnd - nameEnd);
     // Fields of all ones stand in the 64-bit extra field instead, in this order.
     const wide = extra64(sizes);
@@ -124,8 +134,9 @@ function readDirectory(bytes: Uint8Array, { start, size, count }: Directory): En
     const unpacked = field(24, "size"),
       packed = field(20, "stored size"),
       header = field(42, "place");
-    if (unpacked !== packed) fail(`${quote(name)} stored in its own size of ${unpacked} bytes`, `${packed}`);
-    entries.push({ name, crc: view.getUint32(at + 16, true), size: packed, header });
+    const method = view.getUint16(at + 10, true),
+      encrypted = (view.getUint16(at + 8, true) & ENCRYPTED) !== 0;
+    entries.push({ name, crc: view.getUint32(at + 16, true), size: packed, unpacked, method, encrypted, header });
     at = next;
   }
   if (at !== end) fail(`the directory to end at byte ${end}`, `${at} after ${count} entries`);

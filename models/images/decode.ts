@@ -3,32 +3,73 @@
  * WebGL, since a 2D canvas multiplies by the transparency first and loses what lay below. cli/node/decode-image.ts does it in Node. Of CMYK
  * Chromium's rounding is its own: a level beside Pillow's in places.
  */
-import type { RgbImage } from "./preprocess.ts";
+import { decodeBmp, decodePnm } from "./bitmap.ts";
 import { splitOrientation, turned } from "./exif.ts";
+import { checkSize, imageHeader } from "./header.ts";
+import type { RgbImage } from "./preprocess.ts";
 
-/** Throws where the browser cannot decode the bytes. `upright`: turned as the file's EXIF data says. */
+/** Throws in one line, the same in Node, where the bytes are no whole image of a kind that is read. `upright`: turned as the file's EXIF data says. */
 export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }: { readonly upright: boolean }): Promise<RgbImage> {
+  const { kind, size } = imageHeader(encoded);
+  if (size) checkSize(size, encoded.length);
+  if (kind === "BMP") return decodeBmp(encoded);
+  if (kind === "PNM") return decodePnm(encoded);
   const { orientation, file } = splitOrientation(encoded);
-  const bitmap = await createImageBitmap(new Blob([file]), { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  const bitmap = await createImageBitmap(new Blob([file]), { premultiplyAlpha: "none", colorSpaceConversion: "none" }).catch(() => {
+    const got =
+      kind === "TIFF" ? "TIFF, which browsers do not decode" : "one that is damaged, cut short, or more than this browser decodes";
+    throw new Error(`expected a whole ${kind === "TIFF" ? "image that a page can decode" : `${kind} image`}, got ${got}`);
+  });
   try {
-    const stored = { height: bitmap.height, width: bitmap.width, data: withoutAlpha(pixelsOf(bitmap)) };
+    checkSize([bitmap.height, bitmap.width], encoded.length);
+    const stored = { height: bitmap.height, width: bitmap.width, data: await pixelsOf(bitmap) };
     return upright ? turned(stored, orientation) : stored;
   } finally {
     bitmap.close();
   }
 }
 
+/** Pixels per side of what is read back at once, bounded by the texture limit too. */
+const TILE = 4096;
+
+/** RGB bytes, not multiplied by the transparency. A bitmap larger than a texture is read tile by tile. */
+async function pixelsOf(bitmap: ImageBitmap): Promise<Uint8Array> {
+  const gl = webgl();
+  const side = Math.min(TILE, gl.getParameter(gl.MAX_TEXTURE_SIZE) as number);
+  const { width, height } = bitmap;
+  const rgb = new Uint8Array(3 * width * height);
+  if (width <= side && height <= side) {
+    copyTile(readBack(gl, bitmap, width, height), rgb, width, { top: 0, left: 0, width, height });
+    return rgb;
+  }
+  for (let top = 0; top < height; top += side) {
+    for (let left = 0; left < width; left += side) {
+      const place = { top, left, width: Math.min(side, width - left), height: Math.min(side, height - top) };
+      const tile = await createImageBitmap(bitmap, left, top, place.width, place.height, {
+        premultiplyAlpha: "none",
+        colorSpaceConversion: "none",
+      });
+      try {
+        copyTile(readBack(gl, tile, place.width, place.height), rgb, width, place);
+      } finally {
+        tile.close();
+      }
+    }
+  }
+  return rgb;
+}
+
 let shared: WebGL2RenderingContext | null = null;
 
-/** RGBA bytes, not premultiplied. */
-function pixelsOf(bitmap: ImageBitmap): Uint8Array {
+function webgl(): WebGL2RenderingContext {
   if (shared?.isContextLost()) shared = null;
   shared ??= new OffscreenCanvas(1, 1).getContext("webgl2");
-  const gl = shared;
-  if (!gl) throw new Error("decodeImage: expected WebGL 2, got none");
-  const most = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
-  const { width, height } = bitmap;
-  if (width > most || height > most) throw new Error(`decodeImage: expected at most ${most} pixels per side, got ${height}x${width}`);
+  if (!shared) throw new Error("decodeImage: expected WebGL 2, got none");
+  return shared;
+}
+
+/** RGBA bytes. */
+function readBack(gl: WebGL2RenderingContext, bitmap: ImageBitmap, width: number, height: number): Uint8Array {
   const texture = gl.createTexture();
   const frame = gl.createFramebuffer();
   try {
@@ -47,14 +88,22 @@ function pixelsOf(bitmap: ImageBitmap): Uint8Array {
   }
 }
 
-function withoutAlpha(rgba: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((rgba.length / 4) * 3);
-  for (let i = 0, at = 0; i < rgba.length; i += 4) {
-    rgb[at++] = rgba[i]!;
-    rgb[at++] = rgba[i + 1]!;
-    rgb[at++] = rgba[i + 2]!;
+interface Place {
+  readonly top: number;
+  readonly left: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A tile's RGBA bytes to their place among the RGB bytes of an image `across` pixels wide. */
+function copyTile(rgba: Uint8Array, rgb: Uint8Array, across: number, { top, left, width, height }: Place): void {
+  for (let y = 0, from = 0; y < height; y++) {
+    for (let x = 0, to = 3 * ((top + y) * across + left); x < width; x++, from += 4, to += 3) {
+      rgb[to] = rgba[from]!;
+      rgb[to + 1] = rgba[from + 1]!;
+      rgb[to + 2] = rgba[from + 2]!;
+    }
   }
-  return rgb;
 }
 
 /** The bytes of a PNG file. */

@@ -2,8 +2,7 @@
  * Images to model inputs on the CPU, with Pillow's arithmetic to the bit (checked against Pillow 12.3): separable filters, the width
  * first with a byte result in between, then the height; weights quantised to 22 bits.
  */
-import { antialiasedBands, BICUBIC, type Band, type Filter } from "../../kernels/shared/bands.ts";
-import { quantized } from "../../kernels/augment/resize-bicubic.ts";
+import { antialiasedBands, BICUBIC, quantized, type Band, type Filter } from "../../engine/resample.ts";
 
 /** Bytes (height, width, 3). */
 export interface RgbImage {
@@ -23,7 +22,7 @@ const byte = (sum: number): number => Math.min(255, Math.max(0, sum >> 22));
 /** The bands of `span` of an axis resized; `null` where it is to stay whole. */
 function bandsOf(input: number, output: number, { from, size }: Span, filter: Filter): Band[] | null {
   if (input === output) return size === input ? null : Array.from({ length: size }, (_, i) => ({ from: from + i, weights: [2 ** 22] }));
-  return quantized(antialiasedBands(input, output, filter).slice(from, from + size));
+  return quantized(antialiasedBands(input, output, filter, from, size));
 }
 
 /** Resizes rows `top` to `bottom` (excluded) of an image along the width. */

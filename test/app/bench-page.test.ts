@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readResults, type ResultFile } from "../../bench/result-file.ts";
 import { bundleModule } from "../../bench/rivals.ts";
 import { buildBenchPage, serveBenchPage, type Served } from "../../cli/bench/page.ts";
-import { launchChromium } from "../../cli/node/chromium.ts";
+import { launchBrowser } from "../../cli/node/chromium.ts";
 import { made } from "../bench/made.ts";
 
 /** Keeps every device that a document opens. */
@@ -41,7 +41,7 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await writeFile(join(site, "rivals/twin.mjs"), await bundleModule("test/app/twin.ts", "chromium"));
     await writeFile(join(site, "about.json"), JSON.stringify({ version: "1.2.3", commit: "abc", rivals: [{ name: "twin", bytes: 1e6 }] }));
     served = await serveBenchPage(site);
-    browser = await launchChromium();
+    browser = await launchBrowser();
   });
   afterAll(async () => {
     await browser?.close();

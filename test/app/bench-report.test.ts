@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "puppeteer";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { launchChromium } from "../../cli/node/chromium.ts";
+import { launchBrowser } from "../../cli/node/chromium.ts";
 import { writeBenchReport } from "../../cli/bench/report-file.ts";
 import { readResults, type ResultFile } from "../../bench/result-file.ts";
 import { made, timing } from "../bench/made.ts";
@@ -54,11 +54,11 @@ const hostile = made({
 });
 
 describe("the benchmark's report", { timeout: 60_000 }, () => {
-  let folder: string, browser: Awaited<ReturnType<typeof launchChromium>> | undefined;
+  let folder: string, browser: Awaited<ReturnType<typeof launchBrowser>> | undefined;
   const errors: string[] = [];
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "bench-report-"));
-    browser = await launchChromium();
+    browser = await launchBrowser();
   });
   afterAll(async () => {
     await browser?.close();

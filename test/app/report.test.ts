@@ -8,7 +8,7 @@ import puppeteer, { type Browser, type Page } from "puppeteer";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ReportData, RunSummary, Sample } from "../../jobs/report-data.ts";
 import { renderReport } from "../../app/report.ts";
-import { findChromium, readSetup } from "../../cli/find.mjs";
+import { findChromium, readSetup } from "../../cli/node/find.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 
 const HOSTILE = `</script><b id="broken">"quoted" & 'single' <!-- \u2028\u2029 $& $$ $' \`\${x}\``;

@@ -13,7 +13,7 @@ import { gzipSync } from "node:zlib";
 import type { Browser } from "puppeteer";
 import { preview, type PreviewServer } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { launchChromium } from "../../cli/node/chromium.ts";
+import { launchBrowser } from "../../cli/node/chromium.ts";
 import { decodeImage } from "../../cli/node/decode-image.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { Tensor } from "../../engine/tensor.ts";
@@ -209,7 +209,7 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     for (const name of ["@webgpu/types", "@noble/hashes"])
       await cp(join(repository, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
     await tsc(repository, ["-p", "tsconfig.build.json", "--outDir", join(library, "dist")]);
-    browser = await launchChromium();
+    browser = await launchBrowser();
   }, PATIENCE);
 
   afterAll(async () => {

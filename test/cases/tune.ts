@@ -1,6 +1,7 @@
 import { answer, tune } from "../../bench/tune/tune.ts";
-import { DEFAULT, lacking, type Problem } from "../../bench/tune/problem.ts";
+import { DEFAULT, lacking, type Problem } from "../../checks/problem.ts";
 import { modelQuestions, opQuestions, problemOf } from "../../bench/tune/questions.ts";
+import { ops } from "../../checks/catalog.ts";
 import { getDevice } from "../../engine/device.ts";
 import { record } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
@@ -174,7 +175,7 @@ export const cases: Case[] = [
     async run() {
       const model = createModel({ arch: "deit", imgSize: 16, patchSize: 8, dim: 24, depth: 1, heads: 2, numClasses: 5, distilled: true });
       const [forward, training] = [modelQuestions(model, 2, false), modelQuestions(model, 2, true)];
-      for (const question of [...forward, ...training, ...opQuestions("linear", [3, 4, 5], true)]) {
+      for (const question of [...forward, ...training, ...opQuestions(ops["linear"]!, "3x4x5", true)]) {
         const problem = problemOf(question);
         if (!problem) throw new Error(`expected a problem for "${question}", got none`);
         problem.dispose();

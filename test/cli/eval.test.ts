@@ -133,7 +133,7 @@ describe("eval", { timeout: 60_000 }, () => {
     expect(bare.model).toEqual(named.model);
   });
 
-  test("a score is of all images or none: one that cannot be read ends it, by name", async () => {
+  test("an image that cannot be read is named and left out, the rest is scored, and the exit code is 1", async () => {
     mkdirSync(at("broken/val/ant"), { recursive: true });
     for (const name of CLASSES) mkdirSync(at(`broken/train/${name}`), { recursive: true });
     for (const i of [0, 1, 2])
@@ -141,7 +141,9 @@ describe("eval", { timeout: 60_000 }, () => {
     const { code, stderr } = await tessera("eval", "--weights", at("photos-named.safetensors"), "--data", at("broken"));
     expect({ code, stderr }).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/expected at most 0 of 3 images corrupt, got 1, the last .*broken\/val\/ant\/1\.png: /),
+      stderr: expect.stringMatching(
+        /broken\/val\/ant\/1\.png left out: expected .*\n[^]*expected every image to be scored, got 1 of 3 left out, named above/,
+      ),
     });
   });
 

@@ -62,11 +62,8 @@ test("bad usage is one line", async () => {
       ["--op", "softmax", "--shape", "3x"],
       'expected positive integers with x between them, e.g. 197x192x768 for --shape <sizes>, got "3x"',
     ],
-    [["--op", "softmax", "--shape", "3"], "expected a shape ROWSxD for softmax, got 3"],
-    [
-      ["--op", "relu", "--shape", "3"],
-      'expected an operation with kernels to choose from (matmul, linear, attention, layerNorm, softmax, logSoftmax), got "relu"',
-    ],
+    [["--op", "matmul", "--shape", "3x4"], "expected sizes ..xMxKxN, got 3x4"],
+    [["--op", "nope", "--shape", "3"], "expected one of attention, "],
     [["--model", "deit_huge"], 'got "deit_huge"'],
   ] as const) {
     const { code, stderr } = await tessera("tune", ...args);

@@ -14,7 +14,7 @@ let watching: ChildProcess | undefined;
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), "tessera-watch-"));
-  for (const folder of ["cli", "engine", "kernels", "models", "train", "app", "test", "bench"]) {
+  for (const folder of ["cli", "engine", "kernels", "checks", "models", "train", "bench", "jobs", "app", "test"]) {
     await cp(join(ROOT, folder), join(copy, folder), {
       recursive: true,
       filter: (from) => !/node_modules|results$|\.bin$|presets\/.*\.safetensors$/.test(basename(from)),
@@ -93,9 +93,11 @@ test("--print-wgsl prints every launch whole, forward and backward", async () =>
     /^\/\/ forward: layerNorm\.forward, \d+ x 1 x 1 workgroups\n@group\(0\) @binding\(0\)[\s\S]*\n\/\/ backward: layerNorm\.backward, /,
   );
   expect(stdout.match(/fn main\(/g)?.length).toBe(stdout.match(/^\/\/ (forward|backward): /gm)?.length);
-  expect((await tessera("op", "mixup", "--print-wgsl")).code).toBe(2);
+  expect((await tessera("op", "mixup", "--print-wgsl", "--attrs", '{"lam":2}')).stderr).toContain(
+    "expected a number in [0, 1] for attr lam, got 2",
+  );
   expect(await tessera("op", "nope", "--check")).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/expected one of matmul, .*, got "nope"/),
+    stderr: expect.stringMatching(/expected one of attention, .*, got "nope"/),
   });
 }, 60_000);

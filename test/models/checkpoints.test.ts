@@ -8,7 +8,7 @@ import { Random } from "../../engine/random.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { checkState } from "../../models/check-state.ts";
 import { type Container, readAnyWeights } from "../../models/checkpoints/formats.ts";
-import { type Layout, toHuggingFace, toTimm } from "../../models/checkpoints/names.ts";
+import { type Naming, toHuggingFace, toTimm } from "../../models/checkpoints/names.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState, loadParams, type State } from "../../models/params.ts";
 import { parseSafetensors } from "../../models/checkpoints/safetensors.ts";
@@ -101,7 +101,7 @@ describe("Hugging Face's names", () => {
 });
 
 describe("convert", () => {
-  const convert = (bytes: Uint8Array, to: Layout, container: Container) =>
+  const convert = (bytes: Uint8Array, to: Naming, container: Container) =>
     convertedFile(convertWeights(readAnyWeights(bytes), { to }), container);
   test("timm, Hugging Face and back, through either container: the same bits", () => {
     for (const container of ["safetensors", "torch"] as const) {
@@ -169,12 +169,14 @@ describe("timm's own checkpoints and older ones", () => {
     const bytes = file("checkpoint-old.pth");
     expect(digest(readAnyWeights(bytes).state)).toEqual(timm.old);
     for (let n = 20; n < bytes.length; n++)
-      expect(() => readAnyWeights(bytes.subarray(0, n)), `${n} bytes`).toThrow(/^(pickle|torch file|safetensors): expected /);
+      expect(() => readAnyWeights(bytes.subarray(0, n)), `${n} bytes`).toThrow(/^(pickle|torch file|safetensors|weights): expected /);
     const longer = new Uint8Array(bytes.length + 1);
     longer.set(bytes);
     expect(() => readAnyWeights(longer)).toThrow("where its last storage ends");
     const tar = new Uint8Array(1024);
     tar.set(ascii("ustar"), 257);
+    expect(() => readAnyWeights(tar)).toThrow("got a tar archive (unpack it first)");
+    tar.set(ascii("sys_info"));
     expect(() => readAnyWeights(tar)).toThrow("got a tar archive of an older one");
   });
   test("names behind module. and _orig_mod.", () => expect(digest(readAnyWeights(file("checkpoint-wrapped.pth")).state)).toEqual(timm.old));
@@ -233,7 +235,7 @@ describe("RegNetY, and other classes of Hugging Face", () => {
     const hf = toHuggingFace(one).state;
     expect([...hf.keys()].filter((n) => n.includes("classifier"))).toEqual(["classifier.weight", "classifier.bias"]);
     expect(digest(toTimm(hf).state)).toEqual(digest(one));
-    const raw = { container: "safetensors" as const, metadata: {}, state: hf };
+    const raw = { container: "safetensors" as const, ignored: [], metadata: {}, state: hf };
     expect(convertWeights(raw, { to: "timm" }).state.size).toBe(one.size);
   });
 });
@@ -268,7 +270,7 @@ describe("strict loading", () => {
       ["head.bias", { shape: [5], data: new Float32Array(5).fill(-Infinity) }],
     ]);
     expect(error(broken)).toContain("got not finite: norm.bias, head.bias");
-    const done = convertWeights({ container: "safetensors", metadata: {}, state: broken }, { to: "hf" });
+    const done = convertWeights({ container: "safetensors", ignored: [], metadata: {}, state: broken }, { to: "hf" });
     expect(done.notFinite.toSorted()).toEqual(["head.bias", "norm.bias"]);
     expect(toTimm(done.state).state.get("norm.bias")!.data[2]).toBeNaN();
   });
@@ -356,9 +358,9 @@ describe("sharded", () => {
 });
 
 test("files that are neither, or too old", () => {
-  expect(() => readAnyWeights(ascii("PK"))).toThrow(/^safetensors: /);
-  expect(() => readAnyWeights(Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c))).toThrow(
-    "expected PyTorch's number at the file's start, got another pickle",
+  expect(() => readAnyWeights(Uint8Array.of(1, 2, 3))).toThrow("safetensors: expected a file of at least 8 bytes, got 3");
+  expect(() => readAnyWeights(Uint8Array.of(0x80, 2, 0x8a, 2, 0x6c, 1, 0x2e))).toThrow(
+    "expected PyTorch's number at the file's start, got a pickle of 364 (",
   );
 });
 

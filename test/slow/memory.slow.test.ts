@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { convertedFile, convertedShards, convertWeights } from "../../jobs/convert/weights.ts";
 import type { AnyWeights } from "../../models/checkpoints/formats.ts";
-import type { Layout } from "../../models/checkpoints/names.ts";
+import type { Naming } from "../../models/checkpoints/names.ts";
 import { createModel } from "../../models/model.ts";
 import { numel } from "../../engine/shape.ts";
 
@@ -28,14 +28,14 @@ function weights(model: string): AnyWeights {
       return [name, { shape, data }] as const;
     }),
   );
-  return { container: "safetensors", metadata: {}, state };
+  return { container: "safetensors", ignored: [], metadata: {}, state };
 }
 afterAll(() => rm(folder, { recursive: true }));
 
 beforeAll(async () => {
   await writeFile(join(folder, "small.safetensors"), convertedFile(convertWeights(weights(TRAINED), { to: "timm" }), "safetensors"));
   const base = weights(MODEL);
-  const convert = (to: Layout) => convertWeights(base, { to });
+  const convert = (to: Naming) => convertWeights(base, { to });
   await writeFile(join(folder, "timm.safetensors"), convertedFile(convert("timm"), "safetensors"));
   await writeFile(join(folder, "hf.safetensors"), convertedFile(convert("hf"), "safetensors"));
   await writeFile(join(folder, "timm.pth"), convertedFile(convert("timm"), "torch"));
@@ -54,7 +54,7 @@ test.each([
   const bytes = createModel(model).params.reduce((n, s) => n + 4 * numel(s.shape), 0);
   const { stdout } = await promisify(execFile)(process.execPath, [
     "--import",
-    "tsx",
+    "./cli/typescript.mjs",
     "test/slow/memory-child.ts",
     way,
     join(folder, name),

@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { CIFAR100_CLASSES, parseCifar100 } from "../../train/data/cifar100.ts";
-import { DIGITS, gunzip, parseIdx, parseIdxImages } from "../../train/data/idx.ts";
+import { gunzip, numbered, parseIdx, parseIdxImages } from "../../train/data/idx.ts";
 import { openSource } from "../../train/data/open.ts";
 import { indexTar } from "../../train/data/tar.ts";
 import type { FileRange } from "../../train/input/source.ts";
@@ -16,11 +16,11 @@ describe("IDX", () => {
     return bytes;
   };
   const pixels = Array.from({ length: 2 * 3 * 5 }, (_, i) => 1 + i); // 2 images of 3 x 5
-  const files = { images: idx([2, 3, 5], pixels), labels: idx([2], [7, 0]), names: ["i", "l"] as const, classes: DIGITS };
+  const files = { images: idx([2, 3, 5], pixels), labels: idx([2], [7, 0]), names: ["i", "l"] as const, classes: numbered(10) };
 
   test("grey becomes three equal channels, in the middle of its padding", () => {
     const set = parseIdxImages({ ...files, pad: 2 });
-    expect(set).toMatchObject({ count: 2, shape: [3, 7, 9], classes: DIGITS, labels: Uint8Array.of(7, 0) });
+    expect(set).toMatchObject({ count: 2, shape: [3, 7, 9], classes: numbered(10), labels: Uint8Array.of(7, 0) });
     for (let n = 0; n < 2; n++)
       for (let c = 0; c < 3; c++)
         for (let y = 0; y < 7; y++)
@@ -153,7 +153,7 @@ describe("tar", () => {
     const gnu = (name: string): Entry => ({ name: "././@LongLink", data: `${name}\0`, type: "L" });
     const pax = (name: string): Entry => ({
       name: "PaxHeader",
-      data: `20 mtime=1700000000.5\n${name.length + 10} path=${name}\n`,
+      data: `22 mtime=1700000000.5\n${name.length + 10} path=${name}\n`,
       type: "x",
     });
     expect((await index(...sample("n", { prefix: "some/where" }))).map((s) => s.key)).toEqual(["some/where/n"]);
@@ -182,7 +182,7 @@ describe("tar", () => {
       );
     const whole = tar(...sample("a"));
     await expect(indexTar("s.tar", reader(whole.slice(0, 700)))).rejects.toThrow(
-      "tar: expected a header or the end's zero block at byte 1024 of s.tar, got 0 bytes",
+      "tar: expected a .cls or .json beside the image of sample a in s.tar (record 0, byte 512), got none",
     );
     await expect(indexTar("s.tar", reader(whole.slice(0, 515)))).rejects.toThrow(
       "tar: expected 7 bytes from byte 512 of s.tar, got a file that ends before",

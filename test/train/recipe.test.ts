@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { createModel } from "../../models/model.ts";
-import { checkRecipe, makeRecipe, mates, type StudentFacts } from "../../train/recipe.ts";
+import { checkRecipe, makeRecipe, mixGroupSize, type StudentFacts } from "../../train/recipe.ts";
 
 const plain: StudentFacts = { distilled: false, numClasses: 10, transformer: true };
 const distilled: StudentFacts = { ...plain, distilled: true };
@@ -81,7 +81,7 @@ describe("checkRecipe", () => {
 });
 
 test("images are mixed among those of a shard, and of what is computed at once", () => {
-  const of = (recipe: Record<string, unknown>) => mates(makeRecipe(recipe));
+  const of = (recipe: Record<string, unknown>) => mixGroupSize(makeRecipe(recipe));
   expect(of({ batchSize: 1024 })).toBe(256); // as on the official code's four GPUs
   expect(of({ batchSize: 1024, repeats: 1 })).toBe(1024);
   expect(of({ batchSize: 1024, accumulate: 4 })).toBe(256);

@@ -16,8 +16,6 @@ export const FASHION_MNIST_CLASSES: readonly string[] = [
   "Bag",
   "Ankle boot",
 ];
-export const DIGITS: readonly string[] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-
 /** Any one file: its axes, and its bytes as a view. */
 export function parseIdx(bytes: Uint8Array, name: string): { shape: number[]; data: Uint8Array } {
   if (bytes.length < 4) throw new Error(`parseIdx: expected at least 4 bytes in ${name}, got ${bytes.length}`);
@@ -41,13 +39,15 @@ export interface IdxFiles {
   readonly labels: Uint8Array;
   /** What errors call them. */
   readonly names: readonly [images: string, labels: string];
-  readonly classes: readonly string[];
+  /** Null: numbers up to the largest label, or `atLeast` of them. */
+  readonly classes: readonly string[] | null;
+  readonly atLeast?: number | undefined;
   /** Zero pixels on every side; 2 makes 28x28 images 32x32. */
   readonly pad?: number;
 }
 
 /** Grey images (N, H, W) and labels (N) as RGB of equal channels. */
-export function parseIdxImages({ images, labels, names, classes, pad = 0 }: IdxFiles): ImageSet {
+export function parseIdxImages({ images, labels, names, classes: named, atLeast = 0, pad = 0 }: IdxFiles): ImageSet {
   if (!Number.isInteger(pad) || pad < 0 || pad > 1024)
     throw new Error(`parseIdx: expected pad to be an integer from 0 to 1024, got ${pad}`);
   const grey = parseIdx(images, names[0]);
@@ -57,12 +57,22 @@ export function parseIdxImages({ images, labels, names, classes, pad = 0 }: IdxF
     throw new Error(`parseIdx: expected images (count, height, width) in ${names[0]}, got axes ${grey.shape.join("x")}`);
   if (given.shape.length !== 1 || given.shape[0] !== count)
     throw new Error(`parseIdx: expected ${count} labels in ${names[1]}, got axes ${given.shape.join("x")}`);
+  const classes =
+    named ??
+    numbered(
+      Math.max(
+        atLeast,
+        given.data.reduce((most, label) => Math.max(most, label + 1), 0),
+      ),
+    );
   const wrong = given.data.findIndex((label) => label >= classes.length);
   if (wrong !== -1)
     throw new Error(
       `parseIdx: expected a label below ${classes.length} in record ${wrong} of ${names[1]}, byte ${8 + wrong}, got ${given.data[wrong]}`,
     );
   const [height, width] = [h + 2 * pad, w + 2 * pad];
+  if (count * 3 * height * width > MOST_BYTES)
+    throw new Error(`parseIdx: expected at most ${MOST_BYTES} bytes of RGB images in ${names[0]}, got ${count} of ${height}x${width}`);
   const out = new Uint8Array(count * 3 * height * width);
   for (let row = 0; row < count * 3 * h; row++) {
     const [n, c, y] = [Math.floor(row / (3 * h)), Math.floor(row / h) % 3, row % h];
@@ -72,12 +82,51 @@ export function parseIdxImages({ images, labels, names, classes, pad = 0 }: IdxF
   return { images: out, labels: given.data.slice(), count, classes: [...classes], shape: [3, height, width] };
 }
 
-/** The bytes, unpacked where they are gzip. */
+/** "0", "1", … */
+export const numbered = (count: number): string[] => Array.from({ length: count }, (_, k) => String(k));
+
+/** The bytes of an IDX file, unpacked where they are gzip: no further than the sizes in its header go. */
 export async function gunzip(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Uint8Array<ArrayBuffer>> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let most = Infinity;
   try {
-    return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      chunks.push(chunk.value);
+      length += chunk.value.length;
+      if (most === Infinity && length >= LONGEST_HEADER) most = announced(joined(chunks, length));
+      if (length > most) break;
+    }
   } catch (error) {
     throw new Error(`gunzip: expected whole gzip data in ${name}, got ${(error as Error).message || "a damaged file"}`);
   }
+  if (length > most) {
+    await reader.cancel().catch(() => undefined);
+    throw new Error(`gunzip: expected the ${most} bytes that the header of ${name} announces, got more`);
+  }
+  return joined(chunks, length);
+}
+
+const LONGEST_HEADER = 4 + 4 * 4;
+/** Of a set in memory. */
+const MOST_BYTES = 2 ** 32;
+
+/** Bytes of the IDX file that begins like this; a header's alone where it is none, which `parseIdx` then refuses. */
+function announced(start: Uint8Array): number {
+  const axes = Math.min(start[3]!, 4);
+  const view = new DataView(start.buffer, start.byteOffset);
+  const size = Array.from({ length: axes }, (_, i) => view.getUint32(4 + 4 * i)).reduce((a, b) => a * b, 1);
+  return Math.min(Math.max(4 + 4 * axes + size, LONGEST_HEADER), MOST_BYTES);
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
 }

@@ -2,47 +2,64 @@
 import { parseCifar, type ImageSet } from "./dataset.ts";
 import { memorySource, type FileRange, type ImageSource } from "../input/source.ts";
 import { parseCifar100 } from "./cifar100.ts";
-import { gunzip, parseIdxImages } from "./idx.ts";
+import { gunzip, numbered, parseIdxImages } from "./idx.ts";
 import { indexTar, type TarSample } from "./tar.ts";
 
 /** One split, as plain data. */
 export type DataFiles =
   | { readonly kind: "cifar10" /** One after the other. */; readonly paths: readonly string[]; readonly classes?: readonly string[] }
   | { readonly kind: "cifar100"; readonly path: string }
-  | { readonly kind: "idx"; readonly images: string; readonly labels: string; readonly classes: readonly string[]; readonly pad: number }
+  /** `classes` null: as many as labels go up to. */
+  | {
+      readonly kind: "idx";
+      readonly images: string;
+      readonly labels: string;
+      readonly classes: readonly string[] | null;
+      readonly pad: number;
+    }
   | {
       readonly kind: "folder";
       readonly root: string;
-      readonly classes: readonly { readonly name: string; readonly files: readonly string[] }[];
+      /** Files by their path from the class's folder, which is called as the class unless given. */
+      readonly classes: readonly { readonly name: string; readonly folder?: string; readonly files: readonly string[] }[];
     }
   /** `classes` null: as many as labels go up to. */
   | { readonly kind: "tar"; readonly shards: readonly string[]; readonly classes: readonly string[] | null };
 
 type Read = (from: FileRange) => Promise<Uint8Array<ArrayBuffer>>;
 
-export async function openSource(files: DataFiles, read: Read): Promise<ImageSource> {
+/**
+ * `classes` are those of the model, or of the split that it is trained on: a set that names none of its own has these, also where its labels do
+ * not go up to the last. A number stands for as many without names.
+ */
+export async function openSource(files: DataFiles, read: Read, classes?: number | readonly string[]): Promise<ImageSource> {
   switch (files.kind) {
     case "folder":
       return openFolder(files);
     case "tar":
-      return openTar(files, read);
+      return openTar(files, read, classes);
     default:
       return memorySource(
-        await openSet(files, read),
+        await openSet(files, read, classes),
         files.kind === "cifar10" ? files.paths.join(" + ") : files.kind === "cifar100" ? files.path : files.images,
       );
   }
 }
 
 /** A set of small images, in memory. */
-export async function openSet(files: Exclude<DataFiles, { kind: "folder" | "tar" }>, read: Read): Promise<ImageSet> {
+export async function openSet(
+  files: Exclude<DataFiles, { kind: "folder" | "tar" }>,
+  read: Read,
+  classes?: number | readonly string[],
+): Promise<ImageSet> {
   if (files.kind === "idx") {
     const [images, labels] = await Promise.all([files.images, files.labels].map(async (path) => gunzip(await read({ path }), path)));
     return parseIdxImages({
       images: images!,
       labels: labels!,
       names: [files.images, files.labels],
-      classes: files.classes,
+      classes: files.classes ?? (typeof classes === "object" ? classes : null),
+      atLeast: typeof classes === "number" ? classes : undefined,
       pad: files.pad,
     });
   }
@@ -79,7 +96,11 @@ function openFolder({ root, classes }: Extract<DataFiles, { kind: "folder" }>): 
   for (const { files } of classes) starts.push(starts.at(-1)! + files.length);
   const labels = new Uint32Array(starts.at(-1)!);
   classes.forEach((_, k) => labels.fill(k, starts[k], starts[k + 1]));
-  const path = (i: number): string => `${root}/${classes[labels[i]!]!.name}/${classes[labels[i]!]!.files[i - starts[labels[i]!]!]}`;
+  const path = (i: number): string => {
+    const k = labels[i]!;
+    const { name, folder = name, files } = classes[k]!;
+    return `${root}/${folder}/${files[i - starts[k]!]}`;
+  };
   return {
     count: labels.length,
     classes: classes.map((c) => c.name),
@@ -90,19 +111,29 @@ function openFolder({ root, classes }: Extract<DataFiles, { kind: "folder" }>): 
   };
 }
 
-async function openTar({ shards, classes }: Extract<DataFiles, { kind: "tar" }>, read: Read): Promise<ImageSource> {
+/** Labels up to here are believed of a few samples; above, there must be as many samples as classes, or names, or a model. */
+const FEW_CLASSES = 1000;
+
+async function openTar(
+  { shards, classes: own }: Extract<DataFiles, { kind: "tar" }>,
+  read: Read,
+  given?: number | readonly string[],
+): Promise<ImageSource> {
   const indexed: TarSample[][] = [];
   for (const shard of shards) indexed.push(await indexTar(shard, read));
   const samples = indexed.flat();
-  const top = samples.reduce((most, s) => Math.max(most, s.label), -1);
-  const names = classes ?? Array.from({ length: top + 1 }, (_, k) => String(k));
-  const wrong = samples.find((s) => s.label >= names.length);
-  if (wrong)
-    throw new Error(`tar: expected a class below ${names.length} in sample ${wrong.key} of ${wrong.image.path}, got ${wrong.label}`);
   if (samples.length === 0) throw new Error(`tar: expected samples of an image and a .cls or .json in ${shards.join(", ")}, got none`);
+  const known = own ?? given;
+  const most = typeof known === "number" ? known : (known?.length ?? Math.max(samples.length, FEW_CLASSES));
+  const wrong = samples.find((s) => s.label >= most);
+  if (wrong) {
+    const why = known === undefined ? ` (${samples.length} samples; more classes are named in classes.txt)` : "";
+    throw new Error(`tar: expected a class below ${most}${why} in sample ${wrong.key} of ${wrong.image.path}, got ${wrong.label}`);
+  }
+  const classes = typeof known === "object" ? known : numbered(known ?? samples.reduce((top, s) => Math.max(top, s.label + 1), 0));
   return {
     count: samples.length,
-    classes: names,
+    classes,
     shape: null,
     label: (i) => samples[i]!.label,
     name: (i) => `${samples[i]!.image.path}, sample ${samples[i]!.key}`,

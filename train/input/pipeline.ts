@@ -66,9 +66,10 @@ export class InputPipeline {
     if (!Number.isInteger(start.step) || start.step < 0 || start.step > this.stepsPerEpoch)
       throw new Error(`input: expected to start at a step from 0 to ${this.stepsPerEpoch}, got ${start.step}`);
     if (start.step === this.stepsPerEpoch) this.#at = { epoch: start.epoch + 1, step: 0 };
-    // What is in memory and stays as it is needs a copy and nobody's help.
+    // What is in memory, of one size, and stays as it is needs a copy and nobody's help.
     const { prepare } = options;
-    this.#raw = (prepare.kind === "decode" || prepare.kind === "draw") && source.count > 0 && inMemory(source.at(0)) ? prepare : null;
+    const uniform = source.shape !== null && source.count > 0 && inMemory(source.at(0));
+    this.#raw = uniform && (prepare.kind === "decode" || prepare.kind === "draw") ? prepare : null;
     this.#preparer = this.#raw ? null : startPreparer(options.platform, prepare, workers);
     this.#fill();
   }

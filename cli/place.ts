@@ -1,0 +1,18 @@
+/** Where this program's own files are: the repository, whose TypeScript runs as it is, or the installed package with what was compiled of it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Holds jobs/, app/, cli/ … in both. */
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Of the modules under ROOT. */
+export const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+
+export const IN_REPOSITORY = EXTENSION === ".ts";
+
+/** The absolute path of a file that ships, given from ROOT. */
+export const shipped = (path: string): string => join(ROOT, path);
+
+const manifest = JSON.parse(readFileSync(shipped(IN_REPOSITORY ? "package.json" : "../package.json"), "utf8")) as { version: string };
+export const VERSION = manifest.version;

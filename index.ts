@@ -1,0 +1,40 @@
+/** The package's main entry: names only. A bundle holds what is used of them. */
+export { gradients, noGrad, defineOp } from "./engine/autograd.ts";
+export { closeDevice, Device, getDevice, initDevice, type AdapterDescription, type GpuOptions, type Stats } from "./engine/device.ts";
+export { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, StalePlanError, ValidationError } from "./engine/errors.ts";
+export type { ImageSource, ImageSteps } from "./engine/image.ts";
+export { defineKernel, kernelFamily } from "./engine/kernel.ts";
+export { keep, scope } from "./engine/memory.ts";
+export { place, record, type Plan, type RecordOptions } from "./engine/plan.ts";
+export { Random } from "./engine/random.ts";
+export { constant, Scalars } from "./engine/scalars.ts";
+export { readAll, Tensor, type DType } from "./engine/tensor.ts";
+
+export { attention, attentionPacked } from "./kernels/attention.ts";
+export { batchNorm } from "./kernels/batch-norm.ts";
+export { conv2d } from "./kernels/conv2d.ts";
+export { crossEntropy } from "./kernels/cross-entropy.ts";
+export { add, gelu, mul, relu, scale, sigmoid } from "./kernels/elementwise.ts";
+export { globalAvgPool } from "./kernels/global-avg-pool.ts";
+export { klDistillation } from "./kernels/kl-distillation.ts";
+export { layerNorm } from "./kernels/layer-norm.ts";
+export { linear } from "./kernels/linear.ts";
+export { matmul } from "./kernels/matmul.ts";
+export { mlp } from "./kernels/mlp.ts";
+export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
+export { logSoftmax, softmax } from "./kernels/softmax.ts";
+
+export { createModel, modelNames, type Model } from "./models/model.ts";
+export { initialState, loadParams, ParameterStore, type Params, type State } from "./models/params.ts";
+export { loadUrl, pageCache, type DownloadCache } from "./models/checkpoints/url.ts";
+export { readWeights, writeWeights } from "./models/checkpoints/weights.ts";
+export { PROTOCOLS, preprocessing, type Preprocessing, type Protocol } from "./models/images/protocols.ts";
+
+export { train, type TrainOptions, type TrainResult } from "./train/train.ts";
+export type { EpochMetrics, StepMetrics } from "./train/metrics.ts";
+export { makeRecipe, type Recipe } from "./train/recipe.ts";
+
+export type * from "./tasks/api.ts";
+export { ExamplesError, PictureError, StoreError, WeightsError } from "./tasks/errors.ts";
+export { loadModel } from "./tasks/load-model.ts";
+export { indexedDb, opfs } from "./tasks/stores.ts";

@@ -1,0 +1,141 @@
+/** A model from any file that holds one, ready to classify. */
+import { initDevice } from "../engine/device.ts";
+import { checkState } from "../models/check-state.ts";
+import { readAnyWeights } from "../models/checkpoints/formats.ts";
+import { namingOf } from "../models/checkpoints/names.ts";
+import { loadUrl, pageCache } from "../models/checkpoints/url.ts";
+import { weightsOf, type Weights, type WeightsInfo } from "../models/checkpoints/weights.ts";
+import { preprocessing, type Preprocessing, type Protocol } from "../models/images/protocols.ts";
+import { createModel, type Model } from "../models/model.ts";
+import { resizedPosEmbed } from "../models/pos-embed.ts";
+import type { LoadOptions, VisionModel } from "./api.ts";
+import { reasonOf, WeightsError } from "./errors.ts";
+import { Vision } from "./vision-model.ts";
+
+const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
+
+/**
+ * The model in a file: safetensors or `.pth`, with timm's or Hugging Face's names, of DeiT, ViT or RegNetY; or what `save()` wrote. Opens a
+ * device where there is none. Throws WeightsError where the file, the model and the options do not fit each other.
+ */
+export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadOptions = {}): Promise<VisionModel> {
+  const { signal, onProgress, head = "mean", dtype = "f32" } = o;
+  const bytes = await bytesOf(from, o);
+  signal?.throwIfAborted();
+  const { weights, hf } = read(bytes, nameOf(from));
+  const { model, state } = fitted(weights, o);
+  const labels = await labelsOf(model, weights, o);
+  const steps = stepsOf(model, weights, o.protocol ?? (hf ? "hf" : "timm"));
+  if (head === "distillation" && !model.distilled)
+    throw new WeightsError(`loadModel: expected a distilled model for head "distillation", got ${model.name}`);
+  const device = await initDevice();
+  if (dtype === "f16" && !device.features.has("shader-f16"))
+    throw new WeightsError('loadModel: expected an adapter with shader-f16 for dtype "f16", got one without: leave dtype out');
+  signal?.throwIfAborted();
+  // Values are converted once here, not by each access.
+  const held = new Map([...state].map(([name, { shape, data }]) => [name, { shape, data }]));
+  const vision = new Vision({ model, state: held, labels, steps, head: HEADS[model.distilled ? head : "class"], dtype });
+  try {
+    onProgress?.({ phase: "upload", done: 0, total: 1 });
+    await vision.prepare((done, total) => {
+      signal?.throwIfAborted();
+      onProgress?.({ phase: "compile", done, total });
+    });
+    signal?.throwIfAborted();
+  } catch (error) {
+    vision.dispose();
+    throw error;
+  }
+  return vision;
+}
+
+const nameOf = (from: string | URL | Blob | Uint8Array): string =>
+  typeof from === "string" || from instanceof URL ? `${from}` : from instanceof Blob && "name" in from ? `${from.name}` : "the given bytes";
+
+async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, onProgress }: LoadOptions): Promise<Uint8Array> {
+  if (from instanceof Uint8Array) return from;
+  if (from instanceof Blob) return new Uint8Array(await from.arrayBuffer());
+  const base = (globalThis as { document?: { baseURI: string } }).document?.baseURI ?? globalThis.location?.href;
+  const url = from instanceof URL ? from.href : base ? new URL(from, base).href : from;
+  try {
+    const { bytes } = await loadUrl(url, {
+      cache: cache === undefined ? await pageCache() : cache,
+      signal,
+      onProgress: (done, total) => onProgress?.({ phase: "download", done, total }),
+    });
+    return bytes;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw new WeightsError(`loadModel: ${reasonOf(error)}`);
+  }
+}
+
+function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean } {
+  try {
+    const any = readAnyWeights(bytes);
+    return { weights: weightsOf(any), hf: namingOf(any.state) === "hf" };
+  } catch (error) {
+    throw new WeightsError(`loadModel: expected a safetensors or .pth file of weights, got ${name} (${reasonOf(error)})`);
+  }
+}
+
+const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
+
+/** The model that the file or the options name, at the size that is asked for, and its weights. */
+function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { model: Model; state: Weights["state"] } {
+  const what = given ?? weights.info?.config;
+  if (!what)
+    throw new WeightsError(
+      "loadModel: expected a model (timm's name or a config) for a file that does not say its own, got none: loadModel(from, { model })",
+    );
+  try {
+    const classes = classesOf(weights);
+    const named = createModel(what as string | Readonly<Record<string, unknown>>, typeof what === "string" ? classes : undefined);
+    if (named.imageShape[0] !== 3) throw new Error(`model: expected 3 channels, got ${named.imageShape[0]}`);
+    if (inputSize !== undefined && (!Number.isInteger(inputSize) || inputSize < 2 || inputSize % 2 !== 0))
+      throw new Error(`inputSize: expected an even number of pixels, got ${inputSize}`);
+    const model = inputSize === undefined ? named : createModel({ ...named.config, imgSize: inputSize });
+    const state = model.config.arch === "deit" && weights.state.has("pos_embed") ? resizedPosEmbed(weights.state, model) : weights.state;
+    checkState(model.name, model.params, state);
+    return { model: { ...model, name: named.name }, state };
+  } catch (error) {
+    throw new WeightsError(`loadModel: ${reasonOf(error)}`);
+  }
+}
+
+const IMAGENET = 1000;
+
+async function labelsOf({ numClasses }: Model, { info }: Weights, { labels }: LoadOptions): Promise<readonly string[]> {
+  const wanted =
+    labels ?? info?.classes ?? (numClasses === IMAGENET ? "imagenet" : Array.from({ length: numClasses }, (_, i) => String(i)));
+  const names = wanted === "imagenet" ? (await import("./imagenet.ts")).IMAGENET_LABELS : wanted;
+  if (names.length !== numClasses)
+    throw new WeightsError(`loadModel: expected ${numClasses} labels, one for each class of the model, got ${names.length}`);
+  return [...names];
+}
+
+/** What the file says of itself goes before any protocol. */
+function stepsOf(model: Model, { info }: Weights, protocol: Protocol): Preprocessing {
+  const size = model.imageShape[1];
+  const steps = preprocessing(protocol, model.name, size);
+  const placing = placingIn(info, size);
+  return { ...steps, ...placing, mean: info?.mean ?? steps.mean, std: info?.std ?? steps.std };
+}
+
+/** How pictures come to the model's size, as `save()` writes it; at another input size in proportion. */
+export interface SavedPlacing {
+  readonly size: number;
+  readonly resize: number;
+  readonly square: boolean;
+  readonly filter: "bicubic" | "bilinear";
+}
+
+function placingIn(info: WeightsInfo | null, size: number): SavedPlacing | null {
+  const { placing } = (info ?? {}) as { placing?: Partial<SavedPlacing> };
+  if (!placing) return null;
+  const { size: saved, resize, square, filter } = placing;
+  const whole = (v: unknown): v is number => Number.isInteger(v) && (v as number) > 0;
+  if (!whole(saved) || !whole(resize) || resize < saved || typeof square !== "boolean" || (filter !== "bicubic" && filter !== "bilinear"))
+    throw new WeightsError(`loadModel: expected a placing of size, resize, square and filter in the file, got ${JSON.stringify(placing)}`);
+  return { size, resize: Math.max(size, Math.trunc((resize * size) / saved)), square, filter };
+}

@@ -1,0 +1,119 @@
+/** Fine-tuning of a model's weights on batches of augmented pictures, through stops and lost devices. */
+import { DeviceLostError } from "../engine/errors.ts";
+import { readWeights } from "../models/checkpoints/weights.ts";
+import { memoryOnly } from "../train/input/memory.ts";
+import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
+import { makeRecipe, type Recipe } from "../train/recipe.ts";
+import { train } from "../train/train.ts";
+import type { FineTuneOptions, TuneEpoch } from "./api.ts";
+import { reopenDevice } from "./device.ts";
+import { reasonOf, StoreError } from "./errors.ts";
+import { asOpened, asSeen } from "./examples.ts";
+import type { Outcome, Task } from "./fine-tune.ts";
+
+/** Seconds between snapshots: what is lost at most with a tab or a device. */
+const SNAPSHOT_SECONDS = 30;
+
+/** Lost devices in a row without a step between them that end the run. */
+const LOSSES = 5;
+
+export async function tuneWeights(task: Task, which: "lora" | "attention" | "all", o: FineTuneOptions): Promise<Outcome> {
+  const { parts, split, seed } = task;
+  const { labels } = split;
+  const { model, steps } = parts;
+  const recipe = tuningRecipe(task, which, o);
+  const images = { augmented: o.augment !== "none", size: steps.size };
+  const source = images.augmented ? asOpened(split.train, labels) : asSeen(split.train, labels, steps);
+  // Where nothing is held back one picture is evaluated, and nobody told.
+  const held = asSeen(split.held.length > 0 ? split.held : split.train.slice(0, 1), labels, steps, o.signal);
+  const reported = { step: 0, losses: 0 };
+  const epochs: TuneEpoch[] = [];
+  const tell = (metrics: StepMetrics | EpochMetrics): void => {
+    if (metrics.kind === "step") {
+      if (metrics.step <= reported.step) return; // done again after a lost device
+      Object.assign(reported, { step: metrics.step, losses: 0 });
+      o.onStep?.(metrics);
+      o.onProgress?.({ phase: "train", done: metrics.step, total: metrics.totalSteps });
+    } else if (!epochs.some((e) => e.epoch === metrics.epoch)) {
+      const told = { ...metrics, test: split.held.length > 0 ? metrics.test : null };
+      epochs.push(told);
+      o.onEpoch?.(told);
+      o.onProgress?.({ phase: "evaluate", done: metrics.epoch + 1, total: recipe.epochs });
+    }
+  };
+  let snapshot = task.kept;
+  for (;;) {
+    await reopenDevice();
+    try {
+      const { state, finished } = await train({
+        model,
+        recipe,
+        seed,
+        train: source,
+        test: held,
+        platform: memoryOnly,
+        normalization: steps,
+        initial: parts.state,
+        resume: snapshot ?? undefined,
+        evalBatchSize: Math.min(held.count, 16),
+        evalEvery: split.held.length > 0 ? 1 : recipe.epochs,
+        saveEvery: o.checkpointEvery?.steps,
+        saveSeconds: o.checkpointEvery?.seconds ?? SNAPSHOT_SECONDS,
+        shouldStop: () => o.signal?.aborted ?? false,
+        onCompile: (done, total) => o.onProgress?.({ phase: "compile", done, total }),
+        onMetrics: tell,
+        onCheckpoint: async (bytes) => {
+          snapshot = bytes;
+          await task.keep(bytes);
+        },
+      });
+      return { state, finished, epochs };
+    } catch (error) {
+      if (error instanceof DeviceLostError && ++reported.losses < LOSSES) continue;
+      // The signal interrupts an evaluation; what was trained until then stands in the snapshot.
+      if (o.signal?.aborted && snapshot) return { state: readWeights(snapshot).state, finished: false, epochs };
+      if (task.kept === snapshot && /^(resume|safetensors): /.test(reasonOf(error)))
+        throw new StoreError(
+          `fineTune: expected the store to hold this run or none, got another one's (${reasonOf(error)}): delete() it, or use another store`,
+        );
+      throw error;
+    }
+  }
+}
+
+/** Settings that teach a few pictures a class; test/slow/RESULTS.md has the experiments. */
+function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all", o: FineTuneOptions): Recipe {
+  const { augment = "light", epochs = 20, learningRate = which === "all" ? 2e-4 : 5e-4 } = o;
+  const { size } = parts.steps;
+  const transformer = parts.model.config.arch === "deit";
+  if (!transformer && which !== "all") throw new Error(`fineTune: expected a transformer for train "${which}", got ${parts.model.name}`);
+  if (which === "lora") throw new Error('fineTune: expected train "head", "attention" or "all", got "lora"');
+  const uniform = split.train.every(({ image }) => image.width === size && image.height === size);
+  const placing = { crop: uniform && size <= 32 ? "padded" : "resized", cropScale: [0.5, 1] };
+  const mild = { autoAugment: null, colorJitter: 0, erasing: 0, mixup: 0, cutmix: 0 };
+  const augmentation = { none: { ...mild, crop: "none", hflip: 0 }, light: { ...mild, ...placing }, deit: { crop: "auto" } }[augment];
+  return makeRecipe({
+    epochs,
+    batchSize: balanced(split.train.length, o.batchSize ?? 16, augment === "deit"),
+    lr: learningRate,
+    scaleLr: false,
+    schedule: "step",
+    warmupEpochs: Math.min(1, epochs / 10),
+    warmupLr: learningRate / 100,
+    minLr: learningRate / 100,
+    dropPath: 0,
+    emaDecay: null,
+    repeats: 1,
+    // Batches are too small for statistics of their own: batch norms keep what they learned.
+    trainMode: transformer,
+    trainOnly: which,
+    ...augmentation,
+    ...o.recipe,
+  });
+}
+
+/** A batch of at most `most` that leaves few pictures out of an epoch, whose short last batch is dropped; even where pictures are mixed. */
+function balanced(count: number, most: number, even: boolean): number {
+  const size = Math.floor(count / Math.ceil(count / most));
+  return even && size > 1 ? size - (size % 2) : size;
+}

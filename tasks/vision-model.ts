@@ -1,0 +1,178 @@
+/** Classifies, gives features and attention, and is taught: a model with its weights, wherever they came from. */
+import { getDevice } from "../engine/device.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { globalAvgPool } from "../kernels/global-avg-pool.ts";
+import { slice } from "../kernels/movement.ts";
+import { attentionProbabilities, headMaps, rollout } from "../models/attention-maps.ts";
+import { prefixTokens, tokens } from "../models/deit.ts";
+import { combineHeads, type HeadChoice } from "../models/heads.ts";
+import type { Preprocessing } from "../models/images/protocols.ts";
+import type { StoredType } from "../models/mixed-precision.ts";
+import type { Model } from "../models/model.ts";
+import type { State } from "../models/params.ts";
+import type {
+  AttentionMap,
+  AttentionOptions,
+  Example,
+  FeatureOptions,
+  FineTuned,
+  FineTuneOptions,
+  ImageInput,
+  ModelConfig,
+  Prediction,
+  SaveOptions,
+  VisionModel,
+} from "./api.ts";
+import { openPicture, type Picture } from "./pictures.ts";
+import { Runtime, type Pass } from "./runtime.ts";
+
+/** All that a model is, on the CPU: enough to put it on a device again. */
+export interface Parts {
+  readonly model: Model;
+  readonly state: State;
+  /** Empty without a head. */
+  readonly labels: readonly string[];
+  readonly steps: Preprocessing;
+  readonly head: HeadChoice;
+  readonly dtype: StoredType;
+}
+
+/** Pictures that are decoded and held at a time. */
+const OPEN = 32;
+
+const logitsPass: Pass = (model, params, x) => {
+  const { logitsCls, logitsDist } = model.forward(params, x);
+  return logitsDist ? [logitsCls, logitsDist] : [logitsCls];
+};
+
+export class Vision implements VisionModel {
+  readonly parts: Parts;
+  readonly #runtime: Runtime;
+
+  constructor(parts: Parts) {
+    this.parts = parts;
+    this.#runtime = new Runtime(parts.model, parts.state, parts.steps, parts.dtype);
+  }
+
+  get labels(): readonly string[] {
+    return this.parts.labels;
+  }
+
+  get config(): ModelConfig {
+    return this.parts.model.config;
+  }
+
+  /** Uploads and compiles, so that the first answer does not wait for it. */
+  prepare(onCompile?: (done: number, total: number) => void): Promise<void> {
+    return this.#runtime.prepare("logits", logitsPass, onCompile);
+  }
+
+  classify(image: ImageInput, o?: { readonly topK?: number }): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], o?: { readonly topK?: number }): Promise<Prediction[][]>;
+  async classify(
+    given: ImageInput | readonly ImageInput[],
+    { topK = 5 }: { readonly topK?: number } = {},
+  ): Promise<Prediction[] | Prediction[][]> {
+    const { labels, model, head } = this.parts;
+    if (labels.length === 0) throw new Error("classify: expected a model with a head, got one without: features() is what it gives");
+    if (!Number.isInteger(topK) || topK < 1) throw new Error(`classify: expected topK of at least 1, got ${topK}`);
+    const answers = await this.#each(given, "logits", logitsPass);
+    const found = answers.map(([cls, dist = null]) => topOf(combineHeads(head, cls!, dist, model.numClasses), labels, topK));
+    return isList(given) ? found : found[0]!;
+  }
+
+  features(image: ImageInput, o?: FeatureOptions): Promise<Float32Array>;
+  features(images: readonly ImageInput[], o?: FeatureOptions): Promise<Float32Array[]>;
+  async features(given: ImageInput | readonly ImageInput[], o: FeatureOptions = {}): Promise<Float32Array | Float32Array[]> {
+    const { name, pass, vector } = featurePass(this.parts.model, o);
+    const found = (await this.#each(given, name, pass)).map(([values]) => vector(values!));
+    return isList(given) ? found : found[0]!;
+  }
+
+  async attention(image: ImageInput, { token = "class", block, head }: AttentionOptions = {}): Promise<AttentionMap> {
+    const { model } = this.parts;
+    if (token === "distillation" && !model.distilled)
+      throw new Error(`attention: expected a distilled model for the token "distillation", got ${model.name}`);
+    const picture = await openPicture(image);
+    const { x, ...on } = await this.#runtime.input(picture);
+    try {
+      const one = block !== undefined && head !== undefined;
+      const found = await attentionProbabilities(on.model, on.params, x, one ? [block] : undefined);
+      const at = token === "class" ? 0 : 1;
+      if (!one) return { side: found.side, weights: rollout(found, 0, at) };
+      if (!Number.isInteger(head) || head < 0 || head >= found.heads)
+        throw new Error(`attention: expected a head from 0 to ${found.heads - 1}, got ${head}`);
+      return { side: found.side, weights: headMaps(found, 0, 0, at)[head]! };
+    } finally {
+      if (!getDevice().lostError) x.dispose();
+    }
+  }
+
+  async fineTune(examples: Iterable<Example> | AsyncIterable<Example>, o: FineTuneOptions = {}): Promise<FineTuned> {
+    const { fineTune } = await import("./fine-tune.ts");
+    return fineTune(this, examples, o);
+  }
+
+  async save(o: SaveOptions = {}): Promise<Uint8Array> {
+    const { saveModel } = await import("./save.ts");
+    return saveModel(this.parts, o);
+  }
+
+  dispose(): void {
+    this.#runtime.dispose();
+  }
+
+  /** The pass's values for each picture. */
+  async #each(given: ImageInput | readonly ImageInput[], name: string, pass: Pass): Promise<Float32Array[][]> {
+    const images = isList(given) ? given : [given];
+    const found: Float32Array[][] = [];
+    for (let at = 0; at < images.length; at += OPEN) {
+      const pictures: Picture[] = await Promise.all(images.slice(at, at + OPEN).map((image) => openPicture(image)));
+      found.push(...(await this.#runtime.run(name, pass, pictures)));
+    }
+    return found;
+  }
+}
+
+const isList = (given: ImageInput | readonly ImageInput[]): given is readonly ImageInput[] => Array.isArray(given);
+
+/** The k most probable classes; of equal ones the first comes first. */
+function topOf(logits: Float32Array, labels: readonly string[], k: number): Prediction[] {
+  const max = logits.reduce((a, v) => Math.max(a, v), -Infinity);
+  const e = Array.from(logits, (v) => Math.exp(v - max));
+  const sum = e.reduce((a, v) => a + v, 0);
+  return e
+    .map((v, index) => ({ label: labels[index]!, index, probability: v / sum }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
+    .slice(0, k);
+}
+
+/** Which intermediate result the features are, and how its values become one vector. */
+function featurePass({ config, name: model }: Model, { pool, block }: FeatureOptions) {
+  const transformer = config.arch === "deit";
+  const stages = transformer ? config.depth : 4;
+  if (block !== undefined && (!Number.isInteger(block) || block < 0 || block >= stages))
+    throw new Error(`features: expected a block from 0 to ${stages - 1} of ${model}, got ${block}`);
+  const how = pool ?? (transformer ? "cls" : "mean");
+  if (!transformer && how === "cls") throw new Error(`features: expected pool "mean" or "none" of a convolutional network, got "cls"`);
+  const wanted = transformer ? (block === undefined ? "norm" : `blocks.${block}`) : `s${block === undefined ? "" : block + 1}`;
+  const pass: Pass = (m, params, x) => {
+    const seen: { tap?: Tensor } = {};
+    // Of stages, without a block, the last.
+    m.forward(params, x, { tap: (tapped, value) => (tapped === wanted || (wanted === "s" && /^s\d$/.test(tapped))) && (seen.tap = value) });
+    const all = seen.tap!;
+    if (how === "cls") return [slice(all, 1, 0, 1)];
+    return [how === "mean" && !transformer ? globalAvgPool(all) : all];
+  };
+  const pooled = how === "mean" && transformer;
+  const vector = (values: Float32Array) => (pooled ? meanOfRows(values, tokens(config), prefixTokens(config)) : values);
+  return { name: `features ${wanted} ${how}`, pass, vector };
+}
+
+/** (N, D) to the mean [D] of the rows from `first` on. */
+function meanOfRows(values: Float32Array, N: number, first: number): Float32Array {
+  const D = values.length / N;
+  const sum = new Float64Array(D);
+  for (let n = first; n < N; n++) for (let d = 0; d < D; d++) sum[d]! += values[n * D + d]!;
+  return Float32Array.from(sum, (v) => v / (N - first));
+}

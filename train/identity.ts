@@ -1,0 +1,49 @@
+/** What makes a run the one it is: a checkpoint of another is refused, by the name of what differs. */
+import { digestImages, digestState } from "./digest.ts";
+import type { TrainOptions } from "./options.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** A checkpoint that cannot be gone on from: damaged, or of another run. */
+export class ResumeError extends Error {
+  override readonly name = "ResumeError";
+
+  constructor(message: string) {
+    super(`resume: ${message}`);
+  }
+}
+
+export interface RunIdentity {
+  readonly seed: number;
+  readonly recipe: Recipe;
+  /** The model's config. */
+  readonly model: unknown;
+  readonly origin: Origin;
+}
+
+/** What is not in the recipe and still decides the weights, and the accuracy that is measured. */
+export interface Origin {
+  readonly trainImages: number;
+  readonly trainClasses: number;
+  readonly trainDigest: string;
+  readonly testImages: number;
+  readonly testDigest: string;
+  readonly teacherDigest: string | null;
+  readonly augment: "gpu" | "cpu";
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+export async function identify({ seed, recipe, model, train, test, platform, teacher, augment = "gpu", normalization }: TrainOptions) {
+  const origin: Origin = {
+    trainImages: train.count,
+    trainClasses: train.classes.length,
+    trainDigest: await digestImages(train, platform),
+    testImages: test.count,
+    testDigest: await digestImages(test, platform),
+    teacherDigest: teacher ? await digestState(teacher.state, teacher.model.config) : null,
+    augment,
+    mean: [...normalization.mean],
+    std: [...normalization.std],
+  };
+  return { seed, recipe, model: model.config, origin } satisfies RunIdentity;
+}

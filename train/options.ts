@@ -1,0 +1,61 @@
+/** What `train` is given, and what it returns. */
+import type { Model } from "../models/model.ts";
+import type { State } from "../models/params.ts";
+import type { Position } from "./position.ts";
+import type { ImagePlatform, ImageSource } from "./input/source.ts";
+import type { Normalization } from "./input/step-input.ts";
+import type { EpochMetrics, StepMetrics } from "./metrics.ts";
+import type { Recipe } from "./recipe.ts";
+
+export interface TrainOptions {
+  readonly model: Model;
+  readonly recipe: Recipe;
+  readonly seed: number;
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+  /** Reads and decodes images that are files. */
+  readonly platform: ImagePlatform;
+  /** Threads that prepare images; 0 unless given. */
+  readonly workers?: number | undefined;
+  /** Where images are augmented; "gpu" unless given. The two round differently, so a resumed run must keep its choice. */
+  readonly augment?: "gpu" | "cpu" | undefined;
+  readonly normalization: Normalization;
+  readonly teacher?: { readonly model: Model; readonly state: State } | undefined;
+  /** A checkpoint of this run, to go on from. */
+  readonly resume?: Uint8Array | undefined;
+  /** Go on from `resume` although data, teacher, normalization or `augment` are others than the run began with. */
+  readonly allowChanged?: boolean | undefined;
+  /** Weights of this model to begin with, instead of random ones. */
+  readonly initial?: State | undefined;
+  readonly evalBatchSize?: number | undefined;
+  /** Epochs between evaluations; the last epoch is always evaluated. 1 unless given. */
+  readonly evalEvery?: number | undefined;
+  /** Updates, counted from the run's beginning, after which it ends. */
+  readonly maxSteps?: number | undefined;
+  /** Updates between checkpoints within an epoch; every epoch ends with one. */
+  readonly saveEvery?: number | undefined;
+  /** Seconds without a checkpoint after which the next update is followed by one. */
+  readonly saveSeconds?: number | undefined;
+  /** Asked after every update; `true` saves and stops. */
+  readonly shouldStop?: (() => boolean) | undefined;
+  readonly onCompile?: (done: number, total: number) => void;
+  readonly onMetrics?: (metrics: StepMetrics | EpochMetrics) => void;
+  readonly onCheckpoint?: ((bytes: Uint8Array, position: Position) => Promise<void>) | undefined;
+  /** Share of the training images, in [0, 1], that may be unreadable before the run ends; 0.01 unless given. */
+  readonly maxCorrupt?: number | undefined;
+  readonly onCorrupt?: ((image: { readonly name: string; readonly reason: string }) => void) | undefined;
+}
+
+export interface TrainResult {
+  readonly state: State;
+  /** The moving average of the weights; `null` where the recipe keeps none. */
+  readonly ema: State | null;
+  readonly position: Position;
+  readonly epochs: readonly EpochMetrics[];
+  /** False: stopped by `shouldStop`. */
+  readonly finished: boolean;
+  readonly planBytes: number;
+  /** Launches per update. */
+  readonly launches: number;
+  readonly imagesPerSecond: number;
+}

@@ -1,0 +1,82 @@
+/** The parts of a run on the GPU and beside it, made once before its first step. */
+import { storedModel, storedParams } from "../models/mixed-precision.ts";
+import { initialState, loadParams, ParameterStore } from "../models/params.ts";
+import { restoreCheckpoint, type Resumed } from "./checkpoint.ts";
+import { Evaluator } from "./evaluate.ts";
+import { InFlight } from "./in-flight.ts";
+import { recipeOrder } from "./input/order.ts";
+import { InputPipeline } from "./input/pipeline.ts";
+import { makeStepInput, type StepInput } from "./input/step-input.ts";
+import { Throughput } from "./metrics.ts";
+import { Optimizer } from "./optimizer.ts";
+import type { TrainOptions } from "./options.ts";
+import type { Position } from "./position.ts";
+import { recordStep, type TrainStep } from "./step.ts";
+import { computeTeacherLogits } from "./teacher-cache.ts";
+import { trains } from "./trained.ts";
+
+export interface Run {
+  readonly store: ParameterStore;
+  readonly optimizer: Optimizer;
+  readonly input: StepInput;
+  readonly step: TrainStep;
+  readonly evaluator: Evaluator;
+  readonly pipeline: InputPipeline;
+  /** (count, K): the teacher's logits for every training image, where the recipe caches them. */
+  readonly teacherLogits: Float32Array | null;
+  readonly inFlight: InFlight;
+  readonly throughput: Throughput;
+  position: Position;
+}
+
+interface Disposable {
+  dispose(): void;
+}
+
+/** `own` registers what is to be disposed of when the run ends, in whatever way. */
+export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T extends Disposable>(thing: T) => T): Promise<Run> {
+  const { model, recipe, seed } = o;
+  const stored = storedModel(model, recipe.dtype);
+  const store = own(new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly)));
+  const optimizer = own(new Optimizer(recipe, store));
+  await optimizer.initEma();
+  const teacher = o.teacher ? loadTeacher(o.teacher, recipe.teacherDtype) : null;
+  for (const tensor of Object.values(teacher?.params ?? {})) own(tensor);
+  const teacherLogits = teacher && recipe.cacheTeacher ? await computeTeacherLogits(teacher, o.train, o) : null;
+  if (resumed) restoreCheckpoint(resumed, store, optimizer);
+  const input = own(makeStepInput(o));
+  const { onCompile } = o;
+  const launchInput = (patch?: number) => input.launch(patch);
+  const step = own(
+    await recordStep({ model: stored, store, optimizer, recipe, input: launchInput, teacher, ...(onCompile ? { onCompile } : {}) }),
+  );
+  const evalBatch = o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / recipe.accumulate);
+  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, evalBatch));
+  const position = resumed?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
+  const pipeline = startPipeline(o, input, position);
+  return {
+    ...{ store, optimizer, input, step, evaluator, pipeline, teacherLogits, position },
+    inFlight: new InFlight(),
+    throughput: new Throughput(recipe.batchSize),
+  };
+}
+
+const loadTeacher = ({ model, state }: NonNullable<TrainOptions["teacher"]>, dtype: "f32" | "f16") => ({
+  model: storedModel(model, dtype),
+  params: storedParams(loadParams(`teacher ${model.name}`, model.params, state), dtype),
+});
+
+function startPipeline(o: TrainOptions, input: StepInput, { epoch, stepInEpoch }: Position): InputPipeline {
+  const { recipe, train: images } = o;
+  return new InputPipeline(images, {
+    batchSize: recipe.batchSize / recipe.accumulate,
+    order: recipeOrder(images.count, o.seed, recipe),
+    prepare: input.prepare,
+    platform: o.platform,
+    workers: o.workers ?? 0,
+    start: { epoch, step: stepInEpoch * recipe.accumulate },
+    epochs: recipe.epochs,
+    ...(o.onCorrupt ? { onCorrupt: o.onCorrupt } : {}),
+    ...(o.maxCorrupt === undefined ? {} : { maxCorrupt: o.maxCorrupt }),
+  });
+}

@@ -1,0 +1,34 @@
+/** When a run saves its checkpoint, and how. */
+import { saveCheckpoint } from "./checkpoint.ts";
+import type { RunIdentity } from "./identity.ts";
+import type { TrainOptions } from "./options.ts";
+import type { Run } from "./run.ts";
+
+export class Saver {
+  readonly #o: TrainOptions;
+  readonly #run: Run;
+  readonly #identity: RunIdentity;
+  #savedMs = performance.now();
+
+  constructor(o: TrainOptions, run: Run, identity: RunIdentity) {
+    this.#o = o;
+    this.#run = run;
+    this.#identity = identity;
+  }
+
+  /** Whether a checkpoint is wanted within the epoch. */
+  get due(): boolean {
+    const { saveEvery, saveSeconds = Infinity } = this.#o;
+    const counted = saveEvery !== undefined && this.#run.position.step % saveEvery === 0;
+    return counted || performance.now() - this.#savedMs > 1000 * saveSeconds;
+  }
+
+  /** Saves the run as it stands. The updates' numbers must have been read before. */
+  async save(): Promise<void> {
+    const { train, normalization, teacher, onCheckpoint } = this.#o;
+    const about = { classes: train.classes, ...normalization, ...(teacher ? { teacher: teacher.model.name } : {}) };
+    const { position } = this.#run;
+    if (onCheckpoint) await onCheckpoint(await saveCheckpoint(this.#run, this.#identity, position, about), position);
+    this.#savedMs = performance.now();
+  }
+}

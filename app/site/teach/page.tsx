@@ -1,6 +1,6 @@
 /** Teaches a model the visitor's own classes: project, training that survives a closed tab, result, exports. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type EpochMetrics, type Example, opfs, type VisionModel } from "../../../index.ts";
+import { type Example, opfs, type TuneEpoch, type VisionModel } from "../../../index.ts";
 import { loadModelInWorker } from "../../../tasks/worker.ts";
 import { ModelPicker, type Opened, progressText } from "../shell/model-picker.tsx";
 import { SHIPPED } from "../shell/models.ts";
@@ -20,7 +20,7 @@ const RUN_COLOURS = ["#3fa7a0", "#e4784d", "#5b7fd1", "#c9a227"];
 interface Run {
   readonly name: string;
   readonly loss: readonly number[];
-  readonly epochs: readonly EpochMetrics[];
+  readonly epochs: readonly TuneEpoch[];
   readonly judged: readonly Judged[];
   readonly seconds: number;
 }

@@ -81,7 +81,7 @@ export async function bundleRival(name: RivalName, where: Where): Promise<string
 export async function moduleOf(name: RivalName, where: Where): Promise<string> {
   const module = MODULES[name][where];
   if (module === null) throw new Error(`bench: expected a rival that runs in ${where === "node" ? "Node" : "a page"}, got ${name}`);
-  return bundleModule(`bench/rivals/${module}.ts`, where);
+  return bundleModule(`bench/rivals/${module}${import.meta.url.slice(-3)}`, where);
 }
 
 /** A module of this repository with all that it imports, as one. */

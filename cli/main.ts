@@ -20,6 +20,7 @@ import { readdirSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../jobs/errors.ts";
 import { expectWritable } from "./node/files.ts";
+import { configureDownloads } from "./node/host.ts";
 import { stopProgress } from "./node/progress.ts";
 import { number } from "./options.ts";
 import { finish, note } from "./output.ts";
@@ -69,7 +70,11 @@ export async function build(): Promise<Command> {
     add(program);
   }
   program.commands.forEach(addCommonOptions);
-  program.hook("preAction", (_, command) => tryOutputs(command));
+  program.hook("preAction", async (_, command) => {
+    const { refresh = false, downloadTimeout } = command.opts<{ refresh?: boolean; downloadTimeout?: number }>();
+    configureDownloads({ refresh, timeoutMs: downloadTimeout === undefined ? undefined : 1000 * downloadTimeout });
+    await tryOutputs(command);
+  });
   return program;
 }
 
@@ -80,6 +85,8 @@ function addCommonOptions(command: Command): void {
     new Option("--seed <n>", "seed of everything random").argParser(seed),
     new Option("--json <file>", "also write the result as JSON"),
     new Option("--gpu-timeout <seconds>", "give a page up whose GPU has answered nothing for so long (300; 0: never)").argParser(number(0)),
+    new Option("--refresh", "download URLs anew, whatever is kept of them"),
+    new Option("--download-timeout <s>", "seconds without a byte after which a download is tried again (default: 30)").argParser(seconds),
     new Option("--debug", "show the stack of an error"),
   ];
   for (const option of common) {
@@ -95,6 +102,12 @@ async function tryOutputs(command: Command): Promise<void> {
     const value: unknown = command.getOptionValue(option.attributeName());
     if ((long === "--json" || long === "--out") && kind && typeof value === "string") await expectWritable(long, value, kind);
   }
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0 && value <= 86_400)) throw new InvalidArgumentError("expected seconds from above 0 to 86400");
+  return value;
 }
 
 function seed(text: string): number {

@@ -11,6 +11,9 @@ export const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 
 export const IN_REPOSITORY = EXTENSION === ".ts";
 
+/** The script that Node runs for the command line. */
+export const BIN = fileURLToPath(new URL(IN_REPOSITORY ? "./tessera.mjs" : "../../tessera.mjs", import.meta.url));
+
 /** The absolute path of a file that ships, given from ROOT. */
 export const shipped = (path: string): string => join(ROOT, path);
 

@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import type { ReportData } from "../jobs/report-data.ts";
 import { renderReport } from "../app/report.ts";
 import { writeAtomic } from "./node/files.ts";
-import { shipped } from "./model-options.ts";
+import { IN_REPOSITORY, shipped, VERSION } from "./place.ts";
 
 /** Writes it; its URL. */
 export async function writeReport(path: string, data: ReportData): Promise<string> {
@@ -23,8 +23,9 @@ function uplot(): [string, string] {
   return [readFileSync(`${folder}uPlot.iife.min.js`, "utf8"), readFileSync(`${folder}uPlot.min.css`, "utf8")];
 }
 
-/** What of this repository ran, as far as git knows. */
+/** What runs: the commit as far as git knows, or the package's version. */
 export function commit(): string {
+  if (!IN_REPOSITORY) return `v${VERSION}`;
   try {
     return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] })
       .toString()

@@ -29,6 +29,9 @@ type Buffers = Readonly<Record<string, BufferType>>;
 type Numbers<S> = { readonly [K in keyof S]: number };
 type OrNull<B, T> = B extends `${string}?` ? T | null : T;
 type OrNothing<B, T> = B extends `${string}?` ? T | null | undefined : T;
+type Give<B, T> = { readonly [K in keyof B as B[K] extends `${string}?` ? never : K]: OrNothing<B[K], T> } & {
+  readonly [K in keyof B as B[K] extends `${string}?` ? K : never]?: T | null | undefined;
+};
 /** Which of a kernel's buffers a launch gives. */
 type Has<B> = { readonly [K in keyof B]: boolean };
 
@@ -66,9 +69,9 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
 
 type Given<N extends string, R> = keyof R extends never ? { readonly [K in N]?: undefined } : { readonly [K in N]: R };
 
-export type LaunchArgs<I, U, O, C, P> = Given<"inputs", { readonly [K in keyof I]: OrNothing<I[K], Tensor> }> &
-  Given<"updates", { readonly [K in keyof U]: OrNothing<U[K], Tensor> }> &
-  Given<"outputs", { readonly [K in keyof O]: OrNothing<O[K], Made> }> &
+export type LaunchArgs<I, U, O, C, P> = Given<"inputs", Give<I, Tensor>> &
+  Given<"updates", Give<U, Tensor>> &
+  Given<"outputs", Give<O, Made>> &
   Given<"constants", Numbers<C>> &
   Given<"params", Numbers<P>> &
   Grid;

@@ -89,7 +89,7 @@ const factsOf = (model: Model): ModelFacts => ({
   config: model.config as unknown as Record<string, unknown>,
 });
 
-/** What is lost at most with the device. */
+/** Seconds of training that are lost at most with the device. */
 const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
@@ -152,7 +152,7 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
   refusing(() => checkRun({ model, recipe, ...data, teacher }));
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
-  const savedStep = resume ? refusing(() => checkpointPosition(resume), paths.checkpoint).step : null;
+  const savedStep = resume ? savedStepOf(resume, paths.checkpoint) : null;
   const options: TrainOptions = {
     ...{ model, recipe, seed: args.seed, ...data, teacher, resume, normalization },
     platform: host.images,
@@ -168,6 +168,18 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   };
   return { model, data, normalization, teacher, paths, log: await RunLog.open(host, paths, savedStep), options, savedStep };
 }
+
+function savedStepOf(checkpoint: Uint8Array, path: string): number {
+  try {
+    return refusing(() => checkpointPosition(checkpoint), path).step;
+  } catch (error) {
+    throw notResumable(error as Error, path);
+  }
+}
+
+/** A checkpoint that cannot be gone on from is the user's to mend. */
+const notResumable = (error: Error, path: string): Error =>
+  error instanceof ResumeError ? new UsageError(`${error.message.replace(/^resume: /, "")} (${path})`) : error;
 
 const pathsIn = (folder: string): Prepared["paths"] => ({
   checkpoint: `${folder}/checkpoint.safetensors`,
@@ -239,8 +251,7 @@ const standing = ({ savedStep, paths }: Prepared): string =>
 
 /** An error of the run as its user needs to read it. */
 function explained(error: Error, args: TrainArgs, run: Prepared): Error {
-  if (error instanceof ResumeError) return new UsageError(`${error.message.replace(/^resume: /, "")} (${run.paths.checkpoint})`);
-  if (!(error instanceof DeviceLostError || error instanceof OutOfMemoryError)) return error;
+  if (!(error instanceof DeviceLostError || error instanceof OutOfMemoryError)) return notResumable(error, run.paths.checkpoint);
   const advice = run.savedStep === null ? "" : "; go on with --resume";
   const relief = error instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
   return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });

@@ -63,11 +63,9 @@ const rows = ({ variant, P, lanes }: Stripes) => {
     let start = wid.y * p.images * ${P}u;
     let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
   if (variant === "once") {
-    const { workgroup, helpers, needs, places, sum } = rowWords({ kind: "team", threads: WIDE, loads: 1, lanes });
+    const { threads, places, sum } = rowWords({ kind: "subgroup", threads: WIDE, loads: 1, lanes });
     return {
-      workgroup,
-      helpers,
-      needs,
+      ...threads,
       setup: `let c = wid.x; ${places} ${range}`,
       sum,
       one: "place == 0u",

@@ -9,19 +9,19 @@
  *   dweight[o,c,u,v] = sum over b, i, j of dy[b,o,i,j] * x[b, gC + c, i*stride + u - padding, j*stride + v - padding]
  *   dbias[o] = sum over b, i, j of dy[b,o,i,j]
  *
- * Direct, without an im2col buffer (`conv-gather.ts`). A 1x1 convolution, and one that cuts the image into patches, is a matrix product.
+ * Direct, without an im2col buffer (`conv/direct.ts`, `conv/weight.ts`). A 1x1 convolution, and one that cuts the image into patches, is a matrix product.
  *
  * Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", https://arxiv.org/abs/1603.07285
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel, kernelFamily } from "../engine/kernel.ts";
+import { defineKernel } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gatherKernel, range, tileOf, type Geometry, type Norm } from "./conv/direct.ts";
-import { rowReader } from "./conv/rows.ts";
+import { gatherKernel, type Geometry, type Norm } from "./conv/direct.ts";
 import { patchConv, patchConvInput, patchConvWeight } from "./conv/patches.ts";
 import type { PatchSizes } from "./shared/patches.ts";
 import { pointwiseConv, pointwiseConvWeight } from "./conv/pointwise.ts";
+import { weightKernel } from "./conv/weight.ts";
 import { workgroupSum } from "./shared/reduce.ts";
 
 // Backward for x at strides above 2: one thread per element.
@@ -59,115 +59,6 @@ const sparseInputKernel = defineKernel({
       }
     }
     dx[t] = s;`,
-});
-
-const WEIGHT_WG = 32;
-
-/**
- * The backward for weight. A workgroup makes TO x TC channels of one kernel row (of one kernel element if rows are long) over a
- * stripe of the output pixels: each thread adds up its own pixels, TX in a row at a time, and the threads' sums are added at the
- * end. `sumStripes` adds the stripes.
- */
-const weightKernel = kernelFamily((f: Geometry) => {
-  const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo } = f;
-  const TV = kw <= 3 ? kw : 1,
-    VT = kw / TV;
-  const TX = Math.min(Wo, 4);
-  const TO = tileOf(O, 8),
-    TC = tileOf(C, TV === 1 ? 8 : 4);
-  const XT = Math.ceil(Wo / TX),
-    OT = Math.ceil(O / TO),
-    CT = Math.ceil(C / TC);
-  const sums = TO * TC * TV,
-    pitch = WEIGHT_WG + 1; // an odd pitch spreads over the banks
-  const dys = rowReader("dy", { columns: range(TX), H: null, W: Wo, step: TX, tiles: XT });
-  const xs = rowReader("x", {
-    columns: range(TV).flatMap((v) => range(TX).map((j) => j * stride + v - padding)),
-    H: kh === 1 && padding === 0 ? null : H,
-    W,
-    step: VT === 1 ? TX * stride : null,
-    tiles: XT,
-  });
-  const clamped = (base: string, i: number, n: number, tile: number) =>
-    n % tile === 0 ? `${base} + ${i}u` : `min(${base} + ${i}u, ${n - 1}u)`;
-
-  const kernel = defineKernel({
-    name: "conv2d.backwardWeight",
-    inputs: { x: xs.elem, dy: dys.elem }, // (B, groups*C, H, W), (B, groups*O, Ho, Wo)
-    outputs: { dw: "f32" }, // (stripes, groups*O, C, kh, kw)
-    params: { tiles: "u32", steps: "u32" },
-    workgroup: WEIGHT_WG,
-    helpers: `var<workgroup> lanes: array<f32, ${sums * pitch}>;`,
-    code: [
-      `let g = wid.x / ${OT}u; let o0 = (wid.x % ${OT}u) * ${TO}u; let c0 = (wid.y % ${CT}u) * ${TC}u;`,
-      `let u = wid.y / ${CT * VT}u; let v0 = (wid.y / ${CT}u) % ${VT}u * ${TV}u;`,
-      ...range(sums).map((a) => `var a_${a} = 0.0;`),
-      `for (var step = 0u; step < p.steps; step++) {`,
-      `let n = (wid.z * p.steps + step) * WG + li; let t = min(n, p.tiles - 1u);`,
-      `let tx = t % ${XT}u; let ty = (t / ${XT}u) % ${Ho}u; let b = t / ${XT * Ho}u;`,
-      "var first: u32; var x0: i32; var row: i32;",
-      `x0 = i32(tx * ${TX}u); row = i32(ty); first = (b * ${groups}u + g) * ${O * Ho * Wo}u;`,
-      ...dys.place(["(n < p.tiles)"]),
-      ...range(TO).flatMap((i) => dys.load(`d${i}`, "dy", `(first + (${clamped("o0", i, O, TO)}) * ${Ho * Wo}u)`)),
-      `x0 = i32(tx * ${TX * stride}u${VT > 1 ? " + v0" : ""}); row = i32(ty * ${stride}u + u) - ${padding}; first = (b * ${groups}u + g) * ${C * H * W}u;`,
-      ...xs.place(),
-      ...range(TC).flatMap((c) => [
-        "{",
-        ...xs.load("v", "x", `(first + (${clamped("c0", c, C, TC)}) * ${H * W}u)`),
-        ...range(TO).flatMap((i) =>
-          range(TV).map(
-            (v) =>
-              `a_${(i * TC + c) * TV + v} += ${range(TX)
-                .map((j) => `${dys.value(`d${i}`, j)} * ${xs.value("v", j * stride + v - padding)}`)
-                .join(" + ")};`,
-          ),
-        ),
-        "}",
-      ]),
-      "}",
-      ...range(sums).map((a) => `lanes[${a * pitch}u + li] = a_${a};`),
-      "workgroupBarrier();",
-      `for (var k = 0u; k < ${Math.ceil(sums / WEIGHT_WG)}u; k++) {`,
-      `let a = k * WG + li; let o = o0 + a / ${TC * TV}u; let c = c0 + (a / ${TV}u) % ${TC}u;`,
-      `if (a < ${sums}u && o < ${O}u && c < ${C}u) {`,
-      "var s = 0.0;",
-      `for (var l = 0u; l < WG; l++) { s += lanes[a * ${pitch}u + l]; }`,
-      `dw[(((wid.z * ${groups}u + g) * ${O}u + o) * ${C}u + c) * ${kh * kw}u + u * ${kw}u + v0 + a % ${TV}u] = s;`,
-      "} }",
-    ].join("\n"),
-  });
-  return (x: Tensor, dy: Tensor): Tensor => {
-    const tiles = x.shape[0]! * Ho * XT;
-    const across = groups * OT * CT * kh * VT;
-    const stripes = Math.min(Math.ceil(512 / across), Math.ceil(tiles / (4 * WEIGHT_WG)));
-    const steps = Math.ceil(tiles / (stripes * WEIGHT_WG));
-    const shape = [groups * O, C, kh, kw];
-    const { dw } = kernel({
-      inputs: { x, dy },
-      outputs: { dw: [stripes, ...shape] },
-      params: { tiles, steps },
-      groups: [groups * OT, CT * kh * VT, stripes],
-    });
-    if (stripes === 1) return dw.view(shape);
-    const n = dw.size / stripes;
-    return sumStripesKernel({ inputs: { parts: dw }, outputs: { y: shape }, params: { n, stripes }, threads: n }).y;
-  };
-});
-
-// One thread per weight.
-const sumStripesKernel = defineKernel({
-  name: "conv2d.sumStripes",
-  inputs: { parts: "f32" }, // (stripes, n)
-  outputs: { y: "f32" }, // (n)
-  params: { n: "u32", stripes: "u32" },
-  workgroup: 64,
-  code: /* wgsl */ `
-    let i = group * WG + li;
-    if (i < p.n) {
-      var s = 0.0;
-      for (var k = 0u; k < p.stripes; k++) { s += parts[k * p.n + i]; }
-      y[i] = s;
-    }`,
 });
 
 // One workgroup per channel.
@@ -261,13 +152,14 @@ export function convNorm(
   { stride = 1, padding = 0, groups = 1, eps = 1e-5, relu = false }: ConvNormOptions = {},
 ): Tensor {
   const f = geometry(x, weight, null, stride, padding, groups);
+  const activation = relu ? "relu" : "none";
   const O = weight.shape[0]!;
   for (const [name, t] of Object.entries(norm))
     if (!sameShape(t.shape, [O]))
       throw new Error(`convNorm: expected ${name} [${O}] for weight ${show(weight.shape)}, got ${show(t.shape)}`);
   return isPointwise(f)
-    ? pointwiseConv(x, weight, f, { norm: { ...norm, eps, relu } })
-    : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, relu } })(x, weight, null, norm);
+    ? pointwiseConv(x, weight, f, { norm: { ...norm, eps }, activation })
+    : gatherKernel({ ...f, transposed: false, bias: false, norm: { eps, activation } })(x, weight, null, norm);
 }
 
 function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding: number, groups: number): Geometry {

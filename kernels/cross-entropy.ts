@@ -50,9 +50,9 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       inputs: { logits: T, truth }, // (B, K), (B, K) or (B)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 3): max, sum of exp(logits - max), sum of t
       params,
-      workgroup: w.workgroup,
-      helpers: w.helpers,
-      needs: w.needs,
+      workgroup: w.threads.workgroup,
+      helpers: w.threads.helpers,
+      needs: w.threads.needs,
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${kind === "f32" ? "" : "let label = u32(truth[row]);"}

@@ -48,17 +48,17 @@ function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readon
   const plan = (x: Tensor) => {
     const W = widthOf(x.size),
       n = x.size / W;
-    return { ...kernels({ W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
+    return { ...kernels({ W }), grid: { params: { n }, threads: n } };
   };
   const op = defineOp({
     name,
     forward([x]: [Tensor]) {
       const { forward, grid } = plan(x);
-      return { y: forward({ ...grid, inputs: { xs: x }, outputs: { ys: x.shape }, store: { ys: x.dtype } }).ys, saved: null };
+      return { y: forward({ ...grid, inputs: { xs: x }, outputs: { ys: x } }).ys, saved: null };
     },
     backward(dy, _, [x]) {
       const { backward, grid } = plan(x);
-      return [backward({ ...grid, inputs: { xs: x, dys: dy }, outputs: { dxs: x.shape }, store: { dxs: x.dtype } }).dxs];
+      return [backward({ ...grid, inputs: { xs: x, dys: dy }, outputs: { dxs: x } }).dxs];
     },
   });
   return (x: Tensor): Tensor => op([x], null);
@@ -70,6 +70,9 @@ export const sigmoid = unary("sigmoid", {
   y: () => "1.0 / (1.0 + exp(-x))",
   dx: () => "dy * (1.0 / (1.0 + exp(-x))) * (1.0 / (1.0 + exp(x)))",
 });
+
+/** x * sigmoid(x), Elfwing et al. 2018, https://arxiv.org/abs/1702.03118 */
+export const silu = unary("silu", { y: () => "x / (1.0 + exp(-x))", dx: () => "dy * (1.0 + x / (1.0 + exp(x))) / (1.0 + exp(-x))" });
 
 /** The exact form, x * Phi(x). */
 export const gelu = unary("gelu", { y: () => "gelu(x)", dx: () => "dy * gelu_grad(x)", helpers: geluOf });
@@ -94,13 +97,7 @@ const scaleOp = defineOp({
 function scaled(x: Tensor, factor: number): Tensor {
   const W = widthOf(x.size),
     n = x.size / W;
-  return scaleKernel({ W })({
-    inputs: { xs: x },
-    outputs: { ys: x.shape },
-    store: { ys: x.dtype },
-    params: { n, factor },
-    groups: Math.ceil(n / WG),
-  }).ys;
+  return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x }, params: { n, factor }, threads: n }).ys;
 }
 
 /** x times a number. */
@@ -160,14 +157,14 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
       throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
     const W = widthOf(merged.sizes.at(-1)!),
       n = numel(shape) / W;
-    return { ...kernels({ ...merged, W }), grid: { params: { n }, groups: Math.ceil(n / WG) } };
+    return { ...kernels({ ...merged, W }), grid: { params: { n }, threads: n } };
   };
   const op = defineOp({
     name,
     forward([a, b]: [Tensor, Tensor]) {
       const shape = broadcastShapes(name, a.shape, b.shape);
       const { forward, grid } = built(a, b, shape);
-      const { ys } = forward({ ...grid, inputs: { as_: a, bs: b }, outputs: { ys: shape }, store: { ys: a.dtype } });
+      const { ys } = forward({ ...grid, inputs: { as_: a, bs: b }, outputs: { ys: { shape, dtype: a.dtype } } });
       return { y: ys, saved: null };
     },
     backward(dy, _, [a, b], __, needs) {
@@ -176,7 +173,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
         const { grid, ...kernel } = built(a, b, dy.shape);
         const d = plain
           ? dy
-          : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: dy.shape }, store: { ds: t.dtype } }).ds;
+          : kernel[which]({ ...grid, inputs: { as_: a, bs: b, dys: dy }, outputs: { ds: { shape: dy.shape, dtype: t.dtype } } }).ds;
         return sameShape(d.shape, t.shape) ? d : sumTo(d, t.shape);
       };
       return [needs[0] ? side("da", a) : null, needs[1] ? side("db", b) : null];
@@ -189,7 +186,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
 export const add = binary("add", { y: "a + b", da: "dy", db: "dy" });
 
 /** (a + b) / 2, NumPy broadcasting. */
-export const mean = binary("mean", { y: "0.5 * (a + b)", da: "0.5 * dy", db: "0.5 * dy" });
+export const average = binary("average", { y: "0.5 * (a + b)", da: "0.5 * dy", db: "0.5 * dy" });
 
 /** a * b, NumPy broadcasting. */
 export const mul = binary("mul", { y: "a * b", da: "dy * b", db: "dy * a" });

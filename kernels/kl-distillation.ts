@@ -36,7 +36,7 @@ interface Config {
   readonly W: Width;
 }
 
-// Who works on a row: see rows.ts; the student's gradient: one thread per vector. `p.len` counts vectors.
+// Row kernels (rows/rows.ts); the student's gradient: one thread per vector. `p.len` counts vectors.
 const kernels = kernelFamily(({ shape, W }: Config) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);
@@ -48,9 +48,9 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       inputs: { student: T, teacher: T }, // (B, K), (B, K)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 4): max and sum exp((z - max) / tau) of both
       params,
-      workgroup: w.workgroup,
-      helpers: w.helpers + klTerm(T),
-      needs: w.needs,
+      workgroup: w.threads.workgroup,
+      helpers: w.threads.helpers + klTerm(T),
+      needs: w.threads.needs,
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${both.load}
@@ -97,9 +97,9 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
       outputs: { dteacher: T }, // (B, K)
       params,
-      workgroup: w.workgroup,
-      helpers: w.helpers,
-      needs: w.needs,
+      workgroup: w.threads.workgroup,
+      helpers: w.threads.helpers,
+      needs: w.threads.needs,
       code: w.code(
         ((terms: (s: string, t: string) => string) => /* wgsl */ `
     let first = row * p.len;

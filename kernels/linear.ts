@@ -1,7 +1,7 @@
 /**
  * A fully connected layer, with what commonly follows it.
  *
- *   y = f * act(u) + residual,   u = x W^T + bias,   act the identity or the exact GELU, f a factor per sample (1 unless given)
+ *   y = f * act(u) + residual,   u = x W^T + bias,   act an activation or the identity, f a factor per sample (1 unless given)
  *
  * Backward, with du = f * dy * act'(u):
  *
@@ -12,13 +12,15 @@
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { columnSums, geluBackwardSums } from "./shared/column-sums.ts";
+import { checkActivation, type Activation } from "./shared/activations.ts";
+import { activationBackwardSums, columnSums } from "./shared/column-sums.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface LinearOptions {
-  readonly activation?: "none" | "gelu";
+  /** Applied to x W^T + bias; "none" unless given. */
+  readonly activation?: Activation;
   /** Added last; of y's shape. */
   readonly residual?: Tensor | undefined;
   /** Stochastic depth of this branch. */
@@ -28,7 +30,7 @@ export interface LinearOptions {
 }
 
 interface Attrs {
-  readonly activation: "none" | "gelu";
+  readonly activation: Activation;
   readonly factors: SampleFactors | undefined;
   readonly variant: GemmVariant | undefined;
 }
@@ -51,13 +53,12 @@ const op = defineOp({
     const shape = [...x.shape.slice(0, -1), O];
     if (residual && !sameShape(residual.shape, shape))
       throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
-    if (activation !== "none" && activation !== "gelu")
-      throw new Error(`linear: expected activation "none" or "gelu", got "${String(activation)}"`);
+    checkActivation("linear", activation);
     if (factors) checkFactors("linear", factors, shape);
     // Only a backward reads u, and it does not follow for the residual alone.
-    const keep = differentiable && [x, weight, bias].some((t) => t?.requiresGrad);
+    const keepsU = differentiable && activation !== "none" && [x, weight, bias].some((t) => t?.requiresGrad);
     const rows = x.size / I;
-    const { y, kept: u } = gemm({
+    const { y, preActivation: u } = gemm({
       a: { tensor: x },
       b: { tensor: weight, transposed: true },
       M: rows,
@@ -65,7 +66,8 @@ const op = defineOp({
       K: I,
       shape,
       bias: bias ?? undefined,
-      gelu: activation === "gelu" && (keep ? "keep" : true),
+      activation,
+      preActivation: keepsU,
       residual: residual ?? undefined,
       variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
@@ -73,10 +75,10 @@ const op = defineOp({
     return { y, saved: { u, rows, I, O } };
   },
 
-  backward(dy, { u, rows, I, O }, [x, weight, bias, residual], { factors, variant }, needs) {
+  backward(dy, { u, rows, I, O }, [x, weight, bias, residual], { activation, factors, variant }, needs) {
     const wanted = needs[0] || needs[1] || needs[2];
     const own = factors && wanted ? scaleSamples(dy, factors) : dy;
-    const { du, sums } = u && wanted ? geluBackwardSums(own, u, O) : { du: own, sums: null };
+    const { du, sums } = u && wanted && activation !== "none" ? activationBackwardSums(activation, own, u, O) : { du: own, sums: null };
     const biasToo = bias !== null && needs[2] === true;
     const dW = needs[1]
       ? gemm({

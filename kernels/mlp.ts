@@ -1,11 +1,11 @@
 /**
- * Two fully connected layers with the exact GELU between them, as one op: what lies between is nobody else's.
+ * Two fully connected layers with an activation between them (GELU unless given), as one op: the hidden layer is its own.
  *
- *   y = f * (gelu(u) W2^T + b2) + residual,   u = x W1^T + b1,   f a factor per sample (1 unless given)
+ *   y = f * (act(u) W2^T + b2) + residual,   u = x W1^T + b1,   f a factor per sample (1 unless given)
  *
- * Backward, with g = f * dy: GELU's derivative is applied where the product is made, biases' sums ride along with weights':
+ * Backward, with g = f * dy: the activation's derivative is applied where the product is made, biases' sums are made in the launches of weights':
  *
- *   du = (g W2) * gelu'(u),   dW2 = g^T gelu(u),   dW1 = du^T x,   dx = du W1,   db2, db1 = sums over rows of g, du
+ *   du = (g W2) * act'(u),   dW2 = g^T act(u),   dW1 = du^T x,   dx = du W1,   db2, db1 = sums over rows of g, du
  *
  * Dosovitskiy et al. 2020, equation 3, https://arxiv.org/abs/2010.11929
  */
@@ -14,9 +14,12 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
+import { checkActivation, type Activation } from "./shared/activations.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface MlpOptions {
+  /** Between the layers; "gelu" unless given. */
+  readonly activation?: Activation;
   /** Added last; of y's shape. */
   readonly residual?: Tensor | undefined;
   /** Stochastic depth of this branch. */
@@ -25,14 +28,14 @@ export interface MlpOptions {
   readonly variant?: GemmVariant | undefined;
 }
 
-type Attrs = { readonly factors: SampleFactors | undefined; readonly variant: GemmVariant | undefined };
+type Attrs = { readonly activation: Activation; readonly factors: SampleFactors | undefined; readonly variant: GemmVariant | undefined };
 
 const op = defineOp({
   name: "mlp",
 
   forward(
     [x, w1, b1, w2, b2, residual]: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | null],
-    { factors, variant }: Attrs,
+    { activation, factors, variant }: Attrs,
     differentiable,
   ) {
     const I = x.shape.at(-1) ?? 0,
@@ -47,7 +50,8 @@ const op = defineOp({
     if (residual && !sameShape(residual.shape, shape))
       throw new Error(`mlp: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
     if (factors) checkFactors("mlp", factors, shape);
-    const { y: hidden, kept: u } = gemm({
+    checkActivation("mlp", activation);
+    const { y: hidden, preActivation: u } = gemm({
       a: { tensor: x },
       b: { tensor: w1, transposed: true },
       M: rows,
@@ -55,7 +59,8 @@ const op = defineOp({
       K: I,
       shape: [rows, H],
       bias: b1,
-      gelu: differentiable ? "keep" : true,
+      activation,
+      preActivation: differentiable && activation !== "none",
       variant,
     });
     const { y } = gemm({
@@ -73,18 +78,33 @@ const op = defineOp({
     return { y, saved: { hidden, u, rows, I, H, O } };
   },
 
-  backward(dy, { hidden, u, rows, I, H, O }, [x, w1, , w2], { factors, variant }, needs) {
+  backward(dy, { hidden, u, rows, I, H, O }, [x, w1, , w2], { activation, factors, variant }, needs) {
     const g = factors ? scaleSamples(dy, factors) : dy;
     const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) =>
       gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, variant });
     const second = needs[3] || needs[4] ? weightGrad(g, hidden, O, H) : null;
-    const { y: du } = gemm({ a: { tensor: g }, b: { tensor: w2 }, M: rows, N: H, K: O, shape: [rows, H], geluGradOf: u!, variant });
+    const { y: du } = gemm({
+      a: { tensor: g },
+      b: { tensor: w2 },
+      M: rows,
+      N: H,
+      K: O,
+      shape: [rows, H],
+      gradOf: u ? { activation, at: u } : undefined,
+      variant,
+    });
     const first = needs[1] || needs[2] ? weightGrad(du, x, H, I) : null;
     const dx = needs[0] ? gemm({ a: { tensor: du }, b: { tensor: w1 }, M: rows, N: I, K: H, shape: x.shape, variant }).y : null;
     return [dx, first?.y ?? null, first?.sums ?? null, second?.y ?? null, second?.sums ?? null, dy];
   },
 });
 
-/** x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], residual: [.., O]. Returns [.., O]. */
-export const mlp = (x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, { residual, factors, variant }: MlpOptions = {}): Tensor =>
-  op([x, w1, b1, w2, b2, residual ?? null], { factors, variant });
+/** x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], residual: [.., O]. Returns factors * (act(x w1^T + b1) w2^T + b2) + residual: [.., O]. */
+export const mlp = (
+  x: Tensor,
+  w1: Tensor,
+  b1: Tensor,
+  w2: Tensor,
+  b2: Tensor,
+  { activation = "gelu", residual, factors, variant }: MlpOptions = {},
+): Tensor => op([x, w1, b1, w2, b2, residual ?? null], { activation, factors, variant });

@@ -4,13 +4,13 @@
  *   softmax:     y = exp(x - max) / sum exp(x - max)       dx = y * (dy - sum(dy * y))
  *   logSoftmax:  y = x - max - log sum exp(x - max)        dx = dy - exp(y) * sum(dy)
  *
- * The WGSL is in softmax-rows.ts. The row's maximum keeps exp in range: Bridle 1990, "Probabilistic interpretation of feedforward classification network
+ * The WGSL is in rows/softmax.ts. The row's maximum keeps exp in range: Bridle 1990, "Probabilistic interpretation of feedforward classification network
  * outputs", https://doi.org/10.1007/978-3-642-76153-9_28; Goodfellow et al. 2016, section 4.1, https://www.deeplearningbook.org
  */
 import { defineOp } from "../engine/autograd.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { rowVariant, type RowVariant } from "./rows/rows.ts";
+import { rowVariant, type RowOptions, type RowVariant } from "./rows/rows.ts";
 import { softmaxKernels } from "./rows/softmax.ts";
 
 const op = (name: string, log: boolean) =>
@@ -30,11 +30,6 @@ const op = (name: string, log: boolean) =>
 
 const softmaxOp = op("softmax", false);
 const logSoftmaxOp = op("logSoftmax", true);
-
-export interface RowOptions {
-  /** Chosen by the adapter unless given. */
-  readonly variant?: RowVariant | undefined;
-}
 
 /** x: (..., D). Returns (..., D), each row non-negative with sum 1. */
 export const softmax = (x: Tensor, options: RowOptions = {}): Tensor =>

@@ -11,7 +11,7 @@ import { attentionPacked } from "../kernels/attention.ts";
 import { dropPath as dropPathOp, dropPathFactors } from "../kernels/drop-path.ts";
 import type { SampleFactors } from "../kernels/shared/sample-factors.ts";
 import { dropout } from "../kernels/dropout.ts";
-import { add, mean } from "../kernels/elementwise.ts";
+import { add, average } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { reshape, slice } from "../kernels/movement.ts";
 import { linear } from "../kernels/linear.ts";
@@ -230,5 +230,5 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
   const logitsCls = head("head", 0);
   if (!c.distilled) return { logits: logitsCls, logitsCls, logitsDist: null };
   const logitsDist = head("head_dist", 1);
-  return { logits: mean(logitsCls, logitsDist), logitsCls, logitsDist };
+  return { logits: average(logitsCls, logitsDist), logitsCls, logitsDist };
 }

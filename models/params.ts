@@ -72,11 +72,11 @@ export function loadParams(what: string, specs: readonly ParamSpec[], state: Sta
 /**
  * A model's parameters for training: all that are trained in one flat buffer, with another of the same layout for their
  * gradients, so that an optimizer takes one launch. Those with weight decay come first. Running statistics lie in a flat
- * buffer of their own; what is frozen has tensors of its own.
+ * buffer of their own; each frozen parameter has a tensor of its own.
  */
 export class ParameterStore {
   readonly specs: readonly ParamSpec[];
-  /** By name; views into `flat` and `stats`, and tensors of their own for what is frozen. */
+  /** By name; views into `flat` and `stats`, and separate tensors for frozen parameters. */
   readonly tensors: Params;
   readonly layout: FlatLayout;
   readonly statsLayout: FlatLayout;
@@ -86,7 +86,7 @@ export class ParameterStore {
   readonly grads: Tensor;
   /** Running statistics; `null` if the model has none. */
   readonly stats: Tensor | null;
-  /** Weight decay applies to the first so many elements of `flat`. */
+  /** Number of leading elements of `flat` that weight decay applies to. */
   readonly decayed: number;
   readonly #frozen: readonly string[];
 

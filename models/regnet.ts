@@ -250,7 +250,7 @@ export function regnet(p: Params, x: Tensor, c: RegNetConfig, { training = false
     ];
     const weight = w(`${name}.conv.weight`),
       o = { stride, padding, groups };
-    if (folds) return convNorm(t, weight, { gain, shift, mean, variance }, { ...o, relu });
+    if (folds) return convNorm(t, weight, { weight: gain, bias: shift, mean, variance }, { ...o, relu });
     return batchNorm(conv2d(t, weight, null, o), gain, shift, mean, variance, { training, relu });
   };
   const dense = (name: string, t: Tensor) => {

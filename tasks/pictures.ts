@@ -6,8 +6,10 @@ import type { RgbImage } from "../models/images/preprocess.ts";
 import type { ImageInput } from "./api.ts";
 import { PictureError, reasonOf } from "./errors.ts";
 
-/** Decoded bytes, or what `placedImage` takes. */
-export type Picture = { readonly kind: "bytes"; readonly image: RgbImage } | { readonly kind: "platform"; readonly image: ImageSource };
+/** Decoded bytes, or what `placedImage` takes; `close` gives back what was made to hold it. */
+export type Picture =
+  | { readonly kind: "bytes"; readonly image: RgbImage; readonly close?: undefined }
+  | { readonly kind: "platform"; readonly image: ImageSource; readonly close?: () => void };
 
 /** Throws PictureError where there is no picture in it. */
 export async function openPicture(input: ImageInput, signal?: AbortSignal): Promise<Picture> {
@@ -21,7 +23,13 @@ export async function openPicture(input: ImageInput, signal?: AbortSignal): Prom
   const { width, height } = sizeOf(input);
   if (!(width >= 1 && height >= 1))
     throw new PictureError(`picture: expected at least one pixel, got ${width}x${height} of ${kindOf(input)}`);
-  return { kind: "platform", image: input };
+  return "videoWidth" in input || "displayWidth" in input ? frameOf(input) : { kind: "platform", image: input };
+}
+
+/** The frame of this moment: a video has moved on when the model is ready. Chromium's software renderer dies of copying frames to WebGPU directly. */
+async function frameOf(video: HTMLVideoElement | VideoFrame): Promise<Picture> {
+  const image = await createImageBitmap(video, { colorSpaceConversion: "none" });
+  return { kind: "platform", image, close: () => image.close() };
 }
 
 const unknown = (input: unknown): PictureError =>
@@ -66,6 +74,7 @@ export async function readPicture(input: ImageInput, signal?: AbortSignal): Prom
   const { image } = picture;
   const { width, height } = sizeOf(image);
   const rgba = "createView" in image ? await texels(image) : "data" in image ? image.data : drawn(image, width, height);
+  picture.close?.();
   const data = new Uint8Array(3 * width * height);
   for (let i = 0, at = 0; i < data.length; i += 3, at += 4) for (let c = 0; c < 3; c++) data[i + c] = rgba[at + c]!;
   return { height, width, data };

@@ -4,7 +4,7 @@ import { place, record, type Plan } from "../engine/plan.ts";
 import { Scalars } from "../engine/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
-import { mean } from "../kernels/elementwise.ts";
+import { average } from "../kernels/elementwise.ts";
 import { linear } from "../kernels/linear.ts";
 import { reshape, slice } from "../kernels/movement.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
@@ -22,7 +22,7 @@ function answers(features: Tensor, params: Params): { all: Tensor; each: Tensor[
   const each = names.map((name, t) =>
     linear(reshape(slice(features, 1, t, t + 1), [N, D]), params[`${name}.weight`]!, params[`${name}.bias`]!),
   );
-  return { all: each.length === 2 ? mean(each[0]!, each[1]!) : each[0]!, each };
+  return { all: each.length === 2 ? average(each[0]!, each[1]!) : each[0]!, each };
 }
 
 /** A run's state: values by name, besides the parameters both moments of AdamW. */

@@ -1,6 +1,6 @@
 /** A model on the device: its parameters, and recorded passes for batches of some sizes. After a lost device all of it is made anew. */
 import { noGrad } from "../engine/autograd.ts";
-import { initDevice, type Device } from "../engine/device.ts";
+import type { Device } from "../engine/device.ts";
 import { DeviceLostError } from "../engine/errors.ts";
 import { placedImage } from "../engine/image.ts";
 import { record, type Plan } from "../engine/plan.ts";
@@ -10,6 +10,7 @@ import { inputBytes, preprocess, type Preprocessing } from "../models/images/pro
 import { storedModel, storedParams, type StoredType } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
 import { loadParams, type Params, type State } from "../models/params.ts";
+import { reopenDevice } from "./device.ts";
 import type { Picture } from "./pictures.ts";
 
 /** Tensors whose first axis is the batch, from normalised images x (B, 3, size, size). */
@@ -67,15 +68,18 @@ export class Runtime {
     return results;
   }
 
-  /** The picture as the model sees it, for passes that are not recorded. The caller disposes of x (1, 3, size, size). */
-  async input(picture: Picture): Promise<{ readonly model: Model; readonly params: Params; readonly x: Tensor }> {
-    return this.#recovering(async ({ params }) => {
+  /** Work on the picture as the model sees it, x (1, 3, size, size), that is not recorded. */
+  async withInput<T>(picture: Picture, work: (model: Model, params: Params, x: Tensor) => Promise<T>): Promise<T> {
+    return this.#recovering(async ({ device, params }) => {
       const { size } = this.#steps;
       const bytes = Tensor.zeros([1, 3, size, size], "u8");
       this.#draw([picture], bytes);
       const x = noGrad(() => normalizeImages(bytes, this.#steps));
-      bytes.dispose();
-      return { model: this.#model, params, x };
+      try {
+        return await work(this.#model, params, x);
+      } finally {
+        if (!device.lostError) for (const t of [bytes, x]) t.dispose();
+      }
     });
   }
 
@@ -136,7 +140,7 @@ export class Runtime {
   }
 
   async #upload(): Promise<Live> {
-    const device = await initDevice();
+    const device = await reopenDevice();
     if (this.#live?.device !== device) {
       const { name, params } = this.#given;
       this.#live = { device, params: storedParams(loadParams(name, params, this.#state), this.#dtype), passes: new Map() };

@@ -1,6 +1,7 @@
 /** Fine-tuning of a model's weights on batches of augmented pictures, through stops and lost devices. */
 import { DeviceLostError } from "../engine/errors.ts";
 import { readWeights } from "../models/checkpoints/weights.ts";
+import { ResumeError } from "../train/identity.ts";
 import { memoryOnly } from "../train/input/memory.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import { makeRecipe, type Recipe } from "../train/recipe.ts";
@@ -57,6 +58,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
         resume: snapshot ?? undefined,
         evalBatchSize: Math.min(held.count, 16),
         evalEvery: split.held.length > 0 ? 1 : recipe.epochs,
+        saveEpochs: false, // of a large model a checkpoint is large, and an epoch may take a second
         saveEvery: o.checkpointEvery?.steps,
         saveSeconds: o.checkpointEvery?.seconds ?? SNAPSHOT_SECONDS,
         shouldStop: () => o.signal?.aborted ?? false,
@@ -72,7 +74,8 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
       if (error instanceof DeviceLostError && ++reported.losses < LOSSES) continue;
       // The signal interrupts an evaluation; what was trained until then stands in the snapshot.
       if (o.signal?.aborted && snapshot) return { state: readWeights(snapshot).state, finished: false, epochs };
-      if (task.kept === snapshot && /^(resume|safetensors): /.test(reasonOf(error)))
+      const unreadable = error instanceof ResumeError || reasonOf(error).startsWith("safetensors: ");
+      if (unreadable && task.kept === snapshot)
         throw new StoreError(
           `fineTune: expected the store to hold this run or none, got another one's (${reasonOf(error)}): delete() it, or use another store`,
         );

@@ -1,5 +1,4 @@
 /** Classifies, gives features and attention, and is taught: a model with its weights, wherever they came from. */
-import { getDevice } from "../engine/device.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { slice } from "../kernels/movement.ts";
@@ -94,18 +93,15 @@ export class Vision implements VisionModel {
     if (token === "distillation" && !model.distilled)
       throw new Error(`attention: expected a distilled model for the token "distillation", got ${model.name}`);
     const picture = await openPicture(image);
-    const { x, ...on } = await this.#runtime.input(picture);
-    try {
-      const one = block !== undefined && head !== undefined;
-      const found = await attentionProbabilities(on.model, on.params, x, one ? [block] : undefined);
-      const at = token === "class" ? 0 : 1;
-      if (!one) return { side: found.side, weights: rollout(found, 0, at) };
-      if (!Number.isInteger(head) || head < 0 || head >= found.heads)
-        throw new Error(`attention: expected a head from 0 to ${found.heads - 1}, got ${head}`);
-      return { side: found.side, weights: headMaps(found, 0, 0, at)[head]! };
-    } finally {
-      if (!getDevice().lostError) x.dispose();
-    }
+    const one = block !== undefined && head !== undefined;
+    const found = await this.#runtime.withInput(picture, (on, params, x) =>
+      attentionProbabilities(on, params, x, one ? [block] : undefined),
+    );
+    const at = token === "class" ? 0 : 1;
+    if (!one) return { side: found.side, weights: rollout(found, 0, at) };
+    if (!Number.isInteger(head) || head < 0 || head >= found.heads)
+      throw new Error(`attention: expected a head from 0 to ${found.heads - 1}, got ${head}`);
+    return { side: found.side, weights: headMaps(found, 0, 0, at)[head]! };
   }
 
   async fineTune(examples: Iterable<Example> | AsyncIterable<Example>, o: FineTuneOptions = {}): Promise<FineTuned> {
@@ -128,7 +124,11 @@ export class Vision implements VisionModel {
     const found: Float32Array[][] = [];
     for (let at = 0; at < images.length; at += OPEN) {
       const pictures: Picture[] = await Promise.all(images.slice(at, at + OPEN).map((image) => openPicture(image)));
-      found.push(...(await this.#runtime.run(name, pass, pictures)));
+      try {
+        found.push(...(await this.#runtime.run(name, pass, pictures)));
+      } finally {
+        for (const picture of pictures) picture.close?.();
+      }
     }
     return found;
   }

@@ -18,14 +18,15 @@ const FLOORS: readonly (readonly string[])[] = [
   ["tasks"],
   ["bench"],
   ["jobs"],
-  ["app", "cli"],
+  ["app"],
+  ["cli"],
 ];
 const ROOMS = FLOORS.flat().filter((room) => existsSync(room));
 const floorOf = (path: string): number => FLOORS.findIndex((rooms) => rooms.includes(path.split("/")[0]!));
 
 const sources = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((f) => /\.(ts|mts|mjs)$/.test(f) && !f.includes("node_modules"))
+    .filter((f) => /\.(ts|mts|mjs)$/.test(f) && !/(^|\/)(node_modules|dist)\//.test(f))
     .map((f) => posix.join(folder, f));
 
 /** What a file imports of the project, as paths from the root: static, dynamic and by type. */
@@ -48,6 +49,15 @@ test("no import goes up, or sideways on a shared floor", () => {
     return b === -1 || b > a || (b === a && from.split("/")[0] !== to.split("/")[0]);
   });
   expect(shown(wrong)).toEqual([]);
+});
+
+test("what runs in a page as well as in Node names no module of Node, and no package that only Node has", () => {
+  const both = ["engine", "kernels", "checks", "models", "train", "tasks", "jobs", "app"]
+    .filter((room) => existsSync(room))
+    .flatMap(sources);
+  const nodes = both.filter((file) => !/^(engine|tasks)\/node\.ts$/.test(file)); // the entries for Node
+  const named = /^(?:import|export)\b[^;]*?from "(?:node:[^"]+|webgpu|sharp|vite|puppeteer[^"]*|commander)"/m;
+  expect(nodes.filter((file) => named.test(readFileSync(file, "utf8").replace(/^import type .*$/gm, "")))).toEqual([]);
 });
 
 const isOp = (path: string): boolean => /^kernels\/[^/]+\.ts$/.test(path);

@@ -2,8 +2,9 @@
 import type { State } from "../models/params.ts";
 import { inMemory, type ImagePlatform, type ImageSource } from "./input/source.ts";
 
-/** Images of a set of files whose bytes are hashed; the others count by name, place and label. */
-const SAMPLES = 16;
+/** Images of a set of files whose first bytes are hashed; the others count by name, place and label. */
+const SAMPLES = 64;
+const SAMPLE_BYTES = 4096;
 
 /** Images, or names of images, per hashed part. */
 const PART = 4096;
@@ -37,9 +38,9 @@ export function digestState(state: State, head: unknown = null): Promise<string>
 
 /**
  * Of a set of images: classes, labels, and the bytes of images in memory. Of files: their names below the folder that all of them lie in,
- * their places in archives, and the bytes of some of them, evenly spread: a folder may be moved, not changed.
+ * their places in archives, and the first bytes of some of them, evenly spread: a folder may be moved, not changed.
  */
-export function digestImages(source: ImageSource, platform: ImagePlatform): Promise<string> {
+export function digestImages(source: ImageSource, platform: Pick<ImagePlatform, "read">): Promise<string> {
   const { count, classes } = source;
   const file = (i: number) => {
     const at = source.at(i);
@@ -62,7 +63,7 @@ export function digestImages(source: ImageSource, platform: ImagePlatform): Prom
     for (let i = 0; i < count; i += Math.ceil(count / SAMPLES)) {
       const at = file(i);
       // One that cannot be read now is the input pipeline's to report.
-      if (at) yield await platform.read(at).catch(() => new Uint8Array());
+      if (at) yield await platform.read({ ...at, length: Math.min(at.length ?? SAMPLE_BYTES, SAMPLE_BYTES) }).catch(() => new Uint8Array());
     }
   }
   return digest(parts());

@@ -32,8 +32,10 @@ export interface TrainOptions {
   readonly evalEvery?: number | undefined;
   /** Updates, counted from the run's beginning, after which it ends. */
   readonly maxSteps?: number | undefined;
-  /** Updates between checkpoints within an epoch; every epoch ends with one. */
+  /** Updates between checkpoints within an epoch. */
   readonly saveEvery?: number | undefined;
+  /** Whether every epoch ends with a checkpoint; it does unless this is false. */
+  readonly saveEpochs?: boolean | undefined;
   /** Seconds without a checkpoint after which the next update is followed by one. */
   readonly saveSeconds?: number | undefined;
   /** Asked after every update; `true` saves and stops. */

@@ -13,7 +13,7 @@ import { distillationLoss } from "./loss.ts";
 import { optimizerScalars, type Optimizer } from "./optimizer.ts";
 import { mixes, mixGroupSize, type Recipe } from "./recipe.ts";
 
-/** What changes from step to step, besides images and labels. `keep` is 0 for the first of an update's batches, then 1. */
+/** Numbers that change from step to step. `keep` is 0 for the first of an update's batches, then 1. */
 export const stepScalars = { ...optimizerScalars, keep: "f32", seed: "u32", step: "u32" } as const;
 
 export interface TrainStep {
@@ -38,7 +38,7 @@ export interface BatchResult {
   readonly loss: Tensor;
   readonly base: Tensor;
   readonly distill: Tensor | null;
-  /** u32 [1]: how many images the student's answer had right (of the unmixed label). */
+  /** u32 [1]: number of images whose unmixed label is the student's first class. */
   readonly correct: Tensor;
 }
 
@@ -78,7 +78,7 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     );
 
   const batch = await recorded(() => {
-    // Patches from the start, where nobody who sees the batch wants whole images.
+    // The input is made as patches at once, unless student or teacher takes whole images.
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
     const x = mix ? mixImages(read, mix, { mates: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;

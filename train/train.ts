@@ -54,14 +54,15 @@ async function run(o: TrainOptions, own: <T extends { dispose(): void }>(thing: 
       stopped = totals.stopped;
       const last = stopped || r.position.step >= length.totalSteps;
       if (last || (epoch + 1) % (o.evalEvery ?? 1) === 0) epochs.push(await evaluateEpoch(o, r, epoch, totals));
-      if (!stopped) await saver.save();
+      if (!stopped && (o.saveEpochs ?? true)) await saver.save();
     }
     if (!stopped) health.checkFinished();
     return await resultOf(o, r, epochs, length);
   } catch (error) {
     await r.inFlight.settle();
-    // The parameters outlive that memory ran out; they do not outlive their device.
-    if (error instanceof OutOfMemoryError && r.position.step > 0) await saver.save().catch(() => undefined);
+    // The parameters outlive that memory ran out, and that a stop interrupted an evaluation; they do not outlive their device.
+    const standing = error instanceof OutOfMemoryError || o.shouldStop?.();
+    if (standing && r.position.step > 0) await saver.save().catch(() => undefined);
     throw error;
   } finally {
     await r.pipeline.close();

@@ -4,7 +4,7 @@ import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { batchNorm, type BatchNormVariant } from "../../kernels/batch-norm.ts";
-import { columnSums, geluBackwardSums } from "../../kernels/shared/column-sums.ts";
+import { activationBackwardSums, columnSums } from "../../kernels/shared/column-sums.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { dropPath } from "../../kernels/drop-path.ts";
 import { dropout } from "../../kernels/dropout.ts";
@@ -135,7 +135,7 @@ const geluSums = (rows: number, D: number): RowProblem => ({
   inputs: { dy: [rows, D], u: [rows, D] },
   wanted: [],
   variants: [DEFAULT],
-  run: (t) => Object.values(geluBackwardSums(t["dy"]!, t["u"]!, D)),
+  run: (t) => Object.values(activationBackwardSums("gelu", t["dy"]!, t["u"]!, D)),
 });
 
 const update = (n: number, ema: boolean): RowProblem => {

@@ -258,7 +258,7 @@ export const cases: Case[] = [
       variance: positive([11], 6),
     }),
     ({ x, weight, c, variance }) => [
-      noGrad(() => convNorm(x, weight, { gain: c[0]!, shift: c[1]!, mean: c[2]!, variance }, { relu: true })),
+      noGrad(() => convNorm(x, weight, { weight: c[0]!, bias: c[1]!, mean: c[2]!, variance }, { relu: true })),
     ],
   ),
   on(

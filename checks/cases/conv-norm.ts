@@ -35,7 +35,7 @@ async function same({ x, weight, relu, why: _, ...o }: Shape): Promise<void> {
       const [image, kernel] = [make(x, 1), make(weight, 2)];
       const [gain, shift, mean, variance] = [make([O], 3, 0.5), make([O], 4), make([O], 5), make([O], 6, 1.5)] as const;
       return [
-        convNorm(image, kernel, { gain, shift, mean, variance }, { ...o, relu }),
+        convNorm(image, kernel, { weight: gain, bias: shift, mean, variance }, { ...o, relu }),
         batchNorm(conv2d(image, kernel, null, o), gain, shift, mean, variance, { relu }),
       ];
     }),
@@ -54,7 +54,8 @@ export const cases: Case[] = [
     run: () => {
       const [right, wrong] = [Tensor.zeros([4]), Tensor.zeros([3])];
       return refuses(
-        () => convNorm(Tensor.zeros([1, 2, 4, 4]), Tensor.zeros([4, 2, 1, 1]), { gain: right, shift: right, mean: wrong, variance: right }),
+        () =>
+          convNorm(Tensor.zeros([1, 2, 4, 4]), Tensor.zeros([4, 2, 1, 1]), { weight: right, bias: right, mean: wrong, variance: right }),
         /convNorm: expected mean \[4\] for weight \[4,2,1,1\], got \[3\]/,
       );
     },

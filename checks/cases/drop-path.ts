@@ -82,7 +82,9 @@ export const cases: Case[] = [
           inputs: [[B, 3, 4], [8, 4], [8], [B, 3, 8]],
           op: (x, w, b, residual) => linear(x, w, b, { activation: "gelu", residual, factors: branch(), variant }),
           reference: (x, w, b, residual) =>
-            linearReference({ rows: 3 * B, I: 4, O: 8, gelu: true })(x, w, b).map((v, i) => v * factorOf(i, 24) + (residual?.[i] ?? 0)),
+            linearReference({ rows: 3 * B, I: 4, O: 8, activation: "gelu" })(x, w, b).map(
+              (v, i) => v * factorOf(i, 24) + (residual?.[i] ?? 0),
+            ),
         }),
     }),
   ),
@@ -104,9 +106,11 @@ export const cases: Case[] = [
         inputs: [[B, 2, 4], [8, 4], [8], [5, 8], [5], [B, 2, 5]],
         op: (x, w1, b1, w2, b2, residual) => mlp(x, w1, b1, w2, b2, { residual, factors: branch() }),
         reference: (x, w1, b1, w2, b2, residual) =>
-          linearReference({ rows: 2 * B, I: 8, O: 5 })(linearReference({ rows: 2 * B, I: 4, O: 8, gelu: true })(x!, w1!, b1), w2!, b2).map(
-            (v, i) => v * factorOf(i, 10) + residual![i]!,
-          ),
+          linearReference({ rows: 2 * B, I: 8, O: 5 })(
+            linearReference({ rows: 2 * B, I: 4, O: 8, activation: "gelu" })(x!, w1!, b1),
+            w2!,
+            b2,
+          ).map((v, i) => v * factorOf(i, 10) + residual![i]!),
       }),
   },
   {

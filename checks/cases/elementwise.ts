@@ -1,4 +1,4 @@
-import { add, gelu, mul, relu, scale, sigmoid } from "../../kernels/elementwise.ts";
+import { add, gelu, mul, relu, scale, sigmoid, silu } from "../../kernels/elementwise.ts";
 import { mean, sum } from "../../kernels/shared/reduce.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
 import { op, type Timed } from "../op.ts";
@@ -10,6 +10,7 @@ const map = (f: (x: number) => number) => (x: Float64Array) => x.map(f);
 const UNARY = {
   relu: { op: relu, f64: map((x) => Math.max(x, 0)) },
   sigmoid: { op: sigmoid, f64: map((x) => 1 / (1 + Math.exp(-x))) },
+  silu: { op: silu, f64: map((x) => x / (1 + Math.exp(-x))) },
   gelu: { op: gelu, f64: geluReference },
 };
 const BINARY = { add: { op: add, f64: (x: number, y: number) => x + y }, mul: { op: mul, f64: (x: number, y: number) => x * y } };

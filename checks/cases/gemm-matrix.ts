@@ -237,7 +237,7 @@ export const cases: Case[] = [
           wide: [2],
           roundings: 4,
           op: (x, weight, bias, residual) => linear(x, weight, bias, { activation: "gelu", residual }),
-          reference: linearReference({ rows, I, O, gelu: true }),
+          reference: linearReference({ rows, I, O, activation: "gelu" }),
         });
       }),
   },

@@ -1,6 +1,7 @@
 /** Matrix products and what is made of them, in plain f64 loops. */
 import { broadcastShapes, broadcastStrides, numel, strides, type Shape } from "../../engine/shape.ts";
-import { geluReference } from "./elementwise.ts";
+import type { Activation } from "../../kernels/shared/activations.ts";
+import { activationReferences } from "./activations.ts";
 
 interface Transposes {
   readonly transposeA?: boolean;
@@ -34,15 +35,15 @@ interface LinearSizes {
   readonly rows: number;
   readonly I: number;
   readonly O: number;
-  readonly gelu?: boolean;
+  readonly activation?: Activation;
 }
 
 /** x: (rows, I), weight: (O, I), bias: (O) or left out, residual: (rows, O) or left out. */
 export const linearReference =
-  ({ rows, I, O, gelu = false }: LinearSizes) =>
+  ({ rows, I, O, activation = "none" }: LinearSizes) =>
   (x: Float64Array, weight: Float64Array, bias?: Float64Array, residual?: Float64Array): Float64Array => {
     const u = matmulReference([rows, I], [O, I], { transposeB: true })(x, weight).map((v, i) => v + (bias?.[i % O] ?? 0));
-    const y = gelu ? geluReference(u) : u;
+    const y = activationReferences[activation](u);
     return y.map((v, i) => v + (residual?.[i] ?? 0));
   };
 

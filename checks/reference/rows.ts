@@ -1,6 +1,6 @@
 /** Softmax and layer norm over rows of D, in plain f64 loops. */
 
-const rows =
+export const rows =
   (D: number, f: (row: Float64Array) => Float64Array) =>
   (x: Float64Array): Float64Array => {
     const y = new Float64Array(x.length);

@@ -6,9 +6,9 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { BenchResult } from "../../bench/session.ts";
+import { BIN } from "../place.ts";
 import type { CommonOptions } from "../run-job.ts";
 
 interface First {
@@ -37,11 +37,10 @@ const CASES = {
 export async function firstRuns(options: CommonOptions & { readonly against: string }): Promise<FirstRuns> {
   const where = options.where ?? "node";
   const folder = await mkdtemp(join(tmpdir(), "tessera-first-"));
-  const main = fileURLToPath(new URL("../tessera.mjs", import.meta.url));
   const alone = async (name: string, rival: string | null): Promise<BenchResult> => {
     const file = join(folder, "result.json");
     const args = [
-      main,
+      BIN,
       "bench",
       "--where",
       where,

@@ -5,8 +5,8 @@ import { join, resolve } from "node:path";
 import { build, preview } from "vite";
 import type { About } from "../../app/bench-page/page.ts";
 import { copyLoaded, moduleOf, type RivalName } from "../../bench/rivals.ts";
-import config from "../../vite.config.ts";
-import { shipped } from "../model-options.ts";
+import { isolated, ownFilesOnly } from "../node/vite.ts";
+import { shipped } from "../place.ts";
 
 /** Fills `folder` anew. The rivals' libraries have to be installed. */
 export async function buildBenchPage(
@@ -17,7 +17,7 @@ export async function buildBenchPage(
   const root = shipped("app/bench-page"),
     outDir = resolve(folder);
   await build({
-    configFile: false,
+    ...ownFilesOnly,
     root,
     base: "./",
     logLevel: "error",
@@ -49,12 +49,12 @@ export async function serveBenchPage(folder: string, port = 0): Promise<Served> 
   const outDir = resolve(folder);
   if (!(await readdir(outDir)).includes("about.json")) throw new Error(`bench: expected a built page in ${folder}, got none`);
   const server = await preview({
-    configFile: false,
+    ...ownFilesOnly,
     root: outDir,
     appType: "mpa",
     logLevel: "error",
     build: { outDir },
-    preview: { ...config.preview, host: "127.0.0.1", port, strictPort: port !== 0 },
+    preview: { headers: isolated, host: "127.0.0.1", port, strictPort: port !== 0 },
   });
   return { url: `http://127.0.0.1:${(server.httpServer.address() as AddressInfo).port}/`, close: () => server.close() };
 }

@@ -6,7 +6,8 @@ import { build } from "vite";
 import { pageJson, put } from "../../app/report.ts";
 import type { NamedResult } from "../../bench/result-file.ts";
 import { writeAtomic } from "../node/files.ts";
-import { shipped } from "../model-options.ts";
+import { ownFilesOnly } from "../node/vite.ts";
+import { EXTENSION, shipped } from "../place.ts";
 
 /** Writes it; its URL. */
 export async function writeBenchReport(path: string, results: readonly NamedResult[]): Promise<string> {
@@ -29,14 +30,14 @@ export async function renderBenchReport(results: readonly NamedResult[]): Promis
 /** app/bench-report/page.ts with the plotting library, in one piece. */
 async function script(): Promise<string> {
   const bundled = await build({
-    configFile: false,
+    ...ownFilesOnly,
     root: shipped("."),
     logLevel: "error",
     build: {
       write: false,
       target: "es2022",
       copyPublicDir: false,
-      lib: { entry: shipped("app/bench-report/page.ts"), formats: ["es"] },
+      lib: { entry: shipped(`app/bench-report/page${EXTENSION}`), formats: ["es"] },
       rolldownOptions: { output: { codeSplitting: false } },
       minify: true,
     },

@@ -1,16 +1,13 @@
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { shipped } from "../model-options.ts";
+import { BIN } from "../place.ts";
 
 /** Runs a command of ours. Its last words are the error, if it fails. */
 export function tessera(args: readonly string[], jobs: number, label: string): Promise<void> {
   return new Promise((resolve, reject) => {
     // Trainings side by side share the cores better than the threads of one of them do (Mesa's CPU driver).
     const threads = { LP_NUM_THREADS: String(Math.max(1, Math.floor(availableParallelism() / jobs))) };
-    const child = spawn(process.execPath, [shipped("cli/tessera.mjs"), ...args], {
-      stdio: ["ignore", "ignore", "pipe"],
-      env: { ...threads, ...process.env },
-    });
+    const child = spawn(process.execPath, [BIN, ...args], { stdio: ["ignore", "ignore", "pipe"], env: { ...threads, ...process.env } });
     let words = "";
     child.stderr.on("data", (chunk: Buffer) => (words = (words + chunk.toString()).slice(-4000)));
     child.on("error", reject);

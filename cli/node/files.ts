@@ -1,18 +1,27 @@
 /** Files read and written whole. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../../jobs/errors.ts";
 
 // Of one read: Node's own readFile stops at 2 GiB, and holds a large file twice for a moment.
 const READ_BYTES = 1 << 26;
 
-/** A file's bytes, in memory once. */
-export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await open(path);
+// Of a pipe, beyond which it is no file of weights or images.
+const PIPE_BYTES = 2 ** 32;
+
+/**
+ * A file's bytes, in memory once. A pipe is read to its end; one that gives no byte for `pipeTimeoutMs` is an error, as nobody may ever
+ * write to it.
+ */
+export async function readWhole(path: string, pipeTimeoutMs = 30_000): Promise<Uint8Array<ArrayBuffer>> {
+  // Without O_NONBLOCK the opening of a pipe waits for its writer.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const stats = await file.stat();
-    if (!stats.isFile()) return new Uint8Array(await file.readFile());
+    if (stats.isDirectory()) throw Object.assign(new Error(`expected a file, got the folder ${path}`), { code: "EISDIR" });
+    if (!stats.isFile()) return await readPipe(file, pipeTimeoutMs);
     const bytes = new Uint8Array(stats.size);
     let at = 0;
     while (at < bytes.length) {
@@ -23,6 +32,30 @@ export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> 
     return at === bytes.length ? bytes : bytes.slice(0, at);
   } finally {
     await file.close();
+  }
+}
+
+async function readPipe(file: FileHandle, timeoutMs: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  const buffer = new Uint8Array(1 << 16);
+  let size = 0;
+  let lastMs = performance.now();
+  for (;;) {
+    // -1: no byte yet. 0 is the end, or, before the first byte, no writer yet.
+    const got = await file.read(buffer, 0, buffer.length).then(
+      ({ bytesRead }) => bytesRead,
+      (error: NodeJS.ErrnoException) => (error.code === "EAGAIN" ? -1 : Promise.reject(error)),
+    );
+    if (got > 0) {
+      chunks.push(buffer.slice(0, got));
+      size += got;
+      lastMs = performance.now();
+      if (size > PIPE_BYTES) throw Object.assign(new Error("too long"), { code: `more than ${PIPE_BYTES} bytes` });
+    } else if (got === 0 && size > 0) {
+      return new Uint8Array(Buffer.concat(chunks));
+    } else if (performance.now() - lastMs > timeoutMs) {
+      throw Object.assign(new Error("no byte"), { code: `a pipe without a byte for ${timeoutMs / 1000} s` });
+    } else await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

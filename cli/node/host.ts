@@ -63,6 +63,22 @@ function interrupted(): boolean {
 /** The exit code of a command that was asked to stop and did: 128 and the signal's number. 0 where no signal came. */
 export const stoppedExitCode = (): number => (stopSignal === null ? 0 : STOP_SIGNALS[stopSignal]);
 
+export interface DownloadSettings {
+  readonly refresh: boolean;
+  readonly timeoutMs: number | undefined;
+}
+let downloads: DownloadSettings = { refresh: false, timeoutMs: undefined };
+
+/** For all downloads of this process: the command's `--refresh` and `--download-timeout`. */
+export function configureDownloads(settings: DownloadSettings): void {
+  downloads = settings;
+}
+
+const KEPT = {
+  checked: ", kept from before",
+  unchecked: ", kept from before and not compared with the server (--refresh downloads it anew)",
+};
+
 /** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
 async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
   const [{ loadUrl }, { downloadFolder }] = await Promise.all([import("../../models/checkpoints/url.ts"), import("./download-folder.ts")]);
@@ -71,12 +87,13 @@ async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer
     .split("/")
     .at(-1)}`;
   const { bytes, sha256, cached } = await loadUrl(url, {
+    ...downloads,
     cache: downloadFolder(),
     onProgress: (done, total) => {
       if (total > 0) host.progress({ label, done, total });
     },
   });
-  host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? ", kept from before" : ""}, sha256 ${sha256}` });
+  host.log({ message: `${url.replace(/[?#].*$/s, "")}: ${bytes.length} bytes${cached ? KEPT[cached] : ""}, sha256 ${sha256}` });
   return bytes;
 }
 

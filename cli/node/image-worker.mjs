@@ -1,5 +1,4 @@
-/** A thread of the input pipeline. TypeScript runs as it is, through tsx, whoever started the process. */
-import { register } from "tsx/esm/api";
+/** A thread of the input pipeline, in the repository: it has to learn to run TypeScript by itself. */
+import "../typescript.mjs";
 
-register();
 await import("./image-worker.ts");

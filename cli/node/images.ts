@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { FileRange, ImagePlatform } from "../../train/input/source.ts";
+import { IN_REPOSITORY } from "../place.ts";
 import { decodeImage, encodePng } from "./decode-image.ts";
 
 /** Bytes of one read: Node reads no more than 2 GiB at once. */
@@ -38,7 +39,7 @@ export function nodeImages(): ImagePlatform {
     decode: decodeImage,
     encodePng,
     startWorker() {
-      const worker = new Worker(new URL("./image-worker.mjs", import.meta.url));
+      const worker = new Worker(new URL(IN_REPOSITORY ? "./image-worker.mjs" : "./image-worker.js", import.meta.url));
       // A pipeline that nobody closed must not keep a finished command alive; one that is waited for must.
       worker.unref();
       let open = 0;

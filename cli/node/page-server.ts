@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createServer, type Plugin } from "vite";
 import { errorData, UsageError } from "../../jobs/errors.ts";
 import type { Host, Progress } from "../../jobs/host.ts";
-import { EXTENSION, ROOT } from "../place.ts";
+import { ROOT } from "../place.ts";
 import { isolated, ownFilesOnly } from "./vite.ts";
 
 const PAGE = "/app/headless.html";
@@ -39,9 +39,6 @@ export async function servePage(host: Host): Promise<PageServer> {
   return { url: `http://127.0.0.1:${port}${PAGE}`, token, close: () => server.close() };
 }
 
-/** The page names its script as the repository has it. */
-const page = (): string => readFileSync(join(ROOT, PAGE), "utf8").replace("headless.ts", `headless${EXTENSION}`);
-
 /** Vite's own services (`/__open-in-editor`), and files and folders that begin with a dot. What is outside of ROOT, Vite allows as far as a module imports it. */
 const hidden = (path: string): boolean =>
   path.startsWith("/__") || (!path.startsWith("/@fs/") && /(^|\/)\./.test(decodeURIComponent(path)));
@@ -59,7 +56,7 @@ function bridge(host: Host, token: string): Plugin {
         const url = new URL(request.url ?? "/", "http://localhost");
         // Vite would add its client to the page, which wants the socket that is off here. The page as it is, and of the
         // client only what import(variable) is rewritten to, do without.
-        if (url.pathname === PAGE) return send(response, "text/html", page());
+        if (url.pathname === PAGE) return send(response, "text/html", readFileSync(join(ROOT, PAGE)));
         if (url.pathname === "/@vite/client") return send(response, "text/javascript", "export const injectQuery = (url) => url;");
         const [, kind, given] = url.pathname.split("/");
         if (kind !== "__file" && kind !== "__event" && kind !== "__stop")

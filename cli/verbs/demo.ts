@@ -5,10 +5,12 @@ import type { ReportData } from "../../jobs/report-data.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import type { DemoArgs } from "../../jobs/demo.ts";
-import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
+import { SHIPPED_TEACHER } from "../model-options.ts";
+import { fetchSubset } from "../node/data/cifar10-subset.ts";
+import { IN_REPOSITORY } from "../place.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
-import { print } from "../output.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly out: string;
@@ -29,13 +31,13 @@ export default function (program: Command): void {
         throw new UsageError(`expected a positive number of seconds for --budget, got "${options.budget}"`);
       const host = nodeHost();
       const args: DemoArgs = {
-        data: shipped("app/data/cifar10"),
+        data: await fetchSubset(note),
         teacher: SHIPPED_TEACHER,
         teacherNote: "all 50,000 training images of CIFAR-10, by this engine (app/data/teacher/README.md)",
         out: options.out,
         seed: options.seed ?? 0,
         budgetSeconds,
-        command: "npm install && npm run demo",
+        command: IN_REPOSITORY ? "npm install && npm run demo" : "npx tessera demo",
         commit: commit(),
         where: options.where === "chromium" ? "Chromium" : "Node",
         date: new Date().toISOString().slice(0, 10),

@@ -1,9 +1,9 @@
 /** `doctor`: a report on the adapter and every kernel's self-test, to paste into a bug report. */
-import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { Command } from "commander";
 import type { Diagnosis, Tested } from "../../checks/doctor.ts";
 import type { DoctorArgs } from "../../jobs/doctor.ts";
+import { VERSION } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -42,11 +42,10 @@ const count = (tested: readonly Tested[]) => {
 };
 
 function report({ where, device, tested, counters }: Diagnosis): string[] {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   const suites = [...new Set(tested.map((t) => t.suite))];
   const { passed, failed, skipped } = count(tested);
   return [
-    `tessera ${version} doctor, ${new Date().toISOString()}`,
+    `tessera ${VERSION} doctor, ${new Date().toISOString()}`,
     `where: ${where}, Node ${process.versions.node}, ${process.platform} ${release()} ${process.arch}`,
     `adapter: ${device.name} (${device.software ? "SOFTWARE, runs on the CPU" : "GPU"})`,
     `features: ${device.features.join(", ") || "none"}`,

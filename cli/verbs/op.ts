@@ -1,5 +1,4 @@
 /** `op NAME`: one operation, forward and backward, on tensors from a file. */
-import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { refusing, UsageError } from "../../jobs/errors.ts";
 import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
@@ -7,6 +6,7 @@ import { parseDtype } from "../../jobs/files/dtype.ts";
 import type { OpArgs, OpResult } from "../../jobs/op.ts";
 import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
 import { jsonObject } from "../options.ts";
+import { BIN } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
 interface Options extends CommonOptions {
@@ -73,7 +73,7 @@ async function develop(name: string, options: Options): Promise<void> {
       options[key] === undefined ? [] : [`--${key}`, options[key]],
     );
     const what = options.printWgsl ? "--print-wgsl" : "--check";
-    return watchOp(name, [fileURLToPath(new URL("../tessera.mjs", import.meta.url)), "op", name, what, ...pass]);
+    return watchOp(name, [BIN, "op", name, what, ...pass]);
   }
   if (options.printWgsl) {
     const { launches } = await runJob<WgslResult>(

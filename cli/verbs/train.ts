@@ -4,14 +4,15 @@ import { join } from "node:path";
 import { Option, type Command } from "commander";
 import * as z from "zod/mini";
 import { thinned, type ReportData } from "../../jobs/report-data.ts";
-import { makeRecipe, recipeSchema, type Recipe } from "../../train/recipe.ts";
+import { makeRecipe, recipeSchema } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
 import type { TrainArgs, TrainSummary } from "../../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../node/data/files.ts";
 import { stoppedExitCode } from "../node/host.ts";
-import { checkWritable, withRunFolder } from "../node/run-folder.ts";
+import { withRunFolder } from "../node/run-folder.ts";
 import { parseModel, readJson, shipped } from "../model-options.ts";
 import { integer, number } from "../options.ts";
+import { note, print } from "../output.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 
@@ -39,11 +40,10 @@ interface Options extends CommonOptions {
   readonly [recipeItem: string]: unknown;
 }
 
-/** Recipe items as commander names them: `labelSmoothing` is `--label-smoothing`. */
-const items = Object.keys(recipeSchema.shape);
 const PRESETS = readdirSync(shipped("train/presets"))
   .map((file) => file.replace(/\.json$/, ""))
   .sort();
+/** A recipe item's option: `labelSmoothing` is `--label-smoothing`. */
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 const defaults = recipeSchema.parse({}) as Record<string, unknown>;
 
@@ -51,6 +51,15 @@ export default function (program: Command): void {
   const command = program
     .command("train")
     .description("train a model, or distil it from a teacher; the recipe's defaults are the paper's")
+    .addHelpText("after", EXIT_CODES)
+    .action(runTraining);
+  addRunOptions(command);
+  for (const [name, type] of Object.entries(recipeSchema.shape))
+    command.addOption(new Option(`--${kebab(name)} <value>`, helpOf(name, type)));
+}
+
+function addRunOptions(command: Command): void {
+  command
     .requiredOption("--model <name|json>", "timm name, JSON file, or JSON")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
     .option("--out <folder>", "folder for checkpoint, weights, metrics and report; one process at a time writes to it", "runs/train")
@@ -84,48 +93,54 @@ export default function (program: Command): void {
     )
     .option("--preset <name>", `recipe that ships: ${PRESETS.join(", ")}`)
     .option("--config <file>", "recipe as JSON; wins over the preset, options win over it");
-  for (const [name, type] of Object.entries(recipeSchema.shape))
-    command.addOption(new Option(`--${kebab(name)} <value>`, helpOf(name, type)));
-  command.addHelpText("after", EXIT_CODES);
-  command.action(async (options: Options) => {
-    const recipe: Record<string, unknown> = { ...preset(options.preset), ...(options.config ? readJson(options.config) : {}) };
-    for (const name of items) if (options[name] !== undefined) recipe[name] = parseValue(String(options[name]));
-    const args: TrainArgs = {
-      model: parseModel(options.model),
-      recipe,
-      seed: options.seed ?? 0,
-      ...dataFiles(options.data),
-      out: options.out,
-      teacher:
-        options.teacher === undefined
-          ? undefined
-          : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
-      initial: options.weights,
-      resume: options.resume,
-      allowChanged: options.allowChanged,
-      overwrite: options.overwrite,
-      replaceHead: options.replaceHead,
-      resizePosEmbed: options.resizePosEmbed,
-      workers: options.workers,
-      augment: options.augment,
-      saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
-      maxCorrupt: options.maxCorrupt,
-      maxSteps: options.maxSteps,
-      saveEvery: options.saveEvery,
-      evalEvery: options.evalEvery,
-    };
-    process.stderr.write(`recipe: ${JSON.stringify(checkedRecipe(recipe))}\n`);
-    if (options.json !== undefined) await checkWritable(options.json, "--json");
-    const { result, report } = await withRunFolder(options.out, async () => {
-      const result = await runJob<TrainSummary>("train", args, options);
-      return { result, report: await writeReport(join(options.out, "report.html"), reportOf(result, options, args)) };
-    });
-    if (!result.finished) process.exitCode = stoppedExitCode();
-    process.stdout.write(
-      `${result.finished ? "done" : "stopped"} after ${result.step} steps, ${result.imagesPerSecond.toFixed(1)} images/s; weights: ${result.weights}\nreport: ${report}\n`,
-    );
-  });
 }
+
+async function runTraining(options: Options): Promise<void> {
+  const recipe = makeSettings(options);
+  note(`recipe: ${JSON.stringify(refusing(() => makeRecipe(recipe)))}`);
+  const args = argsOf(options, recipe);
+  const { result, report } = await withRunFolder(options.out, async () => {
+    const result = await runJob<TrainSummary>("train", args, options);
+    return { result, report: await writeReport(join(options.out, "report.html"), reportOf(result, options, args)) };
+  });
+  const { finished, step, imagesPerSecond, weights } = result;
+  if (!finished) process.exitCode = stoppedExitCode();
+  print(
+    `${finished ? "done" : "stopped"} after ${step} steps, ${imagesPerSecond.toFixed(1)} images/s; weights: ${weights}\nreport: ${report}\n`,
+  );
+}
+
+/** The recipe's settings that were given: by preset, by file over it, by options over both. */
+function makeSettings(options: Options): Record<string, unknown> {
+  const settings = { ...preset(options.preset), ...(options.config ? readJson(options.config) : {}) };
+  for (const name of Object.keys(recipeSchema.shape)) if (options[name] !== undefined) settings[name] = parseValue(String(options[name]));
+  return settings;
+}
+
+const argsOf = (options: Options, recipe: Record<string, unknown>): TrainArgs => ({
+  model: parseModel(options.model),
+  recipe,
+  seed: options.seed ?? 0,
+  ...dataFiles(options.data),
+  out: options.out,
+  teacher:
+    options.teacher === undefined
+      ? undefined
+      : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
+  initial: options.weights,
+  resume: options.resume,
+  allowChanged: options.allowChanged,
+  overwrite: options.overwrite,
+  replaceHead: options.replaceHead,
+  resizePosEmbed: options.resizePosEmbed,
+  workers: options.workers,
+  augment: options.augment,
+  saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
+  maxCorrupt: options.maxCorrupt,
+  maxSteps: options.maxSteps,
+  saveEvery: options.saveEvery,
+  evalEvery: options.evalEvery,
+});
 
 const EXIT_CODES = `
 Ctrl-C, SIGTERM and SIGHUP save a checkpoint after the current update and stop; a second one ends at once. Exit codes:
@@ -166,9 +181,6 @@ function reportOf(result: TrainSummary, options: Options, { seed }: TrainArgs): 
     ],
   };
 }
-
-/** The recipe in effect; what is refused is refused before anything starts. */
-const checkedRecipe = (settings: Record<string, unknown>): Recipe => refusing(() => makeRecipe(settings));
 
 function preset(name: string | undefined): Record<string, unknown> {
   if (name === undefined) return {};

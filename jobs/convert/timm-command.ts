@@ -46,9 +46,10 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   if (epoch > 0) flag("start-epoch", epoch);
   flag("epochs", r.epochs);
   args.push(`--batch-size $((${r.batchSize} / GPUS))`);
-  flag("opt", r.optimizer);
+  flag("opt", r.optimizer === "sgd" && !r.nesterov ? "momentum" : r.optimizer); // timm's sgd is Nesterov's
   if (r.optimizer === "sgd") flag("momentum", r.momentum);
   else flag("opt-betas", r.beta1, r.beta2), flag("opt-eps", r.eps);
+  if (r.optimizer === "lamb") flag("opt-kwargs", `max_grad_norm=${r.maxGradNorm ?? "None"}`);
   flag("weight-decay", r.weightDecay);
   flag("lr", r.scaleLr ? linearScaledLr(r.lr, r.batchSize) : r.lr);
   flag("sched", "cosine");

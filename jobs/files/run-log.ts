@@ -69,7 +69,7 @@ export class RunLog {
   }
 }
 
-/** `null` for what is no whole line of metrics. */
+/** `null` unless the text is a whole line of metrics. */
 function parseLine(text: string): Line | null {
   try {
     const line = JSON.parse(text) as Partial<Line> | null;

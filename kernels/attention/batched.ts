@@ -14,7 +14,8 @@ import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import type { Sizes } from "./flash.ts";
-import { gemm, type Operand } from "../gemm/gemm.ts";
+import type { Operand } from "../gemm/describe.ts";
+import { gemm } from "../gemm/gemm.ts";
 import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
 import { softmaxRowsBackward } from "../rows/softmax.ts";
 

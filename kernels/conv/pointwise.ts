@@ -8,7 +8,9 @@
  */
 import type { Shape } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { gemm, type Epilogue } from "../gemm/gemm.ts";
+import type { Activation } from "../shared/activations.ts";
+import type { FixedNorm } from "../gemm/describe.ts";
+import { gemm } from "../gemm/gemm.ts";
 import { transposedMap, type AddressMap } from "../shared/address-map.ts";
 
 /** Of images (B, C, H, W) and what every stride-th of their pixels makes, (B, O, Ho, Wo). */
@@ -37,13 +39,19 @@ const pixelRows = (per: number, channels: number, plane: number, pixel: (i: stri
 
 export interface PointwiseOptions {
   readonly bias?: Tensor | undefined;
-  readonly norm?: Omit<NonNullable<Epilogue["norm"]>, "by"> | undefined;
+  readonly norm?: FixedNorm | undefined;
+  readonly activation?: Activation;
   /** The same product with W^T, which makes dx of dy where every pixel is taken. */
   readonly back?: boolean;
 }
 
 /** (B, C, H, W) and (O, C, 1, 1) to (B, O, Ho, Wo). */
-export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bias, norm, back = false }: PointwiseOptions = {}): Tensor {
+export function pointwiseConv(
+  x: Tensor,
+  weight: Tensor,
+  s: PointwiseSizes,
+  { bias, norm, activation = "none", back = false }: PointwiseOptions = {},
+): Tensor {
   const B = x.shape[0]!,
     per = s.Ho * s.Wo,
     plane = back ? per : s.H * s.W;
@@ -61,6 +69,7 @@ export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bi
       store: x.dtype,
       rowBias: bias,
       norm: norm && { ...norm, by: "m" },
+      activation,
     }).y;
   }
   return gemm({
@@ -73,6 +82,7 @@ export function pointwiseConv(x: Tensor, weight: Tensor, s: PointwiseSizes, { bi
     store: x.dtype,
     bias,
     norm: norm && { ...norm, by: "n" },
+    activation,
     out: { map: pixelRows(per, out, per), batch: [] },
   }).y;
 }

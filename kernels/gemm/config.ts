@@ -1,4 +1,5 @@
 /** What the kernels of `gemm.ts` are made from: a tile, how the operands lie, and what happens to each element of C. */
+import type { Activation } from "../shared/activations.ts";
 import type { AddressMap } from "../shared/address-map.ts";
 import { range } from "../shared/unroll.ts";
 
@@ -22,11 +23,13 @@ export type Flow = "plain" | "ahead" | "double";
 export interface Slots {
   /** Which of an element's indices its bias goes by. */
   readonly bias: "m" | "n" | null;
-  /** A batch norm with fixed statistics by one of an element's indices, then perhaps ReLU. */
-  readonly norm: { readonly by: "m" | "n"; readonly eps: number; readonly relu: boolean } | null;
-  readonly gelu: boolean;
-  readonly keep: boolean;
-  readonly geluGrad: boolean;
+  /** A batch norm with fixed statistics by one of an element's indices. */
+  readonly norm: { readonly by: "m" | "n"; readonly eps: number } | null;
+  readonly activation: Activation;
+  /** Also what the activation is applied to. */
+  readonly preActivation: boolean;
+  /** The activation by whose derivative an element is multiplied. */
+  readonly gradOf: Activation;
   readonly factors: boolean;
   readonly residual: boolean;
   /** Also the sums of op(A) along K. */
@@ -38,9 +41,9 @@ export interface Slots {
 export const NO_SLOTS: Slots = {
   bias: null,
   norm: null,
-  gelu: false,
-  keep: false,
-  geluGrad: false,
+  activation: "none",
+  preActivation: false,
+  gradOf: "none",
   factors: false,
   residual: false,
   sums: false,

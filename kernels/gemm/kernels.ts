@@ -6,30 +6,39 @@ import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { placeOf, tileWgsl, type Config, type Slots } from "./config.ts";
 import { sharedCode, slabs } from "./shared.ts";
 import { subgroupCode } from "./subgroup.ts";
-import { geluWgsl } from "../shared/activations.ts";
+import { activationOf, type Activation } from "../shared/activations.ts";
 
-const vec4Gelu = /* wgsl */ `
-fn gelu4(v: vec4f) -> vec4f { return vec4f(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w)); }
-fn gelu_grad4(v: vec4f) -> vec4f { return vec4f(gelu_grad(v.x), gelu_grad(v.y), gelu_grad(v.z), gelu_grad(v.w)); }`;
+type Buffers = Readonly<Record<string, Elem | `${Elem}?`>>;
 
-const normInputs = (elem: Elem): Record<string, Elem> => ({ gain: elem, shift: elem, mean: elem, variance: elem });
-
-export const slotInputs = (s: Slots, elem: Elem): Record<string, Elem> => ({
-  ...(s.bias ? { bias: elem } : {}),
-  ...(s.norm ? normInputs(s.norm.by === "n" ? elem : "f32") : {}),
-  ...(s.geluGrad ? { before: elem } : {}),
-  ...(s.factors ? { factors: "f32" } : {}),
-  ...(s.residual ? { residual: elem } : {}),
-  ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
-});
-export const slotOutputs = (s: Slots, elem: Elem): Record<string, Elem> => ({ y: elem, ...(s.keep ? { kept: elem } : {}) });
+/** What the slots read; a launch gives null for those that are empty. */
+export function slotInputs(s: Slots, elem: Elem): Buffers {
+  const norm: `${Elem}?` = s.norm?.by === "m" ? "f32?" : `${elem}?`;
+  return {
+    bias: `${elem}?`,
+    norm_weight: norm,
+    norm_bias: norm,
+    mean: norm,
+    variance: norm,
+    grad_at: `${elem}?`,
+    factors: "f32?",
+    residual: `${elem}?`,
+    ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
+  };
+}
+export const slotOutputs = (elem: Elem) => ({ y: elem, pre_activation: `${elem}?`, sums: "f32?" }) as const;
 export const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
-export const slotHelpers = (s: Slots): string => (s.gelu || s.geluGrad ? geluWgsl + vec4Gelu : "");
 
-function norm({ by, eps, relu }: NonNullable<Slots["norm"]>, vec: boolean): string {
+/** The activations that the slots use, on single elements and, as `NAME4`, on four. */
+export function slotHelpers({ activation, gradOf }: Slots): string {
+  const four = (f: string) => `fn ${f}4(v: vec4f) -> vec4f { return vec4f(${[..."xyzw"].map((q) => `${f}(v.${q})`).join(", ")}); }`;
+  const used = [...new Set<Activation>([activation, gradOf])].filter((name) => name !== "none");
+  return used.map((name) => `${activationOf(name, "f32")}\n${four(name)}\n${four(`${name}_grad`)}`).join("");
+}
+
+function norm({ by, eps }: NonNullable<Slots["norm"]>, vec: boolean): string {
   const i = by === "m" ? "m" : vec ? "n / 4u" : "n",
     type = by === "n" && vec ? "vec4f" : "f32";
-  return `v = (v - mean[${i}]) * (inverseSqrt(variance[${i}] + ${type}(${eps})) * gain[${i}]) + shift[${i}];${relu ? ` v = max(v, ${vec ? "vec4f()" : "0.0"});` : ""}`;
+  return `v = (v - mean[${i}]) * (inverseSqrt(variance[${i}] + ${type}(${eps})) * norm_weight[${i}]) + norm_bias[${i}];`;
 }
 
 /** WGSL that finishes `v`, the element of row `m` and column `n` at index `at`, and writes it. */
@@ -40,9 +49,9 @@ export function finish(s: Slots, vec: boolean): string {
     s.bias === "n" ? `v += bias[${vec ? "n / 4u" : "n"}];` : "",
     s.bias === "m" ? `v += bias[m${vec ? " / 4u][m % 4u" : ""}];` : "",
     s.norm ? norm(s.norm, vec) : "",
-    s.keep ? "kept[cell] = v;" : "",
-    s.gelu ? `v = gelu${four}(v);` : "",
-    s.geluGrad ? `v *= gelu_grad${four}(before[cell]);` : "",
+    s.preActivation ? "pre_activation[cell] = v;" : "",
+    s.activation === "none" ? "" : `v = ${s.activation}${four}(v);`,
+    s.gradOf === "none" ? "" : `v *= ${s.gradOf}_grad${four}(grad_at[cell]);`,
     s.factors ? "v *= factors[p.factors_at + m / p.factor_rows];" : "",
     s.residual ? "v += residual[cell];" : "",
     s.custom?.code ?? "",
@@ -142,8 +151,8 @@ export const gemmKernel = kernelFamily((c: Config) => {
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
   return defineKernel({
     name: `gemm.${tile.kind}`,
-    inputs: { a: a!, b: b!, ...slotInputs(slots, elem) }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
-    outputs: { ...slotOutputs(slots, elem), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (splits, batch, M, N); (splits, M)
+    inputs: { a: a!, b: b!, ...slotInputs(slots, elem) } as Buffers, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
+    outputs: slotOutputs(elem), // (splits, batch, M, N); the same; (splits, M)
     params: {
       M: "u32",
       N: "u32",
@@ -178,8 +187,8 @@ export const gemmKernel = kernelFamily((c: Config) => {
 export const reduceKernel = kernelFamily((slots: Slots) =>
   defineKernel({
     name: "gemm.reduce",
-    inputs: { parts: "f32", ...slotInputs(slots, "f32"), ...(slots.sums ? { sum_parts: "f32" } : {}) } as Record<string, Elem>, // (splits, n), (splits, M)
-    outputs: { ...slotOutputs(slots, "f32"), ...(slots.sums ? { sums: "f32" } : {}) } as Record<string, Elem>, // (n), (M)
+    inputs: { parts: "f32", ...slotInputs(slots, "f32"), sum_parts: "f32?" } as Buffers, // (splits, n), …, (splits, M)
+    outputs: slotOutputs("f32"), // (n); the same; (M)
     params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
     workgroup: 64,
     helpers: slotHelpers(slots),

@@ -301,8 +301,8 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     name: "gemm.matrix",
     needs: [SUBGROUP_MATRIX, "subgroups"],
     subgroupSize: sized ? lanes : undefined,
-    inputs: { a: Word as Elem, b: Word as Elem, ...slotInputs(slots, "vec4f") }, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
-    outputs: (direct ? { y: "f32" } : slotOutputs(slots, "vec4f")) as Record<string, Elem>, // (splits, batch, M, N)
+    inputs: { a: Word, b: Word, ...slotInputs(slots, "vec4f") } as Readonly<Record<string, Elem | `${Elem}?`>>, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
+    outputs: { ...slotOutputs("vec4f"), ...(direct ? { y: "f32" as const } : {}) }, // (splits, batch, M, N)
     params: {
       M: "u32",
       N: "u32",

@@ -7,6 +7,7 @@ import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
 import { record } from "../../engine/plan.ts";
 import type { Shape } from "../../engine/shape.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
+import type { Activation } from "../shared/activations.ts";
 import { NO_SLOTS, type Slots } from "./config.ts";
 import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./matrix-use.ts";
 import {
@@ -110,7 +111,7 @@ export interface MatrixProduct {
   readonly store?: DType;
   readonly alpha?: number;
   readonly bias?: Tensor;
-  readonly gelu?: boolean;
+  readonly activation?: Activation;
   readonly residual?: Tensor;
   /** Matrices are stored straight into C. */
   readonly direct?: boolean;
@@ -136,18 +137,18 @@ export function matrixRefuses(
 
 /** One product by one tile; for measuring and for checks. */
 export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: MatrixProduct): Tensor {
-  const { a, b, ta = false, tb = false, M, N, K, store = "f32", alpha = 1, bias, gelu = false, residual, direct = false } = product;
+  const { a, b, ta = false, tb = false, M, N, K, store = "f32", alpha = 1, bias, activation = "none", residual, direct = false } = product;
   const refuses = matrixRefuses(setup, t, product, getDevice());
   if (refuses) throw new Error(`gemm.matrix: ${refuses}`);
-  const slots: Slots = { ...NO_SLOTS, bias: bias ? "n" : null, gelu, residual: !!residual };
+  const slots: Slots = { ...NO_SLOTS, bias: bias ? "n" : null, activation, residual: !!residual };
   const edge = M % t.bm !== 0 || N % t.bn !== 0;
-  if (direct && (edge || bias || gelu || residual || alpha !== 1 || store !== "f32"))
+  if (direct && (edge || bias || activation !== "none" || residual || alpha !== 1 || store !== "f32"))
     throw new Error("gemm.matrix: expected whole tiles of f32 with nothing done to them, for they are stored directly");
   const config: MatrixConfig = { ...setup, tile: t, aAlongK: !ta, bAlongK: tb, rank: 0, edge, tail: K % t.bk !== 0, direct, slots };
   const [tilesM, tilesN] = [Math.ceil(M / t.bm), Math.ceil(N / t.bn)];
   const shape: Shape = [M, N];
   return matrixKernel(config)({
-    inputs: { a, b, ...(bias ? { bias } : {}), ...(residual ? { residual } : {}) },
+    inputs: { a, b, bias, residual },
     outputs: { y: { shape, dtype: store } },
     params: {
       M,
@@ -165,7 +166,7 @@ export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: Matrix
       alpha,
     },
     groups: tilesM * tilesN,
-  })["y"]!;
+  }).y;
 }
 
 /** The half nearest to each value, as its bits, for values that a half can hold. */

@@ -1,14 +1,29 @@
 /**
- * Who works on a row: kernels that reduce rows and map them are written once, and run in one of three ways.
+ * Row kernels: one body, mapped to a thread, a subgroup or a workgroup per row. By the names that `--variant` and tuned tables know:
  *
  *   register   a thread per row: no barriers, which are what costs on CPU adapters
- *   shared     a workgroup per row, which walks it as often as there are passes; for rows of any length
+ *   shared     a workgroup per row, which walks it once per pass; for rows of any length
  *   team<T>    T threads per row, several rows to a workgroup. A row is read once and kept in registers. Sums and maxima go through
  *              subgroup shuffles as far as the adapter's smallest subgroup reaches, then through workgroup memory
  *   barrier<T> the same through workgroup memory alone: what `team<T>` is on an adapter without subgroups
  *
- * A thread's place in a team follows its subgroup's number and its lane there, so no adapter's way of filling subgroups is taken for
- * granted; sums are added in an order of places, so their bits do not depend on the subgroups' size beyond what is compiled in.
+ * A thread's place follows its subgroup's number and its lane there, so no adapter's way of filling subgroups is taken for granted;
+ * sums are added in an order of places, so their bits do not depend on the subgroups' size beyond what is compiled in.
+ *
+ * Layer norm's forward for rows of 8 by `register`, as generated (a test holds it to this):
+ *
+ *   let row = group * WG + li;
+ *   if (row < p.rows) {
+ *     let first = row * p.len;
+ *     var m = 0.0;
+ *     for (var i = 0u; i < p.len; i += 1u) { m += dot(x[first + i], vec4f(1.0)); }
+ *     m /= f32(p.len * 4u);
+ *     var sq = 0.0;
+ *     for (var i = 0u; i < p.len; i += 1u) { let d = x[first + i] - vec4f(m); sq += dot(d * d, vec4f(1.0)); }
+ *     let r = 1.0 / sqrt(sq / f32(p.len * 4u) + p.eps);
+ *     for (var i = 0u; i < p.len; i += 1u) { y[first + i] = (x[first + i] - vec4f(m)) * r * weight[i] + bias[i]; }
+ *     if (true) { stats[row] = vec2f(m, r); }
+ *   }
  */
 import { getDevice } from "../../engine/device.ts";
 import type { Elem } from "../../engine/kernel.ts";
@@ -31,13 +46,13 @@ export const ROW_VARIANTS: readonly RowVariant[] = [
 /** Elements per load. */
 export type Width = 1 | 2 | 4;
 
-/** Loads of a row that a thread of a team keeps at most. */
-const MOST: Readonly<Record<Width, number>> = { 1: 24, 2: 12, 4: 8 };
-/** As many loads a thread as a team has at least, as long as it fits a usual subgroup. */
-const FEW: Readonly<Record<Width, number>> = { 1: 6, 2: 5, 4: 3 };
-const USUAL = 32;
-/** Threads that a GPU wants before each of them gets more to do. */
-const BUSY = 2 ** 15;
+/** Loads of a row that a thread keeps at most. */
+const MAX_LOADS: Readonly<Record<Width, number>> = { 1: 24, 2: 12, 4: 8 };
+/** Loads per thread that are few enough; a row gets more threads until then, up to a common subgroup. */
+const FEW_LOADS: Readonly<Record<Width, number>> = { 1: 6, 2: 5, 4: 3 };
+const COMMON_SUBGROUP = 32;
+/** Threads needed to fill a GPU. */
+const FULL_GPU = 2 ** 15;
 
 const threadsOf = (variant: string): Threads | null => {
   const match = /^(?:team|barrier)(\d+)$/.exec(variant);
@@ -49,7 +64,7 @@ export const widthOf = (variant: RowVariant, D: number): Width => (D % 4 === 0 ?
 
 const fits = (T: Threads, D: number): boolean => {
   const W = widthOf(`team${T}`, D);
-  return Math.ceil(D / W / T) <= MOST[W];
+  return Math.ceil(D / W / T) <= MAX_LOADS[W];
 };
 
 /** Whether a variant can take rows of D. */
@@ -58,25 +73,25 @@ const able = (variant: string, D: number): boolean => {
   return T === null ? variant === "shared" || variant === "register" : fits(T, D);
 };
 
-/** The variants that rows of D are worth trying with: those that can take them, without teams that half a team would do for. */
+/** The variants worth trying for rows of D: those that can take them, without teams that half the threads would do for. */
 export const rowVariants = (D: number): RowVariant[] =>
   ROW_VARIANTS.filter((v) => {
     const T = threadsOf(v);
     return able(v, D) && (T === null || T === TEAMS[0] || T < (2 * D) / widthOf(v, D));
   });
 
-/** What suits a GPU: as few threads a row as keep it busy, within a subgroup where the row allows. */
+/** For a GPU: the fewest threads per row that fill it, within a subgroup where the row allows. */
 function teamFor(rows: number, D: number): RowVariant {
   const W = widthOf("team32", D),
     len = D / W;
   const all = TEAMS.filter((T) => fits(T, D));
   if (all.length === 0) return "shared";
-  let T = all.find((t) => Math.ceil(len / t) <= FEW[W] || t === USUAL) ?? all[0]!;
-  while (rows * T < BUSY && Math.ceil(len / T) > 2 && all.includes((2 * T) as Threads)) T = (2 * T) as Threads;
+  let T = all.find((t) => Math.ceil(len / t) <= FEW_LOADS[W] || t === COMMON_SUBGROUP) ?? all[0]!;
+  while (rows * T < FULL_GPU && Math.ceil(len / T) > 2 && all.includes((2 * T) as Threads)) T = (2 * T) as Threads;
   return `team${T}`;
 }
 
-/** The one asked for, or the one measured to be faster for `op` on such rows, or the one that suits such an adapter. */
+/** The variant asked for, else the one tuned for `op` on such rows, else the one for this kind of adapter. */
 export function rowVariant(op: string, x: Pick<Tensor, "shape" | "size">, asked?: RowVariant): RowVariant {
   const D = x.shape.at(-1) ?? 1;
   if (asked) {
@@ -91,21 +106,48 @@ export function rowVariant(op: string, x: Pick<Tensor, "shape" | "size">, asked?
       : teamFor(x.size / D, D);
 }
 
+export interface RowOptions {
+  /** Chosen by the adapter unless given. */
+  readonly variant?: RowVariant | undefined;
+}
+
 /** What of a variant is compiled in. */
 export type RowShape =
-  | { readonly kind: "shared" | "register" }
-  /** `lanes`: neighbours in a team that shuffles reach. `loads`: of each thread. */
-  | { readonly kind: "team"; readonly threads: Threads; readonly loads: number; readonly lanes: number };
+  | { readonly kind: "thread" | "workgroup" }
+  /** `threads` per row; `lanes`: neighbours among them that shuffles reach; `loads`: of each thread. */
+  | { readonly kind: "subgroup"; readonly threads: Threads; readonly loads: number; readonly lanes: number };
 
 export function rowShape(variant: RowVariant, D: number): RowShape {
   const threads = threadsOf(variant);
-  if (threads === null) return { kind: variant as "shared" | "register" };
+  if (threads === null) return { kind: variant === "shared" ? "workgroup" : "thread" };
   return {
-    kind: "team",
+    kind: "subgroup",
     threads,
     loads: Math.ceil(D / widthOf(variant, D) / threads),
     lanes: variant.startsWith("barrier") ? 1 : Math.min(threads, subgroupLanes()),
   };
+}
+
+/** What a row kernel is compiled for. */
+export interface RowConfig {
+  readonly shape: RowShape;
+  readonly W: Width;
+}
+
+/** How x is cut into rows: `len` vectors each, and the workgroups of a launch over them. */
+export interface RowGrid {
+  readonly rows: number;
+  readonly D: number;
+  readonly len: number;
+  readonly groups: number;
+}
+
+/** x: (.., D). The configuration of its row kernels, and their launch. */
+export function rowPlan(x: Tensor, variant: RowVariant): { readonly config: RowConfig; readonly grid: RowGrid } {
+  const D = x.shape.at(-1)!,
+    rows = x.size / D;
+  const config = { shape: rowShape(variant, D), W: widthOf(variant, D) };
+  return { config, grid: { rows, D, len: D / config.W, groups: rowWords(config.shape).groups(rows) } };
 }
 
 /** Lanes of the smallest subgroup there may be; 1 where kernels cannot use them, or do not know a subgroup's number. */
@@ -122,15 +164,14 @@ export const vectors = (W: Width): { readonly T: Elem; total(v: string): string;
       ? { T: "vec2f", total: (v) => `dot(${v}, vec2f(1.0))`, most: (v) => `max(${v}.x, ${v}.y)` }
       : { T: "f32", total: (v) => v, most: (v) => v };
 
-/** What a row has at a vector, by name: `at` is the vector's index in arrays of rows, `i` its number in the row (WGSL). */
+/** A vector of a row by name, in WGSL: `at` is its index in arrays of rows, `i` its number in the row; `k` counts a thread's own loads. */
 type Loads<N extends string> = Readonly<Record<N, (at: string, i: string) => string>>;
-type Values<N extends string> = Readonly<Record<N | "at" | "i", string>>;
+type Loaded<N extends string> = Readonly<Record<N | "at" | "i", string>> & { readonly k: number };
 
 export interface RowWords {
-  readonly workgroup: number;
-  readonly helpers: string;
-  readonly needs: readonly GPUFeatureName[];
-  /** Of teams: a thread's place in the workgroup, and in its team (`own`). Part of `code`. */
+  /** What a kernel spreads into its declaration. */
+  readonly threads: { readonly workgroup: number; readonly helpers: string; readonly needs: readonly GPUFeatureName[] };
+  /** With several rows to a workgroup: a thread's place in it, and among the threads of its row (`own`). Part of `code`. */
   readonly places: string;
   /** True in one thread of the row's. */
   readonly leads: string;
@@ -141,27 +182,25 @@ export interface RowWords {
   max(...names: readonly string[]): string;
   /**
    * A row of vectors of type T that begins at `first`: `load`, then any number of walks over them. A walk's body sees each load by its
-   * name, and `at` and `i`; stores go into `store`. `counts`: what a loop counts, for the other is a sum or a difference.
+   * name, and `at`, `i` and `k`; stores go into `store`. `counts`: which of `at` and `i` a loop counts; the other is computed from it.
    */
   row<N extends string>(
     T: string,
     loads: Loads<N>,
     counts?: "at" | "i",
-  ): { readonly load: string; each(body: (v: Values<N>) => string): string; store(body: (v: Values<N>) => string): string };
+  ): { readonly load: string; each(body: (v: Loaded<N>) => string): string; store(body: (v: Loaded<N>) => string): string };
   groups(rows: number): number;
 }
 
 /** A row walked by `for`, read from memory in each walk. */
-function walked(kind: "shared" | "register"): RowWords {
-  const shared = kind === "shared";
+function walked(kind: "thread" | "workgroup"): RowWords {
+  const shared = kind === "workgroup";
   const all =
     (reduce: string) =>
     (...names: readonly string[]) =>
       shared ? names.map((n) => `${n} = ${reduce}(${n}, li);`).join("\n    ") : "";
   return {
-    workgroup: shared ? 64 : 16,
-    helpers: shared ? workgroupSum + workgroupMax : "",
-    needs: [],
+    threads: { workgroup: shared ? 64 : 16, helpers: shared ? workgroupSum + workgroupMax : "", needs: [] },
     places: "",
     leads: shared ? "li == 0u" : "true",
     code: (body, group = "group") => `let row = ${shared ? group : `${group} * WG + li`}; if (row < p.rows) { ${body} }`,
@@ -174,6 +213,7 @@ function walked(kind: "shared" | "register"): RowWords {
           ...Object.entries<(at: string, i: string) => string>(loads).map(([name, load]) => [name, load(at, i)]),
           ["at", at],
           ["i", i],
+          ["k", 0],
         ]);
         return `for (var i = ${base}${shared ? "li" : "0u"}; i < ${base}p.len; i += ${shared ? "WG" : "1u"}) { ${body(v as never)} }`;
       };
@@ -188,7 +228,7 @@ const PART = ["x", "y", "z", "w"] as const;
 /** Partial sums that a thread adds from workgroup memory between two barriers. */
 const FAN = 16;
 
-/** `name(v, t)`: what `join` makes of all v of a team, the same bits for each of its threads. */
+/** WGSL of `name(v, place)`: all v of a row's threads joined, the same bits for each of them. */
 function teamReduction(
   name: string,
   type: string,
@@ -219,7 +259,7 @@ fn ${name}(given: ${type}, place: u32) -> ${type} {
 `;
 }
 
-function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWords {
+function team(shape: Extract<RowShape, { kind: "subgroup" }>, least: number): RowWords {
   const { threads, loads: count, lanes } = shape;
   const workgroup = Math.max(least, threads);
   const all =
@@ -232,16 +272,15 @@ function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWor
         : `{ let all = ${reduce}_${type}(${type}(${names.join(", ")}), place); ${names.map((name, i) => `${name} = all.${PART[i]};`).join(" ")} }`;
     };
   const places = `let place = ${lanes > 1 ? "subgroup_number * subgroup_lanes + subgroup_lane" : "li"}; let own = place % ${threads}u;`;
+  const helpers = VECTOR.flatMap((type) => [
+    teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape),
+    teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape),
+  ]).join("");
   return {
-    workgroup,
+    threads: { workgroup, helpers, needs: lanes > 1 ? ["subgroups" as GPUFeatureName] : [] },
     places,
-    helpers: VECTOR.flatMap((type) => [
-      teamReduction(`team_sum_${type}`, type, (a, b) => `${a} + ${b}`, shape),
-      teamReduction(`team_max_${type}`, type, (a, b) => `max(${a}, ${b})`, shape),
-    ]).join(""),
-    needs: lanes > 1 ? ["subgroups" as GPUFeatureName] : [],
     leads: `alive && place % ${threads}u == 0u`,
-    // Where there is no row left, a team works on the last one again and stores nothing: all threads meet at the barriers.
+    // Past the last row, threads work on it again and store nothing: all threads of a workgroup meet at the barriers.
     code: (body, group = "group") => `
     ${places}
     let alive = ${group} * ${workgroup / threads}u + place / ${threads}u < p.rows;
@@ -258,7 +297,10 @@ function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWor
       const each = (body: (v: never) => string) =>
         numbers
           .map((k) =>
-            inside(k, body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["at", at(k)], ["i", i(k)]]) as never)),
+            inside(
+              k,
+              body(Object.fromEntries([...names.map(([name]) => [name, `${name}_${k}`]), ["at", at(k)], ["i", i(k)], ["k", k]]) as never),
+            ),
           )
           .join("\n    ");
       return {
@@ -277,5 +319,6 @@ function team(shape: Extract<RowShape, { kind: "team" }>, least: number): RowWor
   };
 }
 
-/** Words for a kernel over rows; a workgroup of teams has `threads` in all, or as many as one team. */
-export const rowWords = (shape: RowShape, threads = 256): RowWords => (shape.kind === "team" ? team(shape, threads) : walked(shape.kind));
+/** Words for a kernel over rows; with several rows to a workgroup, it has `threads` in all, or as many as one row takes. */
+export const rowWords = (shape: RowShape, threads = 256): RowWords =>
+  shape.kind === "subgroup" ? team(shape, threads) : walked(shape.kind);

@@ -1,23 +1,18 @@
-/**
- * The WGSL of softmax and its logarithm; softmax.ts has the formulas. Apart from it for attention-products.ts, whose
- * backward pass needs the kernels and not the operation.
- */
+/** The WGSL of softmax and its logarithm, for the operations (kernels/softmax.ts has the formulas) and for attention's backward. */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows.ts";
+import { rowPlan, rowVariant, rowWords, vectors, type RowConfig, type RowVariant } from "./rows.ts";
 
-interface Config {
+interface Config extends RowConfig {
   readonly log: boolean;
-  readonly shape: RowShape;
-  readonly W: Width;
 }
 
-// Who works on a row: see rows.ts. `p.len` counts vectors.
+// `p.len` counts vectors.
 const kernels = kernelFamily(({ log, shape, W }: Config) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);
   const name = log ? "logSoftmax" : "softmax";
-  const common = { params: { rows: "u32", len: "u32" }, workgroup: w.workgroup, helpers: w.helpers, needs: w.needs } as const;
+  const common = { params: { rows: "u32", len: "u32" }, ...w.threads } as const;
   const of = (array: string) => (at: string) => `${array}[${at}]`;
   const given = w.row(T, { v: of("x") });
   const made = w.row(T, { v: of("y"), d: of("dy") });
@@ -56,19 +51,16 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
 
 /** The kernels for rows of x, and how to launch them. */
 export function softmaxKernels(x: Tensor, log: boolean, variant: RowVariant) {
-  const D = x.shape.at(-1)!;
-  const rows = x.size / D;
-  const W = widthOf(variant, D),
-    shape = rowShape(variant, D);
-  return { ...kernels({ log, shape, W }), grid: { params: { rows, len: D / W }, groups: rowWords(shape).groups(rows) } };
+  const { config, grid } = rowPlan(x, variant);
+  return { ...kernels({ log, ...config }), grid: { params: { rows: grid.rows, len: grid.len }, groups: grid.groups } };
 }
 
 /** The softmax of each row, and its gradient from its result. */
 export function softmaxRows(x: Tensor): Tensor {
   const { forward, grid } = softmaxKernels(x, false, rowVariant("softmax", x));
-  return forward({ ...grid, inputs: { x }, outputs: { y: x.shape }, store: { y: x.dtype } }).y;
+  return forward({ ...grid, inputs: { x }, outputs: { y: x } }).y;
 }
 export function softmaxRowsBackward(y: Tensor, dy: Tensor): Tensor {
   const { backward, grid } = softmaxKernels(y, false, rowVariant("softmax", y));
-  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y.shape }, store: { dx: y.dtype } }).dx;
+  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y } }).dx;
 }

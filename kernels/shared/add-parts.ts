@@ -9,7 +9,7 @@ const sizes = { gpu: { lanes: 64, columns: 4 }, cpu: { lanes: 1, columns: 16 } }
 
 interface Config {
   readonly on: keyof typeof sizes;
-  readonly count: 1 | 2;
+  readonly count: number;
   readonly W: 1 | 4;
 }
 
@@ -48,12 +48,12 @@ const kernel = kernelFamily(({ on, count, W }: Config) => {
   });
 });
 
-/** parts: one or two tensors (S, D). Returns the sums over their rows, (D) each. `on`: what the adapter is, unless given. */
-export function addParts<const P extends readonly [Tensor] | readonly [Tensor, Tensor]>(
+/** parts: tensors (S, D) alike. Returns the sums over their rows, (D) each. `on`: what the adapter is, unless given. */
+export function addParts<const P extends readonly Tensor[]>(
   parts: P,
   on: keyof typeof sizes = getDevice().adapter.software ? "cpu" : "gpu",
 ): { readonly [K in keyof P]: Tensor } {
-  const [rows, D] = parts[0].shape as [number, number];
+  const [rows, D] = parts[0]!.shape as [number, number];
   if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D))
     throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
   const W = D % 4 === 0 ? 4 : 1;

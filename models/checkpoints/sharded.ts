@@ -45,6 +45,12 @@ export async function readWeightFiles(path: string, read: ReadFile, options: Rea
   return asFloats({ container, tensors, others, metadata }, options);
 }
 
+/** Throws unless `bytes`, of a file at `path`, are an index or weights. */
+export function checkWeightFile(path: string, bytes: Uint8Array): void {
+  if (isIndex(path)) parseIndex(bytes);
+  else readRaw(bytes);
+}
+
 /** The names of each file's tensors. */
 function parseIndex(bytes: Uint8Array): Map<string, string[]> {
   let json: unknown;

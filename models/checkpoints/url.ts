@@ -1,48 +1,104 @@
 /**
- * Files from a URL: streamed with progress, continued where the connection breaks, checked, and kept. Only a whole file is ever handed
- * on or kept: its length must be what the server said, and its SHA-256 what the caller or the cache says.
+ * Weights from a URL, kept for the next time. Only what was read as weights is kept; what is kept is checked by its SHA-256, and the server
+ * is asked whether it still has that version.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
+import { fail, type FetchedFile, fetchFile, type FetchOptions, type Version, withoutQuery } from "./fetch-file.ts";
+import { checkWeightFile } from "./sharded.ts";
+
+export interface KeptFile extends FetchedFile {
+  /** In hexadecimal. */
+  readonly sha256: string;
+}
 
 /** Where downloads are kept: a folder (cli/node/download-folder.ts) or a page's Cache (`pageCache`). What it gives back is checked again. */
 export interface DownloadCache {
-  get(url: string): Promise<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly sha256: string } | null>;
-  put(url: string, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void>;
+  get(url: string): Promise<KeptFile | null>;
+  put(url: string, file: KeptFile): Promise<void>;
 }
 
-export interface DownloadOptions {
+export interface DownloadOptions extends FetchOptions {
   /** `null` and none: nothing is kept. */
   readonly cache?: DownloadCache | null | undefined;
-  /** Bytes so far, and in all (0 where the server does not say). */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Downloads anew, whatever is kept. */
+  readonly refresh?: boolean | undefined;
 }
 
 export interface Download {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** In hexadecimal. */
   readonly sha256: string;
-  readonly cached: boolean;
+  /** "checked": kept from before, and the server or the URL's checksum says that it is still that; "unchecked": the server did not say. */
+  readonly cached: false | "checked" | "unchecked";
 }
 
-const TRIES = 4;
-const MAX_BYTES = 2 ** 32;
 const HASH = /^sha256=([0-9a-f]{64})$/i;
 
 /**
  * The file at `url`. A fragment `#sha256=…` says which checksum it must have. Throws `download: expected …, got …` for any answer but a
- * whole file: an error's status, a body that stays short after some tries, another checksum.
+ * whole file: an error's status, a body that stays short or stalls after some tries, another checksum. A file that holds no weights is
+ * given as it is, but not kept.
  */
-export async function loadUrl(url: string, { cache, onProgress, signal }: DownloadOptions = {}): Promise<Download> {
+export async function loadUrl(url: string, options: DownloadOptions = {}): Promise<Download> {
+  const { cache, refresh = false } = options;
   const { address, wanted } = parse(url);
-  const kept = await cache?.get(address);
-  if (kept && (wanted ?? kept.sha256) === kept.sha256 && hex(kept.bytes) === kept.sha256) return { ...kept, cached: true };
-  const bytes = await stream(address, onProgress, signal);
-  const got = hex(bytes);
-  if (wanted !== null && got !== wanted) fail(`sha256 ${wanted} of ${address}`, got);
-  await cache?.put(address, bytes, got);
-  return { bytes, sha256: got, cached: false };
+  const kept = refresh ? null : await goodKept(cache, address, wanted);
+  if (kept && wanted !== null) return given(kept, "checked");
+  if (kept && kept.etag === null && kept.lastModified === null) return given(kept, "unchecked");
+  let file: FetchedFile | null;
+  try {
+    file = await shared(address, options, kept);
+  } catch (error) {
+    if (!kept || options.signal?.aborted || /got status 4\d\d$/.test((error as Error).message)) throw error;
+    return given(kept, "unchecked"); // the server cannot be reached
+  }
+  if (file === null) return given(kept!, "checked");
+  const got = hex(file.bytes);
+  if (wanted !== null && got !== wanted) fail(`sha256 ${wanted} of ${withoutQuery(address)}`, got);
+  if (cache && isWeights(address, file.bytes)) await cache.put(address, { ...file, sha256: got });
+  return { bytes: file.bytes, sha256: got, cached: false };
+}
+
+const given = ({ bytes, sha256 }: KeptFile, cached: Download["cached"]): Download => ({ bytes, sha256, cached });
+
+/** What is kept, if it is whole, has the checksum that is asked for, and holds weights. */
+async function goodKept(cache: DownloadCache | null | undefined, address: string, wanted: string | null): Promise<KeptFile | null> {
+  const kept = (await cache?.get(address)) ?? null;
+  if (!kept || (wanted ?? kept.sha256) !== kept.sha256 || hex(kept.bytes) !== kept.sha256) return null;
+  return isWeights(address, kept.bytes) ? kept : null;
+}
+
+function isWeights(address: string, bytes: Uint8Array): boolean {
+  try {
+    checkWeightFile(address, bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface Running {
+  readonly file: Promise<FetchedFile | null>;
+  readonly listeners: Set<NonNullable<FetchOptions["onProgress"]>>;
+}
+const running = new Map<string, Running>();
+
+/** Two downloads of one file at the same time are one. One with a signal goes its own way, as it may be aborted. */
+function shared(address: string, options: FetchOptions, known: Version | null): Promise<FetchedFile | null> {
+  const { onProgress, signal, timeoutMs } = options;
+  if (signal) return fetchFile(address, options, known);
+  const key = JSON.stringify([address, known?.etag, known?.lastModified]);
+  let download = running.get(key);
+  if (!download) {
+    const listeners: Running["listeners"] = new Set();
+    const tell = (done: number, total: number) => listeners.forEach((listener) => listener(done, total));
+    const file = fetchFile(address, { onProgress: tell, timeoutMs }, known).finally(() => running.delete(key));
+    download = { file, listeners };
+    running.set(key, download);
+  }
+  if (onProgress) download.listeners.add(onProgress);
+  return download.file;
 }
 
 function parse(url: string): { address: string; wanted: string | null } {
@@ -50,8 +106,9 @@ function parse(url: string): { address: string; wanted: string | null } {
   try {
     parsed = new URL(url);
   } catch {
-    return fail("an http or https URL", JSON.stringify(url.slice(0, 200)));
+    return fail("an http or https URL", JSON.stringify(withoutQuery(url).slice(0, 200)));
   }
+  if (parsed.username !== "" || parsed.password !== "") fail("a URL without a name and a password in it", "one with them");
   const fragment = parsed.hash.slice(1);
   const wanted = HASH.exec(fragment)?.[1]?.toLowerCase() ?? null;
   if (fragment !== "" && wanted === null)
@@ -62,108 +119,6 @@ function parse(url: string): { address: string; wanted: string | null } {
 
 const hex = (bytes: Uint8Array): string => bytesToHex(sha256(bytes));
 
-/** What has arrived of a file. */
-interface Part {
-  bytes: Uint8Array<ArrayBuffer>;
-  done: number;
-  /** `null` where the server does not say; then the end of the stream is the file's. */
-  total: number | null;
-  /** The file's version, so that two versions are never put together. */
-  etag: string | null;
-}
-
-async function stream(
-  url: string,
-  onProgress: DownloadOptions["onProgress"],
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const part: Part = { bytes: new Uint8Array(0), done: 0, total: null, etag: null };
-  let trouble = "";
-  for (let i = 0; i < TRIES; i++) {
-    if (i > 0) await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** i));
-    const response = await ask(url, part, signal).catch((error: unknown) => {
-      if (signal?.aborted) throw error;
-      trouble = reason(error);
-    });
-    if (!response) continue;
-    if (response.status >= 500) {
-      trouble = `status ${response.status}`;
-      continue;
-    }
-    if (!response.ok || !response.body) fail(`a file at ${url}`, `status ${response.status}`);
-    begin(part, response);
-    try {
-      for await (const chunk of chunksOf(response.body)) {
-        append(part, chunk, url);
-        onProgress?.(part.done, part.total ?? 0);
-      }
-    } catch (error) {
-      if (signal?.aborted || (error instanceof Error && error.message.startsWith("download: "))) throw error;
-      trouble = reason(error);
-      if (part.total === null) part.done = 0; // without a length nothing says that a continuation is complete
-      continue;
-    }
-    if (part.total === null || part.done === part.total)
-      return part.done === part.bytes.length ? part.bytes : part.bytes.slice(0, part.done);
-    trouble = `${part.done} bytes`;
-  }
-  return fail(`${part.total === null ? "a whole file" : `${part.total} bytes`} of ${url}`, `${trouble} after ${TRIES} tries`);
-}
-
-const ask = (url: string, part: Part, signal: AbortSignal | undefined): Promise<Response> => {
-  // A weak or missing tag cannot say that it is the same file: from the start, then.
-  const more = part.done > 0 && part.etag !== null && !part.etag.startsWith("W/");
-  return fetch(url, {
-    ...(more ? { headers: { range: `bytes=${part.done}-`, "if-range": part.etag! } } : {}),
-    ...(signal ? { signal } : {}),
-  });
-};
-
-/** Goes on where the part ends if that is what the server sends, else from the start. */
-function begin(part: Part, response: Response): void {
-  const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
-  if (response.status === 206) {
-    if (!range || Number(range[1]) !== part.done || Number(range[2]) !== part.total)
-      fail(`bytes ${part.done} to ${part.total} on request`, response.headers.get("content-range") ?? "none");
-    return;
-  }
-  const length = response.headers.get("content-length");
-  // Of a compressed body the length is that of the compressed one.
-  part.total = length !== null && /^\d{1,15}$/.test(length) && !response.headers.has("content-encoding") ? Number(length) : null;
-  if (part.total !== null && part.total > MAX_BYTES) fail(`at most ${MAX_BYTES} bytes`, `${part.total}`);
-  part.etag = response.headers.get("etag");
-  part.bytes = new Uint8Array(part.total ?? 0); // pages of it that nothing is written to take no memory
-  part.done = 0;
-}
-
-function append(part: Part, chunk: Uint8Array, url: string): void {
-  const done = part.done + chunk.length;
-  if (done > (part.total ?? MAX_BYTES)) fail(`${part.total ?? `at most ${MAX_BYTES}`} bytes of ${url}`, "more");
-  if (done > part.bytes.length) {
-    // only where the length is not known
-    const larger = new Uint8Array(Math.max(2 * part.bytes.length, done));
-    larger.set(part.bytes);
-    part.bytes = larger;
-  }
-  part.bytes.set(chunk, part.done);
-  part.done = done;
-}
-
-async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader(); // streams are no async iterables in every browser
-  try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
-  } finally {
-    reader.releaseLock();
-  }
-}
-
-/** A failed fetch says why in its cause, if at all. */
-function reason(error: unknown): string {
-  const { message, cause } = error as { message?: string; cause?: { code?: string; message?: string } };
-  return cause?.code ?? cause?.message ?? message ?? String(error);
-}
-
 /** A page's Cache of this name; `null` where there is none (a page that is not served securely). */
 export async function pageCache(name = "tessera-weights"): Promise<DownloadCache | null> {
   if (typeof caches === "undefined") return null;
@@ -172,21 +127,26 @@ export async function pageCache(name = "tessera-weights"): Promise<DownloadCache
     async get(url) {
       const response = await cache.match(url, { ignoreVary: true });
       const sum = response?.headers.get(CACHED_SUM);
-      return response && sum ? { bytes: new Uint8Array(await response.arrayBuffer()), sha256: sum } : null;
+      if (!response || !sum) return null;
+      const { headers } = response;
+      return {
+        bytes: new Uint8Array(await response.arrayBuffer()),
+        sha256: sum,
+        etag: headers.get("etag"),
+        lastModified: headers.get("last-modified"),
+      };
     },
-    async put(url, bytes, sum) {
-      await cache.put(
-        url,
-        new Response(bytes, {
-          headers: { "content-type": "application/octet-stream", "content-length": `${bytes.length}`, [CACHED_SUM]: sum },
-        }),
-      );
+    async put(url, { bytes, sha256: sum, etag, lastModified }) {
+      const headers = {
+        "content-type": "application/octet-stream",
+        "content-length": `${bytes.length}`,
+        [CACHED_SUM]: sum,
+        ...(etag === null ? {} : { etag }),
+        ...(lastModified === null ? {} : { "last-modified": lastModified }),
+      };
+      await cache.put(url, new Response(bytes, { headers }));
     },
   };
 }
 
 const CACHED_SUM = "x-tessera-sha256";
-
-function fail(expected: string, got: string): never {
-  throw new Error(`download: expected ${expected}, got ${got}`);
-}

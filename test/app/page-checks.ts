@@ -26,7 +26,7 @@ export async function download(url: string, cacheName: string): Promise<Download
   const cache = await pageCache(cacheName);
   if (!cache) throw new Error("download: expected a Cache in this page, got none");
   const { bytes, sha256, cached } = await loadUrl(url, { cache, onProgress: (done, total) => void progress.push([done, total]) });
-  return { length: bytes.length, sha256, cached, progress };
+  return { length: bytes.length, sha256, cached: cached !== false, progress };
 }
 
 /** Replaces what the Cache keeps of `url` by `text`, with the headers that it had. */

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { splitOrientation } from "../../models/images/exif.ts";
 import { openChromium } from "../../cli/node/chromium.ts";
 import { decodeImage } from "../../cli/node/decode-image.ts";
@@ -138,7 +139,8 @@ test("classify in a page answers as in Node, maps included", async () => {
 });
 
 describe("downloads in a page", () => {
-  const content = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 7919) >> 3);
+  const values = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 7919) >> 3);
+  const content = writeSafetensors([["a", { dtype: "U8", shape: [values.length], data: values }]]);
   const sum = createHash("sha256").update(content).digest("hex");
   let asked = 0;
   const server = createServer((_, response) => {

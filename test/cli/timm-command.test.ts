@@ -97,6 +97,9 @@ describe("other recipes", () => {
     expect(scaled).toMatch(/--batch-size \$\(\(1024 \/ GPUS\)\) \\/);
     expect(scaled).toMatch(/--lr 0\.001 \\/);
     expect(run({ ...recorded, optimizer: "sgd", momentum: 0.8 })).toMatch(/--opt sgd \\\n {2}--momentum 0\.8 \\/);
+    expect(run({ ...recorded, optimizer: "sgd", nesterov: false })).toMatch(/--opt momentum \\\n {2}--momentum 0\.9 \\/);
+    expect(run({ ...recorded, optimizer: "lamb" })).toMatch(/--opt lamb .*--opt-kwargs max_grad_norm=1 \\/s);
+    expect(run({ ...recorded, optimizer: "lamb", maxGradNorm: null })).toMatch(/--opt-kwargs max_grad_norm=None \\/);
   });
 });
 
@@ -122,7 +125,12 @@ describe("a checkpoint's record", { timeout: 60_000 }, () => {
   const tessera = async (...args: string[]) => {
     let stdout = "";
     vi.spyOn(process.stderr, "write").mockImplementation(() => true);
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => ((stdout += text), true));
+    vi.spyOn(process.stdout, "write").mockImplementation((text, ...more: unknown[]) => {
+      stdout += text;
+      const written = more.at(-1);
+      if (typeof written === "function") written();
+      return true;
+    });
     expect(await main(args)).toBe(0);
     return stdout;
   };

@@ -1,4 +1,4 @@
-/** `train` and `eval` as commands: teachers of every format, presets, refusals, Ctrl-C. */
+/** `train` and `eval` as commands: teachers of every format, presets, refusals, signals. */
 import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -131,7 +131,10 @@ describe("train and eval", { timeout: 120_000 }, () => {
     );
   });
 
-  test.each(["node", "chromium"])("Ctrl-C saves and stops, in %s; what goes on ends in the same bits", async (where) => {
+  test.each([
+    ["SIGTERM", "node", 143],
+    ["SIGINT", "chromium", 130],
+  ] as const)("%s saves and stops, in %s, with exit code %i; what goes on ends in the same bits", async (signal, where, exitCode) => {
     const args = [
       "train",
       "--where",
@@ -155,9 +158,9 @@ describe("train and eval", { timeout: 120_000 }, () => {
     child.stdout.on("data", (text) => (stdout += text));
     child.stderr.on("data", (text) => (stderr += text));
     const checkpoint = join(out, "checkpoint.safetensors");
-    const watch = setInterval(() => existsSync(checkpoint) && (clearInterval(watch), child.kill("SIGINT")), 10);
+    const watch = setInterval(() => existsSync(checkpoint) && (clearInterval(watch), child.kill(signal)), 10);
     const code = await new Promise((resolve) => child.on("exit", resolve));
-    expect(code, stderr).toBe(0);
+    expect(code, stderr).toBe(exitCode);
     expect(stderr).toContain("stopping after this step; Ctrl-C again ends at once\n");
     const { step } = checkpointPosition(readFileSync(checkpoint));
     expect(stdout).toContain(`stopped after ${step} steps`);

@@ -126,7 +126,7 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
                 M,
                 N,
                 K,
-                ...(kind === "direct" ? { direct: true } : { bias, residual, gelu: true, store: "f16", alpha: 0.5 }),
+                ...(kind === "direct" ? { direct: true } : { bias, residual, activation: "gelu", store: "f16", alpha: 0.5 }),
               });
               for (const one of [...made, y]) one.dispose();
             }

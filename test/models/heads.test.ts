@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { combineHeads, headChoices } from "../../models/heads.ts";
+import { combineHeads, headChoices, isDistillationHead, isHead } from "../../models/heads.ts";
 import { uniform } from "../../checks/check.ts";
 
 const softmax = (z: readonly number[]): number[] => {
@@ -8,6 +8,14 @@ const softmax = (z: readonly number[]): number[] => {
   return e.map((v) => v / sum);
 };
 const argmax = (z: ArrayLike<number>): number => Array.from(z).reduce((best, v, i) => (v > z[best]! ? i : best), 0);
+
+test("parameters of classifiers, by name", () => {
+  const names = ["head.weight", "head.bias", "head_dist.weight", "head_dist.bias", "head.fc.weight", "head.fc.bias"];
+  expect(names.filter(isHead)).toEqual(names);
+  expect(names.filter(isDistillationHead)).toEqual(["head_dist.weight", "head_dist.bias"]);
+  const others = ["norm.weight", "blocks.0.attn.qkv.weight", "headless.weight", "head", "head.norm.weight", "fc.head.weight"];
+  expect(others.filter((name) => isHead(name) || isDistillationHead(name))).toEqual([]);
+});
 
 test("mean of logits and sum of softmaxes, row by row", () => {
   const [cls, dist] = [1, 2].map((seed) => Float32Array.from(uniform(15, seed), (v) => 6 * v));

@@ -1,10 +1,11 @@
 /** Downloads, from a local server that answers well, badly, and not to the end. */
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { downloadFolder } from "../../cli/node/download-folder.ts";
 import { nodeHost } from "../../cli/node/host.ts";
@@ -38,7 +39,14 @@ beforeEach(async () => {
   await rm(join(folder, "weights"), { recursive: true, force: true });
 });
 
-const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7919) >> 3);
+/** A weights file of 300,000 bytes. */
+const content = ofSize(300_000);
+function ofSize(bytes: number, first = 0): Uint8Array<ArrayBuffer> {
+  const fill = (n: number) =>
+    writeSafetensors([["a", { dtype: "U8", shape: [n], data: Uint8Array.from({ length: n }, (_, i) => first + ((i * 7919) >> 3)) }]]);
+  const file = fill(bytes - (fill(100_000).length - 100_000));
+  return new Uint8Array(file);
+}
 const sum = createHash("sha256").update(content).digest("hex");
 const whole =
   (bytes: Uint8Array, headers: Record<string, string> = {}): Answer =>
@@ -86,10 +94,10 @@ test("a whole file, with progress, kept and checked", async () => {
       expect(total).toBe(content.length);
     },
   });
-  expect(first).toEqual({ bytes: content, sha256: sum, cached: false });
+  expect({ ...first, bytes: Buffer.compare(first.bytes, content) }).toEqual({ bytes: 0, sha256: sum, cached: false });
   expect(seen.at(-1)).toBe(content.length);
   expect(seen).toEqual(seen.toSorted((a, b) => a - b));
-  expect((await loadUrl(`${base}/w.safetensors#sha256=${sum}`, { cache })).cached).toBe(true);
+  expect((await loadUrl(`${base}/w.safetensors#sha256=${sum}`, { cache })).cached).toBe("checked");
   expect(asked).toEqual(["/w.safetensors"]);
   // What is kept but no longer whole, or not what it was, is fetched again.
   const file = (await kept()).find((n) => n.endsWith(".safetensors"))!;
@@ -99,7 +107,7 @@ test("a whole file, with progress, kept and checked", async () => {
     join(folder, "weights", file),
     content.map((b, i) => (i === 7 ? b ^ 1 : b)),
   );
-  expect((await loadUrl(`${base}/w.safetensors`, { cache })).bytes).toEqual(content);
+  expect((await loadUrl(`${base}/w.safetensors`, { cache })).sha256).toBe(sum);
   expect((await readFile(join(folder, "weights", file))).equals(content)).toBe(true);
   await rm(join(folder, "weights", `${file}.json`));
   expect((await loadUrl(`${base}/w.safetensors`, { cache })).cached).toBe(false);
@@ -118,7 +126,7 @@ test("a broken connection: goes on where it broke if it is the same file, else f
   let times = 0;
   const changes: Answer = (request, response) => (times++ === 0 ? broken(100_000, '"v1"') : whole(content.toReversed()))(request, response);
   answers = { "/w": changes };
-  expect((await loadUrl(`${base}/w`)).bytes).toEqual(content.toReversed());
+  expect(Buffer.compare((await loadUrl(`${base}/w`)).bytes, content.toReversed())).toBe(0);
   asked = [];
   times = 0;
   answers = { "/w": (request, response) => (times++ === 0 ? broken(100_000) : whole(content))(request, response) };
@@ -194,7 +202,7 @@ test("weights by URL: one file, and several through their index", async () => {
   answers["/html"] = whole(new TextEncoder().encode("<html>sign in</html>"));
   await expect(readWeightsFile(host, `${base}/html`)).rejects.toMatchObject({
     name: "UsageError",
-    message: expect.stringMatching(/^expected a header .*html\)$/),
+    message: expect.stringMatching(/^expected safetensors or a PyTorch checkpoint, got an HTML or XML page .*html\)$/),
   });
 });
 
@@ -202,4 +210,134 @@ test("a broken download is begun anew where the server's tag does not say that t
   answers = { "/w.safetensors": weak(100_000) };
   expect((await loadUrl(`${base}/w.safetensors`)).sha256).toBe(sum);
   expect(asked).toEqual(["/w.safetensors", "/w.safetensors"]);
+});
+
+test("an answer that holds no weights is given, but never kept: the mended server is asked again", async () => {
+  const cache = downloadFolder();
+  const html = new TextEncoder().encode("<!DOCTYPE html><html>index.html</html>");
+  const neither: [string, Answer][] = [
+    ["a page with status 200", whole(html)],
+    ["an empty body", whole(new Uint8Array(0))],
+    ["a body cut short, without a length", (_, response) => void response.writeHead(200).end(content.subarray(0, 1000))],
+    ["JSON", whole(new TextEncoder().encode('{"error":"sign in"}'))],
+    ["one byte too few", whole(content.subarray(0, content.length - 1))],
+    ["a Git LFS pointer", whole(new TextEncoder().encode("version https://git-lfs.github.com/spec/v1\noid sha256:1\n"))],
+  ];
+  for (const [why, answer] of neither) {
+    answers = { "/w": answer };
+    expect((await loadUrl(`${base}/w`, { cache })).cached, why).toBe(false);
+    expect(await kept(), why).toEqual([]);
+    answers = { "/w": whole(content) };
+    expect((await loadUrl(`${base}/w`, { cache })).sha256, why).toBe(sum);
+    await rm(join(folder, "weights"), { recursive: true });
+  }
+  // An index is kept where it is one.
+  answers = { "/i.json": whole(html), "/j.json": whole(new TextEncoder().encode('{"weight_map":{"a":"b.safetensors"}}')) };
+  for (const name of ["i", "j"]) await loadUrl(`${base}/${name}.json`, { cache });
+  expect((await kept()).map((n) => n.slice(17))).toEqual(["j.json", "j.json.json"]);
+});
+
+test("what is kept is compared with the server: by tag, by date, or not at all", async () => {
+  const cache = downloadFolder();
+  const newer = ofSize(300_000, 1);
+  const newerSum = createHash("sha256").update(newer).digest("hex");
+  const conditional =
+    (tag: string, bytes: Uint8Array): Answer =>
+    (request, response) =>
+      request.headers["if-none-match"] === tag
+        ? void response.writeHead(304).end()
+        : void response.writeHead(200, { "content-length": bytes.length, etag: tag }).end(bytes);
+  for (const [why, old, now] of [
+    ["tag, with 304", conditional('"1"', content), conditional('"2"', newer)],
+    ["tag, the server sends it all again", whole(content, { etag: '"1"' }), whole(newer, { etag: '"2"' })],
+    ["a weak tag", conditional('W/"1"', content), conditional('W/"2"', newer)],
+    [
+      "date",
+      whole(content, { "last-modified": "Mon, 01 Jan 2024 00:00:00 GMT" }),
+      whole(newer, { "last-modified": "Tue, 02 Jan 2024 00:00:00 GMT" }),
+    ],
+  ] as const) {
+    answers = { "/w": old };
+    await loadUrl(`${base}/w`, { cache });
+    const again = await loadUrl(`${base}/w`, { cache });
+    expect([again.cached, again.sha256], why).toEqual(["checked", sum]);
+    answers = { "/w": now };
+    expect(await loadUrl(`${base}/w`, { cache }), why).toMatchObject({ cached: false, sha256: newerSum });
+    // A server that fails, or is gone, leaves what is kept; one that says it has no such file does not.
+    answers = { "/w": (_, response) => void response.writeHead(503).end() };
+    expect(await loadUrl(`${base}/w`, { cache }), why).toMatchObject({ cached: "unchecked", sha256: newerSum });
+    answers = {};
+    await expect(loadUrl(`${base}/w`, { cache }), why).rejects.toThrow("got status 404");
+    await rm(join(folder, "weights"), { recursive: true });
+  }
+  answers = { "/w": whole(content) };
+  await loadUrl(`${base}/w`, { cache });
+  answers = { "/w": whole(newer) };
+  expect((await loadUrl(`${base}/w`, { cache })).cached).toBe("unchecked");
+  expect(await loadUrl(`${base}/w`, { cache, refresh: true })).toMatchObject({ cached: false, sha256: newerSum });
+});
+
+test("a server that stalls, before its answer or in it, is given up after the time that is asked for, and tried again", async () => {
+  let times = 0;
+  const stalls =
+    (at: number): Answer =>
+    (request, response) => {
+      if (times++ > 0) return whole(content)(request, response);
+      if (at < 0) return;
+      response.writeHead(200, { "content-length": content.length });
+      response.write(content.subarray(0, at));
+    };
+  for (const at of [-1, 0, 1000]) {
+    times = 0;
+    answers = { "/w": stalls(at) };
+    expect((await loadUrl(`${base}/w`, { timeoutMs: 200 })).sha256).toBe(sum);
+    expect(times).toBe(2);
+  }
+  answers = { "/w": () => undefined };
+  await expect(loadUrl(`${base}/w`, { timeoutMs: 50 })).rejects.toThrow("got no byte for 0.05 s after 4 tries");
+});
+
+test("two downloads of one file at once are one", async () => {
+  answers = { "/w": (request, response) => void setTimeout(() => whole(content)(request, response), 50), "/v": whole(content) };
+  const cache = downloadFolder();
+  const seen = [0, 0];
+  const all = await Promise.all([
+    ...[0, 1].map((i) => loadUrl(`${base}/w`, { cache, onProgress: (done) => void (seen[i] = done) })),
+    loadUrl(`${base}/v`, { cache }),
+  ]);
+  expect(all.map((d) => d.sha256)).toEqual([sum, sum, sum]);
+  expect(seen).toEqual([content.length, content.length]);
+  expect(asked.toSorted()).toEqual(["/v", "/w"]);
+  await loadUrl(`${base}/w`);
+  expect(asked.length).toBe(3);
+});
+
+test("a compressed body may unfold to weights, not to a bomb", async () => {
+  const gzipped =
+    (bytes: Uint8Array, length: boolean): Answer =>
+    (_, response) => {
+      const body = gzipSync(bytes);
+      response.writeHead(200, { "content-encoding": "gzip", ...(length ? { "content-length": body.length } : {}) }).end(body);
+    };
+  for (const length of [true, false]) {
+    answers = { "/w": gzipped(content, length), "/bomb": gzipped(new Uint8Array(2 ** 26 + 1), length) };
+    expect((await loadUrl(`${base}/w`)).sha256).toBe(sum);
+    await expect(loadUrl(`${base}/bomb`)).rejects.toThrow("download: expected at most 67108864 bytes of");
+  }
+});
+
+test("a key in a URL's query is neither kept nor said, and nobody else reads what is kept", async () => {
+  answers = { "/w": whole(content) };
+  const cache = downloadFolder();
+  await loadUrl(`${base}/w?token=secret`, { cache });
+  expect((await loadUrl(`${base}/w?token=secret`, { cache })).cached).toBe("unchecked");
+  expect((await loadUrl(`${base}/w?token=other`, { cache })).cached).toBe(false);
+  for (const name of await kept()) {
+    expect(name).not.toContain("secret");
+    if (name.endsWith(".json")) expect(await readFile(join(folder, "weights", name), "utf8")).not.toContain("secret");
+    expect((await stat(join(folder, "weights", name))).mode & 0o077).toBe(0);
+  }
+  answers = {};
+  for (const url of [`${base}/gone?token=secret`, `http://me:secret@127.0.0.1/w`, `ftp//x?token=secret`])
+    await expect(loadUrl(url)).rejects.toThrow(/^download: expected (?!.*secret)/);
 });

@@ -1,7 +1,7 @@
 /** The data digest that a resumed run compares: equal for the same set elsewhere, another for any change that a run would notice. */
 import { expect, test } from "vitest";
-import { dataDigest } from "../../train/data/digest.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
+import { digestImages } from "../../train/digest.ts";
 import { memorySource, type FileRange } from "../../train/input/source.ts";
 
 const folder = (root: string, files: readonly (readonly string[])[] = [["1.png", "2.png"], ["3.png"]], names = ["a", "b"]): DataFiles => ({
@@ -16,7 +16,7 @@ const content =
     if (more[name] === "none") throw new Error("ENOENT");
     return Uint8Array.from(new TextEncoder().encode(more[name] ?? `bytes of ${name}`)).subarray(offset, offset + length);
   };
-const digest = async (files: DataFiles, read = content()) => dataDigest(await openSource(files, read), read);
+const digest = async (files: DataFiles, read = content()) => digestImages(await openSource(files, read), { read });
 
 test("files: the same set in another folder has the same digest", async () => {
   const first = await digest(folder("/data/one/train"));
@@ -44,25 +44,25 @@ test("files: a lost, added, renamed, exchanged, unreadable or relabelled image a
   expect(new Set(all).size).toBe(all.length);
 });
 
-test("in memory: every image's label and first bytes count", async () => {
+test("in memory: every image's label and bytes count", async () => {
   const set = (change: (images: Uint8Array, labels: Uint8Array) => void = () => undefined) => {
     const [images, labels] = [new Uint8Array(1000 * 3 * 16).map((_, i) => i % 251), new Uint8Array(1000).map((_, i) => i % 10)];
     change(images, labels);
     return memorySource({ images, labels, count: 1000, classes: [..."0123456789"], shape: [3, 4, 4] }, "set.bin");
   };
   const none = () => Promise.reject(new Error("nothing to read"));
-  const first = await dataDigest(set(), none);
-  expect(await dataDigest(set(), none)).toBe(first);
+  const first = await digestImages(set(), { read: none });
+  expect(await digestImages(set(), { read: none })).toBe(first);
   expect(
-    await dataDigest(
+    await digestImages(
       set((images) => void images[777 * 48]!++),
-      none,
+      { read: none },
     ),
   ).not.toBe(first);
   expect(
-    await dataDigest(
+    await digestImages(
       set((_, labels) => void (labels[501] = 9)),
-      none,
+      { read: none },
     ),
   ).not.toBe(first);
 });

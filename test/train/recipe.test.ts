@@ -1,8 +1,9 @@
 /** Recipes: what contradicts itself, the student or the teacher; the presets that ship. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import * as z from "zod/mini";
 import { createModel } from "../../models/model.ts";
-import { checkRecipe, makeRecipe, mixGroupSize, type StudentFacts } from "../../train/recipe.ts";
+import { checkRecipe, makeRecipe, mixGroupSize, type Recipe, recipeSchema, type StudentFacts } from "../../train/recipe.ts";
 
 const plain: StudentFacts = { distilled: false, numClasses: 10, transformer: true };
 const distilled: StudentFacts = { ...plain, distilled: true };
@@ -78,6 +79,33 @@ describe("checkRecipe", () => {
     check({ batchSize: 20 })();
     check({ epochs: 5, warmupEpochs: 0 })();
   });
+});
+
+test.each([
+  { beta1: 1 },
+  { beta2: 1 },
+  { beta2: 1 - 1e-9 },
+  { dropPath: 1 },
+  { dropout: 1 },
+  { eps: 1e-60 },
+  { lr: 1e39 },
+  { tau: 1e-40 },
+  { tau: 1e30 },
+  { weightDecay: 1e200 },
+  { clipGrad: 1e-50 },
+  { mixup: 1e-200 },
+  { cutmix: 1e300 },
+])("refuses %o, which could only give NaN in f32", (settings) => {
+  expect(() => makeRecipe(settings)).toThrow(new RegExp(`^recipe: ${Object.keys(settings)[0]}: `));
+});
+
+test("every item says what it does, and its range where it is a number", () => {
+  for (const [name, type] of Object.entries(recipeSchema.shape)) {
+    const text = z.globalRegistry.get(type)?.description ?? "";
+    expect(text.length, name).toBeGreaterThan(15);
+    if (typeof makeRecipe()[name as keyof Recipe] === "number")
+      expect(text, name).toMatch(/ or more|above 0|\[0, 1[\])]|below|: off|divide|power of two|in \[|parts of/);
+  }
 });
 
 test("images are mixed among those of a shard, and of what is computed at once", () => {

@@ -35,7 +35,7 @@ export function slotsOf({ autoAugment, colorJitter }: AugmentSettings): SlotKind
   return [...new Array<SlotKind>(layers).fill(kind), ...jitter];
 }
 
-/** Output rows and columns may be made of so many source ones each. */
+/** Number of source rows or columns that an output row or column may be made of. */
 export const tapsOf = ({ crop: { kind } }: AugmentSettings, stretch: number): number =>
   kind === "padded" || kind === "none" ? 1 : Math.floor(4 * Math.max(1, stretch)) + 2;
 

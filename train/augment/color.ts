@@ -63,10 +63,10 @@ export const invert = (image: RgbImage): RgbImage => bytewise(image, (v) => 255 
 /** Keeps the `bits` highest bits; 0 gives black. */
 export const posterize = (image: RgbImage, bits: number): RgbImage => bytewise(image, (v) => v & ~(2 ** (8 - bits) - 1));
 
-/** Inverts what is not below `threshold`. */
+/** Inverts values of `threshold` and above. */
 export const solarize = (image: RgbImage, threshold: number): RgbImage => bytewise(image, (v) => (v < threshold ? v : 255 - v));
 
-/** Adds to what is below 128. */
+/** Adds to values below 128. */
 export const solarizeAdd = (image: RgbImage, add: number): RgbImage => bytewise(image, (v) => (v < 128 ? Math.min(255, v + add) : v));
 
 /** Luma of each pixel, (height * width). */

@@ -43,7 +43,7 @@ export type AugmentOp = z.infer<typeof schema>;
 
 export const OP_NAMES: readonly AugmentOp["op"][] = schema.def.options.map((option) => option.shape.op.def.values[0]!);
 
-/** A list of operations from JSON. What is unknown, missing or out of range is refused by name. */
+/** A list of operations from JSON. Unknown names, missing arguments and values out of range are refused by name. */
 export function parseOps(value: unknown): AugmentOp[] {
   if (!Array.isArray(value)) throw new Error(`expected a list of operations, got ${JSON.stringify(value)?.slice(0, 80)}`);
   return value.map((item: unknown, i) => {

@@ -51,6 +51,9 @@ export const RAND_INCREASING_OPS: readonly LevelName[] = [
   "TranslateYRel",
 ];
 
+/** Operations per image: each is drawn, sent to the GPU and launched. */
+const MOST_LAYERS = 64;
+
 const SECTIONS = "m, n, p, mstd, mmax and inc, each once";
 
 /**
@@ -75,11 +78,13 @@ export function parseRandAugment(text: string): RandAugment {
   }
   const prob = values.get("p") ?? 0.5;
   if (prob > 1) refuse(`a probability after p, got ${prob}`);
+  const layers = values.get("n") ?? 2;
+  if (layers > MOST_LAYERS) refuse(`at most ${MOST_LAYERS} operations after n, got ${layers}`);
   const std = values.get("mstd") ?? 0;
   return {
     kind: "rand",
     magnitude: values.get("m") ?? 10,
-    layers: values.get("n") ?? 2,
+    layers,
     prob,
     std: std > 100 ? Infinity : std,
     max: values.get("mmax") || 10,

@@ -1,12 +1,12 @@
 /**
- * Labelled images in memory, the order of an epoch, and the crop and flip that training on small images uses.
+ * Labelled images in memory, and the order of an epoch.
  *
  * Every random choice is a function of (seed, epoch, image), never of what was drawn before, so that a resumed run, another
  * batch size or another worker count sees the same images.
  *
  * CIFAR-10: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html
  */
-import { philox, Random } from "../../engine/random.ts";
+import { Random } from "../../engine/random.ts";
 
 /** `images` is (count, ...shape) bytes, `shape` is [channels, height, width], `labels` index into `classes`. */
 export interface ImageSet {
@@ -28,7 +28,6 @@ const RECORD_BYTES = 1 + IMAGE_BYTES;
 
 // Random streams, by four letters so that they stay distinct from other users of the same seed.
 const SHUFFLE = 0x73687566; // "shuf"
-const CROP = 0x63726f70; // "crop"
 const SUBSET = 0x73756273; // "subs"
 
 /**
@@ -94,16 +93,6 @@ const MAX_EPOCH = 2 ** 19 - 1; // 2^34 draws each stay below 2^53
 /** Whole batches in an epoch; the last, short one is dropped, as in the official training. */
 export const stepsPerEpoch = (count: number, batchSize: number): number => Math.floor(count / batchSize);
 
-/** The images of batch `step` of an epoch, a view of `order`. Throws past the last whole batch. */
-export function batchIndices(order: Uint32Array, step: number, batchSize: number): Uint32Array {
-  checkCount("batchIndices", "batchSize", batchSize, 2 ** 31);
-  checkCount("batchIndices", "step", step, 2 ** 31);
-  const steps = stepsPerEpoch(order.length, batchSize);
-  if (step >= steps)
-    throw new Error(`batchIndices: expected step below ${steps} (${order.length} images, batch ${batchSize}), got ${step}`);
-  return order.subarray(step * batchSize, (step + 1) * batchSize);
-}
-
 /** The images and labels at `indices`: (B, channels, height, width) and (B). */
 export function gather(set: ImageSet, indices: ArrayLike<number>): { images: Uint8Array; labels: Uint8Array } {
   const size = imageSize(set);
@@ -116,51 +105,6 @@ export function gather(set: ImageSet, indices: ArrayLike<number>): { images: Uin
   }
   return { images, labels };
 }
-
-export interface CropFlipOptions {
-  /** Zero bytes put around the image before cropping back to its size. */
-  padding?: number;
-  seed: number;
-  epoch: number;
-  /** Which copy of its image each entry is, for repeated augmentation: copies get crops of their own. */
-  copies?: ArrayLike<number>;
-}
-
-/**
- * RandomCrop(size, padding, fill 0) and a horizontal flip with probability 1/2, as torchvision does for images of 32 or less in the
- * official training. Returns (B, channels, height, width). Image `indices[b]` depends on (seed, epoch, image, copy) only.
- */
-export function randomCropFlip(set: ImageSet, indices: ArrayLike<number>, options: CropFlipOptions): Uint8Array {
-  const { padding = 4, seed, epoch, copies } = options;
-  checkCount("randomCropFlip", "padding", padding, 1024);
-  checkCount("randomCropFlip", "epoch", epoch, MAX_EPOCH);
-  if (copies && copies.length !== indices.length) {
-    throw new Error(`randomCropFlip: expected ${indices.length} copies for ${indices.length} indices, got ${copies.length}`);
-  }
-  const [channels, height, width] = set.shape;
-  const size = imageSize(set);
-  const out = new Uint8Array(indices.length * size);
-  for (let b = 0; b < indices.length; b++) {
-    const n = checkIndex("randomCropFlip", indices[b]!, set.count);
-    const draw = philox([n, epoch, copies?.[b] ?? 0, 0], [seed >>> 0, CROP]);
-    const top = scale(draw[0], 2 * padding + 1) - padding;
-    const left = scale(draw[1], 2 * padding + 1) - padding;
-    const flip = draw[2] >= 2 ** 31;
-    for (let c = 0; c < channels; c++) {
-      for (let y = Math.max(0, -top); y < Math.min(height, height - top); y++) {
-        const from = n * size + (c * height + y + top) * width;
-        const to = b * size + (c * height + y) * width;
-        for (let x = Math.max(0, -left); x < Math.min(width, width - left); x++) {
-          out[to + (flip ? width - 1 - x : x)] = set.images[from + x + left]!;
-        }
-      }
-    }
-  }
-  return out;
-}
-
-/** A u32 to an integer in [0, n); the bias is below n / 2^32. */
-const scale = (u: number, n: number): number => Math.floor((u / 2 ** 32) * n);
 
 /** `perClass` images of every class, chosen by `seed`, in ascending order. Throws where a class has too few. */
 export function balancedSubset(set: ImageSet, perClass: number, seed: number): Uint32Array {

@@ -10,13 +10,14 @@ import { imageFolder } from "./image-folder.ts";
 import { byCodePoint } from "./python-order.ts";
 import { choose, splitNameIn, type Split } from "./splits.ts";
 import { foldersIn } from "./walk.ts";
-import { shipped } from "../../model-options.ts";
+import { subsetFolder } from "./cifar10-subset.ts";
+import { note } from "../../output.ts";
 
 export type { Split } from "./splits.ts";
 
 /** For `--help`. */
 export const DATA_HELP =
-  "cifar10-subset (ships), cifar10 or fashion-mnist (see `data`), or a folder: train/CLASS/*.jpg and val/CLASS/*.jpg; train-*.tar and val-*.tar (WebDataset); CIFAR-10's or CIFAR-100's .bin files; IDX files; classes.txt names the classes of the last three, one a line";
+  "cifar10-subset, cifar10 or fashion-mnist (see `data`), or a folder: train/CLASS/*.jpg and val/CLASS/*.jpg; train-*.tar and val-*.tar (WebDataset); CIFAR-10's or CIFAR-100's .bin files; IDX files; classes.txt names the classes of the last three, one a line";
 
 /** Sets that `data` fetches, and their folders in the cache. */
 export const FETCHED = ["cifar10", "fashion-mnist"] as const;
@@ -26,7 +27,7 @@ const IDX_PAD = 2;
 
 /** What there is to be said of a set, besides errors: which split was chosen, what was left out. */
 type Say = (line: string) => void;
-const onStderr: Say = (line) => void process.stderr.write(`data: ${line}\n`);
+const onStderr: Say = (line) => note(`data: ${line}`);
 
 /** Both splits of a training. Throws a `UsageError` that says what was looked for. */
 export const dataFiles = (name: string, say: Say = onStderr): { train: DataFiles; test: DataFiles } => ({
@@ -35,14 +36,17 @@ export const dataFiles = (name: string, say: Say = onStderr): { train: DataFiles
 });
 
 export function dataSplit(name: string, split: Split, say: Say = onStderr): DataFiles {
-  if (name === "cifar10-subset")
-    return { kind: "cifar10", paths: [shipped(`app/data/cifar10/${split === "train" ? "train" : "test"}.bin`)] };
+  if (name === "cifar10-subset") {
+    const path = join(subsetFolder(), `${split === "train" ? "train" : "test"}.bin`);
+    if (!existsSync(path)) throw new UsageError(`expected cifar10-subset in ${subsetFolder()}, got none; run: tessera data cifar10-subset`);
+    return { kind: "cifar10", paths: [path] };
+  }
   const fetched = (FETCHED as readonly string[]).includes(name) && !existsSync(name);
   const folder = fetched ? join(defaultCacheDir(), name) : resolve(name);
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     throw new UsageError(
       fetched
-        ? `expected ${name} in ${folder}, got none; run: npm run data -- ${name}`
+        ? `expected ${name} in ${folder}, got none; run: tessera data ${name}`
         : `expected data as ${DATA_HELP}; got "${shown(name)}"`,
     );
   }

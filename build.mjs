@@ -1,0 +1,121 @@
+#!/usr/bin/env node
+/**
+ * Builds what `npm pack` packs: `node build.mjs library` into dist/, `node build.mjs cli` into cli/dist/.
+ * A module stays a module: its types are taken off, and `.ts` becomes `.js` where it names another.
+ */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { decode, encode } from "@jridgewell/sourcemap-codec";
+import { minifySync, transformSync } from "rolldown/utils";
+import { build } from "vite";
+
+const ROOT = fileURLToPath(new URL(".", import.meta.url));
+
+/** Files of a folder of the repository, at any depth, by paths from the root. */
+const filesOf = (folder) =>
+  readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)).replaceAll("\\", "/"))
+    .filter((path) => !/(^|\/)(node_modules|dist)\//.test(path));
+
+/** Line by line: a position within a line costs a map five times the size, and is rarely asked for. */
+const byLine = (map, source) =>
+  JSON.stringify({ version: 3, sources: [source], names: [], mappings: encode(decode(map.mappings).map((line) => line.slice(0, 1))) });
+
+/** What the library's package holds the TypeScript of, to read and for maps to lead to; with all of it, it would be over 2 MB. package.json's `files` says the same. */
+const READABLE = /^(index\.ts|(engine|models|tasks)\/.*|(kernels|train)\/[^/]+)$/;
+
+/** A TypeScript module as JavaScript and a source map. */
+function compile(path) {
+  // What a worker is started from is named by URL, which is no import.
+  const text = readFileSync(join(ROOT, path), "utf8").replace(/(new URL\("\.[^"]*)\.ts"/g, '$1.js"');
+  const compiled = transformSync(path, text, {
+    target: "es2023",
+    sourcemap: true,
+    tsconfig: false,
+    typescript: { rewriteImportExtensions: true },
+  });
+  if (compiled.errors.length > 0) throw new Error(`${path}: ${compiled.errors[0].message}`);
+  return compiled;
+}
+
+/** Without comments, which the source has; without `map` also without line breaks and long names. */
+function shrink(path, { code, map }) {
+  const small = map === undefined;
+  return minifySync(path, code, {
+    compress: false,
+    mangle: small,
+    sourcemap: !small,
+    inputMap: map,
+    codegen: { removeWhitespace: small, legalComments: "none" },
+  });
+}
+
+/** Writes a module to `target`, with the map beside it where there is one, which leads to `source`. */
+function write(target, { code, map }, source) {
+  mkdirSync(dirname(target), { recursive: true });
+  if (!map) return writeFileSync(target, code);
+  writeFileSync(target, `${code.trimEnd()}\n//# sourceMappingURL=${basename(target)}.map\n`);
+  writeFileSync(`${target}.map`, byLine(map, relative(dirname(target), source)));
+}
+
+/** dist/: declarations by tsc, a module for each, and all of index.ts in one file that names no other package. */
+async function library() {
+  const to = join(ROOT, "dist");
+  rmSync(to, { recursive: true, force: true });
+  execFileSync(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", join(ROOT, "tsconfig.build.json")], {
+    stdio: "inherit",
+  });
+  for (const declaration of filesOf("dist-types").filter((path) => path.endsWith(".d.ts"))) {
+    const path = relative("dist-types", declaration).replace(/\.d\.ts$/, ".ts");
+    const readable = READABLE.test(path);
+    const text = readFileSync(join(ROOT, declaration), "utf8").replace(/\n\/\/# sourceMappingURL=.*/, "");
+    const map = JSON.parse(readFileSync(join(ROOT, `${declaration}.map`), "utf8"));
+    write(join(to, path.replace(/\.ts$/, ".d.ts")), { code: text, map: readable ? map : undefined }, join(ROOT, path));
+    const { code, map: own } = compile(path);
+    write(join(to, path.replace(/\.ts$/, ".js")), shrink(path, { code, map: readable ? own : undefined }), join(ROOT, path));
+  }
+  rmSync(join(ROOT, "dist-types"), { recursive: true, force: true });
+  await build({
+    configFile: false,
+    envDir: false,
+    root: ROOT,
+    logLevel: "error",
+    build: {
+      outDir: to,
+      emptyOutDir: false,
+      copyPublicDir: false,
+      target: "es2023",
+      minify: true,
+      lib: { entry: join(ROOT, "index.ts"), formats: ["es"], fileName: () => "tessera.js" },
+      rolldownOptions: { output: { codeSplitting: false } },
+    },
+  });
+}
+
+/** cli/dist/: the folders of the repository that the command line is made of, laid out as there, and the files that they read. */
+function commandLine() {
+  const to = join(ROOT, "cli/dist");
+  rmSync(to, { recursive: true, force: true });
+  const folders = ["engine", "kernels", "checks", "models", "train", "tasks", "bench", "jobs", "app", "cli"].filter((name) =>
+    existsSync(join(ROOT, name)),
+  );
+  const left =
+    /^(bench\/(gpu|results)\/|app\/data\/cifar10\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
+  for (const path of folders.flatMap(filesOf).filter((path) => !left.test(path))) {
+    if (path.endsWith(".ts")) write(join(to, path.replace(/\.ts$/, ".js")), { code: compile(path).code });
+    else if (path.endsWith(".html"))
+      write(join(to, path), { code: readFileSync(join(ROOT, path), "utf8").replace(/(src="\.\/[^"]*)\.ts"/g, '$1.js"') });
+    else {
+      mkdirSync(dirname(join(to, path)), { recursive: true });
+      copyFileSync(join(ROOT, path), join(to, path));
+    }
+  }
+}
+
+const [what] = process.argv.slice(2);
+if (what === "library") await library();
+else if (what === "cli") commandLine();
+else throw new Error(`build: expected library or cli, got ${what ?? "nothing"}`);

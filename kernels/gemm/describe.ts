@@ -1,0 +1,135 @@
+/** What a product is: operands where they lie, and what happens to each element. */
+import { numel, type Shape } from "../../engine/shape.ts";
+import type { DType, Tensor } from "../../engine/tensor.ts";
+import type { Activation } from "../shared/activations.ts";
+import type { AddressMap } from "../shared/address-map.ts";
+import type { Config, Slots, Tile } from "./config.ts";
+import type { GemmVariant } from "./tiles.ts";
+
+/** A matrix, or a batch of them, inside a tensor. Distances are in elements. */
+export interface Operand {
+  readonly tensor: Tensor;
+  /** Stored the other way round: a as (K, M), b as (N, K). */
+  readonly transposed?: boolean;
+  /** Between stored rows; the row's length unless given. */
+  readonly ld?: number;
+  /** Where op(A)'s or op(B)'s rows and columns lie, if not at even distances; `ld` is unused. Compiled in: a pipeline per text. */
+  readonly map?: AddressMap;
+  /** Between matrices, one per batch axis; 0 repeats. Dense unless given. */
+  readonly batch?: readonly number[];
+  /** Of the first element. */
+  readonly offset?: number;
+  /** Number of valid rows of op(A), or columns of op(B), where the product has more: reads beyond it repeat the last. */
+  readonly rows?: number;
+  /** Stored rows are padded to a multiple of four; the padding is zero or never read. */
+  readonly padded?: boolean;
+}
+
+/** Weight, bias, mean and variance of a batch norm whose statistics are fixed. */
+export interface FixedNorm {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+  readonly mean: Tensor;
+  readonly variance: Tensor;
+  readonly eps: number;
+}
+
+/** What happens to each element before it is written, in this order. Tensors lie as the result does unless said. */
+export interface Epilogue {
+  /** (N): added. */
+  readonly bias?: Tensor | undefined;
+  /** (M): added, instead of `bias`. */
+  readonly rowBias?: Tensor | undefined;
+  /** Batch norm with fixed statistics, f32 each: (M) or (N), as `by` says. */
+  readonly norm?: (FixedNorm & { readonly by: "m" | "n" }) | undefined;
+  readonly activation?: Activation | undefined;
+  /** Also return what the activation was applied to. */
+  readonly preActivation?: boolean;
+  /** Multiply by the derivative of an activation at these: the way back through it. */
+  readonly gradOf?: { readonly activation: Activation; readonly at: Tensor } | undefined;
+  /** Multiply row m by element `at` + m / `rows` of these. */
+  readonly factors?: { readonly tensor: Tensor; readonly at: number; readonly rows: number } | undefined;
+  /** Added. */
+  readonly residual?: Tensor | undefined;
+  /** WGSL of the caller's own: changes `v` (f32) of row `m` and column `n`. */
+  readonly custom?: { readonly code: string; readonly inputs: Readonly<Record<string, Tensor>> } | undefined;
+}
+
+export interface Gemm extends Epilogue {
+  readonly a: Operand;
+  readonly b: Operand;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Sizes of the batch axes, at most four. */
+  readonly batch?: readonly number[];
+  /** Of the result. */
+  readonly shape: Shape;
+  /** How the result and the pre-activation are stored; like `a` unless given. Sums are f32. */
+  readonly store?: DType;
+  /** Where the result's rows (or rows and columns) and matrices lie in it, if not densely one after the other. */
+  readonly out?: { readonly ld?: number; readonly map?: AddressMap; readonly batch: readonly number[] };
+  readonly alpha?: number;
+  /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
+  readonly sums?: boolean;
+  /** Chosen by adapter unless given. */
+  readonly variant?: GemmVariant | Tile | undefined;
+}
+
+/** A product with everything said that a caller may leave out. */
+export interface Described {
+  readonly batch: readonly number[];
+  /** Matrices in the batch. */
+  readonly matrices: number;
+  /** Whether neighbours in memory are neighbours along K. */
+  readonly along: { readonly a: boolean; readonly b: boolean };
+  /** Elements between stored rows, from the tensor's beginning to the first matrix, and from matrix to matrix. */
+  readonly ld: { readonly a: number; readonly b: number; readonly c: number };
+  readonly offset: { readonly a: number; readonly b: number };
+  readonly steps: Readonly<Record<"a" | "b" | "c", readonly number[]>>;
+  readonly rows: { readonly a: number; readonly b: number };
+  readonly maps: Config["maps"];
+  readonly slots: Slots;
+  /** What the slots read. */
+  readonly read: Readonly<Record<string, Tensor | null | undefined>>;
+}
+
+export function describe(g: Gemm): Described {
+  const { a, b, out, M, N, K, norm, custom, batch = [] } = g;
+  if (batch.length > 4) throw new Error(`gemm: expected at most 4 batch axes, got ${batch.length}`);
+  const along = { a: !a.transposed, b: b.transposed === true };
+  const rows = { a: a.rows ?? M, b: b.rows ?? N };
+  const dense = (size: number) => batch.map((_, r) => size * numel(batch.slice(r + 1)));
+  return {
+    batch,
+    matrices: numel(batch),
+    along,
+    rows,
+    ld: { a: a.ld ?? (along.a ? K : M), b: b.ld ?? (along.b ? K : N), c: out?.ld ?? N },
+    offset: { a: a.offset ?? 0, b: b.offset ?? 0 },
+    steps: { a: a.batch ?? dense(rows.a * K), b: b.batch ?? dense(K * rows.b), c: out?.batch ?? dense(M * N) },
+    maps: { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null },
+    slots: {
+      bias: g.bias ? "n" : g.rowBias ? "m" : null,
+      norm: norm ? { by: norm.by, eps: norm.eps } : null,
+      activation: g.activation ?? "none",
+      preActivation: g.preActivation === true,
+      gradOf: g.gradOf?.activation ?? "none",
+      factors: !!g.factors,
+      residual: !!g.residual,
+      sums: !!g.sums,
+      custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
+    },
+    read: {
+      bias: g.bias ?? g.rowBias,
+      norm_weight: norm?.weight,
+      norm_bias: norm?.bias,
+      mean: norm?.mean,
+      variance: norm?.variance,
+      grad_at: g.gradOf?.at,
+      factors: g.factors?.tensor,
+      residual: g.residual,
+      ...custom?.inputs,
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/** The worker's side of `loadModelInWorker`: models that answer messages. A dedicated worker serves its page, a shared one every tab of the origin. */
+import { expose, proxy, type ProxyMarked } from "comlink";
+import type { Example, FineTuneOptions, LoadOptions, VisionModel } from "./api.ts";
+import { loadModel } from "./load-model.ts";
+
+/** Functions of the page arrive as proxies. A signal is told by number: `abort(call)`. */
+type Remote<O> = Omit<O, "signal">;
+
+/** Examples come one by one, as the page makes them. */
+export interface RemoteExamples {
+  next(): Promise<Example | null>;
+}
+
+/** A model as it is seen from the page. */
+export type RemoteModel = Omit<VisionModel, "fineTune"> & {
+  fineTune(
+    call: number,
+    examples: RemoteExamples,
+    options: Remote<FineTuneOptions>,
+  ): Promise<{ readonly model: RemoteModel & ProxyMarked; readonly finished: boolean; readonly epochs: readonly unknown[] }>;
+};
+
+const calls = new Map<number, AbortController>();
+
+async function abortable<T>(call: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  calls.set(call, controller);
+  try {
+    return await work(controller.signal);
+  } finally {
+    calls.delete(call);
+  }
+}
+
+function remote(model: VisionModel, dispose = () => model.dispose()): RemoteModel & ProxyMarked {
+  return proxy({
+    labels: model.labels,
+    config: model.config,
+    classify: model.classify.bind(model),
+    features: model.features.bind(model),
+    attention: model.attention.bind(model),
+    save: model.save.bind(model),
+    dispose,
+    fineTune: (call: number, examples: RemoteExamples, options: Remote<FineTuneOptions>) =>
+      abortable(call, async (signal) => {
+        const tuned = await model.fineTune(generated(examples), { ...options, signal });
+        return proxy({ model: remote(tuned.model), finished: tuned.finished, epochs: tuned.epochs });
+      }),
+  }) as unknown as RemoteModel & ProxyMarked;
+}
+
+async function* generated(examples: RemoteExamples): AsyncGenerator<Example> {
+  for (let example = await examples.next(); example; example = await examples.next()) yield example;
+}
+
+/** Models that several tabs share, by what they were loaded from. */
+const shared = new Map<string, { readonly model: Promise<VisionModel>; users: number }>();
+
+const api = {
+  async load(call: number, from: string | Blob | Uint8Array, options: Remote<LoadOptions>): Promise<RemoteModel & ProxyMarked> {
+    return abortable(call, async (signal) => remote(await loadModel(from, { ...options, signal })));
+  },
+
+  /** `key` says what is loaded and how; the tabs that use the same get one model. */
+  async share(key: string, from: string | Blob | Uint8Array, options: Remote<LoadOptions>): Promise<RemoteModel & ProxyMarked> {
+    const entry = shared.get(key) ?? { model: loadModel(from, options), users: 0 };
+    shared.set(key, entry);
+    entry.users++;
+    const release = () => {
+      if (--entry.users > 0) return;
+      shared.delete(key);
+      void entry.model.then((model) => model.dispose());
+    };
+    try {
+      return remote(await entry.model, release);
+    } catch (error) {
+      shared.delete(key);
+      throw error;
+    }
+  },
+
+  abort(call: number): void {
+    calls.get(call)?.abort();
+  },
+};
+
+export type WorkerApi = typeof api;
+
+const scope = globalThis as unknown as {
+  onconnect?: unknown;
+  addEventListener(type: "connect", listen: (event: MessageEvent) => void): void;
+};
+if ("onconnect" in scope) scope.addEventListener("connect", (event) => expose(api, event.ports[0]!));
+else expose(api);

@@ -1,0 +1,169 @@
+/** `loadModel` in a module worker that comes with the package: the page's thread stays free. The worker's side is model-worker.ts. */
+import { proxy, releaseProxy, transfer, wrap, type Remote } from "comlink";
+import { AdapterError, DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
+import type { Example, FineTuned, FineTuneOptions, ImageInput, LoadOptions, ModelConfig, TuneEpoch, VisionModel } from "./api.ts";
+import { ExamplesError, PictureError, StoreError, WeightsError } from "./errors.ts";
+import type { RemoteModel, WorkerApi } from "./model-worker.ts";
+
+export interface WorkerOptions extends LoadOptions {
+  /** One worker, and one model for the same file and options, for all tabs of the origin. */
+  readonly shared?: boolean;
+}
+
+/** As `loadModel`, in a worker. Pictures are handed over (elements and canvases as an ImageBitmap of this moment); functions are called in the page. */
+export async function loadModelInWorker(
+  from: string | URL | Blob | Uint8Array,
+  { shared = false, ...o }: WorkerOptions = {},
+): Promise<VisionModel> {
+  if (o.cache)
+    throw new Error("loadModelInWorker: expected cache to be left out or null, got one of the page: the worker keeps downloads itself");
+  const { api, failed, close } = shared ? connectShared() : start();
+  const source = from instanceof Blob || from instanceof Uint8Array ? from : absolute(from);
+  const { signal, ...options } = o;
+  try {
+    const loading = shared
+      ? api.share(keyOf(source, options), source as string, remoteOptions(options) as never)
+      : called(api, signal, (call) => api.load(call, source as string, remoteOptions(options) as never));
+    const model = await Promise.race([loading, failed]);
+    return await local(api, model as unknown as Remote<RemoteModel>, close);
+  } catch (error) {
+    close();
+    throw revived(error);
+  }
+}
+
+interface Connection {
+  readonly api: Remote<WorkerApi>;
+  /** Rejects where the worker's module does not load. */
+  readonly failed: Promise<never>;
+  close(): void;
+}
+
+const failureOf = (worker: Worker | SharedWorker): Promise<never> =>
+  new Promise((_, reject) => {
+    worker.onerror = (event) =>
+      reject(new Error(`loadModelInWorker: expected the worker's module to load, got ${(event as ErrorEvent).message || "an error"}`));
+  });
+
+function start(): Connection {
+  const worker = new Worker(new URL("./model-worker.ts", import.meta.url), { type: "module", name: "tessera-gpu" });
+  return { api: wrap<WorkerApi>(worker), failed: failureOf(worker), close: () => worker.terminate() };
+}
+
+function connectShared(): Connection {
+  if (typeof SharedWorker === "undefined")
+    throw new Error("loadModelInWorker: expected a browser with SharedWorker for shared, got one without: leave it out");
+  const worker = new SharedWorker(new URL("./model-worker.ts", import.meta.url), { type: "module", name: "tessera-gpu" });
+  return { api: wrap<WorkerApi>(worker.port), failed: failureOf(worker), close: () => worker.port.close() };
+}
+
+const absolute = (url: string | URL): string => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+
+function keyOf(from: string | Blob | Uint8Array, options: LoadOptions): string {
+  if (typeof from !== "string")
+    throw new Error("loadModelInWorker: expected a URL for shared, got bytes, which no two tabs have in common");
+  return JSON.stringify([from, options]);
+}
+
+let calls = 0;
+
+/** Calls with a number of its own, by which the signal stops it. */
+async function called<T>(api: Remote<WorkerApi>, signal: AbortSignal | undefined, work: (call: number) => Promise<T>): Promise<T> {
+  signal?.throwIfAborted();
+  const call = ++calls;
+  const stop = () => void api.abort(call);
+  signal?.addEventListener("abort", stop);
+  try {
+    return await work(call);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** Functions become proxies: they are called here. */
+function remoteOptions(options: object): object {
+  const entry = ([key, value]: [string, unknown]) => {
+    const callable = typeof value === "function" || (key === "checkpoint" && value !== undefined);
+    return [key, callable ? proxy(value as object) : value];
+  };
+  return Object.fromEntries(Object.entries(options).map(entry));
+}
+
+/** A model of the worker as one of the page. `close` ends the worker after the last of its models. */
+async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: () => void, users = { count: 0 }): Promise<VisionModel> {
+  users.count++;
+  const [labels, config] = (await Promise.all([model.labels, model.config])) as unknown as [readonly string[], ModelConfig];
+  const ask = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw revived(error);
+    }
+  };
+  const answer = (name: "classify" | "features" | "attention") => async (given: ImageInput | readonly ImageInput[], o?: object) => {
+    const images = await Promise.all((Array.isArray(given) ? given : [given]).map(portable));
+    const sent = transfer(Array.isArray(given) ? images : images[0]!, images.filter(isBitmap));
+    return ask(() => (model[name] as unknown as (images: unknown, o?: object) => Promise<unknown>)(sent, o));
+  };
+  return {
+    labels,
+    config,
+    classify: answer("classify"),
+    features: answer("features"),
+    attention: answer("attention"),
+    save: (o) => ask(() => model.save(o)),
+    async fineTune(examples, { signal, ...options }: FineTuneOptions = {}): Promise<FineTuned> {
+      const { validation } = options;
+      const held = typeof validation === "object" ? await Promise.all([...validation].map(portableExample)) : validation;
+      const sent = remoteOptions({ ...options, ...(held === undefined ? {} : { validation: held }) });
+      const tuned = (await ask(() =>
+        called(api, signal, (call) => model.fineTune(call, handedOver(examples) as never, sent as never)),
+      )) as unknown as Remote<{ model: RemoteModel; finished: boolean; epochs: readonly TuneEpoch[] }>;
+      const [finished, epochs] = [await tuned.finished, await tuned.epochs] as unknown as [boolean, readonly TuneEpoch[]];
+      return { model: await local(api, tuned.model as unknown as Remote<RemoteModel>, close, users), finished, epochs };
+    },
+    dispose() {
+      void model.dispose().then(() => {
+        model[releaseProxy]();
+        if (--users.count === 0) close();
+      });
+    },
+  } as VisionModel;
+}
+
+const isBitmap = (image: unknown): image is ImageBitmap => typeof ImageBitmap !== "undefined" && image instanceof ImageBitmap;
+
+/** The picture as it can be handed to another thread. The app's own ImageBitmaps stay the app's. */
+async function portable(image: ImageInput): Promise<string | Blob | ImageData | ImageBitmap> {
+  if (typeof image === "string" || image instanceof URL) return absolute(image);
+  if (image instanceof Blob || image instanceof ImageData) return image;
+  if (typeof image === "object" && image !== null && "createView" in image)
+    throw new PictureError(
+      "loadModelInWorker: expected a picture that another thread can have, got a GPUTexture: loadModel in this thread takes it",
+    );
+  return createImageBitmap(image as ImageBitmapSource, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+}
+
+const portableExample = async ({ image, label }: Example): Promise<Example> => ({ image: await portable(image), label });
+
+/** Examples one by one, when the worker asks for the next. */
+function handedOver(examples: Iterable<Example> | AsyncIterable<Example>) {
+  const iterator = Symbol.asyncIterator in examples ? examples[Symbol.asyncIterator]() : examples[Symbol.iterator]();
+  return proxy({
+    async next(): Promise<Example | null> {
+      const { done, value } = await iterator.next();
+      if (done) return null;
+      const example = await portableExample(value as Example);
+      return transfer(example, [example.image].filter(isBitmap));
+    },
+  });
+}
+
+const KINDS = [AdapterError, DeviceLostError, OutOfMemoryError, ExamplesError, PictureError, StoreError, WeightsError] as const;
+
+/** An error that came from the worker, of its class again. */
+function revived(error: unknown): unknown {
+  const { name, message } = error as Error;
+  const Kind = KINDS.find((kind) => kind.name === name);
+  return Kind && !(error instanceof Kind) ? new Kind(message) : error;
+}

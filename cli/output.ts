@@ -29,6 +29,9 @@ export function afterwards(work: () => Promise<void>): void {
 /** Does what waits, and sees that standard output has arrived. Throws where either fails. */
 export async function finish(): Promise<void> {
   for (const work of waiting.splice(0)) await work();
-  await new Promise<void>((resolve) => process.stdout.write("", () => resolve()));
+  // Where nothing is on its way, an error may still be about to be reported.
+  await new Promise<void>((resolve) =>
+    process.stdout.writableLength > 0 ? process.stdout.write("", () => resolve()) : setImmediate(resolve),
+  );
   if (failure) throw new Error(`expected standard output to take the result, got ${failure.code}`);
 }

@@ -5,6 +5,7 @@ import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
+import { watched } from "./watch.ts";
 import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
@@ -139,6 +140,7 @@ export function defineKernel<
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
     });
+    watched(spec.name, () => Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]]))));
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
 }

@@ -45,6 +45,8 @@ export interface TrainArgs {
   readonly maxCorrupt?: number | undefined;
   /** Where images are augmented; "gpu" unless given. */
   readonly augment?: "gpu" | "cpu" | undefined;
+  /** End at the first update that is not finite, with where its first NaN comes from. */
+  readonly debugNan?: boolean | undefined;
   readonly maxSteps?: number | undefined;
   readonly saveEvery?: number | undefined;
   readonly saveSeconds?: number | undefined;
@@ -150,7 +152,7 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
   const normalization = normalizationFor(args.train, model, initial);
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
-  refusing(() => checkRun({ model, recipe, ...data, teacher }));
+  refusing(() => checkRun({ model, recipe, ...data, teacher, debugNan: args.debugNan }));
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
   const savedStep = resume ? savedStepOf(resume, paths.checkpoint) : null;
   const options: TrainOptions = {
@@ -161,6 +163,7 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
     augment: args.augment,
     allowChanged: args.allowChanged,
     initial: initial ? beginning(host, model, initial, args) : undefined,
+    debugNan: args.debugNan,
     maxSteps: args.maxSteps,
     saveEvery: args.saveEvery,
     saveSeconds: args.saveSeconds ?? SAVE_SECONDS,

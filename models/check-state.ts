@@ -1,5 +1,6 @@
 /** Whether weights are those of a model. */
 import { sameShape, show, type Shape } from "../engine/shape.ts";
+import { shown } from "./shown.ts";
 import { isHead } from "./heads.ts";
 
 /** Values by name; f32. `data` may be read from a file or converted anew by each access: take it once. */
@@ -16,7 +17,7 @@ const MOST_LISTED = 16;
 export function misfits(specs: readonly Spec[], state: State): string[] {
   const names = new Set(specs.map((s) => s.name));
   const missing = specs.filter((s) => !state.has(s.name)).map((s) => `${s.name} ${show(s.shape)}`);
-  const unexpected = [...state].filter(([name]) => !names.has(name)).map(([name, { shape }]) => `${name} ${show(shape)}`);
+  const unexpected = [...state].filter(([name]) => !names.has(name)).map(([name, { shape }]) => `${shown(name)} ${show(shape)}`);
   const misshapen = specs.flatMap((s) => {
     const got = state.get(s.name);
     return got && !sameShape(got.shape, s.shape) ? [`${s.name} is ${show(got.shape)}, expected ${show(s.shape)}`] : [];

@@ -3,8 +3,20 @@ import { expose, proxy, type ProxyMarked } from "comlink";
 import type { Example, FineTuneOptions, LoadOptions, VisionModel } from "./api.ts";
 import { loadModel } from "./load-model.ts";
 
-/** Functions of the page arrive as proxies. A signal is told by number: `abort(call)`. */
-type Remote<O> = Omit<O, "signal">;
+/** Functions of the page by name, of its store `get`, `set` and `delete`; each call crosses to the page. */
+export type Hooks = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>;
+
+/** Options without functions, and which functions there are. A signal is told by number: `abort(call)`. */
+export interface SentOptions {
+  readonly values: object;
+  readonly names: readonly string[];
+}
+
+function received<O>({ values, names }: SentOptions, hooks: Hooks): O {
+  const store = { get: () => hooks["get"]!(), set: (bytes: unknown) => hooks["set"]!(bytes), delete: () => hooks["delete"]!() };
+  const functions = names.map((name) => [name, name === "checkpoint" ? store : (told: unknown) => void hooks[name]!(told)]);
+  return { ...values, ...Object.fromEntries(functions) } as O;
+}
 
 /** Examples come one by one, as the page makes them. */
 export interface RemoteExamples {
@@ -16,7 +28,8 @@ export type RemoteModel = Omit<VisionModel, "fineTune"> & {
   fineTune(
     call: number,
     examples: RemoteExamples,
-    options: Remote<FineTuneOptions>,
+    options: SentOptions,
+    hooks: Hooks,
   ): Promise<{ readonly model: RemoteModel & ProxyMarked; readonly finished: boolean; readonly epochs: readonly unknown[] }>;
 };
 
@@ -41,9 +54,9 @@ function remote(model: VisionModel, dispose = () => model.dispose()): RemoteMode
     attention: model.attention.bind(model),
     save: model.save.bind(model),
     dispose,
-    fineTune: (call: number, examples: RemoteExamples, options: Remote<FineTuneOptions>) =>
+    fineTune: (call: number, examples: RemoteExamples, options: SentOptions, hooks: Hooks) =>
       abortable(call, async (signal) => {
-        const tuned = await model.fineTune(generated(examples), { ...options, signal });
+        const tuned = await model.fineTune(generated(examples), { ...received<FineTuneOptions>(options, hooks), signal });
         return proxy({ model: remote(tuned.model), finished: tuned.finished, epochs: tuned.epochs });
       }),
   }) as unknown as RemoteModel & ProxyMarked;
@@ -57,13 +70,13 @@ async function* generated(examples: RemoteExamples): AsyncGenerator<Example> {
 const shared = new Map<string, { readonly model: Promise<VisionModel>; users: number }>();
 
 const api = {
-  async load(call: number, from: string | Blob | Uint8Array, options: Remote<LoadOptions>): Promise<RemoteModel & ProxyMarked> {
-    return abortable(call, async (signal) => remote(await loadModel(from, { ...options, signal })));
+  async load(call: number, from: string | Blob | Uint8Array, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
+    return abortable(call, async (signal) => remote(await loadModel(from, { ...received<LoadOptions>(options, hooks), signal })));
   },
 
   /** `key` says what is loaded and how; the tabs that use the same get one model. */
-  async share(key: string, from: string | Blob | Uint8Array, options: Remote<LoadOptions>): Promise<RemoteModel & ProxyMarked> {
-    const entry = shared.get(key) ?? { model: loadModel(from, options), users: 0 };
+  async share(key: string, from: string | Blob | Uint8Array, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
+    const entry = shared.get(key) ?? { model: loadModel(from, received<LoadOptions>(options, hooks)), users: 0 };
     shared.set(key, entry);
     entry.users++;
     const release = () => {

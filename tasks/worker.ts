@@ -1,9 +1,9 @@
 /** `loadModel` in a module worker that comes with the package: the page's thread stays free. The worker's side is model-worker.ts. */
-import { proxy, releaseProxy, transfer, wrap, type Remote } from "comlink";
+import { proxy, releaseProxy, transfer, wrap, type ProxyMarked, type Remote } from "comlink";
 import { AdapterError, DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
 import type { Example, FineTuned, FineTuneOptions, ImageInput, LoadOptions, ModelConfig, TuneEpoch, VisionModel } from "./api.ts";
 import { ExamplesError, PictureError, StoreError, WeightsError } from "./errors.ts";
-import type { RemoteModel, WorkerApi } from "./model-worker.ts";
+import type { Hooks, RemoteModel, SentOptions, WorkerApi } from "./model-worker.ts";
 
 export interface WorkerOptions extends LoadOptions {
   /** One worker, and one model for the same file and options, for all tabs of the origin. */
@@ -21,9 +21,10 @@ export async function loadModelInWorker(
   const source = from instanceof Blob || from instanceof Uint8Array ? from : absolute(from);
   const { signal, ...options } = o;
   try {
+    const { values, hooks } = parted(options);
     const loading = shared
-      ? api.share(keyOf(source, options), source as string, remoteOptions(options) as never)
-      : called(api, signal, (call) => api.load(call, source as string, remoteOptions(options) as never));
+      ? api.share(keyOf(source, options), source as string, values, hooks)
+      : called(api, signal, (call) => api.load(call, source as string, values, hooks));
     const model = await Promise.race([loading, failed]);
     return await local(api, model as unknown as Remote<RemoteModel>, close);
   } catch (error) {
@@ -80,13 +81,18 @@ async function called<T>(api: Remote<WorkerApi>, signal: AbortSignal | undefined
   }
 }
 
-/** Functions become proxies: they are called here. */
-function remoteOptions(options: object): object {
-  const entry = ([key, value]: [string, unknown]) => {
-    const callable = typeof value === "function" || (key === "checkpoint" && value !== undefined);
-    return [key, callable ? proxy(value as object) : value];
+/** Options as they cross: values, and a proxy of the functions among them (and of the store), which are called here. */
+function parted(options: object): { values: SentOptions; hooks: Hooks & ProxyMarked } {
+  const called = Object.entries(options).filter(([key, value]) => typeof value === "function" || (key === "checkpoint" && value));
+  const names = called.map(([key]) => key);
+  const values = Object.fromEntries(Object.entries(options).filter(([key]) => !names.includes(key)));
+  const { checkpoint } = options as FineTuneOptions;
+  const store = checkpoint && {
+    get: () => checkpoint.get(),
+    set: (bytes: Uint8Array) => checkpoint.set(bytes),
+    delete: () => checkpoint.delete(),
   };
-  return Object.fromEntries(Object.entries(options).map(entry));
+  return { values: { values, names }, hooks: proxy({ ...Object.fromEntries(called), ...store }) as unknown as Hooks & ProxyMarked };
 }
 
 /** A model of the worker as one of the page. `close` ends the worker after the last of its models. */
@@ -115,9 +121,9 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
     async fineTune(examples, { signal, ...options }: FineTuneOptions = {}): Promise<FineTuned> {
       const { validation } = options;
       const held = typeof validation === "object" ? await Promise.all([...validation].map(portableExample)) : validation;
-      const sent = remoteOptions({ ...options, ...(held === undefined ? {} : { validation: held }) });
+      const { values, hooks } = parted({ ...options, ...(held === undefined ? {} : { validation: held }) });
       const tuned = (await ask(() =>
-        called(api, signal, (call) => model.fineTune(call, handedOver(examples) as never, sent as never)),
+        called(api, signal, (call) => model.fineTune(call, handedOver(examples) as never, values, hooks as never)),
       )) as unknown as Remote<{ model: RemoteModel; finished: boolean; epochs: readonly TuneEpoch[] }>;
       const [finished, epochs] = [await tuned.finished, await tuned.epochs] as unknown as [boolean, readonly TuneEpoch[]];
       return { model: await local(api, tuned.model as unknown as Remote<RemoteModel>, close, users), finished, epochs };

@@ -1,23 +1,40 @@
 #!/usr/bin/env node
 /**
- * `npm test`, after set-up: the type check (which counts as one test), then vitest. Arguments go to vitest.
- * What failed is said again at the end, with the first lines of why. The last line is `N passed, N failed`, with `, N skipped` where there are any.
+ * `npm test`, after set-up: the type check and the check of format and lint (each counts as one test), then vitest. Arguments go to vitest.
+ * What was skipped is said at the end, grouped by its reason, and what failed again, with the first lines of why. The last line is
+ * `N passed, N failed`, with `, N skipped` where there are any.
  */
 import { spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("..", import.meta.url));
 
+/** Dawn says these at every start of a process, on Mesa's software adapter. */
+const REPEATED = /^Warning: max\w+ artificially reduced from /;
+const said = new Set();
+
+/** Passes a stream on by the line, without those that every process repeats. */
+function show(stream, out) {
+  createInterface({ input: stream }).on("line", (line) => {
+    if (REPEATED.test(line) && said.size === said.add(line).size) return;
+    out.write(`${line}\n`);
+  });
+}
+
 /** Runs a package's program on this Node; resolves to its exit code. */
 function run(name, program, args) {
   const script = join(dirname(require.resolve(`${name}/package.json`)), program);
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" });
+    const env = process.stdout.isTTY ? { ...process.env, FORCE_COLOR: "1" } : process.env;
+    const child = spawn(process.execPath, [script, ...args], { cwd: root, env, stdio: ["inherit", "pipe", "pipe"] });
+    show(child.stdout, process.stdout);
+    show(child.stderr, process.stderr);
     child.on("error", () => resolve(1));
     child.on("close", (code) => resolve(code ?? 1));
   });
@@ -60,9 +77,27 @@ function count(report) {
   return counts;
 }
 
-console.log("type check");
-const typesFine = (await run("typescript", "bin/tsc", ["--noEmit"])) === 0;
-console.log(typesFine ? "type check passed" : "type check FAILED");
+/** Skipped tests by the reason that their names end with; those without one by their own names. */
+function reasons(names) {
+  const byReason = new Map();
+  for (const name of names) {
+    const reason = /\(skipped: (.*)\)$/.exec(name)?.[1] ?? name;
+    byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
+  }
+  return [...byReason].map(([reason, times]) => `  ${times} ${times === 1 ? "test" : "tests"}: ${reason}`);
+}
+
+const failed = [];
+let passed = 0;
+const CHECKS = {
+  "type check": ["typescript", "bin/tsc", ["--noEmit"]],
+  "format and lint": ["@biomejs/biome", "bin/biome", ["check", "."]],
+};
+for (const [what, program] of Object.entries(CHECKS)) {
+  if ((await run(...program)) === 0) passed++;
+  else failed.push(what);
+  console.log(`${what} ${failed.includes(what) ? "FAILED" : "passed"}`);
+}
 
 const file = join(tmpdir(), `tessera-tests-${process.pid}.json`);
 const code = await run("vitest", "vitest.mjs", [
@@ -72,17 +107,12 @@ const code = await run("vitest", "vitest.mjs", [
   `--outputFile.json=${file}`,
   ...process.argv.slice(2),
 ]);
-const report = read(file);
-const { passed, failed, skipped } = count(report);
-let failures = failed.length + (typesFine ? 0 : 1);
-if (passed + failed.length === 0) {
-  console.log("no test ran");
-  failures++;
-} else if (code !== 0 && failed.length === 0) {
-  console.log("vitest failed outside of any test, see above");
-  failures++;
-}
-if (skipped.length > 0) console.log(`skipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`);
+const tests = count(read(file));
+if (tests.passed + tests.failed.length === 0) failed.push("no test ran");
+else if (code !== 0 && tests.failed.length === 0) failed.push("vitest failed outside of any test, see above");
+failed.push(...tests.failed);
+const { skipped } = tests;
+if (skipped.length > 0) console.log(`skipped:\n${reasons(skipped).join("\n")}`);
 if (failed.length > 0) console.log(`failed:\n${failed.map((text) => `  ${text}`).join("\n")}`);
-console.log(`${passed + (typesFine ? 1 : 0)} passed, ${failures} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ""}`);
-process.exitCode = failures > 0 ? 1 : 0;
+console.log(`${passed + tests.passed} passed, ${failed.length} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ""}`);
+process.exitCode = failed.length > 0 ? 1 : 0;

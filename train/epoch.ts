@@ -2,6 +2,7 @@
 import { encodeMix } from "../kernels/augment/mix-batch.ts";
 import { mixArrays, sampleMixes, type Mix } from "./augment/mixup.ts";
 import type { Position } from "./position.ts";
+import { findNan } from "./find-nan.ts";
 import type { Health } from "./health.ts";
 import type { Batch } from "./input/options.ts";
 import type { InputPipeline } from "./input/pipeline.ts";
@@ -64,6 +65,7 @@ export async function trainEpoch(o: TrainOptions, run: Run, length: Length, save
   const { epoch } = run.position;
   while (run.position.epoch === epoch && run.position.step < length.totalSteps && !totals.stopped) {
     await trainStep(o, run, length, totals, health);
+    if (o.debugNan) await explainNan(run, health);
     await run.inFlight.throttle();
     health.check(run.position.step);
     totals.stopped = o.shouldStop?.() ?? false;
@@ -104,6 +106,14 @@ async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps 
     health.note(numbers);
     o.onMetrics?.({ kind: "step", ...at, ...numbers, imagesPerSecond: run.throughput.imagesPerSecond });
   });
+}
+
+/** Throws where the update just submitted is skipped, with the first value that is not finite. */
+async function explainNan({ store, step, inFlight, position }: Run, health: Health): Promise<void> {
+  await inFlight.drain();
+  if (!health.skipped) return;
+  const found = await findNan(store.tensors, step.body);
+  throw new Error(`train: expected finite values in update ${position.step}, got ${found ?? "none but finite ones when it was run again"}`);
 }
 
 const after = ({ epoch, stepInEpoch, step }: Position, stepsPerEpoch: number): Position =>

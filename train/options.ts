@@ -25,6 +25,8 @@ export interface TrainOptions {
   readonly resume?: Uint8Array | undefined;
   /** Go on from `resume` although data, teacher, normalization or `augment` are others than the run began with. */
   readonly allowChanged?: boolean | undefined;
+  /** At the first update whose gradients are not finite: run it again launch by launch, and end with where the first NaN comes from. */
+  readonly debugNan?: boolean | undefined;
   /** Weights of this model to begin with, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;

@@ -30,6 +30,8 @@ export interface TrainStep {
   readonly update: Plan<Tensor> | null;
   /** []: the optimizer's; `null` in f32. */
   readonly lossScale: Tensor | null;
+  /** The launches of `batch`, one by one and unrecorded: for `findNan`. */
+  readonly body: () => void;
   readonly dispose: () => void;
 }
 
@@ -77,11 +79,11 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
       },
     );
 
-  const batch = await recorded(() => {
+  const body = () => {
     // The input is made as patches at once, unless student or teacher takes whole images.
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
-    const x = mix ? mixImages(read, mix, { mates: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
+    const x = mix ? mixImages(read, mix, { groupSize: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
     // The teacher sees the batch that the student sees, mixed as it is.
     const teacherLogits = !distills ? null : (cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits));
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
@@ -96,7 +98,13 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
       logitsDist: recipe.singleToken ? out.logitsCls : out.logitsDist,
       // Mixed labels carry the smoothing; unmixed ones get it in the loss.
       ...(mix
-        ? { target: mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, mates: mixGroupSize(recipe) }) }
+        ? {
+            target: mixLabels(labels, mix, {
+              classes: model.numClasses,
+              smoothing: recipe.labelSmoothing,
+              groupSize: mixGroupSize(recipe),
+            }),
+          }
         : { labels, labelSmoothing: recipe.labelSmoothing }),
       teacherLogits,
       kind: recipe.distillation,
@@ -109,8 +117,9 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     if (optimizer.lossScale) unscale(store.grads, optimizer.lossScale);
     if (sum) accumulate({ sum, g: store.grads }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
-  }, "training step");
+  };
+  const batch = await recorded(body, "training step");
   const update = sum ? await recorded(() => optimizer.step(scalars, sum), "update") : null;
 
-  return { labels, mix, teacherLogits: cached, scalars, batch, update, lossScale: optimizer.lossScale?.scale ?? null, dispose };
+  return { labels, mix, teacherLogits: cached, scalars, batch, update, lossScale: optimizer.lossScale?.scale ?? null, body, dispose };
 }

@@ -17,7 +17,7 @@ import {
   type MatrixSetup,
   type Probed,
 } from "../../kernels/gemm/matrix.ts";
-import { divides, type MatrixTile } from "../../kernels/gemm/matrix-kernel.ts";
+import { divides, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 import { median, round } from "../stats.ts";
 import { fault, nameOf, operands, type Sizes } from "./matrix-products.ts";
 import { open, read, save, stopwatch, TOGGLES, type Run } from "./step.ts";

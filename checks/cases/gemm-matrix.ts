@@ -18,7 +18,7 @@ import {
   type MatrixSetup,
 } from "../../kernels/gemm/matrix.ts";
 import { subgroupMatrixInUse } from "../../kernels/gemm/matrix-use.ts";
-import { divides, matrixBytes, type MatrixTile } from "../../kernels/gemm/matrix-kernel.ts";
+import { divides, matrixBytes, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 import { linear } from "../../kernels/linear.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { refuses, uniform, type Case } from "../check.ts";

@@ -14,19 +14,19 @@ function mixed({ lam, box: [y0, y1, x0, x1] }: MixRecord, own: number, other: nu
   return Math.fround(lam) * own + (1 - Math.fround(lam)) * other;
 }
 
-async function checkImages([B, C, H, W]: [number, number, number, number], records: readonly MixRecord[], mates = B): Promise<void> {
+async function checkImages([B, C, H, W]: [number, number, number, number], records: readonly MixRecord[], groupSize = B): Promise<void> {
   const x = uniform(B * C * H * W, 3).map(Math.fround);
-  const got = await mixImages(Tensor.from(x, [B, C, H, W]), encoded(records), { mates }).floats();
+  const got = await mixImages(Tensor.from(x, [B, C, H, W]), encoded(records), { groupSize }).floats();
   const per = C * H * W;
   for (let i = 0; i < x.length; i++) {
     const b = Math.floor(i / per);
-    const expected = mixed(records[b]!, x[i]!, x[partner(b, mates) * per + (i % per)]!, Math.floor(i / W) % H, i % W);
+    const expected = mixed(records[b]!, x[i]!, x[partner(b, groupSize) * per + (i % per)]!, Math.floor(i / W) % H, i % W);
     close(`y[${i}]`, got[i]!, expected, 1e-6);
   }
 }
 
-/** Of images b0 … b0 + mates - 1 the first is mixed with the last. */
-const partner = (b: number, mates: number): number => b - (b % mates) + (mates - 1 - (b % mates));
+/** Of images b0 … b0 + groupSize - 1 the first is mixed with the last. */
+const partner = (b: number, groupSize: number): number => b - (b % groupSize) + (groupSize - 1 - (b % groupSize));
 
 export const cases: Case[] = [
   ...(
@@ -44,20 +44,20 @@ export const cases: Case[] = [
       {
         why: "two parts of a batch, each on its own",
         shape: [6, 2, 3, 8],
-        mates: 3,
+        groupSize: 3,
         records: [mixup(0.3), cutmix(0.8, 1, 3, 2, 7), NONE, mixup(0.9), mixup(0.1), cutmix(0, 0, 3, 0, 8)],
       },
       {
         why: "parts of two, rows of no whole vectors",
         shape: [4, 1, 3, 5],
-        mates: 2,
+        groupSize: 2,
         records: [mixup(0.3), mixup(0.6), cutmix(0.8, 1, 3, 2, 5), mixup(0.2)],
       },
       { why: "one image of one pixel", shape: [1, 1, 1, 1], records: [mixup(0.4)] },
     ] as const
   ).map(({ why, shape, records, ...more }) => ({
     name: `mixImages: ${why}`,
-    run: () => checkImages([...shape], records, "mates" in more ? more.mates : undefined),
+    run: () => checkImages([...shape], records, "groupSize" in more ? more.groupSize : undefined),
   })),
   ...(
     [
@@ -83,8 +83,8 @@ export const cases: Case[] = [
               column = p * (n % across) + (k % p);
             return images[((b * 3 + Math.floor(k / p / p)) * side + row) * side + column]!;
           });
-        const expected = toPatches(await mixImages(Tensor.from(x, shape), records, { mates: 2 }).floats());
-        const got = await mixImages(Tensor.from(toPatches(x), [4, P, K]), records, { mates: 2, patch: p }).floats();
+        const expected = toPatches(await mixImages(Tensor.from(x, shape), records, { groupSize: 2 }).floats());
+        const got = await mixImages(Tensor.from(toPatches(x), [4, P, K]), records, { groupSize: 2, patch: p }).floats();
         if (String(got) !== String(expected)) throw new Error("expected the same bits, got others");
       },
     }),
@@ -116,7 +116,7 @@ export const cases: Case[] = [
     async run() {
       const records = [0.3, 0.9, 0.2, 0.6].map(mixup);
       const labels = [2, 0, 1, 2];
-      const got = await mixLabels(Tensor.from(labels, [4], "u32"), encoded(records), { classes: 3, smoothing: 0, mates: 2 }).floats();
+      const got = await mixLabels(Tensor.from(labels, [4], "u32"), encoded(records), { classes: 3, smoothing: 0, groupSize: 2 }).floats();
       labels.forEach((label, b) => {
         const { share } = records[b]!;
         for (let k = 0; k < 3; k++)
@@ -148,12 +148,12 @@ export const cases: Case[] = [
         /smoothing in \[0, 1\], got 2/,
       );
       await refuses(
-        () => mixImages(Tensor.zeros([2, 3, 4, 4]), encoded([NONE, NONE]), { mates: 3 }),
-        /mixImages: expected mates that divide 2 images, got 3/,
+        () => mixImages(Tensor.zeros([2, 3, 4, 4]), encoded([NONE, NONE]), { groupSize: 3 }),
+        /mixImages: expected a groupSize that divides 2 images, got 3/,
       );
       await refuses(
-        () => mixLabels(Tensor.zeros([2], "u32"), encoded([NONE, NONE]), { classes: 3, smoothing: 0, mates: 0 }),
-        /mixLabels: expected mates that divide 2 images, got 0/,
+        () => mixLabels(Tensor.zeros([2], "u32"), encoded([NONE, NONE]), { classes: 3, smoothing: 0, groupSize: 0 }),
+        /mixLabels: expected a groupSize that divides 2 images, got 0/,
       );
     },
   },

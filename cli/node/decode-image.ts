@@ -26,7 +26,7 @@ export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }:
     });
   const decoded = size && size[0] * size[1] <= LARGE ? decode() : (large = large.then(decode, decode));
   const stored = (await decoded) as RgbImage;
-  return upright ? turned(stored, orientation) : stored;
+  return upright || kind === "TIFF" ? turned(stored, orientation) : stored; // Pillow turns a TIFF as it loads it
 }
 
 class SizeError extends Error {}

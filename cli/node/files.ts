@@ -1,4 +1,5 @@
 /** Files read and written whole. */
+import { constants as bufferLimits } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
@@ -22,6 +23,10 @@ export async function readWhole(path: string, pipeTimeoutMs = 30_000): Promise<U
     const stats = await file.stat();
     if (stats.isDirectory()) throw Object.assign(new Error(`expected a file, got the folder ${path}`), { code: "EISDIR" });
     if (!stats.isFile()) return await readPipe(file, pipeTimeoutMs);
+    if (stats.size > bufferLimits.MAX_LENGTH) {
+      const code = `${stats.size} bytes, more than the ${bufferLimits.MAX_LENGTH} of Node ${process.versions.node}'s arrays (save it in several files with an index)`;
+      throw Object.assign(new Error("too long"), { code });
+    }
     const bytes = new Uint8Array(stats.size);
     let at = 0;
     while (at < bytes.length) {
@@ -66,7 +71,10 @@ export async function makeFolder(path: string): Promise<string[]> {
   const made = await mkdir(path).then(
     () => true,
     async (error: unknown) => {
-      if (code(error) === "EEXIST" && (await stat(path)).isDirectory()) return false;
+      if (code(error) === "EEXIST") {
+        if ((await stat(path)).isDirectory()) return false;
+        throw Object.assign(new Error(`expected a folder, got the file "${path}"`), { code: "ENOTDIR" });
+      }
       if (code(error) !== "ENOENT" || dirname(path) === path) throw error;
       return null;
     },

@@ -71,8 +71,8 @@ export default function (program: Command): void {
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top, error } of results) {
         if (error !== undefined) continue;
-        print(`${name}\n`);
-        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}\n`);
+        print(`${shown(name)}\n`);
+        for (const { label, probability } of top) print(`  ${(100 * probability).toFixed(2).padStart(6)} %  ${shown(label)}\n`);
       }
       note(`warm-up ${warmUpMs.toFixed(0)} ms, then ${imagesPerSecond.toFixed(2)} images/s`);
       refuseFailed(results);

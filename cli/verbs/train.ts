@@ -33,6 +33,7 @@ interface Options extends CommonOptions {
   readonly augment?: "gpu" | "cpu";
   readonly saveMinutes?: number;
   readonly preset?: string;
+  readonly debugNan?: boolean;
   readonly maxSteps?: number;
   readonly saveEvery?: number;
   readonly evalEvery?: number;
@@ -83,6 +84,10 @@ function addRunOptions(command: Command): void {
     .option("--resume", "go on from the checkpoint in --out, to the same bits as without the stop")
     .option("--allow-changed", "with --resume: go on although data, teacher, normalization or --augment are others than the run began with")
     .option("--overwrite", "begin anew although --out holds a run")
+    .option(
+      "--debug-nan",
+      "end at the first update that is not finite, with the kernel and the element that its first NaN comes from; slower",
+    )
     .option("--max-steps <n>", "updates, counted from the run's beginning, after which it ends, 1 or more", integer(1))
     .option("--save-every <n>", "updates between checkpoints, 1 or more; every epoch ends with one too", integer(1))
     .option("--eval-every <n>", "epochs between evaluations, 1 or more; the last epoch is always evaluated (default: 1)", integer(1))
@@ -137,6 +142,7 @@ const argsOf = (options: Options, recipe: Record<string, unknown>): TrainArgs =>
   augment: options.augment,
   saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
   maxCorrupt: options.maxCorrupt,
+  debugNan: options.debugNan,
   maxSteps: options.maxSteps,
   saveEvery: options.saveEvery,
   evalEvery: options.evalEvery,

@@ -1,6 +1,7 @@
 /** Tensors that commands read and write: safetensors files, checked before anything reaches the GPU. */
 import { numel, sameShape, show, type Shape } from "../../engine/shape.ts";
 import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
+import { shown } from "../../models/shown.ts";
 import { refusing, UsageError } from "../errors.ts";
 import type { Host } from "../host.ts";
 
@@ -37,7 +38,7 @@ export function checkNames(file: TensorFile, required: readonly string[], option
   const unknown = [...file.keys()].filter((name) => !required.includes(name) && !optional.includes(name));
   if (missing.length === 0 && unknown.length === 0) return;
   const wanted = [...required, ...optional.map((name) => `${name} (optional)`)].join(", ");
-  throw new UsageError(`expected tensors ${wanted} in ${path}, got ${[...file.keys()].join(", ") || "none"}`);
+  throw new UsageError(`expected tensors ${wanted} in ${path}, got ${[...file.keys()].map(shown).join(", ") || "none"}`);
 }
 
 /** An F32 tensor of finite numbers. */
@@ -74,6 +75,6 @@ export function labelsOf(file: TensorFile, name: string, batch: number, classes:
 
 function found(file: TensorFile, name: string): SafeTensor {
   const tensor = file.get(name);
-  if (!tensor) throw new UsageError(`expected a tensor ${name}, got ${[...file.keys()].join(", ") || "none"}`);
+  if (!tensor) throw new UsageError(`expected a tensor ${name}, got ${[...file.keys()].map(shown).join(", ") || "none"}`);
   return tensor;
 }

@@ -69,20 +69,20 @@ const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: 
 );
 
 interface MixOptions {
-  /** M: images that are mixed among each other; all of them unless given. */
-  readonly mates?: number | undefined;
+  /** Images that are mixed among each other, the first with the last and so on; all of them unless given. */
+  readonly groupSize?: number | undefined;
 }
 
 /** x: f32 (B, C, H, W), or with `patch` p square images as (B, P, C p p); records: u32 (B, 6) from `encodeMix`. Returns what x is. */
 export function mixImages(
   x: Tensor,
   records: Tensor,
-  { mates = x.shape[0]!, patch }: MixOptions & { readonly patch?: number | undefined } = {},
+  { groupSize = x.shape[0]!, patch }: MixOptions & { readonly patch?: number | undefined } = {},
 ): Tensor {
   const patches = patch === undefined ? null : sizesOfPatches("mixImages", x.shape, patch);
   if ((!patches && x.shape.length !== 4) || x.requiresGrad)
     throw new Error(`mixImages: expected images [B,C,H,W] without gradient, got ${show(x.shape)}${x.requiresGrad ? " with" : ""}`);
-  checkRecords("mixImages", records, x.shape[0]!, mates);
+  checkRecords("mixImages", records, x.shape[0]!, groupSize);
   const [B] = x.shape as [number];
   const [H, W] = patches ? [patches.H, patches.W] : (x.shape.slice(2) as [number, number]);
   const width = (patch ?? W) % 4 === 0 ? 4 : 1;
@@ -91,7 +91,7 @@ export function mixImages(
     inputs: { x, records },
     outputs: { y: x.shape },
     constants: { WORDS, UNIT: width, H, ROW: W / width },
-    params: { n, per: n / B, mates },
+    params: { n, per: n / B, mates: groupSize },
     threads: n,
   }).y;
 }
@@ -117,27 +117,27 @@ const targetsKernel = defineKernel({
 export function mixLabels(
   labels: Tensor,
   records: Tensor,
-  { classes, smoothing, mates = labels.shape[0]! }: MixOptions & { readonly classes: number; readonly smoothing: number },
+  { classes, smoothing, groupSize = labels.shape[0]! }: MixOptions & { readonly classes: number; readonly smoothing: number },
 ): Tensor {
   if (labels.shape.length !== 1 || labels.dtype !== "u32")
     throw new Error(`mixLabels: expected u32 labels [B], got ${labels.dtype} ${show(labels.shape)}`);
   if (!Number.isInteger(classes) || classes < 1) throw new Error(`mixLabels: expected a positive number of classes, got ${classes}`);
   if (!(smoothing >= 0 && smoothing <= 1)) throw new Error(`mixLabels: expected smoothing in [0, 1], got ${smoothing}`);
   const B = labels.size;
-  checkRecords("mixLabels", records, B, mates);
+  checkRecords("mixLabels", records, B, groupSize);
   const off = smoothing / classes;
   return targetsKernel({
     inputs: { labels, records },
     outputs: { y: [B, classes] },
     constants: { WORDS, K: classes },
-    params: { B, mates, on: 1 - smoothing + off, off },
+    params: { B, mates: groupSize, on: 1 - smoothing + off, off },
     threads: B * classes,
   }).y;
 }
 
-function checkRecords(op: string, records: Tensor, B: number, mates: number): void {
-  if (!Number.isInteger(mates) || mates < 1 || B % mates !== 0)
-    throw new Error(`${op}: expected mates that divide ${B} images, got ${mates}`);
+function checkRecords(op: string, records: Tensor, B: number, groupSize: number): void {
+  if (!Number.isInteger(groupSize) || groupSize < 1 || B % groupSize !== 0)
+    throw new Error(`${op}: expected a groupSize that divides ${B} images, got ${groupSize}`);
   if (records.dtype !== "u32" || String(records.shape) !== String([B, WORDS]))
     throw new Error(`${op}: expected u32 records [${B},${WORDS}], got ${records.dtype} ${show(records.shape)}`);
 }

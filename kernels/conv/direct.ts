@@ -71,9 +71,29 @@ function tapsOf({ kh, kw, stride, padding, transposed }: Gather, TY: number, TX:
  * The forward, or the backward for x (`transposed`). A thread makes TY rows of TX pixels in TM channels: for each kernel row it
  * reads what its pixels need of each channel once, and uses every value TM times or more.
  *
- * The body for x (1, 1, 1, 4), weight (1, 1, 1, 3), stride 1 and padding 1:
+ * The body for x (1, 1, 1, 4), weight (1, 1, 1, 3), stride 1 and no padding:
  *
-INSTANCE
+ *     let t = min(wid.x * WG + li, p.tiles - 1u);
+ *     let tx = t % 1u; let ty = (t / 1u) % 1u; let b = t / 1u;
+ *     let g = wid.y / 1u; let m0 = (wid.y % 1u) * 1u;
+ *     let x0 = i32(tx * 0u);
+ *     let first = (b * 1u + g) * 4u;
+ *     let wg = g * 3u;
+ *     let w_0 = wg + (m0 + 0u) * 3u; var a_0_0_0 = 0.0; var a_0_0_1 = 0.0;
+ *     { let u = 0u;
+ *       let row = i32(ty * 1u) + i32(u) - 0;
+ *       let x_at0 = u32(row * 4 + x0 + 0) / 4u; let x_ok0 = true;
+ *       for (var c = 0u; c < 1u; c++) {
+ *         let v_0 = select(vec4f(), x[(first + c * 4u) / 4u + x_at0], x_ok0);
+ *         let wc = c * 3u + u * 3u;
+ *         { let w = weight[w_0 + wc + 0u]; a_0_0_0 += w * v_0.x; a_0_0_1 += w * v_0.y; }
+ *         { let w = weight[w_0 + wc + 1u]; a_0_0_0 += w * v_0.y; a_0_0_1 += w * v_0.z; }
+ *         { let w = weight[w_0 + wc + 2u]; a_0_0_0 += w * v_0.z; a_0_0_1 += w * v_0.w; }
+ *     } }
+ *     if (wid.x * WG + li >= p.tiles) { return; }
+ *     let to = ((b * 1u + g) * 1u + m0) * 2u + ty * 2u + tx * 2u;
+ *     if (true) { y[to + 0u] = a_0_0_0; }
+ *     if (true) { y[to + 1u] = a_0_0_1; }
  */
 export const gatherKernel = kernelFamily((f: Gather) => {
   const { kh, kw, stride, padding, groups, transposed, norm } = f;

@@ -12,9 +12,37 @@ const WG = 32;
  * stripe of the output pixels: each thread adds up its own pixels, TX in a row at a time, and the threads' sums are added at the
  * end. `sumStripes` adds the stripes.
  *
- * The body for x (1, 1, 1, 2), weight (1, 1, 1, 1), stride 1 and no padding:
+ * The body for x (1, 1, 1, 3), weight (1, 1, 1, 2), stride 1 and no padding:
  *
-INSTANCE
+ *     let g = wid.x / 1u; let o0 = (wid.x % 1u) * 1u; let c0 = (wid.y % 1u) * 1u;
+ *     let u = wid.y / 1u; let v0 = (wid.y / 1u) % 1u * 2u;
+ *     var a_0 = 0.0; var a_1 = 0.0;
+ *     for (var step = 0u; step < p.steps; step++) {
+ *       let n = (wid.z * p.steps + step) * WG + li; let t = min(n, p.tiles - 1u);
+ *       let tx = t % 1u; let ty = (t / 1u) % 1u; let b = t / 1u;
+ *       var first: u32; var x0: i32; var row: i32;
+ *       x0 = i32(tx * 2u); row = i32(ty); first = (b * 1u + g) * 2u;
+ *       let dy_at0 = u32(row * 2 + x0 + 0) / 2u; let dy_ok0 = (n < p.tiles);
+ *       let d0_0 = select(vec2f(), dy[(first + (o0 + 0u) * 2u) / 2u + dy_at0], dy_ok0);
+ *       x0 = i32(tx * 2u); row = i32(ty * 1u + u) - 0; first = (b * 1u + g) * 3u;
+ *       let x_at0 = u32(row * 3 + x0 + 0) / 1u; let x_ok0 = true;
+ *       let x_at1 = u32(row * 3 + x0 + 1) / 1u; let x_ok1 = true;
+ *       let x_at2 = u32(row * 3 + x0 + 2) / 1u; let x_ok2 = true;
+ *       { let v_0 = select(0.0, x[(first + (c0 + 0u) * 3u) / 1u + x_at0], x_ok0);
+ *         let v_1 = select(0.0, x[(first + (c0 + 0u) * 3u) / 1u + x_at1], x_ok1);
+ *         let v_2 = select(0.0, x[(first + (c0 + 0u) * 3u) / 1u + x_at2], x_ok2);
+ *         a_0 += d0_0.x * v_0 + d0_0.y * v_1; a_1 += d0_0.x * v_1 + d0_0.y * v_2; }
+ *     }
+ *     lanes[0u + li] = a_0; lanes[33u + li] = a_1;
+ *     workgroupBarrier();
+ *     for (var k = 0u; k < 1u; k++) {
+ *       let a = k * WG + li; let o = o0 + a / 2u; let c = c0 + (a / 2u) % 1u;
+ *       if (a < 2u && o < 1u && c < 1u) {
+ *         var s = 0.0;
+ *         for (var l = 0u; l < WG; l++) { s += lanes[a * 33u + l]; }
+ *         dw[(((wid.z * 1u + g) * 1u + o) * 1u + c) * 2u + u * 2u + v0 + a % 2u] = s;
+ *       }
+ *     }
  */
 export const weightKernel = kernelFamily((f: Geometry) => {
   const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo } = f;

@@ -61,8 +61,38 @@ export function finish(s: Slots, vec: boolean): string {
     .join(" ");
 }
 
-// One thread per TM x TN elements of C, its columns a workgroup's width apart so that neighbours read neighbours.
-// Rows and columns past the edge read the last one, and are not written.
+/**
+ * One thread per TM x TN elements of C, its columns a workgroup's width apart so that neighbours read neighbours.
+ * Rows and columns past the edge read the last one, and are not written.
+ *
+ * The body of `gemm.register` for threads of 1 x 2 elements, op(A) = A, op(B) = B, no edges:
+ *
+ *     let tile_n = group % p.tiles_n;
+ *     let tile_m = group / p.tiles_n % p.tiles_m;
+ *     var rest = group / p.tiles_n / p.tiles_m;
+ *     let k0 = rest * p.chunk;
+ *     let k1 = min(k0 + p.chunk, p.K);
+ *     let a_base = p.a_offset; let b_base = p.b_offset; let c_base = rest * p.slab;
+ *     let m0 = (tile_m * 8u + lid.y) * 1u;
+ *     let n0 = tile_n * 16u + lid.x;
+ *     let a_at0 = a_base + (m0 + 0u) * p.lda;
+ *     let b_at0 = b_base + (n0 + 0u); let b_at1 = b_base + (n0 + 8u);
+ *     var c0 = 0.0; var c1 = 0.0;
+ *     for (var k = k0; k < k1; k++) {
+ *       let ak = k; let bk = k * p.ldb;
+ *       let b0 = b[b_at0 + bk]; let b1 = b[b_at1 + bk];
+ *       let a0 = a[a_at0 + ak]; c0 = fma(a0, b0, c0); c1 = fma(a0, b1, c1);
+ *     }
+ *     var cells = array<f32, 2>(c0, c1);
+ *     for (var e = 0u; e < select(2u, 0u, p.M == 0u); e++) {
+ *       let m = m0 + e / 2u; let n = n0 + (e % 2u) * 8u;
+ *       {
+ *         let at = c_base + m * p.ldc + n;
+ *         var v = cells[e] * p.alpha;
+ *         let cell = at; y[cell] = v;
+ *       }
+ *     }
+ */
 function registerCode(c: Config): string {
   const {
     tile: { x, y, tm, tn },

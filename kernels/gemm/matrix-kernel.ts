@@ -9,112 +9,10 @@
 import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../../engine/kernel.ts";
 import { finish, slotHelpers, slotInputs, slotOutputs, slotParams } from "./kernels.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
-import { tileWgsl, type Slots } from "./config.ts";
+import { tileWgsl } from "./config.ts";
+import { divides, handOverIn, patchOf, slabOf, slabsOf, wordOf, type MatrixConfig } from "./matrix-tile.ts";
 
-/** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
-export interface MatrixShape {
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly input: "f16" | "f32";
-}
-
-export interface MatrixTile {
-  /** Of C per workgroup, and along K per step. */
-  readonly bm: number;
-  readonly bn: number;
-  readonly bk: number;
-  /** Subgroups along M and N. */
-  readonly gm: number;
-  readonly gn: number;
-  /**
-   * How the next slab gets into workgroup memory. `plain`: before it is multiplied; `ahead`: it is read into registers while the one
-   * before is multiplied; `double`: and written beside that one, with one barrier a step instead of two.
-   */
-  readonly staging: "plain" | "ahead" | "double";
-}
-
-/**
- * Forms of the load and the store. `majorness`: `subgroupMatrixLoad<T, row_major>(array, at, stride)`, which counts in the array's
- * elements, whatever they are; `boolean`: `subgroupMatrixLoad<T>(array, at, false, stride)`, of scalars only.
- */
-export type MatrixSyntax = "majorness" | "boolean";
-
-export interface MatrixConfig {
-  readonly shape: MatrixShape;
-  readonly tile: MatrixTile;
-  readonly syntax: MatrixSyntax;
-  /** Workgroup memory in words of 16 bytes instead of scalars. Needs `majorness`. */
-  readonly words: boolean;
-  /** Threads of a subgroup; `sized` where the kernel has to say so. */
-  readonly lanes: number;
-  readonly sized: boolean;
-  readonly aAlongK: boolean;
-  readonly bAlongK: boolean;
-  readonly rank: number;
-  /** M or N, and K or a share of it, are no multiples of the tile. */
-  readonly edge: boolean;
-  readonly tail: boolean;
-  /** Matrices are stored where they belong, with nothing done to them: no edge, no slots, alpha 1, an f32 result. */
-  readonly direct: boolean;
-  readonly slots: Slots;
-}
-
-/** Elements in 16 bytes: what a thread reads at once. */
-export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 : 4);
-
-/**
- * An operand's slab, in words: a part of its own for each subgroup's rows of A or columns of B, lines as they lie in memory, each a word
- * longer than it is, against bank conflicts. Parts are arrays in an array so that every load within one is at a constant: otherwise Tint
- * checks each load's bounds (some 12 instructions), and its stride is no constant either.
- */
-function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK">) {
-  const word = wordOf(shape),
-    alongK = t === "a" ? aAlongK : bAlongK;
-  const rows = t === "a" ? tile.bm : tile.bn,
-    parts = t === "a" ? tile.gm : tile.gn,
-    own = rows / parts;
-  const per = (alongK ? tile.bk : rows) / word; // of a line in memory
-  const pitch = (alongK ? tile.bk : own) / word + 1;
-  return { alongK, rows, own, parts, per, pitch, part: (alongK ? own : tile.bk) * pitch, loads: (rows * tile.bk) / word };
-}
-
-/** Columns of C that a subgroup hands over at once, and the floats between their rows. */
-function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): { cols: number; pitch: number; floats: number } {
-  const own = tile.bn / tile.gn;
-  let cols = own;
-  while (cols > 32 && cols % (2 * shape.N) === 0) cols /= 2;
-  return { cols, pitch: cols + 4, floats: shape.M * (cols + 4) };
-}
-
-const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
-
-/** Where subgroups hand over: in parts of a slab, if there are enough and large enough ones, or in memory of their own. */
-function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
-  const { tile } = c,
-    needed = patchOf(c).floats / 4;
-  const fits = (t: "a" | "b") => {
-    const s = slabOf(t, c);
-    return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed;
-  };
-  return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
-}
-
-/** Workgroup memory that a kernel takes. */
-export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
-  const slabs = (["a", "b"] as const)
-    .map((t) => slabOf(t, c))
-    .reduce((sum, { parts, part }) => sum + 16 * slabsOf(c.tile) * parts * part, 0);
-  return slabs + (c.direct || handOverIn(c) !== "own" ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats);
-}
-
-/** Whether the tile is made of whole matrices and whole words. */
-export function divides({ M, N, K, input }: MatrixShape, { bm, bn, bk, gm, gn }: MatrixTile): boolean {
-  const word = wordOf({ M, N, K, input });
-  return bm % (gm * M) === 0 && bn % (gn * N) === 0 && bk % K === 0 && [M, N, K].every((n) => n % word === 0);
-}
-
-/** One word of a slab per thread and round: where it lies in the slab and in memory, at k = 0. */
+/** One word of a slab per thread and round: where it lies in the slab (its part, and its place there) and in memory, at k = 0. */
 function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
   const { alongK, own, per, pitch, loads } = slabOf(t, c);
   const word = wordOf(c.shape),
@@ -123,18 +21,11 @@ function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
     const s = `(li + ${r * threads}u)`,
       line = `${s} / ${per}u`,
       at = `${s} % ${per}u`;
-    const row = alongK ? `${t}_row0 + ${line}` : `${t}_row0 + ${at} * ${word}u`;
-    const inside = c.edge ? `min(${row}, p.${size} - ${alongK ? 1 : word}u)` : row; // past the edge: the last one, which is not written
-    return [
-      ...(alongK
-        ? [
-            `let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u;`,
-          ]
-        : [
-            `let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line};`,
-          ]),
-      `let ${t}_from${r} = ${t}_base / ${word}u + ${alongK ? `(${inside}) * ld${t} + ${at}` : `(${inside}) / ${word}u + ${line} * ld${t}`};`,
-    ].join(" ");
+    // Past the edge: the last one, which is not written.
+    const inside = (row: string, width: number) => (c.edge ? `min(${row}, p.${size} - ${width}u)` : row);
+    return alongK
+      ? `let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u; let ${t}_from${r} = ${t}_base / ${word}u + (${inside(`${t}_row0 + ${line}`, 1)}) * ld${t} + ${at};`
+      : `let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line}; let ${t}_from${r} = ${t}_base / ${word}u + (${inside(`${t}_row0 + ${at} * ${word}u`, word)}) / ${word}u + ${line} * ld${t};`;
   });
 }
 
@@ -146,6 +37,36 @@ function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number
   );
 }
 
+/**
+ * The body for one 8x8x8 matrix of f32 by a subgroup of 32 in a workgroup, without edges, `plain`, stored directly:
+ *
+ *     let tile_n = group % p.tiles_n;
+ *     let tile_m = group / p.tiles_n % p.tiles_m;
+ *     var rest = group / p.tiles_n / p.tiles_m;
+ *     let k0 = rest * p.chunk;
+ *     let k1 = min(k0 + p.chunk, p.K);
+ *     let a_base = p.a_offset; let b_base = p.b_offset; let c_base = rest * p.slab;
+ *     let lda = p.lda / 4u; let ldb = p.ldb / 4u; // in words
+ *     let a_row0 = tile_m * 8u; let b_row0 = tile_n * 8u;
+ *     let a_part0 = (li + 0u) / 2u / 8u; let a_to0 = (li + 0u) / 2u % 8u * 3u + (li + 0u) % 2u; let a_k0 = (li + 0u) % 2u * 4u; let a_from0 = a_base / 4u + (a_row0 + (li + 0u) / 2u) * lda + (li + 0u) % 2u;
+ *     let b_part0 = (li + 0u) % 2u / 2u; let b_to0 = (li + 0u) / 2u * 3u + (li + 0u) % 2u % 2u; let b_k0 = (li + 0u) / 2u; let b_from0 = b_base / 4u + (b_row0 + (li + 0u) % 2u * 4u) / 4u + (li + 0u) / 2u * ldb;
+ *     var a_in0: vec4f; var b_in0: vec4f;
+ *     let part_m = subgroup_number / 1u; let part_n = subgroup_number % 1u;
+ *     var c0_0: Result;
+ *     for (var k = k0; k < k1; k += 8u) {
+ *       if (li + 0u < 16u) { a_in0 = a[a_from0 + k / 4u]; }
+ *       if (li + 0u < 16u) { b_in0 = b[b_from0 + k * ldb]; }
+ *       if (li + 0u < 16u) { a_slab[a_part0][a_to0] = a_in0; }
+ *       if (li + 0u < 16u) { b_slab[b_part0][b_to0] = b_in0; }
+ *       workgroupBarrier();
+ *       let a_mine = &a_slab[part_m]; let b_mine = &b_slab[part_n];
+ *       let b0_0 = subgroupMatrixLoad<Right, row_major>(b_mine, 0u, 3u);
+ *       let a0_0 = subgroupMatrixLoad<Left, row_major>(a_mine, 0u, 3u); c0_0 = subgroupMatrixMultiplyAccumulate(a0_0, b0_0, c0_0);
+ *       workgroupBarrier(); // the slab is overwritten next
+ *     }
+ *     let m0 = a_row0 + part_m * 8u; let n0 = b_row0 + part_n * 8u;
+ *     subgroupMatrixStore<row_major>(&y, c_base + (m0 + 0u) * p.ldc + n0 + 0u, c0_0, p.ldc);
+ */
 export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const { shape, tile, syntax, words, lanes, sized, rank, edge, tail, direct, slots } = c;
   const { M, N, K, input } = shape;

@@ -1,7 +1,8 @@
 /** Whether products run on tensor cores. `gemm.ts` asks here and imports nothing else of them: who never turns them on carries none of their kernels. */
 import { getDevice, type Device } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import type { MatrixConfig, matrixKernel, MatrixTile } from "./matrix-kernel.ts";
+import type { matrixKernel } from "./matrix-kernel.ts";
+import type { MatrixConfig, MatrixTile } from "./matrix-tile.ts";
 
 /** A product as `gemm.ts` has it. */
 export interface MatrixQuestion {

@@ -10,16 +10,8 @@ import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import type { Activation } from "../shared/activations.ts";
 import { NO_SLOTS, type Slots } from "./config.ts";
 import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./matrix-use.ts";
-import {
-  divides,
-  matrixBytes,
-  matrixKernel,
-  wordOf,
-  type MatrixConfig,
-  type MatrixShape,
-  type MatrixSyntax,
-  type MatrixTile,
-} from "./matrix-kernel.ts";
+import { matrixKernel } from "./matrix-kernel.ts";
+import { divides, matrixBytes, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./matrix-tile.ts";
 
 /** How a device multiplies subgroup matrices. */
 export interface MatrixSetup {

@@ -26,7 +26,74 @@ export function slabs(t: Tile): string {
   return unroll(t.flow === "double" ? 2 : 1, (i) => slab(`a_tile${i}`, t.y * t.tm) + slab(`b_tile${i}`, t.x * t.tn));
 }
 
-/** Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's. */
+/**
+ * Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's.
+ *
+ * The body of `gemm.shared`, flow `plain`, for a tile of 16 x 16 by 4 x 4 threads, 8 deep, A stored as (K, M), in vectors and without edges:
+ *
+ *     let tile_n = group % p.tiles_n;
+ *     let tile_m = group / p.tiles_n % p.tiles_m;
+ *     var rest = group / p.tiles_n / p.tiles_m;
+ *     let k0 = rest * p.chunk;
+ *     let k1 = min(k0 + p.chunk, p.K);
+ *     let a_base = p.a_offset; let b_base = p.b_offset; let c_base = rest * p.slab;
+ *     let a_row0 = tile_m * 16u; let b_row0 = tile_n * 16u;
+ *     let m0 = a_row0 + lid.y * 4u; let n0 = b_row0 + lid.x * 4u;
+ *     var c0_0 = vec4f(); var c1_0 = vec4f(); var c2_0 = vec4f(); var c3_0 = vec4f();
+ *     var a_next0: vec4f; var a_next1: vec4f; var b_next0: vec4f; var b_next1: vec4f;
+ *     for (var k = k0; k < k1; k += 8u) {
+ *       { let kk = (li + 0u) / 4u; let row = ((li + 0u) % 4u) * 4u; a_next0 = a[(a_base + (a_row0 + row) + (k + kk) * p.lda) / 4u]; }
+ *       { let kk = (li + 16u) / 4u; let row = ((li + 16u) % 4u) * 4u; a_next1 = a[(a_base + (a_row0 + row) + (k + kk) * p.lda) / 4u]; }
+ *       { let kk = (li + 0u) / 4u; let row = ((li + 0u) % 4u) * 4u; b_next0 = b[(b_base + (b_row0 + row) + (k + kk) * p.ldb) / 4u]; }
+ *       { let kk = (li + 16u) / 4u; let row = ((li + 16u) % 4u) * 4u; b_next1 = b[(b_base + (b_row0 + row) + (k + kk) * p.ldb) / 4u]; }
+ *       { let kk = (li + 0u) / 4u; let row = ((li + 0u) % 4u) * 4u; a_tile0[kk * 5u + row / 4u] = a_next0; }
+ *       { let kk = (li + 16u) / 4u; let row = ((li + 16u) % 4u) * 4u; a_tile0[kk * 5u + row / 4u] = a_next1; }
+ *       { let kk = (li + 0u) / 4u; let row = ((li + 0u) % 4u) * 4u; b_tile0[kk * 5u + row / 4u] = b_next0; }
+ *       { let kk = (li + 16u) / 4u; let row = ((li + 16u) % 4u) * 4u; b_tile0[kk * 5u + row / 4u] = b_next1; }
+ *       workgroupBarrier();
+ *       for (var kk = 0u; kk < 8u; kk++) {
+ *         let b0 = b_tile0[kk * 5u + lid.x + 0u];
+ *         let a0 = a_tile0[kk * 5u + lid.y + 0u];
+ *         c0_0 = fma(vec4f(a0.x), b0, c0_0);
+ *         c1_0 = fma(vec4f(a0.y), b0, c1_0);
+ *         c2_0 = fma(vec4f(a0.z), b0, c2_0);
+ *         c3_0 = fma(vec4f(a0.w), b0, c3_0);
+ *       }
+ *       workgroupBarrier(); // the slabs are overwritten next
+ *     }
+ *     {
+ *       let m = m0 + 0u; let n = n0 + 0u;
+ *       {
+ *         let at = c_base + m * p.ldc + n;
+ *         var v = c0_0 * p.alpha;
+ *         let cell = at / 4u; y[cell] = v;
+ *       }
+ *     }
+ *     {
+ *       let m = m0 + 1u; let n = n0 + 0u;
+ *       {
+ *         let at = c_base + m * p.ldc + n;
+ *         var v = c1_0 * p.alpha;
+ *         let cell = at / 4u; y[cell] = v;
+ *       }
+ *     }
+ *     {
+ *       let m = m0 + 2u; let n = n0 + 0u;
+ *       {
+ *         let at = c_base + m * p.ldc + n;
+ *         var v = c2_0 * p.alpha;
+ *         let cell = at / 4u; y[cell] = v;
+ *       }
+ *     }
+ *     {
+ *       let m = m0 + 3u; let n = n0 + 0u;
+ *       {
+ *         let at = c_base + m * p.ldc + n;
+ *         var v = c3_0 * p.alpha;
+ *         let cell = at / 4u; y[cell] = v;
+ *       }
+ *     }
+ */
 export function sharedCode(c: Config): string {
   const {
     tile: { x, y, tm, tn, bk, flow = "plain" },

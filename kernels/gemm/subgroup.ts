@@ -11,7 +11,39 @@ import { placeOf, type Config } from "./config.ts";
 
 const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
 
-// Rows and columns past the edge read the last one, and are not written.
+/**
+ * Rows and columns past the edge read the last one, and are not written.
+ *
+ * The body of `gemm.subgroup` for threads of 2 x 4 elements in subgroups of 8, op(A) = A, op(B) = B, no edges:
+ *
+ *     let tile_n = group % p.tiles_n;
+ *     let tile_m = group / p.tiles_n % p.tiles_m;
+ *     var rest = group / p.tiles_n / p.tiles_m;
+ *     let k0 = rest * p.chunk;
+ *     let k1 = min(k0 + p.chunk, p.K);
+ *     let a_base = p.a_offset; let b_base = p.b_offset; let c_base = rest * p.slab;
+ *     let m0 = tile_m * 2u;
+ *     let n0 = tile_n * 32u + 4u * subgroup_lane;
+ *     let a_at0 = a_base + (m0 + 0u + subgroup_lane % 2u) * p.lda;
+ *     let b_at0 = b_base + (n0 + 0u);
+ *     var c0 = 0.0; var c1 = 0.0; var c2 = 0.0; var c3 = 0.0; var c4 = 0.0; var c5 = 0.0; var c6 = 0.0; var c7 = 0.0;
+ *     for (var k = k0; k < k1; k++) {
+ *       let ak = k; let bk = k * p.ldb;
+ *       let a0 = a[a_at0 + ak];
+ *       let b0 = b[(b_at0 + bk) / 4u];
+ *       { let row = subgroupBroadcast(a0, 0u); c0 = fma(row, b0.x, c0); c1 = fma(row, b0.y, c1); c2 = fma(row, b0.z, c2); c3 = fma(row, b0.w, c3); }
+ *       { let row = subgroupBroadcast(a0, 1u); c4 = fma(row, b0.x, c4); c5 = fma(row, b0.y, c5); c6 = fma(row, b0.z, c6); c7 = fma(row, b0.w, c7); }
+ *     }
+ *     var cells = array<vec4f, 2>(vec4f(c0, c1, c2, c3), vec4f(c4, c5, c6, c7));
+ *     for (var e = 0u; e < select(2u, 0u, p.M == 0u); e++) {
+ *       let m = m0 + e / 1u; let n = n0 + (e % 1u) * 32u;
+ *       {
+ *         let at = c_base + m * p.ldc + n;
+ *         var v = cells[e] * p.alpha;
+ *         let cell = at / 4u; y[cell] = v;
+ *       }
+ *     }
+ */
 export function subgroupCode(c: Config): string {
   const {
     tile: { x: lanes, tm, tn },

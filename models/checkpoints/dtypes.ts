@@ -1,6 +1,16 @@
 /** Tensors as checkpoints hold them: element types, and their values as f32. */
 
 export const ARRAYS = {
+  // Read as the bits they are; nothing here computes with them.
+  F4: Uint8Array,
+  F6_E2M3: Uint8Array,
+  F6_E3M2: Uint8Array,
+  F8_E4M3: Uint8Array,
+  F8_E5M2: Uint8Array,
+  F8_E8M0: Uint8Array,
+  F8_E4M3FNUZ: Uint8Array,
+  F8_E5M2FNUZ: Uint8Array,
+  C64: BigUint64Array,
   BOOL: Uint8Array,
   U8: Uint8Array,
   I8: Int8Array,
@@ -17,6 +27,10 @@ export const ARRAYS = {
 } as const;
 
 export type SafeDtype = keyof typeof ARRAYS;
+/** Bits of an element; elements of less than a byte lie one after the other. */
+export const bitsOf = (dtype: SafeDtype): number =>
+  dtype === "F4" ? 4 : dtype.startsWith("F6_") ? 6 : 8 * ARRAYS[dtype].BYTES_PER_ELEMENT;
+
 export type SafeData =
   | Uint8Array
   | Int8Array

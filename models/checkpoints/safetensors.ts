@@ -5,9 +5,9 @@
  *
  * https://github.com/huggingface/safetensors#format
  */
-import { ARRAYS, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
+import { ARRAYS, bitsOf, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
 import { quote } from "../shown.ts";
-import { repeatedKey } from "./json-keys.ts";
+import { checkHeaderText } from "./safetensors-header.ts";
 
 export type { SafeDtype, SafeTensor } from "./dtypes.ts";
 
@@ -16,7 +16,8 @@ const WRITE_ORDER = Object.keys(ARRAYS).reverse() as SafeDtype[];
 
 /** Whether a file begins as one of this format does: a header's length, then JSON's first character. Nothing more is checked. */
 export const isSafetensors = (bytes: Uint8Array): boolean =>
-  bytes[LENGTH_BYTES] === 0x7b && new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(MAX_HEADER_BYTES);
+  /^[ \t\n\r]{0,7}\{/.test(String.fromCharCode(...bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + 8))) &&
+  new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(MAX_HEADER_BYTES);
 
 export interface SafeFile {
   /** In the order of their bytes. */
@@ -52,6 +53,7 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
     previous = quote(name);
   }
   if (at !== buffer.length) fail(`the data to end at byte ${at}, where ${previous} ends`, `${buffer.length} bytes of data`);
+  checkHeaderText(header.text, METADATA, fail);
   return { tensors, metadata };
 }
 
@@ -97,10 +99,10 @@ function checkEntry(name: string, { dtype, shape, data }: SafeTensor): void {
   const kind = ARRAYS[dtype];
   if (!(data instanceof kind)) fail(`${quote(name)} of ${dtype} in a ${kind.name}`, (data as object)?.constructor?.name ?? typeof data);
   const count = elements(name, shape);
-  if (data.length !== count) fail(`${count} values for ${quote(name)} [${shape.join(",")}]`, String(data.length));
+  if (8 * data.byteLength !== count * bitsOf(dtype)) fail(`${count} values for ${quote(name)} [${shape.join(",")}]`, String(data.length));
 }
 
-function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; length: number } {
+function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; text: string; length: number } {
   if (bytes.length < LENGTH_BYTES) fail(`a file of at least ${LENGTH_BYTES} bytes`, `${bytes.length}`);
   const declared = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   const most = Math.min(bytes.length - LENGTH_BYTES, MAX_HEADER_BYTES);
@@ -109,19 +111,17 @@ function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; length:
   let text: string;
   let json: unknown;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
     json = JSON.parse(text);
   } catch (error) {
     return fail("a header of UTF-8 JSON", (error as Error).message.split("\n")[0]!.slice(0, 120));
   }
-  if (!isObject(json) || text[0] !== "{") return fail("a header that starts with a JSON object", quote(text.slice(0, 20)));
-  const repeated = repeatedKey(text);
-  if (repeated !== null) fail("every key of the header once", `${quote(repeated)} twice`);
-  return { json, length };
+  if (!isObject(json)) return fail("a header that is a JSON object", quote(text.slice(0, 20)));
+  return { json, text, length };
 }
 
 function readMetadata(value: unknown): Record<string, string> {
-  if (value === undefined) return {};
+  if (value === undefined || value === null) return {};
   if (!isObject(value)) fail(`${METADATA} to be an object`, show(value));
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") fail(`text for ${METADATA} ${quote(key)}`, typeof text);
@@ -139,14 +139,16 @@ interface Info {
 
 function readInfo(name: string, info: unknown, size: number): Info {
   const what = quote(name);
-  if (!isObject(info) || Object.keys(info).sort().join() !== "data_offsets,dtype,shape") {
-    return fail(`dtype, shape and data_offsets for ${what}`, isObject(info) ? show(Object.keys(info)) : show(info));
+  // The reference also takes the three values as a list; it passes over other keys.
+  const fields = Array.isArray(info) && info.length === 3 ? { dtype: info[0], shape: info[1], data_offsets: info[2] } : info;
+  if (!isObject(fields) || !["dtype", "shape", "data_offsets"].every((key) => Object.hasOwn(fields, key))) {
+    return fail(`dtype, shape and data_offsets for ${what}`, isObject(fields) ? show(Object.keys(fields)) : show(info));
   }
-  const { dtype, shape, data_offsets: offsets } = info;
+  const { dtype, shape, data_offsets: offsets } = fields;
   if (typeof dtype !== "string" || !Object.hasOwn(ARRAYS, dtype)) {
     return fail(`dtype of ${what} to be one of ${Object.keys(ARRAYS).join(", ")}`, show(dtype));
   }
-  const bytes = elements(name, shape) * ARRAYS[dtype as SafeDtype].BYTES_PER_ELEMENT;
+  const bytes = (elements(name, shape) * bitsOf(dtype as SafeDtype)) / 8;
   const [begin, end] = Array.isArray(offsets) ? (offsets as unknown[]) : [];
   if (!Array.isArray(offsets) || offsets.length !== 2 || !isCount(begin) || !isCount(end) || begin > end || end > size) {
     return fail(`data_offsets of ${what} in order within ${size} bytes of data`, show(offsets));
@@ -155,17 +157,17 @@ function readInfo(name: string, info: unknown, size: number): Info {
   return { name, dtype: dtype as SafeDtype, shape: shape as number[], begin, end };
 }
 
-/** Throws unless `shape` is a list of counts whose product is exact. */
+/** Throws unless `shape` is a list of counts whose product fits in 64 bits. */
 function elements(name: string, shape: unknown): number {
-  const refuse = () => fail(`shape of ${quote(name)} to be counts with a product below 2^53`, show(shape));
+  const refuse = () => fail(`shape of ${quote(name)} to be counts below 2^53 with a product below 2^64`, show(shape));
   if (!Array.isArray(shape)) return refuse();
-  let count = 1;
+  let count = 1n;
   for (const d of shape as unknown[]) {
     if (!isCount(d)) return refuse();
-    count *= d;
-    if (!Number.isSafeInteger(count)) return refuse();
+    count *= BigInt(d);
+    if (count >= 1n << 64n) return refuse();
   }
-  return count;
+  return Number(count); // beyond 2^53 no file has that many bytes
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -75,21 +75,22 @@ export function decodePnm(file: Uint8Array): RgbImage {
   checkSize([height, width], file.length);
   if (!(most >= 1 && most <= 65535)) throw new Error(`expected a PNM image's largest value to be 1 to 65535, got ${most}`);
   const channels = kind === 3 || kind === 6 ? 3 : 1;
+  const n = channels * width * height;
+  const bytes = most > 255 ? 2 : 1;
+  const stride = kind === 4 ? Math.ceil(width / 8) : channels * width * bytes;
+  if (kind > 3) at++; // one space
+  if (at + (kind <= 3 ? n : stride * height) > file.length)
+    throw new Error("expected a whole PNM image, got one that ends before its last pixel");
   const data = new Uint8Array(3 * width * height);
   const put = (i: number, value: number): void => {
     const byte = bits ? 255 * (1 - value) : most === 255 ? value : Math.min(255, Math.round((value * 255) / most));
     if (channels === 3) data[i] = byte;
     else data.fill(byte, 3 * i, 3 * i + 3);
   };
-  const n = channels * width * height;
   if (kind <= 3) {
     for (let i = 0; i < n; i++) put(i, number(bits ? 1 : undefined));
     return { height, width, data };
   }
-  at++; // one space
-  const bytes = most > 255 ? 2 : 1;
-  const stride = kind === 4 ? Math.ceil(width / 8) : channels * width * bytes;
-  if (at + stride * height > file.length) throw new Error("expected a whole PNM image, got one that ends before its last pixel");
   for (let i = 0; i < n; i++) {
     if (kind === 4) put(i, (file[at + stride * Math.floor(i / width) + ((i % width) >> 3)]! >> (7 - ((i % width) & 7))) & 1);
     else put(i, bytes === 2 ? 256 * file[at + 2 * i]! + file[at + 2 * i + 1]! : file[at + i]!);

@@ -8,8 +8,8 @@ import { imageKind } from "./kinds.ts";
 import type { RgbImage } from "./preprocess.ts";
 
 const TAG = 0x0112;
-/** Types of the tag that are read, and their bytes: BYTE, SHORT as the standard asks, LONG as some phones write. */
-const WIDTH: Readonly<Record<number, 1 | 2 | 4>> = { 1: 1, 3: 2, 4: 4 };
+/** Types of the tag that are read, and their bytes: SHORT as the standard asks, LONG as some phones write. Pillow turns by no other. */
+const WIDTH: Readonly<Record<number, 2 | 4>> = { 3: 2, 4: 4 };
 
 /** The orientation, 1 to 8 (1 where the file names none), and the file as if it said 1. */
 export function splitOrientation(file: Uint8Array<ArrayBuffer>): { readonly orientation: number; readonly file: Uint8Array<ArrayBuffer> } {
@@ -81,7 +81,7 @@ function entry(view: DataView, start: number): { readonly value: number; readonl
     const width = WIDTH[view.getUint16(at + 2, little)];
     if (width === undefined || view.getUint32(at + 4, little) !== 1) return null;
     const value = at + 8;
-    const number = width === 1 ? view.getUint8(value) : width === 2 ? view.getUint16(value, little) : view.getUint32(value, little);
+    const number = width === 2 ? view.getUint16(value, little) : view.getUint32(value, little);
     return { value: number, lowByte: little ? value : value + width - 1 };
   }
   return null;

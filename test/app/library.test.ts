@@ -98,7 +98,6 @@ globalThis.inWorker = async () => {
   for (const image of [canvas, file, await createImageBitmap(file)])
     same.push(JSON.stringify(await here.classify(image)) === JSON.stringify(await there.classify(image)));
   same.push(JSON.stringify(await here.attention(file)) === JSON.stringify(await there.attention(file)));
-
   const options = { epochs: 12, checkpointEvery: { steps: 4 } };
   const whole = await here.fineTune(photos, options);
   const stop = new AbortController();
@@ -109,8 +108,7 @@ globalThis.inWorker = async () => {
   const files = [await hex(await whole.model.save()), await hex(await rest.model.save())];
   const error = await there.classify(new Blob(["no picture"])).catch((e) => e);
   const shared = await Promise.all([1, 2].map(() => loadModelInWorker("/tiny.safetensors", { shared: true })));
-  const together = await Promise.all(shared.map((m) => m.classify(file)));
-  const result = { phases: [...phases], same, half: half.finished, kept, finished: rest.finished, files, error: [error.name, error.message],
+  const together = await Promise.all(shared.map((m) => m.classify(file))); const result = { phases: [...phases], same, half: half.finished, kept, finished: rest.finished, files, error: [error.name, error.message],
     shared: together.map((answer) => JSON.stringify(answer) === JSON.stringify(together[0])), labels: there.labels };
   for (const m of [...shared, there, half.model, rest.model]) m.dispose();
   return result;
@@ -133,7 +131,12 @@ beforeAll(async () => {
     base: "./",
     worker: { format: "es" },
     root: fileURLToPath(new URL("../..", import.meta.url)),
-    build: { outDir: folder, emptyOutDir: true, minify: false, lib: { entry: "index.ts", formats: ["es"], fileName: () => "tessera.js" } },
+    build: {
+      outDir: folder,
+      emptyOutDir: true,
+      minify: false,
+      lib: { entry: { tessera: "index.ts", worker: "tasks/worker.ts" }, formats: ["es"], fileName: (_, name) => `${name}.js` },
+    },
   });
   server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url!, "http://page").pathname);
@@ -153,7 +156,6 @@ beforeAll(async () => {
   browser = await launchBrowser();
   page = await browser.newPage();
   page.on("pageerror", (error) => console.error("page:", error));
-  page.on("console", (message) => console.log("page:", message.text()));
 }, PATIENCE);
 
 afterAll(async () => {

@@ -174,6 +174,7 @@ describe("classify", { timeout: 60_000 }, () => {
       ...nodeHost(),
       progress: ({ label, done, total }) => void (label === "compiling kernels" && seen.push([done, total])),
       readFile: async (path) => Uint8Array.from(files[path]!),
+      images: { ...nodeHost().images, read: async ({ path }) => Uint8Array.from(files[path]!) },
     };
     const whole = () => {
       const total = seen.length;
@@ -281,14 +282,13 @@ describe("classify", { timeout: 60_000 }, () => {
     copyFileSync("test/golden/images/truncated.jpg", at("broken.jpg"));
     const weights = ["--weights", at("named.safetensors")];
     await refused(
-      /^tessera classify: expected an image that can be decoded at ".*broken\.jpg", got: ./,
-      at("images/rgb.jpg"),
+      /^tessera classify: expected an answer for every image, got none for ".*broken\.jpg": expected a whole JPEG image, got one that is damaged/,
       at("broken.jpg"),
       ...weights,
     );
-    await refused(/expected an image that can be decoded at ".*notes\.txt"/, at("images/notes.txt"), ...weights);
+    await refused(/got none for ".*notes\.txt": expected a JPEG, PNG, .* image, got bytes 6e 6f/, at("images/notes.txt"), ...weights);
     await refused(/expected an image or a folder at ".*absent\.jpg", got none/, at("absent.jpg"), ...weights);
-    await refused(/expected \.jpg, \.jpeg, \.png or \.webp files in ".*none", got none/, at("none"), ...weights);
+    await refused(/expected images \(\.jpg, .*\) in ".*none", got none/, at("none"), ...weights);
     await refused(/expected a file that can be read at ".*absent\.pth", got ENOENT/, at("images"), "--weights", at("absent.pth"));
     // The wrong model, none, or a head and maps that it does not have.
     await refused(

@@ -1,6 +1,7 @@
 /** Files that are pipes: read where somebody writes, given up where nobody does. */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { constants } from "node:buffer";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -23,4 +24,11 @@ test.skipIf(process.platform === "win32")(
 
 test("a folder is none", async () => {
   await expect(readWhole(folder)).rejects.toMatchObject({ code: "EISDIR" });
+});
+
+test("a file longer than an array can be is refused by its size, before anything is read", async () => {
+  const path = join(folder, "huge");
+  writeFileSync(path, "");
+  truncateSync(path, constants.MAX_LENGTH + 1); // a hole: it takes no room
+  await expect(readWhole(path)).rejects.toMatchObject({ code: expect.stringContaining(`${constants.MAX_LENGTH + 1} bytes, more than`) });
 });

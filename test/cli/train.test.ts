@@ -38,10 +38,10 @@ const train = (out: string, ...more: string[]) =>
     ...more,
   );
 
-describe("train and eval", { timeout: 120_000 }, () => {
+describe("train and eval", { timeout: 600_000 }, () => {
   beforeAll(async () => {
     expect((await train("teacher")).code).toBe(0);
-  }, 120_000);
+  }, 600_000);
 
   test("a distilled DeiT teaches, from safetensors, .pth and Hugging Face's names alike", async () => {
     const files = { safetensors: at("teacher/model.safetensors"), pth: at("teacher.pth"), hf: at("teacher-hf.safetensors") };

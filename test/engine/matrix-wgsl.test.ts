@@ -7,7 +7,7 @@ import { create, globals } from "webgpu";
 import { closeDevice, initDevice, type SubgroupMatrix } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup } from "../../kernels/gemm/matrix.ts";
-import type { MatrixTile } from "../../kernels/gemm/matrix-kernel.ts";
+import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
 const MATRICES: readonly SubgroupMatrix[] = [

@@ -60,12 +60,53 @@ for orientation in (2, 3, 4, 5, 6, 7, 8):
     oriented(f"exif-{orientation}.jpg", orientation, quality=90, subsampling=0)
 oriented("exif-6.webp", 6, lossless=True)
 oriented("exif-8.png", 8)
+rgb.save(OUT / "rgb.bmp")
+rgb.convert("L").save(OUT / "grey.bmp")
+rgb.quantize(16).save(OUT / "palette.bmp")
+Image.fromarray((SMOOTH[:, :, 0] > 90)).save(OUT / "one-bit.bmp")
+rgba.save(OUT / "alpha.bmp")
+rgb.save(OUT / "rgb.ppm")
+rgb.convert("L").save(OUT / "grey.pgm")
+Image.fromarray((SMOOTH[:, :, 0] > 90)).save(OUT / "one-bit.pbm")
+(OUT / "digits.ppm").write_text("P3 # a comment\n%d %d\n# another\n255\n" % (W, H) + "\n".join(str(v) for v in SMOOTH.reshape(-1)) + "\n")
+rgb.quantize(16).save(OUT / "palette.gif")
+rgb.save(OUT / "lzw.tif", compression="tiff_lzw")
+oriented("exif-6.tif", 6)
+rgb.save(OUT / "lossy.avif", quality=90, subsampling="4:4:4")
+
+
+def exif(name, fill=b"", order="II", kind=3, count=1, value=6, copies=1):
+    """A JPEG with an Exif segment by hand, and bytes of filling before its marker."""
+    e = "<" if order == "II" else ">"
+    field = struct.pack(e + {1: "B", 3: "H", 4: "I"}[kind], value).ljust(4, b"\0")
+    tiff = order.encode() + struct.pack(e + "HIH", 42, 8, 1) + struct.pack(e + "HHI", 0x0112, kind, count) + field + struct.pack(e + "I", 0)
+    body = b"Exif\0\0" + tiff
+    segment = fill + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    jpeg = (OUT / "rgb.jpg").read_bytes()
+    (OUT / name).write_bytes(jpeg[:2] + segment * copies + jpeg[2:])
+
+
+exif("exif-long.jpg", kind=4)
+exif("exif-long-mm.jpg", kind=4, order="MM")
+exif("exif-short-mm.jpg", order="MM", value=8)
+exif("exif-fill.jpg", fill=b"\xff")
+exif("exif-fill-5.jpg", fill=b"\xff" * 5, value=3)
+exif("exif-9.jpg", value=9)
+exif("exif-0.jpg", value=0)
+exif("exif-byte.jpg", kind=1)
+exif("exif-twice.jpg", copies=2)
+Image.fromarray(np.arange(3 * 9000, dtype=np.uint64).reshape(1, 9000, 3).astype(np.uint8)).save(OUT / "thin.png")
+(OUT / "truncated.bmp").write_bytes((OUT / "rgb.bmp").read_bytes()[:-40])
+(OUT / "truncated.ppm").write_bytes((OUT / "rgb.ppm").read_bytes()[:-40])
+(OUT / "drawing.png").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+png("bomb.png", 1, 0, [np.zeros(3, np.uint8)])
+(OUT / "bomb.png").write_bytes((OUT / "bomb.png").read_bytes().replace(struct.pack(">II", W, H), struct.pack(">II", 16383, 16383)))
 (OUT / "truncated.png").write_bytes((OUT / "alpha.png").read_bytes()[:-400])
 (OUT / "truncated.jpg").write_bytes((OUT / "rgb.jpg").read_bytes()[:-100])
 (OUT / "text.jpg").write_text("no image\n")
 (OUT / "empty.png").write_bytes(b"")
 
-BROKEN = {"truncated.png", "truncated.jpg", "text.jpg", "empty.png"}
+BROKEN = {"truncated.png", "truncated.jpg", "text.jpg", "empty.png", "truncated.bmp", "truncated.ppm", "drawing.png", "bomb.png"}
 
 
 def recorded(image):

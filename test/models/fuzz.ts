@@ -6,9 +6,10 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { asFloats, readRaw } from "../../models/checkpoints/formats.ts";
 import { toHuggingFace, toTimm } from "../../models/checkpoints/names.ts";
-import { readWeightFiles, writeSharded } from "../../models/checkpoints/sharded.ts";
+import { checkWeightFile, readWeightFiles, writeSharded } from "../../models/checkpoints/sharded.ts";
 import { weightsOf } from "../../models/checkpoints/weights.ts";
-import { parseSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { unpickle } from "../../models/checkpoints/pickle.ts";
+import { parseSafetensors, writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { readZip } from "../../models/checkpoints/zip.ts";
 import { writeZip } from "../../models/checkpoints/zip-writer.ts";
 
@@ -105,7 +106,7 @@ const text = (s: string) => [...s].map((c) => c.charCodeAt(0));
 const u32 = (n: number) => [n & 255, (n >> 8) & 255, (n >> 16) & 255, (n >> 24) & 255];
 /** Opcodes with arguments that fit them, which random bytes seldom are. */
 const opcode = fc.oneof(
-  fc.constantFrom(...("(N]})tQReus.ab\x81\x85\x86\x87\x88\x89" as unknown as string[])).map(text),
+  fc.constantFrom(...("(N]})tQReus.ab012\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94" as unknown as string[])).map(text),
   fc
     .constantFrom(
       "torch._utils\n_rebuild_tensor_v2\n",
@@ -115,6 +116,9 @@ const opcode = fc.oneof(
       "argparse\nNamespace\n",
       "os\nsystem\n",
       "builtins\neval\n",
+      "builtins\nset\n",
+      "numpy\ndtype\n",
+      "collections\nCounter\n",
     )
     .map((g) => text(`c${g}`)),
   fc.constantFrom("storage", "0", "cpu", "a", "state_dict", "model").map((s) => [...text("X"), ...u32(s.length), ...text(s)]),
@@ -124,6 +128,8 @@ const opcode = fc.oneof(
   fc.nat(3).map((n) => [...text("h"), n]),
   fc.array(fc.nat(255), { maxLength: 12 }).map((b) => [0x8a, b.length, ...b]),
   fc.nat(255).map((b) => [b]),
+  fc.constantFrom(0x8d, 0x8e, 0x95, 0x96).chain((op) => fc.nat(80).map((n) => [op, n, 0, 0, 0, 0, 0, 0, 0])),
+  fc.constantFrom("os", "system", "torch", "FloatStorage", "set").map((s) => [0x8c, s.length, ...text(s)]),
   // A whole tensor, its sizes at random.
   fc
     .tuple(
@@ -170,11 +176,60 @@ const header = fc.oneof(
   fc.string(),
 );
 
-const SETTINGS = (ms: number) => ({ numRuns: 1e9, interruptAfterTimeLimit: ms, markInterruptAsFailure: false, endOnFailure: true });
+const settingsOf = (limit: Limit) =>
+  "runs" in limit
+    ? { numRuns: limit.runs, endOnFailure: true }
+    : { numRuns: 1e9, interruptAfterTimeLimit: limit.ms, markInterruptAsFailure: false, endOnFailure: true };
 
-/** Each property for so many milliseconds. Rejects with fast-check's counterexample. */
-export async function fuzz(ms: number, seed: number): Promise<Counts> {
-  const run = <T>(property: fc.IRawProperty<T>) => fc.assert(property, { ...SETTINGS(ms), seed });
+/** What ends a property: inputs, or milliseconds. */
+type Limit = { readonly runs: number } | { readonly ms: number };
+
+/** Each reader by itself: its own kind of input, damaged, or put together from its own parts. Gives the inputs of each. */
+export async function fuzzReaders(limit: Limit, seed: number): Promise<Record<"safetensors" | "index" | "zip" | "pickle", Counts>> {
+  const run = async <T>(property: fc.IRawProperty<T>): Promise<Counts> => {
+    Object.assign(counts, { files: 0, read: 0, refused: 0, slowestMs: 0, mostAllocated: 0 });
+    await fc.assert(property, { ...settingsOf(limit), seed });
+    return { ...counts };
+  };
+  const small = writeSafetensors([
+    ["a", { dtype: "F32", shape: [2], data: new Float32Array(2) }],
+    ["b", { dtype: "I64", shape: [], data: new BigInt64Array(1) }],
+  ]);
+  const withHeader = fc.tuple(header, fc.nat(200), fc.option(fc.bigInt(0n, 2n ** 64n - 1n))).map(([h, size, length]) => {
+    const json = new TextEncoder().encode(h),
+      bytes = new Uint8Array(8 + json.length + size);
+    new DataView(bytes.buffer).setBigUint64(0, length ?? BigInt(json.length), true);
+    bytes.set(json, 8);
+    return bytes;
+  });
+  const index = new TextEncoder().encode('{"metadata":{"total_size":8},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}');
+  const zip = writeZip([
+    ["a/data.pkl", Uint8Array.of(0x4e, 0x2e)],
+    ["a/data/0", new Uint8Array(16)],
+  ]);
+  const plain = Uint8Array.from(
+    text("\x80\x02}(X\x01\0\0\0aK\x01X\x01\0\0\0b](K\x02\x8a\x01\x03G?\xf0\0\0\0\0\0\0eccollections\nOrderedDict\n)Rq\0h\0\x86u."),
+  );
+  const hurt = (bytes: Uint8Array) => damage.map((changes) => damaged(bytes, changes));
+  return {
+    safetensors: await run(fc.asyncProperty(fc.oneof(withHeader, hurt(small)), (bytes) => survive(bytes, () => parseSafetensors(bytes)))),
+    index: await run(
+      fc.asyncProperty(
+        fc.oneof(
+          hurt(index),
+          header.map((h) => new TextEncoder().encode(h)),
+        ),
+        (bytes) => survive(bytes, () => checkWeightFile("m.safetensors.index.json", bytes)),
+      ),
+    ),
+    zip: await run(fc.asyncProperty(hurt(zip), (bytes) => survive(bytes, () => readZip(bytes)))),
+    pickle: await run(fc.asyncProperty(fc.oneof(pickle, hurt(plain)), (bytes) => survive(bytes, () => unpickle(bytes)))),
+  };
+}
+
+/** Whole files, each property up to `limit`. Rejects with fast-check's counterexample. */
+export async function fuzz(limit: Limit, seed: number): Promise<Counts> {
+  const run = <T>(property: fc.IRawProperty<T>) => fc.assert(property, { ...settingsOf(limit), seed });
   await run(
     fc.asyncProperty(fc.nat(CORPUS.length - 1), damage, async (i, changes) => {
       const bytes = damaged(CORPUS[i]!, changes);

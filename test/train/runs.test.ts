@@ -6,6 +6,9 @@ import { expect, test } from "vitest";
 import { nodeHost } from "../../cli/node/host.ts";
 import type { Host } from "../../jobs/host.ts";
 import trainJob, { type TrainArgs } from "../../jobs/train.ts";
+import { Tensor } from "../../engine/tensor.ts";
+import { add, mul } from "../../kernels/elementwise.ts";
+import { findNan } from "../../train/find-nan.ts";
 import { parseSafetensors, writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
@@ -148,13 +151,13 @@ test("a folder that holds a run wants --resume or --overwrite", async () => {
 });
 
 test("a model that the adapter cannot hold is refused before its weights are drawn", async () => {
-  const wide = { ...MODEL, dim: 32768, heads: 512 };
+  const wide = { ...MODEL, dim: 16384, heads: 256 };
   await expect(run("wide", { model: wide })).rejects.toMatchObject(
     usage(
-      /expected parameters of at most [\d.]+ MiB, the adapter's limit for a buffer, got blocks\.0\.mlp\.fc1\.weight \[131072,32768\] of 16384\.0 MiB/,
+      /expected parameters of at most [\d.]+ MiB, the adapter's limit for a buffer, got blocks\.0\.mlp\.fc1\.weight \[65536,16384\] of 4096\.0 MiB/,
     ),
   );
-  await expect(run("deep", { model: { ...MODEL, dim: 1024, heads: 16, depth: 1000 } })).rejects.toMatchObject(
+  await expect(run("deep", { model: { ...MODEL, dim: 1024, heads: 16, depth: 500 } })).rejects.toMatchObject(
     usage(/expected trained parameters of at most/),
   );
 });
@@ -178,4 +181,29 @@ test("a run whose every update was skipped fails", async () => {
   await expect(run("skipped", { initial: at("huge"), maxSteps: 3 })).rejects.toThrow(
     /^train: expected an update with finite gradients, got 3 updates and all of them skipped; the weights are those at the start$/,
   );
+});
+
+test("--debug-nan names the first tensor that is not finite: a weight, or what a kernel wrote", async () => {
+  const broken = (name: string, change: (values: Float32Array) => void) => {
+    const state = new Map([...initialState(model.params, 1)].map(([n, t]) => [n, { ...t, data: t.data.slice() }]));
+    change(state.get(name)!.data);
+    writeFileSync(at("broken"), writeWeights(state, { config: model.config }));
+  };
+  broken("head.weight", (values) => values.forEach((v, i) => (values[i] = v * 1e38)));
+  await expect(run("nan", { initial: at("broken"), debugNan: true, maxSteps: 2 })).rejects.toThrow(
+    /^train: expected finite values in update 1, got (NaN|-?Infinity) at element \[[\d,]+\] of \w+ of [\w.]+, \[[\d,]+\]$/,
+  );
+  await expect(run("nan", { debugNan: true, recipe: { ...RECIPE, accumulate: 2 } })).rejects.toMatchObject(
+    usage(/expected accumulate 1 for debugNan, got 2/),
+  );
+  expect(await run("nan", { debugNan: true, maxSteps: 2 })).toMatchObject({ step: 2 });
+});
+
+test("findNan: the launch, the element and the value", async () => {
+  const x = Tensor.from([1, -2, 3, -4], [2, 2]);
+  expect(await findNan({ x }, () => add(mul(x, x), x))).toBeNull();
+  const big = Tensor.from([1, 2, 3, 1e30], [2, 2]);
+  expect(await findNan({ big }, () => add(mul(big, big), x))).toMatch(/^Infinity at element \[1,1\] of \w+ of mul\.forward, \[2,2\]$/);
+  const nan = Tensor.from([1, NaN], [2]);
+  expect(await findNan({ x, nan }, () => add(nan, nan))).toBe("NaN at element [1] of nan, [2]");
 });

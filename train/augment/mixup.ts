@@ -41,7 +41,7 @@ const NONE: Mix = { mode: "none", lam: 1, box: [0, 0, 0, 0] };
 export const sampleMix = (settings: MixSettings, seed: number, step: number, height: number, width: number): Mix =>
   drawMix(settings, new Random(seed, STREAM, step * 2 ** 20), height, width); // a step's draws start in a block of their own
 
-/** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". `mates` images are mixed among each other. */
+/** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". `groupSize` images are mixed among each other. */
 export function sampleMixes(
   settings: MixSettings & { readonly mixMode: MixMode },
   seed: number,
@@ -49,16 +49,16 @@ export function sampleMixes(
   count: number,
   height: number,
   width: number,
-  mates = count,
+  groupSize = count,
 ): Mix[] {
   const { mixMode } = settings;
-  if (!Number.isInteger(mates) || mates < 2 || mates % 2 !== 0)
-    throw new Error(`sampleMixes: expected an even count of images, got ${mates}`);
-  if (count % mates !== 0) throw new Error(`sampleMixes: expected a count of images that ${mates} divides, got ${count}`);
-  const parts = count / mates;
-  const draws = mixMode === "elem" ? mates : mates / 2;
+  if (!Number.isInteger(groupSize) || groupSize < 2 || groupSize % 2 !== 0)
+    throw new Error(`sampleMixes: expected an even count of images, got ${groupSize}`);
+  if (count % groupSize !== 0) throw new Error(`sampleMixes: expected a count of images that ${groupSize} divides, got ${count}`);
+  const parts = count / groupSize;
+  const draws = mixMode === "elem" ? groupSize : groupSize / 2;
   return Array.from({ length: parts }, (_, part) => {
-    if (mixMode === "batch") return new Array<Mix>(mates).fill(sampleMix(settings, seed, step * parts + part, height, width));
+    if (mixMode === "batch") return new Array<Mix>(groupSize).fill(sampleMix(settings, seed, step * parts + part, height, width));
     const rows = Array.from({ length: draws }, (_, row) =>
       drawMix(settings, randomAt(seed, ROWS, [step, part * draws + row, 0]), height, width),
     );

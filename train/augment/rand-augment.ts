@@ -68,7 +68,7 @@ export function parseRandAugment(text: string): RandAugment {
   const [head, ...sections] = text.split("-");
   if (head !== "rand") refuse(`"rand" first`);
   for (const section of sections) {
-    const [, key = "", value = ""] = /^([a-z]*)(.*)$/i.exec(section)!;
+    const [, key = "", value = ""] = /^([a-z]*)(.*)$/is.exec(section)!;
     if (key === "t" || key === "w" || /^t\D/.test(section))
       refuse(`no section "${section}" (other sets and weights of operations are not done)`);
     if (!["m", "n", "p", "mstd", "mmax", "inc"].includes(key) || values.has(key)) refuse(`sections ${SECTIONS}, got "${section}"`);

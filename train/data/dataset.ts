@@ -48,7 +48,10 @@ export function parseCifar(bytes: Uint8Array, classes: number | readonly string[
   for (let n = 0; n < count; n++) {
     const at = n * RECORD_BYTES;
     const label = bytes[at]!;
-    if (label >= names.length) throw new Error(`parseCifar: expected label below ${names.length} in record ${n}, got ${label}`);
+    if (label >= names.length)
+      throw new Error(
+        `parseCifar: expected label below ${names.length} in record ${n}, got ${label}; other classes are named in classes.txt`,
+      );
     labels[n] = label;
     images.set(bytes.subarray(at + 1, at + RECORD_BYTES), n * IMAGE_BYTES);
   }

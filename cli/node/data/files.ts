@@ -72,7 +72,7 @@ function chosenOf(split: Split, there: Iterable<string>, say: Say, folder: strin
 /** One class a line in classes.txt; null without that file. */
 function classesIn(folder: string): string[] | null {
   const path = join(folder, "classes.txt");
-  if (!existsSync(path)) return null;
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return null;
   const names = readFileSync(path, "utf8")
     .replace(/^\ufeff/, "")
     .split(/\r?\n/)

@@ -1,0 +1,105 @@
+/** Tiles of subgroup matrices, and how their slabs lie in workgroup memory. */
+import type { Slots } from "./config.ts";
+
+/** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
+export interface MatrixShape {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly input: "f16" | "f32";
+}
+
+export interface MatrixTile {
+  /** Of C per workgroup, and along K per step. */
+  readonly bm: number;
+  readonly bn: number;
+  readonly bk: number;
+  /** Subgroups along M and N. */
+  readonly gm: number;
+  readonly gn: number;
+  /**
+   * How the next slab gets into workgroup memory. `plain`: before it is multiplied; `ahead`: it is read into registers while the one
+   * before is multiplied; `double`: and written beside that one, with one barrier a step instead of two.
+   */
+  readonly staging: "plain" | "ahead" | "double";
+}
+
+/**
+ * Forms of the load and the store. `majorness`: `subgroupMatrixLoad<T, row_major>(array, at, stride)`, which counts in the array's
+ * elements, whatever they are; `boolean`: `subgroupMatrixLoad<T>(array, at, false, stride)`, of scalars only.
+ */
+export type MatrixSyntax = "majorness" | "boolean";
+
+export interface MatrixConfig {
+  readonly shape: MatrixShape;
+  readonly tile: MatrixTile;
+  readonly syntax: MatrixSyntax;
+  /** Workgroup memory in words of 16 bytes instead of scalars. Needs `majorness`. */
+  readonly words: boolean;
+  /** Threads of a subgroup; `sized` where the kernel has to say so. */
+  readonly lanes: number;
+  readonly sized: boolean;
+  readonly aAlongK: boolean;
+  readonly bAlongK: boolean;
+  readonly rank: number;
+  /** M or N, and K or a share of it, are no multiples of the tile. */
+  readonly edge: boolean;
+  readonly tail: boolean;
+  /** Matrices are stored where they belong, with nothing done to them: no edge, no slots, alpha 1, an f32 result. */
+  readonly direct: boolean;
+  readonly slots: Slots;
+}
+
+/** Elements in 16 bytes: what a thread reads at once. */
+export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 : 4);
+
+/**
+ * An operand's slab, in words: a part of its own for each subgroup's rows of A or columns of B, lines as they lie in memory, each a word
+ * longer than it is, against bank conflicts. Parts are arrays in an array so that every load within one is at a constant: otherwise Tint
+ * checks each load's bounds (some 12 instructions), and its stride is no constant either.
+ */
+export function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK">) {
+  const word = wordOf(shape),
+    alongK = t === "a" ? aAlongK : bAlongK;
+  const rows = t === "a" ? tile.bm : tile.bn,
+    parts = t === "a" ? tile.gm : tile.gn,
+    own = rows / parts;
+  const per = (alongK ? tile.bk : rows) / word; // of a line in memory
+  const pitch = (alongK ? tile.bk : own) / word + 1;
+  return { alongK, rows, own, parts, per, pitch, part: (alongK ? own : tile.bk) * pitch, loads: (rows * tile.bk) / word };
+}
+
+/** Columns of C that a subgroup hands over at once, and the floats between their rows. */
+export function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): { cols: number; pitch: number; floats: number } {
+  const own = tile.bn / tile.gn;
+  let cols = own;
+  while (cols > 32 && cols % (2 * shape.N) === 0) cols /= 2;
+  return { cols, pitch: cols + 4, floats: shape.M * (cols + 4) };
+}
+
+export const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
+
+/** Where subgroups hand over: in parts of a slab, if there are enough and large enough ones, or in memory of their own. */
+export function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
+  const { tile } = c,
+    needed = patchOf(c).floats / 4;
+  const fits = (t: "a" | "b") => {
+    const s = slabOf(t, c);
+    return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed;
+  };
+  return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
+}
+
+/** Workgroup memory that a kernel takes. */
+export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
+  const slabs = (["a", "b"] as const)
+    .map((t) => slabOf(t, c))
+    .reduce((sum, { parts, part }) => sum + 16 * slabsOf(c.tile) * parts * part, 0);
+  return slabs + (c.direct || handOverIn(c) !== "own" ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats);
+}
+
+/** Whether the tile is made of whole matrices and whole words. */
+export function divides({ M, N, K, input }: MatrixShape, { bm, bn, bk, gm, gn }: MatrixTile): boolean {
+  const word = wordOf({ M, N, K, input });
+  return bm % (gm * M) === 0 && bn % (gn * N) === 0 && bk % K === 0 && [M, N, K].every((n) => n % word === 0);
+}

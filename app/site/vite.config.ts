@@ -1,11 +1,13 @@
 /** The site: several pages, each a folder-independent HTML file, built so that any host can serve them under any path. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 import { VitePWA } from "vite-plugin-pwa";
 
 const root = import.meta.dirname;
 const pages = readdirSync(root).filter((file) => file.endsWith(".html"));
+
+const { version } = JSON.parse(readFileSync(join(root, "../../package.json"), "utf8")) as { version: string };
 
 const NAVIGATION = [
   ["classify.html", "Classify"],
@@ -33,6 +35,10 @@ const POLICY = [
 function frame(): Plugin {
   return {
     name: "site-frame",
+    // What the page that measures knows of its build; other libraries are not part of the site.
+    generateBundle() {
+      this.emitFile({ type: "asset", fileName: "about.json", source: JSON.stringify({ version, commit: "", rivals: [] }) });
+    },
     transformIndexHtml: {
       order: "pre",
       handler(html, { path, server }) {

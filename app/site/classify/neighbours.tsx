@@ -21,7 +21,7 @@ export function Nearest({ item, items, onChoose }: Props & { readonly item: Item
   if (near.length === 0) return null;
   return (
     <>
-      <h3 style="margin-top: 1rem">Nearest of your pictures</h3>
+      <h2 style="margin-top: 1rem">Nearest of your pictures</h2>
       <ul class="thumbs">
         {near.map(({ other, likeness }) => (
           <li key={other.id}>
@@ -67,7 +67,7 @@ export function FeatureMap({ items, chosen, onChoose }: Props & { readonly chose
   };
   return (
     <section class="card" style="margin-top: 1rem" aria-label="Map of your pictures">
-      <h3>Map of your pictures</h3>
+      <h2>Map of your pictures</h2>
       <p class="note">Pictures that the model finds alike lie close together (two principal components of its features).</p>
       <canvas ref={canvas} width={1000} height={420} style="width: 100%; height: auto" role="img" aria-label={`${known.length} pictures by likeness`} onClick={choose} />
     </section>

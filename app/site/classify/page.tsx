@@ -130,7 +130,7 @@ function Classify() {
             <Attention item={item} opened={opened} />
           </section>
           <section class="card" aria-label="Answers">
-            <h3>{item.name}</h3>
+            <h2>{item.name}</h2>
             {item.fault && <p class="error" role="alert">{item.fault}</p>}
             {!opened && <p class="note">Load a model to see its answers.</p>}
             {item.answers && item.answers.length > 0 && <Top predictions={item.answers} />}

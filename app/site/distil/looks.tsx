@@ -22,7 +22,7 @@ function draw(canvas: HTMLCanvasElement | null, { pixels, side, attention, grid 
 export function Looks({ looks }: { readonly looks: readonly Look[] }) {
   return (
     <section class="card" style="margin-top: 1rem" aria-label="Pictures as the student learns">
-      <h3>The same pictures, as the student learns</h3>
+      <h2>The same pictures, as the student learns</h2>
       <p class="note">Lighter: where the class token looks. Below: what the student says, and what the teacher says where that differs.</p>
       <ul style="display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 0.6rem; list-style: none; padding: 0; margin: 0">
         {looks.map((one, i) => (

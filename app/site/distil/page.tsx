@@ -94,11 +94,11 @@ function Distil() {
         <>
           <div class="grid">
             <section class="card" aria-label="Loss">
-              <h3>Loss by term</h3>
+              <h2>Loss by term</h2>
               <Plot lines={lines} x="step" y="loss" />
             </section>
             <section class="card" aria-label="Accuracy">
-              <h3>Test accuracy</h3>
+              <h2>Test accuracy</h2>
               <Plot lines={accuracies} x="step" y="share right" />
             </section>
           </div>
@@ -121,7 +121,7 @@ function Distil() {
       )}
       {runs.length > 1 && (
         <section class="card" style="margin-top: 1rem" aria-label="Runs side by side">
-          <h3>Runs side by side</h3>
+          <h2>Runs side by side</h2>
           <div class="scroll">
             <table>
               <thead>

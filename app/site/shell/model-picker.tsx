@@ -47,7 +47,7 @@ export function ModelPicker({ opened, onOpen }: { readonly opened: Opened | null
   return (
     <section class="card" aria-label="Model">
       <div class="row spread">
-        <h3>Model</h3>
+        <h2>Model</h2>
         <span class="note">{opened ? opened.name : "none loaded"}</span>
       </div>
       <div class="row">

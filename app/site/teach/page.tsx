@@ -270,7 +270,7 @@ function Teach() {
       {runs.length > 0 && <Result judged={runs[0]!.judged} classes={filled} />}
       {runs.length > 1 && (
         <section class="card" style="margin-top: 1rem" aria-label="Runs compared">
-          <h3>Runs</h3>
+          <h2>Runs</h2>
           <div class="scroll">
             <table>
               <thead>

@@ -18,9 +18,9 @@ export function Result({ judged, classes }: { readonly judged: readonly Judged[]
   const counts = classes.map((_, row) => classes.map((__, column) => judged.filter(({ expected, got }) => expected === row && got === column).length));
   return (
     <section class="card" aria-label="Result">
-      <h3 data-accuracy={accuracyOf(judged)}>
+      <h2 data-accuracy={accuracyOf(judged)}>
         {right} of {judged.length} held-back pictures right ({((100 * right) / Math.max(1, judged.length)).toFixed(0)} %)
-      </h3>
+      </h2>
       <div class="scroll">
         <table class="matrix">
           <caption class="note">Rows: what it is. Columns: what the model said.</caption>
@@ -44,7 +44,7 @@ export function Result({ judged, classes }: { readonly judged: readonly Judged[]
           </tbody>
         </table>
       </div>
-      <h3 style="margin-top: 1rem">Held-back pictures, wrong ones first</h3>
+      <h2 style="margin-top: 1rem">Held-back pictures, wrong ones first</h2>
       <ul class="thumbs">
         {sorted.slice(0, 60).map(({ picture, expected, got, probability }) => (
           <li key={picture.id}>

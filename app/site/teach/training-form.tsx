@@ -28,7 +28,7 @@ export function TrainingForm({ why, training, unfinished, onLearn, onGoOn, onSto
   const wrong = learningRate !== null && !(learningRate > 0 && learningRate < 1) ? "Expected a learning rate between 0 and 1." : "";
   return (
     <section class="card" style="margin-top: 1rem" aria-label="Training">
-      <h3>Learn</h3>
+      <h2>Learn</h2>
       <fieldset>
         <legend>What learns</legend>
         <div class="row">

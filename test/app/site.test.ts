@@ -140,9 +140,7 @@ describe("teach", () => {
         }),
       );
       const card = (await page.$$("[data-class]"))[i]!;
-      const input = (await card.$("input[type=file]"))! as Awaited<ReturnType<typeof page.$>> & {
-        uploadFile(...paths: string[]): Promise<void>;
-      };
+      const input = (await card.$("input[type=file]")) as ElementHandle<HTMLInputElement>;
       await input.uploadFile(...files);
       await page.waitForFunction(
         (k) => document.querySelectorAll<HTMLElement>("[data-count]")[k]!.dataset["count"] === "10",

@@ -138,7 +138,6 @@ export function unpickleFirst(bytes: Uint8Array): FirstPickle {
         stack.push(view.getFloat64(take(8), false));
         break;
       case "\x8a": {
-        // At most 255 bytes: longer integers (LONG4) are in no checkpoint.
         const n = bytes[take(1)]!;
         const from = take(n);
         stack.push(integer(bytes.subarray(from, at)));

@@ -234,6 +234,7 @@ describe("data", { timeout: 180_000 }, () => {
     for (const i of ["02", "04", "06", "08", "10"]) file(`corrupt/train/cat/${i}.png`, "nor is this");
     const stopped = await train(
       "corrupt",
+      "--overwrite",
       "--model",
       small(2),
       "--max-steps",

@@ -11,7 +11,7 @@ interface OpSpec<I extends Inputs, A, S> {
   forward(inputs: I, attrs: A, differentiable: boolean): { readonly y: Tensor; readonly saved: S };
   /**
    * dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`.
-   * `sofar`: what has reached the input `accumulates` by other ways, if anything has; the gradient returned for it includes that.
+   * `partial`: the gradient already accumulated for input `partialOf`, or null; the gradient returned for that input must include it.
    */
   backward(
     dy: Tensor,
@@ -19,10 +19,10 @@ interface OpSpec<I extends Inputs, A, S> {
     inputs: I,
     attrs: A,
     needs: readonly boolean[],
-    sofar: Tensor | null,
+    partial: Tensor | null,
   ): { readonly [K in keyof I]: Tensor | null };
-  /** The one input, given at no other place, to whose gradient the backward adds in passing; saves a launch where gradients meet. */
-  readonly accumulates?: number;
+  /** An input, given at no other place, to whose partial gradient the backward adds its own: saves a launch where gradients meet. */
+  readonly partialOf?: number;
 }
 
 let enabled = true;
@@ -40,8 +40,8 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
         name: spec.name,
         order: order++,
         inputs,
-        accumulates: spec.accumulates ?? null,
-        backward: (dy, sofar) => spec.backward(dy, saved, inputs, attrs, needs, sofar),
+        partialOf: spec.partialOf ?? null,
+        backward: (dy, partial) => spec.backward(dy, saved, inputs, attrs, needs, partial),
       };
     }
     return y;
@@ -74,16 +74,16 @@ export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tenso
   for (const t of reachable(y)) {
     const g = found.get(t);
     if (!g) continue;
-    const { inputs, accumulates } = t.node!;
-    const into = accumulates === null ? null : inputs[accumulates]!;
-    const sofar = into?.requiresGrad ? (found.get(into) ?? null) : null;
-    const grads = t.node!.backward(g, sofar);
+    const { inputs, partialOf } = t.node!;
+    const into = partialOf === null ? null : inputs[partialOf]!;
+    const partial = into?.requiresGrad ? (found.get(into) ?? null) : null;
+    const grads = t.node!.backward(g, partial);
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;
       if (!sameShape(grad.shape, input.shape))
         throw new Error(`${t.node!.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
-      const other = i === accumulates ? undefined : found.get(input);
+      const other = i === partialOf ? undefined : found.get(input);
       found.set(input, other ? add(other, grad) : grad);
     });
   }

@@ -24,7 +24,7 @@ const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
 };
 const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
 
-/** A buffer of these elements; with "?" a launch may give null for it, and then the shader has none of that name. */
+/** A buffer of these elements. With "?" a launch may leave it out: the shader then declares no such buffer, and `code` is told by `has`. */
 type BufferType = Elem | `${Elem}?`;
 type Buffers = Readonly<Record<string, BufferType>>;
 type Numbers<S> = { readonly [K in keyof S]: number };
@@ -36,7 +36,7 @@ type Give<B, T> = { readonly [K in keyof B as B[K] extends `${string}?` ? never 
 /** Which of a kernel's buffers a launch gives. */
 type Has<B> = { readonly [K in keyof B]: boolean };
 
-/** How an output is made: of this shape in its first type; or of this shape and type, as an existing tensor is. */
+/** An output to make: a shape (stored in the buffer's first type), or shape and type together: `y: x` makes y like the tensor x. */
 type Made = Shape | { readonly shape: Shape; readonly dtype: DType };
 
 export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends Scalars, P extends Scalars> {
@@ -77,11 +77,10 @@ export type LaunchArgs<I, U, O, C, P> = Given<"inputs", Give<I, Tensor>> &
   Given<"params", Numbers<P>> &
   Grid;
 
-/** Threads: as many workgroups as hold them. Workgroups: a count of any size (see `group`), or per dimension. */
-type Grid = { readonly store?: Readonly<Record<string, DType>> } & (
+/** `threads`: number of threads needed, rounded up to whole workgroups. `groups`: workgroups, a count of any size (see `group`) or per dimension. */
+type Grid =
   | { readonly threads: number; readonly groups?: undefined }
-  | { readonly groups: number | readonly [number, number, number?]; readonly threads?: undefined }
-);
+  | { readonly groups: number | readonly [number, number, number?]; readonly threads?: undefined };
 
 type None = Readonly<Record<never, never>>;
 
@@ -128,7 +127,7 @@ export function defineKernel<
       const { name, access } = slot;
       const tensor =
         access === "write"
-          ? (made[name] = newOutput(spec.name, slot, args.outputs?.[name], args.store?.[name]))
+          ? (made[name] = newOutput(spec.name, slot, args.outputs?.[name]))
           : (args[access === "read" ? "inputs" : "updates"]?.[name] ?? null);
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
@@ -148,9 +147,9 @@ export function defineKernel<
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
   Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
 
-function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | undefined, store?: DType): Tensor | null {
+function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | undefined): Tensor | null {
   if (!made) return null;
-  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: store ?? dtypesOf[elem][0]! };
+  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: dtypesOf[elem][0]! };
   return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
 }
 
@@ -173,7 +172,6 @@ interface LooseArgs {
   readonly params?: Readonly<Record<string, number>> | undefined;
   readonly groups?: number | readonly [number, number, number?] | undefined;
   readonly threads?: number | undefined;
-  readonly store?: Readonly<Record<string, DType>> | undefined;
 }
 
 function bindingOf(kernel: string, { name, elem, tensor, access }: Bound): Binding {

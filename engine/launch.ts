@@ -19,7 +19,7 @@ export interface Launch {
   readonly groups: readonly [number, number, number];
 }
 
-/** Takes launches while a step is recorded (`plan.ts`). */
+/** Collects launches while a step is recorded (`plan.ts`). */
 export interface Recorder {
   readonly launches: Launch[];
 }
@@ -86,7 +86,7 @@ interface Open {
 
 let open: Open | null = null;
 
-// So many launches wait on the CPU for company before they are submitted together.
+// Launches per submit.
 const BATCH = 64;
 
 function runNow(item: Launch): void {

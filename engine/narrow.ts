@@ -6,7 +6,7 @@
 /** The element type of a buffer as WGSL sees it. */
 export type Elem = "f32" | "vec2f" | "vec4f" | "f16" | "vec2h" | "vec4h" | "u32" | "vec4u" | "i32";
 
-/** The f16 element that stands for one of f32. */
+/** The f16 element that replaces an f32 element. */
 export const narrowElems: Readonly<Partial<Record<Elem, Elem>>> = { f32: "f16", vec2f: "vec2h", vec4f: "vec4h" };
 
 /** `text` with the buffers of `wide` (name, f32 element) held as f16. Stores must be whole: `name[i] = value;`. */

@@ -59,7 +59,7 @@ export class Pipeline {
     if (error) throw (this.#broken = new ValidationError(`${this.label}: ${error.message}`));
   }
 
-  /** Throws the compiler's own message where there is one: it says where; WebGPU's only says that. */
+  /** Throws the compiler's own message if there is one: it has line and column, WebGPU's has not. */
   async #explain(module: GPUShaderModule, refused: Promise<GPUError | null>): Promise<void> {
     const [{ messages }, error] = await Promise.all([module.getCompilationInfo(), refused]);
     const errors = messages.filter((m) => m.type === "error");

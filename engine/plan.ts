@@ -2,7 +2,7 @@
  * Record a step once, plan it, replay it.
  *
  * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
- * then planned: launches whose results nobody needs are dropped, tensors whose lives do not overlap share buffers, pipelines
+ * then planned: launches whose results are not needed are dropped, tensors whose lives do not overlap share buffers, pipelines
  * compile side by side. `run()` replays the list in one submit and creates nothing.
  */
 import { getDevice, type Device } from "./device.ts";
@@ -104,7 +104,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     return steps;
   };
   const steps = await plan().catch((error: unknown) => {
-    release(); // out of memory, above all: whoever tries something smaller needs it back
+    release(); // out of memory, above all: a smaller attempt needs it back
     throw error;
   });
   const uses = [...externals];
@@ -167,7 +167,7 @@ function encode(steps: readonly Step[], encoder: GPUCommandEncoder): void {
   pass.end();
 }
 
-/** Queries in one set at most, by WebGPU. */
+/** WebGPU's limit on queries in one set. */
 const MAX_QUERIES = 4096;
 
 async function profile(
@@ -290,7 +290,7 @@ export function place(tensor: Tensor, target: Tensor): void {
     return;
   }
   const grid = { params: { n: tensor.size }, threads: tensor.size };
-  // A buffer is not read and written in one launch: from elsewhere in the target's own, the values go through another.
+  // One launch cannot read and write a buffer: values from elsewhere in the target's own buffer go through another.
   const near = (storage.placed?.storage ?? storage) === target.storage;
   const x = near ? copyKernel({ ...grid, inputs: { x: tensor }, outputs: { y: tensor.shape } }).y : tensor;
   copyIntoKernel({ ...grid, inputs: { x }, updates: { y: target } });

@@ -29,9 +29,9 @@ export interface GraphNode {
   /** Later nodes have higher numbers: an order in which gradients can flow. */
   readonly order: number;
   readonly inputs: readonly (Tensor | null)[];
-  readonly backward: (dy: Tensor, sofar: Tensor | null) => readonly (Tensor | null)[];
-  /** The input to whose gradient `backward` adds what it is given as `sofar`. */
-  readonly accumulates: number | null;
+  readonly backward: (dy: Tensor, partial: Tensor | null) => readonly (Tensor | null)[];
+  /** The input whose gradient so far `backward` is given as `partial`, and adds to. */
+  readonly partialOf: number | null;
 }
 
 export class Tensor {

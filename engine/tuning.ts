@@ -1,7 +1,6 @@
 /**
- * Which of an operation's kernels runs for a shape. Kernels ask when they are chosen; `tune` measures the answers on an
- * adapter. Where there is no answer, kernels decide by themselves. The same
- * table gives the same bits.
+ * Which of an operation's kernels runs for a shape. An operation asks by name of the shape; `tune` measures the answers on an
+ * adapter. Without an answer, the operation decides by itself. The same table gives the same bits.
  */
 import { getDevice, type Device } from "./device.ts";
 

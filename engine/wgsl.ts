@@ -16,7 +16,7 @@ export interface Slot {
   readonly access: Binding["access"];
 }
 
-/** And with the tensor that a launch gives. */
+/** A buffer with the tensor that a launch gives for it. */
 export interface Bound extends Slot {
   readonly tensor: Tensor;
 }
@@ -53,7 +53,7 @@ export function source(spec: Module, bound: readonly Bound[], constants: Readonl
   const fields = Object.entries(spec.params ?? {}).map(([field, type]) => `${field}: ${type}`);
   const builtins = Object.entries(subgroupBuiltins).filter(([word]) => code.includes(word));
   return [
-    // Tint knows uniformity of workgroups, not of subgroups.
+    // Tint proves uniformity over workgroups, not over subgroups.
     needs.includes(SUBGROUP_MATRIX) ? "diagnostic(off, chromium.subgroup_matrix_uniformity);" : "",
     needs.includes(SUBGROUP_MATRIX) ? "enable chromium_experimental_subgroup_matrix;" : "",
     subgroupSize ? "enable subgroup_size_control;" : "",

@@ -8,7 +8,7 @@
  *   dP_ij = dy_i . v_j    delta_i = dy_i . y_i    dS_ij = P_ij (dP_ij - delta_i)
  *   dq_i = scale * sum_j dS_ij k_j    dk_j = scale * sum_i dS_ij q_i    dv_j = sum_i P_ij dy_i
  *
- * The WGSL is in attention-kernels.ts; attention-products.ts does the same by matrix products with P in memory.
+ * The WGSL is in attention/flash.ts; attention/batched.ts does the same by matrix products with P in memory.
  *
  * Dao et al. 2022, "FlashAttention", https://arxiv.org/abs/2205.14135
  */
@@ -67,7 +67,7 @@ const packedOp = defineOp({
 
 export const MAX_HEAD_WIDTH = 128;
 
-/** The kernels that the tuner found best, if they are any. */
+/** The variant that the tuner measured to be fastest, if it measured this shape. */
 function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale">, training: boolean): AttentionVariant | undefined {
   const choice = chosen(`${name} ${B}x${H}x${N}x${M}x${D}${training ? " fwd+bwd" : ""}`);
   return ATTENTION_VARIANTS.find((v) => v === choice);
@@ -86,7 +86,7 @@ function checked(
   return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training) };
 }
 
-// On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's at 197 tokens, 0.64 and 0.31 at 577
+// Largest P, in bytes, that is kept. On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's at 197 tokens, 0.64 and 0.31 at 577
 // (bench/gpu, step profile).
 const MOST_PROBABILITIES = 2 ** 30;
 

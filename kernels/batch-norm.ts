@@ -20,76 +20,16 @@ import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { workgroupSum } from "./shared/reduce.ts";
-import { rowWords, subgroupLanes } from "./rows/rows.ts";
+import { channelWords, ROWS, typesOf, WIDE, type BatchNormVariant, type Layout, type Stripes } from "./rows/channels.ts";
+import { subgroupLanes } from "./rows/rows.ts";
+
+export { BATCH_NORM_VARIANTS, type BatchNormVariant } from "./rows/channels.ts";
 
 const WG = 64;
-const WIDE = 256;
-/** Loads of a thread that are in flight at a time, of `once`. */
-const FLIGHT = 4;
-/** Threads of a workgroup that have a row each. */
-const ROWS = 8;
-
-// A channel's pixels as vectors where they come in fours. P: vectors per channel and image.
-interface Layout {
-  readonly P: number;
-  readonly vec: boolean;
-}
-
-const typesOf = ({ P, vec }: Layout) => ({
-  elem: vec ? ("vec4f" as const) : ("f32" as const),
-  type: vec ? "vec4f" : "f32",
-  add: (v: string) => (vec ? `dot(${v}, vec4f(1.0))` : v),
-  width: vec ? 4 : 1,
-  /** The index of element i of channel `c`, images first. */
-  at: (i: string) => `((${i}) / ${P}u * p.C + c) * ${P}u + (${i}) % ${P}u`,
-});
-
-/**
- * Who takes a stripe (wid.y: `images` images of a channel, the last one may be shorter): `shared`: a workgroup, which reads it twice for the
- * statistics; `once`: a larger workgroup, which reads it once, several vectors at a time; `register`: where barriers are dear, a thread.
- */
-export type BatchNormVariant = "shared" | "register" | "once";
-export const BATCH_NORM_VARIANTS: readonly BatchNormVariant[] = ["shared", "register", "once"];
-
-/** `once` adds up by `lanes`, see rows.ts. */
-interface Stripes extends Layout {
-  readonly variant: BatchNormVariant;
-  readonly lanes: number;
-}
-
-const rows = ({ variant, P, lanes }: Stripes) => {
-  const range = /* wgsl */ `
-    let start = wid.y * p.images * ${P}u;
-    let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
-  if (variant === "once") {
-    const { threads, places, sum } = rowWords({ kind: "subgroup", threads: WIDE, loads: 1, lanes });
-    return {
-      ...threads,
-      setup: `let c = wid.x; ${places} ${range}`,
-      sum,
-      one: "place == 0u",
-      each: (body: (i: string) => string) => `for (var i = start + place; i < end; i += ${WIDE * FLIGHT}u) {
-      ${Array.from({ length: FLIGHT }, (_, k) => (k === 0 ? `{ ${body("i")} }` : `if (i + ${k * WIDE}u < end) { ${body(`(i + ${k * WIDE}u)`)} }`)).join("\n      ")}
-    }`,
-    };
-  }
-  const shared = variant === "shared";
-  return {
-    workgroup: shared ? WG : ROWS,
-    helpers: shared ? workgroupSum : "",
-    needs: [],
-    setup: `${shared ? "let c = wid.x;" : "let c = wid.x * WG + li; if (c >= p.C) { return; }"} ${range}`,
-    each: (body: (i: string) => string) =>
-      `for (var i = ${shared ? "start + li; i < end; i += WG" : "start; i < end; i++"}) { ${body("i")} }`,
-    sum: (...names: readonly string[]) => (shared ? names.map((name) => `${name} = workgroup_sum(${name}, li);`).join(" ") : ""),
-    one: shared ? "li == 0u" : "true",
-  };
-};
 
 const statsKernel = kernelFamily((stripes: Stripes) => {
   const { elem, type, add, at, width } = typesOf(stripes);
-  const { workgroup, helpers, needs, setup, each, sum, one } = rows(stripes);
+  const { workgroup, helpers, needs, setup, each, sum, one } = channelWords(stripes);
   // Read twice; or once: differences from a thread's own first values, so that squares do not cancel, then from the mean.
   const twice = /* wgsl */ `
     var s = ${type}();
@@ -194,7 +134,7 @@ const upstream = (relu: boolean, type: string): string => (relu ? `select(${type
 
 const sumsKernel = kernelFamily((stripes: Stripes) => {
   const { elem, type, add, at } = typesOf(stripes);
-  const { workgroup, helpers, needs, setup, each, sum, one } = rows(stripes);
+  const { workgroup, helpers, needs, setup, each, sum, one } = channelWords(stripes);
   return defineKernel({
     name: "batchNorm.backwardSums",
     inputs: { x: elem, dy: elem, stats: "f32", y: `${elem}?` }, // (B, C, P), (B, C, P), (2, C), (B, C, P)
@@ -269,7 +209,7 @@ export interface BatchNormOptions {
   readonly variant?: BatchNormVariant | undefined;
 }
 
-// Workgroups that keep a GPU busy; fewer channels are cut into more stripes.
+// Workgroups needed to fill the adapter; fewer channels are cut into more stripes.
 const WORKGROUPS = { shared: 1024, register: 1024, once: 2048 } as const;
 
 const op = defineOp({

@@ -28,12 +28,12 @@ interface Config {
   readonly W: Width;
 }
 
-// Forward: who works on a row, see rows.ts. Backward: one thread per vector backward. `p.len` counts vectors of a row, `i` all of them.
+// Forward: a row kernel (rows/rows.ts). Backward: one thread per vector. `p.len` counts vectors of a row, `i` all of them.
 const kernels = kernelFamily(({ kind, shape, W }: Config) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);
   const truth = kind === "f32" ? T : kind;
-  // A label outside of [0, K) is no class's: its row has no label term.
+  // A label outside [0, K) matches no class: the row keeps only its smoothing term.
   const classes = (i: string) =>
     W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`;
   const target = (t: string, i: string) =>

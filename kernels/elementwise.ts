@@ -120,7 +120,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
   const kernels = kernelFamily(({ sizes, a, b, W }: ReturnType<typeof mergeAxes> & { readonly W: Width }) => {
     const T = typeOf(W);
     const inner = sizes.length - 1;
-    // In vectors: the innermost axis is walked in fours by whom it is not repeated for.
+    // Strides in vectors: an operand that is not repeated along the innermost axis walks it in fours.
     const in4 = (strides: readonly number[]) => strides.map((s) => (strides[inner] === 1 ? (s === 1 ? 1 : s / W) : s));
     const counts = sizes.map((n, i) => (i === inner ? n / W : n));
     const of = (strides: readonly number[]) => (strides[inner] === 1 ? T : "f32");

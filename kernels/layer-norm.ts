@@ -81,7 +81,7 @@ interface Attrs {
 
 const op = defineOp({
   name: "layerNorm",
-  accumulates: 0,
+  partialOf: 0,
   forward([x, weight, bias]: [Tensor, Tensor, Tensor], { eps, variant }: Attrs) {
     const shape = [x.shape.at(-1) ?? 0];
     if (!sameShape(weight.shape, shape) || !sameShape(bias.shape, shape))

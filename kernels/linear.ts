@@ -7,7 +7,7 @@
  *
  *   dx = du W,   dW = du^T x,   dbias = sum over rows of du (in the launch of dW),   dresidual = dy
  *
- * GELU: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
+ * Activations and their sources: shared/activations.ts
  */
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";

@@ -88,7 +88,7 @@ const op = defineOp({
   },
 });
 
-/** Batch axes and each tensor's distance along them, neighbours merged where both operands walk through alike. */
+/** Batch axes and each tensor's step along them; neighbouring axes are merged where both operands step alike. */
 function batchOf(lead: Shape, a: Shape, b: Shape, y: Shape) {
   const steps = (shape: Shape) => broadcastStrides(shape.slice(0, -2), lead).map((s) => s * numel(shape.slice(-2)));
   const [sa, sb, sy] = [steps(a), steps(b), steps(y)];

@@ -9,7 +9,7 @@
  *   expand:  y = x repeated                dx = sum of dy over the repeats
  *   reshape: y = x, a view: no launch      dx = dy
  *
- * What comes out as x in its own order is a view as well.
+ * A result that is all of x in its own order is a view as well.
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
@@ -18,7 +18,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
 
 const WG = 64;
-const MOST_INPUTS = 7; // with the output 8 storage buffers, WebGPU's least limit
+const MAX_INPUTS = 7; // with the output 8 storage buffers, the limit that every WebGPU adapter has
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Four values at once where all of these lengths are whole fours. */
@@ -57,7 +57,7 @@ function gather(x: Tensor, shape: Shape, steps: readonly number[], offset = 0): 
   return kernel({ inputs: { x }, outputs: { y: { shape, dtype: x.dtype } }, params: { n, offset: offset / width }, threads: n }).y;
 }
 
-/** Without axes of length 1, and neighbours that are walked as one made one. */
+/** Axes without those of length 1; neighbours that one stride walks through are merged. */
 function merged(shape: Shape, steps: readonly number[]): { size: number; step: number }[] {
   const axes: { size: number; step: number }[] = [];
   shape.forEach((size, i) => {
@@ -210,8 +210,8 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
     }
   }
   if (tensors.length === 1) return first;
-  if (tensors.length <= MOST_INPUTS) return concatOp(tensors, { axis: a });
-  return concat([concatOp(tensors.slice(0, MOST_INPUTS), { axis: a }), ...tensors.slice(MOST_INPUTS)], a);
+  if (tensors.length <= MAX_INPUTS) return concatOp(tensors, { axis: a });
+  return concat([concatOp(tensors.slice(0, MAX_INPUTS), { axis: a }), ...tensors.slice(MAX_INPUTS)], a);
 }
 
 const expandOp = defineOp({

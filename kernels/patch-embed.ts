@@ -1,6 +1,7 @@
 /**
  * Images to tokens: each p x p patch of all channels, flattened, through one fully connected layer (a convolution whose
- * stride is its kernel's size). Images may come in the layout of their patches. Optionally with a model's own tokens in front, and a position added to each token.
+ * stride is its kernel's size). Images may come in the layout of their patches. Optionally with learned tokens in front and a position
+ * added to each token.
  *
  *   y[b, i] = W patch(x, b, i) + bias,   patches in row-major order
  *   t[b] = [prefix; y[b]] + position
@@ -164,7 +165,7 @@ export interface PatchEmbedOptions {
 export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: PatchEmbedOptions = {}): Tensor =>
   op([x, weight, bias, null], { variant });
 
-/** The same behind one or two tokens [1, 1, D] of the model's own, plus position [1, T, D]: a transformer's first tokens, [B, T, D]. */
+/** `patchEmbed` with the tokens `prefix` ([1, 1, D] each) in front, plus position [1, T, D]. Returns a transformer's first tokens, [B, T, D]. */
 export const patchTokens = (
   x: Tensor,
   weight: Tensor,

@@ -3,7 +3,7 @@
  *
  *   y[b] = x[b,token] W^T + bias
  *
- * Backward: dx is dy W at the token and 0 at the others, plus what has reached x by other ways, in one launch;
+ * Backward: dx is dy W at the token and 0 at the others, plus the gradient that x already has, in one launch;
  * dW = sum over b of dy[b]^T x[b,token], with the sums of dy beside it for the bias.
  *
  * Dosovitskiy et al. 2021, section 3.1, https://arxiv.org/abs/2010.11929
@@ -15,7 +15,7 @@ import { gemm } from "./gemm/gemm.ts";
 
 const op = defineOp({
   name: "tokenLinear",
-  accumulates: 0,
+  partialOf: 0,
 
   forward([x, weight, bias]: [Tensor, Tensor, Tensor], token: number) {
     const [B, N, D] = x.shape as [number, number, number],
@@ -31,7 +31,7 @@ const op = defineOp({
     return { y, saved: { rows, B, N, D, O } };
   },
 
-  backward(dy, { rows, B, N, D, O }, [x, weight], token, needs, others) {
+  backward(dy, { rows, B, N, D, O }, [x, weight], token, needs, partial) {
     const dx = () =>
       gemm({
         a: { tensor: dy },
@@ -40,7 +40,10 @@ const op = defineOp({
         N: N * D,
         K: O,
         shape: x.shape,
-        custom: { code: `v = select(0.0, v, n / ${D}u == ${token}u)${others ? " + others[cell]" : ""};`, inputs: others ? { others } : {} },
+        custom: {
+          code: `v = select(0.0, v, n / ${D}u == ${token}u)${partial ? " + partial[cell]" : ""};`,
+          inputs: partial ? { partial } : {},
+        },
       }).y;
     const dW =
       needs[1] || needs[2]

@@ -190,7 +190,7 @@ export const cases: Case[] = variants
       run: () =>
         refuses(
           () => attention(Tensor.zeros([1, 1, 1, 160]), Tensor.zeros([1, 1, 1, 160]), Tensor.zeros([1, 1, 1, 160])),
-          /attention: expected heads of at most 128, got 160/,
+          /attention: expected a head width D of at most 128, got 160/,
         ),
     },
     {

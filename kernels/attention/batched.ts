@@ -1,6 +1,6 @@
 /**
  * Scaled dot-product attention by batched products, with the N x M matrix P in memory. On a GPU whose products run near
- * its peak this can beat the fused kernels in training, for which P is then kept; the tuner measures which.
+ * its peak this can beat the fused kernels; in training P is saved for the backward. The tuner measures which is faster.
  *
  * Rows of S and P are M long and stored in multiples of four, which are what products load; P's rest is zeros.
  *
@@ -37,8 +37,8 @@ interface Places {
 }
 
 const WG = 64;
-/** Vectors that a thread keeps; longer rows are read again. */
-const KEPT = 4;
+/** Vectors of a row that a thread holds in registers; longer rows are read again. */
+const IN_REGISTERS = 4;
 
 // A workgroup per row, its elements in registers where they fit.
 const softmax = kernelFamily(({ fits }: { fits: boolean }) =>
@@ -60,7 +60,7 @@ fn inside(v: vec4f, i: u32, len: u32) -> vec4f { return select(vec4f(-3.4e38), v
       ${
         fits
           ? Array.from(
-              { length: KEPT },
+              { length: IN_REGISTERS },
               (_, i) => `var v${i} = vec4f(-3.4e38);
       if (li + ${i * WG}u < p.stride) { v${i} = inside(s[first + li + ${i * WG}u] * p.scale, (li + ${i * WG}u) * 4u, p.len); most = max(most, highest(v${i})); }`,
             ).join("\n      ")
@@ -70,15 +70,18 @@ fn inside(v: vec4f, i: u32, len: u32) -> vec4f { return select(vec4f(-3.4e38), v
       var total = 0.0;
       ${
         fits
-          ? Array.from({ length: KEPT }, (_, i) => `v${i} = exp(v${i} - vec4f(most)); total += dot(v${i}, vec4f(1.0));`).join("\n      ")
+          ? Array.from({ length: IN_REGISTERS }, (_, i) => `v${i} = exp(v${i} - vec4f(most)); total += dot(v${i}, vec4f(1.0));`).join(
+              "\n      ",
+            )
           : `for (var i = li; i < p.stride; i += WG) { total += dot(exp(inside(s[first + i] * p.scale, i * 4u, p.len) - vec4f(most)), vec4f(1.0)); }`
       }
       let r = 1.0 / workgroup_sum(total, li);
       ${
         fits
-          ? Array.from({ length: KEPT }, (_, i) => `if (li + ${i * WG}u < p.stride) { p_row[first + li + ${i * WG}u] = v${i} * r; }`).join(
-              "\n      ",
-            )
+          ? Array.from(
+              { length: IN_REGISTERS },
+              (_, i) => `if (li + ${i * WG}u < p.stride) { p_row[first + li + ${i * WG}u] = v${i} * r; }`,
+            ).join("\n      ")
           : `for (var i = li; i < p.stride; i += WG) { p_row[first + i] = exp(inside(s[first + i] * p.scale, i * 4u, p.len) - vec4f(most)) * r; }`
       }
     }`,
@@ -101,7 +104,7 @@ function probabilities({ q, k }: Places, { B, H, N, M, D, scale }: Sizes): Tenso
   const shape = [B, H, N, stored(M)],
     stride = stored(M) / 4;
   const s = gemm({ a: q, b: { ...k, transposed: true, rows: M }, M: N, N: stored(M), K: D, batch: [B, H], shape }).y;
-  return softmax({ fits: stride <= KEPT * WG })({
+  return softmax({ fits: stride <= IN_REGISTERS * WG })({
     inputs: { s },
     outputs: { p_row: s },
     params: { rows: B * H * N, len: M, stride, scale },

@@ -14,7 +14,7 @@ import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { words, type Config, type Kind } from "./rows.ts";
 
-/** Which kernels, and how many threads to a workgroup where not the usual number; `batched` is the one of attention-products.ts. */
+/** Kind of kernel, with its threads per workgroup unless they are the default; `batched` is batched.ts. */
 export type AttentionVariant = FusedVariant | "batched";
 export type FusedVariant = keyof typeof BLOCKS;
 
@@ -29,7 +29,7 @@ const BLOCKS = {
 
 export const ATTENTION_VARIANTS = [...Object.keys(BLOCKS), "batched"] as readonly AttentionVariant[];
 
-/** What every kernel goes by: B batches of H heads, N queries over M keys, D wide. */
+/** Sizes of every kernel: B batches of H heads, N queries over M keys, D wide. */
 export interface Sizes {
   readonly B: number;
   readonly H: number;

@@ -1,6 +1,6 @@
 /**
- * What some operations have to know of a whole image: AutoContrast's and Equalize's tables from its histograms, Contrast's mean grey.
- * One workgroup per image; images whose record wants none of them are passed over.
+ * Statistics of whole images that some operations need: AutoContrast's and Equalize's tables from its histograms, Contrast's mean grey.
+ * One workgroup per image; images whose record needs none of them are skipped.
  *
  *   AutoContrast  t[v] = trunc(255 / (high - low) v - 255 / (high - low) low)      Equalize  t[v] = min(255, (step / 2 + count below v) / step)
  *

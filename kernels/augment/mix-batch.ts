@@ -13,7 +13,7 @@ import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { columnOfPatches, rowOfPatches, sizesOfPatches, type PatchSizes } from "../shared/patches.ts";
 
-/** What one image's mixing is. */
+/** How one image is mixed. */
 export interface MixRecord {
   /** The image's own share outside the box. */
   readonly lam: number;

@@ -104,7 +104,7 @@ fn affine(first: u32, at: vec2f, r: u32) -> u32 {
     y[i] = pack(out);`,
 });
 
-/** Pixels u32 (B, H, W) after the operation of one slot; a blur leaves them (see augment-blur.ts). `tables` from `augmentTables`. */
+/** Pixels u32 (B, H, W) after the operation of one slot; a blur leaves them (see blur.ts). `tables` from `augmentTables`. */
 export function augmentOp(x: Tensor, { records, slot }: Slot, tables: Tensor | null, fill: readonly [number, number, number]): Tensor {
   const { B, height, width, slots } = checkSlot("augmentOp", x, { records, slot });
   const n = B * height * width;

@@ -5,7 +5,7 @@
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
-/** What a record's first word says. The others follow from it; see `PixelOp`. */
+/** A record's first word: the operation. The other words are its arguments, see `PixelOp`. */
 export const CODES = {
   none: 0,
   invert: 1,

@@ -1,6 +1,6 @@
 /**
  * Convolutions that cut an image into patches: a square kernel, as large as its stride, no padding, one group. They are matrix
- * products of patches read where they lie (`patches.ts`), written where NCHW wants them.
+ * products of patches read where they lie (`shared/patches.ts`), written where NCHW wants them.
  *
  *   y_b = W patches_b^T + bias        dx_b = (W^T dy_b), put back        dW = sum over b of dy_b patches_b, dbias = sums of dy
  */

@@ -24,7 +24,7 @@ export interface PointwiseSizes {
   readonly stride: number;
 }
 
-// So many pixels fill most of a tile's columns.
+// Pixels needed to fill most of a tile's columns.
 const LARGE = 64;
 
 /** Where output pixel `i` of an image finds its input. */

@@ -6,7 +6,7 @@ import { range } from "../shared/unroll.ts";
 export interface Tile {
   readonly kind: "register" | "subgroup" | "shared";
   /**
-   * Threads along N (of `subgroup`: as many as the adapter's smallest subgroup has) and M; elements of C per thread along M and N; K per step
+   * Threads along N (of `subgroup`: those of the adapter's smallest subgroup) and M; elements of C per thread along M and N; K per step
    * (shared only).
    */
   readonly x: number;
@@ -14,7 +14,7 @@ export interface Tile {
   readonly tm: number;
   readonly tn: number;
   readonly bk: number;
-  /** Shared only: how slabs follow each other, see gemm-shared.ts; `plain` unless given. */
+  /** Shared only: how slabs follow each other, see shared.ts; `plain` unless given. */
   readonly flow?: Flow;
 }
 
@@ -34,7 +34,7 @@ export interface Slots {
   readonly residual: boolean;
   /** Also the sums of op(A) along K. */
   readonly sums: boolean;
-  /** The caller's own last step, and the names of what it reads. */
+  /** WGSL of the caller's own last step, and the names of the buffers that it reads. */
   readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
 }
 

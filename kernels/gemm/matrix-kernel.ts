@@ -1,5 +1,5 @@
 /**
- * The WGSL of `gemm-matrix.ts`: a tile of a product by subgroup matrices, which GPUs with tensor cores multiply there.
+ * The WGSL of `matrix.ts`: a tile of a product by subgroup matrices, which GPUs with tensor cores multiply there.
  *
  * A workgroup stages slabs of A and B in workgroup memory as they lie in memory, transposed or not: the load of a subgroup matrix
  * takes either order. Each subgroup keeps its part of C in matrices of f32 and hands it over through workgroup memory at the end.

@@ -1,10 +1,10 @@
-/** Whether products run on tensor cores. `gemm.ts` asks here and imports nothing else of them: who never turns them on carries none of their kernels. */
+/** Whether products run on tensor cores. Products import nothing else of them, so an app that never turns them on bundles none of their kernels. */
 import { getDevice, type Device } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import type { matrixKernel } from "./matrix-kernel.ts";
 import type { MatrixConfig, MatrixTile } from "./matrix-tile.ts";
 
-/** A product as `gemm.ts` has it. */
+/** A product whose kernel is to be chosen. */
 export interface MatrixQuestion {
   readonly a: Tensor;
   readonly b: Tensor;

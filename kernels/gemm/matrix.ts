@@ -31,7 +31,7 @@ const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, stagin
   staging,
 });
 
-// What a tile is worth beside the others, where there are enough of it: 275, 257, 204 and 181 TFLOP/s at 4096^3 on an H100
+// Relative speed of each tile where there are enough tiles: 275, 257, 204 and 181 TFLOP/s at 4096^3 on an H100
 // (bench/results/GPU.md); the last two are guesses.
 const TILES: readonly (readonly [MatrixTile, number])[] = [
   [tile(128, 256, 32, 2, 4, "ahead"), 1],
@@ -42,7 +42,7 @@ const TILES: readonly (readonly [MatrixTile, number])[] = [
   [tile(32, 32, 32, 2, 2, "ahead"), 0.3],
 ];
 
-// So many tiles occupy a GPU.
+// Tiles needed to fill a GPU.
 const ENOUGH_TILES = 128;
 
 /**
@@ -109,7 +109,7 @@ export interface MatrixProduct {
   readonly direct?: boolean;
 }
 
-/** What keeps a tile from this product on this device, if anything. */
+/** Why a tile cannot make this product on this device, or null. */
 export function matrixRefuses(
   { shape, words, lanes }: MatrixSetup,
   t: MatrixTile,

@@ -4,7 +4,7 @@
  *
  * A thread's columns are its own; rows are all its subgroup's. So each lane loads one row's element of A and they pass it around,
  * where `register` kernels load it in every lane: processors load lane by lane, and loads are most of what a product costs them.
- * Nothing is shared otherwise, and nobody waits.
+ * Nothing else is shared, and there are no barriers.
  */
 import { unroll, unrollLines } from "../shared/unroll.ts";
 import { placeOf, type Config } from "./config.ts";

@@ -1,4 +1,4 @@
-/** Tiles of `gemm.ts`'s products, and which of them suits a shape on an adapter that nobody has tuned. */
+/** Tiles of `gemm.ts`'s products, and which of them suits a shape on an adapter that has not been tuned. */
 import { getDevice } from "../../engine/device.ts";
 import type { Flow, Tile } from "./config.ts";
 import { sharedBytes } from "./shared.ts";
@@ -42,7 +42,7 @@ export const isKind = (name: string | undefined): name is Kind => name === "regi
 
 export const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
 
-/** Lanes of the smallest subgroup there may be: a workgroup of so many threads is in one. 1 where kernels cannot use them. */
+/** Threads of the smallest subgroup: a workgroup of as many is a single subgroup. 1 where kernels cannot use subgroups. */
 const lanesHere = (): number => getDevice().subgroups?.min ?? 1;
 
 /** The tile as this adapter's subgroups have it. */
@@ -72,7 +72,7 @@ function registerTile({ M, N }: Shape): Tile {
   return register(M === 1 ? 1 : M <= 4 ? 4 : 8, N > 32 ? 8 : 4, M > 8 ? 8 : 1);
 }
 
-// What a load costs there, in multiply-adds: lanes are loaded one by one.
+// Cost of a load on a processor, in multiply-adds: lanes are loaded one by one.
 const LOAD_PER_LANE = 3;
 
 /** The tile with the least work, edges and loads counted. */
@@ -100,7 +100,7 @@ const WORTH = [
   ["shared-32x32", 0.4],
 ] as const;
 
-/** So many workgroups occupy a large GPU; fewer leave parts of it idle. */
+/** Workgroups needed to fill a large GPU. */
 export const ENOUGH_TILES = 256;
 
 /** The tile that is fastest where it wastes something at the edges and, unless the sum can be cut, leaves a GPU's parts idle. */

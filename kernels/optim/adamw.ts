@@ -12,7 +12,7 @@ import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
 export interface AdamWOptions {
-  /** The first so many elements have weight decay; a multiple of 4. */
+  /** Number of elements, from the first, that have weight decay; a multiple of 4. */
   readonly decayed: number;
   /** In one tensor, f32. */
   readonly lr: Scalar;

@@ -1,5 +1,5 @@
 /**
  * Elements between the beginnings of tensors that lie side by side in one flat f32 buffer: bindings start at multiples of 256 bytes.
- * An update rule that needs to know a parameter by its elements is told one parameter for each block of so many.
+ * LAMB is told the parameter of each such block.
  */
 export const FLAT_BLOCK = 64;

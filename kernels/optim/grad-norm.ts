@@ -9,13 +9,13 @@ import type { Tensor } from "../../engine/tensor.ts";
 import { workgroupSum } from "../shared/reduce.ts";
 
 const WG = 256;
-/** Workgroups of the first stage at most, and loads of each thread that are in flight at a time. */
+/** Most workgroups of the first stage, and loads in flight per thread. */
 const PARTS = 1024;
 const FLIGHT = 4;
 
 const numbers = Array.from({ length: FLIGHT }, (_, n) => n);
 
-// Each thread adds up every so many fours of elements, each workgroup its threads.
+// Threads take vectors in turn, and add them up; then each workgroup adds up its threads.
 const partsKernel = defineKernel({
   name: "gradNorm.parts",
   inputs: { x: "vec4f" }, // (n)

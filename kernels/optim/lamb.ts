@@ -15,7 +15,7 @@ import { FLAT_BLOCK } from "./flat-block.ts";
 import { workgroupSum } from "../shared/reduce.ts";
 
 export interface LambOptions {
-  /** The first so many elements have weight decay, and with it the ratio of norms; a multiple of 4. */
+  /** Number of elements, from the first, that have weight decay, and with it the ratio of norms; a multiple of 4. */
   readonly decayed: number;
   /** u32 (parameters, 2): where each parameter begins and how many elements it has; beginnings are multiples of `FLAT_BLOCK`. */
   readonly segments: Tensor;
@@ -65,7 +65,7 @@ const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
   }),
 );
 
-// PARTS workgroups per parameter; each thread adds up every so many elements. Between parameters lie zeros.
+// PARTS workgroups per parameter, whose threads take its elements in turn. Between parameters lie zeros.
 const partsKernel = defineKernel({
   name: "lamb.parts",
   inputs: { params: "f32", u: "f32", segments: "u32" }, // (n), (n), (S, 2)

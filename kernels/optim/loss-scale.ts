@@ -2,7 +2,7 @@
  * Dynamic loss scaling, decided on the GPU: the loss is multiplied by a power of two before its gradients are taken, so that small ones
  * survive in f16; gradients are divided by it before anything else sees them.
  *
- *   not finite: scale <- scale / 2, good <- 0      finite: good <- good + 1, and every so many scale <- 2 scale, good <- 0
+ *   not finite: scale <- scale / 2, good <- 0      finite: good <- good + 1, and after `every` of them scale <- 2 scale, good <- 0
  *
  * Micikevicius et al. 2017, section 3.2, https://arxiv.org/abs/1710.03740, with the constants of PyTorch's GradScaler,
  * https://docs.pytorch.org/docs/stable/amp.html. An update rule: no backward.

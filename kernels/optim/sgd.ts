@@ -11,7 +11,7 @@ import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
 export interface SgdOptions {
-  /** The first so many elements have weight decay; a multiple of 4. */
+  /** Number of elements, from the first, that have weight decay; a multiple of 4. */
   readonly decayed: number;
   readonly lr: Scalar;
   readonly momentum?: number;

@@ -13,7 +13,7 @@ interface Config {
   readonly W: 1 | 4;
 }
 
-// Threads of a column take every so many rows, then add up what they have.
+// The `lanes` threads of a column take rows in turn, then add up their sums.
 const kernel = kernelFamily(({ on, count, W }: Config) => {
   const { lanes, columns } = sizes[on];
   const T: Elem = W === 4 ? "vec4f" : "f32";

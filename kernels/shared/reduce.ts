@@ -50,15 +50,16 @@ fn workgroup_max(v: f32, t: u32) -> f32 {
 
 const WG = 64;
 
-/** Threads that keep the adapter busy: longer sums are cut until there are so many. */
-const busy = (): number => (getDevice().adapter.software ? 2 ** 12 : 2 ** 17);
-/** Values that one thread adds at least before a sum is cut, and that are in flight at a time. */
-const LEAST = 16;
+/** Threads needed to fill the adapter: longer sums are cut until they make as many. */
+const threadsToFill = (): number => (getDevice().adapter.software ? 2 ** 12 : 2 ** 17);
+/** Fewest values per thread of a sum that is cut. */
+const MIN_PER_THREAD = 16;
+/** Loads in flight per thread. */
 export const FLIGHT = 4;
 
 /** How `len` rows of `columns` threads are cut: into `parts` stripes, each a multiple of `FLIGHT` rows; the last may be shorter. */
 export function stripesOf(len: number, columns: number): { readonly stripe: number; readonly parts: number } {
-  const wanted = Math.min(Math.ceil(busy() / columns), Math.ceil(len / LEAST));
+  const wanted = Math.min(Math.ceil(threadsToFill() / columns), Math.ceil(len / MIN_PER_THREAD));
   const stripe = Math.ceil(len / wanted / FLIGHT) * FLIGHT;
   return { stripe, parts: Math.ceil(len / stripe) };
 }
@@ -95,7 +96,7 @@ const sumColumnsKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
   });
 });
 
-/** Values of a row that one workgroup adds at most, unless that were more than `PARTS` workgroups. */
+/** Most values of a row per workgroup, and most workgroups per row, which wins. */
 const CHUNK = 2 ** 15;
 const PARTS = 1024;
 

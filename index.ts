@@ -1,6 +1,6 @@
 /** The package's main entry: names only. A bundle holds what is used of them. */
 export { gradients, noGrad, defineOp } from "./engine/autograd.ts";
-export { closeDevice, Device, getDevice, initDevice, type AdapterDescription, type GpuOptions, type Stats } from "./engine/device.ts";
+export { adapterName, closeDevice, Device, getDevice, initDevice, type AdapterDescription, type GpuOptions, type Stats } from "./engine/device.ts";
 export { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, StalePlanError, ValidationError } from "./engine/errors.ts";
 export type { ImageSource, ImageSteps } from "./engine/image.ts";
 export { defineKernel, kernelFamily } from "./engine/kernel.ts";
@@ -11,6 +11,7 @@ export { constant, Scalars } from "./engine/scalars.ts";
 export { readAll, Tensor, type DType } from "./engine/tensor.ts";
 
 export { attention, attentionPacked } from "./kernels/attention.ts";
+export { normalizeImages } from "./kernels/augment/normalize.ts";
 export { batchNorm } from "./kernels/batch-norm.ts";
 export { conv2d } from "./kernels/conv2d.ts";
 export { crossEntropy } from "./kernels/cross-entropy.ts";
@@ -24,12 +25,17 @@ export { mlp } from "./kernels/mlp.ts";
 export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
 export { logSoftmax, softmax } from "./kernels/softmax.ts";
 
+export { attentionMaps, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";
 export { createModel, modelNames, type Model } from "./models/model.ts";
-export { initialState, loadParams, ParameterStore, type Params, type State } from "./models/params.ts";
+export { countParams, initialState, loadParams, ParameterStore, type Params, type State } from "./models/params.ts";
 export { loadUrl, pageCache, type DownloadCache } from "./models/checkpoints/url.ts";
 export { readWeights, writeWeights } from "./models/checkpoints/weights.ts";
 export { PROTOCOLS, preprocessing, type Preprocessing, type Protocol } from "./models/images/protocols.ts";
 
+export { CIFAR10_MEAN, CIFAR10_STD, parseCifar, type ImageSet } from "./train/data/dataset.ts";
+export { Evaluator, type Evaluation } from "./train/evaluate.ts";
+export { memoryOnly } from "./train/input/memory.ts";
+export { memorySource } from "./train/input/source.ts";
 export { train, type TrainOptions, type TrainResult } from "./train/train.ts";
 export type { EpochMetrics, StepMetrics } from "./train/metrics.ts";
 export { makeRecipe, type Recipe } from "./train/recipe.ts";

@@ -1,0 +1,81 @@
+/** What the page and its worker say to each other. */
+
+export interface Settings {
+  readonly size: keyof typeof SIZES;
+  readonly distillation: "none" | "soft" | "hard";
+  readonly epochs: number;
+  readonly learningRate: number;
+  readonly batchSize: number;
+  readonly seed: number;
+}
+
+/** Students for 32-pixel pictures: width, blocks, heads, patch. */
+export const SIZES = {
+  small: { dim: 64, depth: 4, heads: 2, patchSize: 8 },
+  middle: { dim: 96, depth: 6, heads: 3, patchSize: 4 },
+  large: { dim: 192, depth: 9, heads: 3, patchSize: 4 },
+} as const;
+
+export interface StepReport {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly loss: number;
+  /** The labels' term, and the teacher's; 0 without one. */
+  readonly labels: number;
+  readonly teacher: number;
+  readonly learningRate: number;
+  readonly imagesPerSecond: number;
+  /** Share of the step's time that it waited for pictures. */
+  readonly inputWait: number;
+}
+
+/** One of the dozen pictures that are looked at in every evaluation. */
+export interface Look {
+  readonly label: string;
+  readonly answer: string;
+  readonly probability: number;
+  readonly teacher: string;
+  /** RGBA of `side` x `side` pixels. */
+  readonly pixels: Uint8ClampedArray<ArrayBuffer>;
+  readonly side: number;
+  /** Attention of the class token, patches by row, `grid` x `grid`. */
+  readonly attention: Float32Array;
+  readonly grid: number;
+}
+
+export interface Evaluated {
+  readonly step: number;
+  readonly student: number;
+  /** By head, of a distilled student. */
+  readonly classHead: number | null;
+  readonly distillationHead: number | null;
+  readonly looks: readonly Look[];
+}
+
+export interface Facts {
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly teacherTop1: number;
+  readonly launches: number;
+  readonly parameters: number;
+  readonly planMegabytes: number;
+}
+
+export type FromWorker =
+  | { readonly kind: "status"; readonly text: string }
+  | { readonly kind: "facts"; readonly facts: Partial<Facts> }
+  | { readonly kind: "steps"; readonly steps: readonly StepReport[] }
+  | { readonly kind: "evaluated"; readonly evaluated: Evaluated }
+  | { readonly kind: "ended"; readonly finished: boolean }
+  | { readonly kind: "failed"; readonly message: string };
+
+export type ToWorker =
+  | { readonly kind: "start"; readonly settings: Settings; readonly run: string; readonly goOn: boolean; readonly data: Sources }
+  | { readonly kind: "pause" };
+
+/** Addresses of the shipped pictures and of the teacher. */
+export interface Sources {
+  readonly train: string;
+  readonly test: string;
+  readonly teacher: string;
+}

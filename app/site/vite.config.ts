@@ -1,0 +1,106 @@
+/** The site: several pages, each a folder-independent HTML file, built so that any host can serve them under any path. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { defineConfig, type Plugin } from "vite";
+import { VitePWA } from "vite-plugin-pwa";
+
+const root = import.meta.dirname;
+const pages = readdirSync(root).filter((file) => file.endsWith(".html"));
+
+const { version } = JSON.parse(readFileSync(join(root, "../../package.json"), "utf8")) as { version: string };
+
+const NAVIGATION = [
+  ["classify.html", "Classify"],
+  ["teach.html", "Teach"],
+  ["distil.html", "Distil"],
+  ["bench.html", "Bench"],
+  ["docs.html", "Docs"],
+] as const;
+
+// Nothing leaves the origin but downloads of models, which a person asks for; those may come from any https address.
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' blob: data:",
+  "media-src 'self' blob:",
+  "connect-src 'self' blob: https:",
+  "worker-src 'self' blob:",
+  "manifest-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+/** The parts that all pages share stand in the HTML itself: nothing moves when a script arrives. */
+function frame(): Plugin {
+  return {
+    name: "site-frame",
+    // What the page that measures knows of its build; other libraries are not part of the site.
+    generateBundle() {
+      this.emitFile({ type: "asset", fileName: "about.json", source: JSON.stringify({ version, commit: "", rivals: [] }) });
+    },
+    transformIndexHtml: {
+      order: "pre",
+      handler(html, { path, server }) {
+        const here = path.split("/").at(-1) || "index.html";
+        const links = NAVIGATION.map(
+          ([file, name]) => `<a href="./${file}"${file === here ? ' aria-current="page"' : ""}>${name}</a>`,
+        ).join("");
+        // Vite's own client speaks through a web socket while the pages are being worked on.
+        const policy = server ? "" : `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`;
+        return html
+          .replace(
+            "<!-- head -->",
+            `<meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    ${policy}
+    <link rel="icon" href="./icon.svg" type="image/svg+xml">
+    <link rel="stylesheet" href="./style.css">`,
+          )
+          .replace(
+            "<!-- header -->",
+            `<a class="skip" href="#main">Skip to the page</a>
+    <header class="bar"><a class="brand" href="./index.html"><img src="./icon.svg" alt="" width="22" height="22">Tessera</a><nav aria-label="Pages">${links}</nav></header>`,
+          )
+          .replace(
+            "<!-- footer -->",
+            `<footer class="foot"><p>Everything here runs on this device. No picture, no figure and no model leaves it unless you save it. <a href="./docs.html">How it works</a></p></footer>`,
+          );
+      },
+    },
+  };
+}
+
+export default defineConfig({
+  root,
+  base: "./",
+  publicDir: join(root, "public"),
+  plugins: [
+    frame(),
+    VitePWA({
+      registerType: "autoUpdate",
+      injectRegister: null,
+      manifest: {
+        name: "Tessera",
+        short_name: "Tessera",
+        description: "Vision transformers that learn in this browser tab.",
+        start_url: "./index.html",
+        scope: "./",
+        display: "standalone",
+        background_color: "#101418",
+        theme_color: "#101418",
+        icons: [{ src: "./icon.svg", sizes: "any", type: "image/svg+xml", purpose: "any" }],
+      },
+      workbox: { globPatterns: ["**/*.{html,js,css,svg,json,safetensors,bin,txt,webmanifest}"], maximumFileSizeToCacheInBytes: 32 << 20 },
+    }),
+  ],
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  worker: { format: "es" },
+  build: {
+    target: "esnext",
+    emptyOutDir: true,
+    modulePreload: { polyfill: false },
+    rolldownOptions: { input: Object.fromEntries(pages.map((file) => [file.slice(0, -5), join(root, file)])) },
+  },
+});

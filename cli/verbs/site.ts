@@ -1,0 +1,28 @@
+/** `site`: the pages, served to this machine, or built into a folder for any web server. Needs no adapter here: who opens a page brings one. */
+import type { Command } from "commander";
+import { integer } from "../options.ts";
+import { note, print } from "../output.ts";
+import { shipped } from "../place.ts";
+
+interface Options {
+  readonly port: number;
+  readonly build?: string;
+}
+
+export default function (program: Command): void {
+  program
+    .command("site")
+    .description("the site: classify, teach, distil, measure; served to this machine, or built into a folder")
+    .option("--port <n>", "port to serve at; 0: any free one", integer(0, 65_535), 0)
+    .option("--build <folder>", "write the pages there instead; any web server can host them, under any path")
+    .action(async ({ port, build }: Options) => {
+      const [{ buildSite }, { serveBenchPage }] = await Promise.all([import("../site.ts"), import("../bench/page.ts")]);
+      const into = build ?? shipped("build/site");
+      await buildSite(into);
+      if (build !== undefined) return print(`${build}: the site\n`);
+      const { url } = await serveBenchPage(into, port);
+      print(`${url}\n`);
+      note("open it in any browser on this machine; Ctrl-C ends");
+      await new Promise(() => undefined);
+    });
+}

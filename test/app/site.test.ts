@@ -1,0 +1,190 @@
+/** The site as it is built, under a sub-path: looked at by axe, at three widths, in light and dark; classes taught as a person would; without a network afterwards. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { createRequire } from "node:module";
+import type { Browser, ElementHandle, Page } from "puppeteer-core";
+import sharp from "sharp";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { launchBrowser } from "../../cli/node/chromium.ts";
+import { buildSite } from "../../cli/site.ts";
+import { parseCifar } from "../../train/data/dataset.ts";
+
+const PAGES = ["index", "classify", "teach", "distil", "bench", "docs"] as const;
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+  ".json": "application/json",
+  ".webmanifest": "application/manifest+json",
+};
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let folder: string;
+let server: Server;
+let browser: Browser;
+let base: string;
+/** Every address that any page asked for. */
+const asked: string[] = [];
+const faults: string[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tessera-site-"));
+  await buildSite(folder);
+  server = createServer((request, response) => {
+    const path = decodeURIComponent(new URL(request.url!, "http://x").pathname);
+    readFile(join(folder, path.replace(/^\/some\/place\//, "")))
+      .then((file) => response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream" }).end(file))
+      .catch(() => response.writeHead(404).end());
+  }).listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/some/place/`;
+  browser = await launchBrowser();
+}, 240_000);
+
+afterAll(async () => {
+  await browser?.close();
+  server?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function open(name: string): Promise<Page> {
+  const page = await browser.newPage();
+  page.on("request", (request) => asked.push(request.url()));
+  page.on("pageerror", (error) => faults.push(`${name}: ${(error as Error).message}`));
+  await page.goto(`${base}${name}.html`, { waitUntil: "load" });
+  return page;
+}
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string }[];
+}
+
+describe("every page", () => {
+  for (const name of PAGES) {
+    test(`${name}: axe finds nothing in light and dark, and nothing is cut at 360, 768 and 1300 pixels`, async () => {
+      const page = await open(name);
+      await page.waitForFunction(() => !document.getElementById("app") || document.getElementById("app")!.childElementCount > 0);
+      for (const scheme of ["light", "dark"]) {
+        await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+        for (const width of [360, 768, 1300]) {
+          await page.setViewport({ width, height: 900 });
+          const cut = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          expect(cut, `${scheme}, ${width} pixels`).toBeLessThanOrEqual(0);
+        }
+        await page.evaluate(axe);
+        const { violations } = (await page.evaluate("axe.run()")) as { readonly violations: readonly Violation[] };
+        expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`)).toEqual([]);
+      }
+      await page.close();
+    });
+  }
+
+  test("home's script is at most 30 KB gzipped, and nothing moves while it loads", async () => {
+    const page = await open("index");
+    const { scripts, shift } = await page.evaluate(async () => {
+      const moved = await new Promise<number>((done) => {
+        let sum = 0;
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries()) sum += (entry as unknown as { value: number }).value;
+        }).observe({ type: "layout-shift", buffered: true });
+        setTimeout(() => done(sum), 500);
+      });
+      return {
+        shift: moved,
+        scripts: performance
+          .getEntriesByType("resource")
+          .map(({ name }) => name)
+          .filter((url) => url.endsWith(".js")),
+      };
+    });
+    expect(scripts.length).toBeGreaterThan(0);
+    let bytes = 0;
+    for (const url of scripts.filter((name) => name.startsWith(`${base}assets/`)))
+      bytes += gzipSync(await readFile(join(folder, url.slice(base.length)))).length;
+    expect(bytes).toBeGreaterThan(0);
+    expect(bytes).toBeLessThanOrEqual(30_000);
+    expect(shift).toBe(0);
+    await page.close();
+  });
+});
+
+describe("teach", () => {
+  test("three classes of ten pictures: a probe gets most of what it has not seen right; the project opens again", async () => {
+    const set = parseCifar(new Uint8Array(await readFile("app/data/cifar10/train.bin")));
+    const page = await open("teach");
+    await page.waitForSelector("[data-class]");
+    const press = (text: string) =>
+      page.evaluate(
+        (name) => [...document.querySelectorAll("button")].find((button) => button.textContent!.startsWith(name))!.click(),
+        text,
+      );
+    await press("Add a class");
+    await page.waitForFunction(() => document.querySelectorAll("[data-class]").length === 3);
+    for (const [i, label] of [0, 1, 6].entries()) {
+      const pictures = [...set.labels.keys()].filter((n) => set.labels[n] === label).slice(0, 10);
+      const files = await Promise.all(
+        pictures.map(async (n) => {
+          const planes = set.images.subarray(n * 3072, (n + 1) * 3072);
+          const rgb = Uint8Array.from({ length: 3072 }, (_, k) => planes[(k % 3) * 1024 + Math.floor(k / 3)]!);
+          const path = join(folder, `${set.classes[label]}-${n}.png`);
+          await sharp(rgb, { raw: { width: 32, height: 32, channels: 3 } })
+            .png()
+            .toFile(path);
+          return path;
+        }),
+      );
+      const card = (await page.$$("[data-class]"))[i]!;
+      const input = (await card.$("input[type=file]")) as ElementHandle<HTMLInputElement>;
+      await input.uploadFile(...files);
+      await page.waitForFunction(
+        (k) => document.querySelectorAll<HTMLElement>("[data-count]")[k]!.dataset["count"] === "10",
+        { timeout: 120_000 },
+        i,
+      );
+    }
+    await page.waitForFunction(
+      () => ![...document.querySelectorAll("button")].find(({ textContent }) => textContent === "Learn")!.disabled,
+      { timeout: 120_000 },
+    );
+    await press("Learn");
+    await page.waitForSelector("[data-accuracy], .error", { timeout: 180_000 });
+    expect(await page.$$eval(".error", (errors) => errors.map(({ textContent }) => textContent))).toEqual([]);
+    const accuracy = Number(await page.$eval("[data-accuracy]", (place) => (place as HTMLElement).dataset["accuracy"]));
+    expect(accuracy).toBeGreaterThanOrEqual(0.5); // one of three is chance
+    await page.reload({ waitUntil: "load" });
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll<HTMLElement>("[data-count]")].every(({ dataset }) => dataset["count"] === "10"),
+    );
+    await press("Delete everything");
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll<HTMLElement>("[data-count]")].every(({ dataset }) => dataset["count"] === "0"),
+    );
+    await page.close();
+  }, 400_000);
+});
+
+test("once visited, every page opens without a network", async () => {
+  const page = await open("index");
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+  const client = await page.createCDPSession();
+  await page.reload({ waitUntil: "load" });
+  await client.send("Network.enable");
+  await page.setOfflineMode(true);
+  for (const name of PAGES) {
+    await page.goto(`${base}${name}.html`, { waitUntil: "load" });
+    expect(await page.$eval("h1", ({ textContent }) => textContent)).not.toBe("");
+  }
+  await page.close();
+}, 240_000);
+
+test("no page asked for anything but its own, and none failed", () => {
+  expect(asked.length).toBeGreaterThan(20);
+  expect(asked.filter((url) => !url.startsWith(base) && !/^(data|blob):/.test(url))).toEqual([]);
+  expect(faults).toEqual([]);
+});

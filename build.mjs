@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * Builds what `npm pack` packs: `node build.mjs library` into dist/, `node build.mjs cli` into cli/dist/.
+ * Builds what `npm pack` packs: `node build.mjs library` into dist/ (or a folder that is named), `node build.mjs cli` into cli/dist/.
  * A module stays a module: its types are taken off, and `.ts` becomes `.js` where it names another.
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decode, encode } from "@jridgewell/sourcemap-codec";
 import { minifySync, transformSync } from "rolldown/utils";
@@ -14,10 +14,10 @@ import { build } from "vite";
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
 
 /** Files of a folder of the repository, at any depth, by paths from the root. */
-const filesOf = (folder) =>
-  readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+const filesOf = (folder, from = ROOT) =>
+  readdirSync(join(from, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)).replaceAll("\\", "/"))
+    .map((entry) => relative(from, join(entry.parentPath ?? entry.path, entry.name)).replaceAll("\\", "/"))
     .filter((path) => !/(^|\/)(node_modules|dist)\//.test(path));
 
 /** Line by line: a position within a line costs a map five times the size, and is rarely asked for. */
@@ -25,7 +25,7 @@ const byLine = (map, source) =>
   JSON.stringify({ version: 3, sources: [source], names: [], mappings: encode(decode(map.mappings).map((line) => line.slice(0, 1))) });
 
 /** What the library's package holds the TypeScript of, to read and for maps to lead to; with all of it, it would be over 2 MB. package.json's `files` says the same. */
-const READABLE = /^(index\.ts|(engine|models|tasks)\/.*|(kernels|train)\/[^/]+)$/;
+const READABLE = /^(index\.ts|(engine|tasks)\/.*|kernels\/[^/]+)$/;
 
 /** A TypeScript module as JavaScript and a source map. */
 function compile(path) {
@@ -62,22 +62,24 @@ function write(target, { code, map }, source) {
 }
 
 /** dist/: declarations by tsc, a module for each, and all of index.ts in one file that names no other package. */
-async function library() {
-  const to = join(ROOT, "dist");
+async function library(to) {
+  const types = `${to}-types`;
   rmSync(to, { recursive: true, force: true });
-  execFileSync(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", join(ROOT, "tsconfig.build.json")], {
-    stdio: "inherit",
-  });
-  for (const declaration of filesOf("dist-types").filter((path) => path.endsWith(".d.ts"))) {
-    const path = relative("dist-types", declaration).replace(/\.d\.ts$/, ".ts");
+  execFileSync(
+    process.execPath,
+    [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", join(ROOT, "tsconfig.build.json"), "--outDir", types],
+    { stdio: "inherit" },
+  );
+  for (const declaration of filesOf(".", types).filter((path) => path.endsWith(".d.ts"))) {
+    const path = declaration.replace(/\.d\.ts$/, ".ts");
     const readable = READABLE.test(path);
-    const text = readFileSync(join(ROOT, declaration), "utf8").replace(/\n\/\/# sourceMappingURL=.*/, "");
-    const map = JSON.parse(readFileSync(join(ROOT, `${declaration}.map`), "utf8"));
+    const text = readFileSync(join(types, declaration), "utf8").replace(/\n\/\/# sourceMappingURL=.*/, "");
+    const map = JSON.parse(readFileSync(join(types, `${declaration}.map`), "utf8"));
     write(join(to, path.replace(/\.ts$/, ".d.ts")), { code: text, map: readable ? map : undefined }, join(ROOT, path));
     const { code, map: own } = compile(path);
     write(join(to, path.replace(/\.ts$/, ".js")), shrink(path, { code, map: readable ? own : undefined }), join(ROOT, path));
   }
-  rmSync(join(ROOT, "dist-types"), { recursive: true, force: true });
+  rmSync(types, { recursive: true, force: true });
   await build({
     configFile: false,
     envDir: false,
@@ -104,7 +106,7 @@ function commandLine() {
   );
   const left =
     /^(bench\/(gpu|results)\/|app\/data\/cifar10\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
-  for (const path of folders.flatMap(filesOf).filter((path) => !left.test(path))) {
+  for (const path of folders.flatMap((folder) => filesOf(folder)).filter((path) => !left.test(path))) {
     if (path.endsWith(".ts")) write(join(to, path.replace(/\.ts$/, ".js")), { code: compile(path).code });
     else if (path.endsWith(".html"))
       write(join(to, path), { code: readFileSync(join(ROOT, path), "utf8").replace(/(src="\.\/[^"]*)\.ts"/g, '$1.js"') });
@@ -115,7 +117,7 @@ function commandLine() {
   }
 }
 
-const [what] = process.argv.slice(2);
-if (what === "library") await library();
+const [what, folder = "dist"] = process.argv.slice(2);
+if (what === "library") await library(resolve(folder));
 else if (what === "cli") commandLine();
 else throw new Error(`build: expected library or cli, got ${what ?? "nothing"}`);

@@ -94,14 +94,14 @@ function changeOf(name: string, rival: string, was: Paired, is: Paired): Change 
 }
 
 /** One measurement out of several of the same case: all their ratios' median, and a range that spans every one's median. */
-export function pool<C extends Results["cases"][number]>(sittings: readonly C[]): C {
-  const last = sittings.at(-1)!;
-  const rivals = Object.keys(last.paired).filter((rival) => sittings.every((s) => s.paired[rival]));
+export function pool<C extends Results["cases"][number]>(rounds: readonly C[]): C {
+  const last = rounds.at(-1)!;
+  const rivals = Object.keys(last.paired).filter((rival) => rounds.every((s) => s.paired[rival]));
   return {
     ...last,
     paired: Object.fromEntries(
       rivals.map((rival) => {
-        const all = sittings.map((s) => s.paired[rival]!).sort((a, b) => a.ratio - b.ratio);
+        const all = rounds.map((s) => s.paired[rival]!).sort((a, b) => a.ratio - b.ratio);
         const middle = all.length >> 1;
         const ratio = all.length % 2 === 1 ? all[middle]!.ratio : round((all[middle - 1]!.ratio + all[middle]!.ratio) / 2);
         if (all.length === 1) return [rival, all[0]!];

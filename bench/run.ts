@@ -81,7 +81,7 @@ export const limitsFor = (set: Adapter, quick: boolean): Limits =>
     ? { samples: quick ? 20 : 30, seconds: quick ? 1 : 3, atMostSeconds: quick ? 5 : 20, sampleMs: 10, warmMs: 400 }
     : { samples: quick ? 15 : 7, seconds: quick ? 4 : 3, atMostSeconds: quick ? 8 : 45, sampleMs: quick ? 25 : 10, warmMs: 200 };
 
-interface Entrant {
+interface Running {
   readonly contender: Contender;
   prepared: Prepared | null;
   failure: Failure | null;
@@ -107,8 +107,8 @@ export async function measure(
   rivals: readonly Contender[],
   { limits, now = () => performance.now() }: MeasureOptions,
 ): Promise<Measured> {
-  const entrants = [ours, ...rivals].map(
-    (contender): Entrant => ({
+  const contenders = [ours, ...rivals].map(
+    (contender): Running => ({
       contender,
       prepared: null,
       failure: null,
@@ -121,18 +121,18 @@ export async function measure(
       samples: [],
     }),
   );
-  const [first, ...others] = entrants as [Entrant, ...Entrant[]];
-  const timed = async (e: Entrant, times: number): Promise<number> => {
+  const [first, ...others] = contenders as [Running, ...Running[]];
+  const timed = async (e: Running, times: number): Promise<number> => {
     const from = now();
     await e.prepared!.run(times);
     return (now() - from) / times;
   };
 
-  const differences = await compareResults(c, entrants, now);
+  const differences = await compareResults(c, contenders, now);
   const warmUntil = now() + (limits.warmMs ?? 0);
-  while (now() < warmUntil && entrants.some((e) => !e.failure)) for (const e of entrants) await attempt(e, () => e.prepared!.run(1));
+  while (now() < warmUntil && contenders.some((e) => !e.failure)) for (const e of contenders) await attempt(e, () => e.prepared!.run(1));
   // Compared means warm, but for what a machine does late: one more run each, which also tells how many make a sample.
-  for (const e of entrants) {
+  for (const e of contenders) {
     await attempt(e, async () => {
       const once = await timed(e, 1);
       e.times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.01, once)));
@@ -140,29 +140,29 @@ export async function measure(
     });
   }
   const started = now();
-  for (let round = 0; entrants.some((e) => !e.failure); round++) {
+  for (let round = 0; contenders.some((e) => !e.failure); round++) {
     const secondsOn = (now() - started) / 1000;
     if (
       round > 0 &&
       (secondsOn > limits.atMostSeconds || (round >= limits.samples && (secondsOn > limits.seconds || round >= 5 * limits.samples)))
     )
       break;
-    for (const e of round % 2 === 0 ? entrants : [...entrants].reverse())
+    for (const e of round % 2 === 0 ? contenders : [...contenders].reverse())
       await attempt(e, async () => void e.samples.push(await timed(e, e.times)));
   }
-  for (const e of entrants)
+  for (const e of contenders)
     await attempt(e, async () => {
       e.gpuMs = await onGpu(e.prepared!);
       e.threadMs = await onThread(e.prepared!);
     });
-  for (const e of entrants) e.prepared?.dispose();
+  for (const e of contenders) e.prepared?.dispose();
 
-  const byName = <T>(list: readonly Entrant[], value: (e: Entrant) => T) =>
+  const byName = <T>(list: readonly Running[], value: (e: Running) => T) =>
     Object.fromEntries(list.map((e) => [e.contender.name, value(e)]));
   const counted = first.failure ? [] : others.filter((e) => !e.failure);
   const compared = differences.filter((d) => d !== null);
   const rate = (work: number) => (first.failure || work === 0 ? null : round(work / median(first.samples) / 1e6));
-  const pairs = (e: Entrant) => e.samples.map((ms, i) => ms / first.samples[i]!);
+  const pairs = (e: Running) => e.samples.map((ms, i) => ms / first.samples[i]!);
   return {
     name: c.name,
     suite: c.suite,
@@ -185,7 +185,7 @@ export async function measure(
   };
 }
 
-async function attempt(e: Entrant, body: () => Promise<void>): Promise<void> {
+async function attempt(e: Running, body: () => Promise<void>): Promise<void> {
   if (e.failure) return;
   try {
     await body();
@@ -195,9 +195,9 @@ async function attempt(e: Entrant, body: () => Promise<void>): Promise<void> {
 }
 
 /** Runs every contender for the first time; who disagrees with ours fails. Returns the differences from ours. */
-async function compareResults(c: Case, entrants: readonly Entrant[], now: () => number): Promise<(number | null)[]> {
+async function compareResults(c: Case, contenders: readonly Running[], now: () => number): Promise<(number | null)[]> {
   const inputs = inputsOf(c);
-  for (const e of entrants) {
+  for (const e of contenders) {
     await attempt(e, async () => {
       const from = now();
       e.prepared = await e.contender.prepare(c, inputs);
@@ -211,7 +211,7 @@ async function compareResults(c: Case, entrants: readonly Entrant[], now: () => 
       e.memoryBytes = e.prepared.bytes?.();
     });
   }
-  const [first, ...others] = entrants;
+  const [first, ...others] = contenders;
   return others.map((e) => {
     if (e.failure || first!.failure) return null;
     const d = difference(first!.results, e.results);
@@ -241,7 +241,7 @@ async function onThread(prepared: Prepared): Promise<number | undefined> {
   return median(times);
 }
 
-function timing(e: Entrant): Timing | Failure {
+function timing(e: Running): Timing | Failure {
   const { samples: s } = e;
   return (
     e.failure ?? {

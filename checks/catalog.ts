@@ -20,7 +20,7 @@ async function folder(): Promise<Record<string, CaseFile>> {
   );
 }
 
-const files = import.meta.env ? import.meta.glob<CaseFile>("./cases/*.{ts,js}", { eager: true }) : await folder();
+const files = import.meta.env ? import.meta.glob<CaseFile>(["./cases/*.{ts,js}", "!./cases/*.d.ts"], { eager: true }) : await folder();
 
 /** The cases of each file, by its name without folder and ending. */
 export const suites: Readonly<Record<string, readonly Case[]>> = Object.fromEntries(

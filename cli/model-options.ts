@@ -3,8 +3,6 @@ import { readFileSync } from "node:fs";
 import { UsageError } from "../jobs/errors.ts";
 import { shipped } from "./place.ts";
 
-export { shipped };
-
 /** The teacher that ships, and how it came about. */
 export const SHIPPED_TEACHER = shipped("app/data/teacher/regnety-cifar10.safetensors");
 

@@ -6,6 +6,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, watch } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { print } from "./output.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -44,12 +45,12 @@ export function watchOp(op: string, args: readonly string[]): Promise<never> {
   let timer: NodeJS.Timeout | undefined;
   const run = (why: string) => {
     child?.kill();
-    process.stdout.write(`\n${new Date().toTimeString().slice(0, 8)} ${why}\n`);
+    print(`\n${new Date().toTimeString().slice(0, 8)} ${why}\n`);
     const own = (child = spawn(process.execPath, args, { cwd: process.cwd(), stdio: ["ignore", "inherit", "inherit"] }));
     own.on("close", () => {
       if (child !== own) return; // another run has taken its place
       child = null;
-      process.stdout.write(`watching ${sources.size} files of ${op}\n`);
+      print(`watching ${sources.size} files of ${op}\n`);
     });
   };
   for (const folder of new Set([...sources].map(dirname))) {

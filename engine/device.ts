@@ -154,7 +154,7 @@ export class Device {
     this.lostError ??= new DeviceLostError("device lost (destroyed): close() was called");
     if (this.owned) this.gpu.destroy();
     if (current === this) current = undefined;
-    if (copies().gpu === this.gpu) delete copies().gpu;
+    if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
   }
 
   /** Threads that a subgroup may have, where kernels can use subgroups and the adapter says how large they are. */
@@ -275,13 +275,28 @@ const preference = ({ powerPreference, request }: DeviceOptions): GPUPowerPrefer
   powerPreference ?? request?.powerPreference ?? "high-performance";
 const promptly = <T>(promise: Promise<T>): Promise<T> => promise;
 
+/** Firefox looks for finished work every 100 ms, and at each submit: while something is awaited, empty submits make it look. */
+const NUDGE_MS = 2;
+const nudging =
+  (gpu: GPUDevice) =>
+  async <T>(promise: Promise<T>): Promise<T> => {
+    const timer = setInterval(() => gpu.queue.submit([]), NUDGE_MS);
+    try {
+      return await promise;
+    } finally {
+      clearInterval(timer);
+    }
+  };
+
+const waitFor = (gpu: GPUDevice, { wait }: DeviceOptions) =>
+  wait ?? (/\bFirefox\//.test(globalThis.navigator?.userAgent ?? "") ? nudging(gpu) : promptly);
+
 async function open(options: DeviceOptions): Promise<Device> {
-  const wait = options.wait ?? promptly;
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
   const language = new Set(gpu?.wgslLanguageFeatures as ReadonlySet<string> | undefined);
   const shared = options.gpu ? undefined : copies().gpu;
   const given = options.device ?? shared;
-  if (given) return adopt(given, language, wait, options);
+  if (given) return adopt(given, language, options);
   if (!gpu) throw new AdapterError(`initDevice: expected WebGPU (navigator.gpu), got none: ${reasonForNone()}`);
   const adapter = await gpu.requestAdapter({ powerPreference: preference(options), ...options.request });
   if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
@@ -295,19 +310,17 @@ async function open(options: DeviceOptions): Promise<Device> {
     copies().gpu = device;
     void device.lost.then(() => copies().gpu === device && delete copies().gpu);
   }
-  return withheld(new Device(device, { ...description, features: requiredFeatures }, language, wait, matricesOf(adapter)), options);
+  return withheld(
+    new Device(device, { ...description, features: requiredFeatures }, language, waitFor(device, options), matricesOf(adapter)),
+    options,
+  );
 }
 
-async function adopt(
-  gpu: GPUDevice,
-  language: ReadonlySet<string>,
-  wait: <T>(promise: Promise<T>) => Promise<T>,
-  options: DeviceOptions,
-): Promise<Device> {
+async function adopt(gpu: GPUDevice, language: ReadonlySet<string>, options: DeviceOptions): Promise<Device> {
   if (await isLost(gpu)) throw new AdapterError("initDevice: expected a device that works, got one that is lost");
   const description = describeAdapter({ info: (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo, features: gpu.features });
   checkName(description, options);
-  return withheld(new Device(gpu, description, language, wait, [], false), options);
+  return withheld(new Device(gpu, description, language, waitFor(gpu, options), [], false), options);
 }
 
 /** Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too. */

@@ -6,6 +6,9 @@ import type { RegNetConfig } from "../models/regnet.ts";
 import type { DownloadCache } from "../models/checkpoints/url.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import type { Recipe } from "../train/recipe.ts";
+import type { LoraOptions } from "./lora.ts";
+
+export type { LoraOptions } from "./lora.ts";
 
 export type ModelConfig = DeitConfig | RegNetConfig;
 
@@ -105,6 +108,8 @@ export interface FineTuneOptions extends Common {
   readonly labels?: readonly string[];
   /** What learns. "head": the classifier alone, on features that are computed once, in seconds. "head" unless given. */
   readonly train?: "head" | "lora" | "attention" | "all";
+  /** Of train "lora". */
+  readonly lora?: LoraOptions;
   readonly epochs?: number;
   readonly batchSize?: number;
   /** The peak, for a batch of any size. */

@@ -3,7 +3,7 @@ import { toHuggingFace } from "../models/checkpoints/names.ts";
 import { writeTorchFile } from "../models/checkpoints/torch-writer.ts";
 import { INFO, writeWeights } from "../models/checkpoints/weights.ts";
 import type { SaveOptions } from "./api.ts";
-import type { Parts } from "./vision-model.ts";
+import type { Parts } from "./parts.ts";
 
 /** "safetensors" with timm's names unless said. Labels, statistics and how pictures are placed are in the file's metadata. */
 export function saveModel({ model, state, labels, steps }: Parts, { format = "safetensors", names = "timm" }: SaveOptions): Uint8Array {

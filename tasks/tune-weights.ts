@@ -1,6 +1,7 @@
 /** Fine-tuning of a model's weights on batches of augmented pictures, through stops and lost devices. */
 import { DeviceLostError } from "../engine/errors.ts";
-import { readWeights } from "../models/checkpoints/weights.ts";
+import { readAnyWeights } from "../models/checkpoints/formats.ts";
+import { loadParams, type State } from "../models/params.ts";
 import { ResumeError } from "../train/identity.ts";
 import { memoryOnly } from "../train/input/memory.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
@@ -10,7 +11,8 @@ import type { FineTuneOptions, TuneEpoch } from "./api.ts";
 import { reopenDevice } from "./device.ts";
 import { reasonOf, StoreError } from "./errors.ts";
 import { asOpened, asSeen } from "./examples.ts";
-import type { Outcome, Task } from "./fine-tune.ts";
+import { initialLora, makeLora, mergedLora, withLora } from "./lora.ts";
+import type { Outcome, Task } from "./parts.ts";
 
 /** Seconds between snapshots: what is lost at most with a tab or a device. */
 const SNAPSHOT_SECONDS = 30;
@@ -42,19 +44,22 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
       o.onProgress?.({ phase: "evaluate", done: metrics.epoch + 1, total: recipe.epochs });
     }
   };
+  const lora = which === "lora" ? makeLora(model, o.lora) : null;
+  const whole = (learned: State) => (lora ? mergedLora(lora, parts.state, learned) : learned);
   let snapshot = task.kept;
   for (;;) {
-    await reopenDevice();
+    const device = await reopenDevice();
+    const frozen = lora ? loadParams(model.name, model.params, parts.state) : {};
     try {
       const { state, finished } = await train({
-        model,
+        model: lora ? withLora(model, frozen, lora) : model,
         recipe,
         seed,
         train: source,
         test: held,
         platform: memoryOnly,
         normalization: steps,
-        initial: parts.state,
+        initial: lora ? initialLora(lora, parts.state, seed) : parts.state,
         resume: snapshot ?? undefined,
         evalBatchSize: Math.min(held.count, 16),
         evalEvery: split.held.length > 0 ? 1 : recipe.epochs,
@@ -69,28 +74,29 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
           await task.keep(bytes);
         },
       });
-      return { state, finished, epochs };
+      return { state: whole(state), finished, epochs };
     } catch (error) {
       if (error instanceof DeviceLostError && ++reported.losses < LOSSES) continue;
       // The signal interrupts an evaluation; what was trained until then stands in the snapshot.
-      if (o.signal?.aborted && snapshot) return { state: readWeights(snapshot).state, finished: false, epochs };
+      if (o.signal?.aborted && snapshot) return { state: whole(readAnyWeights(snapshot).state), finished: false, epochs };
       const unreadable = error instanceof ResumeError || reasonOf(error).startsWith("safetensors: ");
       if (unreadable && task.kept === snapshot)
         throw new StoreError(
           `fineTune: expected the store to hold this run or none, got another one's (${reasonOf(error)}): delete() it, or use another store`,
         );
       throw error;
+    } finally {
+      if (!device.lostError) for (const tensor of Object.values(frozen)) tensor.dispose();
     }
   }
 }
 
-/** Settings that teach a few pictures a class; test/slow/RESULTS.md has the experiments. */
+/** Settings that teach a few pictures a class: of "all" by the experiments in test/slow/RESULTS.md; of "attention" and "lora" by common practice. */
 function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all", o: FineTuneOptions): Recipe {
-  const { augment = "light", epochs = 20, learningRate = which === "all" ? 2e-4 : 5e-4 } = o;
+  const { augment = "light", epochs = 20, learningRate = { all: 1e-4, attention: 5e-4, lora: 2e-3 }[which] } = o;
   const { size } = parts.steps;
   const transformer = parts.model.config.arch === "deit";
   if (!transformer && which !== "all") throw new Error(`fineTune: expected a transformer for train "${which}", got ${parts.model.name}`);
-  if (which === "lora") throw new Error('fineTune: expected train "head", "attention" or "all", got "lora"');
   const uniform = split.train.every(({ image }) => image.width === size && image.height === size);
   const placing = { crop: uniform && size <= 32 ? "padded" : "resized", cropScale: [0.5, 1] };
   const mild = { autoAugment: null, colorJitter: 0, erasing: 0, mixup: 0, cutmix: 0 };
@@ -109,7 +115,7 @@ function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all
     repeats: 1,
     // Batches are too small for statistics of their own: batch norms keep what they learned.
     trainMode: transformer,
-    trainOnly: which,
+    trainOnly: which === "lora" ? "all" : which, // of what withLora leaves
     ...augmentation,
     ...o.recipe,
   });

@@ -4,11 +4,8 @@ import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { slice } from "../kernels/movement.ts";
 import { attentionProbabilities, headMaps, rollout } from "../models/attention-maps.ts";
 import { prefixTokens, tokens } from "../models/deit.ts";
-import { combineHeads, type HeadChoice } from "../models/heads.ts";
-import type { Preprocessing } from "../models/images/protocols.ts";
-import type { StoredType } from "../models/mixed-precision.ts";
+import { combineHeads } from "../models/heads.ts";
 import type { Model } from "../models/model.ts";
-import type { State } from "../models/params.ts";
 import type {
   AttentionMap,
   AttentionOptions,
@@ -22,19 +19,9 @@ import type {
   SaveOptions,
   VisionModel,
 } from "./api.ts";
+import type { Parts } from "./parts.ts";
 import { openPicture, type Picture } from "./pictures.ts";
 import { Runtime, type Pass } from "./runtime.ts";
-
-/** All that a model is, on the CPU: enough to put it on a device again. */
-export interface Parts {
-  readonly model: Model;
-  readonly state: State;
-  /** Empty without a head. */
-  readonly labels: readonly string[];
-  readonly steps: Preprocessing;
-  readonly head: HeadChoice;
-  readonly dtype: StoredType;
-}
 
 /** Pictures that are decoded and held at a time. */
 const OPEN = 32;
@@ -106,7 +93,8 @@ export class Vision implements VisionModel {
 
   async fineTune(examples: Iterable<Example> | AsyncIterable<Example>, o: FineTuneOptions = {}): Promise<FineTuned> {
     const { fineTune } = await import("./fine-tune.ts");
-    return fineTune(this, examples, o);
+    const { parts, finished, epochs } = await fineTune(this.parts, examples, o);
+    return { model: new Vision(parts), finished, epochs };
   }
 
   async save(o: SaveOptions = {}): Promise<Uint8Array> {

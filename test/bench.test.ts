@@ -153,7 +153,7 @@ test("a case that no longer computes what it did is a regression too, and anothe
   expect(() => compare(before, results([["b", 2, 0.02]]))).toThrow(/expected cases that both results have/);
 });
 
-test("several sittings count as one: their median, and a range over them", () => {
+test("several rounds count as one: their median, and a range over them", () => {
   const pooled = pool([2, 2.4, 2.1].map((ratio) => results([["a", ratio, 0.01]]).cases[0]!));
   expect(pooled.paired).toEqual({ tfjs: { ratio: 2.1, low: 2, high: 2.4 } });
 });

@@ -159,32 +159,32 @@ async function race(
   bodies: ReadonlyMap<string, () => Tensor>,
 ): Promise<Map<string, { readonly ms: number; readonly error: null } | { readonly ms: null; readonly error: string }>> {
   const found = new Map<string, { ms: number; error: null } | { ms: null; error: string }>();
-  const racers: { name: string; plan: Plan<Tensor>; samples: number[]; times: number }[] = [];
+  const contenders: { name: string; plan: Plan<Tensor>; samples: number[]; times: number }[] = [];
   try {
     for (const [name, body] of bodies) {
       try {
-        racers.push({ name, plan: await record(body, { label: "matrix" }), samples: [], times: 1 });
+        contenders.push({ name, plan: await record(body, { label: "matrix" }), samples: [], times: 1 });
       } catch (error) {
         if (getDevice().lostError) throw error;
         found.set(name, { ms: null, error: reasonOf(error) });
       }
     }
-    const sample = async (r: (typeof racers)[number], times: number): Promise<number> => {
+    const sample = async (r: (typeof contenders)[number], times: number): Promise<number> => {
       const from = performance.now();
       for (let i = 0; i < times; i++) r.plan.run();
       await r.plan.idle();
       return (performance.now() - from) / times;
     };
     const from = performance.now();
-    while (racers.length > 0 && performance.now() - from < (getDevice().adapter.software ? 0 : WARM_MS))
-      for (const r of racers) await sample(r, 1);
-    for (const r of racers) r.times = Math.max(1, Math.min(500, Math.ceil(20 / Math.min(await sample(r, 1), await sample(r, 2)))));
+    while (contenders.length > 0 && performance.now() - from < (getDevice().adapter.software ? 0 : WARM_MS))
+      for (const r of contenders) await sample(r, 1);
+    for (const r of contenders) r.times = Math.max(1, Math.min(500, Math.ceil(20 / Math.min(await sample(r, 1), await sample(r, 2)))));
     for (let turn = 0; turn < 3; turn++)
-      for (const r of turn % 2 === 0 ? racers : racers.toReversed()) r.samples.push(await sample(r, r.times));
-    for (const r of racers) found.set(r.name, { ms: median(r.samples), error: null });
+      for (const r of turn % 2 === 0 ? contenders : contenders.toReversed()) r.samples.push(await sample(r, r.times));
+    for (const r of contenders) found.set(r.name, { ms: median(r.samples), error: null });
     return found;
   } finally {
-    for (const { plan } of racers) plan.dispose();
+    for (const { plan } of contenders) plan.dispose();
     trimPool();
   }
 }
@@ -311,8 +311,8 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       .toSorted((x, y) => x.ms! - y.ms!)
       .slice(0, isShort(run) ? 3 : 10)
       .map((t) => t.variant) ?? [];
-  let racers = known ? all.filter((v) => fastest.includes(v.name)) : all;
-  if (racers.length === 0) racers = all;
+  let contenders = known ? all.filter((v) => fastest.includes(v.name)) : all;
+  if (contenders.length === 0) contenders = all;
   for (const [i, s] of shapes.entries()) {
     if (over()) break;
     const { M, N, K } = s;
@@ -338,7 +338,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       lostBefore = state.lost.length;
       ({ a, b } = operands(s, setup.shape.input));
     };
-    const fits = racers.filter((v) => {
+    const fits = contenders.filter((v) => {
       const refuses =
         matrixRefuses(v.setup, v.tile, { ...product, direct: v.direct }, getDevice()) ??
         (v.direct && (M % v.tile.bm !== 0 || N % v.tile.bn !== 0) ? "it stores whole tiles only" : null);
@@ -404,10 +404,10 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
       console.log(`WRONG ${nameOf(s)} by ${v.name}: ${error ?? wrong}`);
     }
     if (i === 0 && here().length > 0)
-      racers = here()
+      contenders = here()
         .filter((t) => t.ms! <= 1.5 * here()[0]!.ms!)
         .slice(0, 10)
-        .map((t) => racers.find((v) => v.name === t.variant)!);
+        .map((t) => contenders.find((v) => v.name === t.variant)!);
     a.dispose();
     b.dispose();
     trimPool();

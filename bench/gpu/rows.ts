@@ -190,7 +190,7 @@ const recorded = async (run: () => readonly Tensor[], release = (): void => unde
   release,
 });
 
-interface Racer {
+interface Contender {
   readonly variant: string;
   /** Makes what is timed; the plan's result is what is compared. Called once. */
   prepare(): Promise<Ready>;
@@ -279,22 +279,22 @@ const copyInto = (x: Tensor, y: Tensor): void =>
 
 async function compare(
   { name, pass, bytes, copyGBps }: { name: string; pass: Pass["pass"]; bytes: number; copyGBps: number },
-  racers: readonly Racer[],
+  contenders: readonly Contender[],
 ): Promise<Pass> {
   const found = new Map<string, Timed>();
-  const ready: (Ready & { readonly racer: Racer; readonly samples: number[]; times: number })[] = [];
+  const ready: (Ready & { readonly contender: Contender; readonly samples: number[]; times: number })[] = [];
   const reason = (error: unknown) => (error as Error).message.split("\n")[0]!;
   const drop = ({ plan, release }: Ready) => {
     plan.dispose();
     release();
   };
   let first: Tensor[] | null = null;
-  for (const racer of racers) {
-    const { variant } = racer;
+  for (const contender of contenders) {
+    const { variant } = contender;
     try {
-      const { plan, release } = await racer.prepare();
-      ready.push({ racer, plan, release, samples: [], times: 1 });
-      racer.reset?.();
+      const { plan, release } = await contender.prepare();
+      ready.push({ contender, plan, release, samples: [], times: 1 });
+      contender.reset?.();
       plan.run();
       await plan.idle();
       let off = 0;
@@ -309,7 +309,7 @@ async function compare(
       found.set(variant, { variant, off: round(off), ...(off > TOLERANCE ? { error: `WRONG: ${off} from the first variant` } : {}) });
     } catch (error) {
       found.set(variant, { variant, error: reason(error) });
-      if (ready.at(-1)?.racer === racer) drop(ready.pop()!);
+      if (ready.at(-1)?.contender === contender) drop(ready.pop()!);
     }
   }
   for (const t of first ?? []) t.dispose();
@@ -327,21 +327,21 @@ async function compare(
   const best = Math.min(...rough.values());
   const kept = ready.filter(({ plan }) => rough.get(plan)! <= HOPELESS * best);
   for (const {
-    racer: { variant },
+    contender: { variant },
     plan,
   } of ready) {
     if (rough.get(plan)! > HOPELESS * best)
       found.set(variant, { ...found.get(variant)!, ms: round(rough.get(plan)!), error: `more than ${HOPELESS} times the best` });
   }
-  for (const racer of kept) {
+  for (const contender of kept) {
     let span = 0;
-    while ((span = racer.times * (await timed(racer.plan, racer.times))) < SAMPLE_MS)
-      racer.times = Math.ceil(racer.times * Math.min(10, Math.max(1.5, (1.3 * SAMPLE_MS) / Math.max(1e-3, span))));
+    while ((span = contender.times * (await timed(contender.plan, contender.times))) < SAMPLE_MS)
+      contender.times = Math.ceil(contender.times * Math.min(10, Math.max(1.5, (1.3 * SAMPLE_MS) / Math.max(1e-3, span))));
   }
   for (let turn = 0; turn < ROUNDS; turn++)
     for (const r of turn % 2 === 0 ? kept : kept.toReversed()) r.samples.push(await timed(r.plan, r.times));
   for (const {
-    racer: { variant },
+    contender: { variant },
     plan,
     samples,
   } of kept) {
@@ -355,7 +355,7 @@ async function compare(
     });
   }
   ready.forEach(drop);
-  return { name, pass, bytes, variants: racers.map(({ variant }) => found.get(variant)!) };
+  return { name, pass, bytes, variants: contenders.map(({ variant }) => found.get(variant)!) };
 }
 
 /** Each launch's time, the least of three. */

@@ -41,7 +41,7 @@ export interface Answer {
   readonly measured: readonly Measurement[];
 }
 
-interface Racer {
+interface Contender {
   readonly name: string;
   readonly plan: Plan<readonly Tensor[]>;
   readonly samples: number[];
@@ -49,7 +49,7 @@ interface Racer {
 
 export async function tune(problem: Problem, now: () => number = () => performance.now()): Promise<Answer> {
   const out: Measurement[] = [];
-  const racers: Racer[] = [];
+  const contenders: Contender[] = [];
   try {
     for (const { name, needs, run } of problem.candidates) {
       const lacks = lacking(getDevice(), needs);
@@ -63,21 +63,21 @@ export async function tune(problem: Problem, now: () => number = () => performan
       if (fault) {
         plan.dispose();
         out.push({ name, ms: null, out: fault, wrong: true });
-      } else racers.push({ name, plan, samples: [] });
+      } else contenders.push({ name, plan, samples: [] });
     }
-    return await race(problem, racers, out, now);
+    return await race(problem, contenders, out, now);
   } finally {
-    for (const { plan } of racers) plan.dispose();
+    for (const { plan } of contenders) plan.dispose();
     trimPool();
   }
 }
 
-async function race(problem: Problem, racers: readonly Racer[], out: Measurement[], now: () => number): Promise<Answer> {
-  if (racers.length === 0)
+async function race(problem: Problem, contenders: readonly Contender[], out: Measurement[], now: () => number): Promise<Answer> {
+  if (contenders.length === 0)
     throw new Error(
       `tune ${problem.question}: expected a kernel that is right, got none: ${out.map((m) => `${m.name}: ${m.out}`).join("; ")}`,
     );
-  const timed = async (plan: Racer["plan"], times: number): Promise<number> => {
+  const timed = async (plan: Contender["plan"], times: number): Promise<number> => {
     const from = now();
     for (let i = 0; i < times; i++) plan.run();
     await plan.idle();
@@ -85,24 +85,25 @@ async function race(problem: Problem, racers: readonly Racer[], out: Measurement
   };
   // An idle GPU clocks a fifth of its best, and takes its time to speed up.
   const warmUntil = now() + (getDevice().adapter.software ? 0 : WARM_MS);
-  while (now() < warmUntil) for (const { plan } of racers) await timed(plan, 1);
-  const rough = new Map<Racer, number>();
-  for (const racer of racers) rough.set(racer, Math.min(await timed(racer.plan, 1), await timed(racer.plan, 2)));
+  while (now() < warmUntil) for (const { plan } of contenders) await timed(plan, 1);
+  const rough = new Map<Contender, number>();
+  for (const contender of contenders) rough.set(contender, Math.min(await timed(contender.plan, 1), await timed(contender.plan, 2)));
   const best = Math.min(...rough.values());
-  const kept = racers.filter((r) => r.name === DEFAULT || rough.get(r)! <= HOPELESS * best);
-  for (const r of racers)
+  const kept = contenders.filter((r) => r.name === DEFAULT || rough.get(r)! <= HOPELESS * best);
+  for (const r of contenders)
     if (!kept.includes(r)) out.push({ name: r.name, ms: round(rough.get(r)!), out: `more than ${HOPELESS} times the best` });
   // One run and its wait take far longer than their share of many: the count grows until the sample is long enough.
-  const counts = new Map<Racer, number>();
-  for (const racer of kept) {
+  const counts = new Map<Contender, number>();
+  for (const contender of kept) {
     let times = 1,
       span = 0;
-    while ((span = times * (await timed(racer.plan, times))) < SAMPLE_MS)
+    while ((span = times * (await timed(contender.plan, times))) < SAMPLE_MS)
       times = Math.ceil(times * Math.min(10, Math.max(1.5, (1.2 * SAMPLE_MS) / Math.max(1e-3, span))));
-    counts.set(racer, times);
+    counts.set(contender, times);
   }
   for (let turn = 0; turn < ROUNDS; turn++) {
-    for (const racer of turn % 2 === 0 ? kept : kept.toReversed()) racer.samples.push(await timed(racer.plan, counts.get(racer)!));
+    for (const contender of turn % 2 === 0 ? kept : kept.toReversed())
+      contender.samples.push(await timed(contender.plan, counts.get(contender)!));
   }
   return answer(problem, kept, out);
 }
@@ -110,10 +111,10 @@ async function race(problem: Problem, racers: readonly Racer[], out: Measurement
 /** Exported for tests: the judgement alone. */
 export function answer(
   { question, flops }: Pick<Problem, "question" | "flops">,
-  racers: readonly { readonly name: string; readonly samples: readonly number[] }[],
+  contenders: readonly { readonly name: string; readonly samples: readonly number[] }[],
   out: readonly Measurement[] = [],
 ): Answer {
-  const byTime = racers
+  const byTime = contenders
     .map(({ name, samples }) => ({ name, ms: median(samples), interval: medianInterval(samples) }))
     .sort((a, b) => a.ms - b.ms);
   const first = byTime[0]!,

@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Experiment, Scale } from "../../train/experiments/suite.ts";
 import { writeAtomic } from "../node/files.ts";
-import { shipped, SHIPPED_TEACHER } from "../model-options.ts";
+import { SHIPPED_TEACHER } from "../model-options.ts";
+import { shipped } from "../place.ts";
 import { tessera } from "./command.ts";
 import type { Outcome } from "./tables.ts";
 import { note } from "../output.ts";
@@ -139,9 +140,7 @@ async function runOne(task: Task, o: RunOptions): Promise<void> {
     date: new Date().toISOString().slice(0, 10),
   };
   await writeAtomic(join(folder, "result.json"), new TextEncoder().encode(`${JSON.stringify(outcome, null, 1)}\n`));
-  process.stderr.write(
-    `experiments: ${experiment.id}, seed ${seed}: top-1 ${(100 * test.model.top1).toFixed(1)} %, ${outcome.seconds.toFixed(0)} s\n`,
-  );
+  note(`experiments: ${experiment.id}, seed ${seed}: top-1 ${(100 * test.model.top1).toFixed(1)} %, ${outcome.seconds.toFixed(0)} s`);
 }
 
 interface Trained {

@@ -53,7 +53,7 @@ function interrupted(): boolean {
       for (const name of signals) process.off(name, stop);
       stopSignal = signal;
       stopProgress();
-      process.stderr.write("stopping after this step; Ctrl-C again ends at once\n");
+      note("stopping after this step; Ctrl-C again ends at once");
     };
     for (const name of signals) process.on(name, stop);
   }

@@ -7,6 +7,7 @@ import type { Answer } from "../../bench/tune/tune.ts";
 import { adapterName, type AdapterDescription } from "../../engine/device.ts";
 import type { Tuning } from "../../engine/tuning.ts";
 import { knownTuning } from "../../kernels/shared/known-tunings.ts";
+import { note } from "../output.ts";
 import { writeAtomic } from "./files.ts";
 import { defaultCacheDir } from "./data/cifar10.ts";
 
@@ -34,7 +35,7 @@ async function readTable(file: string): Promise<z.infer<typeof table> | null> {
   }
   const parsed = table.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
-  process.stderr.write(`${file}: expected a table as \`tune\` writes it, got another content; not used\n`);
+  note(`${file}: expected a table as \`tune\` writes it, got another content; not used`);
   return null;
 }
 

@@ -6,6 +6,7 @@ import { refusing, UsageError } from "../../jobs/errors.ts";
 import { shown } from "../../models/shown.ts";
 import { nodeHost } from "../node/host.ts";
 import { writeJson, type CommonOptions } from "../run-job.ts";
+import { note, print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly in: string;
@@ -72,13 +73,11 @@ export default function (program: Command): void {
 
       const { ignored, notFinite, from, fromContainer } = done;
       if (ignored.length > 0)
-        process.stderr.write(
-          `left out: ${ignored.slice(0, 8).map(shown).join(", ")}${ignored.length > 8 ? ` and ${ignored.length - 8} more` : ""}\n`,
-        );
-      if (notFinite.length > 0) process.stderr.write(`warning: NaN or infinity, kept as it is, in ${notFinite.map(shown).join(", ")}\n`);
+        note(`left out: ${ignored.slice(0, 8).map(shown).join(", ")}${ignored.length > 8 ? ` and ${ignored.length - 8} more` : ""}`);
+      if (notFinite.length > 0) note(`warning: NaN or infinity, kept as it is, in ${notFinite.map(shown).join(", ")}`);
       const size = [...files.values()].reduce((n, b) => n + b.length, 0);
-      process.stdout.write(`${done.state.size} tensors, ${from} (${fromContainer}) to ${options.to} (${container}), ${size} bytes\n`);
-      if (command !== null) process.stdout.write(`\nto go on training with timm (${options.out}.sh):\n${command}`);
+      print(`${done.state.size} tensors, ${from} (${fromContainer}) to ${options.to} (${container}), ${size} bytes\n`);
+      if (command !== null) print(`\nto go on training with timm (${options.out}.sh):\n${command}`);
       if (options.json)
         await writeJson(host, options.json, {
           from,

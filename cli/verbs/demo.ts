@@ -9,6 +9,7 @@ import { SHIPPED_TEACHER } from "../model-options.ts";
 import { fetchSubset } from "../node/data/cifar10-subset.ts";
 import { IN_REPOSITORY } from "../place.ts";
 import { commit, writeReport } from "../report-file.ts";
+import { withRunFolder } from "../node/run-folder.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { note, print } from "../output.ts";
 
@@ -42,7 +43,9 @@ export default function (program: Command): void {
         where: options.where === "chromium" ? "Chromium" : "Node",
         date: new Date().toISOString().slice(0, 10),
       };
-      const data = await runJob<ReportData>("demo", args, options, host);
+      const inFolders = <T>(body: () => Promise<T>) =>
+        withRunFolder(resolve(options.out, "distilled"), () => withRunFolder(resolve(options.out, "plain"), body));
+      const data = await inFolders(() => runJob<ReportData>("demo", args, options, host));
       const url = await writeReport(resolve(options.out, "report.html"), data);
       print(summary(data));
       print(`report: ${url}\nweights: ${resolve(options.out, "distilled/model.safetensors")}\n`);

@@ -5,6 +5,7 @@ import type { Diagnosis, Tested } from "../../checks/doctor.ts";
 import type { DoctorArgs } from "../../jobs/doctor.ts";
 import { VERSION } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly only?: string;
@@ -28,7 +29,7 @@ export default function (program: Command): void {
     .option("--only <text>", "only self-tests whose name contains this")
     .action(async (options: Options) => {
       const diagnosis = await runJob<Diagnosis>("doctor", { only: options.only } satisfies DoctorArgs, options);
-      process.stdout.write(`${report(diagnosis).join("\n")}\n`);
+      print(`${report(diagnosis).join("\n")}\n`);
       const { failed, total } = count(diagnosis.tested);
       if (failed > 0) throw new Error(`expected every self-test to pass, got ${failed} of ${total} that failed`);
       if (total === 0)

@@ -8,6 +8,7 @@ import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
 import { jsonObject } from "../options.ts";
 import { BIN } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
+import { print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly in?: string;
@@ -40,7 +41,7 @@ export default function (program: Command): void {
     .action(async (name: string | undefined, options: Options) => {
       if (options.list) {
         const { describeOps } = await import("../../checks/catalog.ts");
-        process.stdout.write(`${describeOps()}\n`);
+        print(`${describeOps()}\n`);
         return;
       }
       const { in: input, out, attrs, backward, variant, dtype } = options;
@@ -58,7 +59,7 @@ export default function (program: Command): void {
         attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs),
       };
       const { outputs } = await runJob<OpResult>("op", args, options);
-      for (const [output, shape] of Object.entries(outputs)) process.stdout.write(`${output} [${shape.join(",")}]\n`);
+      for (const [output, shape] of Object.entries(outputs)) print(`${output} [${shape.join(",")}]\n`);
     });
 }
 
@@ -81,13 +82,13 @@ async function develop(name: string, options: Options): Promise<void> {
       { name, variant, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs,
       options,
     );
-    process.stdout.write(
+    print(
       launches.map(({ pass, kernel, groups, wgsl }) => `// ${pass}: ${kernel}, ${groups.join(" x ")} workgroups\n${wgsl}\n`).join("\n"),
     );
     return;
   }
   const result = await runJob<CheckResult>("check-op", { name, variant } satisfies CheckArgs, options);
-  for (const line of checkLines(name, result)) process.stdout.write(`${line}\n`);
+  for (const line of checkLines(name, result)) print(`${line}\n`);
   const { failures, broken, passed } = result;
   if (broken) throw new Error(`expected WGSL that compiles, got ${broken.split("\n")[0]}`);
   if (failures.length > 0)

@@ -6,6 +6,7 @@ import { nodeHost } from "../node/host.ts";
 import type { TuneArgs, TuneResult } from "../../jobs/tune.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { saveTuning } from "../node/tuning-cache.ts";
+import { print } from "../output.ts";
 
 interface Options extends CommonOptions {
   readonly model?: string;
@@ -55,12 +56,10 @@ export default function (program: Command): void {
       for (const { question, flops, choice, gain, measured } of answers) {
         const ms = (name: string) => measured.find((m) => m.name === name)?.ms ?? null;
         const speed = flops > 0 && ms(choice) ? `, ${(flops / ms(choice)! / 1e6).toPrecision(3)} GFLOP/s` : "";
-        process.stdout.write(
-          `${question}: ${choice} ${ms(choice)} ms${speed}${choice === DEFAULT ? "" : ` (default ${ms(DEFAULT)} ms, ${gain}x)`}\n`,
-        );
+        print(`${question}: ${choice} ${ms(choice)} ms${speed}${choice === DEFAULT ? "" : ` (default ${ms(DEFAULT)} ms, ${gain}x)`}\n`);
       }
       const better = answers.filter(({ choice }) => choice !== DEFAULT).length;
-      process.stdout.write(`${answers.length} shapes, ${better} with a faster kernel than the default${kept}\n`);
+      print(`${answers.length} shapes, ${better} with a faster kernel than the default${kept}\n`);
     });
 }
 

@@ -2,8 +2,6 @@
  * Weights from a URL, kept for the next time. Only what was read as weights is kept; what is kept is checked by its SHA-256, and the server
  * is asked whether it still has that version.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { fail, type FetchedFile, fetchFile, type FetchOptions, type Version, withoutQuery } from "./fetch-file.ts";
 import { checkWeightFile } from "./sharded.ts";
 
@@ -54,7 +52,7 @@ export async function loadUrl(url: string, options: DownloadOptions = {}): Promi
     return given(kept, "unchecked"); // the server cannot be reached
   }
   if (file === null) return given(kept!, "checked");
-  const got = hex(file.bytes);
+  const got = await hex(file.bytes);
   if (wanted !== null && got !== wanted) fail(`sha256 ${wanted} of ${withoutQuery(address)}`, got);
   if (cache && isWeights(address, file.bytes)) await cache.put(address, { ...file, sha256: got });
   return { bytes: file.bytes, sha256: got, cached: false };
@@ -65,7 +63,7 @@ const given = ({ bytes, sha256 }: KeptFile, cached: Download["cached"]): Downloa
 /** What is kept, if it is whole, has the checksum that is asked for, and holds weights. */
 async function goodKept(cache: DownloadCache | null | undefined, address: string, wanted: string | null): Promise<KeptFile | null> {
   const kept = (await cache?.get(address)) ?? null;
-  if (!kept || (wanted ?? kept.sha256) !== kept.sha256 || hex(kept.bytes) !== kept.sha256) return null;
+  if (!kept || (wanted ?? kept.sha256) !== kept.sha256 || (await hex(kept.bytes)) !== kept.sha256) return null;
   return isWeights(address, kept.bytes) ? kept : null;
 }
 
@@ -117,7 +115,11 @@ function parse(url: string): { address: string; wanted: string | null } {
   return { address: parsed.href, wanted };
 }
 
-const hex = (bytes: Uint8Array): string => bytesToHex(sha256(bytes));
+/** SHA-256, by the platform: off the page's main thread. */
+async function hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 /** A page's Cache of this name; `null` where there is none (a page that is not served securely). */
 export async function pageCache(name = "tessera-weights"): Promise<DownloadCache | null> {

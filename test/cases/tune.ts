@@ -119,15 +119,15 @@ export const cases: Case[] = [
     name: "tune: noise changes nothing, a clear win does",
     async run() {
       const q = { question: "q", flops: 0 };
-      const racers = (other: readonly number[]) => [
+      const contenders = (other: readonly number[]) => [
         { name: DEFAULT, samples: [10, 11, 10, 12, 10, 11, 10, 11, 10] },
         { name: "other", samples: other },
       ];
-      same("2 % faster", answer(q, racers([10, 10, 10, 10, 10, 10, 10, 10, 10].map((t) => t * 0.98))).choice, DEFAULT);
-      same("faster in the middle, but wide", answer(q, racers([6, 14, 9, 13, 5, 12, 9, 13, 8])).choice, DEFAULT);
+      same("2 % faster", answer(q, contenders([10, 10, 10, 10, 10, 10, 10, 10, 10].map((t) => t * 0.98))).choice, DEFAULT);
+      same("faster in the middle, but wide", answer(q, contenders([6, 14, 9, 13, 5, 12, 9, 13, 8])).choice, DEFAULT);
       same(
         "twice as fast",
-        [answer(q, racers([5, 5, 6, 5, 5, 5, 6, 5, 5])).choice, answer(q, racers([5, 5, 6, 5, 5, 5, 6, 5, 5])).gain],
+        [answer(q, contenders([5, 5, 6, 5, 5, 5, 6, 5, 5])).choice, answer(q, contenders([5, 5, 6, 5, 5, 5, 6, 5, 5])).gain],
         ["other", 2],
       );
     },

@@ -219,7 +219,7 @@ describe("IDX", () => {
   });
 
   test("gzip that unpacks to more than its header announces is refused before it is unpacked", async () => {
-    const bomb = gzipSync(Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2]), Buffer.alloc(1 << 26)]));
+    const bomb = gzipSync(Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2]), Buffer.alloc(1 << 24)]));
     write("bomb/train-images-idx3-ubyte.gz", bomb);
     write("bomb/train-labels-idx1-ubyte", Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 1, 0));
     const before = process.memoryUsage().arrayBuffers;
@@ -229,6 +229,6 @@ describe("IDX", () => {
         readRange,
       ),
     ).rejects.toThrow(/^gunzip: expected the 20 bytes that the header of .*images-idx3-ubyte\.gz announces, got more/);
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1 << 24);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1 << 22);
   });
 });

@@ -1,6 +1,8 @@
 /** Beside an app's own WebGPU code: its device, its buffers, its textures, its encoder. */
 import { readFile } from "node:fs/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { decodeImage } from "../../cli/node/decode-image.ts";
 import { noGrad } from "../../engine/autograd.ts";
@@ -65,6 +67,26 @@ describe("buffers and encoders of the app", () => {
     plan.dispose();
     expect(() => plan.encode(gpu.createCommandEncoder())).toThrow(/expected a plan in use/);
   });
+});
+
+test("a tensor that is dropped gives its memory back when it is collected, and that is said once", async () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const said = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+  const { stats } = getDevice();
+  const before = stats.bytesLive;
+  (() => {
+    for (let i = 0; i < 3; i++) Tensor.zeros([1000 + i]);
+  })();
+  expect(stats.bytesLive).toBe(before + 4 * 3003);
+  for (let tries = 0; tries < 50 && stats.bytesLive > before; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    collectGarbage();
+  }
+  expect(stats.bytesLive).toBeLessThanOrEqual(before);
+  expect(said).toHaveBeenCalledTimes(1);
+  expect(said.mock.calls[0]![0]).toMatch(/was dropped without dispose\(\).*Use scope\(\) or dispose\(\)/);
+  said.mockRestore();
 });
 
 describe("pictures on the GPU", () => {
@@ -188,6 +210,55 @@ describe("whose device", () => {
     expect(heard[0]).toMatch(/MapRead/);
     device.close();
     app.destroy();
+  });
+
+  test("where a read is answered only after another submit, as in Firefox, reads are answered", async () => {
+    const app = await (await gpu.requestAdapter())!.requestDevice();
+    const waiting: (() => void)[] = [];
+    const [createBuffer, submit] = [app.createBuffer.bind(app), app.queue.submit.bind(app.queue)];
+    app.createBuffer = (descriptor) => {
+      const buffer = createBuffer(descriptor);
+      const map = buffer.mapAsync.bind(buffer);
+      buffer.mapAsync = (...args) => new Promise((resolve, reject) => waiting.push(() => map(...args).then(resolve, reject)));
+      return buffer;
+    };
+    app.queue.submit = (commands) => {
+      submit(commands);
+      for (const answer of waiting.splice(0)) answer();
+    };
+    const own = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+    Object.defineProperty(globalThis, "navigator", {
+      value: { userAgent: "Mozilla/5.0 Gecko/20100101 Firefox/150.0" },
+      configurable: true,
+    });
+    try {
+      await initDevice({ device: app });
+      expect([...(await relu(Tensor.from([3, -3], [2])).floats())]).toEqual([3, 0]);
+    } finally {
+      if (own) Object.defineProperty(globalThis, "navigator", own);
+      else delete (globalThis as { navigator?: unknown }).navigator;
+    }
+    closeDevice();
+    app.destroy();
+  });
+
+  test("a second copy of the package in the page adopts the first one's device", async () => {
+    const own = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+    Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
+    try {
+      const path = "../../engine/device.ts?second-copy";
+      const copy = (await import(/* @vite-ignore */ path)) as typeof import("../../engine/device.ts");
+      expect(copy.initDevice).not.toBe(initDevice);
+      const first = await initDevice();
+      const second = await copy.initDevice();
+      expect(second.gpu).toBe(first.gpu);
+      expect([first.owned, second.owned]).toEqual([true, false]);
+      second.close(); // of the second copy: the first one's device lives on
+      expect([...(await relu(Tensor.from([1, -1], [2])).floats())]).toEqual([1, 0]);
+    } finally {
+      if (own) Object.defineProperty(globalThis, "navigator", own);
+      else delete (globalThis as { navigator?: unknown }).navigator;
+    }
   });
 
   test("an app's lost device is not made again behind its back", async () => {

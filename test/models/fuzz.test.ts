@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fuzz } from "./fuzz.ts";
 
 test("hostile weights files: a value or one clear line, soon, within the file's size", async () => {
-  const { files, read, refused, slowestMs, mostAllocated } = await fuzz({ runs: 150 }, 20260101);
+  const { files, read, refused, slowestMs, mostAllocated } = await fuzz({ runs: 500 }, 20260101);
   console.log(
     `${files} files: ${read} read, ${refused} refused; slowest ${slowestMs.toFixed(0)} ms, most allocated beyond the size ${mostAllocated} bytes`,
   );

@@ -117,7 +117,7 @@ describe("features and attention", () => {
   });
 
   test("a RegNetY's features are its last stage's mean", async () => {
-    const config = { arch: "regnety", imgSize: 32, w0: 16, wa: 8, wm: 2, groupWidth: 8, depth: 4, stemWidth: 8, numClasses: 5 };
+    const config = { arch: "regnety", imgSize: 16, w0: 8, wa: 4, wm: 2, groupWidth: 8, depth: 2, stemWidth: 8, numClasses: 5 };
     const model = await loadModel(tinyFile(config));
     const all = await model.features(PHOTO, { pool: "none" });
     const mean = await model.features(PHOTO);

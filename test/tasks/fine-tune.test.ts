@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Example, FineTuneOptions, Store, VisionModel } from "../../tasks/api.ts";
+import { isHead } from "../../models/heads.ts";
+import { readWeights } from "../../models/checkpoints/weights.ts";
 import { loadModel } from "../../tasks/load-model.ts";
 import { coloredExamples, picture, TINY, tinyFile } from "./pictures.ts";
 
@@ -33,6 +35,7 @@ afterAll(() => openNodeDevice(process.env["TESSERA_ICD"]));
 const WAYS: readonly [NonNullable<FineTuneOptions["train"]>, FineTuneOptions][] = [
   ["head", { epochs: 60 }],
   ["all", { epochs: 6, learningRate: 3e-3, batchSize: 8 }],
+  ["lora", { epochs: 8, learningRate: 1e-2, batchSize: 8, lora: { rank: 4, targets: ["qkv", "fc1"] } }],
   ["attention", { epochs: 6, learningRate: 3e-3, batchSize: 8 }],
 ];
 
@@ -131,6 +134,19 @@ test("validation 0 holds nothing back; examples of their own measure", async () 
   expect(none.epochs.at(-1)!.test).toBeNull();
   const own = await base.fineTune(EXAMPLES, { epochs: 3, validation: coloredExamples(2, 5) });
   expect(own.epochs.at(-1)!.test!.count).toBe(6);
+});
+
+test("lora leaves all but its targets and the head as they were, and adds what its rank can", async () => {
+  const tuned = await base.fineTune(EXAMPLES, { train: "lora", epochs: 2, learningRate: 1e-2, lora: { rank: 1, targets: ["proj"] } });
+  const [before, after] = [readWeights(await base.save()).state, readWeights(await tuned.model.save()).state];
+  const changed = [...after].filter(([name, { data }]) => !isHead(name) && data.some((v, i) => v !== before.get(name)!.data[i]));
+  expect(changed.map(([name]) => name)).toEqual(["blocks.0.attn.proj.weight", "blocks.1.attn.proj.weight"]);
+  const [name, { data }] = changed[0]!;
+  const delta = data.map((v, i) => v - before.get(name)!.data[i]!);
+  for (let i = 1; i < 24; i++)
+    for (let j = 1; j < 24; j++) expect(delta[0]! * delta[24 * i + j]! - delta[j]! * delta[24 * i]!).toBeCloseTo(0, 6); // of rank 1
+  await expect(base.fineTune(EXAMPLES, { train: "lora", lora: { rank: 0 } })).rejects.toThrow(/a rank of at least 1, got 0/);
+  tuned.model.dispose();
 });
 
 describe("examples that teach nothing", () => {

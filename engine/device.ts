@@ -1,5 +1,11 @@
-/** The one place that asks for a GPU: adapter, limits, features, and the errors that WebGPU reports late. */
+/**
+ * The one place that asks for a GPU: adapter, limits, features, and the errors that WebGPU reports late. Longer than most files because
+ * a device and what opens, adopts and closes the process's one device keep the same state.
+ */
+import { adapterName, describeAdapter, matricesOf, type AdapterDescription, type SubgroupMatrix } from "./adapter.ts";
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
+
+export { adapterName, describeAdapter, type AdapterDescription, type SubgroupMatrix } from "./adapter.ts";
 
 const OPTIONAL_FEATURES = [
   "shader-f16",
@@ -42,25 +48,6 @@ export interface DeviceOptions extends GpuOptions {
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-export interface AdapterDescription {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
-  /** Runs on the CPU: its speed says nothing about a GPU. */
-  readonly software: boolean;
-  readonly features: readonly string[];
-}
-
-/** Matrices that a subgroup multiplies at once: (M, K) by (K, N). Types as in WGSL. */
-export interface SubgroupMatrix {
-  readonly componentType: string;
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-}
-
 /** Counters since the device was made. Public: a test or a user can hold the engine to them. */
 export interface Stats {
   launches: number;
@@ -81,8 +68,6 @@ export class Device {
   readonly adapter: AdapterDescription;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
-  /** Threads that a subgroup may have, where kernels can use subgroups and the adapter says how large they are. */
-  readonly subgroups: { readonly min: number; readonly max: number } | null;
   /** Where the experimental feature is there. */
   readonly subgroupMatrices: readonly SubgroupMatrix[];
   /** What WGSL can say here beyond its first version: names of language extensions. */
@@ -123,8 +108,6 @@ export class Device {
     this.adapter = adapter;
     this.limits = gpu.limits;
     this.features = new Set(gpu.features as ReadonlySet<string>);
-    const { subgroupMinSize: min, subgroupMaxSize: max } = gpu.adapterInfo;
-    this.subgroups = this.features.has("subgroups") && min && max ? { min, max } : null;
     this.subgroupMatrices = this.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices : [];
     this.#wait = wait;
     if (owned) {
@@ -172,6 +155,12 @@ export class Device {
     if (this.owned) this.gpu.destroy();
     if (current === this) current = undefined;
     if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
+  }
+
+  /** Threads that a subgroup may have, where kernels can use subgroups and the adapter says how large they are. */
+  get subgroups(): { readonly min: number; readonly max: number } | null {
+    const { subgroupMinSize: min, subgroupMaxSize: max } = (this.gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo ?? {};
+    return this.features.has("subgroups") && min && max ? { min, max } : null;
   }
 
   /** Remembers an error that WebGPU reported late; the next `check()` throws it. The first one counts, and a shader's own before all. */
@@ -362,35 +351,4 @@ export function getDevice(): Device {
 /** `close()` of the process's device, if there is one. */
 export function closeDevice(): void {
   current?.close();
-}
-
-/** "vendor architecture device description", as far as the adapter says. */
-export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture" | "device" | "description">): string =>
-  [a.vendor, a.architecture, a.device, a.description].filter(Boolean).join(" ") || "unnamed adapter";
-
-// Of the adapter: Dawn's device lists none.
-function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
-  const { subgroupMatrixConfigs = [] } = (info ?? {}) as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
-  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({
-    componentType,
-    resultComponentType,
-    M,
-    N,
-    K,
-  }));
-}
-
-/** What an adapter says of itself, and whether it is software. Browsers differ in what `info` holds, and some have none. */
-export function describeAdapter({
-  info,
-  features,
-}: {
-  readonly info: Partial<GPUAdapterInfo> | undefined;
-  readonly features: GPUSupportedFeatures;
-}): AdapterDescription {
-  const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info ?? {};
-  const software =
-    isFallbackAdapter ||
-    /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
-  return { vendor, architecture, device, description, software, features: [...features] as string[] };
 }

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { getDevice, type Device } from "../engine/device.ts";
+import { getDevice } from "../engine/device.ts";
 import { gradients } from "../engine/autograd.ts";
 import { withRecorder, type Launch } from "../engine/launch.ts";
 import { Tensor } from "../engine/tensor.ts";
@@ -64,14 +64,15 @@ const INSTANCES: readonly { readonly file: string; readonly kernel: string; read
 
 /** Runs `body` as on a GPU with these features and subgroups of 8, whatever the adapter has: nothing is compiled. */
 function pretending(features: readonly string[], body: () => void): void {
-  const device = getDevice() as { -readonly [K in keyof Device]: Device[K] };
-  const before = { features: device.features, subgroups: device.subgroups };
-  device.features = new Set(features);
-  device.subgroups = features.includes("subgroups") ? { min: 8, max: 8 } : null;
+  const device = getDevice();
+  const before = Object.getOwnPropertyDescriptor(device, "features")!;
+  const played = { features: new Set(features), subgroups: features.includes("subgroups") ? { min: 8, max: 8 } : null };
+  for (const [name, value] of Object.entries(played)) Object.defineProperty(device, name, { value, configurable: true });
   try {
     body();
   } finally {
-    Object.assign(device, before);
+    Object.defineProperty(device, "features", before);
+    Reflect.deleteProperty(device, "subgroups"); // a getter of the class again
   }
 }
 

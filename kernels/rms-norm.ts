@@ -62,7 +62,7 @@ const backwardKernel = kernelFamily((config: RowConfig) => {
 
 const op = defineOp({
   name: "rmsNorm",
-  accumulates: 0,
+  partialOf: 0,
   forward([x, weight]: [Tensor, Tensor], { eps, variant }: { readonly eps: number; readonly variant: RowVariant }) {
     if (!sameShape(weight.shape, x.shape.slice(-1)))
       throw new Error(`rmsNorm: expected weight ${show(x.shape.slice(-1))} for x ${show(x.shape)}, got ${show(weight.shape)}`);

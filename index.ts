@@ -1,6 +1,15 @@
 /** The package's main entry: names only. A bundle holds what is used of them. */
 export { gradients, noGrad, defineOp } from "./engine/autograd.ts";
-export { adapterName, closeDevice, Device, getDevice, initDevice, type AdapterDescription, type GpuOptions, type Stats } from "./engine/device.ts";
+export {
+  adapterName,
+  closeDevice,
+  Device,
+  getDevice,
+  initDevice,
+  type AdapterDescription,
+  type GpuOptions,
+  type Stats,
+} from "./engine/device.ts";
 export { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, StalePlanError, ValidationError } from "./engine/errors.ts";
 export type { ImageSource, ImageSteps } from "./engine/image.ts";
 export { defineKernel, kernelFamily } from "./engine/kernel.ts";

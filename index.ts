@@ -17,7 +17,8 @@ export { keep, scope } from "./engine/memory.ts";
 export { place, record, type Plan, type RecordOptions } from "./engine/plan.ts";
 export { Random } from "./engine/random.ts";
 export { constant, Scalars } from "./engine/scalars.ts";
-export { readAll, Tensor, type DType } from "./engine/tensor.ts";
+export { Tensor } from "./engine/image-tensor.ts";
+export { readAll, type DType } from "./engine/tensor.ts";
 
 export { attention, attentionPacked } from "./kernels/attention.ts";
 export { normalizeImages } from "./kernels/augment/normalize.ts";

@@ -29,7 +29,7 @@ const APPS: Readonly<Record<string, { readonly does: string; readonly source: st
       import { place, record } from "ROOT/engine/plan.ts";
       import { Scalars } from "ROOT/engine/scalars.ts";
       import { Tensor } from "ROOT/engine/tensor.ts";
-      import { adamwStep } from "ROOT/kernels/adamw.ts";
+      import { adamwStep } from "ROOT/kernels/optim/adamw.ts";
       import { deit, deitConfig, deitParams } from "ROOT/models/deit.ts";
       import { initialState, ParameterStore } from "ROOT/models/params.ts";
       import { distillationLoss } from "ROOT/train/loss.ts";
@@ -50,7 +50,7 @@ const APPS: Readonly<Record<string, { readonly does: string; readonly source: st
       import { record } from "ROOT/engine/plan.ts";
       import { deit, deitConfig, deitParams } from "ROOT/models/deit.ts";
       import { loadParams } from "ROOT/models/params.ts";
-      import { parseSafetensors } from "ROOT/models/safetensors.ts";
+      import { parseSafetensors } from "ROOT/models/checkpoints/safetensors.ts";
       globalThis.app = { initDevice, record, deit, deitConfig, deitParams, loadParams, parseSafetensors };`,
   },
   tfjs: {

@@ -1,7 +1,6 @@
 /** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
 import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
-import { placedImage, type ImageSource, type ImageSteps } from "./image.ts";
 import { allocate, borrow, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
 
@@ -94,17 +93,6 @@ export class Tensor {
     if (needed > buffer.size)
       throw new Error(`Tensor.fromBuffer: expected at least ${needed} bytes for ${dtype} ${show(shape)}, got ${buffer.size}`);
     return new Tensor(shape, dtype, borrow(buffer), offset);
-  }
-
-  /**
-   * A picture of the page, or an app's texture (usage TEXTURE_BINDING), as a model's input: resized and cut as the steps say, with
-   * Pillow's arithmetic to the bit, and normalised. Two launches; nothing is read back. Returns (1, 3, size, size) f32.
-   */
-  static fromImage(image: ImageSource, steps: ImageSteps & { readonly mean: readonly number[]; readonly std: readonly number[] }): Tensor {
-    const shape = [1, 3, steps.size, steps.size];
-    const tensor = new Tensor(shape, "f32", allocate(4 * numel(shape), "image"));
-    placedImage("Tensor.fromImage", image, steps, { storage: tensor.storage, normalization: steps });
-    return tensor;
   }
 
   get size(): number {

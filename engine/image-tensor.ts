@@ -1,0 +1,19 @@
+/** `Tensor` as the main entry has it: with pictures. Apart from tensor.ts, so that a bundle without pictures holds nothing of them. */
+import { placedImage, type ImageSource, type ImageSteps } from "./image.ts";
+import { allocate } from "./memory.ts";
+import { numel } from "./shape.ts";
+import { Tensor as Plain } from "./tensor.ts";
+
+/**
+ * A picture of the page, or an app's texture (usage TEXTURE_BINDING), as a model's input: resized and cut as the steps say, with
+ * Pillow's arithmetic to the bit, and normalised. Two launches; nothing is read back. Returns (1, 3, size, size) f32.
+ */
+function fromImage(image: ImageSource, steps: ImageSteps & { readonly mean: readonly number[]; readonly std: readonly number[] }): Plain {
+  const shape = [1, 3, steps.size, steps.size];
+  const tensor = new Plain(shape, "f32", allocate(4 * numel(shape), "image"));
+  placedImage("Tensor.fromImage", image, steps, { storage: tensor.storage, normalization: steps });
+  return tensor;
+}
+
+export const Tensor = /* @__PURE__ */ Object.assign(Plain, { fromImage });
+export type Tensor = Plain;

@@ -183,6 +183,17 @@ test("once visited, every page opens without a network", async () => {
   await page.close();
 }, 240_000);
 
+test("every TypeScript sample of the guides is one of README's, which its own test runs", async () => {
+  const readme = await readFile("README.md", "utf8");
+  const guides = await readFile("app/site/docs.html", "utf8");
+  const entities: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&#x27;": "'" };
+  const samples = [...guides.matchAll(/<code>(import [^]*?)<\/code><\/pre>/g)].map(([, text]) =>
+    text!.replace(/&[^;]+;/g, (name) => entities[name]!),
+  );
+  expect(samples.length).toBe(3);
+  for (const sample of samples) expect(readme).toContain(sample);
+});
+
 test("no page asked for anything but its own, and none failed", () => {
   expect(asked.length).toBeGreaterThan(20);
   expect(asked.filter((url) => !url.startsWith(base) && !/^(data|blob):/.test(url))).toEqual([]);

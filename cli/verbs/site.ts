@@ -1,8 +1,9 @@
 /** `site`: the pages, served to this machine, or built into a folder for any web server. Needs no adapter here: who opens a page brings one. */
 import type { Command } from "commander";
+import { UsageError } from "../../jobs/errors.ts";
 import { integer } from "../options.ts";
 import { note, print } from "../output.ts";
-import { shipped } from "../place.ts";
+import { IN_REPOSITORY, shipped } from "../place.ts";
 
 interface Options {
   readonly port: number;
@@ -16,6 +17,7 @@ export default function (program: Command): void {
     .option("--port <n>", "port to serve at; 0: any free one", integer(0, 65_535), 0)
     .option("--build <folder>", "write the pages there instead; any web server can host them, under any path")
     .action(async ({ port, build }: Options) => {
+      if (!IN_REPOSITORY) throw new UsageError("expected a clone of the repository to build the site from, got the installed package");
       const [{ buildSite }, { serveBenchPage }] = await Promise.all([import("../site.ts"), import("../bench/page.ts")]);
       const into = build ?? shipped("build/site");
       await buildSite(into);

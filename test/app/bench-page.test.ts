@@ -181,10 +181,10 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     const result = await saved(page);
     expect(result.notRun).toBeUndefined();
     expect(result.cases.map((c) => c.name)).toEqual([
-      "linear 788x192x768",
-      "linear 788x192x768 fwd+bwd",
       "layerNorm 788x192",
       "layerNorm 788x192 fwd+bwd",
+      "linear 788x192x768",
+      "linear 788x192x768 fwd+bwd",
     ]);
     expect(result.cases.map((c) => ("error" in c.ours ? /device lost/.test(c.ours.error) : "twin" in c.paired))).toEqual([
       true,

@@ -14,7 +14,7 @@ const folder = mkdtempSync(join(tmpdir(), "tessera-page-input-"));
 const COUNT = 24;
 let reads: string[] = [];
 const node = nodeHost(() => undefined);
-const host: Host = { ...node, readFile: (path) => (reads.push(path), node.readFile(path)) };
+const host: Host = { ...node, images: { ...node.images, read: (from) => (reads.push(from.path), node.images.read(from)) } };
 let chromium: Chromium;
 
 beforeAll(async () => {

@@ -169,18 +169,21 @@ describe("teach", () => {
   }, 400_000);
 });
 
-test("once visited, every page opens without a network", async () => {
-  const page = await open("index");
-  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
-  const client = await page.createCDPSession();
+test("once visited, every page opens without its server", async () => {
+  const visitor = await browser.createBrowserContext();
+  const page = await visitor.newPage();
+  await page.goto(`${base}index.html`, { waitUntil: "load" });
+  await page.waitForFunction(() => navigator.serviceWorker.ready.then(({ active }) => active?.state === "activated"), { timeout: 120_000 });
   await page.reload({ waitUntil: "load" });
-  await client.send("Network.enable");
-  await page.setOfflineMode(true);
+  await new Promise((closed) => {
+    server.close(closed);
+    server.closeAllConnections();
+  });
   for (const name of PAGES) {
     await page.goto(`${base}${name}.html`, { waitUntil: "load" });
     expect(await page.$eval("h1", ({ textContent }) => textContent)).not.toBe("");
   }
-  await page.close();
+  await visitor.close();
 }, 240_000);
 
 test("every TypeScript sample of the guides is one of README's, which its own test runs", async () => {

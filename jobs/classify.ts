@@ -10,10 +10,10 @@ import { overlay } from "../models/images/overlay.ts";
 import { loadParams, type Params } from "../models/params.ts";
 import type { RgbImage } from "../models/images/preprocess.ts";
 import { inputBytes, preprocess, preprocessing, type Protocol } from "../models/images/protocols.ts";
-import type { Weights } from "../models/checkpoints/weights.ts";
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import { checkDtype, type StoredType } from "./files/dtype.ts";
 import { refusing, UsageError } from "./errors.ts";
+import { classLabels, topOf } from "../tasks/labels.ts";
 import type { Host } from "./host.ts";
 import { readImage, writePng } from "./files/image-files.ts";
 import { fittedState, loadModel, type ModelChoice } from "./files/load-model.ts";
@@ -32,8 +32,6 @@ export interface ClassifyArgs {
   readonly resizePosEmbed?: boolean | undefined;
   /** How activations and matrices are stored. */
   readonly dtype?: StoredType | undefined;
-  /** File with ImageNet's class names, for weights of 1000 classes that do not name theirs. */
-  readonly imagenetClasses: string;
 }
 
 export interface Classified {
@@ -57,7 +55,6 @@ export interface ClassifyResult {
   readonly imagesPerSecond: number;
 }
 
-const IMAGENET_CLASSES = 1000;
 const F16_HINT = "; f16 overflows at 65504, try --dtype f32";
 
 export default async function classifyJob(host: Host, args: ClassifyArgs): Promise<ClassifyResult> {
@@ -74,7 +71,7 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
     refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights),
     dtype,
   );
-  const labels = await labelsOf(host, model, weights, args.imagenetClasses);
+  const labels = await classLabels(model.numClasses, weights.info?.classes);
 
   const size = model.imageShape[1];
   const steps = preprocessing(args.protocol, model.name, size);
@@ -136,27 +133,6 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
     warmUpMs: startMs - recordMs,
     imagesPerSecond: (1000 * results.length) / (performance.now() - startMs),
   };
-}
-
-/** The weights' own names, ImageNet's, or numbers. */
-async function labelsOf(host: Host, model: Model, { info }: Weights, imagenet: string): Promise<readonly string[]> {
-  if (info?.classes) return info.classes;
-  if (model.numClasses !== IMAGENET_CLASSES) return Array.from({ length: model.numClasses }, (_, i) => String(i));
-  return new TextDecoder()
-    .decode(await host.readFile(imagenet))
-    .trimEnd()
-    .split("\n");
-}
-
-/** The k most probable classes; of equal ones the first comes first. */
-function topOf(logits: Float32Array, labels: readonly string[], k: number): Classified["top"] {
-  const max = logits.reduce((a, v) => Math.max(a, v), -Infinity);
-  const e = Array.from(logits, (v) => Math.exp(v - max));
-  const sum = e.reduce((a, v) => a + v, 0);
-  return e
-    .map((v, index) => ({ label: labels[index] ?? String(index), index, probability: v / sum }))
-    .sort((a, b) => b.probability - a.probability || a.index - b.index)
-    .slice(0, k);
 }
 
 /** The rollout, and the last block's heads, of each token that answers, on the image. */

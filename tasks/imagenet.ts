@@ -1,4 +1,9 @@
-/** Names of the 1,000 classes of ILSVRC 2012 in their usual order: the lines of app/data/imagenet/classes.txt, whose README says where they are from. */
+/**
+ * Names of the 1,000 classes of ILSVRC 2012, in the order of their numbers as timm, torchvision, Hugging Face and the official DeiT code
+ * count them (synset numbers sorted). Each line is the synset's words in WordNet 3.0 (https://wordnet.princeton.edu, free to use with its
+ * notice), as ImageNet's own list gives them (https://image-net.org/challenges/LSVRC/2012). Longer than other files because it is that
+ * list, and a module because pages and Node load it alike.
+ */
 export const IMAGENET_LABELS: readonly string[] = `
 tench, Tinca tinca
 goldfish, Carassius auratus

@@ -10,6 +10,7 @@ import { createModel, type Model } from "../models/model.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
 import type { LoadOptions, VisionModel } from "./api.ts";
 import { reasonOf, WeightsError } from "./errors.ts";
+import { classLabels, imagenetLabels } from "./labels.ts";
 import { Vision } from "./vision-model.ts";
 
 const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
@@ -103,12 +104,8 @@ function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { m
   }
 }
 
-const IMAGENET = 1000;
-
 async function labelsOf({ numClasses }: Model, { info }: Weights, { labels }: LoadOptions): Promise<readonly string[]> {
-  const wanted =
-    labels ?? info?.classes ?? (numClasses === IMAGENET ? "imagenet" : Array.from({ length: numClasses }, (_, i) => String(i)));
-  const names = wanted === "imagenet" ? (await import("./imagenet.ts")).IMAGENET_LABELS : wanted;
+  const names = await (labels === "imagenet" ? imagenetLabels() : classLabels(numClasses, labels ?? info?.classes));
   if (names.length !== numClasses)
     throw new WeightsError(`loadModel: expected ${numClasses} labels, one for each class of the model, got ${names.length}`);
   return [...names];

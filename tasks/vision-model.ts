@@ -20,6 +20,7 @@ import type {
   VisionModel,
 } from "./api.ts";
 import type { Parts } from "./parts.ts";
+import { topOf } from "./labels.ts";
 import { openPicture, type Picture } from "./pictures.ts";
 import { Runtime, type Pass } from "./runtime.ts";
 
@@ -123,17 +124,6 @@ export class Vision implements VisionModel {
 }
 
 const isList = (given: ImageInput | readonly ImageInput[]): given is readonly ImageInput[] => Array.isArray(given);
-
-/** The k most probable classes; of equal ones the first comes first. */
-function topOf(logits: Float32Array, labels: readonly string[], k: number): Prediction[] {
-  const max = logits.reduce((a, v) => Math.max(a, v), -Infinity);
-  const e = Array.from(logits, (v) => Math.exp(v - max));
-  const sum = e.reduce((a, v) => a + v, 0);
-  return e
-    .map((v, index) => ({ label: labels[index]!, index, probability: v / sum }))
-    .sort((a, b) => b.probability - a.probability || a.index - b.index)
-    .slice(0, k);
-}
 
 /** Which intermediate result the features are, and how its values become one vector. */
 function featurePass({ config, name: model }: Model, { pool, block }: FeatureOptions) {

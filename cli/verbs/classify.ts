@@ -10,7 +10,6 @@ import { shown } from "../../models/shown.ts";
 import { byCodePoint } from "../node/data/python-order.ts";
 import type { ClassifyArgs, Classified, ClassifyResult } from "../../jobs/classify.ts";
 import { parseModel } from "../model-options.ts";
-import { shipped } from "../place.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
@@ -67,7 +66,6 @@ export default function (program: Command): void {
         resizePosEmbed,
         dtype,
         images: named(images.flatMap(expand)),
-        imagenetClasses: shipped("app/data/imagenet/classes.txt"),
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top, error } of results) {

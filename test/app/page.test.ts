@@ -143,7 +143,6 @@ test("classify in a page answers as in Node, maps included", async () => {
     head: "mean",
     batchSize: 2,
     maps: join(folder, maps),
-    imagenetClasses: "",
   });
   const page = (await chromium.runJob("/jobs/classify.ts", args("page"))) as ClassifyResult;
   const node = await classifyJob(nodeHost(), args("node"));

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { IMAGENET_LABELS } from "../../tasks/imagenet.ts";
 import { decodeImage } from "../../cli/node/decode-image.ts";
 import { nodeHost } from "../../cli/node/host.ts";
 import type { Host } from "../../jobs/host.ts";
@@ -58,7 +59,7 @@ function weightsOf(model: ReturnType<typeof createModel>): State {
 }
 const distilled = createModel(config());
 const state = weightsOf(distilled);
-const names = readFileSync("app/data/imagenet/classes.txt", "utf8").trimEnd().split("\n");
+const names = IMAGENET_LABELS;
 const IMAGES = ["alpha.png", "exif-6.jpg", "lossy.webp", "rgb.jpg", "subsampled.jpg"];
 
 beforeAll(() => {
@@ -189,7 +190,6 @@ describe("classify", { timeout: 60_000 }, () => {
       protocol: "official",
       head: "mean",
       batchSize: 1,
-      imagenetClasses: "",
     });
     whole();
     expect(warmUpMs).toBeGreaterThan(0);

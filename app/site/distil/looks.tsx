@@ -1,4 +1,4 @@
-/** The same dozen pictures at every evaluation: what the student says, and where it looks. */
+/** The same dozen pictures whenever a run ends or pauses: what the student says, and where it looks. */
 import type { Look } from "./messages.ts";
 
 const SIDE = 96;
@@ -22,7 +22,7 @@ function draw(canvas: HTMLCanvasElement | null, { pixels, side, attention, grid 
 export function Looks({ looks }: { readonly looks: readonly Look[] }) {
   return (
     <section class="card" style="margin-top: 1rem" aria-label="Pictures as the student learns">
-      <h2>The same pictures, as the student learns</h2>
+      <h2>The same pictures, each time a run ends or pauses</h2>
       <p class="note">Lighter: where the class token looks. Below: what the student says, and what the teacher says where that differs.</p>
       <ul style="display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 0.6rem; list-style: none; padding: 0; margin: 0">
         {looks.map((one, i) => (

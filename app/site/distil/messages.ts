@@ -29,7 +29,7 @@ export interface StepReport {
   readonly inputWait: number;
 }
 
-/** One of the dozen pictures that are looked at in every evaluation. */
+/** One of the dozen pictures that are looked at whenever a run ends or pauses. */
 export interface Look {
   readonly label: string;
   readonly answer: string;

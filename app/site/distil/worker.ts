@@ -10,6 +10,7 @@ import {
   countParams,
   createModel,
   DeviceLostError,
+  type EpochMetrics,
   Evaluator,
   getDevice,
   type ImageSet,
@@ -145,6 +146,13 @@ async function look(model: Model, state: State, set: ImageSet, teacherLogits: Fl
   });
 }
 
+const accuracies = ({ step, test }: EpochMetrics): Omit<Evaluated, "looks"> => ({
+  step,
+  student: test.model.top1,
+  classHead: test.cls?.top1 ?? null,
+  distillationHead: test.dist?.top1 ?? null,
+});
+
 async function distil(settings: Settings, run: string, goOn: boolean, data: Sources): Promise<void> {
   const store = opfs(`distil-${run}`);
   if (!goOn) await store.delete();
@@ -168,7 +176,6 @@ async function distil(settings: Settings, run: string, goOn: boolean, data: Sour
         if (waiting.length > 0) tell({ kind: "steps", steps: waiting });
         waiting = [];
       };
-      let newest: Uint8Array | null = null;
       const result = await train({
         model,
         recipe,
@@ -182,10 +189,7 @@ async function distil(settings: Settings, run: string, goOn: boolean, data: Sour
         saveSeconds: 10,
         shouldStop: () => pausing,
         onCompile: (done, total) => tell({ kind: "status", text: `compiling kernels ${done} of ${total}` }),
-        onCheckpoint: async (bytes) => {
-          newest = bytes;
-          await store.set(bytes);
-        },
+        onCheckpoint: (bytes) => store.set(bytes),
         onMetrics: (m) => {
           if (m.kind === "step") {
             waiting.push({
@@ -203,35 +207,17 @@ async function distil(settings: Settings, run: string, goOn: boolean, data: Sour
             return;
           }
           flush();
-          tell({
-            kind: "evaluated",
-            evaluated: {
-              step: m.step,
-              student: m.test.model.top1,
-              classHead: m.test.cls?.top1 ?? null,
-              distillationHead: m.test.dist?.top1 ?? null,
-              looks: [],
-            },
-          });
+          tell({ kind: "evaluated", evaluated: { ...accuracies(m), looks: [] } });
         },
       });
       flush();
       tell({ kind: "facts", facts: { launches: result.launches, planMegabytes: result.planBytes / 2 ** 20 } });
       const last = result.epochs.at(-1);
       if (last) {
-        tell({
-          kind: "evaluated",
-          evaluated: {
-            step: last.step,
-            student: last.test.model.top1,
-            classHead: last.test.cls?.top1 ?? null,
-            distillationHead: last.test.dist?.top1 ?? null,
-            looks: await look(model, result.state, loaded.testSet, logits),
-          },
-        });
+        const looks = await look(model, result.state, loaded.testSet, logits);
+        tell({ kind: "evaluated", evaluated: { ...accuracies(last), looks } });
       }
       if (result.finished) await store.delete();
-      else if (newest) await store.set(newest);
       tell({ kind: "ended", finished: result.finished });
       return;
     } catch (error) {

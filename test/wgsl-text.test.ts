@@ -13,9 +13,11 @@ const { adapter, features, gpu } = getDevice();
 const recordedHere =
   /llvmpipe/.test(adapter.architecture + adapter.description) && features.has("shader-f16") && gpu.adapterInfo.subgroupMaxSize === 8;
 
+const why = recordedHere ? "" : " (skipped: recorded on llvmpipe with shader-f16 and subgroups of 8)";
+
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
-test.skipIf(!recordedHere)("WGSL of the hot kernels is as recorded", async () => {
+test.skipIf(!recordedHere)(`WGSL of the hot kernels is as recorded${why}`, async () => {
   const kernels = hotKernels();
   expect(kernels.length).toBeGreaterThan(100);
   await expect(`${kernels.map(({ name, pipeline }) => `${hash(pipeline.code)} ${name}`).join("\n")}\n`).toMatchFileSnapshot(
@@ -23,7 +25,7 @@ test.skipIf(!recordedHere)("WGSL of the hot kernels is as recorded", async () =>
   );
 });
 
-test.skipIf(!recordedHere)("launches and WGSL of whole models are as recorded", async () => {
+test.skipIf(!recordedHere)(`launches and WGSL of whole models are as recorded${why}`, async () => {
   const models = recordedModels();
   const modules = new Map<string, string>();
   for (const { launches } of models) for (const { pipeline } of launches) modules.set(hash(pipeline.code), pipeline.label);

@@ -130,3 +130,9 @@ export function chart(title: string, caption: string, draw: (width: number) => E
   }).observe(place);
   return el("figure", null, title && el("h3", null, title), place, el("figcaption", null, caption));
 }
+
+/** A part of the report with its title, by which assistive technology names it. */
+export const section = (title: string, ...children: (Node | string | null | false)[]): HTMLElement => {
+  const id = title.toLowerCase().replaceAll(/\W+/g, "-");
+  return el("section", { "aria-labelledby": id }, el("h2", { id }, title), children);
+};

@@ -216,7 +216,7 @@ function typed(error: GPUError): Error {
 
 let current: Device | undefined;
 let madeWith: DeviceOptions = {};
-let pending: { readonly options: DeviceOptions; readonly device: Promise<Device> } | undefined;
+let pending: Promise<Device> | undefined;
 
 /** What copies of the package that meet in one page know of each other: the device that one of them made, for the others to adopt. */
 interface Copies {
@@ -233,7 +233,7 @@ const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
  */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   if (pending) {
-    const device = await pending.device;
+    const device = await pending;
     checkSame(device, options);
     return device;
   }
@@ -246,10 +246,9 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   const all = { ...again, ...options };
   if (before && !options.device)
     throw new AdapterError("initDevice: expected another device in place of the app's, which is lost, got none: initDevice({ device })");
-  const device = open(all);
-  pending = { options: all, device };
+  pending = open(all);
   try {
-    current = await device;
+    current = await pending;
     madeWith = all;
     return current;
   } finally {

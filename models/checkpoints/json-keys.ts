@@ -25,13 +25,14 @@ export function repeatedKey(text: string): string | null {
 }
 
 /** Index of the quote that closes the string opened at `at`. */
-function stringEnd(text: string, at: number): number {
+export function stringEnd(text: string, at: number): number {
   let i = at + 1;
   while (text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
   return i;
 }
 
-function isColon(text: string, at: number): boolean {
+/** Whether the next character that is no white space is a colon. */
+export function isColon(text: string, at: number): boolean {
   while (" \t\n\r".includes(text[at] ?? ":")) at++;
   return text[at] === ":";
 }

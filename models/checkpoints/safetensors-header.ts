@@ -3,6 +3,7 @@
  * written as plain digits, whole characters in texts, and lists and objects at most 127 deep. `JSON.parse` hides all of these.
  */
 import { quote } from "../shown.ts";
+import { isColon, stringEnd } from "./json-keys.ts";
 
 const MOST_DEPTH = 127;
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -52,15 +53,3 @@ export function checkHeaderText(text: string, metadata: string, fail: (expected:
 }
 
 const FIELDS = new Set(["dtype", "shape", "data_offsets"]);
-
-/** Index of the quote that closes the string opened at `at`. */
-function stringEnd(text: string, at: number): number {
-  let i = at + 1;
-  while (text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
-  return i;
-}
-
-function isColon(text: string, at: number): boolean {
-  while (" \t\n\r".includes(text[at] ?? ":")) at++;
-  return text[at] === ":";
-}

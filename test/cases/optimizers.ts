@@ -1,37 +1,17 @@
+/** AdamW and SGD take the steps that PyTorch recorded (test/golden/optimizers.json) and the reference's, and refuse what does not fit. */
 import { record } from "../../engine/plan.ts";
-import { constant, Scalars, type Scalar } from "../../engine/scalars.ts";
-import { readAll, Tensor } from "../../engine/tensor.ts";
-import { accumulate } from "../../kernels/optim/accumulate.ts";
+import { constant, Scalars } from "../../engine/scalars.ts";
+import { readAll, type Tensor } from "../../engine/tensor.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
-import { FLAT_BLOCK } from "../../kernels/optim/flat-block.ts";
-import { lambStep } from "../../kernels/optim/lamb.ts";
 import { sgdStep } from "../../kernels/optim/sgd.ts";
-import { close, refuses, uniform, type Case, type Values } from "../../checks/check.ts";
-import golden from "../golden/optimizers.json" with { type: "json" };
+import { close, refuses, type Case } from "../../checks/check.ts";
 import { adamw, sgd } from "../../checks/reference/optimizers.ts";
+import golden from "../golden/optimizers.json" with { type: "json" };
+import { at, flat, from, near, optimizerScalars, same, values, zeros, type Recorded } from "../optimizer-checks.ts";
 
-const from = (values: Values) => Tensor.from(values, [values.length]);
-const zeros = (n: number) => Tensor.zeros([n]);
-const values = (n: number, seed: number, by = 1) => uniform(n, seed).map((v) => Math.fround(by * v));
-const optimizerScalars = () => new Scalars({ unused: "u32", lr: "f32", bias1: "f32", bias2: "f32" });
-const at = (s: { at(name: "lr" | "bias1" | "bias2"): Scalar }) => ({ lr: s.at("lr"), bias1: s.at("bias1"), bias2: s.at("bias2") });
-
-function near(what: string, got: Values, expected: Values, tol = 1e-6): void {
-  if (got.length !== expected.length) throw new Error(`${what}: expected ${expected.length} values, got ${got.length}`);
-  for (let i = 0; i < expected.length; i++) close(`${what}[${i}]`, got[i]!, expected[i]!, tol * (1 + Math.abs(expected[i]!)));
-}
-
-function same(what: string, got: unknown, expected: unknown): void {
-  if (String(got) !== String(expected))
-    throw new Error(`${what}: expected ${String(expected).slice(0, 200)}, got ${String(got).slice(0, 200)}`);
-}
-
-type Recorded = Record<"weight" | "bias", readonly (number | readonly number[])[]>;
-const flat = ({ weight, bias }: Recorded): number[] => [...weight.flat(), ...bias.flat()];
-
-/** `count` steps of AdamW on n elements against the reference. */
+/** Three steps of AdamW on n elements against the reference. */
 async function checkAdamw(
   n: number,
   decayed: number,
@@ -62,22 +42,6 @@ async function checkAdamw(
     tol,
   );
   expected.forEach((s, i) => close(`v[${i}]`, v1![i]!, s.v, 2e-6 * s.v + 1e-12)); // small next to 1, so relative
-}
-
-/** One guarded update of each rule. Returns parameters and state before and after. */
-async function guarded(grads: Values): Promise<{ before: string; after: string }[]> {
-  const n = grads.length;
-  const scalars = optimizerScalars();
-  scalars.set({ lr: 0.1, bias1: 0.1, bias2: 0.001 });
-  const state = Array.from({ length: 6 }, (_, i) => from(values(n, i + 1).map(Math.abs)));
-  const [wa, m, v, ws, momentum, ema] = state as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
-  const before = (await readAll(state)).map(String);
-  const g = from(grads);
-  const finite = gradNorm(g);
-  adamwStep({ params: wa, grads: g, m, v }, { decayed: 4, weightDecay: 0.1, finite, clip: 1, ...at(scalars) });
-  sgdStep({ params: ws, grads: g, momentum }, { decayed: 4, weightDecay: 0.1, finite, lr: scalars.at("lr") });
-  emaStep({ ema, params: g }, { decay: constant(0.5), finite });
-  return (await readAll(state)).map((after, i) => ({ before: before[i]!, after: String(after) }));
 }
 
 export const cases: Case[] = [
@@ -245,117 +209,6 @@ export const cases: Case[] = [
       );
     },
   })),
-  ...golden.lamb.map((run) => ({
-    name: `lamb: as recorded, ${JSON.stringify({ lr: run.lr, decay: run.weight_decay, clip: run.max_grad_norm, betas: run.betas })}`,
-    async run() {
-      // Each parameter begins a block of its own; the zeros behind it must neither change nor count.
-      const spread = ({ weight, bias }: Recorded) => [
-        ...weight.flat(),
-        ...new Array<number>(FLAT_BLOCK - 12).fill(0),
-        ...bias.flat(),
-        ...new Array<number>(FLAT_BLOCK - 4).fill(0),
-      ];
-      const params = from(spread(golden.start as Recorded));
-      const [m, v] = [zeros(params.size), zeros(params.size)];
-      const [segments, owners] = [Tensor.from([0, 12, FLAT_BLOCK, 4], [2, 2], "u32"), Tensor.from([0, 1], [2], "u32")];
-      const [beta1, beta2] = (run.betas ?? [0.9, 0.999]) as [number, number];
-      const scalars = optimizerScalars();
-      for (const [step, grads] of golden.gradients.entries()) {
-        scalars.set({ lr: run.lr, bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) });
-        const g = from(spread(grads as Recorded));
-        lambStep(
-          { params, grads: g, m, v },
-          {
-            decayed: FLAT_BLOCK,
-            segments,
-            owners,
-            weightDecay: run.weight_decay,
-            beta1,
-            beta2,
-            finite: gradNorm(g),
-            ...(run.max_grad_norm === null ? {} : { clip: run.max_grad_norm }),
-            ...at(scalars),
-          },
-        );
-        near(`step ${step}`, await params.floats(), spread(run.after[step] as Recorded), 2e-6);
-      }
-    },
-  })),
-  {
-    name: "lamb: a parameter larger than all its workgroups, one of a single element, one of zeros",
-    async run() {
-      const sizes = [64 * 16 + 65, 1, 70],
-        starts = [0, 1152, 1216],
-        n = 1344,
-        decay = 0.1,
-        lr = 0.05;
-      const inside = (i: number) => starts.findIndex((s, k) => i >= s && i < s + sizes[k]!);
-      const w = values(n, 1).map((x, i) => (inside(i) < 0 || inside(i) === 2 ? 0 : x));
-      const g = values(n, 2).map((x, i) => (inside(i) < 0 ? 0 : x));
-      const [params, grads, m, v] = [from(w), from(g), zeros(n), zeros(n)];
-      const owner = (block: number) => starts.findLastIndex((s) => s <= block * FLAT_BLOCK);
-      const scalars = optimizerScalars();
-      scalars.set({ lr, bias1: 0.1, bias2: 0.001 });
-      const update = (gradients: Tensor) =>
-        lambStep(
-          { params, grads: gradients, m, v },
-          {
-            decayed: n,
-            weightDecay: decay,
-            finite: gradNorm(gradients),
-            ...at(scalars),
-            segments: Tensor.from(
-              sizes.flatMap((size, k) => [starts[k]!, size]),
-              [3, 2],
-              "u32",
-            ),
-            owners: Tensor.from(
-              Array.from({ length: n / FLAT_BLOCK }, (_, b) => owner(b)),
-              [n / FLAT_BLOCK],
-              "u32",
-            ),
-          },
-        );
-      update(from(g.with(5, NaN)));
-      same("after gradients that are not finite", await params.floats(), Float32Array.from(w));
-      same("their moments", await m.floats(), new Float32Array(n));
-      update(grads);
-      const u = Array.from(w, (x, i) => g[i]! / (Math.abs(g[i]!) + 1e-6) + decay * x);
-      const norm = (of: ArrayLike<number>, k: number) => Math.hypot(...Array.from({ length: sizes[k]! }, (_, i) => of[starts[k]! + i]!));
-      const ratios = starts.map((_, k) => norm(w, k) / norm(u, k) || 1);
-      near(
-        "params",
-        await params.floats(),
-        Array.from(w, (x, i) => (inside(i) < 0 ? 0 : x - lr * ratios[inside(i)]! * u[i]!)),
-        2e-6,
-      );
-    },
-  },
-  {
-    name: "lamb: refuses lengths and tables that do not fit",
-    async run() {
-      const o = {
-        decayed: 0,
-        weightDecay: 0,
-        finite: zeros(2),
-        segments: Tensor.zeros([1, 2], "u32"),
-        owners: Tensor.zeros([1], "u32"),
-        ...at(optimizerScalars()),
-      };
-      await refuses(
-        () => lambStep({ params: zeros(64), grads: zeros(4), m: zeros(64), v: zeros(64) }, o),
-        /lamb: expected grads \[64\] like the parameters, got \[4\]/,
-      );
-      await refuses(
-        () => lambStep({ params: zeros(32), grads: zeros(32), m: zeros(32), v: zeros(32) }, o),
-        /lamb: expected a multiple of 64 elements/,
-      );
-      await refuses(
-        () => lambStep({ params: zeros(128), grads: zeros(128), m: zeros(128), v: zeros(128) }, o),
-        /lamb: expected segments \[S,2\] and owners \[2\], got \[1,2\] and \[1\]/,
-      );
-    },
-  },
   {
     name: "sgd: refuses lengths that do not fit",
     run: () =>
@@ -363,100 +216,5 @@ export const cases: Case[] = [
         () => sgdStep({ params: zeros(8), grads: zeros(8), momentum: zeros(4) }, { decayed: 0, weightDecay: 0, lr: constant(1) }),
         /sgd: expected momentum \[8\] like the parameters, got \[4\]/,
       ),
-  },
-  {
-    name: "ema: as recorded",
-    async run() {
-      const { decay, start, model, average } = golden.ema;
-      const values1 = (state: Record<string, readonly (number | readonly number[])[]>) => Object.values(state).flatMap((v) => v.flat());
-      const pad = (v: readonly number[]) => [...v, ...new Array<number>(-v.length & 3).fill(0)];
-      const ema = from(pad(values1(start)));
-      for (const [step, params] of model.entries()) {
-        emaStep({ ema, params: from(pad(values1(params))) }, { decay: constant(decay) });
-        near(`step ${step}`, (await ema.floats()).subarray(0, values1(start).length), values1(average[step]!));
-      }
-    },
-  },
-  {
-    name: "ema: equal values stay as they are, decay 0 copies, refuses other lengths",
-    async run() {
-      const [a, b] = [values(260, 1), values(260, 2)];
-      const ema = from(a);
-      emaStep({ ema, params: from(a) }, { decay: constant(0.99996) });
-      same("equal", await ema.floats(), Float32Array.from(a));
-      emaStep({ ema, params: from(b) }, { decay: constant(0) });
-      near("copy", await ema.floats(), b, 1e-7);
-      await refuses(
-        () => emaStep({ ema: zeros(4), params: zeros(8) }, { decay: constant(0) }),
-        /ema: expected an average \[8\] like the parameters, got \[4\]/,
-      );
-    },
-  },
-  {
-    name: "accumulate: begins anew whatever was there, then adds shares; refuses other lengths",
-    async run() {
-      const [a, b] = [values(260, 1), values(260, 2)];
-      const sum = from(new Float32Array(260).fill(NaN));
-      accumulate({ sum, g: from(a) }, { keep: constant(0), share: 0.25 });
-      accumulate({ sum, g: from(b) }, { keep: constant(1), share: 0.25 });
-      near(
-        "sum",
-        await sum.floats(),
-        a.map((x, i) => 0.25 * (x + b[i]!)),
-      );
-      await refuses(
-        () => accumulate({ sum: zeros(4), g: zeros(8) }, { keep: constant(0), share: 1 }),
-        /accumulate: expected two buffers of one length, a multiple of 4, got \[4\] and \[8\]/,
-      );
-    },
-  },
-  ...[
-    { why: "one vector", n: 4 },
-    { why: "just over a workgroup", n: 1028 },
-    { why: "more than one load of all workgroups", n: 4 * (1024 * 256 + 1) },
-    { why: "more than one round of all workgroups", n: 4 * (4 * 1024 * 256 + 1) },
-  ].map(({ why, n }) => ({
-    name: `gradNorm: ${why}`,
-    async run() {
-      const x = values(n, 3).with(n - 1, 1000); // the last one counts
-      near("norm and flag", await gradNorm(from(x)).floats(), [Math.sqrt(x.reduce((s, v) => s + v * v, 0)), 1], 1e-6);
-    },
-  })),
-  {
-    name: "gradNorm: sees a value that is not finite wherever it is, and leaves it out",
-    async run() {
-      const n = 1028;
-      const norm = Math.sqrt(n - 1);
-      for (const bad of [NaN, Infinity, -Infinity]) {
-        for (const i of [0, 3, 514, 1027])
-          near(`${bad} at ${i}`, await gradNorm(from(new Float32Array(n).fill(1).fill(bad, i, i + 1))).floats(), [norm, 0]);
-      }
-      near("all", await gradNorm(from(new Float32Array(8).fill(NaN))).floats(), [0, 0]);
-    },
-  },
-  {
-    name: "gradNorm: values near both ends of f32",
-    async run() {
-      near("zeros", await gradNorm(zeros(8)).floats(), [0, 1], 0);
-      near(
-        "large",
-        await gradNorm(from([1e18, 0, 0, 0]))
-          .floats()
-          .then((y) => [y[0]! / 1e18, y[1]!]),
-        [1, 1],
-      );
-      close("overflow", (await gradNorm(from([3e38, 3e38, 0, 1])).floats())[1]!, 0, 0);
-      await refuses(() => gradNorm(zeros(6)), /gradNorm: expected a multiple of 4 elements, got \[6\]/);
-    },
-  },
-  {
-    name: "optimizers: gradients that are not finite change nothing, others change everything",
-    async run() {
-      const good = values(132, 9);
-      for (const { before, after } of await guarded(good)) if (before === after) throw new Error("expected an update, got none");
-      for (const bad of [NaN, Infinity]) {
-        for (const [i, { before, after }] of (await guarded(good.with(131, bad))).entries()) same(`buffer ${i}`, after, before);
-      }
-    },
   },
 ];

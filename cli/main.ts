@@ -35,7 +35,7 @@ export async function main(args: readonly string[]): Promise<number> {
     } finally {
       await finish();
     }
-    return Number(process.exitCode ?? 0); // a verb that did what it could may still set one
+    return Number(process.exitCode ?? 0); // a verb that finished only in part sets one itself
   } catch (error) {
     stopProgress();
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
@@ -43,7 +43,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const usage = error instanceof UsageError || error instanceof CommanderError;
     const message =
       error instanceof CommanderError ? rephrase(error, program, verb) : error instanceof Error ? error.message : String(error);
-    // One line, whatever a driver or a shader compiler has to say; all of it with --debug.
+    // One line, also of a driver's or shader compiler's long message; --debug shows all of it.
     const debug = args.includes("--debug");
     const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
     note(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}`);
@@ -94,7 +94,7 @@ function addCommonOptions(command: Command): void {
   }
 }
 
-/** Tries the places that the verb is going to write. */
+/** Checks that the verb's outputs can be written. */
 async function tryOutputs(command: Command): Promise<void> {
   for (const option of command.options) {
     const { long, flags } = option;

@@ -77,7 +77,7 @@ function parse(text: string): ReturnType<typeof parseOps> {
   return applied(() => parseOps(value));
 }
 
-/** What does not fit the image or the list is the caller's to mend. */
+/** Makes an error about the image or the list a `UsageError`. */
 function applied<T>(body: () => T): T {
   try {
     return body();

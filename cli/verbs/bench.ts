@@ -1,4 +1,4 @@
-/** `tessera bench`: our times beside others', measured side by side. A mode is a file of cli/bench. */
+/** `tessera bench`: times of this engine and of other libraries, measured side by side. Each mode is a file of cli/bench. */
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { BenchOptions } from "../bench/prepare.ts";
 import { UsageError } from "../../jobs/errors.ts";

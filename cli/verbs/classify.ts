@@ -78,7 +78,7 @@ export default function (program: Command): void {
     });
 }
 
-/** Names each image without an answer; some are the run's failure, all of them the input's. */
+/** Names each image without an answer. Exit code 1 if some have none, 2 if no image can be read. */
 function refuseFailed(results: readonly Classified[]): void {
   const failed = results.filter((r) => r.error !== undefined);
   if (failed.length === 0) return;
@@ -90,7 +90,7 @@ function refuseFailed(results: readonly Classified[]): void {
   throw none ? new UsageError(message) : new Error(message);
 }
 
-/** A file as it is, a folder as the images in it, by name. */
+/** The files; a folder is replaced by its images, sorted by name. */
 function expand(path: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new UsageError(`expected an image or a folder at "${shown(path)}", got none`);
@@ -103,7 +103,7 @@ function expand(path: string): string[] {
   return found;
 }
 
-/** Each image with a name of its own for its maps. */
+/** Gives each image a distinct name for its map files. */
 function named(paths: readonly string[]): ClassifyArgs["images"] {
   const taken = new Set<string>();
   return paths.map((path) => {

@@ -101,7 +101,7 @@ function containerOf(path: string): Container | "sharded" {
   return ending === "safetensors" ? "safetensors" : "torch";
 }
 
-/** From a training checkpoint of ours; `null` for files that know no recipe. */
+/** The timm command that continues a Tessera training checkpoint; `null` for other files. */
 async function commandFor(record: string | undefined, options: Options): Promise<string | null> {
   if (record === undefined || options.to !== "timm") return null;
   const [{ timmCommand }, { runOf }] = await Promise.all([

@@ -1,4 +1,4 @@
-/** `tessera data`: whole data sets, fetched once and verified; or what is there of them. */
+/** `tessera data`: fetches whole data sets once and verifies them; without a name lists them. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -9,7 +9,7 @@ import { fetchSubset, subsetFolder } from "../node/data/cifar10-subset.ts";
 import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
 import { note, print } from "../output.ts";
 
-/** What can be asked for. */
+/** Names of the data sets. */
 const NAMES = ["cifar10-subset", ...FETCHED];
 
 export default function (program: Command): void {

@@ -1,4 +1,4 @@
-/** `tessera demo`: distillation from start to finish on what ships, and a report of it. */
+/** `tessera demo`: a whole distillation on shipped images and teacher, and a report. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { ReportData } from "../../jobs/report-data.ts";
@@ -52,7 +52,7 @@ export default function (program: Command): void {
     });
 }
 
-/** What the demo found, as a table. */
+/** The demo's result as a table. */
 function summary({ runs, teacher, adapter, student, seconds }: ReportData): string {
   const percent = (v: number | undefined) => (v === undefined ? "–" : `${(100 * v).toFixed(1)} %`);
   const rows = runs.map((run) => {

@@ -11,7 +11,7 @@ interface Options extends CommonOptions {
   readonly only?: string;
 }
 
-/** What kernels are sized by. */
+/** The limits that kernels are sized by. */
 const LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",

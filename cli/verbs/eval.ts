@@ -1,4 +1,4 @@
-/** `tessera eval`: how good a checkpoint is. */
+/** `tessera eval`: accuracy and loss of a checkpoint. */
 import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import type { Score } from "../../train/evaluate.ts";

@@ -63,7 +63,7 @@ export default function (program: Command): void {
     });
 }
 
-/** For whoever writes the kernel. */
+/** Does `--watch`, `--print-wgsl` and `--check`, the modes for writing a kernel. */
 async function develop(name: string, options: Options): Promise<void> {
   const { opNamed } = await import("../../checks/catalog.ts");
   refusing(() => opNamed(name)); // before an adapter is opened

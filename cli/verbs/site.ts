@@ -1,4 +1,4 @@
-/** `site`: the pages, served to this machine, or built into a folder for any web server. Needs no adapter here: who opens a page brings one. */
+/** `site`: the pages, served to this machine, or built into a folder for any web server. Needs no adapter on this machine: the browser that opens a page has one. */
 import type { Command } from "commander";
 import { UsageError } from "../../jobs/errors.ts";
 import { integer } from "../options.ts";

@@ -157,7 +157,7 @@ Ctrl-C, SIGTERM and SIGHUP save a checkpoint after the current update and stop; 
 const helpOf = (name: string, type: (typeof recipeSchema.shape)[keyof typeof recipeSchema.shape]): string =>
   `recipe: ${z.globalRegistry.get(type)?.description} (default: ${JSON.stringify(defaults[name])})`;
 
-/** What the page shows: curves and figures of the one run. */
+/** Data of the report page: curves and figures of the run. */
 function reportOf(result: TrainSummary, options: Options, { seed }: TrainArgs): ReportData {
   const { model, teacher, recipe } = result;
   return {
@@ -195,7 +195,7 @@ function preset(name: string | undefined): Record<string, unknown> {
   return readJson(shipped(`train/presets/${name}.json`))["recipe"] as Record<string, unknown>;
 }
 
-/** Numbers, booleans, lists of numbers and null as such; anything else is text, which the recipe judges. */
+/** Parses numbers, booleans, lists of numbers and null; anything else stays text for the recipe to check. */
 function parseValue(text: string): unknown {
   if (text === "true" || text === "false") return text === "true";
   if (text === "null") return null;

@@ -1,4 +1,4 @@
-/** What the library has for Node alone. */
+/** Parts of the library for Node only. */
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Store } from "./api.ts";

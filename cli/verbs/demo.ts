@@ -24,8 +24,8 @@ export default function (program: Command): void {
     .description(
       "distil a DeiT student from the shipped CNN teacher on the shipped images, beside the same student without a teacher; writes a report",
     )
-    .option("--out <folder>", "where report, checkpoints and weights go", "runs/demo")
-    .option("--budget <seconds>", "time for both trainings together (default: 400 on a software adapter, 40 on a GPU)")
+    .option("--out <folder>", "folder for report, checkpoints and weights", "runs/demo")
+    .option("--budget <seconds>", "seconds for both trainings together, above 0 (default: 400 on a software adapter, 40 on a GPU)")
     .action(async (options: Options) => {
       const budgetSeconds = options.budget === undefined ? undefined : Number(options.budget);
       if (budgetSeconds !== undefined && !(budgetSeconds > 0))

@@ -24,8 +24,8 @@ export default function (program: Command): void {
   program
     .command("setup")
     .description("find a WebGPU adapter and a browser, and install what is missing")
-    .option("--tests", "what the tests need too: a browser beside an adapter in Node, and f16")
-    .option("--no-install", "look only; TESSERA_NO_INSTALL=1 does the same")
+    .option("--tests", "also install what the tests need: a browser besides an adapter in Node, and f16")
+    .option("--no-install", "only search, install nothing; TESSERA_NO_INSTALL=1 does the same")
     .action(async ({ tests = false, install }: Options) => {
       const { found, lack, tried } = await getReady(tests, install && !process.env["TESSERA_NO_INSTALL"]);
       const inBrowser = lack.node && found.chromium ? await browserAdapter(found) : null;

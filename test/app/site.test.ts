@@ -1,5 +1,6 @@
 /** The site as it is built, under a sub-path: looked at by axe, at three widths, in light and dark; classes taught as a person would; without a network afterwards. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,10 +11,11 @@ import sharp from "sharp";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
+import { build } from "../../cli/main.ts";
 import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
 
-const PAGES = ["index", "classify", "teach", "distil", "bench", "docs"] as const;
+const PAGES = ["index", "classify", "teach", "distil", "bench", "docs", "api"] as const;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -186,15 +188,30 @@ test("once visited, every page opens without its server", async () => {
   await visitor.close();
 }, 240_000);
 
-test("every TypeScript sample of the guides is one of README's, which its own test runs", async () => {
+test("every TypeScript sample of the guides is run: README's by readme.test.ts, the layer's by vite-page.test.ts", async () => {
   const readme = await readFile("README.md", "utf8");
-  const guides = await readFile("app/site/docs.html", "utf8");
-  const entities: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&#x27;": "'" };
-  const samples = [...guides.matchAll(/<code>(import [^]*?)<\/code><\/pre>/g)].map(([, text]) =>
-    text!.replace(/&[^;]+;/g, (name) => entities[name]!),
+  const guides = readdirSync("app/site/guides");
+  const samples = (file: string): string[] =>
+    [...readFileSync(join("app/site/guides", file), "utf8").matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!);
+  expect(guides.filter((file) => samples(file).length > 0)).toEqual(["01-start.md", "02-fine-tune.md", "04-train-a-layer.md"]);
+  for (const file of ["01-start.md", "02-fine-tune.md"]) for (const sample of samples(file)) expect(readme).toContain(sample);
+  expect(samples("04-train-a-layer.md")).toHaveLength(1);
+});
+
+test("every command of the guides and of README has its verb and its options", async () => {
+  const texts = [...readdirSync("app/site/guides").map((file) => join("app/site/guides", file)), "README.md"].map((file) =>
+    readFileSync(file, "utf8"),
   );
-  expect(samples.length).toBe(3);
-  for (const sample of samples) expect(readme).toContain(sample);
+  const blocks = texts.flatMap((text) => [...text.matchAll(/```sh\n([^]*?)```/g)].map(([, code]) => code!));
+  const commands = blocks.flatMap((code) => code.split("\n")).filter((line) => line.startsWith("tessera "));
+  expect(commands.length).toBeGreaterThan(8);
+  const program = await build();
+  for (const command of commands) {
+    const [, verb] = command.split(" ");
+    const known = program.commands.find((one) => one.name() === verb)?.options.map(({ long }) => long);
+    expect(known, command).toBeDefined();
+    for (const [option] of command.matchAll(/(?<= )--[a-z-]+/g)) expect(known, command).toContain(option);
+  }
 });
 
 test("no page asked for anything but its own, and none failed", () => {

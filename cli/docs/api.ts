@@ -39,7 +39,7 @@ export async function api(root: string): Promise<ApiModule[]> {
 
 function section(one: DeclarationReflection, from: string): Section {
   const about = commentOf(one);
-  const members = (one.children ?? []).filter((member) => !member.flags.isInherited && member.name !== "[iterator]");
+  const members = (one.children ?? []).filter((member) => !member.inheritedFrom && member.name !== "[iterator]");
   const html = [
     `<pre tabindex="0"><code>${escaped(declarations(one).join("\n"))}</code></pre>`,
     markdown(about),

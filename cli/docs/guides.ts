@@ -33,7 +33,7 @@ export function guides(folder: string): Section[] {
         id: file.replace(/^\d+-|\.md$/g, ""),
         title,
         html: markdown(text.replace(/^# .*\n/, "")),
-        text: text.replace(/[#`*|]/g, " "),
+        text: text.replace(/```\w*|[#`*|]/g, " "),
       };
     });
 }

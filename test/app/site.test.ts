@@ -46,7 +46,7 @@ beforeAll(async () => {
   await new Promise((listening) => server.once("listening", listening));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/some/place/`;
   browser = await launchBrowser();
-}, 240_000);
+}, 400_000);
 
 afterAll(async () => {
   await browser?.close();
@@ -186,7 +186,7 @@ test("once visited, every page opens without its server", async () => {
     expect(await page.$eval("h1", ({ textContent }) => textContent)).not.toBe("");
   }
   await visitor.close();
-}, 240_000);
+}, 400_000);
 
 test("every TypeScript sample of the guides is run: README's by readme.test.ts, the layer's by vite-page.test.ts", async () => {
   const readme = await readFile("README.md", "utf8");

@@ -11,11 +11,12 @@ import sharp from "sharp";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
+import { adviceFor } from "../../app/site/shell/no-webgpu.ts";
 import { build } from "../../cli/main.ts";
 import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
 
-const PAGES = ["index", "classify", "teach", "distil", "bench", "docs", "api"] as const;
+const PAGES = ["index", "classify", "teach", "distil", "bench", "docs", "api", "recorded"] as const;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -112,6 +113,58 @@ describe("every page", () => {
     expect(bytes).toBeGreaterThan(0);
     expect(bytes).toBeLessThanOrEqual(30_000);
     expect(shift).toBe(0);
+    await page.close();
+  });
+});
+
+test("the search of guides and API finds a name, and a guide by its words", async () => {
+  const page = await open("docs");
+  const hits = async (words: string): Promise<string[]> => {
+    await page.$eval("input[type=search]", (field) => ((field as HTMLInputElement).value = ""));
+    await page.type("input[type=search]", words);
+    await page.waitForFunction(
+      (first) => document.querySelector("[data-found] a")?.textContent?.toLowerCase().includes(first),
+      {},
+      words.split(" ")[0]!.toLowerCase(),
+    );
+    return page.$$eval("[data-found] a", (links) => links.map((link) => link.getAttribute("href")!));
+  };
+  expect((await hits("loadModel"))[0]).toBe("./api.html#main-loadModel");
+  expect(await hits("checkpoints shard")).toContain("./docs.html#checkpoints");
+  await page.close();
+});
+
+describe("without WebGPU", () => {
+  test.each([
+    [
+      "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+      "chrome://flags/#enable-unsafe-webgpu",
+    ],
+    ["Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/112.0.0.0 Mobile Safari/537.36", "on Android 121"],
+    ["Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0", "Firefox has WebGPU from version 141"],
+    [
+      "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
+      "iOS 26",
+    ],
+    ["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15", "macOS 26"],
+    ["Lynx/2.9", "Chrome or Edge 113"],
+  ])("%s is told what to do", (agent, advice) => {
+    expect(adviceFor(agent, true)).toContain(advice);
+    expect(adviceFor(agent, false)).toContain("https");
+  });
+
+  test("every page says what to do, and leads to a recorded run", async () => {
+    const page = await browser.newPage();
+    page.on("request", (request) => asked.push(request.url()));
+    await page.evaluateOnNewDocument(() => Object.defineProperty(Navigator.prototype, "gpu", { value: undefined }));
+    for (const name of ["classify", "teach", "distil", "index"]) {
+      await page.goto(`${base}${name}.html`, { waitUntil: "load" });
+      await page.waitForSelector("[data-no-webgpu] a");
+      expect(await page.$eval("[data-no-webgpu]", ({ textContent }) => textContent), name).toContain("offers no WebGPU");
+    }
+    await Promise.all([page.waitForNavigation(), page.click("[data-no-webgpu] a")]);
+    expect(page.url()).toBe(`${base}recorded.html`);
+    expect(await page.$eval("body", ({ textContent }) => textContent)).toContain("44.8 %");
     await page.close();
   });
 });

@@ -17,7 +17,12 @@ const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
 
 /**
  * The model in a file: safetensors or `.pth`, with timm's or Hugging Face's names, of DeiT, ViT or RegNetY; or what `save()` wrote. Opens a
- * device where there is none. Throws WeightsError where the file, the model and the options do not fit each other.
+ * device where there is none. Throws WeightsError if the file, the model and the options do not fit each other.
+ *
+ * @example
+ * ```ts
+ * const deit = await loadModel("/deit.safetensors", { model: "deit_tiny_distilled_patch16_224", inputSize: 160 });
+ * ```
  */
 export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadOptions = {}): Promise<VisionModel> {
   const { signal, onProgress, head = "mean", dtype = "f32" } = o;

@@ -85,6 +85,7 @@ type Grid =
 type None = Readonly<Record<never, never>>;
 
 /** Declares a kernel. The function it returns launches it (or records the launch) and returns the outputs by name. */
+/* @__NO_SIDE_EFFECTS__ */
 export function defineKernel<
   const I extends Buffers = None,
   const U extends Buffers = None,
@@ -154,6 +155,7 @@ function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | und
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose text depends on more than sizes. */
+/* @__NO_SIDE_EFFECTS__ */
 export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   const made = new Map<string, K>();
   return (config) => {

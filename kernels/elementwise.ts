@@ -23,6 +23,7 @@ const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
 /** WGSL for numbers or vectors T. */
 type Expr = (T: string) => string;
 
+/* @__NO_SIDE_EFFECTS__ */
 function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readonly helpers?: Expr }) {
   // One thread per vector.
   const kernels = kernelFamily(({ W }: { readonly W: Width }) => {
@@ -106,6 +107,7 @@ export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor)
 /** At most this many axes after neighbours that broadcast alike are merged. */
 const RANK = 4;
 
+/* @__NO_SIDE_EFFECTS__ */
 function binary(name: string, expr: { readonly y: string; readonly da: string; readonly db: string }) {
   const at = (index: string, sizes: readonly number[], strides: readonly number[]) => {
     // The flat index split over the axes, innermost first.

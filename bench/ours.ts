@@ -4,7 +4,7 @@ import { getDevice } from "../engine/device.ts";
 import { ops } from "../checks/catalog.ts";
 import { differentiable } from "../checks/op.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { deit } from "../models/deit.ts";

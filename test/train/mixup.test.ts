@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { cutmixBox, sampleMix, type Mix } from "../../train/augment/mixup.ts";
 
 const DEIT = { mixup: 0.8, cutmix: 1, mixProb: 1, mixSwitchProb: 0.5 };

@@ -7,7 +7,7 @@
  * corrected to the box that is left after clipping.
  * Zhang et al. 2017, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
  */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { randomAt } from "./draws.ts";
 
 export interface MixSettings {

@@ -14,9 +14,9 @@ export interface GpuOptions extends Omit<AdapterOptions, "request"> {
 }
 
 export interface DeviceOptions extends GpuOptions, AdapterOptions {
-  /** Where adapters come from; `navigator.gpu` if left out. In Node: `nodeGPU()` of `engine/node.ts`. */
+  /** Where adapters come from; `navigator.gpu` if left out. In Node: `nodeGPU()` of `tessera-gpu/node`. */
   readonly gpu?: GPU;
-  /** How to await a GPU promise; a runtime may need help (see `engine/node.ts`). */
+  /** How to await a GPU promise; a runtime may need help (as Node does). */
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 

@@ -10,7 +10,6 @@ import { DeviceLostError, StalePlanError } from "./errors.ts";
 import { bindGroup, flush, recorded, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { accountPlan, collect, createBuffer, storagesIn, type Storage } from "./memory.ts";
 import { defineKernel } from "./kernel.ts";
-import { profile, type Step } from "./profile.ts";
 import { show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -19,6 +18,15 @@ export interface RecordOptions {
   readonly label?: string;
   /** Called as pipelines get compiled. */
   readonly onCompile?: (done: number, total: number) => void;
+}
+
+/** A launch of a plan, ready to run. */
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
 }
 
 export interface Plan<T> {
@@ -30,12 +38,12 @@ export interface Plan<T> {
   readonly bytes: number;
   /** Names of the kernels in order, for inspection. */
   readonly kernels: readonly string[];
+  /** The launches themselves, in order; `bench/profile.ts` times them one by one. */
+  readonly steps: readonly Step[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
   /** Puts the step into an app's own encoder, to be submitted by the app; what the app encoded before, the step sees. Throws as `run()` does. */
   encode(encoder: GPUCommandEncoder): void;
-  /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
-  profile(): Promise<{ readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
   /** Gives the plan's memory back. */
@@ -118,6 +126,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     result,
     bytes: memory[0]!.bytes,
     launches: steps.length,
+    steps,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
       checkUsable();
@@ -134,12 +143,6 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
       encode(steps, encoder);
       device.stats.launches += steps.length;
     },
-    profile: () =>
-      profile(
-        device,
-        steps,
-        launches.map((l) => l.pipeline.label),
-      ),
     idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
     dispose() {
       if (disposed) return;

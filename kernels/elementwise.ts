@@ -8,7 +8,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
-import { broadcastShapes, broadcastStrides, numel, sameShape, type Shape } from "../engine/shape.ts";
+import { numel, sameShape, type Shape } from "../engine/shape.ts";
+import { broadcastShapes, broadcastStrides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { geluOf } from "./shared/activations.ts";
 import { sumTo } from "./shared/reduce.ts";

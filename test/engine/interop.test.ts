@@ -7,7 +7,7 @@ import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { decodeImage } from "../../cli/node/decode-image.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { closeDevice, getDevice, initDevice, type Device } from "../../engine/device.ts";
-import { nodeGPU } from "../../engine/node.ts";
+import { nodeGPU } from "../../tasks/node.ts";
 import { record } from "../../engine/plan.ts";
 import { Tensor } from "../../kernels/images/image-tensor.ts";
 import { normalizeImages } from "../../kernels/augment/normalize.ts";

@@ -84,7 +84,7 @@ export async function requestDevice(gpu: GPU | undefined, options: AdapterOption
   const requiredLimits = Object.fromEntries(LIMITS.flatMap((l) => (adapter.limits[l] === undefined ? [] : [[l, adapter.limits[l]]])));
   const description = { ...describeAdapter(adapter), features: requiredFeatures };
   checkAdapter(description, options);
-  return { device: await adapter.requestDevice({ requiredFeatures, requiredLimits }), description, info: adapter.info };
+  return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), adapter: description, info: adapter.info };
 }
 
 const reasonForNone = (): string =>

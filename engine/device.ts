@@ -20,11 +20,12 @@ export interface DeviceOptions extends GpuOptions, AdapterOptions {
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 
+/** A WebGPU device, and whose it is. */
 interface Opened {
+  readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
   readonly info: Partial<GPUAdapterInfo> | undefined;
   readonly language: ReadonlySet<string>;
-  readonly wait: <T>(promise: Promise<T>) => Promise<T>;
   readonly owned: boolean;
 }
 
@@ -57,20 +58,21 @@ export class Device {
   readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
   lostError: DeviceLostError | null = null;
-  readonly #wait: Opened["wait"];
+  readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(gpu: GPUDevice, { adapter, info = {}, language, wait, owned }: Opened) {
+  constructor({ gpu, adapter, info = {}, language, owned }: Opened, { wait, without = [] }: DeviceOptions) {
     this.gpu = gpu;
     this.adapter = adapter;
     this.info = info;
     this.limits = gpu.limits;
-    this.features = new Set(gpu.features as ReadonlySet<string>);
+    // Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too.
+    this.features = new Set([...gpu.features].filter((feature) => !without.includes(feature)));
     this.language = language;
     this.owned = owned;
-    this.#wait = wait;
+    this.#wait = wait ?? (isFirefox() ? nudging(gpu) : (promise) => promise);
     if (owned) {
       gpu.addEventListener("uncapturederror", (event) => {
         event.preventDefault();
@@ -195,14 +197,10 @@ const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
  * of the package in one page adopts the first one's device.
  */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
-  if (pending) {
-    const device = await pending;
+  const device = pending ? await pending : current?.lostError ? undefined : current;
+  if (device) {
     checkSame(device, options);
     return device;
-  }
-  if (current && !current.lostError) {
-    checkSame(current, options);
-    return current;
   }
   // Of a lost device what it was made with; an app's device cannot be made again.
   const { device: before, ...again } = current ? madeWith : {};
@@ -232,7 +230,7 @@ function checkSame(device: Device, { device: gpu, adapter, powerPreference, with
   if (used.length > 0) refuse(`a device without ${used.join(", ")}`, "one with it");
 }
 
-const promptly = <T>(promise: Promise<T>): Promise<T> => promise;
+const isFirefox = (): boolean => /\bFirefox\//.test(globalThis.navigator?.userAgent ?? "");
 
 /** Firefox looks for finished work every 100 ms, and at each submit: while something is awaited, empty submits make it look. */
 const NUDGE_MS = 2;
@@ -247,9 +245,6 @@ const nudging =
     }
   };
 
-const waitFor = (gpu: GPUDevice, { wait }: DeviceOptions) =>
-  wait ?? (/\bFirefox\//.test(globalThis.navigator?.userAgent ?? "") ? nudging(gpu) : promptly);
-
 async function open(options: DeviceOptions): Promise<Device> {
   const webgpu = options.gpu ?? globalThis.navigator?.gpu;
   const language = new Set(webgpu?.wgslLanguageFeatures as ReadonlySet<string> | undefined);
@@ -259,19 +254,14 @@ async function open(options: DeviceOptions): Promise<Device> {
     const info = (given as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
     const adapter = describeAdapter({ info, features: given.features });
     checkAdapter(adapter, options);
-    return withheld(new Device(given, { adapter, info, language, wait: waitFor(given, options), owned: false }), options);
+    return new Device({ gpu: given, adapter, info, language, owned: false }, options);
   }
-  const { device, description: adapter, info } = await requestDevice(webgpu, options);
+  const made = await requestDevice(webgpu, options);
+  const device = new Device({ ...made, language, owned: true }, options);
   if (!options.gpu) {
-    copies().gpu = device;
-    void device.lost.then(() => copies().gpu === device && delete copies().gpu);
+    copies().gpu = device.gpu;
+    void device.lost.then(() => copies().gpu === device.gpu && delete copies().gpu);
   }
-  return withheld(new Device(device, { adapter, info, language, wait: waitFor(device, options), owned: true }), options);
-}
-
-/** Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too. */
-function withheld(device: Device, { without = [] }: DeviceOptions): Device {
-  for (const feature of without) (device.features as Set<string>).delete(feature);
   return device;
 }
 

@@ -54,16 +54,6 @@ export class Random {
     this.#at = at * 4;
   }
 
-  /** How many draws were taken; `new Random(seed, stream)` followed by `skip(n)` continues there. */
-  get position(): number {
-    return this.#at;
-  }
-
-  skip(draws: number): void {
-    this.#at += draws;
-    this.#block = null;
-  }
-
   u32(): number {
     const lane = this.#at % 4;
     if (lane === 0 || !this.#block) {

@@ -4,7 +4,7 @@
  * Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention",
  * https://arxiv.org/abs/2012.12877. Parameter names are timm's.
  */
-import type { Scalar } from "../engine/scalars.ts";
+import type { Scalar } from "../kernels/shared/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";

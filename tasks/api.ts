@@ -1,5 +1,5 @@
 /** What an app calls: the types of loading, classifying and fine-tuning. */
-import type { ImageSource } from "../engine/image.ts";
+import type { ImageSource } from "../kernels/images/image.ts";
 import type { DeitConfig } from "../models/deit.ts";
 import type { Protocol } from "../models/images/protocols.ts";
 import type { RegNetConfig } from "../models/regnet.ts";

@@ -1,6 +1,6 @@
 /** Opens pictures of every kind: files are decoded to bytes on the CPU, to the bit as Pillow does; what the platform holds stays there. */
 import { getDevice } from "../engine/device.ts";
-import { sizeOf, type ImageSource } from "../engine/image.ts";
+import { sizeOf, type ImageSource } from "../kernels/images/image.ts";
 import { decodeImage } from "../models/images/decode.ts";
 import type { RgbImage } from "../models/images/preprocess.ts";
 import type { ImageInput } from "./api.ts";

@@ -2,7 +2,7 @@
 import { noGrad } from "../engine/autograd.ts";
 import type { Device } from "../engine/device.ts";
 import { DeviceLostError } from "../engine/errors.ts";
-import { placedImage } from "../engine/image.ts";
+import { placedImage } from "../kernels/images/image.ts";
 import { record, type Plan } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/augment/normalize.ts";

@@ -8,7 +8,7 @@
  *
  * All three of bytes as Pillow resizes them: Hugging Face's processors on tensors differ from these by a level here and there.
  */
-import { BICUBIC, BILINEAR } from "../../engine/resample.ts";
+import { BICUBIC, BILINEAR } from "../../kernels/shared/resample.ts";
 import { checkImage, middle, resize, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
 
 export const PROTOCOLS = ["official", "timm", "hf"] as const;

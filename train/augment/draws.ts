@@ -1,5 +1,5 @@
 /** Where augmentation gets its random numbers from: a sequence of its own for every (seed, ingredient, image, epoch, copy). */
-import { philox, Random } from "../../engine/random.ts";
+import { philox, Random } from "../../kernels/shared/random.ts";
 
 /** What samplers draw. `Random` is one; a recorded sequence is another. */
 export type Draws = Pick<Random, "uniform" | "int" | "normal">;

@@ -1,4 +1,4 @@
-/** A model from any file that holds one, ready to classify. */
+/** Loads a model from any file that holds one, ready to classify. */
 import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
 import { readAnyWeights } from "../models/checkpoints/formats.ts";
@@ -82,7 +82,7 @@ function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean 
 
 const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
 
-/** The model that the file or the options name, at the size that is asked for, and its weights. */
+/** The model that the file or the options name, at the requested input size, and its weights. */
 function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { model: Model; state: Weights["state"] } {
   const what = given ?? weights.info?.config;
   if (!what)
@@ -111,7 +111,7 @@ async function labelsOf({ numClasses }: Model, { info }: Weights, { labels }: Lo
   return [...names];
 }
 
-/** What the file says of itself goes before any protocol. */
+/** The file's own preprocessing takes precedence over a protocol. */
 function stepsOf(model: Model, { info }: Weights, protocol: Protocol): Preprocessing {
   const size = model.imageShape[1];
   const steps = preprocessing(protocol, model.name, size);
@@ -119,7 +119,7 @@ function stepsOf(model: Model, { info }: Weights, protocol: Protocol): Preproces
   return { ...steps, ...placing, mean: info?.mean ?? steps.mean, std: info?.std ?? steps.std };
 }
 
-/** How pictures come to the model's size, as `save()` writes it; at another input size in proportion. */
+/** Resize and crop as `save()` writes them, scaled in proportion for another input size. */
 export interface SavedPlacing {
   readonly size: number;
   readonly resize: number;

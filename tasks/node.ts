@@ -1,4 +1,4 @@
-/** What the library has for Node alone: WebGPU by Dawn, through the npm package `webgpu`, and files as stores. */
+/** Parts of the library for Node only: WebGPU by Dawn, through the npm package `webgpu`, and files as stores. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

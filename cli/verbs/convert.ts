@@ -23,7 +23,7 @@ const INDEX = ".safetensors.index.json";
 export default function (program: Command): void {
   program
     .command("convert")
-    .description("converts weights between timm's and Hugging Face's names, safetensors and .pth; every F32 value stays as it is")
+    .description("convert weights between timm's and Hugging Face's names, safetensors and .pth; every F32 value keeps its bits")
     .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
     .requiredOption(
       "--out <file>",
@@ -32,17 +32,17 @@ export default function (program: Command): void {
     .addOption(
       new Option(
         "--to <names>",
-        "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe",
+        "names to write; timm: also FILE.sh with the command that continues the training in timm, if the file holds its recipe",
       )
         .choices(["timm", "hf"])
         .makeOptionMandatory(),
     )
     .addOption(new Option("--from <names>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
-    .option("--shard-mb <n>", "most megabytes (10^6 bytes) of tensors per file, where --out is an index", "5000")
-    .option("--ema", "take the moving average of a .pth training checkpoint")
+    .option("--shard-mb <n>", "with an index as --out: most megabytes (10^6 bytes) of tensors per file, above 0", "5000")
+    .option("--ema", "take the weights' moving average from a .pth training checkpoint")
     .option(
       "--key <name>",
-      "of a checkpoint with several models: the state dict's key, a.b for a dict in a dict, or the prefix of its names",
+      "for a checkpoint with several models: key of the state dict (a.b for a dict within a dict), or the prefix of its names",
     )
     .action(async (options: Options) => {
       const container = containerOf(options.out);
@@ -101,7 +101,7 @@ function containerOf(path: string): Container | "sharded" {
   return ending === "safetensors" ? "safetensors" : "torch";
 }
 
-/** From a training checkpoint of ours; `null` for files that know no recipe. */
+/** The timm command that continues a Tessera training checkpoint; `null` for other files. */
 async function commandFor(record: string | undefined, options: Options): Promise<string | null> {
   if (record === undefined || options.to !== "timm") return null;
   const [{ timmCommand }, { runOf }] = await Promise.all([

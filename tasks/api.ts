@@ -52,14 +52,24 @@ export interface Prediction {
   readonly probability: number;
 }
 
-export interface FeatureOptions {
+export interface AnswerOptions {
+  /** Stops the work: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ClassifyOptions extends AnswerOptions {
+  /** 5 unless given. */
+  readonly topK?: number;
+}
+
+export interface FeatureOptions extends AnswerOptions {
   /** "cls": the class token (transformers, their default); "mean": the patches' mean (convolutional networks' default); "none": all tokens. */
   readonly pool?: "cls" | "mean" | "none";
   /** Features after this block (or stage), from 0, instead of the last one's after the norm. */
   readonly block?: number;
 }
 
-export interface AttentionOptions {
+export interface AttentionOptions extends AnswerOptions {
   /** Whose attention; "class" unless given. */
   readonly token?: "class" | "distillation";
   /** One block's, from 0, and one head's of it; the rollout over all blocks unless both are given. */
@@ -84,9 +94,9 @@ export interface VisionModel {
   /** Empty without a head; `classify` then says so. */
   readonly labels: readonly string[];
   readonly config: ModelConfig;
-  /** The most probable classes first, `topK` of them (5 unless given). Leaves no memory behind. */
-  classify(image: ImageInput, o?: { readonly topK?: number }): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], o?: { readonly topK?: number }): Promise<Prediction[][]>;
+  /** The most probable classes first, `topK` of them. Leaves no memory behind. */
+  classify(image: ImageInput, o?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], o?: ClassifyOptions): Promise<Prediction[][]>;
   features(image: ImageInput, o?: FeatureOptions): Promise<Float32Array>;
   features(images: readonly ImageInput[], o?: FeatureOptions): Promise<Float32Array[]>;
   attention(image: ImageInput, o?: AttentionOptions): Promise<AttentionMap>;

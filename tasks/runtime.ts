@@ -57,14 +57,16 @@ export class Runtime {
   }
 
   /** What the pass gives for each picture: values of each of its tensors. `name` stands for the pass. */
-  async run(name: string, pass: Pass, pictures: readonly Picture[]): Promise<Float32Array[][]> {
+  async run(name: string, pass: Pass, pictures: readonly Picture[], signal?: AbortSignal): Promise<Float32Array[][]> {
     const results: Float32Array[][] = [];
     while (results.length < pictures.length) {
       const left = pictures.length - results.length;
       const size = Math.min(MOST, 2 ** Math.floor(Math.log2(left)));
       const batch = pictures.slice(results.length, results.length + size);
+      signal?.throwIfAborted();
       results.push(...(await this.#recovering((live) => this.#batch(live, name, pass, batch))));
     }
+    signal?.throwIfAborted();
     return results;
   }
 

@@ -135,7 +135,9 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
     async (given: ImageInput | readonly ImageInput[], o: AnswerOptions = {}) => {
       const { signal, ...options } = o;
       const images = await Promise.all((Array.isArray(given) ? given : [given]).map(portable));
-      const sent = transfer(Array.isArray(given) ? images : images[0]!, images.filter(isBitmap));
+      const bitmaps = images.filter(isBitmap);
+      const asked = Array.isArray(given) ? images : images[0]!;
+      const sent = bitmaps.length > 0 ? transfer(asked, bitmaps) : asked; // a URL cannot be a key of Comlink's list of transfers
       return ask(() => called(api, signal, (call) => model[name](call, sent as never, options)));
     };
   return {

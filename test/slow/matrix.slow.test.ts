@@ -80,7 +80,8 @@ async function visitFolder(at: string): Promise<Found> {
   }
 }
 
-const html = (at: string, body: string) => writeFileSync(join(at, "index.html"), `<!doctype html><link rel="icon" href="data:,">${body}`);
+const html = (at: string, body: string) =>
+  writeFileSync(join(at, "index.html"), `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">${body}`);
 
 /** The plain page's answers, to which all others are held. */
 let plain: Found;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { closeDevice, getDevice, initDevice } from "../../engine/device.ts";
-import { nodeGPU } from "../../engine/node.ts";
+import { nodeGPU } from "../../tasks/node.ts";
 import { loadModel } from "../../tasks/load-model.ts";
 import { lacking, listCases } from "../all-cases.ts";
 import { coloredExamples, tinyFile } from "../tasks/pictures.ts";

@@ -75,9 +75,12 @@ export interface AttentionMap {
 }
 
 export interface SaveOptions {
+  /** "safetensors" unless given. "onnx": for other runtimes, `pixel_values` (batch, 3, size, size), normalised, to `logits` (batch, K). */
   readonly format?: "safetensors" | "pth" | "onnx";
   /** Whose parameter names; "timm" unless given. */
   readonly names?: "timm" | "hf";
+  /** Of format "onnx": how weights are stored and what the runtime computes in; "f32" unless given. Inputs and outputs are f32. */
+  readonly dtype?: "f32" | "f16";
 }
 
 export interface VisionModel {

@@ -11,13 +11,13 @@ export {
   type Stats,
 } from "./engine/device.ts";
 export { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, StalePlanError, ValidationError } from "./engine/errors.ts";
-export type { ImageSource, ImageSteps } from "./engine/image.ts";
+export type { ImageSource, ImageSteps } from "./kernels/images/image.ts";
 export { defineKernel, kernelFamily } from "./engine/kernel.ts";
 export { keep, scope } from "./engine/memory.ts";
 export { place, record, type Plan, type RecordOptions } from "./engine/plan.ts";
-export { Random } from "./engine/random.ts";
-export { constant, Scalars } from "./engine/scalars.ts";
-export { Tensor } from "./engine/image-tensor.ts";
+export { Random } from "./kernels/shared/random.ts";
+export { constant, Scalars } from "./kernels/shared/scalars.ts";
+export { Tensor } from "./kernels/images/image-tensor.ts";
 export { readAll, type DType } from "./engine/tensor.ts";
 
 export { attention, attentionPacked } from "./kernels/attention.ts";

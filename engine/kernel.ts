@@ -5,7 +5,6 @@ import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
-import { watched } from "./watch.ts";
 import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
@@ -85,6 +84,7 @@ type Grid =
 type None = Readonly<Record<never, never>>;
 
 /** Declares a kernel. The function it returns launches it (or records the launch) and returns the outputs by name. */
+/* @__NO_SIDE_EFFECTS__ */
 export function defineKernel<
   const I extends Buffers = None,
   const U extends Buffers = None,
@@ -139,7 +139,7 @@ export function defineKernel<
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
     });
-    watched(spec.name, () => Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]]))));
+    if (watcher) showLaunch(spec.name, bound);
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
 }
@@ -154,6 +154,7 @@ function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | und
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose text depends on more than sizes. */
+/* @__NO_SIDE_EFFECTS__ */
 export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   const made = new Map<string, K>();
   return (config) => {
@@ -162,6 +163,28 @@ export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
     if (!kernel) made.set(key, (kernel = make(config)));
     return kernel;
   };
+}
+
+/** Sees a kernel's name and the tensors that it wrote, right after each launch. It may launch kernels of its own, which are not watched. */
+export type Watcher = (kernel: string, written: Readonly<Record<string, Tensor>>) => void;
+
+let watcher: Watcher | null = null;
+
+/** Calls `to` for every launch of `body`: for debuggers, which run a step launch by launch instead of recorded. */
+export function withWatcher<T>(to: Watcher | null, body: () => T): T {
+  const before = watcher;
+  watcher = to;
+  try {
+    return body();
+  } finally {
+    watcher = before;
+  }
+}
+
+function showLaunch(kernel: string, bound: readonly Bound[]): void {
+  const to = watcher!;
+  const written = Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]])));
+  withWatcher(null, () => to(kernel, written));
 }
 
 interface LooseArgs {

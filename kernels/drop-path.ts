@@ -11,8 +11,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
-import { philoxWgsl } from "../engine/random.ts";
-import type { Scalar } from "../engine/scalars.ts";
+import { philoxWgsl } from "./shared/random.ts";
+import type { Scalar } from "./shared/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { scaleSamples } from "./shared/sample-factors.ts";

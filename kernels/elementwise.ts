@@ -8,7 +8,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
-import { broadcastShapes, broadcastStrides, numel, sameShape, type Shape } from "../engine/shape.ts";
+import { numel, sameShape, type Shape } from "../engine/shape.ts";
+import { broadcastShapes, broadcastStrides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { geluOf } from "./shared/activations.ts";
 import { sumTo } from "./shared/reduce.ts";
@@ -23,6 +24,7 @@ const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
 /** WGSL for numbers or vectors T. */
 type Expr = (T: string) => string;
 
+/* @__NO_SIDE_EFFECTS__ */
 function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readonly helpers?: Expr }) {
   // One thread per vector.
   const kernels = kernelFamily(({ W }: { readonly W: Width }) => {
@@ -106,6 +108,7 @@ export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor)
 /** At most this many axes after neighbours that broadcast alike are merged. */
 const RANK = 4;
 
+/* @__NO_SIDE_EFFECTS__ */
 function binary(name: string, expr: { readonly y: string; readonly da: string; readonly db: string }) {
   const at = (index: string, sizes: readonly number[], strides: readonly number[]) => {
     // The flat index split over the axes, innermost first.

@@ -1,4 +1,4 @@
-/** What a vision transformer looks at: attention probabilities per block and head, and their rollout over blocks. */
+/** Attention probabilities of a vision transformer per block and head, and their rollout over blocks. */
 import { noGrad } from "../engine/autograd.ts";
 import { scope } from "../engine/memory.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
@@ -19,7 +19,7 @@ export interface Attention {
   readonly prefix: number;
   /** Patches per side. */
   readonly side: number;
-  /** For each block asked for, (images, heads, tokens, tokens): rows are queries and sum to 1. */
+  /** For each requested block, (images, heads, tokens, tokens): rows are queries and sum to 1. */
   readonly blocks: readonly Float32Array[];
 }
 

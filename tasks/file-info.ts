@@ -11,7 +11,7 @@ export function infoFor({ model, labels, steps }: Pick<Parts, "model" | "labels"
   return { config: model.config, classes: labels, mean, std, placing };
 }
 
-/** How pictures come to the model: what the file says goes before any protocol. */
+/** The preprocessing: the file's own takes precedence over a protocol. */
 export function stepsOf(model: Model, info: WeightsInfo | null, protocol: Protocol): Preprocessing {
   const size = model.imageShape[1];
   const steps = preprocessing(protocol, model.name, size);
@@ -19,7 +19,7 @@ export function stepsOf(model: Model, info: WeightsInfo | null, protocol: Protoc
   return { ...steps, ...placing, mean: info?.mean ?? steps.mean, std: info?.std ?? steps.std };
 }
 
-/** As `save()` writes it; at another input size in proportion. */
+/** Resize and crop as `save()` writes them, scaled in proportion for another input size. */
 function placingIn(info: WeightsInfo | null, size: number): Placing | null {
   const { placing } = (info ?? {}) as { placing?: Partial<Placing> };
   if (!placing) return null;

@@ -1,4 +1,4 @@
-/** A model from any file that holds one, ready to classify. */
+/** Loads a model from any file that holds one, ready to classify. */
 import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
 import { readAnyWeights } from "../models/checkpoints/formats.ts";
@@ -82,7 +82,7 @@ function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean 
 
 const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
 
-/** The model that the file or the options name, at the size that is asked for, and its weights. */
+/** The model that the file or the options name, at the requested input size, and its weights. */
 function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { model: Model; state: Weights["state"] } {
   const what = given ?? weights.info?.config;
   if (!what)

@@ -6,7 +6,7 @@ import { loadModel } from "./load-model.ts";
 /** Functions of the page by name, of its store `get`, `set` and `delete`; each call crosses to the page. */
 export type Hooks = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>;
 
-/** Options without functions, and which functions there are. A signal is told by number: `abort(call)`. */
+/** Options without functions, and the names of the functions. A signal becomes a number: `abort(call)`. */
 export interface SentOptions {
   readonly values: object;
   readonly names: readonly string[];
@@ -23,7 +23,7 @@ export interface RemoteExamples {
   next(): Promise<Example | null>;
 }
 
-/** A model as it is seen from the page. */
+/** A model as the page sees it. */
 export type RemoteModel = Omit<VisionModel, "fineTune"> & {
   fineTune(
     call: number,
@@ -66,7 +66,7 @@ async function* generated(examples: RemoteExamples): AsyncGenerator<Example> {
   for (let example = await examples.next(); example; example = await examples.next()) yield example;
 }
 
-/** Models that several tabs share, by what they were loaded from. */
+/** Models shared by several tabs, by file and options. */
 const shared = new Map<string, { readonly model: Promise<VisionModel>; users: number }>();
 
 const api = {
@@ -74,7 +74,7 @@ const api = {
     return abortable(call, async (signal) => remote(await loadModel(from, { ...received<LoadOptions>(options, hooks), signal })));
   },
 
-  /** `key` says what is loaded and how; the tabs that use the same get one model. */
+  /** `key` identifies file and options; tabs with the same key share one model. */
   async share(key: string, from: string | Blob | Uint8Array, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
     const entry = shared.get(key) ?? { model: loadModel(from, received<LoadOptions>(options, hooks)), users: 0 };
     shared.set(key, entry);

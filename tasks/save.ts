@@ -1,4 +1,4 @@
-/** A model as a file that `loadModel` reads with nothing else said, and others read too. */
+/** Writes a model as a file that `loadModel` reads without options, and that PyTorch and timm read too. */
 import { toHuggingFace } from "../models/checkpoints/names.ts";
 import { writeTorchFile } from "../models/checkpoints/torch-writer.ts";
 import { INFO, writeWeights } from "../models/checkpoints/weights.ts";

@@ -1,4 +1,4 @@
-/** Classifies, gives features and attention, and is taught: a model with its weights, wherever they came from. */
+/** The model of an app: classifies, gives features and attention, and fine-tunes. */
 import type { Tensor } from "../engine/tensor.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { slice } from "../kernels/movement.ts";
@@ -24,7 +24,7 @@ import { topOf } from "./labels.ts";
 import { openPicture, type Picture } from "./pictures.ts";
 import { Runtime, type Pass } from "./runtime.ts";
 
-/** Pictures that are decoded and held at a time. */
+/** Number of pictures decoded and held at a time. */
 const OPEN = 32;
 
 const logitsPass: Pass = (model, params, x) => {
@@ -125,7 +125,7 @@ export class Vision implements VisionModel {
 
 const isList = (given: ImageInput | readonly ImageInput[]): given is readonly ImageInput[] => Array.isArray(given);
 
-/** Which intermediate result the features are, and how its values become one vector. */
+/** The intermediate result that features are taken from, and how its values become one vector. */
 function featurePass({ config, name: model }: Model, { pool, block }: FeatureOptions) {
   const transformer = config.arch === "deit";
   const stages = transformer ? config.depth : 4;
@@ -136,7 +136,7 @@ function featurePass({ config, name: model }: Model, { pool, block }: FeatureOpt
   const wanted = transformer ? (block === undefined ? "norm" : `blocks.${block}`) : `s${block === undefined ? "" : block + 1}`;
   const pass: Pass = (m, params, x) => {
     const seen: { tap?: Tensor } = {};
-    // Of stages, without a block, the last.
+    // Without `block`, the last of several stages.
     m.forward(params, x, { tap: (tapped, value) => (tapped === wanted || (wanted === "s" && /^s\d$/.test(tapped))) && (seen.tap = value) });
     const all = seen.tap!;
     if (how === "cls") return [slice(all, 1, 0, 1)];

@@ -6,11 +6,11 @@ import { ExamplesError, PictureError, StoreError, WeightsError } from "./errors.
 import type { Hooks, RemoteModel, SentOptions, WorkerApi } from "./model-worker.ts";
 
 export interface WorkerOptions extends LoadOptions {
-  /** One worker, and one model for the same file and options, for all tabs of the origin. */
+  /** Share one worker among all tabs of the origin, and one model among loads of the same file and options. */
   readonly shared?: boolean;
 }
 
-/** As `loadModel`, in a worker. Pictures are handed over (elements and canvases as an ImageBitmap of this moment); functions are called in the page. */
+/** As `loadModel`, in a worker. Pictures are transferred (elements and canvases as an ImageBitmap of their current content); functions are called in the page. */
 export async function loadModelInWorker(
   from: string | URL | Blob | Uint8Array,
   { shared = false, ...o }: WorkerOptions = {},
@@ -68,7 +68,7 @@ function keyOf(from: string | Blob | Uint8Array, options: LoadOptions): string {
 
 let calls = 0;
 
-/** Calls with a number of its own, by which the signal stops it. */
+/** Gives each call a number, by which its signal can stop it. */
 async function called<T>(api: Remote<WorkerApi>, signal: AbortSignal | undefined, work: (call: number) => Promise<T>): Promise<T> {
   signal?.throwIfAborted();
   const call = ++calls;
@@ -81,7 +81,7 @@ async function called<T>(api: Remote<WorkerApi>, signal: AbortSignal | undefined
   }
 }
 
-/** Options as they cross: values, and a proxy of the functions among them (and of the store), which are called here. */
+/** Options as they are sent: values, and a proxy of the functions (and of the store), which run in the page. */
 function parted(options: object): { values: SentOptions; hooks: Hooks & ProxyMarked } {
   const called = Object.entries(options).filter(([key, value]) => typeof value === "function" || (key === "checkpoint" && value));
   const names = called.map(([key]) => key);
@@ -95,7 +95,7 @@ function parted(options: object): { values: SentOptions; hooks: Hooks & ProxyMar
   return { values: { values, names }, hooks: proxy({ ...Object.fromEntries(called), ...store }) as unknown as Hooks & ProxyMarked };
 }
 
-/** A model of the worker as one of the page. `close` ends the worker after the last of its models. */
+/** Wraps a model of the worker as one of the page. Closing the last model ends the worker. */
 async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: () => void, users = { count: 0 }): Promise<VisionModel> {
   users.count++;
   const [labels, config] = (await Promise.all([model.labels, model.config])) as unknown as [readonly string[], ModelConfig];
@@ -139,7 +139,7 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
 
 const isBitmap = (image: unknown): image is ImageBitmap => typeof ImageBitmap !== "undefined" && image instanceof ImageBitmap;
 
-/** The picture as it can be handed to another thread. The app's own ImageBitmaps stay the app's. */
+/** The picture in a form that can be transferred. The app keeps its own ImageBitmaps. */
 async function portable(image: ImageInput): Promise<string | Blob | ImageData | ImageBitmap> {
   if (typeof image === "string" || image instanceof URL) return absolute(image);
   if (image instanceof Blob || image instanceof ImageData) return image;
@@ -167,7 +167,7 @@ function handedOver(examples: Iterable<Example> | AsyncIterable<Example>) {
 
 const KINDS = [AdapterError, DeviceLostError, OutOfMemoryError, ExamplesError, PictureError, StoreError, WeightsError] as const;
 
-/** An error that came from the worker, of its class again. */
+/** Restores the class of an error that came from the worker. */
 function revived(error: unknown): unknown {
   const { name, message } = error as Error;
   const Kind = KINDS.find((kind) => kind.name === name);

@@ -23,7 +23,7 @@ export default function (program: Command): void {
   program
     .command("convert")
     .description(
-      "converts weights between timm's and Hugging Face's names, safetensors and .pth, every F32 value as it is; or to ONNX, for other runtimes",
+      "convert weights between timm's and Hugging Face's names, safetensors and .pth, every F32 value with its bits; or to ONNX for other runtimes",
     )
     .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
     .requiredOption(
@@ -33,19 +33,19 @@ export default function (program: Command): void {
     .addOption(
       new Option(
         "--to <names>",
-        "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe; onnx: a graph with the weights, pixel_values [N,3,H,W] to logits [N,K] (of both heads too; without a head: features)",
+        "names to write; timm: also FILE.sh with the command that continues the training in timm, if the file holds its recipe; onnx: a graph with the weights, pixel_values [N,3,H,W] to logits [N,K] (and logits_cls, logits_dist; without a head: features)",
       )
         .choices(["timm", "hf", "onnx"])
         .makeOptionMandatory(),
     )
     .addOption(new Option("--from <names>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
-    .option("--shard-mb <n>", "most megabytes (10^6 bytes) of tensors per file, where --out is an index", "5000")
-    .option("--ema", "take the moving average of a .pth training checkpoint")
+    .option("--shard-mb <n>", "with an index as --out: most megabytes (10^6 bytes) of tensors per file, above 0", "5000")
+    .option("--ema", "take the weights' moving average from a .pth training checkpoint")
     .option(
       "--key <name>",
-      "of a checkpoint with several models: the state dict's key, a.b for a dict in a dict, or the prefix of its names",
+      "for a checkpoint with several models: key of the state dict (a.b for a dict within a dict), or the prefix of its names",
     )
-    .option("--model <name|json>", "for onnx, where the file does not say: timm name, JSON file, or JSON")
+    .option("--model <name|json>", "for onnx, if the file does not name its model: timm name, JSON file, or JSON")
     .addOption(
       new Option("--dtype <name>", "for onnx: how weights are stored and computed with; inputs and outputs are f32 (default: f32)").choices(
         ["f32", "f16"],
@@ -120,7 +120,7 @@ function containerOf(path: string): Container | "sharded" {
   return ending === "safetensors" ? "safetensors" : "torch";
 }
 
-/** From a training checkpoint of ours; `null` for files that know no recipe. */
+/** The timm command that continues a Tessera training checkpoint; `null` for other files. */
 async function commandFor(record: string | undefined, options: Options): Promise<string | null> {
   if (record === undefined || options.to !== "timm") return null;
   const [{ timmCommand }, { runOf }] = await Promise.all([

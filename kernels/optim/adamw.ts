@@ -7,7 +7,7 @@
  * Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, in PyTorch's order of operations. An update rule: no backward.
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 

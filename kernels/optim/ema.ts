@@ -1,6 +1,6 @@
 /** Moving average of parameters: ema <- decay ema + (1 - decay) params, in place. An update rule: no backward. */
 import { defineKernel } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 

@@ -6,7 +6,7 @@
  * PyTorch's form (the rate multiplies the velocity; u starts at 0). An update rule: no backward.
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 

@@ -28,7 +28,7 @@
 import { getDevice } from "../../engine/device.ts";
 import type { Elem } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { chosen } from "../../engine/tuning.ts";
+import { chosen } from "../shared/tuning.ts";
 import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
 
 const TEAMS = [4, 8, 16, 32, 64, 128, 256] as const;

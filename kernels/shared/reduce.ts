@@ -8,7 +8,8 @@
 import { defineOp } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
-import { normalizeAxis, numel, sameShape, show, type Shape } from "../../engine/shape.ts";
+import { numel, sameShape, show, type Shape } from "../../engine/shape.ts";
+import { normalizeAxis } from "./axes.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { addParts } from "./add-parts.ts";
 

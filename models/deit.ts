@@ -35,7 +35,7 @@ export interface DeitConfig {
   readonly distilled: boolean;
 }
 
-const LAYER_NORM_EPS = 1e-6;
+export const LAYER_NORM_EPS = 1e-6;
 
 /** Dropout's random streams begin here, past those of stochastic depth. */
 const DROPOUT = 0x64726f70; // "drop"

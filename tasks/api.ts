@@ -85,9 +85,12 @@ export interface AttentionMap {
 }
 
 export interface SaveOptions {
+  /** "safetensors" unless given. "onnx": for other runtimes, `pixel_values` (batch, 3, size, size), normalised, to `logits` (batch, K). */
   readonly format?: "safetensors" | "pth" | "onnx";
   /** Naming of the parameters; default "timm". */
   readonly names?: "timm" | "hf";
+  /** Of format "onnx": how weights are stored and what the runtime computes in; "f32" unless given. Inputs and outputs are f32. */
+  readonly dtype?: "f32" | "f16";
 }
 
 export interface VisionModel {

@@ -8,6 +8,7 @@ export type Signature = string;
 export class Pipeline {
   readonly label: string;
   readonly code: string;
+  readonly signature: Signature;
   readonly layout: GPUBindGroupLayout;
   readonly #device: Device;
   readonly #pipelineLayout: GPUPipelineLayout;
@@ -19,6 +20,7 @@ export class Pipeline {
     this.#device = device;
     this.label = label;
     this.code = code;
+    this.signature = signature;
     ({ bindGroup: this.layout, pipeline: this.#pipelineLayout } = layoutOf(device, signature));
   }
 

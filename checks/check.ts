@@ -1,7 +1,9 @@
 /** Holds kernels to plain f64 references: values element by element, gradients along random directions. */
 import { gradients } from "../engine/autograd.ts";
-import { readAll, Tensor } from "../engine/tensor.ts";
+import { withRecorder } from "../engine/launch.ts";
 import { scope } from "../engine/memory.ts";
+import { rewriteModules, type Module } from "../engine/rewrite.ts";
+import { readAll, Tensor } from "../engine/tensor.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import { AstrayError, guarded } from "./guarded.ts";
 
@@ -78,6 +80,12 @@ const DIRECTIONS = 2;
  */
 export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads }: Check): Promise<Checked> {
   const shapes = inputs.map((i) => ("shape" in i ? i.shape : i));
+  if (listing)
+    return listed(
+      inputs.map((i, k) => [shapes[k]!, "shape" in i ? i.values : null]),
+      op,
+      grads ?? inputs.map((_, i) => i),
+    );
   const values = inputs.map((i, k) => ("shape" in i ? Float64Array.from(i.values) : uniform(numel(i), k + 1)));
   const wanted = grads ?? inputs.map((_, i) => i);
   const expected = reference(...values);
@@ -117,6 +125,43 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
     faults[0] ?? (!checked.values.ok ? told("y", checked.values, tol) : wrong && told(`gradient of input ${wrong[0]}`, wrong[1], tol));
   if (message !== undefined) throw new CheckError(message, checked);
   return checked;
+}
+
+let listing = false;
+
+/** The modules that a case launches, each once. A case of `checkOp` is only listed: nothing of it is compiled or run. */
+export async function modulesOf(one: Case): Promise<readonly Module[]> {
+  const modules = new Map<string, Module>();
+  const stop = rewriteModules((module) => {
+    modules.set(module.code, module);
+    return null;
+  });
+  listing = true;
+  try {
+    await one.run();
+  } finally {
+    listing = false;
+    stop();
+  }
+  return [...modules.values()];
+}
+
+/** Records the launches of `op` and of its gradients, on inputs of these shapes. */
+function listed(inputs: readonly (readonly [Shape, Values | null])[], op: Check["op"], wanted: readonly number[]): Checked {
+  scope(() =>
+    withRecorder({ launches: [] }, () => {
+      const tensors = inputs.map(([shape, values]) => (values ? Tensor.from(values, shape) : Tensor.zeros(shape)));
+      for (const i of wanted) tensors[i]!.requiresGrad = true;
+      const y = op(...tensors);
+      if (wanted.length > 0)
+        gradients(
+          y,
+          wanted.map((i) => tensors[i]!),
+          y,
+        );
+    }),
+  );
+  return new Checked({ ok: true, worst: 0, at: null, got: null, expected: null }, {}, []);
 }
 
 const told = (what: string, { at, got, expected }: Finding, tol: number): string =>

@@ -4,8 +4,14 @@
  */
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 
+/** A kernel's name and its whole WGSL. */
+export interface Module {
+  readonly label: string;
+  readonly code: string;
+}
+
 /** Another text for a kernel's module, or null to leave it. Sees the text that rewrites before it left. */
-export type Rewrite = (module: { readonly label: string; readonly code: string }) => string | null;
+export type Rewrite = (module: Module) => string | null;
 
 const rewrites: Rewrite[] = [];
 

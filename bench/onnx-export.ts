@@ -5,7 +5,7 @@
  * https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; what is used of it is small enough to be written by hand.
  */
 import { numel, type Shape } from "../engine/shape.ts";
-import type { Inputs } from "./case.ts";
+import type { Inputs } from "./benchmark.ts";
 
 const OPSET = 20;
 const IR_VERSION = 9;

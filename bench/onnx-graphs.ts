@@ -2,12 +2,12 @@
 import { numel } from "../engine/shape.ts";
 import { tokens, type DeitConfig } from "../models/deit.ts";
 import { regnetBlocks, type RegNetConfig } from "../models/regnet.ts";
-import { shapesOf, type Case, type Inputs } from "./case.ts";
+import { shapesOf, type Benchmark, type Inputs } from "./benchmark.ts";
 import { Graph, weightsOf } from "./onnx-export.ts";
 
 /** A case's forward as an ONNX file and the names of what it is fed; what a model calls weights is inside. Throws for what ONNX has no operator for. */
 export function onnxFile(
-  { work, backward }: Pick<Case, "work" | "backward">,
+  { work, backward }: Pick<Benchmark, "work" | "backward">,
   inputs: Inputs,
 ): { readonly bytes: Uint8Array; readonly fed: readonly string[] } {
   if (backward || "count" in work) throw new Error("inference only: its training was removed");

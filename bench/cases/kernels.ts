@@ -1,9 +1,9 @@
 /** Every operation of the catalog at the sizes that it says are worth timing, and the update of AdamW. */
 import { ops } from "../../checks/catalog.ts";
-import type { Case } from "../case.ts";
+import type { Benchmark } from "../benchmark.ts";
 import { adamw, both, kernel } from "./make.ts";
 
-export const kernels: readonly Case[] = [
+export const kernels: readonly Benchmark[] = [
   ...Object.values(ops).flatMap((op) =>
     op.timed.flatMap(({ sizes, attrs, on, quick = false }) => kernel({ sets: on ? [on] : both, quick }, op, sizes, attrs)),
   ),

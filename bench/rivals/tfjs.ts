@@ -7,7 +7,7 @@
  */
 import * as tf from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs-core/dist/register_all_gradients";
-import type { Input, Inputs, KernelWork, TrainWork, Work } from "../case.ts";
+import type { Input, Inputs, KernelWork, TrainWork, Work } from "../benchmark.ts";
 import type { Contender, Prepared } from "../contender.ts";
 
 type Config = TrainWork["config"];

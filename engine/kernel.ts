@@ -5,7 +5,7 @@ import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
-import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
+import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
 export { SUBGROUP_MATRIX } from "./wgsl.ts";
@@ -38,7 +38,7 @@ type Has<B> = { readonly [K in keyof B]: boolean };
 /** An output to make: a shape (stored in the buffer's first type), or shape and type together: `y: x` makes y like the tensor x. */
 type Made = Shape | { readonly shape: Shape; readonly dtype: DType };
 
-export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends Scalars, P extends Scalars> {
+export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends NumberTypes, P extends NumberTypes> {
   /** Shown in errors and traces: `op.pass`. */
   readonly name: string;
   /** Read-only buffers; the code uses them by these names. */
@@ -49,7 +49,7 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
   readonly outputs?: O;
   /** Sizes compiled in, one pipeline per set of values; the code reads them as `NAME`. */
   readonly constants?: C;
-  /** Scalars that may differ between launches without a new pipeline; the code reads them as `p.name`. */
+  /** NumberTypes that may differ between launches without a new pipeline; the code reads them as `p.name`. */
   readonly params?: P;
   /** Threads per workgroup: `WG` in all, `WGX`, `WGY` per dimension in the code. */
   readonly workgroup: number | readonly [number, number];
@@ -89,11 +89,11 @@ export function defineKernel<
   const I extends Buffers = None,
   const U extends Buffers = None,
   const O extends Buffers = None,
-  const C extends Scalars = None,
-  const P extends Scalars = None,
+  const C extends NumberTypes = None,
+  const P extends NumberTypes = None,
 >(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: OrNull<O[K], Tensor> } {
   const declared = [...slots(spec.inputs, "read"), ...slots(spec.updates, "update"), ...slots(spec.outputs, "write")];
-  const params = Object.entries((spec.params ?? {}) as Scalars);
+  const params = Object.entries((spec.params ?? {}) as NumberTypes);
   const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
   let device: Device | undefined;
   let pipelines = new Map<string, Pipeline>();

@@ -20,7 +20,7 @@ import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { channelWords, ROWS, typesOf, WIDE, type BatchNormVariant, type Layout, type Stripes } from "./rows/channels.ts";
+import { channelWords, ROWS, typesOf, WIDE, type BatchNormVariant, type ChannelLayout, type Stripes } from "./rows/channels.ts";
 import { subgroupLanes } from "./rows/rows.ts";
 
 export { BATCH_NORM_VARIANTS, type BatchNormVariant } from "./rows/channels.ts";
@@ -111,7 +111,7 @@ const runningKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y).
-const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+const normalizeKernel = kernelFamily(({ relu, ...layout }: ChannelLayout & { readonly relu: boolean }) => {
   const { elem, type, at } = typesOf(layout);
   return defineKernel({
     name: "batchNorm.normalize",
@@ -179,7 +179,7 @@ const sumStripesKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y). `share`: 1 / N in training, 0 where mean and variance are constants.
-const inputKernel = kernelFamily((layout: Layout) => {
+const inputKernel = kernelFamily((layout: ChannelLayout) => {
   const { elem, type, at } = typesOf(layout);
   return defineKernel({
     name: "batchNorm.backwardInput",

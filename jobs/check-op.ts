@@ -82,7 +82,7 @@ export default async function checkOpJob(host: Host, { name, variant }: CheckArg
 /** `attention (shared): …`, `attention: …`, `attentionPacked (…`; `linear: …`. */
 const isOf = (test: string, op: string): boolean => new RegExp(`^${op}(Packed)?\\b`).test(test);
 
-/** Cases that name a variant are its own; those that name none are everybody's. */
+/** A case that names a variant belongs to it; a case that names none belongs to all. */
 function ofVariant(test: string, variants: readonly string[], wanted: string | undefined): boolean {
   const named = variants.find((v) => test.includes(`(${v})`) || test.endsWith(` by ${v}`));
   return wanted === undefined || named === undefined || named === wanted;

@@ -1,4 +1,4 @@
-/** Whether weights are those of a model. */
+/** Checks that weights fit a model. */
 import { sameShape, show, type Shape } from "../engine/shape.ts";
 import { shown } from "./shown.ts";
 
@@ -12,7 +12,7 @@ export interface Spec {
 
 const MOST_LISTED = 16;
 
-/** What is missing, unexpected or misshapen, with shapes; empty where everything fits. Values are not looked at. */
+/** Missing, unexpected and misshapen tensors, with shapes; empty if all fit. Values are not checked. */
 export function misfits(specs: readonly Spec[], state: State): string[] {
   const names = new Set(specs.map((s) => s.name));
   const missing = specs.filter((s) => !state.has(s.name)).map((s) => `${s.name} ${show(s.shape)}`);

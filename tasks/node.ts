@@ -1,4 +1,4 @@
-/** What the library has for Node alone: WebGPU by Dawn, through the npm package `webgpu`, and files as stores. */
+/** Parts of the library for Node only: WebGPU by Dawn, through the npm package `webgpu`, and files as stores. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -57,7 +57,7 @@ export function folder(path: string): Store {
         await writeFile(beside, bytes);
         await rename(beside, path);
       } catch (error) {
-        await rm(beside, { force: true });
+        await rm(beside, { force: true }).catch(() => undefined);
         throw new StoreError(`folder: expected room for ${bytes.length} bytes in ${path}, got ${reasonOf(error)}`, bytes);
       }
     },

@@ -94,7 +94,7 @@ export class Optimizer {
   }
 }
 
-/** The largest norm that gradients reach the update rule with; `null`: any. LAMB has a limit of its own, and the smaller one decides. */
+/** The gradients' largest norm before the update rule; `null`: no limit. LAMB has its own limit; the smaller one applies. */
 function clipOf({ optimizer, clipGrad, maxGradNorm }: Recipe): number | null {
   if (optimizer !== "lamb" || maxGradNorm === null) return clipGrad;
   return Math.min(clipGrad ?? Infinity, maxGradNorm);

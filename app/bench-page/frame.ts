@@ -1,4 +1,4 @@
-/** Where the page measures: engine, device and rivals live in this frame, and end with it. */
+/** The frame that measures: engine, device and rivals live in it, and removing it frees them all. */
 import { session, type BenchArgs, type BenchResult, type Watcher } from "../../bench/session.ts";
 import { pageTuning } from "../../bench/tune/page.ts";
 import { initDevice, type AdapterDescription } from "../../engine/device.ts";

@@ -15,7 +15,7 @@ const table = z.object({
   format: z.literal(1),
   adapter: z.string(),
   choices: z.record(z.string(), z.string()),
-  /** All that was measured, to see why. */
+  /** All measurements, to explain the choices. */
   answers: z.record(z.string(), z.unknown()),
 });
 
@@ -47,7 +47,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What is to be used on this adapter, if anything. */
+/** The table to use on this adapter, if there is one. */
 export async function savedTuning(adapter: AdapterDescription): Promise<Tuning | null> {
   const file = tuningFile(adapter);
   const saved = await readTable(file);

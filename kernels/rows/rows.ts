@@ -29,13 +29,14 @@ import { getDevice } from "../../engine/device.ts";
 import type { Elem } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
+import { wideWorkgroup } from "../shared/wide-workgroup.ts";
 import { threadsOf, widthOf, type RowVariant, type Threads, type Width } from "./variants.ts";
 
 /** What of a variant is compiled in. */
 export type RowShape =
   | { readonly kind: "thread" | "workgroup" }
-  /** `threads` per row; `lanes`: neighbours among them that shuffles reach; `loads`: of each thread. */
-  | { readonly kind: "subgroup"; readonly threads: Threads; readonly loads: number; readonly lanes: number };
+  /** `threads` per row; `lanes`: neighbours among them that shuffles reach; `loads`: of each thread; `most`: threads of a workgroup. */
+  | { readonly kind: "subgroup"; readonly threads: Threads; readonly loads: number; readonly lanes: number; readonly most: number };
 
 export function rowShape(variant: RowVariant, D: number): RowShape {
   const threads = threadsOf(variant);
@@ -45,6 +46,7 @@ export function rowShape(variant: RowVariant, D: number): RowShape {
     threads,
     loads: Math.ceil(D / widthOf(variant, D) / threads),
     lanes: variant.startsWith("barrier") ? 1 : Math.min(threads, subgroupLanes()),
+    most: wideWorkgroup(),
   };
 }
 
@@ -180,8 +182,8 @@ fn ${name}(given: ${type}, place: u32) -> ${type} {
 }
 
 function team(shape: Extract<RowShape, { kind: "subgroup" }>, least: number): RowWords {
-  const { threads, loads: count, lanes } = shape;
-  const workgroup = Math.max(least, threads);
+  const { threads, loads: count, lanes, most } = shape;
+  const workgroup = Math.max(Math.min(least, most), threads);
   const all =
     (reduce: string) =>
     (...names: readonly string[]) => {

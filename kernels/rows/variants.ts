@@ -2,6 +2,7 @@
 import { getDevice } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { chosen } from "../shared/tuning.ts";
+import { wideWorkgroup } from "../shared/wide-workgroup.ts";
 
 const TEAMS = [4, 8, 16, 32, 64, 128, 256] as const;
 /** Threads that share a row. */
@@ -38,7 +39,7 @@ export const widthOf = (variant: RowVariant, D: number): Width => (D % 4 === 0 ?
 
 const fits = (T: Threads, D: number): boolean => {
   const W = widthOf(`team${T}`, D);
-  return Math.ceil(D / W / T) <= MAX_LOADS[W];
+  return T <= wideWorkgroup() && Math.ceil(D / W / T) <= MAX_LOADS[W];
 };
 
 /** Whether a variant can take rows of D. */

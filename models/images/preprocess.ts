@@ -11,7 +11,7 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
-/** Some rows or columns of the result, from `from` on. */
+/** A range of rows or columns of the result, starting at `from`. */
 export interface Span {
   readonly from: number;
   readonly size: number;

@@ -11,16 +11,16 @@ import type { Draws } from "./draws.ts";
 import type { Box } from "./geometry.ts";
 
 export interface Erasing {
-  /** Share of images in which anything is erased. */
+  /** Share of images with erased boxes, in [0, 1]. */
   readonly prob: number;
   readonly mode: "pixel" | "rand" | "const";
-  /** Each of those gets 1 to `count` boxes. */
+  /** Such an image gets 1 to `count` boxes. */
   readonly count: number;
 }
 
 export interface EraseBox extends Box {
   readonly mode: Erasing["mode"];
-  /** Of the box's noise. */
+  /** Seed of the box's noise. */
   readonly seed: number;
 }
 

@@ -5,7 +5,7 @@ import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
 import { parseDtype } from "../../jobs/files/dtype.ts";
 import type { OpArgs, OpResult } from "../../jobs/op.ts";
 import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
-import { jsonObject } from "../options.ts";
+import { jsonObject, refuseOthers } from "../options.ts";
 import { BIN } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { print } from "../output.ts";
@@ -23,6 +23,14 @@ interface Options extends CommonOptions {
   readonly printWgsl?: boolean;
 }
 
+/** What may be done instead of running an operation on a file, and the options that each has. `--watch` repeats one of the two below it. */
+const MODES = [
+  { is: "list", flag: "--list", takes: ["list"] },
+  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "variant", "attrs"] },
+  { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "variant", "attrs"] },
+  { is: "check", flag: "--check", takes: ["check", "variant"] },
+] as const;
+
 export default function (program: Command): void {
   program
     .command("op")
@@ -38,8 +46,11 @@ export default function (program: Command): void {
     .option("--check", "run the operation's own test cases and time it, instead of --in and --out")
     .option("--watch", "run --check again whenever one of its files is saved")
     .option("--print-wgsl", "print the WGSL modules of its launches, forward and backward, at its first timed size; runs nothing")
-    .action(async (name: string | undefined, options: Options) => {
+    .action(async (name: string | undefined, options: Options, command: Command) => {
+      const mode = MODES.find(({ is }) => options[is]);
+      if (mode) refuseOthers(command, mode.flag, mode.takes);
       if (options.list) {
+        if (name !== undefined) throw new UsageError(`expected --list without an operation, got "${name}"`);
         const { describeOps } = await import("../../checks/catalog.ts");
         print(`${describeOps()}\n`);
         return;

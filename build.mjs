@@ -44,14 +44,22 @@ function compile(path) {
 /** Without comments, which the source has; without `map` also without line breaks and long names. */
 function shrink(path, { code, map }) {
   const small = map === undefined;
-  return minifySync(path, code, {
+  const shrunk = minifySync(path, code, {
     compress: false,
     mangle: small,
     sourcemap: !small,
     inputMap: map,
     codegen: { removeWhitespace: small, legalComments: "none" },
   });
+  return { ...shrunk, code: annotated(code, shrunk.code) };
 }
+
+/** Puts back the comments that tell bundlers which calls have no side effects. */
+const annotated = (source, code) =>
+  [...source.matchAll(/(\/\* @__\w+__ \*\/)\s*((?:export function |function )?[\w.]+\()/g)].reduce(
+    (text, [, note, call]) => text.replace(call, `${note} ${call}`),
+    code,
+  );
 
 /** Writes a module to `target`, with the map beside it where there is one, which leads to `source`. */
 function write(target, { code, map }, source) {

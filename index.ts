@@ -35,7 +35,7 @@ export { mlp } from "./kernels/mlp.ts";
 export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
 export { logSoftmax, softmax } from "./kernels/softmax.ts";
 
-export { attentionMaps, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";
+export { attentionMaps, attentionWeights, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";
 export { createModel, modelNames, type Model } from "./models/model.ts";
 export { countParams, initialState, loadParams, ParameterStore, type Params, type State } from "./models/params.ts";
 export { loadUrl, pageCache, type DownloadCache } from "./models/checkpoints/url.ts";

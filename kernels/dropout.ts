@@ -30,7 +30,7 @@ const kernel = kernelFamily(({ whole }: { readonly whole: boolean }) =>
     inputs: { x: whole ? "vec4f" : "f32", seeds: "u32", steps: "u32" }, // (N), 2 of scalars
     outputs: { y: whole ? "vec4f" : "f32" }, // (N)
     params: { n: "u32", rate: "f32", scale: "f32", seed_at: "u32", step_at: "u32", stream: "u32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     helpers: philoxWgsl,
     code: /* wgsl */ `
     let block = group * WG + li;

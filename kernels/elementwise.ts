@@ -29,7 +29,7 @@ function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readon
   // One thread per vector.
   const kernels = kernelFamily(({ W }: { readonly W: Width }) => {
     const T = typeOf(W);
-    const common = { params: { n: "u32" }, workgroup: WG, helpers: expr.helpers?.(T) ?? "" } as const;
+    const common = { params: { n: "u32" }, workgroup: { upTo: WG }, helpers: expr.helpers?.(T) ?? "" } as const;
     return {
       forward: defineKernel({
         ...common,
@@ -85,7 +85,7 @@ const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) =>
     inputs: { xs: typeOf(W) },
     outputs: { ys: typeOf(W) },
     params: { n: "u32", factor: "f32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i] * p.factor; }`,
   }),
 );
@@ -129,7 +129,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     const of = (strides: readonly number[]) => (strides[inner] === 1 ? T : "f32");
     const load = (array: string, strides: readonly number[]) =>
       counts.length === 1 && strides[0] === 1 ? `${array}[i]` : `${T}(${array}[${at("i", counts, in4(strides))}])`;
-    const common = { params: { n: "u32" }, workgroup: WG } as const;
+    const common = { params: { n: "u32" }, workgroup: { upTo: WG } } as const;
     const inputs = { as_: of(a), bs: of(b) } as const;
     const loads = `let a = ${load("as_", a)}; let b = ${load("bs", b)};`;
     // d/da or d/db before the sum over broadcast axes.

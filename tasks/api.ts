@@ -52,14 +52,24 @@ export interface Prediction {
   readonly probability: number;
 }
 
-export interface FeatureOptions {
+export interface AnswerOptions {
+  /** Stops the work: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ClassifyOptions extends AnswerOptions {
+  /** 5 unless given. */
+  readonly topK?: number;
+}
+
+export interface FeatureOptions extends AnswerOptions {
   /** "cls": the class token (transformers, their default); "mean": the patches' mean (convolutional networks' default); "none": all tokens. */
   readonly pool?: "cls" | "mean" | "none";
   /** Features after this block (or stage), counted from 0; default: after the last block and the norm. */
   readonly block?: number;
 }
 
-export interface AttentionOptions {
+export interface AttentionOptions extends AnswerOptions {
   /** The token that attends; default "class". */
   readonly token?: "class" | "distillation";
   /** Block and head, each counted from 0; the rollout over all blocks unless both are given. */
@@ -88,8 +98,8 @@ export interface VisionModel {
   readonly labels: readonly string[];
   readonly config: ModelConfig;
   /** The `topK` most probable classes (default 5), best first. Frees all GPU memory that it used. */
-  classify(image: ImageInput, o?: { readonly topK?: number }): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], o?: { readonly topK?: number }): Promise<Prediction[][]>;
+  classify(image: ImageInput, o?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], o?: ClassifyOptions): Promise<Prediction[][]>;
   features(image: ImageInput, o?: FeatureOptions): Promise<Float32Array>;
   features(images: readonly ImageInput[], o?: FeatureOptions): Promise<Float32Array[]>;
   attention(image: ImageInput, o?: AttentionOptions): Promise<AttentionMap>;

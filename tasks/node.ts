@@ -57,7 +57,7 @@ export function folder(path: string): Store {
         await writeFile(beside, bytes);
         await rename(beside, path);
       } catch (error) {
-        await rm(beside, { force: true });
+        await rm(beside, { force: true }).catch(() => undefined);
         throw new StoreError(`folder: expected room for ${bytes.length} bytes in ${path}, got ${reasonOf(error)}`, bytes);
       }
     },

@@ -13,6 +13,7 @@ export type Picture =
 
 /** Throws PictureError if it holds no picture. */
 export async function openPicture(input: ImageInput, signal?: AbortSignal): Promise<Picture> {
+  signal?.throwIfAborted();
   if (typeof input === "string" || input instanceof URL) return bytesOf(await download(input, signal));
   if (input instanceof Blob) return bytesOf(input);
   if (typeof input !== "object" || input === null) throw unknown(input);

@@ -13,7 +13,7 @@ const kernel = defineKernel({
   updates: { sum: "vec4f" }, // (n)
   constants: { AT: "u32" },
   params: { n4: "u32", share: "f32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4) { return; }

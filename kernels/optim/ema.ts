@@ -13,7 +13,7 @@ const kernel = defineKernel({
   updates: { ema: "vec4f" }, // (n)
   constants: { AT: "u32" },
   params: { n4: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }

@@ -33,7 +33,7 @@ const kernel = kernelFamily(({ clipped, nesterov }: { clipped: boolean; nesterov
     updates: { params: "vec4f", momentum: "vec4f" }, // (n) each
     constants: { LR: "u32" },
     params: { n4: "u32", decayed4: "u32", mu: "f32", decay: "f32", clip: "f32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }

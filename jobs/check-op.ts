@@ -7,7 +7,7 @@ import { limitsFor, measure } from "../bench/run.ts";
 import { opQuestions } from "../bench/tune/questions.ts";
 import { getDevice } from "../engine/device.ts";
 import { ShaderError } from "../engine/errors.ts";
-import { useTuning } from "../engine/tuning.ts";
+import { useTuning } from "../kernels/shared/tuning.ts";
 import { casesOf, checkVariant, opNamed } from "../checks/catalog.ts";
 import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";

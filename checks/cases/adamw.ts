@@ -1,4 +1,4 @@
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../../kernels/shared/scalars.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { mul } from "../../kernels/elementwise.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";

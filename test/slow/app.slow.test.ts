@@ -117,7 +117,7 @@ beforeAll(async () => {
   writeFileSync(join(served, "tiny.safetensors"), tinyFile());
   server = await serveFolder(served);
   browser = await launchBrowser();
-}, 10 * MINUTE);
+}, 30 * MINUTE);
 afterAll(async () => {
   await browser?.close();
   await server?.close();
@@ -136,7 +136,7 @@ async function visit(context: BrowserContext, search = ""): Promise<{ page: Page
   page.on("console", (message) => message.type() === "log" && logged.push(message.text()));
   page.on("pageerror", (error) => search === "" && console.error("page:", error));
   await page.goto(server.url + search);
-  await page.waitForFunction("run.done || run.finished === false", { timeout: 10 * MINUTE });
+  await page.waitForFunction("run.done || run.finished === false", { timeout: 30 * MINUTE });
   const file = (await page.evaluate(`(async () => {
     const folder = await navigator.storage.getDirectory();
     const bytes = await folder.getFileHandle("mine").then(async (handle) => (await handle.getFile()).arrayBuffer(), () => null);
@@ -169,7 +169,7 @@ test("loads, teaches three classes, stops half-way, and after a reload goes on t
 
 type Answer = { label: string; probability: number }[];
 
-test("what was saved classifies every kind of picture alike, to the bit", { timeout: 10 * MINUTE }, async () => {
+test("what was saved classifies every kind of picture alike, to the bit", { timeout: 30 * MINUTE }, async () => {
   const { video, "video's pixels": same, ...answers } = (await page.evaluate(kinds)) as Record<string, Answer>;
   const { file, ...others } = answers;
   expect(file![0]!.label).toBe("dog");
@@ -179,7 +179,7 @@ test("what was saved classifies every kind of picture alike, to the bit", { time
   console.log(`one picture as ${Object.keys(answers).join(", ")}: equal; <video> equals its own frame's pixels`);
 });
 
-test("a thousand frames leave bytes, tensors and buffers as they were", { timeout: 10 * MINUTE }, async () => {
+test("a thousand frames leave bytes, tensors and buffers as they were", { timeout: 30 * MINUTE }, async () => {
   const { before, after } = (await page.evaluate(`(async () => {
     const model = await load("/tiny.safetensors");
     const canvas = new OffscreenCanvas(64, 48);

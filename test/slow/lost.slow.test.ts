@@ -63,7 +63,7 @@ describe("destroyed from inside, in Node", () => {
       await tuned(train); // compiles
       whole.set(train, await tuned(train));
     }
-  }, 10 * MINUTE);
+  }, 30 * MINUTE);
   afterAll(() => openNodeDevice(process.env["TESSERA_ICD"]));
 
   test(`${MOMENTS} of ${MOMENTS} end in the same bits`, { timeout: 30 * MINUTE }, async () => {
@@ -110,7 +110,7 @@ describe("GPU process ended, in Chromium", () => {
     const served = await builtApp(folder, PAGE);
     writeFileSync(join(served, "tiny.safetensors"), tinyFile());
     server = await serveFolder(served);
-  }, 10 * MINUTE);
+  }, 30 * MINUTE);
   afterAll(() => server?.close());
 
   interface State {
@@ -132,7 +132,7 @@ describe("GPU process ended, in Chromium", () => {
         examples,
       );
       const crashed = crashAt !== null && (await crashGpu(page, crashAt));
-      await page.waitForFunction("state.file || state.error", { timeout: 5 * MINUTE });
+      await page.waitForFunction("state.file || state.error", { timeout: 30 * MINUTE });
       return { ...((await page.evaluate("state")) as State), crashed };
     } finally {
       await browser.close();
@@ -140,7 +140,7 @@ describe("GPU process ended, in Chromium", () => {
   }
 
   async function crashGpu(page: Page, step: number): Promise<boolean> {
-    await page.waitForFunction(`state.step >= ${step} || state.file || state.error`, { timeout: 5 * MINUTE, polling: 5 });
+    await page.waitForFunction(`state.step >= ${step} || state.file || state.error`, { timeout: 30 * MINUTE, polling: 5 });
     if (await page.evaluate("state.file !== null")) return false;
     const browser = await page.browser().target().createCDPSession();
     await browser.send("Browser.crashGpuProcess");

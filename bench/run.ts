@@ -5,7 +5,7 @@
  * that whatever else the machine does meets all of them alike, and nobody always comes second. A sample is a few runs and one
  * wait for the adapter, long enough that the clock's steps do not matter. A ratio is of neighbours in time, pair by pair.
  */
-import { inputsOf, type Adapter, type Case } from "./case.ts";
+import { inputsOf, type Adapter, type Benchmark } from "./benchmark.ts";
 import type { Contender, Prepared } from "./contender.ts";
 import { drift, drifted, median, medianInterval, quantile, round } from "./stats.ts";
 
@@ -41,8 +41,8 @@ export interface Failure {
 
 export interface Measured {
   readonly name: string;
-  readonly suite: Case["suite"];
-  readonly dtype: Case["dtype"];
+  readonly suite: Benchmark["suite"];
+  readonly dtype: Benchmark["dtype"];
   readonly flops: number;
   readonly bytes: number;
   readonly ours: Timing | Failure;
@@ -73,6 +73,8 @@ export interface Limits {
   readonly sampleMs: number;
   /** So long all run before any is timed: a GPU that was idle clocks a fifth of its best, and takes its time to speed up. */
   readonly warmMs?: number;
+  /** Whether contenders run equally often in a sample: where they are nearly as fast, the wait for the adapter must not tell them apart. */
+  readonly equalRuns?: boolean;
 }
 
 /** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
@@ -102,7 +104,7 @@ export interface MeasureOptions {
 
 /** Compares, then times one case. A contender that fails is reported, and does not stop the others. */
 export async function measure(
-  c: Case,
+  c: Benchmark,
   ours: Contender,
   rivals: readonly Contender[],
   { limits, now = () => performance.now() }: MeasureOptions,
@@ -139,6 +141,7 @@ export async function measure(
       if (e.times > 1) e.times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.001, await timed(e, e.times))));
     });
   }
+  if (limits.equalRuns) for (const e of contenders) e.times = Math.max(...contenders.map(({ times }) => times));
   const started = now();
   for (let round = 0; contenders.some((e) => !e.failure); round++) {
     const secondsOn = (now() - started) / 1000;
@@ -195,7 +198,7 @@ async function attempt(e: Running, body: () => Promise<void>): Promise<void> {
 }
 
 /** Runs every contender for the first time; who disagrees with ours fails. Returns the differences from ours. */
-async function compareResults(c: Case, contenders: readonly Running[], now: () => number): Promise<(number | null)[]> {
+async function compareResults(c: Benchmark, contenders: readonly Running[], now: () => number): Promise<(number | null)[]> {
   const inputs = inputsOf(c);
   for (const e of contenders) {
     await attempt(e, async () => {

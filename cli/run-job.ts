@@ -1,7 +1,7 @@
 /** Runs a job on Dawn in Node, or in a headless Chromium page. */
 import { performance } from "node:perf_hooks";
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
-import type { Tuning } from "../engine/tuning.ts";
+import type { Tuning } from "../kernels/shared/tuning.ts";
 import { errorData, toError, UsageError } from "../jobs/errors.ts";
 import { knownSetup } from "./node/find.ts";
 import { EXTENSION } from "./place.ts";
@@ -79,7 +79,7 @@ async function inNode(job: string, args: unknown, options: CommonOptions, host: 
   const { openNodeDevice } = await import("./node/adapter.ts");
   const { adapter } = await openNodeDevice(options.adapter).catch(badAdapter);
   announce(adapter, "node");
-  const { useTuning } = await import("../engine/tuning.ts");
+  const { useTuning } = await import("../kernels/shared/tuning.ts");
   useTuning(await tuningFor(job, adapter));
   const { default: run } = (await import(new URL(`../jobs/${job}${EXTENSION}`, import.meta.url).href)) as {
     default: (host: Host, args: unknown) => Promise<unknown>;
@@ -97,7 +97,7 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
   try {
     announce(chromium.adapter, "chromium");
     const tuning = await tuningFor(job, chromium.adapter);
-    if (tuning) await chromium.runModule(`/engine/tuning${EXTENSION}`, "useTuning", [tuning]);
+    if (tuning) await chromium.runModule(`/kernels/shared/tuning${EXTENSION}`, "useTuning", [tuning]);
     return { result: await chromium.runJob(`/jobs/${job}${EXTENSION}`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();

@@ -1,5 +1,5 @@
 /** `op NAME --check`: the operation's own test cases (forward against f64, gradients along directions), then its speed. */
-import type { Case as Timed } from "../bench/case.ts";
+import type { Benchmark } from "../bench/benchmark.ts";
 import { chosenCases } from "../bench/cases.ts";
 import { measureCeilings, type Ceilings } from "../bench/ceilings.ts";
 import { ours } from "../bench/ours.ts";
@@ -7,8 +7,8 @@ import { limitsFor, measure } from "../bench/run.ts";
 import { opQuestions } from "../bench/tune/questions.ts";
 import { getDevice } from "../engine/device.ts";
 import { ShaderError } from "../engine/errors.ts";
-import { useTuning } from "../engine/tuning.ts";
-import { checkVariant, opNamed, suites } from "../checks/catalog.ts";
+import { useTuning } from "../kernels/shared/tuning.ts";
+import { casesOf, checkVariant, opNamed } from "../checks/catalog.ts";
 import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
 
@@ -37,9 +37,7 @@ export interface CheckResult {
 export default async function checkOpJob(host: Host, { name, variant }: CheckArgs): Promise<CheckResult> {
   const op = refusing(() => opNamed(name));
   refusing(() => checkVariant(op, variant));
-  const cases = Object.values(suites)
-    .flat()
-    .filter((c) => isOf(c.name, name) && ofVariant(c.name, op.variants, variant));
+  const cases = casesOf(op, variant);
   const { features, adapter } = getDevice();
   let passed = 0,
     skipped = 0;
@@ -79,19 +77,10 @@ export default async function checkOpJob(host: Host, { name, variant }: CheckArg
   return { passed, skipped, failures, broken: null, speeds, ceilings };
 }
 
-/** `attention (shared): …`, `attention: …`, `attentionPacked (…`; `linear: …`. */
-const isOf = (test: string, op: string): boolean => new RegExp(`^${op}(Packed)?\\b`).test(test);
-
-/** A case that names a variant belongs to it; a case that names none belongs to all. */
-function ofVariant(test: string, variants: readonly string[], wanted: string | undefined): boolean {
-  const named = variants.find((v) => test.includes(`(${v})`) || test.endsWith(` by ${v}`));
-  return wanted === undefined || named === undefined || named === wanted;
-}
-
-const sizesOf = ({ work }: Timed): string => ("sizes" in work ? work.sizes : "");
+const sizesOf = ({ work }: Benchmark): string => ("sizes" in work ? work.sizes : "");
 
 /** The smallest shape, forward and with gradients. */
-function timedCases(cases: readonly Timed[]): Timed[] {
+function timedCases(cases: readonly Benchmark[]): Benchmark[] {
   const [first] = cases.filter(({ backward }) => !backward).sort((a, b) => a.flops - b.flops || a.bytes - b.bytes);
   return first ? [first, ...cases.filter(({ backward, name }) => backward && name === `${first.name} fwd+bwd`)] : [];
 }

@@ -15,7 +15,8 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
-import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows/rows.ts";
+import { rowShape, rowWords, vectors, type RowShape } from "./rows/rows.ts";
+import { rowVariant, widthOf, type RowVariant, type Width } from "./rows/variants.ts";
 
 const WG = 256;
 
@@ -75,7 +76,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       inputs: { logits: T, truth, stats: "f32", dy: "f32" }, // (B, K), (B, K) or (B), (B, 3), ()
       outputs: { dlogits: T }, // (B, K)
       params,
-      workgroup: WG,
+      workgroup: { upTo: WG },
       code: each(`
       let softmax = exp(logits[i] - ${T}(stats[row * 3u])) / stats[row * 3u + 1u];
       dlogits[i] = (softmax * stats[row * 3u + 2u] - (${target(kind === "f32" ? "truth[i]" : "u32(truth[row])", "i - row * p.len")})) * p.perRow * dy[0];`),
@@ -85,7 +86,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       inputs: { logits: T, stats: "f32", dy: "f32" }, // (B, K), (B, 3), ()
       outputs: { dtarget: T }, // (B, K)
       params,
-      workgroup: WG,
+      workgroup: { upTo: WG },
       code: each(`dtarget[i] = (${T}(log(stats[row * 3u + 1u]) + stats[row * 3u]) - logits[i]) * p.scale * p.perRow * dy[0];`),
     }),
   };

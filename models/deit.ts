@@ -4,7 +4,7 @@
  * Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention",
  * https://arxiv.org/abs/2012.12877. Parameter names are timm's.
  */
-import type { Scalar } from "../engine/scalars.ts";
+import type { Scalar } from "../kernels/shared/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
@@ -35,7 +35,7 @@ export interface DeitConfig {
   readonly distilled: boolean;
 }
 
-const LAYER_NORM_EPS = 1e-6;
+export const LAYER_NORM_EPS = 1e-6;
 
 /** Dropout's random streams begin here, past those of stochastic depth. */
 const DROPOUT = 0x64726f70; // "drop"

@@ -1,5 +1,5 @@
 /** A model's parameters: names and shapes as in the PyTorch state dict, initial values, and where they live on the GPU. */
-import { Random } from "../engine/random.ts";
+import { Random } from "../kernels/shared/random.ts";
 import { numel, show, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { checkState, type State } from "./check-state.ts";

@@ -1,5 +1,5 @@
 /** Types of the functions that an app calls: loading, classifying, fine-tuning. */
-import type { ImageSource } from "../engine/image.ts";
+import type { ImageSource } from "../kernels/images/image.ts";
 import type { DeitConfig } from "../models/deit.ts";
 import type { Protocol } from "../models/images/protocols.ts";
 import type { RegNetConfig } from "../models/regnet.ts";
@@ -52,14 +52,24 @@ export interface Prediction {
   readonly probability: number;
 }
 
-export interface FeatureOptions {
+export interface AnswerOptions {
+  /** Stops the work: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ClassifyOptions extends AnswerOptions {
+  /** 5 unless given. */
+  readonly topK?: number;
+}
+
+export interface FeatureOptions extends AnswerOptions {
   /** "cls": the class token (transformers, their default); "mean": the patches' mean (convolutional networks' default); "none": all tokens. */
   readonly pool?: "cls" | "mean" | "none";
   /** Features after this block (or stage), counted from 0; default: after the last block and the norm. */
   readonly block?: number;
 }
 
-export interface AttentionOptions {
+export interface AttentionOptions extends AnswerOptions {
   /** The token that attends; default "class". */
   readonly token?: "class" | "distillation";
   /** Block and head, each counted from 0; the rollout over all blocks unless both are given. */
@@ -75,9 +85,12 @@ export interface AttentionMap {
 }
 
 export interface SaveOptions {
+  /** "safetensors" unless given. "onnx": for other runtimes, `pixel_values` (batch, 3, size, size), normalised, to `logits` (batch, K). */
   readonly format?: "safetensors" | "pth" | "onnx";
   /** Naming of the parameters; default "timm". */
   readonly names?: "timm" | "hf";
+  /** Of format "onnx": how weights are stored and what the runtime computes in; "f32" unless given. Inputs and outputs are f32. */
+  readonly dtype?: "f32" | "f16";
 }
 
 export interface VisionModel {
@@ -93,8 +106,8 @@ export interface VisionModel {
    * console.log(best!.label, best!.probability);
    * ```
    */
-  classify(image: ImageInput, o?: { readonly topK?: number }): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], o?: { readonly topK?: number }): Promise<Prediction[][]>;
+  classify(image: ImageInput, o?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], o?: ClassifyOptions): Promise<Prediction[][]>;
   /**
    * A vector that describes the picture: of the last block after the norm unless `o` says otherwise. Similar pictures have similar vectors.
    *

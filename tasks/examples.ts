@@ -1,8 +1,8 @@
 /** Prepares examples for training: opens each once, checks labels, holds back a share of each class. */
-import { Random } from "../engine/random.ts";
+import { Random } from "../kernels/shared/random.ts";
 import { preprocess, type Preprocessing } from "../models/images/protocols.ts";
 import { resize, type RgbImage } from "../models/images/preprocess.ts";
-import { BICUBIC } from "../engine/resample.ts";
+import { BICUBIC } from "../kernels/shared/resample.ts";
 import { planar, type ImageSource, type RawImage } from "../train/input/source.ts";
 import type { Example, FineTuneOptions } from "./api.ts";
 import { ExamplesError } from "./errors.ts";

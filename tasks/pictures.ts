@@ -1,6 +1,6 @@
 /** Opens pictures of every kind. Files are decoded on the CPU, to the same bytes as Pillow; pixels in objects of the platform stay there. */
 import { getDevice } from "../engine/device.ts";
-import { sizeOf, type ImageSource } from "../engine/image.ts";
+import { sizeOf, type ImageSource } from "../kernels/images/image.ts";
 import { decodeImage } from "../models/images/decode.ts";
 import type { RgbImage } from "../models/images/preprocess.ts";
 import type { ImageInput } from "./api.ts";
@@ -13,6 +13,7 @@ export type Picture =
 
 /** Throws PictureError if it holds no picture. */
 export async function openPicture(input: ImageInput, signal?: AbortSignal): Promise<Picture> {
+  signal?.throwIfAborted();
   if (typeof input === "string" || input instanceof URL) return bytesOf(await download(input, signal));
   if (input instanceof Blob) return bytesOf(input);
   if (typeof input !== "object" || input === null) throw unknown(input);

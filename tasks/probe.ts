@@ -1,7 +1,7 @@
 /** The training of a classifier on features: full-batch AdamW on a cosine to 0, recorded once. */
 import { gradients, noGrad } from "../engine/autograd.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { average } from "../kernels/elementwise.ts";

@@ -2,7 +2,7 @@
 import { noGrad } from "../engine/autograd.ts";
 import type { Device } from "../engine/device.ts";
 import { DeviceLostError } from "../engine/errors.ts";
-import { placedImage } from "../engine/image.ts";
+import { placedImage } from "../kernels/images/image.ts";
 import { record, type Plan } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/augment/normalize.ts";
@@ -57,14 +57,16 @@ export class Runtime {
   }
 
   /** The pass's results for each picture: the values of each of its tensors. `name` identifies the pass. */
-  async run(name: string, pass: Pass, pictures: readonly Picture[]): Promise<Float32Array[][]> {
+  async run(name: string, pass: Pass, pictures: readonly Picture[], signal?: AbortSignal): Promise<Float32Array[][]> {
     const results: Float32Array[][] = [];
     while (results.length < pictures.length) {
       const left = pictures.length - results.length;
       const size = Math.min(MOST, 2 ** Math.floor(Math.log2(left)));
       const batch = pictures.slice(results.length, results.length + size);
+      signal?.throwIfAborted();
       results.push(...(await this.#recovering((live) => this.#batch(live, name, pass, batch))));
     }
+    signal?.throwIfAborted();
     return results;
   }
 

@@ -2,7 +2,7 @@
 import { keep, scope } from "../engine/memory.ts";
 import { show } from "../engine/shape.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
-import { withWatcher } from "../engine/watch.ts";
+import { withWatcher } from "../engine/kernel.ts";
 import { ALL_FINITE, firstNotFinite } from "../kernels/shared/first-not-finite.ts";
 
 interface Searched {

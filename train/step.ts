@@ -1,7 +1,7 @@
 /** One training step as recorded plans: bytes in, parameters updated, numbers out. */
 import { gradients, noGrad } from "../engine/autograd.ts";
 import { place, record, type Plan, type RecordOptions } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { accumulate } from "../kernels/optim/accumulate.ts";
 import { countCorrect } from "../kernels/rows/argmax.ts";

@@ -2,7 +2,7 @@
 import { session, type BenchArgs, type BenchResult, type Watcher } from "../../bench/session.ts";
 import { pageTuning } from "../../bench/tune/page.ts";
 import { initDevice, type AdapterDescription } from "../../engine/device.ts";
-import { useTuning } from "../../engine/tuning.ts";
+import { useTuning } from "../../kernels/shared/tuning.ts";
 
 export interface FrameWatcher extends Watcher {
   opened(adapter: AdapterDescription): void;

@@ -1,5 +1,5 @@
 /** What the step `rows` measures: operations that memory bounds, at sizes of 100 MB and more, and the names of their variants. */
-import { constant, type Scalar } from "../../engine/scalars.ts";
+import { constant, type Scalar } from "../../kernels/shared/scalars.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
@@ -13,7 +13,7 @@ import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows/rows.ts";
+import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows/variants.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 
 export type Tensors = Readonly<Record<string, Tensor>>;

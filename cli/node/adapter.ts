@@ -1,6 +1,6 @@
 /** Which Vulkan driver Dawn opens in Node. Call this before the first use of npm `webgpu`: a process chooses its drivers once. */
 import { tmpdir } from "node:os";
-import { initNodeDevice } from "../../engine/node.ts";
+import { initNodeDevice } from "../../tasks/node.ts";
 import type { Device } from "../../engine/device.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { knownSetup, RUN_SETUP } from "./find.ts";

@@ -85,8 +85,11 @@ export async function makeFolder(path: string): Promise<string[]> {
   return [...above, path];
 }
 
-/** A reader of `path` sees the old content or the new, whole. Makes the folder if it is missing. Devices and pipes are written as they are. */
-export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+/**
+ * A reader of `path` sees the old content or the new, whole. Makes the folder if it is missing. Devices and pipes are written as they are.
+ * Parts are asked for one after the other, so that a large file need not be in memory.
+ */
+export async function writeAtomic(path: string, bytes: Uint8Array | Iterable<Uint8Array>): Promise<void> {
   const there = await stat(path).catch(() => null);
   if (there && !there.isFile() && !there.isDirectory()) return writeFile(path, bytes);
   const folder = dirname(path);
@@ -96,7 +99,7 @@ export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void
   try {
     const file = await open(temporary, "wx");
     try {
-      await file.writeFile(bytes);
+      await writeFile(file, bytes);
       await file.sync();
     } finally {
       await file.close();

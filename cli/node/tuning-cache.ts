@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Answer } from "../../bench/tune/tune.ts";
 import { adapterName, type AdapterDescription } from "../../engine/device.ts";
-import type { Tuning } from "../../engine/tuning.ts";
+import type { Tuning } from "../../kernels/shared/tuning.ts";
 import { knownTuning } from "../../kernels/shared/known-tunings.ts";
 import { note } from "../output.ts";
 import { writeAtomic } from "./files.ts";

@@ -1,18 +1,17 @@
-/** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts. Needs no adapter. */
+/** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts, and to ONNX. Needs no adapter. */
 import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
 import type { Container } from "../../models/checkpoints/formats.ts";
+import { headChoices } from "../../models/heads.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
 import { shown } from "../../models/shown.ts";
 import { nodeHost } from "../node/host.ts";
-import { writeJson, type CommonOptions } from "../run-job.ts";
+import { writeJson } from "../run-job.ts";
+import type { ConvertOnnxOptions } from "../convert-onnx.ts";
 import { note, print } from "../output.ts";
 
-interface Options extends CommonOptions {
-  readonly in: string;
-  readonly out: string;
-  readonly to: "timm" | "hf";
-  readonly from: "auto" | "timm" | "hf";
+interface Options extends ConvertOnnxOptions {
+  readonly to: "timm" | "hf" | "onnx";
   readonly shardMb: string;
   readonly ema?: boolean;
   readonly key?: string;
@@ -23,18 +22,20 @@ const INDEX = ".safetensors.index.json";
 export default function (program: Command): void {
   program
     .command("convert")
-    .description("convert weights between timm's and Hugging Face's names, safetensors and .pth; every F32 value keeps its bits")
+    .description(
+      "convert weights between timm's and Hugging Face's names, safetensors and .pth, every F32 value with its bits; or to ONNX for other runtimes",
+    )
     .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
     .requiredOption(
       "--out <file>",
-      `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model")`,
+      `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model"); for onnx FILE.onnx, or a folder for transformers.js: ONNX file, config.json (labels) and preprocessor_config.json`,
     )
     .addOption(
       new Option(
         "--to <names>",
-        "names to write; timm: also FILE.sh with the command that continues the training in timm, if the file holds its recipe",
+        "names to write; timm: also FILE.sh with the command that continues the training in timm, if the file holds its recipe; onnx: a graph with the weights, pixel_values [N,3,H,W] to logits [N,K] (and logits_cls, logits_dist; without a head: features)",
       )
-        .choices(["timm", "hf"])
+        .choices(["timm", "hf", "onnx"])
         .makeOptionMandatory(),
     )
     .addOption(new Option("--from <names>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
@@ -44,7 +45,18 @@ export default function (program: Command): void {
       "--key <name>",
       "for a checkpoint with several models: key of the state dict (a.b for a dict within a dict), or the prefix of its names",
     )
+    .option("--model <name|json>", "for onnx, if the file does not name its model: timm name, JSON file, or JSON")
+    .addOption(
+      new Option("--dtype <name>", "for onnx: how weights are stored and computed with; inputs and outputs are f32 (default: f32)").choices(
+        ["f32", "f16"],
+      ),
+    )
+    .addOption(new Option("--head <name>", "for onnx: what logits are in a distilled model (default: mean)").choices(headChoices))
     .action(async (options: Options) => {
+      if (options.to === "onnx") return toOnnx(options);
+      const only = (["model", "dtype", "head"] as const).find((name) => options[name] !== undefined);
+      if (only) throw new UsageError(`expected --${only} with --to onnx, got --to ${options.to}`);
+      const { to } = options;
       const container = containerOf(options.out);
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
@@ -54,10 +66,7 @@ export default function (program: Command): void {
       ]);
       const host = nodeHost();
       const read = await readAnyWeightsFile(host, options.in, { ema: options.ema, key: options.key });
-      const done = refusing(
-        () => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }),
-        options.in,
-      );
+      const done = refusing(() => convertWeights(read, { to, from: options.from === "auto" ? undefined : options.from }), options.in);
 
       const files = new Map<string, Uint8Array>();
       if (container === "sharded") {
@@ -92,6 +101,16 @@ export default function (program: Command): void {
           command,
         });
     });
+}
+
+async function toOnnx(options: Options): Promise<void> {
+  const [{ convertFileToOnnx }, { readAnyWeightsFile }] = await Promise.all([
+    import("../convert-onnx.ts"),
+    import("../../jobs/files/weights-file.ts"),
+  ]);
+  const host = nodeHost();
+  const { ema, key } = options;
+  await convertFileToOnnx(host, await readAnyWeightsFile(host, options.in, { ema, key }), options);
 }
 
 function containerOf(path: string): Container | "sharded" {

@@ -2,7 +2,7 @@
  * Images to model inputs on the CPU, with Pillow's arithmetic to the bit (checked against Pillow 12.3): separable filters, the width
  * first with a byte result in between, then the height; weights quantised to 22 bits.
  */
-import { antialiasedBands, BICUBIC, quantized, type Band, type Filter } from "../../engine/resample.ts";
+import { antialiasedBands, BICUBIC, quantized, type Band, type Filter } from "../../kernels/shared/resample.ts";
 
 /** Bytes (height, width, 3). */
 export interface RgbImage {

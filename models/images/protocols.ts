@@ -8,7 +8,7 @@
  *
  * All three resize bytes as Pillow does; Hugging Face's processors on tensors differ from this by one level in single pixels.
  */
-import { BICUBIC, BILINEAR } from "../../engine/resample.ts";
+import { BICUBIC, BILINEAR } from "../../kernels/shared/resample.ts";
 import { checkImage, middle, resize, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
 
 export const PROTOCOLS = ["official", "timm", "hf"] as const;

@@ -1,5 +1,5 @@
 /** Random numbers of augmentation: a separate sequence for every (seed, ingredient, image, epoch, copy). */
-import { philox, Random } from "../../engine/random.ts";
+import { philox, Random } from "../../kernels/shared/random.ts";
 
 /** Source of a sampler's draws: a `Random`, or a recorded sequence. */
 export type Draws = Pick<Random, "uniform" | "int" | "normal">;

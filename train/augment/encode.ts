@@ -1,6 +1,6 @@
 /** Encodes named operations for the augmentation kernels: bands for operations that change an image's size or place, records for the rest. */
 import type { PixelOp } from "../../kernels/augment/records.ts";
-import { antialiasedBands, BICUBIC, quantized, type Band } from "../../engine/resample.ts";
+import { antialiasedBands, BICUBIC, quantized, type Band } from "../../kernels/shared/resample.ts";
 import { middle } from "../../models/images/preprocess.ts";
 import { blurBox } from "./blur.ts";
 import { mirror, rotation, type Affine } from "./geometry.ts";

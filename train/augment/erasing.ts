@@ -4,7 +4,7 @@
  * A box's area is uniform in 2 % to 1/3 of the image's (divided among the boxes), its aspect log-uniform in 0.3 to 1/0.3; ten tries for one
  * that is smaller than the image on both sides. As in timm. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
  */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { ERASE_NOISE } from "../../kernels/augment/finish.ts";
 import { roundHalfEven } from "../../models/images/preprocess.ts";
 import type { Draws } from "./draws.ts";

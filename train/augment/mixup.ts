@@ -7,7 +7,8 @@
  * corrected to the box that is left after clipping.
  * Zhang et al. 2017, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
  */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
+import { beta } from "./beta.ts";
 import { randomAt } from "./draws.ts";
 
 export interface MixSettings {
@@ -33,13 +34,24 @@ export interface Mix {
   readonly box: readonly [number, number, number, number];
 }
 
+/** Random numbers of one mix: of a `Random`, or recorded ones. */
+export interface MixDraws extends Pick<Random, "uniform" | "int"> {
+  beta(a: number, b: number): number;
+}
+
+const drawsOf = (random: Random): MixDraws => ({
+  uniform: (low, high) => random.uniform(low, high),
+  int: (n) => random.int(n),
+  beta: (a, b) => beta(random, a, b),
+});
+
 const STREAM = 0x6d697875; // "mixu"
 const ROWS = 0x6d697872; // "mixr"
 const NONE: Mix = { mode: "none", lam: 1, box: [0, 0, 0, 0] };
 
 /** The whole batch's draw. */
 export const sampleMix = (settings: MixSettings, seed: number, step: number, height: number, width: number): Mix =>
-  drawMix(settings, new Random(seed, STREAM, step * 2 ** 20), height, width); // each step's draws start at a separate block
+  drawMix(settings, drawsOf(new Random(seed, STREAM, step * 2 ** 20)), height, width); // each step's draws start at a separate block
 
 /** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". `groupSize` images are mixed among each other. */
 export function sampleMixes(
@@ -60,7 +72,7 @@ export function sampleMixes(
   return Array.from({ length: parts }, (_, part) => {
     if (mixMode === "batch") return new Array<Mix>(groupSize).fill(sampleMix(settings, seed, step * parts + part, height, width));
     const rows = Array.from({ length: draws }, (_, row) =>
-      drawMix(settings, randomAt(seed, ROWS, [step, part * draws + row, 0]), height, width),
+      drawMix(settings, drawsOf(randomAt(seed, ROWS, [step, part * draws + row, 0])), height, width),
     );
     return mixMode === "pair" ? [...rows, ...rows.toReversed()] : rows;
   }).flat();
@@ -85,7 +97,7 @@ export function mixArrays(mixes: readonly Mix[]): MixArrays {
 }
 
 /** One draw. The sequence: mixed at all, CutMix or mixup, share, then the box. */
-export function drawMix(settings: MixSettings, random: Pick<Random, "uniform" | "beta" | "int">, height: number, width: number): Mix {
+export function drawMix(settings: MixSettings, random: MixDraws, height: number, width: number): Mix {
   const { mixup, cutmixMinmax = null, mixProb, mixSwitchProb } = settings;
   const cutmix = cutmixMinmax ? 1 : settings.cutmix;
   if (mixup === 0 && cutmix === 0) return NONE;

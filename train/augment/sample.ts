@@ -8,7 +8,7 @@
  */
 import { en } from "zod/locales";
 import * as z from "zod/mini";
-import { philox } from "../../engine/random.ts";
+import { philox } from "../../kernels/shared/random.ts";
 import { parseAutoAugment, sampleAutoAugment, type AutoAugment } from "./auto-augment.ts";
 import { sampleColorJitter } from "./color-jitter.ts";
 import { randomAt, type Draws } from "./draws.ts";

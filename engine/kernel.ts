@@ -1,6 +1,8 @@
 /** Declares kernels: bindings are generated from named lists, so that the host and the WGSL cannot drift apart. */
 import { getDevice, type Device } from "./device.ts";
+import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
+import { createBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
@@ -194,13 +196,13 @@ function fold(
     if (!Number.isInteger(groups) || groups < 1) throw new Error(`${kernel}: expected a positive count of workgroups, got ${groups}`);
     if (groups <= most) return { groups: [groups, 1, 1], folded: 0 };
     const rows = Math.ceil(groups / most);
-    if (rows > most) throw new Error(`${kernel}: expected at most ${most * most} workgroups, got ${groups}`);
+    if (rows > most) throw new TooLargeError(`${kernel}: expected at most ${most * most} workgroups, got ${groups}`);
     return { groups: [Math.ceil(groups / rows), rows, 1], folded: groups };
   }
   const [x, y, z = 1] = groups;
   for (const n of [x, y, z]) {
     if (!Number.isInteger(n) || n < 1 || n > most)
-      throw new Error(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
+      throw new TooLargeError(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
   }
   return { groups: [x, y, z], folded: 0 };
 }
@@ -220,8 +222,7 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
   const key = words.join();
   let buffer = cache.get(key);
   if (!buffer) {
-    device.stats.buffersCreated++;
-    buffer = device.gpu.createBuffer({ label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
+    buffer = createBuffer(device, { label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
     new Uint32Array(buffer.getMappedRange()).set(words);
     buffer.unmap();
     cache.set(key, buffer);

@@ -3,6 +3,7 @@
  * Buffers come from a pool and go back to it when the scope that made them ends.
  */
 import { getDevice, type Device } from "./device.ts";
+import { TooLargeError } from "./errors.ts";
 
 export class Storage {
   readonly bytes: number;
@@ -115,7 +116,7 @@ class Pool {
 
   take(bucket: number, label: string): GPUBuffer {
     const buffer = this.#free.get(bucket)?.pop();
-    if (!buffer) return createBuffer(this.#device, bucket, label);
+    if (!buffer) return createBuffer(this.#device, { label, size: bucket, usage: STORAGE });
     this.#device.stats.bytesPooled -= bucket;
     return buffer;
   }
@@ -128,7 +129,7 @@ class Pool {
   }
 
   clear(): void {
-    for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
+    for (const list of this.#free.values()) for (const buffer of list) destroyBuffer(this.#device, buffer);
     this.#free.clear();
     this.#device.stats.bytesPooled = 0;
   }
@@ -142,12 +143,23 @@ function poolOf(device: Device): Pool {
   return pool;
 }
 
-/** A storage buffer, outside the pool. */
-export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
+/** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
+export const STORAGE = 0x80 | 0x04 | 0x08;
+
+/** Every buffer of the engine's that outlives a call is made here, for the account of what is allocated. */
+export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): GPUBuffer {
   device.check();
-  device.stats.buffersCreated++;
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  return device.guard(() => device.gpu.createBuffer({ label, size: bytes, usage }));
+  const { stats } = device;
+  stats.buffersCreated++;
+  stats.bytesAllocated += descriptor.size;
+  stats.bytesAllocatedPeak = Math.max(stats.bytesAllocatedPeak, stats.bytesAllocated);
+  return device.guard(() => device.gpu.createBuffer(descriptor));
+}
+
+/** The inverse of `createBuffer`. */
+export function destroyBuffer(device: Device, buffer: GPUBuffer): void {
+  device.stats.bytesAllocated -= buffer.size;
+  buffer.destroy();
 }
 
 /** Sizes are rounded up to an eighth of a power of two, so that near sizes share buffers at 12.5 % waste. */
@@ -179,7 +191,7 @@ export function promise(bytes: number, what: string): Storage {
 
 function checkSize(device: Device, bytes: number, what: string): void {
   const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
-  if (bytes > most) throw new Error(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
+  if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
 }
 
 /** Destroys the pool's unused buffers; launches that wait to be submitted may still name them, see `trimPool` of launch.ts. */

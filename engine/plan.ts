@@ -8,8 +8,10 @@
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
 import { bindGroup, flush, recorded, withRecorder, type Binding, type Launch } from "./launch.ts";
-import { accountPlan, collect, createBuffer, storagesIn, type Storage } from "./memory.ts";
+import { accountPlan, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { defineKernel } from "./kernel.ts";
+import type { Pipeline } from "./pipeline.ts";
+import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
 import { profile, type Step } from "./profile.ts";
 import { show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -44,62 +46,84 @@ export interface Plan<T> {
 
 /** Records `body` (synchronous; reads nothing) and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
-  const label = options.label ?? "plan";
+  const draft = drafted(body, options.label ?? "plan");
+  const { device, launches, release } = draft;
+  try {
+    const pipelines = [...new Set(launches.map((l) => l.pipeline))];
+    let done = 0;
+    const compile = async (p: Pipeline) => {
+      await p.compile();
+      options.onCompile?.(++done, pipelines.length);
+    };
+    await device.wait(Promise.all(pipelines.map(compile)).then(() => undefined));
+    const plan = allocated(draft);
+    await device.wait(Promise.resolve());
+    return plan;
+  } catch (error) {
+    release(); // out of memory, above all: a smaller attempt needs it back
+    throw error;
+  }
+}
+
+/** `record` within a `rehearse`, at once: nothing is compiled. Its memory is given back with the rehearsal. */
+export const rehearsePlan = <T>(body: () => T, label = "plan"): Plan<T> => allocated(drafted(body, label));
+
+/** A recording without memory. */
+interface Draft<T> {
+  readonly label: string;
+  readonly device: Device;
+  readonly result: T;
+  readonly results: ReadonlySet<Storage>;
+  readonly launches: readonly Launch[];
+  /** Gets the memory, which `release` gives back. */
+  give(memory: PlanMemory): void;
+  release(): void;
+}
+
+function drafted<T>(body: () => T, label: string): Draft<T> {
   const device = getDevice();
   const all: Launch[] = [];
   const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
   if (result instanceof Promise) throw new Error("record: expected a synchronous function, got one that returns a promise");
   const results = storagesIn(result);
-  const launches = dropDead(all, results);
-
-  const memory: ReturnType<typeof assignMemory>[] = []; // one, once it is given
-  const release = () => {
-    flush(); // launches that wait may read the results
-    for (const { homes, buffers, bytes } of memory.splice(0)) {
-      for (const storage of results) if (homes.has(storage)) storage.free();
-      for (const buffer of buffers) buffer.destroy();
-      accountPlan(device, -bytes);
-    }
-    for (const storage of constants) storage.free();
+  let held: PlanMemory | null = null;
+  return {
+    ...{ label, device, result, results, launches: dropDead(all, results) },
+    give: (memory) => (held = memory),
+    release() {
+      flush(); // launches that wait may read the results
+      if (held) {
+        for (const storage of results) if (held.homes.has(storage)) storage.free();
+        for (const buffer of held.buffers) destroyBuffer(device, buffer);
+        accountPlan(device, -held.bytes);
+      }
+      held = null;
+      for (const storage of constants) storage.free();
+    },
   };
+}
+
+/** Gives a draft its memory, and makes it a plan. */
+function allocated<T>({ label, device, result, results, launches, give, release }: Draft<T>): Plan<T> {
+  const memory = assignMemory(device, label, launches, results);
+  give(memory);
+  const { homes } = memory;
+  for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
   const externals = new Map<Storage, GPUBuffer>();
-  const plan = async (): Promise<Step[]> => {
-    const pipelines = [...new Set(launches.map((l) => l.pipeline))];
-    let done = 0;
-    await device.wait(
-      Promise.all(
-        pipelines.map(async (p) => {
-          await p.compile();
-          options.onCompile?.(++done, pipelines.length);
-        }),
-      ).then(() => undefined),
-    );
-
-    const assigned = assignMemory(device, label, launches, results);
-    const { homes } = assigned;
-    memory.push(assigned);
-    for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
-    const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
-      const storage = b.storage.placed?.storage ?? b.storage;
-      const planned = homes.get(storage);
-      if (planned) return { buffer: planned, offset: b.offset };
-      externals.set(storage, storage.use(label));
-      return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
-    };
-    const steps = launches.map((l) => ({
-      pipeline: l.pipeline.gpu,
-      group: bindGroup(device, l, l.bindings.map(home)),
-      x: l.groups[0],
-      y: l.groups[1],
-      z: l.groups[2],
-    }));
-    await device.wait(Promise.resolve());
-    return steps;
+  const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
+    const storage = b.storage.placed?.storage ?? b.storage;
+    const planned = homes.get(storage);
+    if (planned) return { buffer: planned, offset: b.offset };
+    externals.set(storage, storage.use(label));
+    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
   };
-  const steps = await plan().catch((error: unknown) => {
-    release(); // out of memory, above all: a smaller attempt needs it back
-    throw error;
-  });
+  const steps: Step[] = launches.map((l) => ({
+    pipeline: l.pipeline.gpu,
+    group: bindGroup(device, l, l.bindings.map(home)),
+    x: l.groups[0],
+    y: l.groups[1],
+    z: l.groups[2],
+  }));
   const uses = [...externals];
   let disposed = false;
   const checkUsable = () => {
@@ -116,7 +140,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
 
   return {
     result,
-    bytes: memory[0]!.bytes,
+    bytes: memory.bytes,
     launches: steps.length,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
@@ -158,58 +182,6 @@ function encode(steps: readonly Step[], encoder: GPUCommandEncoder): void {
     pass.dispatchWorkgroups(step.x, step.y, step.z);
   }
   pass.end();
-}
-
-/** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */
-function dropDead(launches: readonly Launch[], results: ReadonlySet<Storage>): Launch[] {
-  const needed = new Set(results);
-  const kept: Launch[] = [];
-  for (const l of [...launches].reverse()) {
-    const alive = l.bindings.some(
-      ({ storage, access }) => access !== "read" && (storage.state === "live" || storage.placed || needed.has(storage)),
-    );
-    if (!alive) continue;
-    kept.push(l);
-    for (const { storage } of l.bindings) needed.add(storage);
-  }
-  return kept.reverse();
-}
-
-/**
- * Gives every storage of the recording a buffer; storages that are never alive together share one. Largest first, each into
- * the smallest buffer that is free for its whole life. Whole buffers, not ranges of one: WebGPU tracks hazards per buffer.
- */
-function assignMemory(device: Device, label: string, launches: readonly Launch[], results: ReadonlySet<Storage>) {
-  const lives = new Map<Storage, { first: number; last: number }>();
-  launches.forEach((l, i) => {
-    for (const { storage } of l.bindings) {
-      if (storage.state !== "recorded" || storage.placed) continue;
-      const life = lives.get(storage);
-      if (life) life.last = i;
-      else lives.set(storage, { first: i, last: i });
-    }
-  });
-  for (const storage of results) {
-    const life = lives.get(storage);
-    if (life) life.last = Infinity;
-  }
-  const slots: { bytes: number; lives: { first: number; last: number }[]; storages: Storage[] }[] = [];
-  for (const [storage, life] of [...lives].sort((a, b) => b[0].bytes - a[0].bytes)) {
-    const free = slots.filter((s) => s.lives.every((other) => other.last < life.first || other.first > life.last));
-    let slot = free.at(-1); // slots are made in falling size, so the last that fits is the smallest
-    if (!slot) slots.push((slot = { bytes: storage.bytes, lives: [], storages: [] }));
-    slot.lives.push(life);
-    slot.storages.push(storage);
-  }
-  const homes = new Map<Storage, GPUBuffer>();
-  const buffers = slots.map((slot) => {
-    const buffer = createBuffer(device, slot.bytes, label);
-    for (const storage of slot.storages) homes.set(storage, buffer);
-    return buffer;
-  });
-  const bytes = slots.reduce((sum, s) => sum + s.bytes, 0);
-  accountPlan(device, bytes);
-  return { buffers, bytes, homes };
 }
 
 const copy = {

@@ -3,6 +3,7 @@ import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
 import { allocate, borrow, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
+import { giveStaging, takeStaging } from "./staging.ts";
 
 export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
 
@@ -178,32 +179,13 @@ function upload(tensor: Tensor, data: ArrayLike<number>): void {
   });
 }
 
-const staging: { device: object; bytes: number; buffer: GPUBuffer }[] = [];
-const STAGING_KEPT = 8;
-
 /** Reads several tensors in one submit. */
 export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>[]> {
   const device = getDevice();
   device.check();
   flush();
-  const offsets: number[] = [];
-  let total = 0;
-  for (const t of tensors) {
-    offsets.push(total);
-    total += Math.ceil(t.bytes / 8) * 8;
-  }
-  const found = staging.findIndex((s) => s.device === device && s.bytes >= total && s.bytes <= 4 * total + 4096);
-  let slot = found >= 0 ? staging.splice(found, 1)[0]! : null;
-  if (!slot) {
-    device.stats.buffersCreated++;
-    slot = {
-      device,
-      bytes: total,
-      buffer: device.guard(() =>
-        device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
-      ),
-    };
-  }
+  const { offsets, total } = layoutOf(tensors);
+  const slot = takeStaging(device, total);
   device.guard(() => {
     const encoder = device.gpu.createCommandEncoder();
     tensors.forEach((t, i) =>
@@ -215,7 +197,20 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const mapped = slot.buffer.getMappedRange(0, total);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));
   slot.buffer.unmap();
-  staging.push(slot);
-  if (staging.length > STAGING_KEPT) staging.shift()!.buffer.destroy();
+  giveStaging(slot);
   return data;
 }
+
+/** Where each tensor's values lie in the buffer that they are read back through, and its bytes. */
+function layoutOf(tensors: readonly Tensor[]): { readonly offsets: readonly number[]; readonly total: number } {
+  const offsets: number[] = [];
+  let total = 0;
+  for (const t of tensors) {
+    offsets.push(total);
+    total += Math.ceil(t.bytes / 8) * 8;
+  }
+  return { offsets, total };
+}
+
+/** Takes and gives back what `readAll(tensors)` would read through, and reads nothing: for rehearsals. */
+export const rehearseRead = (tensors: readonly Tensor[]): void => giveStaging(takeStaging(getDevice(), layoutOf(tensors).total));

@@ -24,6 +24,8 @@ export interface Host {
   /** Adds to the end of a file that is there. Not atomic: a kill may leave a part of `bytes`. */
   appendFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
+  /** The machine's memory in bytes, where it is known. */
+  readonly memoryBytes?: number | undefined;
   /** Whether the job was asked to stop at its next good moment: by Ctrl-C, SIGTERM or SIGHUP, which a second time end the process. A page may know of it a step late. */
   stopAsked(): boolean;
   /** One thing that happened, as JSON-able data. With only a `message`, that is the line that people see. */

@@ -1,25 +1,21 @@
 /** `train`: trains or distils on a data set, saves checkpoints, resumes. */
+import type { DataFiles } from "../train/data/open.ts";
 import { adapterName, getDevice } from "../engine/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
-import { createModel, type Model } from "../models/model.ts";
+import type { Model } from "../models/model.ts";
 import { countParams, type State } from "../models/params.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
-import { IMAGENET, preprocessing } from "../models/images/protocols.ts";
 import { replaceHead, writeWeights, type Weights } from "../models/checkpoints/weights.ts";
-import { openSource, type DataFiles } from "../train/data/open.ts";
 import { checkpointPosition } from "../train/checkpoint.ts";
 import { ResumeError } from "../train/identity.ts";
-import type { ImageSource } from "../train/input/source.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
-import { makeRecipe, type Recipe } from "../train/recipe.ts";
-import { checkRun, train, type TrainOptions } from "../train/train.ts";
-import { checkDtype } from "./files/dtype.ts";
+import type { Recipe } from "../train/recipe.ts";
+import { train, type TrainOptions } from "../train/train.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "./files/load-model.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
-import { readWeightsFile } from "./files/weights-file.ts";
+import { readSettings } from "./train/settings.ts";
 
 export interface TrainArgs {
   /** A timm name or a config; without classes of its own it has the data's. */
@@ -47,6 +43,8 @@ export interface TrainArgs {
   readonly augment?: "gpu" | "cpu" | undefined;
   /** End at the first update that is not finite, with where its first NaN comes from. */
   readonly debugNan?: boolean | undefined;
+  /** Bytes of GPU memory that the run may take. */
+  readonly memoryLimit?: number | undefined;
   readonly maxSteps?: number | undefined;
   readonly saveEvery?: number | undefined;
   readonly saveSeconds?: number | undefined;
@@ -97,16 +95,17 @@ const SAVE_SECONDS = 300;
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
   const startMs = performance.now();
   const run = await prepare(host, args);
-  const { model, data, normalization, paths, teacher, log } = run;
+  const { paths, log } = run;
+  const { model, normalization, teacher, train: images, test } = run.options;
   const result = await train({ ...run.options, ...callbacks(host, args, run) }).catch((error: Error) => {
     throw explained(error, args, run);
   });
-  const info = { config: model.config, classes: [...data.train.classes], ...normalization };
+  const info = { config: model.config, classes: [...images.classes], ...normalization };
   await save(host, run, paths.weights, writeWeights(result.state, info));
   if (result.ema) await save(host, run, paths.ema, writeWeights(result.ema, info));
   const { adapter, stats } = getDevice();
   return {
-    data: { train: data.train.count, test: data.test.count, classes: data.train.classes },
+    data: { train: images.count, test: test.count, classes: images.classes },
     model: factsOf(model),
     teacher: teacher ? factsOf(teacher.model) : null,
     adapter: { name: adapterName(adapter), software: adapter.software },
@@ -119,17 +118,13 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
     imagesPerSecond: result.imagesPerSecond,
     launchesPerStep: result.launches,
     planBytes: result.planBytes,
-    gpuBytesPeak: stats.bytesPeak,
+    gpuBytesPeak: stats.bytesAllocatedPeak,
     weights: paths.weights,
   };
 }
 
 /** A run whose arguments were read and checked. */
 interface Prepared {
-  readonly model: Model;
-  readonly data: { readonly train: ImageSource; readonly test: ImageSource };
-  readonly normalization: Statistics;
-  readonly teacher: TrainOptions["teacher"];
   readonly paths: Readonly<Record<"checkpoint" | "weights" | "ema" | "metrics" | "events", string>>;
   readonly log: RunLog;
   readonly options: TrainOptions;
@@ -139,37 +134,28 @@ interface Prepared {
 
 /** Reads what the arguments name, and refuses what cannot become a run before any work is done. */
 async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
-  const recipe = refusing(() => makeRecipe(args.recipe));
-  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const paths = pathsIn(args.out);
   await checkFolder(host, args, paths);
-  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
-  const trainSet = await open(host, args.train, typeof given === "number" ? given : undefined);
-  const data = { train: trainSet, test: await open(host, args.test, trainSet.classes) };
-  const model = refusing(() =>
-    createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? data.train.classes.length : undefined),
-  );
-  const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
-  const normalization = normalizationFor(args.train, model, initial);
-  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
-  refusing(() => checkRun({ model, recipe, ...data, teacher, debugNan: args.debugNan }));
+  const { initial, memory, ...settings } = await readSettings(host, args);
+  const { model } = settings;
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
   const savedStep = resume ? savedStepOf(resume, paths.checkpoint) : null;
   const options: TrainOptions = {
-    ...{ model, recipe, seed: args.seed, ...data, teacher, resume, normalization },
+    ...settings,
+    ...{ seed: args.seed, resume },
     platform: host.images,
     workers: args.workers,
     maxCorrupt: args.maxCorrupt,
-    augment: args.augment,
     allowChanged: args.allowChanged,
     initial: initial ? beginning(host, model, initial, args) : undefined,
-    debugNan: args.debugNan,
     maxSteps: args.maxSteps,
     saveEvery: args.saveEvery,
     saveSeconds: args.saveSeconds ?? SAVE_SECONDS,
     evalEvery: args.evalEvery,
   };
-  return { model, data, normalization, teacher, paths, log: await RunLog.open(host, paths, savedStep), options, savedStep };
+  const log = await RunLog.open(host, paths, savedStep);
+  host.log({ message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory` });
+  return { options, paths, log, savedStep };
 }
 
 function savedStepOf(checkpoint: Uint8Array, path: string): number {
@@ -260,18 +246,6 @@ function explained(error: Error, args: TrainArgs, run: Prepared): Error {
   return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });
 }
 
-const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
-  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
-    throw new UsageError(error.message);
-  });
-
-/** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */
-function normalizationFor(data: DataFiles, { name, imageShape }: Model, initial: Weights | null): Statistics {
-  if (!initial) return dataStatistics(data) ?? IMAGENET;
-  const { mean, std } = preprocessing("timm", name, imageShape[1]);
-  return ownStatistics(initial) ?? { mean, std };
-}
-
 /** The weights that training begins with, fitted to the model as far as was asked. */
 function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs): State {
   let fitted: State = state;
@@ -283,6 +257,9 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
   }
   return fitted;
 }
+
+/** Bytes for people. */
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 

@@ -30,6 +30,8 @@ export interface TrainOptions {
   /** Weights of this model to begin with, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;
+  /** Bytes of GPU memory that the run may take; a larger one is refused before it takes any. */
+  readonly memoryLimit?: number | undefined;
   /** Epochs between evaluations; the last epoch is always evaluated. 1 unless given. */
   readonly evalEvery?: number | undefined;
   /** Updates, counted from the run's beginning, after which it ends. */

@@ -1,6 +1,7 @@
 /** The parts of a run on the GPU and beside it, made once before its first step. */
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
-import { initialState, loadParams, ParameterStore } from "../models/params.ts";
+import type { Model } from "../models/model.ts";
+import { initialState, loadParams, ParameterStore, type State } from "../models/params.ts";
 import { restoreCheckpoint, type Resumed } from "./checkpoint.ts";
 import { Evaluator } from "./evaluate.ts";
 import { InFlight } from "./in-flight.ts";
@@ -11,6 +12,7 @@ import { Throughput } from "./metrics.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Position } from "./position.ts";
+import type { Recipe } from "./recipe.ts";
 import { recordStep, type TrainStep } from "./step.ts";
 import { computeTeacherLogits } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";
@@ -50,8 +52,7 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   const step = own(
     await recordStep({ model: stored, store, optimizer, recipe, input: launchInput, teacher, ...(onCompile ? { onCompile } : {}) }),
   );
-  const evalBatch = o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / recipe.accumulate);
-  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, evalBatch));
+  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? evalBatch(recipe, o.test.count)));
   const position = resumed?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
   const pipeline = startPipeline(o, input, position);
   return {
@@ -61,7 +62,11 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   };
 }
 
-const loadTeacher = ({ model, state }: NonNullable<TrainOptions["teacher"]>, dtype: "f32" | "f16") => ({
+/** Images per launch of an evaluation. */
+export const evalBatch = ({ batchSize, accumulate }: Recipe, images: number): number => Math.min(images, (2 * batchSize) / accumulate);
+
+/** The teacher on the GPU; of zeros without a state. */
+export const loadTeacher = ({ model, state }: { readonly model: Model; readonly state: State | null }, dtype: "f32" | "f16") => ({
   model: storedModel(model, dtype),
   params: storedParams(loadParams(`teacher ${model.name}`, model.params, state), dtype),
 });

@@ -7,6 +7,7 @@ import { getDevice } from "../engine/device.ts";
 import { OutOfMemoryError } from "../engine/errors.ts";
 import type { Model } from "../models/model.ts";
 import { checkSizes } from "../models/params.ts";
+import { checkMemory } from "./check-memory.ts";
 import { readCheckpoint } from "./checkpoint.ts";
 import { trainEpoch, type Length, type Totals } from "./epoch.ts";
 import { Health } from "./health.ts";
@@ -26,7 +27,8 @@ export type { TrainOptions, TrainResult } from "./options.ts";
 
 /**
  * Trains `o.model` on `o.train` by `o.recipe`. Rejects where settings contradict each other (`checkRun`), where `o.resume` is not of this run
- * (`ResumeError`), where gradients stay infinite, and where the device is lost or out of memory. GPU memory is given back in every case.
+ * (`ResumeError`), where the adapter cannot hold it (`checkMemory`), where gradients stay infinite, and where the device is lost or out of
+ * memory. GPU memory is given back in every case.
  */
 export async function train(o: TrainOptions): Promise<TrainResult> {
   const made: { dispose(): void }[] = [];
@@ -39,6 +41,7 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
 
 async function run(o: TrainOptions, own: <T extends { dispose(): void }>(thing: T) => T): Promise<TrainResult> {
   const stepsPerEpoch = checkRun(o);
+  checkMemory(o);
   const length = { stepsPerEpoch, totalSteps: Math.min(o.recipe.epochs * stepsPerEpoch, o.maxSteps ?? Infinity) };
   const identity = await identify(o);
   const resumed = o.resume ? await readCheckpoint(o.resume, identity, { stepsPerEpoch, allowChanged: o.allowChanged }) : null;

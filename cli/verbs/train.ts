@@ -6,13 +6,14 @@ import * as z from "zod/mini";
 import { thinned, type ReportData } from "../../jobs/report-data.ts";
 import { makeRecipe, recipeSchema } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
+import type { EstimateSummary } from "../../jobs/estimate.ts";
 import type { TrainArgs, TrainSummary } from "../../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../node/data/files.ts";
 import { stoppedExitCode } from "../node/host.ts";
 import { withRunFolder } from "../node/run-folder.ts";
 import { parseModel, readJson } from "../model-options.ts";
 import { shipped } from "../place.ts";
-import { integer, number } from "../options.ts";
+import { bytes, integer, number } from "../options.ts";
 import { note, print } from "../output.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
@@ -35,6 +36,8 @@ interface Options extends CommonOptions {
   readonly saveMinutes?: number;
   readonly preset?: string;
   readonly debugNan?: boolean;
+  readonly memoryLimit?: number;
+  readonly dryRun?: boolean;
   readonly maxSteps?: number;
   readonly saveEvery?: number;
   readonly evalEvery?: number;
@@ -89,6 +92,12 @@ function addRunOptions(command: Command): void {
       "--debug-nan",
       "end at the first update that is not finite, with the kernel and the element that its first NaN comes from; slower",
     )
+    .option(
+      "--memory-limit <bytes>",
+      "GPU memory that the run may take, as 800MB or 6GiB; a larger run is refused before it takes any",
+      bytes,
+    )
+    .option("--dry-run", "check everything, say how much GPU memory the run would take, and end")
     .option("--max-steps <n>", "updates, counted from the run's beginning, after which it ends, 1 or more", integer(1))
     .option("--save-every <n>", "updates between checkpoints, 1 or more; every epoch ends with one too", integer(1))
     .option("--eval-every <n>", "epochs between evaluations, 1 or more; the last epoch is always evaluated (default: 1)", integer(1))
@@ -105,6 +114,7 @@ async function runTraining(options: Options): Promise<void> {
   const recipe = makeSettings(options);
   note(`recipe: ${JSON.stringify(refusing(() => makeRecipe(recipe)))}`);
   const args = argsOf(options, recipe);
+  if (options.dryRun) return print(describeMemory(await runJob<EstimateSummary>("estimate", args, options)));
   const { result, report } = await withRunFolder(options.out, async () => {
     const result = await runJob<TrainSummary>("train", args, options);
     return { result, report: await writeReport(join(options.out, "report.html"), reportOf(result, options, args)) };
@@ -144,10 +154,19 @@ const argsOf = (options: Options, recipe: Record<string, unknown>): TrainArgs =>
   saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
   maxCorrupt: options.maxCorrupt,
   debugNan: options.debugNan,
+  memoryLimit: options.memoryLimit,
   maxSteps: options.maxSteps,
   saveEvery: options.saveEvery,
   evalEvery: options.evalEvery,
 });
+
+/** A line for each part of the memory. */
+function describeMemory({ model, params, batch, memory }: EstimateSummary): string {
+  const lines = Object.entries(memory).map(([part, size]) => `${part.padEnd(12)}${String(size).padStart(14)} bytes  ${mebibytes(size)}`);
+  return `${model}: ${params} parameters, ${batch} images at once; GPU memory:\n${lines.join("\n")}\n`;
+}
+
+const mebibytes = (size: number): string => `${(size / 2 ** 20).toFixed(1).padStart(10)} MiB`;
 
 const EXIT_CODES = `
 Ctrl-C, SIGTERM and SIGHUP save a checkpoint after the current update and stop; a second one ends at once. Exit codes:

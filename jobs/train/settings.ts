@@ -1,0 +1,59 @@
+/** What a run trains, on what and how: the arguments read and held against each other, before any work is done. */
+import { getDevice } from "../../engine/device.ts";
+import { IMAGENET, preprocessing } from "../../models/images/protocols.ts";
+import { createModel, type Model } from "../../models/model.ts";
+import type { Weights } from "../../models/checkpoints/weights.ts";
+import { checkMemory } from "../../train/check-memory.ts";
+import { openSource, type DataFiles } from "../../train/data/open.ts";
+import type { MemoryEstimate } from "../../train/estimate.ts";
+import { makeRecipe } from "../../train/recipe.ts";
+import { checkRun, type TrainOptions } from "../../train/train.ts";
+import { refusing, UsageError } from "../errors.ts";
+import { checkDtype } from "../files/dtype.ts";
+import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "../files/load-model.ts";
+import { readWeightsFile } from "../files/weights-file.ts";
+import type { Host } from "../host.ts";
+import type { TrainArgs } from "../train.ts";
+
+type Settings = Pick<
+  TrainOptions,
+  "model" | "recipe" | "train" | "test" | "normalization" | "teacher" | "augment" | "debugNan" | "memoryLimit"
+> & {
+  /** The weights to begin with, as their file has them. */
+  readonly initial: Weights | null;
+  readonly memory: MemoryEstimate;
+};
+
+/** Reads the data's list, the weights and the teacher; refuses what cannot become a run. */
+export async function readSettings(host: Host, args: TrainArgs): Promise<Settings> {
+  const recipe = refusing(() => makeRecipe(args.recipe));
+  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
+  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
+  const train = await open(host, args.train, typeof given === "number" ? given : undefined);
+  const test = await open(host, args.test, train.classes);
+  const model = refusing(() =>
+    createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? train.classes.length : undefined),
+  );
+  const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
+  const normalization = normalizationFor(args.train, model, initial);
+  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
+  const { augment, debugNan, memoryLimit = memoryOf(host) } = args;
+  const settings = { ...{ model, recipe, train, test, normalization, teacher }, ...{ augment, debugNan, memoryLimit } };
+  refusing(() => checkRun(settings));
+  return { ...settings, initial, memory: refusing(() => checkMemory(settings)) };
+}
+
+/** An adapter in software takes the machine's own memory; of others WebGPU says nothing. */
+const memoryOf = ({ memoryBytes }: Host): number | undefined => (getDevice().adapter.software ? memoryBytes : undefined);
+
+const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
+  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
+    throw new UsageError(error.message);
+  });
+
+/** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */
+function normalizationFor(data: DataFiles, { name, imageShape }: Model, initial: Weights | null): Statistics {
+  if (!initial) return dataStatistics(data) ?? IMAGENET;
+  const { mean, std } = preprocessing("timm", name, imageShape[1]);
+  return ownStatistics(initial) ?? { mean, std };
+}

@@ -135,13 +135,17 @@ export function defineKernel<
       return tensor ? [{ ...slot, tensor }] : [];
     });
     const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / (x * y)));
-    launch({
+    const item = {
       pipeline: pipelineFor(args.constants ?? {}, folded, bound),
       bindings: bound.map((b) => bindingOf(spec.name, b)),
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
-    });
-    watched(spec.name, () => Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]]))));
+    };
+    const of = (access: Binding["access"]) => Object.fromEntries(bound.flatMap((b) => (b.access === access ? [[b.name, b.tensor]] : [])));
+    watched(
+      () => ({ kernel: spec.name, inputs: of("read"), updates: of("update"), outputs: of("write") }),
+      () => launch(item),
+    );
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
 }

@@ -52,3 +52,14 @@ export function broadcastStrides(shape: Shape, to: Shape): number[] {
     return k < 0 || shape[k] === 1 ? 0 : own[k]!;
   });
 }
+
+/** An element's index in each axis, from its place in row-major order. */
+export function indexIn(shape: readonly number[], flat: number): number[] {
+  const index: number[] = [];
+  let rest = flat;
+  for (const size of [...shape].reverse()) {
+    index.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return index;
+}

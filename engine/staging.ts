@@ -9,7 +9,7 @@ export interface Staging {
 
 const KEPT = 8;
 /** Bytes of a buffer that is kept; a checkpoint's would hold as much as the weights for the whole run. */
-const KEPT_BYTES = 2 ** 20;
+const KEPT_BYTES = 2 ** 16;
 
 const kept: Staging[] = [];
 

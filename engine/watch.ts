@@ -1,10 +1,33 @@
-/** Sees what each launch wrote, right after it: for debuggers, which run a step launch by launch instead of recorded. */
+/** Sees each launch of a step, before and after: for debuggers, which run a step launch by launch instead of recorded. */
 import type { Tensor } from "./tensor.ts";
 
-/** The kernel's name, and by their names the tensors that it wrote. It may launch kernels of its own, which are not watched. */
-export type Watcher = (kernel: string, written: Readonly<Record<string, Tensor>>) => void;
+export type Phase = "forward" | "backward" | "optimizer";
+
+/** What a launch belongs to. */
+export interface Place {
+  readonly phase: Phase;
+  /** The differentiable operation, and what it was given: the same array in its backward. `null` outside of one. */
+  readonly op: { readonly name: string; readonly inputs: readonly (Tensor | null)[] } | null;
+}
+
+type Tensors = Readonly<Record<string, Tensor>>;
+
+export interface Watched extends Place {
+  readonly kernel: string;
+  /** By the kernel's names: what it reads alone, what it changes, what it makes. */
+  readonly inputs: Tensors;
+  readonly updates: Tensors;
+  readonly outputs: Tensors;
+}
+
+/** Called for every launch. It may launch kernels of its own, which are not watched. */
+export interface Watcher {
+  before(launch: Watched): void;
+  after(launch: Watched): void;
+}
 
 let watcher: Watcher | null = null;
+let place: Place = { phase: "forward", op: null };
 
 /** Has `to` called for every launch of `body`. */
 export function withWatcher<T>(to: Watcher, body: () => T): T {
@@ -17,13 +40,32 @@ export function withWatcher<T>(to: Watcher, body: () => T): T {
   }
 }
 
-export function watched(kernel: string, written: () => Readonly<Record<string, Tensor>>): void {
-  const to = watcher;
-  if (!to) return;
-  watcher = null;
+/** Runs `body`, whose launches are told to belong there. */
+export function within<T>(there: Partial<Place>, body: () => T): T {
+  if (!watcher) return body();
+  const before = place;
+  place = { ...place, ...there };
   try {
-    to(kernel, written());
+    return body();
   } finally {
-    watcher = to;
+    place = before;
   }
+}
+
+/** Runs `launch`, and has it watched where somebody does. */
+export function watched(describe: () => Omit<Watched, keyof Place>, launch: () => void): void {
+  const to = watcher;
+  if (!to) return launch();
+  const seen = { ...place, ...describe() };
+  const unwatched = (call: (launch: Watched) => void) => {
+    watcher = null;
+    try {
+      call(seen);
+    } finally {
+      watcher = to;
+    }
+  };
+  unwatched((l) => to.before(l));
+  launch();
+  unwatched((l) => to.after(l));
 }

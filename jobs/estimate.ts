@@ -2,8 +2,7 @@
 import { countParams } from "../models/params.ts";
 import type { MemoryEstimate } from "../train/estimate.ts";
 import type { Host } from "./host.ts";
-import { readSettings } from "./train/settings.ts";
-import type { TrainArgs } from "./train.ts";
+import { readSettings, type TrainArgs } from "./train/settings.ts";
 
 export interface EstimateSummary {
   readonly model: string;

@@ -1,5 +1,4 @@
 /** `train`: trains or distils on a data set, saves checkpoints, resumes. */
-import type { DataFiles } from "../train/data/open.ts";
 import { adapterName, getDevice } from "../engine/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
 import type { Model } from "../models/model.ts";
@@ -13,45 +12,12 @@ import type { Recipe } from "../train/recipe.ts";
 import { train, type TrainOptions } from "../train/train.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
+import { describeLayers } from "../train/debug-text.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
-import { readSettings } from "./train/settings.ts";
+import { readSettings, type TrainArgs } from "./train/settings.ts";
 
-export interface TrainArgs {
-  /** A timm name or a config; without classes of its own it has the data's. */
-  readonly model: string | Readonly<Record<string, unknown>>;
-  readonly recipe: Readonly<Record<string, unknown>>;
-  readonly seed: number;
-  readonly train: DataFiles;
-  readonly test: DataFiles;
-  /** A weights file, with its config inside or given. */
-  readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
-  /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
-  readonly out: string;
-  /** Go on from the checkpoint in `out`; with `allowChanged` on other data, another teacher or the other place of augmentation. */
-  readonly resume?: boolean | undefined;
-  readonly allowChanged?: boolean | undefined;
-  /** Begin anew where `out` holds a run. */
-  readonly overwrite?: boolean | undefined;
-  /** Weights to begin with; on request with a new classifier, or with the position embedding of another resolution. */
-  readonly initial?: string | undefined;
-  readonly replaceHead?: boolean | undefined;
-  readonly resizePosEmbed?: boolean | undefined;
-  readonly workers?: number | undefined;
-  readonly maxCorrupt?: number | undefined;
-  /** Where images are augmented; "gpu" unless given. */
-  readonly augment?: "gpu" | "cpu" | undefined;
-  /** End at the first update that is not finite, with where its first NaN comes from. */
-  readonly debugNan?: boolean | undefined;
-  /** Bytes of GPU memory that the run may take. */
-  readonly memoryLimit?: number | undefined;
-  readonly maxSteps?: number | undefined;
-  readonly saveEvery?: number | undefined;
-  readonly saveSeconds?: number | undefined;
-  readonly evalEvery?: number | undefined;
-  /** Shown with progress. */
-  readonly label?: string | undefined;
-}
+export type { TrainArgs } from "./train/settings.ts";
 
 export interface TrainSummary {
   readonly data: { readonly train: number; readonly test: number; readonly classes: readonly string[] };
@@ -204,6 +170,7 @@ function callbacks(host: Host, args: TrainArgs, run: Prepared): Partial<TrainOpt
       if (!m.finite)
         host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
     },
+    onStats: ({ step, layers }) => host.log({ message: `${label}: update ${step}\n${describeLayers(layers)}` }),
     async onCheckpoint(bytes, { step }) {
       // Metrics first: a checkpoint never stands without the lines that lead to it.
       await run.log.flush().catch((error: Error) => {

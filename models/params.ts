@@ -156,11 +156,14 @@ export class ParameterStore {
     for (const name of this.#frozen) this.tensors[name]!.write(state.get(name)!.data);
   }
 
+  /** All that `state` reads, one after the other. */
+  get buffers(): Tensor[] {
+    return [this.flat, ...(this.stats ? [this.stats] : []), ...this.#frozen.map((name) => this.tensors[name]!)];
+  }
+
   dispose(): void {
-    this.flat.dispose();
     this.grads.dispose();
-    this.stats?.dispose();
-    for (const name of this.#frozen) this.tensors[name]!.dispose();
+    for (const tensor of this.buffers) tensor.dispose();
   }
 }
 

@@ -4,10 +4,10 @@ import { estimate, type MemoryEstimate } from "./estimate.ts";
 import type { TrainOptions } from "./options.ts";
 import { mixes, type Recipe } from "./recipe.ts";
 
-type Settings = Pick<TrainOptions, "model" | "recipe" | "teacher" | "evalBatchSize" | "augment" | "memoryLimit"> & {
-  readonly train: Pick<TrainOptions["train"], "shape" | "count">;
-  readonly test: Pick<TrainOptions["test"], "count">;
-};
+type Settings = Pick<
+  TrainOptions,
+  "model" | "recipe" | "teacher" | "evalBatchSize" | "augment" | "debugNan" | "statsEvery" | "memoryLimit"
+> & { readonly train: Pick<TrainOptions["train"], "shape" | "count">; readonly test: Pick<TrainOptions["test"], "count"> };
 
 /**
  * The memory that the run takes. Throws where it is more than `memoryLimit` or where the adapter cannot hold one of its tensors, with the
@@ -24,8 +24,9 @@ export function checkMemory(o: Settings): MemoryEstimate {
 function attempted(o: Settings, recipe: Recipe): MemoryEstimate | string {
   const { model, teacher, train, test, evalBatchSize, augment, memoryLimit = Infinity } = o;
   try {
+    const copies = o.debugNan === true || o.statsEvery !== undefined;
     const counts = { trainCount: train.count, testCount: test.count, evalBatchSize };
-    const memory = estimate(model, recipe, { teacher: teacher?.model, images: train.shape, augment, ...counts });
+    const memory = estimate(model, recipe, { teacher: teacher?.model, images: train.shape, augment, copies, ...counts });
     return memory.peak <= memoryLimit ? memory : `expected at most ${memoryLimit} bytes of GPU memory, got ${memory.peak}`;
   } catch (error) {
     if (!(error instanceof TooLargeError)) throw error;

@@ -2,7 +2,7 @@
 import type { Stats } from "../engine/device.ts";
 import { rehearsePlan } from "../engine/plan.ts";
 import { rehearse } from "../engine/rehearse.ts";
-import { rehearseRead, type Tensor } from "../engine/tensor.ts";
+import { rehearseRead, Tensor } from "../engine/tensor.ts";
 import { storedModel } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, type Params } from "../models/params.ts";
@@ -11,6 +11,7 @@ import type { ImageSource } from "./input/source.ts";
 import { makeStepInput } from "./input/step-input.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { Recipe } from "./recipe.ts";
+import { stateOf } from "./replay.ts";
 import { evalBatch, loadTeacher } from "./run.ts";
 import { draftStep } from "./step.ts";
 import { trains } from "./trained.ts";
@@ -31,6 +32,8 @@ export interface MemoryEstimate {
   readonly activations: number;
   /** The same for an evaluation, with its images. */
   readonly evaluation: number;
+  /** Copies of what a step changes, where updates are looked into (`debugNan`, `statsEvery`); not what looking into one takes. */
+  readonly copies: number;
   /** The most there is at once: all of these, and what values are read back through. */
   readonly peak: number;
 }
@@ -44,6 +47,8 @@ export interface EstimateOptions {
   readonly testCount?: number | undefined;
   readonly evalBatchSize?: number | undefined;
   readonly augment?: "gpu" | "cpu" | undefined;
+  /** With `debugNan` or `statsEvery`. */
+  readonly copies?: boolean | undefined;
 }
 
 /** What normalises images takes no memory of its own. */
@@ -75,7 +80,6 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   };
   const [store, weights] = taken(() => new ParameterStore(model.name, model.params, null, trains(recipe.trainOnly)));
   const [optimizer, state] = taken(() => new Optimizer(recipe, store));
-  rehearseRead([store.flat]);
   const [teacher, teacherWeights] = taken(() => teacherModel && loadTeacher({ model: teacherModel, state: null }, recipe.teacherDtype));
   if (teacher && recipe.cacheTeacher) {
     const { images, plan } = evaluation(teacher.model, teacher.params, Math.min(trainCount, recipe.batchSize));
@@ -91,12 +95,14 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
     if (step.update) rehearsePlan(step.update);
     rehearseRead([loss, base, distill ?? base, correct, ...(norm ? [norm] : [])]);
   });
+  const [, copies] = taken(() => o.copies && stateOf(store, optimizer, step).map(({ shape }) => Tensor.zeros(shape)));
   const [, evaluating] = taken(() => evaluation(stored, store.tensors, o.evalBatchSize ?? evalBatch(recipe, testCount)));
+  for (const tensor of store.buffers) rehearseRead([tensor]); // a checkpoint
   const gradients = sizeOf(store.grads);
   const sum = step.sum ? sizeOf(step.sum) : 0;
   return {
     ...{ parameters: weights - gradients, gradients: gradients + sum, optimizer: state, teacher: teacherWeights },
-    ...{ input: input - sum, activations, evaluation: evaluating },
+    ...{ input: input - sum, activations, evaluation: evaluating, copies },
   };
 }
 

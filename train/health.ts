@@ -14,11 +14,6 @@ export class Health {
     this.#inARow = finite ? 0 : this.#inARow + 1;
   }
 
-  /** Whether the last update that was noted was skipped. */
-  get skipped(): boolean {
-    return this.#inARow > 0;
-  }
-
   /** Throws where too many updates in a row were skipped. */
   check(step: number): void {
     if (this.#inARow < MOST_IN_A_ROW) return;

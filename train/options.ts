@@ -3,6 +3,7 @@ import type { Model } from "../models/model.ts";
 import type { State } from "../models/params.ts";
 import type { Position } from "./position.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
+import type { LayerRanges } from "./debug-text.ts";
 import type { Normalization } from "./input/step-input.ts";
 import type { EpochMetrics, StepMetrics } from "./metrics.ts";
 import type { Recipe } from "./recipe.ts";
@@ -25,8 +26,15 @@ export interface TrainOptions {
   readonly resume?: Uint8Array | undefined;
   /** Go on from `resume` although data, teacher, normalization or `augment` are others than the run began with. */
   readonly allowChanged?: boolean | undefined;
-  /** At the first update whose gradients are not finite: run it again launch by launch, and end with where the first NaN comes from. */
+  /**
+   * At the first update that is not finite (its loss, gradients, or what it makes of the parameters): run it again launch by launch, and end
+   * with where the first NaN comes from. Slower, and takes the memory of parameters and optimizer once more. Gradients that f16's loss scale
+   * was too large for are expected, and the update is skipped as ever.
+   */
   readonly debugNan?: boolean | undefined;
+  /** Updates between calls of `onStats`; the first update is measured. */
+  readonly statsEvery?: number | undefined;
+  readonly onStats?: ((stats: { readonly step: number; readonly layers: readonly LayerRanges[] }) => void) | undefined;
   /** Weights of this model to begin with, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;

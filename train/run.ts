@@ -13,6 +13,7 @@ import { Optimizer } from "./optimizer.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Position } from "./position.ts";
 import type { Recipe } from "./recipe.ts";
+import { Replay } from "./replay.ts";
 import { recordStep, type TrainStep } from "./step.ts";
 import { computeTeacherLogits } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";
@@ -26,6 +27,8 @@ export interface Run {
   readonly pipeline: InputPipeline;
   /** (count, K): the teacher's logits for every training image, where the recipe caches them. */
   readonly teacherLogits: Float32Array | null;
+  /** Where updates are looked into. */
+  readonly replay: Replay | null;
   readonly inFlight: InFlight;
   readonly throughput: Throughput;
   position: Position;
@@ -55,8 +58,9 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? evalBatch(recipe, o.test.count)));
   const position = resumed?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
   const pipeline = startPipeline(o, input, position);
+  const replay = o.debugNan || o.statsEvery ? own(new Replay({ store, step, optimizer })) : null;
   return {
-    ...{ store, optimizer, input, step, evaluator, pipeline, teacherLogits, position },
+    ...{ store, optimizer, input, step, evaluator, pipeline, teacherLogits, position, replay },
     inFlight: new InFlight(),
     throughput: new Throughput(recipe.batchSize),
   };

@@ -30,8 +30,8 @@ export interface TrainStep {
   readonly update: Plan<Tensor> | null;
   /** []: the optimizer's; `null` in f32. */
   readonly lossScale: Tensor | null;
-  /** The launches of `batch`, one by one and unrecorded: for `findNan`. */
-  readonly body: () => void;
+  /** What the plans were recorded from. */
+  readonly draft: StepDraft;
   readonly dispose: () => void;
 }
 
@@ -65,27 +65,24 @@ export interface StepDraft extends Pick<TrainStep, "labels" | "mix" | "teacherLo
 
 /** Records the step: input, mixing, teacher, student, loss, gradients, update. */
 export async function recordStep({ onCompile, ...o }: StepOptions): Promise<TrainStep> {
-  const { batch: body, update, sum: _, dispose, ...draft } = draftStep(o);
+  const draft = draftStep(o);
+  const { labels, mix, teacherLogits, scalars } = draft;
   const plans: Plan<unknown>[] = [];
   const recorded = async <T>(launches: () => T, label: string): Promise<Plan<T>> => {
     const plan = await record(launches, { label, ...(onCompile ? { onCompile } : {}) });
     plans.push(plan);
     return plan;
   };
-  const disposeAll = () => {
+  const dispose = () => {
     for (const plan of plans) plan.dispose();
-    dispose();
+    draft.dispose();
   };
   try {
-    const batch = await recorded(body, "training step");
-    return {
-      ...draft,
-      ...{ batch, body, dispose: disposeAll },
-      update: update && (await recorded(update, "update")),
-      lossScale: o.optimizer.lossScale?.scale ?? null,
-    };
+    const batch = await recorded(draft.batch, "training step");
+    const update = draft.update && (await recorded(draft.update, "update"));
+    return { labels, mix, teacherLogits, scalars, batch, update, draft, lossScale: o.optimizer.lossScale?.scale ?? null, dispose };
   } catch (error) {
-    disposeAll();
+    dispose();
     throw error;
   }
 }

@@ -110,10 +110,9 @@ async function resultOf({ recipe }: TrainOptions, r: Run, epochs: readonly Epoch
  * Throws where settings contradict each other, the images, the student, the teacher or the device's limits, before any work. Returns the
  * updates of an epoch.
  */
-export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher" | "debugNan">): number {
+export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher">): number {
   const { model, recipe, train: images, test, teacher } = o;
   checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, teacher?.model ?? null);
-  if (o.debugNan && recipe.accumulate > 1) throw new Error(`train: expected accumulate 1 for debugNan, got ${recipe.accumulate}`);
   checkSizes(model.name, model.params, trains(recipe.trainOnly), getDevice().limits);
   checkImages("training", images, model);
   checkImages("test", test, model);

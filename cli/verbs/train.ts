@@ -36,6 +36,7 @@ interface Options extends CommonOptions {
   readonly saveMinutes?: number;
   readonly preset?: string;
   readonly debugNan?: boolean;
+  readonly stats?: number;
   readonly memoryLimit?: number;
   readonly dryRun?: boolean;
   readonly maxSteps?: number;
@@ -90,8 +91,9 @@ function addRunOptions(command: Command): void {
     .option("--overwrite", "begin anew although --out holds a run")
     .option(
       "--debug-nan",
-      "end at the first update that is not finite, with the kernel and the element that its first NaN comes from; slower",
+      "end at the first update that is not finite, with the operation, the tensor and the element that its first NaN comes from; slower",
     )
+    .option("--stats <n>", "updates between tables of the ranges of activations and gradients by layer, 1 or more; slower", integer(1))
     .option(
       "--memory-limit <bytes>",
       "GPU memory that the run may take, as 800MB or 6GiB; a larger run is refused before it takes any",
@@ -154,6 +156,7 @@ const argsOf = (options: Options, recipe: Record<string, unknown>): TrainArgs =>
   saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
   maxCorrupt: options.maxCorrupt,
   debugNan: options.debugNan,
+  stats: options.stats,
   memoryLimit: options.memoryLimit,
   maxSteps: options.maxSteps,
   saveEvery: options.saveEvery,

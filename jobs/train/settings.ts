@@ -13,11 +13,48 @@ import { checkDtype } from "../files/dtype.ts";
 import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "../files/load-model.ts";
 import { readWeightsFile } from "../files/weights-file.ts";
 import type { Host } from "../host.ts";
-import type { TrainArgs } from "../train.ts";
+
+export interface TrainArgs {
+  /** A timm name or a config; without classes of its own it has the data's. */
+  readonly model: string | Readonly<Record<string, unknown>>;
+  readonly recipe: Readonly<Record<string, unknown>>;
+  readonly seed: number;
+  readonly train: DataFiles;
+  readonly test: DataFiles;
+  /** A weights file, with its config inside or given. */
+  readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
+  /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
+  readonly out: string;
+  /** Go on from the checkpoint in `out`; with `allowChanged` on other data, another teacher or the other place of augmentation. */
+  readonly resume?: boolean | undefined;
+  readonly allowChanged?: boolean | undefined;
+  /** Begin anew where `out` holds a run. */
+  readonly overwrite?: boolean | undefined;
+  /** Weights to begin with; on request with a new classifier, or with the position embedding of another resolution. */
+  readonly initial?: string | undefined;
+  readonly replaceHead?: boolean | undefined;
+  readonly resizePosEmbed?: boolean | undefined;
+  readonly workers?: number | undefined;
+  readonly maxCorrupt?: number | undefined;
+  /** Where images are augmented; "gpu" unless given. */
+  readonly augment?: "gpu" | "cpu" | undefined;
+  /** Updates between tables of the ranges of activations and gradients. */
+  readonly stats?: number | undefined;
+  /** End at the first update that is not finite, with where its first NaN comes from. */
+  readonly debugNan?: boolean | undefined;
+  /** Bytes of GPU memory that the run may take. */
+  readonly memoryLimit?: number | undefined;
+  readonly maxSteps?: number | undefined;
+  readonly saveEvery?: number | undefined;
+  readonly saveSeconds?: number | undefined;
+  readonly evalEvery?: number | undefined;
+  /** Shown with progress. */
+  readonly label?: string | undefined;
+}
 
 type Settings = Pick<
   TrainOptions,
-  "model" | "recipe" | "train" | "test" | "normalization" | "teacher" | "augment" | "debugNan" | "memoryLimit"
+  "model" | "recipe" | "train" | "test" | "normalization" | "teacher" | "augment" | "debugNan" | "statsEvery" | "memoryLimit"
 > & {
   /** The weights to begin with, as their file has them. */
   readonly initial: Weights | null;
@@ -37,8 +74,8 @@ export async function readSettings(host: Host, args: TrainArgs): Promise<Setting
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
   const normalization = normalizationFor(args.train, model, initial);
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
-  const { augment, debugNan, memoryLimit = memoryOf(host) } = args;
-  const settings = { ...{ model, recipe, train, test, normalization, teacher }, ...{ augment, debugNan, memoryLimit } };
+  const { augment, debugNan, stats: statsEvery, memoryLimit = memoryOf(host) } = args;
+  const settings = { ...{ model, recipe, train, test, normalization, teacher }, ...{ augment, debugNan, statsEvery, memoryLimit } };
   refusing(() => checkRun(settings));
   return { ...settings, initial, memory: refusing(() => checkMemory(settings)) };
 }

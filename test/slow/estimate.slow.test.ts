@@ -45,7 +45,7 @@ function configuration(random: Random): Configuration {
   const distilled = distils || (!regnet && random.uniform() < 0.3);
   const config = { arch: "deit", imgSize, patchSize, dim, depth, heads, numClasses: 10, distilled };
   const model = createModel(
-    regnet ? { arch: "regnety", imgSize: 32, depths: [1, 1], widths: [16, 32], groupWidth: 8, numClasses: 10 } : config,
+    regnet ? { arch: "regnety", imgSize: 32, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 3, stemWidth: 8, numClasses: 10 } : config,
   );
   const [, side] = model.imageShape;
   const accumulate = pick(random, [1, 1, 1, 2, 4]);

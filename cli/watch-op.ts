@@ -1,6 +1,6 @@
 /**
  * The kernel developer's loop: checks and times one operation again whenever a file that its kernels are made of is saved.
- * Each time in a process of its own, so that it is the saved text that runs, and what breaks there breaks nothing here.
+ * Each time in a new process, so that the saved text runs and a crash does not end the watcher.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, watch } from "node:fs";
@@ -35,7 +35,7 @@ export function sourcesOf(op: string): string[] {
   return [...found].map((file) => relative(ROOT, file));
 }
 
-/** Editors save in several steps; a check begins when none has come for so long. */
+/** Editors save in several steps; a check begins this many milliseconds after the last one. */
 const QUIET_MS = 150;
 
 /** Runs `node ARGS` now and after each change, one at a time; a change ends the run before. Never resolves: Ctrl-C ends it. */
@@ -48,7 +48,7 @@ export function watchOp(op: string, args: readonly string[]): Promise<never> {
     print(`\n${new Date().toTimeString().slice(0, 8)} ${why}\n`);
     const own = (child = spawn(process.execPath, args, { cwd: process.cwd(), stdio: ["ignore", "inherit", "inherit"] }));
     own.on("close", () => {
-      if (child !== own) return; // another run has taken its place
+      if (child !== own) return; // a newer run has replaced it
       child = null;
       print(`watching ${sources.size} files of ${op}\n`);
     });

@@ -20,16 +20,12 @@ export interface Launch {
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
-export interface Recorder {
-  readonly launches: Launch[];
-}
-
-let recorder: Recorder | null = null;
+let recorder: { readonly launches: Launch[] } | null = null;
 
 export const isRecording = (): boolean => recorder !== null;
 
 /** Sends the launches of `body` to `to` instead of the GPU. */
-export function withRecorder<T>(to: Recorder, body: () => T): T {
+export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () => T): T {
   if (recorder) throw new Error("record: expected no recording in progress, got a recording inside another");
   recorder = to;
   try {

@@ -1,7 +1,7 @@
 /** What a recorded step keeps of its launches, and which buffers its tensors share. */
 import type { Device } from "./device.ts";
 import type { Launch } from "./launch.ts";
-import { accountPlan, createBuffer, STORAGE, type Storage } from "./memory.ts";
+import { account, createBuffer, STORAGE, type Storage } from "./memory.ts";
 
 export interface PlanMemory {
   readonly buffers: readonly GPUBuffer[];
@@ -58,6 +58,6 @@ export function assignMemory(device: Device, label: string, launches: readonly L
     return buffer;
   });
   const bytes = slots.reduce((sum, s) => sum + s.bytes, 0);
-  accountPlan(device, bytes);
+  account(device, bytes, 0);
   return { buffers, bytes, homes };
 }

@@ -8,11 +8,9 @@
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
 import { bindGroup, flush, recorded, withRecorder, type Binding, type Launch } from "./launch.ts";
-import { accountPlan, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
+import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { defineKernel } from "./kernel.ts";
-import type { Pipeline } from "./pipeline.ts";
 import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
-import { profile, type Step } from "./profile.ts";
 import { show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -21,6 +19,15 @@ export interface RecordOptions {
   readonly label?: string;
   /** Called as pipelines get compiled. */
   readonly onCompile?: (done: number, total: number) => void;
+}
+
+/** A launch of a plan, ready to run. */
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
 }
 
 export interface Plan<T> {
@@ -32,12 +39,12 @@ export interface Plan<T> {
   readonly bytes: number;
   /** Names of the kernels in order, for inspection. */
   readonly kernels: readonly string[];
+  /** The launches themselves, in order; `bench/profile.ts` times them one by one. */
+  readonly steps: readonly Step[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
   /** Puts the step into an app's own encoder, to be submitted by the app; what the app encoded before, the step sees. Throws as `run()` does. */
   encode(encoder: GPUCommandEncoder): void;
-  /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
-  profile(): Promise<{ readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
   /** Gives the plan's memory back. */
@@ -49,13 +56,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   const draft = drafted(body, options.label ?? "plan");
   const { device, launches, release } = draft;
   try {
-    const pipelines = [...new Set(launches.map((l) => l.pipeline))];
-    let done = 0;
-    const compile = async (p: Pipeline) => {
-      await p.compile();
-      options.onCompile?.(++done, pipelines.length);
-    };
-    await device.wait(Promise.all(pipelines.map(compile)).then(() => undefined));
+    await compile(device, launches, options.onCompile);
     const plan = allocated(draft);
     await device.wait(Promise.resolve());
     return plan;
@@ -95,7 +96,7 @@ function drafted<T>(body: () => T, label: string): Draft<T> {
       if (held) {
         for (const storage of results) if (held.homes.has(storage)) storage.free();
         for (const buffer of held.buffers) destroyBuffer(device, buffer);
-        accountPlan(device, -held.bytes);
+        account(device, -held.bytes, 0);
       }
       held = null;
       for (const storage of constants) storage.free();
@@ -117,21 +118,17 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     externals.set(storage, storage.use(label));
     return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
   };
-  const steps: Step[] = launches.map((l) => ({
-    pipeline: l.pipeline.gpu,
-    group: bindGroup(device, l, l.bindings.map(home)),
-    x: l.groups[0],
-    y: l.groups[1],
-    z: l.groups[2],
-  }));
-  const uses = [...externals];
+  const steps = launches.map((l): Step => {
+    const [x, y, z] = l.groups;
+    return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
+  });
   let disposed = false;
   const checkUsable = () => {
     if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
     if (device.lostError) throw device.lostError;
     if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
     device.check();
-    for (const [storage, buffer] of uses) {
+    for (const [storage, buffer] of externals) {
       if (storage.buffer !== buffer)
         throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
     }
@@ -142,6 +139,7 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     result,
     bytes: memory.bytes,
     launches: steps.length,
+    steps,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
       checkUsable();
@@ -158,12 +156,6 @@ function allocated<T>({ label, device, result, results, launches, give, release 
       encode(steps, encoder);
       device.stats.launches += steps.length;
     },
-    profile: () =>
-      profile(
-        device,
-        steps,
-        launches.map((l) => l.pipeline.label),
-      ),
     idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
     dispose() {
       if (disposed) return;
@@ -171,6 +163,17 @@ function allocated<T>({ label, device, result, results, launches, give, release 
       release();
     },
   };
+}
+
+/** Compiles the launches' pipelines side by side. */
+async function compile(device: Device, launches: readonly Launch[], onCompile: RecordOptions["onCompile"]): Promise<void> {
+  const pipelines = new Set(launches.map((l) => l.pipeline));
+  let done = 0;
+  const compiled = [...pipelines].map(async (pipeline) => {
+    await pipeline.compile();
+    onCompile?.(++done, pipelines.size);
+  });
+  await device.wait(Promise.all(compiled));
 }
 
 function encode(steps: readonly Step[], encoder: GPUCommandEncoder): void {

@@ -4,7 +4,7 @@
  * The work runs as it is, on a stand-in for the device: buffers are counted and hold nothing, commands go nowhere. What is counted is
  * therefore what the real run allocates, whatever that is.
  */
-import { Device, getDevice, withDevice, type Stats } from "./device.ts";
+import { Device, getDevice, withDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
 import { scope } from "./memory.ts";
 
@@ -12,7 +12,7 @@ import { scope } from "./memory.ts";
  * Runs `body`, synchronous, on a stand-in for the current device; nothing is allocated. Plans in it are made by `rehearsePlan`. Returns
  * what `body` returns, with the stand-in's counters. Throws what the work itself would: a tensor larger than the adapter takes.
  */
-export function rehearse<T>(body: (stats: Stats) => T): { readonly result: T; readonly stats: Stats } {
+export function rehearse<T>(body: (stats: Device["stats"]) => T): { readonly result: T; readonly stats: Device["stats"] } {
   if (isRecording()) throw new Error("rehearse: expected no recording in progress, got one");
   flush();
   const device = new StandIn(getDevice());
@@ -30,9 +30,9 @@ class StandIn extends Device {
   readonly #origin: Device;
 
   constructor(origin: Device) {
-    super(standIn(origin.gpu), origin.adapter, origin.language, (promise) => promise, origin.subgroupMatrices);
+    const { adapter, info, language } = origin;
+    super({ gpu: standIn(origin), adapter, info, language, owned: true }, { wait: (promise) => promise });
     this.#origin = origin;
-    for (const feature of this.features) if (!origin.features.has(feature)) (this.features as Set<string>).delete(feature);
   }
 
   override get origin(): Device {
@@ -41,14 +41,13 @@ class StandIn extends Device {
 }
 
 /** As much of a `GPUDevice` as work on tensors calls, with no GPU behind it. */
-function standIn(gpu: GPUDevice): GPUDevice {
+function standIn({ limits, features }: Device): GPUDevice {
   const nothing = () => ({});
   const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
   const encoder = { beginComputePass: () => pass, clearBuffer: nothing, copyBufferToBuffer: nothing, finish: nothing };
   const device = {
-    limits: gpu.limits,
-    features: gpu.features,
-    adapterInfo: (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo,
+    limits,
+    features,
     lost: new Promise<never>(() => undefined),
     queue: { writeBuffer: nothing, submit: nothing },
     addEventListener: nothing,

@@ -7,7 +7,7 @@ import { limitsFor, measure } from "../bench/run.ts";
 import { opQuestions } from "../bench/tune/questions.ts";
 import { getDevice } from "../engine/device.ts";
 import { ShaderError } from "../engine/errors.ts";
-import { useTuning } from "../engine/tuning.ts";
+import { useTuning } from "../kernels/shared/tuning.ts";
 import { checkVariant, opNamed, suites } from "../checks/catalog.ts";
 import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
@@ -82,7 +82,7 @@ export default async function checkOpJob(host: Host, { name, variant }: CheckArg
 /** `attention (shared): …`, `attention: …`, `attentionPacked (…`; `linear: …`. */
 const isOf = (test: string, op: string): boolean => new RegExp(`^${op}(Packed)?\\b`).test(test);
 
-/** Cases that name a variant are its own; those that name none are everybody's. */
+/** A case that names a variant belongs to it; a case that names none belongs to all. */
 function ofVariant(test: string, variants: readonly string[], wanted: string | undefined): boolean {
   const named = variants.find((v) => test.includes(`(${v})`) || test.endsWith(` by ${v}`));
   return wanted === undefined || named === undefined || named === wanted;

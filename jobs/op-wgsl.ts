@@ -22,7 +22,7 @@ export interface WgslResult {
   }[];
 }
 
-/** On the first of the sizes that the operation is timed at. */
+/** Uses the first of the operation's timed sizes. */
 export default async function opWgslJob(_: Host, { name, attrs = {}, variant }: WgslArgs): Promise<WgslResult> {
   const forward: Launch[] = [],
     backward: Launch[] = [];

@@ -1,4 +1,4 @@
-/** Whether weights are those of a model. */
+/** Checks that weights fit a model. */
 import { sameShape, show, type Shape } from "../engine/shape.ts";
 import { shown } from "./shown.ts";
 import { isHead } from "./heads.ts";
@@ -13,7 +13,7 @@ interface Spec {
 
 const MOST_LISTED = 16;
 
-/** What is missing, unexpected or misshapen, with shapes; empty where everything fits. Values are not looked at. */
+/** Missing, unexpected and misshapen tensors, with shapes; empty if all fit. Values are not checked. */
 export function misfits(specs: readonly Spec[], state: State): string[] {
   const names = new Set(specs.map((s) => s.name));
   const missing = specs.filter((s) => !state.has(s.name)).map((s) => `${s.name} ${show(s.shape)}`);
@@ -43,7 +43,7 @@ export function checkState(what: string, specs: readonly Spec[], state: State): 
 
 const isPositions = (name: string): boolean => name === "pos_embed";
 
-/** What would mend it; empty where more is wrong than that. */
+/** Advice if only a classifier or the position embedding differs; else empty. */
 function remedy(specs: readonly Spec[], state: State): string {
   const among = (of: (name: string) => boolean) =>
     misfits(

@@ -4,7 +4,7 @@
  * Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention",
  * https://arxiv.org/abs/2012.12877. Parameter names are timm's.
  */
-import type { Scalar } from "../engine/scalars.ts";
+import type { Scalar } from "../kernels/shared/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
@@ -35,7 +35,7 @@ export interface DeitConfig {
   readonly distilled: boolean;
 }
 
-const LAYER_NORM_EPS = 1e-6;
+export const LAYER_NORM_EPS = 1e-6;
 
 /** Dropout's random streams begin here, past those of stochastic depth. */
 const DROPOUT = 0x64726f70; // "drop"
@@ -70,11 +70,11 @@ export function deitConfig(name: string): DeitConfig | null {
   };
 }
 
-// Far beyond any trained model; a config in a file may claim anything, and lists of this length are made from it.
+// Far beyond any trained model. Limits the lists that an untrusted config allocates.
 const MOST_DEPTH = 1000,
   MOST_PARAMETERS = 2 ** 33;
 
-/** Throws unless the sizes fit each other and are those of a model that can be. */
+/** Throws unless the sizes are possible and fit each other. */
 export function checkDeitConfig(c: DeitConfig): void {
   for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio"] as const) {
     if (!(typeof c[key] === "number" && c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key])))
@@ -98,7 +98,7 @@ const mlpWidth = (c: DeitConfig): number => Math.trunc(c.dim * c.mlpRatio);
 /** Tokens before the patches: class, and distillation. */
 export const prefixTokens = (c: DeitConfig): number => (c.distilled ? 2 : 1);
 
-/** Tokens in all. */
+/** Total number of tokens. */
 export const tokens = (c: DeitConfig): number => (c.imgSize / c.patchSize) ** 2 + prefixTokens(c);
 
 /** Names and shapes in state-dict order. Initial values and weight decay are those of the official code. */
@@ -163,9 +163,9 @@ export function deitActivations(c: DeitConfig): number {
 export interface DeitOptions {
   /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks. */
   readonly dropPath?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
-  /** Elements left out while training: after the position embedding, and in each branch after projection, activation and second layer. */
+  /** Dropout while training: after the position embedding, and in each branch after projection, activation and second layer. */
   readonly dropout?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
-  /** Sees intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
+  /** Called with intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
   readonly tap?: (name: string, value: Tensor) => void;
 }
 
@@ -213,7 +213,7 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
       t = linear(mixed, ...layer("attn.proj"), { residual: t, factors: factors(2 * i) });
       t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, factors: factors(2 * i + 1) });
     } else {
-      // What is dropped lies between the parts of the fused layers.
+      // Dropout acts between the parts of the fused layers.
       const branch = (y: Tensor, k: number) =>
         add(t, rates[k]! > 0 ? dropPathOp(y, { rate: rates[k]!, seed: dropPath!.seed, step: dropPath!.step, stream: k }) : y);
       t = branch(dropped(linear(mixed, ...layer("attn.proj")), 3 * i + 1), 2 * i);

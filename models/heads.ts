@@ -4,6 +4,7 @@
  * The official code averages logits; the text of https://arxiv.org/abs/2012.12877, section 5, adds the two softmax outputs. They can differ in
  * their first class. Either head may also answer alone.
  */
+
 /** Whether a parameter belongs to a classifier: of DeiT, its distillation head, or RegNet, by timm's names. */
 export const isHead = (name: string): boolean => /^head(_dist|\.fc)?\.(weight|bias)$/.test(name);
 
@@ -15,7 +16,7 @@ export const headChoices = ["mean", "softmax-sum", "cls", "dist"] as const;
 export type HeadChoice = (typeof headChoices)[number];
 
 /**
- * Logits [B,K] of the class head and the distillation head (`null` in a plain model) to those of the answer, in f64. For "softmax-sum" they
+ * Logits [B,K] of the class head and the distillation head (`null` in a plain model) to the answer's, computed in f64. For "softmax-sum" they
  * are the logarithms of the mean probabilities: their softmax, cross-entropy and order are those of the sum.
  * Throws where a plain model is asked for more than its one head.
  */

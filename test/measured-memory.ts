@@ -20,7 +20,7 @@ export async function measureMemory(body: () => Promise<unknown>): Promise<Measu
     const destroy = buffer.destroy.bind(buffer);
     buffer.destroy = () => {
       now -= descriptor.size;
-        destroy();
+      destroy();
     };
     return buffer;
   };

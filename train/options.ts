@@ -1,4 +1,4 @@
-/** What `train` is given, and what it returns. */
+/** Options and result of `train`. */
 import type { Model } from "../models/model.ts";
 import type { State } from "../models/params.ts";
 import type { Position } from "./position.ts";
@@ -22,35 +22,35 @@ export interface TrainOptions {
   readonly augment?: "gpu" | "cpu" | undefined;
   readonly normalization: Normalization;
   readonly teacher?: { readonly model: Model; readonly state: State } | undefined;
-  /** A checkpoint of this run, to go on from. */
+  /** A checkpoint of this run, to resume from. */
   readonly resume?: Uint8Array | undefined;
-  /** Go on from `resume` although data, teacher, normalization or `augment` are others than the run began with. */
+  /** Resume although data, teacher, normalization or `augment` differ from the run's. */
   readonly allowChanged?: boolean | undefined;
   /**
-   * At the first update that is not finite (its loss, gradients, or what it makes of the parameters): run it again launch by launch, and end
-   * with where the first NaN comes from. Slower, and takes the memory of parameters and optimizer once more. Gradients that f16's loss scale
-   * was too large for are expected, and the update is skipped as ever.
+   * At the first update that is not finite (its loss, gradients or new parameters): run it again launch by launch, and end with the source of
+   * the first NaN. Slower, and needs the memory of parameters and optimizer a second time. Gradients that overflow f16 because of the loss
+   * scale are expected, and their update is skipped.
    */
   readonly debugNan?: boolean | undefined;
-  /** Updates between calls of `onStats`; the first update is measured. */
+  /** Number of updates between calls of `onStats`; the first update is measured. */
   readonly statsEvery?: number | undefined;
   readonly onStats?: ((stats: { readonly step: number; readonly layers: readonly LayerRanges[] }) => void) | undefined;
-  /** Weights of this model to begin with, instead of random ones. */
+  /** Initial weights of this model, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;
-  /** Bytes of GPU memory that the run may take; a larger one is refused before it takes any. */
+  /** Bytes of GPU memory that the run may take; a larger run is refused before it takes any. */
   readonly memoryLimit?: number | undefined;
   /** Epochs between evaluations; the last epoch is always evaluated. 1 unless given. */
   readonly evalEvery?: number | undefined;
-  /** Updates, counted from the run's beginning, after which it ends. */
+  /** Number of updates after which the run ends, counted from its beginning. */
   readonly maxSteps?: number | undefined;
-  /** Updates between checkpoints within an epoch. */
+  /** Number of updates between checkpoints within an epoch. */
   readonly saveEvery?: number | undefined;
   /** Whether every epoch ends with a checkpoint; it does unless this is false. */
   readonly saveEpochs?: boolean | undefined;
-  /** Seconds without a checkpoint after which the next update is followed by one. */
+  /** Seconds since the last checkpoint after which the next update is followed by one. */
   readonly saveSeconds?: number | undefined;
-  /** Asked after every update; `true` saves and stops. */
+  /** Called after every update; `true` saves and stops. */
   readonly shouldStop?: (() => boolean) | undefined;
   readonly onCompile?: (done: number, total: number) => void;
   readonly onMetrics?: (metrics: StepMetrics | EpochMetrics) => void;

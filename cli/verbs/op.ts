@@ -26,18 +26,18 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("op")
-    .description("run one operation on tensors from a safetensors file")
+    .description("run one operation on tensors from a safetensors file, or check it")
     .argument("[name]", "the operation; see --list")
-    .option("--in <file>", "inputs by name, and dy with --backward")
-    .option("--out <file>", "outputs by name; with --backward also d<input>")
-    .option("--attrs <json>", "attributes, as a JSON object")
-    .option("--backward", "also the gradients of sum(y * dy)")
-    .option("--variant <name>", "force a kind of kernel; see --list")
-    .option("--dtype <name>", "f32, or f16: how tensors are stored; sums are f32 either way", "f32")
+    .option("--in <file>", "safetensors file with the inputs by name, and dy with --backward")
+    .option("--out <file>", "safetensors file to write: the outputs by name; with --backward also d<input>")
+    .option("--attrs <json>", "attributes as a JSON object, e.g. '{\"eps\":1e-5}'; see --list")
+    .option("--backward", "also compute the gradients of sum(y * dy)")
+    .option("--variant <name>", "kernel variant to force; see --list (default: the adapter's choice)")
+    .option("--dtype <name>", "storage of floating tensors: f32 or f16; sums are f32 in both cases", "f32")
     .option("--list", "print every operation with its inputs, attributes, defaults and variants")
     .option("--check", "run the operation's own test cases and time it, instead of --in and --out")
-    .option("--watch", "--check again whenever a file of its kernels is saved")
-    .option("--print-wgsl", "print the whole WGSL of its launches, forward and backward, for some shape; nothing runs")
+    .option("--watch", "run --check again whenever one of its files is saved")
+    .option("--print-wgsl", "print the WGSL modules of its launches, forward and backward, at its first timed size; runs nothing")
     .action(async (name: string | undefined, options: Options) => {
       if (options.list) {
         const { describeOps } = await import("../../checks/catalog.ts");
@@ -63,7 +63,7 @@ export default function (program: Command): void {
     });
 }
 
-/** For whoever writes the kernel. */
+/** Does `--watch`, `--print-wgsl` and `--check`, the modes for writing a kernel. */
 async function develop(name: string, options: Options): Promise<void> {
   const { opNamed } = await import("../../checks/catalog.ts");
   refusing(() => opNamed(name)); // before an adapter is opened

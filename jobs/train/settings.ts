@@ -15,7 +15,7 @@ import { readWeightsFile } from "../files/weights-file.ts";
 import type { Host } from "../host.ts";
 
 export interface TrainArgs {
-  /** A timm name or a config; without classes of its own it has the data's. */
+  /** A timm name or a config; without `numClasses` it has the data's number of classes. */
   readonly model: string | Readonly<Record<string, unknown>>;
   readonly recipe: Readonly<Record<string, unknown>>;
   readonly seed: number;
@@ -25,12 +25,12 @@ export interface TrainArgs {
   readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
   /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
   readonly out: string;
-  /** Go on from the checkpoint in `out`; with `allowChanged` on other data, another teacher or the other place of augmentation. */
+  /** Resumes from the checkpoint in `out`; `allowChanged` permits other data, teacher or place of augmentation. */
   readonly resume?: boolean | undefined;
   readonly allowChanged?: boolean | undefined;
-  /** Begin anew where `out` holds a run. */
+  /** Starts a new run although `out` holds one. */
   readonly overwrite?: boolean | undefined;
-  /** Weights to begin with; on request with a new classifier, or with the position embedding of another resolution. */
+  /** Initial weights; on request with new classifiers, or with an interpolated position embedding. */
   readonly initial?: string | undefined;
   readonly replaceHead?: boolean | undefined;
   readonly resizePosEmbed?: boolean | undefined;
@@ -38,17 +38,17 @@ export interface TrainArgs {
   readonly maxCorrupt?: number | undefined;
   /** Where images are augmented; "gpu" unless given. */
   readonly augment?: "gpu" | "cpu" | undefined;
-  /** Updates between tables of the ranges of activations and gradients. */
-  readonly stats?: number | undefined;
-  /** End at the first update that is not finite, with where its first NaN comes from. */
+  /** Ends at the first update that is not finite, and names the source of its first NaN. */
   readonly debugNan?: boolean | undefined;
+  /** Number of updates between tables of the ranges of activations and gradients. */
+  readonly stats?: number | undefined;
   /** Bytes of GPU memory that the run may take. */
   readonly memoryLimit?: number | undefined;
   readonly maxSteps?: number | undefined;
   readonly saveEvery?: number | undefined;
   readonly saveSeconds?: number | undefined;
   readonly evalEvery?: number | undefined;
-  /** Shown with progress. */
+  /** Label of the progress bar. */
   readonly label?: string | undefined;
 }
 

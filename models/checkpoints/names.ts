@@ -9,7 +9,7 @@ import { quote } from "../shown.ts";
 import type { State } from "../params.ts";
 import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
 
-/** Whose names a state has. */
+/** The naming that a state has. */
 export type Naming = "timm" | "hf";
 
 type Values = { readonly shape: readonly number[]; readonly data: Float32Array };
@@ -43,7 +43,7 @@ export const namingOf = (state: State): Naming => ([...state.keys()].some((name)
 
 export interface Converted {
   readonly state: State;
-  /** Names left out: a pooler's, which no classifier reads. */
+  /** Names left out: those of a pooler, which no classifier reads. */
   readonly ignored: readonly string[];
 }
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { getDevice } from "../../engine/device.ts";
 import { trimPool } from "../../engine/launch.ts";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { initialState, ParameterStore } from "../../models/params.ts";
 import { checkMemory } from "../../train/check-memory.ts";

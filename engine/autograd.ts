@@ -2,7 +2,7 @@
 import { defineKernel } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
-import { within } from "./watch.ts";
+import { returned, within } from "./watch.ts";
 
 type Inputs = readonly (Tensor | null)[];
 
@@ -36,6 +36,7 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
     const needs = inputs.map((t) => t?.requiresGrad === true);
     const differentiable = enabled && needs.includes(true);
     const { y, saved } = within({ op: { name: spec.name, inputs } }, () => spec.forward(inputs, attrs, differentiable));
+    returned(y);
     if (differentiable) {
       y.requiresGrad = true;
       y.node = {
@@ -84,6 +85,7 @@ function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
     const into = partialOf === null ? null : inputs[partialOf]!;
     const partial = into?.requiresGrad ? (found.get(into) ?? null) : null;
     const grads = within({ op: { name, inputs } }, () => t.node!.backward(g, partial));
+    grads.forEach(returned);
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;

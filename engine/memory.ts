@@ -28,7 +28,8 @@ export class Storage {
 
   /** The buffer, or a reason why there is none. */
   use(what: string): GPUBuffer {
-    if (this.state === "live" && this.device === getDevice()) return this.buffer!;
+    const device = getDevice();
+    if (this.state === "live" && (this.device === device || this.device === device.origin)) return this.buffer!;
     if (this.state === "freed")
       throw new Error(`${what}: expected a live tensor, got one whose scope has ended (keep() it to use it later)`);
     if (this.state === "recorded")

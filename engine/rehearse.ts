@@ -9,8 +9,9 @@ import { flush, isRecording } from "./launch.ts";
 import { scope } from "./memory.ts";
 
 /**
- * Runs `body`, synchronous, on a stand-in for the current device; nothing is allocated. Plans in it are made by `rehearsePlan`. Returns
- * what `body` returns, with the stand-in's counters. Throws what the work itself would: a tensor larger than the adapter takes.
+ * Runs `body`, synchronous, on a stand-in for the current device; nothing is allocated, and what there is may be used. Plans in it are made
+ * by `rehearsePlan`. Returns what `body` returns, with the stand-in's counters. Throws what the work itself would: a tensor larger than the
+ * adapter takes.
  */
 export function rehearse<T>(body: (stats: Device["stats"]) => T): { readonly result: T; readonly stats: Device["stats"] } {
   if (isRecording()) throw new Error("rehearse: expected no recording in progress, got one");

@@ -24,6 +24,8 @@ export interface Watched extends Place {
 export interface Watcher {
   before(launch: Watched): void;
   after(launch: Watched): void;
+  /** Called with what an operation, or its backward, returns. */
+  result(tensor: Tensor): void;
 }
 
 let watcher: Watcher | null = null;
@@ -51,6 +53,11 @@ export function within<T>(there: Partial<Place>, body: () => T): T {
     place = before;
   }
 }
+
+/** Shows a watcher what an operation returns. */
+export const returned = (tensor: Tensor | null): void => {
+  if (tensor) watcher?.result(tensor);
+};
 
 /** Runs `launch`, and has it watched where somebody does. */
 export function watched(describe: () => Omit<Watched, keyof Place>, launch: () => void): void {

@@ -120,7 +120,9 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
     evalEvery: args.evalEvery,
   };
   const log = await RunLog.open(host, paths, savedStep);
-  host.log({ message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory` });
+  host.log({
+    message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory${memory.copies > 0 ? ", and more while it looks into an update" : ""}`,
+  });
   return { options, paths, log, savedStep };
 }
 

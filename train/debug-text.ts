@@ -35,7 +35,8 @@ interface Extent {
 export function rangesByLayer(launches: readonly LaunchRanges[]): LayerRanges[] {
   const layers = new Set(launches.flatMap(({ phase, layer }) => (phase === "forward" && layer !== null ? [layer] : [])));
   return [...layers].map((layer) => {
-    const of = (phase: string) => launches.filter((l) => l.layer === layer && l.phase === phase && l.op !== null).flatMap((l) => l.outputs);
+    const of = (phase: string) =>
+      launches.filter((l) => l.layer === layer && l.phase === phase).flatMap(({ outputs }) => outputs.filter(({ result }) => result));
     return { layer, activations: extent(of("forward")), gradients: extent(of("backward")) };
   });
 }

@@ -15,6 +15,8 @@ export interface TensorRange extends Range {
   /** The name it was given, or "y of softmax.forward": what its kernel calls it, and the kernel. */
   readonly name: string;
   readonly shape: readonly number[];
+  /** What an operation, or its backward, returns; not what it keeps or needs on the way. */
+  readonly result: boolean;
 }
 
 export interface LaunchRanges {
@@ -83,6 +85,7 @@ interface Seen {
   readonly range: Tensor;
   /** Nothing in the body computed it. */
   readonly given: boolean;
+  result: boolean;
 }
 
 type Recorded = LaunchRanges & { readonly given: readonly TensorRange[] };
@@ -121,10 +124,20 @@ class LaunchRecord implements Watcher {
     this.#launches.push({ phase, op: op?.name ?? null, kernel, layer: this.#layer, inputs: this.#read, outputs: written });
   }
 
+  result(tensor: Tensor): void {
+    const seen = this.#seen.get(this.#key(tensor));
+    if (seen) seen.result = true;
+  }
+
   async read(): Promise<Recorded[]> {
     const words = await readAll(this.#ranges);
     const found = new Map(this.#ranges.map((range, i) => [range, words[i]!]));
-    const rangeOf = ({ name, shape, range }: Seen): TensorRange => ({ name, shape, ...readRange(found.get(range)!, shape) });
+    const rangeOf = ({ name, shape, range, result }: Seen): TensorRange => ({
+      name,
+      shape,
+      result,
+      ...readRange(found.get(range)!, shape),
+    });
     return this.#launches.map(({ inputs, outputs, ...launch }) => ({
       ...launch,
       inputs: inputs.map(rangeOf),
@@ -141,7 +154,7 @@ class LaunchRecord implements Watcher {
     const range = scope(() => keep(rangeOf(tensor)));
     this.#ranges.push(range);
     const key = this.#key(tensor);
-    const seen = { name: this.#names.get(key) ?? what, shape: tensor.shape, range, given };
+    const seen = { name: this.#names.get(key) ?? what, shape: tensor.shape, range, given, result: false };
     this.#seen.set(key, seen);
     return seen;
   }

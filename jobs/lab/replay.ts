@@ -23,7 +23,7 @@ export async function replay(launches: readonly Launch[], chosen: readonly numbe
     const at = storage.placed ?? { storage, offset: 0 };
     if (at.storage.state === "live") return { buffer: at.storage.use("replay"), offset: offset + at.offset };
     let buffer = own.get(at.storage);
-    if (!buffer) own.set(at.storage, (buffer = createBuffer(device, at.storage.bytes, "replay")));
+    if (!buffer) own.set(at.storage, (buffer = createBuffer(at.storage.bytes, "replay")));
     return { buffer, offset: offset + at.offset };
   };
   for (const { pipeline } of launches) await device.wait(pipeline.compile());

@@ -129,7 +129,9 @@ const op = defineOp({
           : {
               code: `let token = m % ${T}u; ${front
                 .map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}n]; }`)
-                .join(" ")} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
+                .join(
+                  " ",
+                )} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
               inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
             },
     });

@@ -2,6 +2,7 @@
 import { sameShape, show, type Shape } from "../engine/shape.ts";
 import { shown } from "./shown.ts";
 import { isHead } from "./heads.ts";
+import { namesOf } from "./config-of.ts";
 
 /** Values by name; f32. `data` may be read from a file or converted anew by each access: take it once. */
 export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>;
@@ -31,7 +32,8 @@ export const notFinite = (state: State): string[] =>
 
 /**
  * Throws one error that lists what is missing, unexpected, misshapen or not finite. Strict: no tensor is skipped or made up. Where only a
- * classifier or the position embedding differs, the error says what fits them (`replaceHead`, `resizedPosEmbed`).
+ * classifier or the position embedding differs, the error says what fits them (`replaceHead`, `resizedPosEmbed`); else the names of timm's that
+ * the weights are of.
  */
 export function checkState(what: string, specs: readonly Spec[], state: State): void {
   const wrong = misfits(specs, state);
@@ -43,14 +45,17 @@ export function checkState(what: string, specs: readonly Spec[], state: State): 
 
 const isPositions = (name: string): boolean => name === "pos_embed";
 
-/** What would mend it; empty where more is wrong than that. */
+/** What would mend it, or which model the weights are of; empty where neither is known. */
 function remedy(specs: readonly Spec[], state: State): string {
   const among = (of: (name: string) => boolean) =>
     misfits(
       specs.filter((s) => of(s.name)),
       new Map([...state].filter(([name]) => of(name))),
     ).length > 0;
-  if (among((name) => !isHead(name) && !isPositions(name)) || (among(isPositions) && !state.has("pos_embed"))) return "";
+  if (among((name) => !isHead(name) && !isPositions(name)) || (among(isPositions) && !state.has("pos_embed"))) {
+    const names = namesOf(state);
+    return names.length > 0 ? ` (weights like these are of ${names.slice(0, 4).join(", ")})` : "";
+  }
   const [head, positions] = [among(isHead), among(isPositions)];
   const [both, only] = [
     " (only the head and the position embedding differ: train --replace-head --resize-pos-embed begins the one anew and interpolates the other)",

@@ -1,7 +1,7 @@
 /** `forward`: a model's outputs on images from a file. */
 import { Option, type Command } from "commander";
 import type { ForwardArgs, ForwardResult } from "../../jobs/forward.ts";
-import { modelOf } from "../options.ts";
+import { integer, modelOf } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { note, print } from "../output.ts";
@@ -10,6 +10,7 @@ interface Options extends CommonOptions {
   readonly model?: string;
   readonly config?: string;
   readonly weights: string;
+  readonly imgSize?: number;
   readonly in: string;
   readonly out: string;
   readonly activations?: boolean;
@@ -23,9 +24,10 @@ export default function (program: Command): void {
     .description("run a model in evaluation mode on tensors from a safetensors file")
     .option("--model <name>", "timm's name; see tessera models")
     .option("--config <json>", "a model of any size, as JSON or a file of it")
+    .option("--img-size <pixels>", "the model at another resolution; its position embedding is interpolated", integer(1))
     .requiredOption("--weights <file>", "parameters by timm's names")
     .requiredOption("--in <file>", "x [B,3,H,W], normalised")
-    .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist")
+    .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist; of models without a head features")
     .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
     .addOption(
       new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
@@ -37,6 +39,7 @@ export default function (program: Command): void {
       const args: ForwardArgs = {
         model: modelOf(options),
         weights: options.weights,
+        imgSize: options.imgSize,
         in: options.in,
         out: options.out,
         activations: options.activations,

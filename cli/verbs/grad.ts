@@ -16,8 +16,9 @@ const common = (command: Command): Command =>
   command
     .option("--model <name>", "timm's name; see tessera models")
     .option("--config <json>", "a model of any size, as JSON or a file of it")
+    .option("--img-size <pixels>", "the model at another resolution; its position embedding is interpolated", integer(1))
     .requiredOption("--weights <file>", "parameters by timm's names")
-    .requiredOption("--in <file>", "x [B,3,H,W], labels [B] or target [B,K], and teacher_logits [B,K] where distilling")
+    .requiredOption("--in <file>", "x [B,3,H,W], labels [B] or target [B,K], and teacher_logits [B,K] where distilling; of models without a head x and dy [B,D]")
     .addOption(new Option("--distillation <kind>", "the teacher's term of the loss").choices(["none", "soft", "hard"]).default("none"))
     .addOption(new Option("--alpha <a>", "weight of the teacher's term").argParser(number(0, 1)).default(0.5))
     .addOption(new Option("--tau <t>", "temperature of soft distillation").argParser(number(0, Infinity, { open: true })).default(1))
@@ -27,6 +28,7 @@ const common = (command: Command): Command =>
 const argsOf = (o: Options): GradArgs => ({
   model: modelOf(o),
   weights: o.weights,
+  imgSize: o.imgSize,
   in: o.in,
   out: o.out,
   distillation: o.distillation,

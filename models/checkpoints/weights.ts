@@ -12,7 +12,8 @@ export const INFO = "tessera_weights";
 
 /** What a weights file of ours says about itself, besides the tensors. */
 export interface WeightsInfo {
-  readonly config: DeitConfig | RegNetConfig;
+  /** As `createModel` takes it: files may leave out keys that have a default. */
+  readonly config: Partial<DeitConfig> | Partial<RegNetConfig>;
   readonly classes?: readonly string[];
   /** Per channel, of inputs in [0, 1]. */
   readonly mean?: readonly number[];

@@ -56,7 +56,8 @@ export function namesOf(state: Shapes): readonly string[] {
     return [];
   }
   const free: readonly string[] = ["heads", "numClasses", "imgSize", "pool", "fcNorm", "finalNorm", "eps"];
-  const same = (key: string, a: unknown, b: unknown) => free.includes(key) || (key === "layerScale" ? (a === null) === (b === null) : a === b);
+  const same = (key: string, a: unknown, b: unknown) =>
+    free.includes(key) || (key === "layerScale" ? (a === null) === (b === null) : a === b);
   const names = deitNames.filter((name) =>
     Object.entries(deitConfig(name)!).every(([key, value]) => same(key, value, config[key as keyof DeitConfig])),
   );

@@ -4,7 +4,16 @@ import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
 import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
 import { deitConfig, deitNames } from "./deit-names.ts";
-import { regnet, regnetActivations, regnetConfig, regnetMacs, regnetNames, regnetParams, type RegNetConfig } from "./regnet.ts";
+import {
+  regnet,
+  regnetActivations,
+  regnetBlocks,
+  regnetConfig,
+  regnetMacs,
+  regnetNames,
+  regnetParams,
+  type RegNetConfig,
+} from "./regnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 
 export interface ForwardOptions extends DeitOptions {
@@ -106,7 +115,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
     params: regnetParams(config),
     numClasses: config.numClasses,
     distilled: false,
-    featureWidth: params.findLast((s) => s.shape.length > 0)!.shape[0]!,
+    featureWidth: regnetBlocks(config).at(-1)!.width,
     imageShape: [3, config.imgSize, config.imgSize],
     patch: null,
     macs: regnetMacs(config, config.imgSize, config.imgSize),

@@ -32,7 +32,8 @@ def side(name):
 def sizes(name):
     """Parameters, and of one image's forward the multiply-adds and the output elements of convolutions, linear layers and the two
     products of attention, counted while it runs."""
-    model = timm.create_model(name).eval()
+    with torch.device("meta"):
+        model = timm.create_model(name).eval()
     macs = activations = 0
 
     def count(module, inputs, output):
@@ -53,7 +54,7 @@ def sizes(name):
         elif hasattr(module, "qkv"):
             module.register_forward_hook(count_attention)
     with torch.no_grad():
-        model(torch.zeros(1, 3, side(name), side(name)))
+        model(torch.zeros(1, 3, side(name), side(name), device="meta"))
     return [sum(p.numel() for p in model.parameters()), macs, activations]
 
 

@@ -54,8 +54,8 @@ describe("timm's names, Hugging Face's and back: the same bits", () => {
       "dinov2.embeddings.position_embeddings": "1,5,8",
       "classifier.weight": "3,16",
     });
-    expect(() => toHuggingFace(filled({ ...FAMILIES["DINOv2 with registers"], posEmbedCls: true }))).toThrow(
-      "expected a position for each patch alone beside registers, got pos_embed [1,9,8]",
+    expect(() => toHuggingFace(filled({ ...FAMILIES["DINOv2 with registers"], posEmbedCls: true, imgSize: 42 }))).toThrow(
+      "expected a position for each patch alone beside registers, got pos_embed [1,14,8]",
     );
   });
 });

@@ -102,7 +102,7 @@ export const cases: Case[] = [
         () => resizePosEmbed(x, { prefix: 1, height: 2, width: 2 }),
         /expected \[1,N,D\] with 1 and a square number of tokens, got \[1,6,2\]/,
       );
-      await refuses(() => resizePosEmbed(x, { prefix: 3, height: 2, width: 2 }), /expected prefix 1 or 2, got 3/);
+      await refuses(() => resizePosEmbed(x, { prefix: -1, height: 2, width: 2 }), /expected a prefix of 0 or more, got -1/);
       await refuses(() => resizePosEmbed(x, { prefix: 2, height: 0, width: 2 }), /expected a positive integer height, got 0/);
     },
   },

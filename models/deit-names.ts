@@ -48,7 +48,7 @@ const CONFIGS: ReadonlyMap<string, DeitConfig> = new Map(
 export const deitNames: readonly string[] = [...CONFIGS.keys()];
 
 /** Tags of weights without a classifier, under names that have one. */
-const HEADLESS = /\.(dino|mae)$/;
+export const HEADLESS = /\.(dino|mae)$/;
 
 /**
  * The config of a timm model name, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch14_dinov2`, with or without the tag of its weights;

@@ -3,7 +3,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
 import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
-import { deitConfig, deitNames } from "./deit-names.ts";
+import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
 import {
   regnet,
   regnetActivations,
@@ -53,7 +53,7 @@ const TAG = /\.\w+$/;
  */
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {
-    const name = what.replace(TAG, "");
+    const name = HEADLESS.test(what) ? what : what.replace(TAG, "");
     const config = deitConfig(what) ?? regnetConfig(name);
     if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
     return build(name, numClasses === undefined ? config : { ...config, numClasses });

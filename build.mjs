@@ -80,6 +80,18 @@ async function library(to) {
     write(join(to, path.replace(/\.ts$/, ".js")), shrink(path, { code, map: readable ? own : undefined }), join(ROOT, path));
   }
   rmSync(types, { recursive: true, force: true });
+  // Beside the three dependencies there is no fourth: this package is inside of the one module that uses it.
+  await bundle("models/onnx/wire.ts", join(to, "models/onnx"), "wire.js", PROTOBUF);
+  await bundle("index.ts", to, "tessera.js", PROTOBUF);
+}
+
+/** The notices that @bufbuild/protobuf's licences ask for, from its files. */
+const PROTOBUF = ["varint", "binary-encoding"]
+  .map((name) => /^(?:\/\/.*\n)+/.exec(readFileSync(join(ROOT, `node_modules/@bufbuild/protobuf/dist/esm/wire/${name}.js`), "utf8"))[0])
+  .join("//\n");
+
+/** A module with all that it imports, other packages too, in one file that begins with `banner`. */
+async function bundle(path, to, name, banner) {
   await build({
     configFile: false,
     envDir: false,
@@ -91,8 +103,8 @@ async function library(to) {
       copyPublicDir: false,
       target: "es2023",
       minify: true,
-      lib: { entry: join(ROOT, "index.ts"), formats: ["es"], fileName: () => "tessera.js" },
-      rolldownOptions: { output: { codeSplitting: false } },
+      lib: { entry: join(ROOT, path), formats: ["es"], fileName: () => name },
+      rolldownOptions: { output: { codeSplitting: false, postBanner: banner } },
     },
   });
 }

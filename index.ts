@@ -11,13 +11,13 @@ export {
   type Stats,
 } from "./engine/device.ts";
 export { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, StalePlanError, ValidationError } from "./engine/errors.ts";
-export type { ImageSource, ImageSteps } from "./engine/image.ts";
+export type { ImageSource, ImageSteps } from "./kernels/images/image.ts";
 export { defineKernel, kernelFamily } from "./engine/kernel.ts";
 export { keep, scope } from "./engine/memory.ts";
 export { place, record, type Plan, type RecordOptions } from "./engine/plan.ts";
-export { Random } from "./engine/random.ts";
-export { constant, Scalars } from "./engine/scalars.ts";
-export { Tensor } from "./engine/image-tensor.ts";
+export { Random } from "./kernels/shared/random.ts";
+export { constant, Scalars } from "./kernels/shared/scalars.ts";
+export { Tensor } from "./kernels/images/image-tensor.ts";
 export { readAll, type DType } from "./engine/tensor.ts";
 
 export { attention, attentionPacked } from "./kernels/attention.ts";
@@ -35,7 +35,7 @@ export { mlp } from "./kernels/mlp.ts";
 export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
 export { logSoftmax, softmax } from "./kernels/softmax.ts";
 
-export { attentionMaps, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";
+export { attentionMaps, attentionWeights, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";
 export { createModel, modelNames, type Model } from "./models/model.ts";
 export { countParams, initialState, loadParams, ParameterStore, type Params, type State } from "./models/params.ts";
 export { loadUrl, pageCache, type DownloadCache } from "./models/checkpoints/url.ts";

@@ -4,15 +4,15 @@ import type { Job } from "../jobs/host.ts";
 import { getDevice, initDevice, type AdapterDescription, type DeviceOptions } from "../engine/device.ts";
 import { pageHost } from "./page-host.ts";
 
-/** What a call into the page came to, as plain data. */
+/** Outcome of a call into the page, as plain data. */
 export type Outcome = { readonly value: unknown } | { readonly error: ErrorData };
 
 export interface Hooks {
   /** The page's device, described. */
   init(options: Pick<DeviceOptions, "adapter" | "request">): Promise<Outcome>;
-  /** Settles when the GPU has done what it was given so far. */
+  /** Resolves when the GPU has finished all work submitted so far. */
   answer(): Promise<Outcome>;
-  /** Awaits `exportName(...args)` of a module that the server has. */
+  /** Awaits `exportName(...args)` of a module that the server serves. */
   runModule(url: string, exportName: string, args: readonly unknown[]): Promise<Outcome>;
   /** Awaits the job that a module exports as its default. */
   runJob(url: string, token: string, args: unknown): Promise<Outcome>;

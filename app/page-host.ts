@@ -1,4 +1,4 @@
-/** The machine behind a headless page: files and progress lines go to the server that the page came from. */
+/** The host of a job in a headless page: files and progress lines go through the server that served the page. */
 import { toError, type ErrorData } from "../jobs/errors.ts";
 import type { Host } from "../jobs/host.ts";
 import { pageImages } from "./page-images.ts";
@@ -8,7 +8,7 @@ export interface PageHost extends Host {
   flush(): Promise<void>;
 }
 
-/** `token` is the secret of the session, without which the server answers nothing. */
+/** `token` is the session's secret; the server refuses requests without it. */
 export function pageHost(token: string): PageHost {
   const url = (path: string) => `/__file/${token}?path=${encodeURIComponent(path)}`;
   let sent: Promise<unknown> = Promise.resolve();
@@ -36,7 +36,7 @@ export function pageHost(token: string): PageHost {
     async exists(path) {
       return (await fetch(url(path), { method: "HEAD" })).ok;
     },
-    // What is known now; the answer to this question is there for the next.
+    // Returns the last known answer and asks the server again, for the next call.
     stopAsked() {
       asking ??= ask()
         .catch(() => undefined)

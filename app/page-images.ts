@@ -2,7 +2,7 @@
 import type { ImagePlatform } from "../train/input/source.ts";
 import { decodeImage, encodePng } from "../models/images/decode.ts";
 
-/** `fileUrl` is where a file of the host is read. */
+/** `fileUrl` gives the address to read a file of the host from. */
 export function pageImages(fileUrl: string): ImagePlatform {
   return {
     async read({ path, offset = 0, length }) {

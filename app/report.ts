@@ -1,7 +1,7 @@
 /** The report of a distillation run as one HTML page that needs nothing else: no network, no server. */
 import type { ReportData } from "../jobs/report-data.ts";
 
-/** Where app/report.html takes uPlot, and the data. */
+/** Placeholders in app/report.html for uPlot and the data. */
 const UPLOT_PLACE = "<!-- place: uPlot -->";
 const DATA_PLACE = "<!-- place: data -->";
 
@@ -13,12 +13,12 @@ export function renderReport(template: string, uplotJs: string, uplotCss: string
   return put(page, DATA_PLACE, `<script type="application/json" id="data">${pageJson(data)}</script>`);
 }
 
-/** JSON without what a page or a script could take for its own: tags, comments, and the two line ends that JSON allows in strings. */
+/** JSON that is safe inside a script element: `<`, and the two line ends that JSON allows in strings, are escaped. */
 export function pageJson(value: unknown): string {
   return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** `page` with `text` for its one `place`. */
+/** Replaces the one occurrence of `place` in `page` by `text`. */
 export function put(page: string, place: string, text: string): string {
   const parts = page.split(place);
   if (parts.length !== 2) throw new Error(`report: expected one ${place} in the template, got ${parts.length - 1}`);

@@ -27,7 +27,7 @@ const APPS: Readonly<Record<string, { readonly does: string; readonly source: st
       import { gradients } from "ROOT/engine/autograd.ts";
       import { initDevice } from "ROOT/engine/device.ts";
       import { place, record } from "ROOT/engine/plan.ts";
-      import { Scalars } from "ROOT/engine/scalars.ts";
+      import { Scalars } from "ROOT/kernels/shared/scalars.ts";
       import { Tensor } from "ROOT/engine/tensor.ts";
       import { adamwStep } from "ROOT/kernels/optim/adamw.ts";
       import { deit, deitParams } from "ROOT/models/deit.ts";

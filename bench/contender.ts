@@ -1,5 +1,6 @@
 /** What it takes to be measured. A contender may be anything that computes a case's results. */
 import type { Case, Inputs } from "./case.ts";
+import type { LaunchTime } from "./profile.ts";
 
 /** A case made ready to run. */
 export interface Prepared {
@@ -10,7 +11,7 @@ export interface Prepared {
   /** One more run by the GPU's own clock, in ms: the sum of its launches. Only where there is such a clock. */
   gpuMs?(): Promise<number>;
   /** The same, launch by launch. */
-  profile?(): Promise<readonly { readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
+  profile?(): Promise<readonly LaunchTime[]>;
   /** Kernels in one run. */
   readonly launches?: number;
   /** What one run keeps this thread busy, in ms: recording nothing, waiting for nothing. Leaves the GPU idle. */

@@ -4,7 +4,7 @@ import { getDevice } from "../engine/device.ts";
 import { ops } from "../checks/catalog.ts";
 import { differentiable } from "../checks/op.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { deit } from "../models/deit.ts";
@@ -15,6 +15,7 @@ import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
 import { modelParams, type Inputs, type KernelWork, type TrainWork, type Work } from "./case.ts";
 import type { Contender, Prepared } from "./contender.ts";
+import { profile } from "./profile.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -135,7 +136,7 @@ function prepared(plan: Plan<unknown>, results: readonly Tensor[], dispose: () =
       await plan.idle();
       return ms;
     },
-    ...(timed ? { gpuMs: async () => (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0), profile: () => plan.profile() } : {}),
+    ...(timed ? { gpuMs: async () => (await profile(plan)).reduce((sum, { ms }) => sum + ms, 0), profile: () => profile(plan) } : {}),
     dispose() {
       plan.dispose();
       dispose();

@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "vite";
-import { nodeGPU } from "../engine/node.ts";
+import { nodeGPU } from "../tasks/node.ts";
 
 type Where = "node" | "chromium";
 

@@ -1,5 +1,6 @@
 /** Every kernel's self-test on the adapter at hand, forward and backward against f64, and what the adapter is and can. */
 import { adapterName, getDevice, type Device, type Stats } from "../engine/device.ts";
+import { matricesOf } from "../kernels/gemm/matrix.ts";
 import { DeviceLostError } from "../engine/errors.ts";
 import { suites } from "./catalog.ts";
 import type { Case } from "./check.ts";
@@ -86,11 +87,11 @@ export function describeDevice(device: Device): Described {
 }
 
 /** Sizes of subgroups, and the matrix shapes that subgroups multiply where the experimental feature is there. */
-function subgroupsOf({ gpu, subgroupMatrices }: Device): Pick<Described, "subgroups" | "subgroupMatrix"> {
-  const { subgroupMinSize: min, subgroupMaxSize: max } = gpu.adapterInfo;
+function subgroupsOf(device: Device): Pick<Described, "subgroups" | "subgroupMatrix"> {
+  const { subgroupMinSize: min, subgroupMaxSize: max } = device.info;
   return {
     subgroups: min ? (min === max ? String(min) : `${min} to ${max}`) : "none",
-    subgroupMatrix: subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`),
+    subgroupMatrix: matricesOf(device).map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`),
   };
 }
 

@@ -74,7 +74,7 @@ interface Facts<I extends string, A, V extends string> {
   macs?(n: Readonly<Record<string, number>>, attrs: A): number;
   /** A problem's name in the benchmark; its sizes unless given. */
   label?(n: Readonly<Record<string, number>>, attrs: A): string;
-  /** Whether its kernels look for a tuned choice (engine/tuning.ts) by its own name: one for both passes, or one for each. */
+  /** Whether its kernels look for a tuned choice (kernels/shared/tuning.ts) by its own name: one for both passes, or one for each. */
   readonly tuned?: "both" | "apart";
   /** What a variant needs of the adapter for these sizes; null where it cannot take them. */
   needs?(variant: V, n: Readonly<Record<string, number>>): Needs | null;

@@ -23,7 +23,7 @@ export interface Candidate {
 export const DEFAULT = "default";
 
 export interface Problem {
-  /** As kernels ask it (engine/tuning.ts): "layerNorm 788x192". */
+  /** As kernels ask it (kernels/shared/tuning.ts): "layerNorm 788x192". */
   readonly question: string;
   /** Two per multiply-add; 0 where memory is all that matters. */
   readonly flops: number;

@@ -35,7 +35,7 @@ export async function main(args: readonly string[]): Promise<number> {
     } finally {
       await finish();
     }
-    return Number(process.exitCode ?? 0); // a verb that did what it could may still set one
+    return Number(process.exitCode ?? 0); // a verb that finished only in part sets one itself
   } catch (error) {
     stopProgress();
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
@@ -43,7 +43,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const usage = error instanceof UsageError || error instanceof CommanderError;
     const message =
       error instanceof CommanderError ? rephrase(error, program, verb) : error instanceof Error ? error.message : String(error);
-    // One line, whatever a driver or a shader compiler has to say; all of it with --debug.
+    // One line, also of a driver's or shader compiler's long message; --debug shows all of it.
     const debug = args.includes("--debug");
     const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
     note(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}`);
@@ -80,21 +80,29 @@ export async function build(): Promise<Command> {
 
 function addCommonOptions(command: Command): void {
   const common = [
-    new Option("--where <place>", "where to compute (default: node)").choices(["node", "chromium"]),
-    new Option("--adapter <name>", "swiftshader, lavapipe, or part of the adapter's name"),
-    new Option("--seed <n>", "seed of everything random").argParser(seed),
-    new Option("--json <file>", "also write the result as JSON"),
-    new Option("--gpu-timeout <seconds>", "give a page up whose GPU has answered nothing for so long (300; 0: never)").argParser(number(0)),
-    new Option("--refresh", "download URLs anew, whatever is kept of them"),
-    new Option("--download-timeout <s>", "seconds without a byte after which a download is tried again (default: 30)").argParser(seconds),
-    new Option("--debug", "show the stack of an error"),
+    new Option("--where <place>", "where the GPU work runs: Dawn in Node, or a headless Chromium page (default: node)").choices([
+      "node",
+      "chromium",
+    ]),
+    new Option("--adapter <name>", "adapter to use: swiftshader, lavapipe, or part of an adapter's name (default: a GPU before software)"),
+    new Option("--seed <n>", "seed of all random numbers, an integer from 0 to 4294967295 (default: 0)").argParser(seed),
+    new Option("--json <file>", "also write the result to this file as JSON"),
+    new Option(
+      "--gpu-timeout <seconds>",
+      "with --where chromium: seconds without an answer from the GPU after which the command fails, 0 or more; 0: no limit (default: 300)",
+    ).argParser(number(0)),
+    new Option("--refresh", "download URLs again instead of using the cache"),
+    new Option("--download-timeout <s>", "seconds without a byte after which a download is retried, above 0 (default: 30)").argParser(
+      seconds,
+    ),
+    new Option("--debug", "print an error's stack"),
   ];
   for (const option of common) {
     if (!command.options.some((o) => o.long === option.long)) command.addOption(option);
   }
 }
 
-/** Tries the places that the verb is going to write. */
+/** Checks that the verb's outputs can be written. */
 async function tryOutputs(command: Command): Promise<void> {
   for (const option of command.options) {
     const { long, flags } = option;

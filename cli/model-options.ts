@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { UsageError } from "../jobs/errors.ts";
 import { shipped } from "./place.ts";
 
-/** The teacher that ships, and how it came about. */
+/** The teacher that ships, and how it was trained. */
 export const SHIPPED_TEACHER = shipped("app/data/teacher/regnety-cifar10.safetensors");
 
 /** Text without the byte order mark that some editors put before it. */

@@ -1,4 +1,4 @@
-/** Values of options, from text. What does not parse is refused in the form that `main` prints. */
+/** Parses options' values. Throws `UsageError` for text that is not such a value. */
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 import { UsageError } from "../jobs/errors.ts";

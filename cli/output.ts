@@ -21,15 +21,15 @@ export function note(line: string): void {
 
 const waiting: (() => Promise<void>)[] = [];
 
-/** Has `work` done when the verb has printed what it prints. */
+/** Defers `work` until the verb has printed its output. */
 export function afterwards(work: () => Promise<void>): void {
   waiting.push(work);
 }
 
-/** Does what waits, and sees that standard output has arrived. Throws where either fails. */
+/** Does the deferred work and waits until standard output is written. Throws if either fails. */
 export async function finish(): Promise<void> {
   for (const work of waiting.splice(0)) await work();
-  // Where nothing is on its way, an error may still be about to be reported.
+  // Even with nothing left to write, an error event may still follow.
   await new Promise<void>((resolve) =>
     process.stdout.writableLength > 0 ? process.stdout.write("", () => resolve()) : setImmediate(resolve),
   );

@@ -23,7 +23,7 @@ function uplot(): [string, string] {
   return [readFileSync(`${folder}uPlot.iife.min.js`, "utf8"), readFileSync(`${folder}uPlot.min.css`, "utf8")];
 }
 
-/** What runs: the commit as far as git knows, or the package's version. */
+/** The running version: git's commit, or the package's version without git. */
 export function commit(): string {
   if (!IN_REPOSITORY) return `v${VERSION}`;
   try {

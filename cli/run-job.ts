@@ -1,7 +1,7 @@
-/** Runs a job where the caller wants it: on Dawn in Node, or in a headless Chromium page. */
+/** Runs a job on Dawn in Node, or in a headless Chromium page. */
 import { performance } from "node:perf_hooks";
 import { adapterName, type AdapterDescription } from "../engine/device.ts";
-import type { Tuning } from "../engine/tuning.ts";
+import type { Tuning } from "../kernels/shared/tuning.ts";
 import { errorData, toError, UsageError } from "../jobs/errors.ts";
 import { knownSetup } from "./node/find.ts";
 import { EXTENSION } from "./place.ts";
@@ -20,7 +20,7 @@ export interface CommonOptions {
   /** File for the result as JSON. */
   readonly json?: string | undefined;
   readonly debug?: boolean | undefined;
-  /** Seconds without an answer of a page's GPU after which it is given up. */
+  /** Seconds without an answer from a page's GPU after which the job fails; 0: no limit. */
   readonly gpuTimeout?: number | undefined;
 }
 
@@ -50,7 +50,7 @@ export async function runJob<Result>(
   }
 }
 
-/** Has a result written as a file of JSON when the verb is done: what was printed is not lost where that fails. `runJob` does it for its own. */
+/** Writes a result as JSON after the verb has printed its output, so that a failed write does not lose it. `runJob` calls this itself. */
 export function writeJson(host: Host, path: string, result: object): void {
   afterwards(() => host.writeFile(path, new TextEncoder().encode(`${JSON.stringify(result, null, 2)}\n`)));
 }
@@ -74,12 +74,12 @@ interface Ran {
   readonly adapter: AdapterDescription;
 }
 
-// Both load what they need when they need it: `--help` starts neither Dawn nor Vite.
+// Imported here and not above, so that `--help` loads neither Dawn nor Vite.
 async function inNode(job: string, args: unknown, options: CommonOptions, host: Host): Promise<Ran> {
   const { openNodeDevice } = await import("./node/adapter.ts");
   const { adapter } = await openNodeDevice(options.adapter).catch(badAdapter);
   announce(adapter, "node");
-  const { useTuning } = await import("../engine/tuning.ts");
+  const { useTuning } = await import("../kernels/shared/tuning.ts");
   useTuning(await tuningFor(job, adapter));
   const { default: run } = (await import(new URL(`../jobs/${job}${EXTENSION}`, import.meta.url).href)) as {
     default: (host: Host, args: unknown) => Promise<unknown>;
@@ -97,14 +97,14 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
   try {
     announce(chromium.adapter, "chromium");
     const tuning = await tuningFor(job, chromium.adapter);
-    if (tuning) await chromium.runModule(`/engine/tuning${EXTENSION}`, "useTuning", [tuning]);
+    if (tuning) await chromium.runModule(`/kernels/shared/tuning${EXTENSION}`, "useTuning", [tuning]);
     return { result: await chromium.runJob(`/jobs/${job}${EXTENSION}`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();
   }
 }
 
-/** An adapter that the caller named and that is not there is the caller's to mend. */
+/** Makes the error of a named adapter that is missing a `UsageError`. */
 function badAdapter(error: unknown): never {
   const data = errorData(error);
   throw data.name === "AdapterError" && /named/.test(data.message) ? new UsageError(data.message) : toError(data);

@@ -30,11 +30,11 @@ const POLICY = [
   "form-action 'none'",
 ].join("; ");
 
-/** The parts that all pages share stand in the HTML itself: nothing moves when a script arrives. */
+/** Puts the parts that all pages share into the HTML itself, so that nothing moves when a script arrives. */
 function frame(): Plugin {
   return {
     name: "site-frame",
-    // What the page that measures knows of its build; other libraries are not part of the site.
+    // Read by the page Bench. The site includes no rival libraries.
     generateBundle() {
       this.emitFile({ type: "asset", fileName: "about.json", source: JSON.stringify({ version: VERSION, commit: "", rivals: [] }) });
     },

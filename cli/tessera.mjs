@@ -21,5 +21,5 @@ if (repository) {
   await import("./typescript.mjs");
 }
 const { main: run } = await import((repository ? main : compiled).href);
-// Dawn keeps Node alive, and may crash it where it is taken down at leisure.
+// Dawn keeps Node alive, and may crash during a normal shutdown.
 process.exit(await run(process.argv.slice(2)));

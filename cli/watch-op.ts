@@ -1,10 +1,10 @@
 /**
  * The kernel developer's loop: checks and times one operation again whenever a file that its kernels are made of is saved.
- * Each time in a process of its own, so that it is the saved text that runs, and what breaks there breaks nothing here.
+ * Each time in a new process, so that the saved text runs and a crash does not end the watcher.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, watch } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { print } from "./output.ts";
 
@@ -35,12 +35,15 @@ export function sourcesOf(op: string): string[] {
   return [...found].map((file) => relative(ROOT, file));
 }
 
-/** Editors save in several steps; a check begins when none has come for so long. */
+/** Editors save in several steps; a check begins this many milliseconds after the last one. */
 const QUIET_MS = 150;
 
-/** Runs `node ARGS` now and after each change, one at a time; a change ends the run before. Never resolves: Ctrl-C ends it. */
-export function watchOp(op: string, args: readonly string[]): Promise<never> {
-  const sources = new Set(sourcesOf(op));
+/**
+ * Runs `node ARGS` now and after each change, one at a time; a change ends the run before. With `file`, a path from where the command was
+ * started, that file is what is watched. Never resolves: Ctrl-C ends it.
+ */
+export function watchOp(op: string, args: readonly string[], file?: string): Promise<never> {
+  const sources = new Set(file === undefined ? sourcesOf(op) : [relative(ROOT, resolve(file))]);
   let child: ChildProcess | null = null;
   let timer: NodeJS.Timeout | undefined;
   const run = (why: string) => {
@@ -48,9 +51,9 @@ export function watchOp(op: string, args: readonly string[]): Promise<never> {
     print(`\n${new Date().toTimeString().slice(0, 8)} ${why}\n`);
     const own = (child = spawn(process.execPath, args, { cwd: process.cwd(), stdio: ["ignore", "inherit", "inherit"] }));
     own.on("close", () => {
-      if (child !== own) return; // another run has taken its place
+      if (child !== own) return; // a newer run has replaced it
       child = null;
-      print(`watching ${sources.size} files of ${op}\n`);
+      print(`watching ${file ?? `${sources.size} files of ${op}`}\n`);
     });
   };
   for (const folder of new Set([...sources].map(dirname))) {

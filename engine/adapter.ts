@@ -1,4 +1,37 @@
-/** What an adapter says of itself. */
+/** What the engine asks of an adapter, and what an adapter says of itself. */
+import { AdapterError } from "./errors.ts";
+
+const OPTIONAL_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+] as const;
+
+// Kernels use more of these where there is more: each is asked for as large as the adapter has it.
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+  "maxBindingsPerBindGroup",
+] as const;
+
+export interface AdapterOptions {
+  /** Refuse any adapter whose name does not contain this (case-insensitive). */
+  readonly adapter?: string;
+  /** "high-performance" if left out. */
+  readonly powerPreference?: GPUPowerPreference;
+  /** Optional features to leave unused, e.g. to test a fallback. */
+  readonly without?: readonly string[];
+  readonly request?: GPURequestAdapterOptions;
+}
 
 export interface AdapterDescription {
   readonly vendor: string;
@@ -10,42 +43,51 @@ export interface AdapterDescription {
   readonly features: readonly string[];
 }
 
-/** Matrices that a subgroup multiplies at once: (M, K) by (K, N). Types as in WGSL. */
-export interface SubgroupMatrix {
-  readonly componentType: string;
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
+/** Browsers differ in what an adapter's `info` holds, and some have none. */
+interface AdapterFacts {
+  readonly info: Partial<GPUAdapterInfo> | undefined;
+  readonly features: GPUSupportedFeatures;
 }
 
 /** "vendor architecture device description", as far as the adapter says. */
 export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture" | "device" | "description">): string =>
   [a.vendor, a.architecture, a.device, a.description].filter(Boolean).join(" ") || "unnamed adapter";
 
-/** Matrices that the adapter multiplies; Dawn's device lists none. */
-export function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
-  const { subgroupMatrixConfigs = [] } = (info ?? {}) as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
-  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({
-    componentType,
-    resultComponentType,
-    M,
-    N,
-    K,
-  }));
-}
+/** Whether an adapter's name contains `part`, in any case. */
+export const named = (name: string, part: string): boolean => name.toLowerCase().includes(part.toLowerCase());
 
-/** What an adapter says of itself, and whether it is software. Browsers differ in what `info` holds, and some have none. */
-export function describeAdapter({
-  info,
-  features,
-}: {
-  readonly info: Partial<GPUAdapterInfo> | undefined;
-  readonly features: GPUSupportedFeatures;
-}): AdapterDescription {
+export const preference = ({ powerPreference, request }: AdapterOptions): GPUPowerPreference =>
+  powerPreference ?? request?.powerPreference ?? "high-performance";
+
+/** What an adapter says of itself, and whether it is software. */
+export function describeAdapter({ info, features }: AdapterFacts): AdapterDescription {
   const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info ?? {};
-  const software =
-    isFallbackAdapter ||
-    /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
+  const name = adapterName({ vendor, architecture, device, description });
+  const software = isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(name);
   return { vendor, architecture, device, description, software, features: [...features] as string[] };
 }
+
+/** Throws AdapterError for an adapter that computes nothing, or has another name than the one asked for. */
+export function checkAdapter(description: AdapterDescription, { adapter }: AdapterOptions): void {
+  const name = adapterName(description);
+  if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
+  if (adapter && !named(name, adapter)) throw new AdapterError(`initDevice: expected an adapter named "${adapter}", got "${name}"`);
+}
+
+/** A new device with all optional features but those in `without`, and the adapter's largest limits. Throws AdapterError. */
+export async function requestDevice(gpu: GPU | undefined, options: AdapterOptions) {
+  if (!gpu) throw new AdapterError(`initDevice: expected WebGPU (navigator.gpu), got none: ${reasonForNone()}`);
+  const adapter = await gpu.requestAdapter({ powerPreference: preference(options), ...options.request });
+  if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
+  const without = new Set(options.without);
+  const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
+  const requiredLimits = Object.fromEntries(LIMITS.flatMap((l) => (adapter.limits[l] === undefined ? [] : [[l, adapter.limits[l]]])));
+  const description = { ...describeAdapter(adapter), features: requiredFeatures };
+  checkAdapter(description, options);
+  return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), adapter: description, info: adapter.info };
+}
+
+const reasonForNone = (): string =>
+  globalThis.isSecureContext === false
+    ? "this page is not served securely (https or localhost), and browsers then withhold WebGPU"
+    : "this browser or runtime has it off or lacks it";

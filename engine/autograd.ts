@@ -29,6 +29,7 @@ let enabled = true;
 let order = 0;
 
 /** Makes a forward and its backward into one differentiable function. */
+/* @__NO_SIDE_EFFECTS__ */
 export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (inputs: I, attrs: A) => Tensor {
   return (inputs, attrs) => {
     const needs = inputs.map((t) => t?.requiresGrad === true);

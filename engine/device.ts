@@ -1,85 +1,54 @@
 /**
- * The one place that asks for a GPU: adapter, limits, features, and the errors that WebGPU reports late. Longer than most files because
- * a device and what opens, adopts and closes the process's one device keep the same state.
+ * The one device that the process works on: made, adopted from an app or from another copy of the package, and closed; and the errors that
+ * WebGPU reports late.
  */
-import { adapterName, describeAdapter, matricesOf, type AdapterDescription, type SubgroupMatrix } from "./adapter.ts";
+import { adapterName, checkAdapter, describeAdapter, named, preference, requestDevice } from "./adapter.ts";
+import type { AdapterDescription, AdapterOptions } from "./adapter.ts";
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
-export { adapterName, describeAdapter, type AdapterDescription, type SubgroupMatrix } from "./adapter.ts";
+export { adapterName, describeAdapter, type AdapterDescription } from "./adapter.ts";
 
-const OPTIONAL_FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "subgroup-size-control",
-  "timestamp-query",
-  "chromium-experimental-subgroup-matrix",
-] as const;
-
-// What kernels can use more of; asked for as large as the adapter has.
-const LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY",
-  "maxComputeWorkgroupSizeZ",
-  "maxComputeWorkgroupsPerDimension",
-  "maxBindingsPerBindGroup",
-] as const;
-
-export interface GpuOptions {
+export interface GpuOptions extends Omit<AdapterOptions, "request"> {
   /** An app's own device to work on. It keeps its limits and features, is never destroyed here, and its other errors stay the app's. */
   readonly device?: GPUDevice;
-  /** Refuse any adapter whose name does not contain this (case-insensitive). */
-  readonly adapter?: string;
-  /** "high-performance" if left out. */
-  readonly powerPreference?: GPUPowerPreference;
-  /** Optional features to leave unused, e.g. to test a fallback. */
-  readonly without?: readonly string[];
 }
 
-export interface DeviceOptions extends GpuOptions {
-  /** Where adapters come from; `navigator.gpu` if left out. In Node: `nodeGPU()` of `engine/node.ts`. */
+export interface DeviceOptions extends GpuOptions, AdapterOptions {
+  /** Where adapters come from; `navigator.gpu` if left out. In Node: `nodeGPU()` of `tessera-gpu/node`. */
   readonly gpu?: GPU;
-  readonly request?: GPURequestAdapterOptions;
-  /** How to await a GPU promise; a runtime may need help (see `engine/node.ts`). */
+  /** How to await a GPU promise; a runtime may need help (as Node does). */
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** Counters since the device was made. Public: a test or a user can hold the engine to them. */
-export interface Stats {
-  launches: number;
-  submits: number;
-  pipelinesCreated: number;
-  buffersCreated: number;
-  bindGroupsCreated: number;
-  /** Bytes of tensors alive now, of plans' own memory included; `bytesPeak` is the most there ever was. */
-  bytesLive: number;
-  bytesPeak: number;
-  /** Bytes of free buffers kept for reuse. */
-  bytesPooled: number;
-  tensorsLive: number;
+/** A WebGPU device, and whose it is. */
+interface Opened {
+  readonly gpu: GPUDevice;
+  readonly adapter: AdapterDescription;
+  readonly info: Partial<GPUAdapterInfo> | undefined;
+  readonly language: ReadonlySet<string>;
+  readonly owned: boolean;
 }
 
 export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
+  /** As WebGPU gives it: what kernels may ask beyond the description. */
+  readonly info: Partial<GPUAdapterInfo>;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
-  /** Where the experimental feature is there. */
-  readonly subgroupMatrices: readonly SubgroupMatrix[];
   /** What WGSL can say here beyond its first version: names of language extensions. */
   readonly language: ReadonlySet<string>;
-  readonly stats: Stats = {
+  /** Counters since the device was made. Public: a test or a user can hold the engine to them. */
+  readonly stats = {
     launches: 0,
     submits: 0,
     pipelinesCreated: 0,
     buffersCreated: 0,
     bindGroupsCreated: 0,
+    /** Bytes of tensors alive now, of plans' own memory included; `bytesPeak` is the most there ever was. */
     bytesLive: 0,
     bytesPeak: 0,
+    /** Bytes of free buffers kept for reuse. */
     bytesPooled: 0,
     tensorsLive: 0,
   };
@@ -94,22 +63,16 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor(
-    gpu: GPUDevice,
-    adapter: AdapterDescription,
-    language: ReadonlySet<string>,
-    wait: <T>(promise: Promise<T>) => Promise<T>,
-    subgroupMatrices: readonly SubgroupMatrix[] = [],
-    owned = true,
-  ) {
+  constructor({ gpu, adapter, info = {}, language, owned }: Opened, { wait, without = [] }: DeviceOptions) {
     this.gpu = gpu;
-    this.owned = owned;
-    this.language = language;
     this.adapter = adapter;
+    this.info = info;
     this.limits = gpu.limits;
-    this.features = new Set(gpu.features as ReadonlySet<string>);
-    this.subgroupMatrices = this.features.has("chromium-experimental-subgroup-matrix") ? subgroupMatrices : [];
-    this.#wait = wait;
+    // Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too.
+    this.features = new Set([...gpu.features].filter((feature) => !without.includes(feature)));
+    this.language = language;
+    this.owned = owned;
+    this.#wait = wait ?? (isFirefox() ? nudging(gpu) : (promise) => promise);
     if (owned) {
       gpu.addEventListener("uncapturederror", (event) => {
         event.preventDefault();
@@ -159,7 +122,7 @@ export class Device {
 
   /** Threads that a subgroup may have, where kernels can use subgroups and the adapter says how large they are. */
   get subgroups(): { readonly min: number; readonly max: number } | null {
-    const { subgroupMinSize: min, subgroupMaxSize: max } = (this.gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo ?? {};
+    const { subgroupMinSize: min, subgroupMaxSize: max } = this.info;
     return this.features.has("subgroups") && min && max ? { min, max } : null;
   }
 
@@ -207,6 +170,8 @@ export class Device {
   }
 }
 
+export type Stats = Device["stats"];
+
 function typed(error: GPUError): Error {
   const kind = error.constructor.name;
   if (kind === "GPUOutOfMemoryError") return new OutOfMemoryError(`out of GPU memory: ${error.message}`);
@@ -232,14 +197,10 @@ const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
  * of the package in one page adopts the first one's device.
  */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
-  if (pending) {
-    const device = await pending;
+  const device = pending ? await pending : current?.lostError ? undefined : current;
+  if (device) {
     checkSame(device, options);
     return device;
-  }
-  if (current && !current.lostError) {
-    checkSame(current, options);
-    return current;
   }
   // Of a lost device what it was made with; an app's device cannot be made again.
   const { device: before, ...again } = current ? madeWith : {};
@@ -269,10 +230,7 @@ function checkSame(device: Device, { device: gpu, adapter, powerPreference, with
   if (used.length > 0) refuse(`a device without ${used.join(", ")}`, "one with it");
 }
 
-const named = (name: string, part: string): boolean => name.toLowerCase().includes(part.toLowerCase());
-const preference = ({ powerPreference, request }: DeviceOptions): GPUPowerPreference =>
-  powerPreference ?? request?.powerPreference ?? "high-performance";
-const promptly = <T>(promise: Promise<T>): Promise<T> => promise;
+const isFirefox = (): boolean => /\bFirefox\//.test(globalThis.navigator?.userAgent ?? "");
 
 /** Firefox looks for finished work every 100 ms, and at each submit: while something is awaited, empty submits make it look. */
 const NUDGE_MS = 2;
@@ -287,60 +245,28 @@ const nudging =
     }
   };
 
-const waitFor = (gpu: GPUDevice, { wait }: DeviceOptions) =>
-  wait ?? (/\bFirefox\//.test(globalThis.navigator?.userAgent ?? "") ? nudging(gpu) : promptly);
-
 async function open(options: DeviceOptions): Promise<Device> {
-  const gpu = options.gpu ?? globalThis.navigator?.gpu;
-  const language = new Set(gpu?.wgslLanguageFeatures as ReadonlySet<string> | undefined);
-  const shared = options.gpu ? undefined : copies().gpu;
-  const given = options.device ?? shared;
-  if (given) return adopt(given, language, options);
-  if (!gpu) throw new AdapterError(`initDevice: expected WebGPU (navigator.gpu), got none: ${reasonForNone()}`);
-  const adapter = await gpu.requestAdapter({ powerPreference: preference(options), ...options.request });
-  if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
-  const description = describeAdapter(adapter);
-  checkName(description, options);
-  const without = new Set(options.without);
-  const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
-  const requiredLimits = Object.fromEntries(LIMITS.flatMap((l) => (adapter.limits[l] === undefined ? [] : [[l, adapter.limits[l]]])));
-  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  if (!options.gpu) {
-    copies().gpu = device;
-    void device.lost.then(() => copies().gpu === device && delete copies().gpu);
+  const webgpu = options.gpu ?? globalThis.navigator?.gpu;
+  const language = new Set(webgpu?.wgslLanguageFeatures as ReadonlySet<string> | undefined);
+  const given = options.device ?? (options.gpu ? undefined : copies().gpu);
+  if (given) {
+    if (await isLost(given)) throw new AdapterError("initDevice: expected a device that works, got one that is lost");
+    const info = (given as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
+    const adapter = describeAdapter({ info, features: given.features });
+    checkAdapter(adapter, options);
+    return new Device({ gpu: given, adapter, info, language, owned: false }, options);
   }
-  return withheld(
-    new Device(device, { ...description, features: requiredFeatures }, language, waitFor(device, options), matricesOf(adapter)),
-    options,
-  );
-}
-
-async function adopt(gpu: GPUDevice, language: ReadonlySet<string>, options: DeviceOptions): Promise<Device> {
-  if (await isLost(gpu)) throw new AdapterError("initDevice: expected a device that works, got one that is lost");
-  const description = describeAdapter({ info: (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo, features: gpu.features });
-  checkName(description, options);
-  return withheld(new Device(gpu, description, language, waitFor(gpu, options), [], false), options);
-}
-
-/** Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too. */
-function withheld(device: Device, { without = [] }: DeviceOptions): Device {
-  for (const feature of without) (device.features as Set<string>).delete(feature);
+  const made = await requestDevice(webgpu, options);
+  const device = new Device({ ...made, language, owned: true }, options);
+  if (!options.gpu) {
+    copies().gpu = device.gpu;
+    void device.lost.then(() => copies().gpu === device.gpu && delete copies().gpu);
+  }
   return device;
 }
 
 const isLost = (gpu: GPUDevice): Promise<boolean> =>
   Promise.race([gpu.lost.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), 0))]);
-
-function checkName(description: AdapterDescription, { adapter }: DeviceOptions): void {
-  const name = adapterName(description);
-  if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);
-  if (adapter && !named(name, adapter)) throw new AdapterError(`initDevice: expected an adapter named "${adapter}", got "${name}"`);
-}
-
-const reasonForNone = (): string =>
-  globalThis.isSecureContext === false
-    ? "this page is not served securely (https or localhost), and browsers then withhold WebGPU"
-    : "this browser or runtime has it off or lacks it";
 
 export function getDevice(): Device {
   if (!current) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");

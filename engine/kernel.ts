@@ -5,7 +5,6 @@ import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
-import { watched } from "./watch.ts";
 import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
@@ -39,6 +38,8 @@ type Has<B> = { readonly [K in keyof B]: boolean };
 /** An output to make: a shape (stored in the buffer's first type), or shape and type together: `y: x` makes y like the tensor x. */
 type Made = Shape | { readonly shape: Shape; readonly dtype: DType };
 
+type Workgroup = number | readonly [number, number] | { readonly upTo: number };
+
 export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends Scalars, P extends Scalars> {
   /** Shown in errors and traces: `op.pass`. */
   readonly name: string;
@@ -52,8 +53,11 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
   readonly constants?: C;
   /** Scalars that may differ between launches without a new pipeline; the code reads them as `p.name`. */
   readonly params?: P;
-  /** Threads per workgroup: `WG` in all, `WGX`, `WGY` per dimension in the code. */
-  readonly workgroup: number | readonly [number, number];
+  /**
+   * Threads per workgroup: `WG` in all, `WGX`, `WGY` per dimension in the code. `upTo`: fewer where the device allows no more, for code
+   * that goes by `WG` alone, launched by `threads` or a count of groups that does not depend on it.
+   */
+  readonly workgroup: Workgroup;
   /** WGSL functions and shared arrays that the code uses. */
   readonly helpers?: string;
   /** Device features that the code needs. */
@@ -85,6 +89,7 @@ type Grid =
 type None = Readonly<Record<never, never>>;
 
 /** Declares a kernel. The function it returns launches it (or records the launch) and returns the outputs by name. */
+/* @__NO_SIDE_EFFECTS__ */
 export function defineKernel<
   const I extends Buffers = None,
   const U extends Buffers = None,
@@ -94,7 +99,7 @@ export function defineKernel<
 >(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: OrNull<O[K], Tensor> } {
   const declared = [...slots(spec.inputs, "read"), ...slots(spec.updates, "update"), ...slots(spec.outputs, "write")];
   const params = Object.entries((spec.params ?? {}) as Scalars);
-  const [x, y] = typeof spec.workgroup === "number" ? [spec.workgroup, 1] : spec.workgroup;
+  let [x, y] = [0, 0];
   let device: Device | undefined;
   let pipelines = new Map<string, Pipeline>();
 
@@ -118,6 +123,7 @@ export function defineKernel<
     if (device !== getDevice()) {
       device = getDevice();
       pipelines = new Map();
+      [x, y] = workgroupOn(device, spec);
       for (const feature of spec.needs ?? []) {
         if (!device.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
       }
@@ -139,9 +145,18 @@ export function defineKernel<
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
     });
-    watched(spec.name, () => Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]]))));
+    if (watcher) showLaunch(spec.name, bound);
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
+}
+
+/** The workgroup's sides on this device. Throws where it allows no workgroup of that size. */
+function workgroupOn({ limits }: Device, { name, workgroup }: { readonly name: string; readonly workgroup: Workgroup }): [number, number] {
+  const most = limits.maxComputeInvocationsPerWorkgroup;
+  if (typeof workgroup === "object" && "upTo" in workgroup) return [Math.min(workgroup.upTo, most), 1];
+  const [x, y] = typeof workgroup === "number" ? [workgroup, 1] : workgroup;
+  if (x * y > most) throw new Error(`${name}: expected a device that allows workgroups of ${x * y} threads, got one of at most ${most}`);
+  return [x, y];
 }
 
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
@@ -154,6 +169,7 @@ function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | und
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose text depends on more than sizes. */
+/* @__NO_SIDE_EFFECTS__ */
 export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   const made = new Map<string, K>();
   return (config) => {
@@ -162,6 +178,28 @@ export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
     if (!kernel) made.set(key, (kernel = make(config)));
     return kernel;
   };
+}
+
+/** Sees a kernel's name and the tensors that it wrote, right after each launch. It may launch kernels of its own, which are not watched. */
+export type Watcher = (kernel: string, written: Readonly<Record<string, Tensor>>) => void;
+
+let watcher: Watcher | null = null;
+
+/** Calls `to` for every launch of `body`: for debuggers, which run a step launch by launch instead of recorded. */
+export function withWatcher<T>(to: Watcher | null, body: () => T): T {
+  const before = watcher;
+  watcher = to;
+  try {
+    return body();
+  } finally {
+    watcher = before;
+  }
+}
+
+function showLaunch(kernel: string, bound: readonly Bound[]): void {
+  const to = watcher!;
+  const written = Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]])));
+  withWatcher(null, () => to(kernel, written));
 }
 
 interface LooseArgs {

@@ -2,6 +2,7 @@
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { rewritten } from "./rewrite.ts";
 
 export interface Binding {
   readonly storage: Storage;
@@ -20,16 +21,12 @@ export interface Launch {
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
-export interface Recorder {
-  readonly launches: Launch[];
-}
-
-let recorder: Recorder | null = null;
+let recorder: { readonly launches: Launch[] } | null = null;
 
 export const isRecording = (): boolean => recorder !== null;
 
 /** Sends the launches of `body` to `to` instead of the GPU. */
-export function withRecorder<T>(to: Recorder, body: () => T): T {
+export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () => T): T {
   if (recorder) throw new Error("record: expected no recording in progress, got a recording inside another");
   recorder = to;
   try {
@@ -42,7 +39,8 @@ export function withRecorder<T>(to: Recorder, body: () => T): T {
 /** Memory for a kernel's output: from the pool, or promised while recording. */
 export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
 
-export function launch(item: Launch): void {
+export function launch(asked: Launch): void {
+  const item = { ...asked, pipeline: rewritten(asked.pipeline) };
   checkAliases(item);
   if (recorder) recorder.launches.push(item);
   else runNow(item);

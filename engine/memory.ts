@@ -45,19 +45,15 @@ export class Storage {
   /** Gives the memory back; using the tensor afterwards is an error. */
   free(): void {
     if (this.state !== "live") return;
+    const { dropped } = this;
     this.state = "freed";
-    const { device, buffer } = this;
     this.buffer = null;
-    forget(this);
-    if (this.#bucket === "borrowed") return;
-    if (this.#bucket === 0) {
-      device.stats.tensorsLive--;
-      return;
-    }
-    giveBack({ device, bytes: this.bytes, buffer: buffer!, bucket: this.#bucket });
+    collector.unregister(this);
+    if (dropped) giveBack(dropped);
+    else if (this.#bucket === 0) this.device.stats.tensorsLive--;
   }
 
-  /** What goes back to the pool if nobody frees this storage before it is collected; `null` where nothing would. */
+  /** What goes back to the pool when this storage is freed or collected; null for a plan's memory and for an app's buffer. */
   get dropped(): Dropped | null {
     const { device, bytes, buffer } = this;
     return buffer && typeof this.#bucket === "number" && this.#bucket > 0 ? { device, bytes, buffer, bucket: this.#bucket } : null;
@@ -73,7 +69,8 @@ interface Dropped {
 
 function giveBack({ device, bytes, buffer, bucket }: Dropped): void {
   account(device, -bytes, -1);
-  poolOf(device).give(bucket, buffer);
+  freeBuffers(device, bucket).push(buffer);
+  device.stats.bytesPooled += bucket;
 }
 
 let warned = false;
@@ -96,50 +93,23 @@ function watch(storage: Storage): void {
   collector.register(storage, dropped, storage);
 }
 
-const forget = (storage: Storage): boolean => collector.unregister(storage);
-
-function account(device: Device, bytes: number, tensors: number): void {
+/** Adds live memory to the counters, or takes it off. A plan's memory counts as no tensor. */
+export function account(device: Device, bytes: number, tensors: number): void {
   const { stats } = device;
   stats.bytesLive += bytes;
   stats.tensorsLive += tensors;
   if (stats.bytesLive > stats.bytesPeak) stats.bytesPeak = stats.bytesLive;
 }
 
-class Pool {
-  readonly #free = new Map<number, GPUBuffer[]>();
-  readonly #device: Device;
+/** The pool: buffers free for reuse, by size. */
+const pools = new WeakMap<Device, Map<number, GPUBuffer[]>>();
 
-  constructor(device: Device) {
-    this.#device = device;
-  }
-
-  take(bucket: number, label: string): GPUBuffer {
-    const buffer = this.#free.get(bucket)?.pop();
-    if (!buffer) return createBuffer(this.#device, bucket, label);
-    this.#device.stats.bytesPooled -= bucket;
-    return buffer;
-  }
-
-  give(bucket: number, buffer: GPUBuffer): void {
-    const list = this.#free.get(bucket) ?? [];
-    list.push(buffer);
-    this.#free.set(bucket, list);
-    this.#device.stats.bytesPooled += bucket;
-  }
-
-  clear(): void {
-    for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
-    this.#free.clear();
-    this.#device.stats.bytesPooled = 0;
-  }
-}
-
-const pools = new WeakMap<Device, Pool>();
-
-function poolOf(device: Device): Pool {
+function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
   let pool = pools.get(device);
-  if (!pool) pools.set(device, (pool = new Pool(device)));
-  return pool;
+  if (!pool) pools.set(device, (pool = new Map()));
+  let free = pool.get(bucket);
+  if (!free) pool.set(bucket, (free = []));
+  return free;
 }
 
 /** A storage buffer, outside the pool. */
@@ -162,7 +132,10 @@ export function allocate(bytes: number, what: string): Storage {
   checkSize(device, bytes, what);
   const size = Math.ceil(bytes / 4) * 4;
   const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
-  const storage = new Storage(device, size, poolOf(device).take(bucket, what), bucket);
+  let buffer = freeBuffers(device, bucket).pop();
+  if (buffer) device.stats.bytesPooled -= bucket;
+  else buffer = createBuffer(device, bucket, what);
+  const storage = new Storage(device, size, buffer, bucket);
   own(storage, scopes.at(-1));
   return storage;
 }
@@ -183,10 +156,11 @@ function checkSize(device: Device, bytes: number, what: string): void {
 }
 
 /** Destroys the pool's unused buffers; launches that wait to be submitted may still name them, see `trimPool` of launch.ts. */
-export const clearPool = (): void => poolOf(getDevice()).clear();
-
-/** Adds memory that a plan holds to the account, or takes it off. */
-export const accountPlan = (device: Device, bytes: number): void => account(device, bytes, 0);
+export function clearPool(): void {
+  const device = getDevice();
+  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) buffer.destroy();
+  device.stats.bytesPooled = 0;
+}
 
 const scopes: Set<Storage>[] = [];
 

@@ -2,12 +2,10 @@
 import { getDevice, type Device } from "./device.ts";
 import { ShaderError, ValidationError } from "./errors.ts";
 
-/** How a kernel sees its bindings, in order: `r` read-only storage, `w` read-write storage, `u` uniform. */
-export type Signature = string;
-
 export class Pipeline {
   readonly label: string;
   readonly code: string;
+  readonly signature: string;
   readonly layout: GPUBindGroupLayout;
   readonly #device: Device;
   readonly #pipelineLayout: GPUPipelineLayout;
@@ -15,10 +13,11 @@ export class Pipeline {
   #pending: Promise<void> | null = null;
   #broken: Error | null = null;
 
-  constructor(device: Device, label: string, code: string, signature: Signature) {
+  constructor(device: Device, label: string, code: string, signature: string) {
     this.#device = device;
     this.label = label;
     this.code = code;
+    this.signature = signature;
     ({ bindGroup: this.layout, pipeline: this.#pipelineLayout } = layoutOf(device, signature));
   }
 
@@ -81,7 +80,7 @@ export class Pipeline {
 
 interface Cache {
   readonly pipelines: Map<string, Pipeline>;
-  readonly layouts: Map<Signature, { bindGroup: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>;
+  readonly layouts: Map<string, { bindGroup: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>;
 }
 
 const caches = new WeakMap<Device, Cache>();
@@ -92,8 +91,11 @@ function cacheOf(device: Device): Cache {
   return cache;
 }
 
-/** The pipeline of a WGSL module; the same text gives the same pipeline. */
-export function pipelineOf(label: string, code: string, signature: Signature): Pipeline {
+/**
+ * The pipeline of a WGSL module; the same text gives the same pipeline. `signature`: its bindings in order, `r` for read-only storage, `w`
+ * for read-write storage, `u` for a uniform.
+ */
+export function pipelineOf(label: string, code: string, signature: string): Pipeline {
   const device = getDevice();
   const { pipelines } = cacheOf(device);
   let pipeline = pipelines.get(code);
@@ -101,7 +103,7 @@ export function pipelineOf(label: string, code: string, signature: Signature): P
   return pipeline;
 }
 
-function layoutOf(device: Device, signature: Signature) {
+function layoutOf(device: Device, signature: string) {
   const { layouts } = cacheOf(device);
   let layout = layouts.get(signature);
   if (!layout) {

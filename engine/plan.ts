@@ -8,9 +8,8 @@
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
 import { bindGroup, flush, recorded, withRecorder, type Binding, type Launch } from "./launch.ts";
-import { accountPlan, collect, createBuffer, storagesIn, type Storage } from "./memory.ts";
+import { account, collect, createBuffer, storagesIn, type Storage } from "./memory.ts";
 import { defineKernel } from "./kernel.ts";
-import { profile, type Step } from "./profile.ts";
 import { show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -19,6 +18,15 @@ export interface RecordOptions {
   readonly label?: string;
   /** Called as pipelines get compiled. */
   readonly onCompile?: (done: number, total: number) => void;
+}
+
+/** A launch of a plan, ready to run. */
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
 }
 
 export interface Plan<T> {
@@ -30,12 +38,12 @@ export interface Plan<T> {
   readonly bytes: number;
   /** Names of the kernels in order, for inspection. */
   readonly kernels: readonly string[];
+  /** The launches themselves, in order; `bench/profile.ts` times them one by one. */
+  readonly steps: readonly Step[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
   /** Puts the step into an app's own encoder, to be submitted by the app; what the app encoded before, the step sees. Throws as `run()` does. */
   encode(encoder: GPUCommandEncoder): void;
-  /** Runs once with a pass per launch and returns each launch's time on the GPU, in ms. Needs `timestamp-query`; slower than `run()`. */
-  profile(): Promise<{ readonly kernel: string; readonly groups: number; readonly ms: number }[]>;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
   /** Gives the plan's memory back. */
@@ -44,40 +52,30 @@ export interface Plan<T> {
 
 /** Records `body` (synchronous; reads nothing) and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
-  const label = options.label ?? "plan";
+  const { label = "plan", onCompile } = options;
   const device = getDevice();
   const all: Launch[] = [];
   const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
   if (result instanceof Promise) throw new Error("record: expected a synchronous function, got one that returns a promise");
   const results = storagesIn(result);
   const launches = dropDead(all, results);
-
-  const memory: ReturnType<typeof assignMemory>[] = []; // one, once it is given
+  let memory: Memory | null = null;
   const release = () => {
     flush(); // launches that wait may read the results
-    for (const { homes, buffers, bytes } of memory.splice(0)) {
-      for (const storage of results) if (homes.has(storage)) storage.free();
-      for (const buffer of buffers) buffer.destroy();
-      accountPlan(device, -bytes);
+    if (memory) {
+      for (const storage of results) if (memory.homes.has(storage)) storage.free();
+      for (const buffer of memory.buffers) buffer.destroy();
+      account(device, -memory.bytes, 0);
     }
     for (const storage of constants) storage.free();
   };
-  const externals = new Map<Storage, GPUBuffer>();
-  const plan = async (): Promise<Step[]> => {
-    const pipelines = [...new Set(launches.map((l) => l.pipeline))];
-    let done = 0;
-    await device.wait(
-      Promise.all(
-        pipelines.map(async (p) => {
-          await p.compile();
-          options.onCompile?.(++done, pipelines.length);
-        }),
-      ).then(() => undefined),
-    );
 
-    const assigned = assignMemory(device, label, launches, results);
-    const { homes } = assigned;
-    memory.push(assigned);
+  const externals = new Map<Storage, GPUBuffer>();
+  let steps: Step[];
+  try {
+    await compile(device, launches, onCompile);
+    memory = assignMemory(device, label, launches, results);
+    const { homes } = memory;
     for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
     const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
       const storage = b.storage.placed?.storage ?? b.storage;
@@ -86,28 +84,22 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
       externals.set(storage, storage.use(label));
       return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
     };
-    const steps = launches.map((l) => ({
-      pipeline: l.pipeline.gpu,
-      group: bindGroup(device, l, l.bindings.map(home)),
-      x: l.groups[0],
-      y: l.groups[1],
-      z: l.groups[2],
-    }));
+    steps = launches.map((l) => {
+      const [x, y, z] = l.groups;
+      return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
+    });
     await device.wait(Promise.resolve());
-    return steps;
-  };
-  const steps = await plan().catch((error: unknown) => {
+  } catch (error) {
     release(); // out of memory, above all: a smaller attempt needs it back
     throw error;
-  });
-  const uses = [...externals];
+  }
   let disposed = false;
   const checkUsable = () => {
     if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
     if (device.lostError) throw device.lostError;
     if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
     device.check();
-    for (const [storage, buffer] of uses) {
+    for (const [storage, buffer] of externals) {
       if (storage.buffer !== buffer)
         throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
     }
@@ -116,8 +108,9 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
 
   return {
     result,
-    bytes: memory[0]!.bytes,
+    bytes: memory.bytes,
     launches: steps.length,
+    steps,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
       checkUsable();
@@ -134,12 +127,6 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
       encode(steps, encoder);
       device.stats.launches += steps.length;
     },
-    profile: () =>
-      profile(
-        device,
-        steps,
-        launches.map((l) => l.pipeline.label),
-      ),
     idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
     dispose() {
       if (disposed) return;
@@ -147,6 +134,17 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
       release();
     },
   };
+}
+
+/** Compiles the launches' pipelines side by side. */
+async function compile(device: Device, launches: readonly Launch[], onCompile: RecordOptions["onCompile"]): Promise<void> {
+  const pipelines = new Set(launches.map((l) => l.pipeline));
+  let done = 0;
+  const compiled = [...pipelines].map(async (pipeline) => {
+    await pipeline.compile();
+    onCompile?.(++done, pipelines.size);
+  });
+  await device.wait(Promise.all(compiled));
 }
 
 function encode(steps: readonly Step[], encoder: GPUCommandEncoder): void {
@@ -175,11 +173,18 @@ function dropDead(launches: readonly Launch[], results: ReadonlySet<Storage>): L
   return kept.reverse();
 }
 
+interface Memory {
+  readonly buffers: readonly GPUBuffer[];
+  readonly bytes: number;
+  /** The buffer of each storage of the recording. */
+  readonly homes: ReadonlyMap<Storage, GPUBuffer>;
+}
+
 /**
  * Gives every storage of the recording a buffer; storages that are never alive together share one. Largest first, each into
  * the smallest buffer that is free for its whole life. Whole buffers, not ranges of one: WebGPU tracks hazards per buffer.
  */
-function assignMemory(device: Device, label: string, launches: readonly Launch[], results: ReadonlySet<Storage>) {
+function assignMemory(device: Device, label: string, launches: readonly Launch[], results: ReadonlySet<Storage>): Memory {
   const lives = new Map<Storage, { first: number; last: number }>();
   launches.forEach((l, i) => {
     for (const { storage } of l.bindings) {
@@ -208,7 +213,7 @@ function assignMemory(device: Device, label: string, launches: readonly Launch[]
     return buffer;
   });
   const bytes = slots.reduce((sum, s) => sum + s.bytes, 0);
-  accountPlan(device, bytes);
+  account(device, bytes, 0);
   return { buffers, bytes, homes };
 }
 

@@ -16,13 +16,6 @@ export function checkShape(what: string, shape: Shape): void {
   }
 }
 
-/** `axis` counted from the front; negative ones count from the back. */
-export function normalizeAxis(what: string, axis: number, rank: number): number {
-  const a = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(a) || a < 0 || a >= rank) throw new Error(`${what}: expected an axis in [${-rank}, ${rank - 1}], got ${axis}`);
-  return a;
-}
-
 /** Row-major strides in elements. */
 export function strides(shape: Shape): number[] {
   const s = new Array<number>(shape.length);
@@ -31,24 +24,4 @@ export function strides(shape: Shape): number[] {
     n *= shape[i]!;
   }
   return s;
-}
-
-/** NumPy's broadcast of two shapes. */
-export function broadcastShapes(what: string, a: Shape, b: Shape): number[] {
-  const rank = Math.max(a.length, b.length);
-  return Array.from({ length: rank }, (_, i) => {
-    const x = a[i - rank + a.length] ?? 1;
-    const y = b[i - rank + b.length] ?? 1;
-    if (x !== y && x !== 1 && y !== 1) throw new Error(`${what}: expected shapes that broadcast, got ${show(a)} and ${show(b)}`);
-    return Math.max(x, y);
-  });
-}
-
-/** Strides (elements) that read `shape` as if it were broadcast to `to`: 0 along repeated axes. */
-export function broadcastStrides(shape: Shape, to: Shape): number[] {
-  const own = strides(shape);
-  return to.map((_, i) => {
-    const k = i - to.length + shape.length;
-    return k < 0 || shape[k] === 1 ? 0 : own[k]!;
-  });
 }

@@ -52,19 +52,16 @@ export class Tensor {
 
   /** Uploads values. Floats are rounded to f32; f16 is given as its bits. */
   static from(data: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
-    checkShape("Tensor.from", shape);
-    checkDtype("Tensor.from", dtype);
+    const bytes = checkedBytes("Tensor.from", shape, dtype);
     if (data.length !== numel(shape))
       throw new Error(`Tensor.from: expected ${numel(shape)} values for shape ${show(shape)}, got ${data.length}`);
-    const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
+    const tensor = new Tensor(shape, dtype, allocate(bytes, `tensor ${show(shape)}`));
     upload(tensor, data);
     return tensor;
   }
 
   static zeros(shape: Shape, dtype: DType = "f32"): Tensor {
-    checkShape("Tensor.zeros", shape);
-    checkDtype("Tensor.zeros", dtype);
-    const tensor = new Tensor(shape, dtype, allocate(numel(shape) * dtypeBytes[dtype], `tensor ${show(shape)}`));
+    const tensor = new Tensor(shape, dtype, allocate(checkedBytes("Tensor.zeros", shape, dtype), `tensor ${show(shape)}`));
     const { gpu } = getDevice();
     flush();
     const encoder = gpu.createCommandEncoder();
@@ -82,9 +79,7 @@ export class Tensor {
     shape: Shape,
     { dtype = "f32", offset = 0 }: { readonly dtype?: DType; readonly offset?: number } = {},
   ): Tensor {
-    checkShape("Tensor.fromBuffer", shape);
-    checkDtype("Tensor.fromBuffer", dtype);
-    const bytes = numel(shape) * dtypeBytes[dtype];
+    const bytes = checkedBytes("Tensor.fromBuffer", shape, dtype);
     if (!(buffer.usage & GPUBufferUsage.STORAGE))
       throw new Error(`Tensor.fromBuffer: expected a buffer with the usage STORAGE, got usage ${buffer.usage}`);
     if (!Number.isInteger(offset) || offset < 0 || offset % 256 !== 0)
@@ -156,8 +151,11 @@ export class Tensor {
   }
 }
 
-function checkDtype(what: string, dtype: string): void {
+/** Bytes of a tensor that is to be made; throws unless its shape and type can be. */
+function checkedBytes(what: string, shape: Shape, dtype: DType): number {
+  checkShape(what, shape);
   if (!Object.hasOwn(dtypeBytes, dtype)) throw new Error(`${what}: expected dtype ${Object.keys(dtypeBytes).join(", ")}, got "${dtype}"`);
+  return numel(shape) * dtypeBytes[dtype];
 }
 
 function upload(tensor: Tensor, data: ArrayLike<number>): void {
@@ -165,20 +163,19 @@ function upload(tensor: Tensor, data: ArrayLike<number>): void {
   device.check();
   flush(); // launches still waiting may use the same memory, and a queue write would overtake them
   const Typed = arrays[tensor.dtype];
-  const typed = data instanceof Typed ? data : new Typed(data);
-  const whole = Math.floor(typed.byteLength / 4) * 4;
-  const buffer = tensor.storage.use("Tensor.write");
-  device.guard(() => {
-    device.gpu.queue.writeBuffer(buffer, tensor.offset, typed.buffer as ArrayBuffer, typed.byteOffset, whole);
-    if (whole === typed.byteLength) return;
+  let typed: ArrayBufferView = data instanceof Typed ? data : new Typed(data);
+  if (typed.byteLength % 4 !== 0) {
     // writeBuffer takes whole words
-    const tail = new Uint8Array(4);
-    tail.set(new Uint8Array(typed.buffer, typed.byteOffset + whole, typed.byteLength - whole));
-    device.gpu.queue.writeBuffer(buffer, tensor.offset + whole, tail);
-  });
+    const padded = new Uint8Array(Math.ceil(typed.byteLength / 4) * 4);
+    padded.set(new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength));
+    typed = padded;
+  }
+  const buffer = tensor.storage.use("Tensor.write");
+  device.guard(() => device.gpu.queue.writeBuffer(buffer, tensor.offset, typed as ArrayBufferView<ArrayBuffer>));
 }
 
-const staging: { device: object; bytes: number; buffer: GPUBuffer }[] = [];
+/** Buffers that reads go through, kept for the next read. */
+const staging: { readonly device: object; readonly buffer: GPUBuffer }[] = [];
 const STAGING_KEPT = 8;
 
 /** Reads several tensors in one submit. */
@@ -192,17 +189,12 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
     offsets.push(total);
     total += Math.ceil(t.bytes / 8) * 8;
   }
-  const found = staging.findIndex((s) => s.device === device && s.bytes >= total && s.bytes <= 4 * total + 4096);
+  const found = staging.findIndex((s) => s.device === device && s.buffer.size >= total && s.buffer.size <= 4 * total + 4096);
   let slot = found >= 0 ? staging.splice(found, 1)[0]! : null;
   if (!slot) {
     device.stats.buffersCreated++;
-    slot = {
-      device,
-      bytes: total,
-      buffer: device.guard(() =>
-        device.gpu.createBuffer({ label: "read", size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
-      ),
-    };
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    slot = { device, buffer: device.guard(() => device.gpu.createBuffer({ label: "read", size: total, usage })) };
   }
   device.guard(() => {
     const encoder = device.gpu.createCommandEncoder();

@@ -1,4 +1,4 @@
-/** `augment`: image operations on the GPU. The image comes and goes as base64: its files are decoded and encoded where the command runs. */
+/** `augment`: image operations on the GPU. Takes and returns the image as base64; the command decodes and encodes the files. */
 import { applyOpsOnGpu } from "../train/augment/apply-gpu.ts";
 import { parseOps } from "../train/augment/ops.ts";
 import { refusing } from "./errors.ts";

@@ -1,4 +1,4 @@
-/** `bench`: our kernels and models against others' on the adapter at hand, in this process or page. */
+/** `bench`: times this engine's kernels and models and other libraries' on the current adapter, in this process or page. */
 import { NoCaseError, session, type BenchArgs, type BenchResult } from "../bench/session.ts";
 import { UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";

@@ -1,4 +1,4 @@
-/** `classify`: top-k classes of image files, and on request what the model looked at. */
+/** `classify`: top-k classes of image files, and on request attention maps. */
 import { noGrad } from "../engine/autograd.ts";
 import { record } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
@@ -21,7 +21,7 @@ import { fittedState, loadModel, type ModelChoice } from "./files/load-model.ts"
 export interface ClassifyArgs {
   readonly weights: string;
   readonly model?: ModelChoice | undefined;
-  /** Image files, and what each is called in names of maps. */
+  /** Image files, each with the name that its map files begin with. */
   readonly images: readonly { readonly path: string; readonly stem: string }[];
   readonly k: number;
   readonly protocol: Protocol;
@@ -51,7 +51,7 @@ export interface ClassifyResult {
   readonly results: readonly Classified[];
   /** Recording the model and compiling its pipelines. */
   readonly warmUpMs: number;
-  /** Without loading and warm-up; with decoding. */
+  /** Includes decoding; excludes loading and warm-up. */
   readonly imagesPerSecond: number;
 }
 
@@ -103,7 +103,7 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
     }
     const answers = new Map<string, Classified>();
     if (seen.length > 0) {
-      // What is left over of a batch repeats its first image.
+      // The last batch is filled up with its first image.
       const whole = Array.from({ length: B }, (_, i) => (seen[i] ?? seen[0]!).image);
       pixels.write(inputBytes(whole));
       plan.run();

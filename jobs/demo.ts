@@ -24,7 +24,7 @@ export interface DemoArgs {
   readonly teacherNote: string;
   readonly out: string;
   readonly seed: number;
-  /** Seconds that both trainings may take together, about. */
+  /** Approximate seconds for both trainings together. */
   readonly budgetSeconds?: number | undefined;
   readonly command: string;
   readonly commit: string;

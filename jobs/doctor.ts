@@ -1,4 +1,4 @@
-/** `doctor`: what the adapter is and can, and every kernel's self-test on it. */
+/** `doctor`: the adapter's name, features and limits, and every kernel's self-test on it. */
 import { describeDevice, runSelfTests, selfTests, type Diagnosis } from "../checks/doctor.ts";
 import { getDevice } from "../engine/device.ts";
 import type { Host } from "./host.ts";

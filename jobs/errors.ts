@@ -1,10 +1,10 @@
-/** Bad usage or bad input: the caller's to mend, so exit code 2 where any other error is 1. */
+/** Bad usage or bad input, which the caller can correct: exit code 2; any other error is 1. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
 /**
- * Runs what checks or uses the user's input: a plain `Error` from it is the user's to mend, a `UsageError`; `path` is the file at fault.
+ * Runs `body`, which checks or uses the user's input, and turns a plain `Error` from it into a `UsageError`; `path` is the file at fault.
  * Errors with a class of their own pass as they are: out of memory, a lost device, a shader, WebGPU's validation (engine/errors.ts), and
  * the runtime's own (`TypeError` and its like), which are this project's bugs.
  */

@@ -13,12 +13,12 @@ import { dataStatistics, fittedState, loadModel, ownStatistics, type ModelChoice
 
 export interface EvalArgs {
   readonly weights: string;
-  /** Where the file does not name its model. */
+  /** For files that do not name their model. */
   readonly model?: ModelChoice | undefined;
   readonly data: DataFiles;
   readonly batchSize: number;
   readonly head?: HeadChoice | undefined;
-  /** Whose resizing and crop, and whose statistics for weights that do not name theirs. */
+  /** The preprocessing: resizing and crop, and mean and std for weights that do not name theirs. */
   readonly protocol?: Protocol | undefined;
   readonly resizePosEmbed?: boolean | undefined;
   /** Threads that read and decode images. */
@@ -36,7 +36,7 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   const { dtype = "f32" } = args;
   checkDtype(dtype);
   const { model, weights } = await loadModel(host, args.weights, args.model);
-  // The file's own classes, where it has any, are what its logits stand for.
+  // The file's own classes, if it names any, give the order of its logits.
   const files = weights.info?.classes ? numberedAs(args.data, weights.info.classes, host) : args.data;
   const images = await openSource(files, (from) => host.images.read(from), model.numClasses).catch((error: Error) => {
     throw new UsageError(error.message);
@@ -71,7 +71,7 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   return { ...scored, warmUpMs };
 }
 
-/** The data with its classes numbered as the weights number theirs, where the names say how. */
+/** The data with classes renumbered to the weights' order, if the weights name all of them. */
 function numberedAs(data: DataFiles, classes: readonly string[], host: Host): DataFiles {
   if (data.kind === "cifar10") return { ...data, classes: data.classes ?? classes };
   if (data.kind !== "folder") return data;

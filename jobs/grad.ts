@@ -28,7 +28,7 @@ export interface GradArgs extends ModelArgs, LossArgs {
 export interface GradResult {
   readonly model: string;
   readonly loss: number;
-  /** Of all gradients together. */
+  /** Norm of all gradients together. */
   readonly norm: number;
   readonly parameters: number;
 }
@@ -88,7 +88,7 @@ export async function readBatch(host: Host, path: string, model: Model, { distil
     const { data, shape } = floatsOf(file, name, [B, K]);
     return () => Tensor.from(data, shape);
   };
-  // Everything is checked before anything is uploaded.
+  // All checks come before the first upload.
   const labels = file.has("labels") ? labelsOf(file, "labels", B, K) : null;
   const target = file.has("target") ? perClass("target") : null;
   const teacher = distils ? perClass("teacher_logits") : null;

@@ -1,6 +1,6 @@
 /**
- * What a job may ask of the machine: files, and a way to tell how far it is. A job written against `Host` runs
- * unchanged in Node (`nodeHost` in cli/node/host.ts) and inside a page (`pageHost` in app/page-host.ts).
+ * The machine as a job sees it: files, images, progress. A job written against `Host` runs unchanged in Node (`nodeHost` in
+ * cli/node/host.ts) and inside a page (`pageHost` in app/page-host.ts).
  */
 import type { ImagePlatform } from "../train/input/source.ts";
 
@@ -10,7 +10,7 @@ export interface Progress {
   readonly done: number;
   readonly total: number;
   readonly note?: string;
-  /** What `note` is about, from the start: shown as a small curve where there is a terminal. */
+  /** The values so far of the number in `note`; a terminal shows them as a small curve. */
   readonly curve?: readonly number[];
 }
 
@@ -24,9 +24,9 @@ export interface Host {
   /** Adds to the end of a file that is there. Not atomic: a kill may leave a part of `bytes`. */
   appendFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
-  /** Whether the job was asked to stop at its next good moment: by Ctrl-C, SIGTERM or SIGHUP, which a second time end the process. A page may know of it a step late. */
+  /** Whether a stop was requested by Ctrl-C, SIGTERM or SIGHUP; a second signal ends the process. A page may learn of it one step late. */
   stopAsked(): boolean;
-  /** One thing that happened, as JSON-able data. With only a `message`, that is the line that people see. */
+  /** One event, as JSON-able data. An event with only a `message` is printed as that line. */
   log(event: Readonly<Record<string, unknown>>): void;
   progress(state: Progress): void;
 }

@@ -1,11 +1,11 @@
-/** What the report of a training shows, or of two side by side; it is embedded in the page as JSON. */
+/** Data of a training's report, or of two side by side; embedded in the page as JSON. */
 import type { EpochMetrics, StepMetrics } from "../train/train.ts";
 
 export interface RunSummary {
   /** "distilled" or "without the teacher". */
   readonly title: string;
   readonly recipe: Readonly<Record<string, unknown>>;
-  /** Thinned to at most some hundred points. */
+  /** Reduced to a few hundred points. */
   readonly steps: readonly Pick<StepMetrics, "step" | "loss" | "base" | "distill" | "lr" | "trainTop1">[];
   readonly epochs: readonly EpochMetrics[];
   readonly imagesPerSecond: number;
@@ -47,7 +47,7 @@ export interface ReportData {
     readonly macs: number;
     readonly config: Readonly<Record<string, unknown>>;
   };
-  /** `top1` null: not judged here. */
+  /** `top1` null: not evaluated in this run. */
   readonly teacher: {
     readonly name: string;
     readonly params: number;
@@ -55,7 +55,7 @@ export interface ReportData {
     readonly top1: number | null;
     readonly trainedOn: string;
   } | null;
-  /** Patches per side in the attention maps, of samples if there are any. */
+  /** Patches per side in the samples' attention maps. */
   readonly patches: number;
   readonly runs: readonly RunSummary[];
   readonly samples: readonly Sample[];

@@ -1,6 +1,6 @@
 /** `step`: updates with AdamW on one batch from a file. Weight decay skips what timm's does: biases, norms, tokens and positions. */
 import { record } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { readAll } from "../engine/tensor.ts";
 import { isDistillationHead } from "../models/heads.ts";
 import { ParameterStore } from "../models/params.ts";

@@ -1,4 +1,4 @@
-/** `train`: trains or distils on a data set, saves checkpoints, resumes. */
+/** `train`: trains or distils a model on a data set; saves checkpoints and resumes from them. */
 import { adapterName, getDevice } from "../engine/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
 import { createModel, type Model } from "../models/model.ts";
@@ -22,7 +22,7 @@ import { RunLog } from "./files/run-log.ts";
 import { readWeightsFile } from "./files/weights-file.ts";
 
 export interface TrainArgs {
-  /** A timm name or a config; without classes of its own it has the data's. */
+  /** A timm name or a config; without `numClasses` it has the data's number of classes. */
   readonly model: string | Readonly<Record<string, unknown>>;
   readonly recipe: Readonly<Record<string, unknown>>;
   readonly seed: number;
@@ -32,12 +32,12 @@ export interface TrainArgs {
   readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
   /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
   readonly out: string;
-  /** Go on from the checkpoint in `out`; with `allowChanged` on other data, another teacher or the other place of augmentation. */
+  /** Resumes from the checkpoint in `out`; `allowChanged` permits other data, teacher or place of augmentation. */
   readonly resume?: boolean | undefined;
   readonly allowChanged?: boolean | undefined;
-  /** Begin anew where `out` holds a run. */
+  /** Starts a new run although `out` holds one. */
   readonly overwrite?: boolean | undefined;
-  /** Weights to begin with; on request with a new classifier, or with the position embedding of another resolution. */
+  /** Initial weights; on request with new classifiers, or with an interpolated position embedding. */
   readonly initial?: string | undefined;
   readonly replaceHead?: boolean | undefined;
   readonly resizePosEmbed?: boolean | undefined;
@@ -45,13 +45,13 @@ export interface TrainArgs {
   readonly maxCorrupt?: number | undefined;
   /** Where images are augmented; "gpu" unless given. */
   readonly augment?: "gpu" | "cpu" | undefined;
-  /** End at the first update that is not finite, with where its first NaN comes from. */
+  /** Ends at the first update that is not finite, and names the source of its first NaN. */
   readonly debugNan?: boolean | undefined;
   readonly maxSteps?: number | undefined;
   readonly saveEvery?: number | undefined;
   readonly saveSeconds?: number | undefined;
   readonly evalEvery?: number | undefined;
-  /** Shown with progress. */
+  /** Label of the progress bar. */
   readonly label?: string | undefined;
 }
 
@@ -61,7 +61,7 @@ export interface TrainSummary {
   readonly teacher: ModelFacts | null;
   readonly adapter: { readonly name: string; readonly software: boolean };
   readonly seconds: number;
-  /** As it was in effect. */
+  /** The complete recipe that was used. */
   readonly recipe: Recipe;
   readonly epochs: readonly EpochMetrics[];
   readonly steps: readonly StepMetrics[];
@@ -91,7 +91,7 @@ const factsOf = (model: Model): ModelFacts => ({
   config: model.config as unknown as Record<string, unknown>,
 });
 
-/** Seconds of training that are lost at most with the device. */
+/** Seconds between saves: the most training that a lost device costs. */
 const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
@@ -124,7 +124,7 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
   };
 }
 
-/** A run whose arguments were read and checked. */
+/** A run with its arguments read and checked. */
 interface Prepared {
   readonly model: Model;
   readonly data: { readonly train: ImageSource; readonly test: ImageSource };
@@ -133,11 +133,11 @@ interface Prepared {
   readonly paths: Readonly<Record<"checkpoint" | "weights" | "ema" | "metrics" | "events", string>>;
   readonly log: RunLog;
   readonly options: TrainOptions;
-  /** Update of the checkpoint that stands in the folder. */
+  /** Update number of the newest checkpoint in the folder. */
   savedStep: number | null;
 }
 
-/** Reads what the arguments name, and refuses what cannot become a run before any work is done. */
+/** Loads data and weights, and throws for a run that cannot work, before any training. */
 async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   const recipe = refusing(() => makeRecipe(args.recipe));
   for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
@@ -180,7 +180,7 @@ function savedStepOf(checkpoint: Uint8Array, path: string): number {
   }
 }
 
-/** A checkpoint that cannot be gone on from is the user's to mend. */
+/** Makes the error of an unusable checkpoint a `UsageError`. */
 const notResumable = (error: Error, path: string): Error =>
   error instanceof ResumeError ? new UsageError(`${error.message.replace(/^resume: /, "")} (${path})`) : error;
 
@@ -192,7 +192,7 @@ const pathsIn = (folder: string): Prepared["paths"] => ({
   events: `${folder}/events.out.tfevents.tessera`,
 });
 
-/** A folder with a run in it is gone on with or given up, never mixed with another by oversight. */
+/** Throws if the folder holds a run and neither `resume` nor `overwrite` is given, so that two runs never mix. */
 async function checkFolder(host: Host, { resume, overwrite, out }: TrainArgs, { checkpoint, weights }: Prepared["paths"]): Promise<void> {
   const there = await host.exists(checkpoint);
   if (resume && overwrite) throw new UsageError("expected either --resume or --overwrite, got both");
@@ -201,7 +201,7 @@ async function checkFolder(host: Host, { resume, overwrite, out }: TrainArgs, { 
     throw new UsageError(`expected --resume or --overwrite for ${out}, which holds a run, got neither`);
 }
 
-/** What the run tells and is told while it trains. */
+/** Callbacks of the run: metrics, checkpoints, stop requests. */
 function callbacks(host: Host, args: TrainArgs, run: Prepared): Partial<TrainOptions> {
   const label = labelOf(args);
   const curve = new Curve();
@@ -241,7 +241,7 @@ const save = (host: Host, run: Prepared, path: string, bytes: Uint8Array): Promi
     throw unwritten(error, run, path, bytes.length);
   });
 
-/** A write that failed, with what it was to be and what is safe. */
+/** The error of a failed write: names the file and the newest checkpoint that is safe. */
 function unwritten(error: Error, run: Prepared, path: string, bytes?: number): Error {
   const code = /(?:^|, got )(E[A-Z]+)\b/.exec(error.message)?.[1];
   if (code === undefined) return error;
@@ -252,7 +252,7 @@ function unwritten(error: Error, run: Prepared, path: string, bytes?: number): E
 const standing = ({ savedStep, paths }: Prepared): string =>
   savedStep === null ? "no checkpoint was saved yet" : `the checkpoint of step ${savedStep} stands in ${paths.checkpoint}`;
 
-/** An error of the run as its user needs to read it. */
+/** Adds advice to an error of the run. */
 function explained(error: Error, args: TrainArgs, run: Prepared): Error {
   if (!(error instanceof DeviceLostError || error instanceof OutOfMemoryError)) return notResumable(error, run.paths.checkpoint);
   const advice = run.savedStep === null ? "" : "; go on with --resume";
@@ -265,14 +265,14 @@ const open = (host: Host, files: DataFiles, classes: number | readonly string[] 
     throw new UsageError(error.message);
   });
 
-/** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */
+/** Mean and std: the initial weights' own, else timm's for the model; without initial weights the data's. */
 function normalizationFor(data: DataFiles, { name, imageShape }: Model, initial: Weights | null): Statistics {
   if (!initial) return dataStatistics(data) ?? IMAGENET;
   const { mean, std } = preprocessing("timm", name, imageShape[1]);
   return ownStatistics(initial) ?? { mean, std };
 }
 
-/** The weights that training begins with, fitted to the model as far as was asked. */
+/** The initial weights, with new classifiers or an interpolated position embedding if requested. */
 function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs): State {
   let fitted: State = state;
   if (args.resizePosEmbed) fitted = refusing(() => resizedPosEmbed(fitted, model), args.initial);

@@ -9,7 +9,7 @@ import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
 
 export interface TuneArgs {
-  /** Of models, on so many images; or of an operation on one shape. With gradients where `training`. */
+  /** Tunes models at `batch` images, or one operation at one shape; `training` includes gradients. */
   readonly models: readonly string[];
   readonly batch: number;
   readonly op?: { readonly name: string; readonly sizes: string } | undefined;

@@ -16,7 +16,7 @@ import { defineOp } from "../engine/autograd.ts";
 import { getDevice } from "../engine/device.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { chosen } from "../engine/tuning.ts";
+import { chosen } from "./shared/tuning.ts";
 import { ATTENTION_VARIANTS, fusedAttention, type AttentionVariant, type FusedVariant, type Sizes } from "./attention/flash.ts";
 import { attentionByProducts, packedAttentionByProducts, probabilityBytes } from "./attention/batched.ts";
 

@@ -20,7 +20,8 @@ import { getDevice } from "../engine/device.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { channelWords, ROWS, typesOf, WIDE, type BatchNormVariant, type Layout, type Stripes } from "./rows/channels.ts";
+import { wideWorkgroup } from "./shared/wide-workgroup.ts";
+import { channelWords, ROWS, typesOf, type BatchNormVariant, type Layout, type Stripes } from "./rows/channels.ts";
 import { subgroupLanes } from "./rows/rows.ts";
 
 export { BATCH_NORM_VARIANTS, type BatchNormVariant } from "./rows/channels.ts";
@@ -111,14 +112,14 @@ const runningKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y).
-const normalizeKernel = kernelFamily(({ relu, ...layout }: Layout & { readonly relu: boolean }) => {
+const normalizeKernel = kernelFamily(({ relu, wide, ...layout }: Pick<Stripes, keyof Layout | "wide"> & { readonly relu: boolean }) => {
   const { elem, type, at } = typesOf(layout);
   return defineKernel({
     name: "batchNorm.normalize",
     inputs: { x: elem, stats: "f32", weight: "f32", bias: "f32" }, // (B, C, P), (2, C), (C), (C)
     outputs: { y: elem }, // (B, C, P)
     params: { C: "u32", n: "u32" },
-    workgroup: WIDE,
+    workgroup: wide,
     code: /* wgsl */ `
     let i = wid.x * WG + li;
     if (i >= p.n) { return; }
@@ -179,14 +180,14 @@ const sumStripesKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y). `share`: 1 / N in training, 0 where mean and variance are constants.
-const inputKernel = kernelFamily((layout: Layout) => {
+const inputKernel = kernelFamily(({ wide, ...layout }: Pick<Stripes, keyof Layout | "wide">) => {
   const { elem, type, at } = typesOf(layout);
   return defineKernel({
     name: "batchNorm.backwardInput",
     inputs: { x: elem, dy: elem, stats: "f32", weight: "f32", dweight: "f32", dbias: "f32", y: `${elem}?` },
     outputs: { dx: elem }, // (B, C, P)
     params: { C: "u32", n: "u32", share: "f32" },
-    workgroup: WIDE,
+    workgroup: wide,
     code: (_, has) => /* wgsl */ `
     let i = wid.x * WG + li;
     if (i >= p.n) { return; }
@@ -229,12 +230,13 @@ const op = defineOp({
     const layout = P % 4 === 0 ? { P: P / 4, vec: true } : { P, vec: false };
     const variant = given ?? (getDevice().adapter.software ? "register" : "once");
     const images = Math.ceil(B / Math.min(B, Math.ceil(WORKGROUPS[variant] / C)));
-    const lanes = variant === "once" ? Math.min(WIDE, subgroupLanes()) : 1;
+    const wide = wideWorkgroup();
+    const lanes = variant === "once" ? Math.min(wide, subgroupLanes()) : 1;
     const stripes = Math.ceil(B / images);
     const grid = { params: { B, C, images }, groups: [variant === "register" ? Math.ceil(C / ROWS) : C, stripes] } as const;
     const stats = training
       ? combineKernel({
-          inputs: statsKernel({ ...layout, variant, lanes })({
+          inputs: statsKernel({ ...layout, variant, lanes, wide })({
             inputs: { x },
             outputs: { means: [stripes, C], squares: [stripes, C] },
             ...grid,
@@ -247,13 +249,13 @@ const op = defineOp({
       : runningKernel({ inputs: { mean: runningMean, variance: runningVar }, outputs: { stats: [2, C] }, params: { C, eps }, threads: C })
           .stats;
     const n = B * layout.P;
-    const { y } = normalizeKernel({ ...layout, relu })({
+    const { y } = normalizeKernel({ ...layout, relu, wide })({
       inputs: { x, stats, weight, bias },
       outputs: { y: x },
       params: { C, n },
-      groups: [Math.ceil(n / WIDE), C],
+      groups: [Math.ceil(n / wide), C],
     });
-    return { y, saved: { y, stats, layout: { ...layout, variant, lanes }, grid } };
+    return { y, saved: { y, stats, layout: { ...layout, variant, lanes, wide }, grid } };
   },
 
   backward(dy, { y, stats, layout, grid }, [x, weight], { training = false, relu = false }, needs) {
@@ -269,11 +271,11 @@ const op = defineOp({
     });
     const n = B * layout.P;
     const dx = () =>
-      inputKernel({ P: layout.P, vec: layout.vec })({
+      inputKernel({ P: layout.P, vec: layout.vec, wide: layout.wide })({
         inputs: { x, dy, stats, weight, dweight, dbias, ...masked },
         outputs: { dx: x },
         params: { C, n, share: training ? C / x.size : 0 },
-        groups: [Math.ceil(n / WIDE), C],
+        groups: [Math.ceil(n / layout.wide), C],
       }).dx;
     return [needs[0] ? dx() : null, dweight, dbias, null, null];
   },

@@ -75,7 +75,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       inputs: { logits: T, truth, stats: "f32", dy: "f32" }, // (B, K), (B, K) or (B), (B, 3), ()
       outputs: { dlogits: T }, // (B, K)
       params,
-      workgroup: WG,
+      workgroup: { upTo: WG },
       code: each(`
       let softmax = exp(logits[i] - ${T}(stats[row * 3u])) / stats[row * 3u + 1u];
       dlogits[i] = (softmax * stats[row * 3u + 2u] - (${target(kind === "f32" ? "truth[i]" : "u32(truth[row])", "i - row * p.len")})) * p.perRow * dy[0];`),
@@ -85,7 +85,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       inputs: { logits: T, stats: "f32", dy: "f32" }, // (B, K), (B, 3), ()
       outputs: { dtarget: T }, // (B, K)
       params,
-      workgroup: WG,
+      workgroup: { upTo: WG },
       code: each(`dtarget[i] = (${T}(log(stats[row * 3u + 1u]) + stats[row * 3u]) - logits[i]) * p.scale * p.perRow * dy[0];`),
     }),
   };

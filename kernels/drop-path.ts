@@ -11,8 +11,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
-import { philoxWgsl } from "../engine/random.ts";
-import type { Scalar } from "../engine/scalars.ts";
+import { philoxWgsl } from "./shared/random.ts";
+import type { Scalar } from "./shared/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { scaleSamples } from "./shared/sample-factors.ts";
@@ -42,7 +42,7 @@ const factorsKernel = kernelFamily(({ rates }: { rates: readonly number[] }) =>
     inputs: { seeds: "u32", steps: "u32" }, // of scalars
     outputs: { y: "f32" }, // (streams, B)
     params: { B: "u32", first: "u32", seed_at: "u32", step_at: "u32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     helpers: `const RATES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(r)})`)});
 const SCALES = array<f32, ${rates.length}>(${rates.map((r) => `f32(${Math.fround(1 / (1 - r))})`)});${philoxWgsl}`,
     code: /* wgsl */ `

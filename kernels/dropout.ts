@@ -8,8 +8,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
-import { philoxWgsl } from "../engine/random.ts";
-import type { Scalar } from "../engine/scalars.ts";
+import { philoxWgsl } from "./shared/random.ts";
+import type { Scalar } from "./shared/scalars.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
 export interface DropoutOptions {
@@ -30,7 +30,7 @@ const kernel = kernelFamily(({ whole }: { readonly whole: boolean }) =>
     inputs: { x: whole ? "vec4f" : "f32", seeds: "u32", steps: "u32" }, // (N), 2 of scalars
     outputs: { y: whole ? "vec4f" : "f32" }, // (N)
     params: { n: "u32", rate: "f32", scale: "f32", seed_at: "u32", step_at: "u32", stream: "u32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     helpers: philoxWgsl,
     code: /* wgsl */ `
     let block = group * WG + li;

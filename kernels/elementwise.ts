@@ -8,7 +8,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
-import { broadcastShapes, broadcastStrides, numel, sameShape, type Shape } from "../engine/shape.ts";
+import { numel, sameShape, type Shape } from "../engine/shape.ts";
+import { broadcastShapes, broadcastStrides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { geluOf } from "./shared/activations.ts";
 import { sumTo } from "./shared/reduce.ts";
@@ -23,11 +24,12 @@ const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
 /** WGSL for numbers or vectors T. */
 type Expr = (T: string) => string;
 
+/* @__NO_SIDE_EFFECTS__ */
 function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readonly helpers?: Expr }) {
   // One thread per vector.
   const kernels = kernelFamily(({ W }: { readonly W: Width }) => {
     const T = typeOf(W);
-    const common = { params: { n: "u32" }, workgroup: WG, helpers: expr.helpers?.(T) ?? "" } as const;
+    const common = { params: { n: "u32" }, workgroup: { upTo: WG }, helpers: expr.helpers?.(T) ?? "" } as const;
     return {
       forward: defineKernel({
         ...common,
@@ -83,7 +85,7 @@ const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) =>
     inputs: { xs: typeOf(W) },
     outputs: { ys: typeOf(W) },
     params: { n: "u32", factor: "f32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i] * p.factor; }`,
   }),
 );
@@ -106,6 +108,7 @@ export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor)
 /** At most this many axes after neighbours that broadcast alike are merged. */
 const RANK = 4;
 
+/* @__NO_SIDE_EFFECTS__ */
 function binary(name: string, expr: { readonly y: string; readonly da: string; readonly db: string }) {
   const at = (index: string, sizes: readonly number[], strides: readonly number[]) => {
     // The flat index split over the axes, innermost first.
@@ -126,7 +129,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     const of = (strides: readonly number[]) => (strides[inner] === 1 ? T : "f32");
     const load = (array: string, strides: readonly number[]) =>
       counts.length === 1 && strides[0] === 1 ? `${array}[i]` : `${T}(${array}[${at("i", counts, in4(strides))}])`;
-    const common = { params: { n: "u32" }, workgroup: WG } as const;
+    const common = { params: { n: "u32" }, workgroup: { upTo: WG } } as const;
     const inputs = { as_: of(a), bs: of(b) } as const;
     const loads = `let a = ${load("as_", a)}; let b = ${load("bs", b)};`;
     // d/da or d/db before the sum over broadcast axes.

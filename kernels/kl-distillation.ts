@@ -82,7 +82,7 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
       outputs: { dstudent: T }, // (B, K)
       params,
-      workgroup: WG,
+      workgroup: { upTo: WG },
       code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.rows * p.len) {

@@ -6,7 +6,8 @@
  * Backward: dA = dy B^T and dB = A^T dy, transposed where the input was, summed over the batch axes that were repeated.
  */
 import { defineOp } from "../engine/autograd.ts";
-import { broadcastShapes, broadcastStrides, numel, sameShape, show, type Shape } from "../engine/shape.ts";
+import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
+import { broadcastShapes, broadcastStrides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";

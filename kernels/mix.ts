@@ -9,7 +9,7 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
-import type { Scalar } from "../engine/scalars.ts";
+import type { Scalar } from "./shared/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 

@@ -11,7 +11,7 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel } from "../engine/kernel.ts";
 import { show, type Shape } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import type { Band } from "../engine/resample.ts";
+import type { Band } from "./shared/resample.ts";
 import { bandTables, interpolationBands, transposed } from "./shared/bands.ts";
 
 const WG = 64;

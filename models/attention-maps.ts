@@ -1,4 +1,4 @@
-/** What a vision transformer looks at: attention probabilities per block and head, and their rollout over blocks. */
+/** Attention probabilities of a vision transformer per block and head, and their rollout over blocks. */
 import { noGrad } from "../engine/autograd.ts";
 import { scope } from "../engine/memory.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
@@ -20,7 +20,7 @@ export interface Attention {
   readonly distilled: boolean;
   /** Patches per side. */
   readonly side: number;
-  /** For each block asked for, (images, heads, tokens, tokens): rows are queries and sum to 1. */
+  /** For each requested block, (images, heads, tokens, tokens): rows are queries and sum to 1. */
   readonly blocks: readonly Float32Array[];
 }
 
@@ -39,7 +39,7 @@ export async function attentionProbabilities(model: Model, params: Params, x: Te
           if (name.endsWith(".attn.qkv")) kept.set(name, t);
         },
       });
-      return wanted.map((b) => probabilities(kept.get(`blocks.${b}.attn.qkv`)!, config.heads));
+      return wanted.map((b) => attentionWeights(kept.get(`blocks.${b}.attn.qkv`)!, config.heads));
     }),
   );
   const data = (await readAll(found)) as Float32Array[];
@@ -55,8 +55,8 @@ export async function attentionProbabilities(model: Model, params: Params, x: Te
   };
 }
 
-/** softmax(q kᵀ / √d). qkv: (B, N, 3 D). Returns (B, H, N, N). */
-function probabilities(qkv: Tensor, heads: number): Tensor {
+/** softmax(q kᵀ / √d), on the GPU. qkv: (B, N, 3 D), what a forward's `tap` is given as "blocks.0.attn.qkv". Returns (B, H, N, N). */
+export function attentionWeights(qkv: Tensor, heads: number): Tensor {
   const [B, N, D3] = qkv.shape as [number, number, number];
   const d = D3 / 3 / heads;
   const split = permute(reshape(qkv, [B, N, 3, heads, d]), [2, 0, 3, 1, 4]);

@@ -1,4 +1,4 @@
-/** Whether weights are those of a model. */
+/** Checks that weights fit a model. */
 import { sameShape, show, type Shape } from "../engine/shape.ts";
 import { shown } from "./shown.ts";
 import { isHead } from "./heads.ts";
@@ -14,7 +14,7 @@ interface Spec {
 
 const MOST_LISTED = 16;
 
-/** What is missing, unexpected or misshapen, with shapes; empty where everything fits. Values are not looked at. */
+/** Missing, unexpected and misshapen tensors, with shapes; empty if all fit. Values are not checked. */
 export function misfits(specs: readonly Spec[], state: State): string[] {
   const names = new Set(specs.map((s) => s.name));
   const missing = specs.filter((s) => !state.has(s.name)).map((s) => `${s.name} ${show(s.shape)}`);
@@ -45,7 +45,7 @@ export function checkState(what: string, specs: readonly Spec[], state: State): 
 
 const isPositions = (name: string): boolean => name === "pos_embed";
 
-/** What would mend it, or which model the weights are of; empty where neither is known. */
+/** Advice: what mends it if only a classifier or the position embedding differs, else the models that the weights fit; empty if none does. */
 function remedy(specs: readonly Spec[], state: State): string {
   const among = (of: (name: string) => boolean) =>
     misfits(

@@ -4,7 +4,7 @@
  * Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention",
  * https://arxiv.org/abs/2012.12877. Parameter names are timm's.
  */
-import type { Scalar } from "../engine/scalars.ts";
+import type { Scalar } from "../kernels/shared/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
@@ -102,9 +102,9 @@ export function deitActivations(c: DeitConfig): number {
 export interface DeitOptions {
   /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks. */
   readonly dropPath?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
-  /** Elements left out while training: after the position embedding, and in each branch after projection, activation and second layer. */
+  /** Dropout while training: after the position embedding, and in each branch after projection, activation and second layer. */
   readonly dropout?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
-  /** Sees intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
+  /** Called with intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
   readonly tap?: (name: string, value: Tensor) => void;
 }
 
@@ -155,7 +155,7 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
       t = linear(mixed, ...layer("attn.proj"), { residual: t, scale: ls1, factors: factors(2 * i) });
       t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, scale: ls2, factors: factors(2 * i + 1) });
     } else {
-      // What is dropped lies between the parts of the fused layers.
+      // Dropout acts between the parts of the fused layers.
       const branch = (made: Tensor, scale: Tensor | undefined, k: number) => {
         const y = scale ? mul(made, scale) : made;
         return add(t, rates[k]! > 0 ? dropPathOp(y, { rate: rates[k]!, seed: dropPath!.seed, step: dropPath!.step, stream: k }) : y);

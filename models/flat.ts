@@ -13,7 +13,7 @@ type Values = Map<string, { shape: Shape; data: Float32Array }>;
 /** Where each tensor lies in a flat buffer; any number of buffers may have the layout. Between tensors lie zeros. */
 export class FlatLayout {
   readonly parts: readonly (Part & { readonly start: number })[];
-  /** Elements in all. */
+  /** Total number of elements. */
   readonly size: number;
 
   constructor(parts: readonly Part[]) {
@@ -49,7 +49,7 @@ export class FlatLayout {
     this.views(flat).forEach((view, i) => view.write(values.get(this.parts[i]!.name)!.data));
   }
 
-  /** For updates that go by tensor: u32 [S,2], where each begins and its elements; u32 [size / FLAT_BLOCK], each block's tensor. */
+  /** For per-tensor updates: u32 [S,2], offset and number of elements of each tensor; u32 [size / FLAT_BLOCK], the tensor of each block. */
   tables(): { segments: Tensor; owners: Tensor } {
     const owners = new Uint32Array(this.size / FLAT_BLOCK);
     this.parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_BLOCK, Math.ceil((start + numel(shape)) / FLAT_BLOCK)));

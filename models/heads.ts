@@ -21,7 +21,7 @@ export const headChoices = ["mean", "softmax-sum", "cls", "dist"] as const;
 export type HeadChoice = (typeof headChoices)[number];
 
 /**
- * Logits [B,K] of the class head and the distillation head (`null` in a plain model) to those of the answer, in f64. For "softmax-sum" they
+ * Logits [B,K] of the class head and the distillation head (`null` in a plain model) to the answer's, computed in f64. For "softmax-sum" they
  * are the logarithms of the mean probabilities: their softmax, cross-entropy and order are those of the sum.
  * Throws where a plain model is asked for more than its one head.
  */

@@ -1,4 +1,4 @@
-/** Models whose activations and matrices are stored as f16; sums, norms' parameters, biases and what comes out are f32. */
+/** Models whose activations and matrices are stored as f16; sums, norms' parameters, biases and outputs are f32. */
 import { noGrad } from "../engine/autograd.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { cast } from "../kernels/cast.ts";
@@ -12,7 +12,7 @@ const isMatrix = (name: string, { shape }: Tensor): boolean => shape.length > 1 
 const halved = (params: Params): Params =>
   Object.fromEntries(Object.entries(params).map(([name, t]) => [name, isMatrix(name, t) ? cast(t, "f16") : t]));
 
-/** The model as it computes with such storage. Gradients reach the f32 parameters it is given. */
+/** The model computing with such storage. Gradients reach its f32 parameters. */
 export function storedModel(model: Model, dtype: StoredType): Model {
   if (dtype === "f32") return model;
   return {

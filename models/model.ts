@@ -1,4 +1,4 @@
-/** A model by name or config: what training, evaluation and the command line need to know of it. */
+/** A model by name or config, as training, evaluation and the command line use it. */
 import type { Tensor } from "../engine/tensor.ts";
 import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
 import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";

@@ -1,5 +1,5 @@
 /** A model's parameters: names and shapes as in the PyTorch state dict, initial values, and where they live on the GPU. */
-import { Random } from "../engine/random.ts";
+import { Random } from "../kernels/shared/random.ts";
 import { numel, show, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { checkState, type State } from "./check-state.ts";
@@ -32,8 +32,8 @@ export const countParams = (specs: readonly ParamSpec[]): number => specs.reduce
 type Limits = Pick<GPUSupportedLimits, "maxBufferSize" | "maxStorageBufferBindingSize">;
 
 /**
- * Throws where a device of these limits cannot hold the model for training: its largest parameter, or all trained ones side by side, which
- * the optimizer reads as one buffer. Costs nothing, unlike `initialState`.
+ * Throws if a device of these limits cannot hold the model for training: the largest parameter, or the flat buffer of all trained ones,
+ * exceeds a limit. Allocates nothing, unlike `initialState`.
  */
 export function checkSizes(what: string, specs: readonly ParamSpec[], trains: (spec: ParamSpec) => boolean, limits: Limits): void {
   const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
@@ -140,7 +140,7 @@ export class ParameterStore {
     this.layout.write(flat, state);
   }
 
-  /** Everything that belongs in a checkpoint of the model, in state-dict order. `flat` and `stats` may be averages. */
+  /** All values of the model's checkpoint, in state-dict order. `flat` and `stats` may be averages. */
   async state(flat = this.flat, stats = this.stats): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
     const values = new Map([...(await this.layout.read(flat)), ...(stats ? await this.statsLayout.read(stats) : [])]);
     const all = new Map<string, { shape: Shape; data: Float32Array }>();

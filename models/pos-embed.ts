@@ -1,5 +1,5 @@
 /** Weights of one resolution in a model of another: the position embedding is interpolated. */
-import { BICUBIC, antialiasedBands } from "../engine/resample.ts";
+import { BICUBIC, antialiasedBands } from "../kernels/shared/resample.ts";
 import { show } from "../engine/shape.ts";
 import { interpolationBands } from "../kernels/shared/bands.ts";
 import { gridChange } from "../kernels/resize-pos-embed.ts";

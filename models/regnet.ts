@@ -123,11 +123,11 @@ export function regnetBlocks(c: RegNetConfig): Block[] {
   return blocks;
 }
 
-// Far beyond any trained model; a config in a file may claim anything, and lists of this length are made from it.
+// Far beyond any trained model. Limits the lists that an untrusted config allocates.
 const MOST_DEPTH = 1000,
   MOST_WIDTH = 2 ** 16;
 
-/** Throws unless the sizes are those of a model that can be. */
+/** Throws unless the sizes are possible. */
 export function checkRegnetConfig(c: RegNetConfig): void {
   for (const key of ["imgSize", "w0", "groupWidth", "depth", "stemWidth", "stemStride"] as const) {
     if (!(Number.isInteger(c[key]) && c[key] > 0))
@@ -180,7 +180,7 @@ export function regnetParams(c: RegNetConfig): ParamSpec[] {
       ...conv(`${name}.conv2`, width, width / groups, 3),
       ...dense(`${name}.se.fc1`, squeeze, width),
       ...dense(`${name}.se.fc2`, width, squeeze),
-      ...conv(`${name}.conv3`, width, width, 1, { kind: "zeros" }), // a block begins as its shortcut
+      ...conv(`${name}.conv3`, width, width, 1, { kind: "zeros" }), // initially the block equals its shortcut
       ...(downsample ? conv(`${name}.downsample`, width, into, 1) : []),
     ]),
     ...(c.numClasses > 0
@@ -227,7 +227,7 @@ function cost(c: RegNetConfig, height: number, width: number): { macs: number; a
 export interface RegNetOptions {
   /** Normalise by the batch, and move the running statistics. */
   readonly training?: boolean;
-  /** Sees `stem`, `s1`, `s2`, … */
+  /** Called with intermediate results: `stem`, `s1`, `s2`, … */
   readonly tap?: (name: string, value: Tensor) => void;
 }
 

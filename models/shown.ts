@@ -1,4 +1,4 @@
-/** Text from files in messages: what a terminal would obey is written out instead of sent. */
+/** Escapes text from files for messages, so that a terminal does not act on control characters. */
 
 /** Control characters (C0, DEL, C1), line separators, halves of a character, and marks that reorder the text around them. */
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}\p{Surrogate}\u202a-\u202e\u2066-\u2069]/gu;

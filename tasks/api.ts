@@ -1,5 +1,5 @@
-/** What an app calls: the types of loading, classifying and fine-tuning. */
-import type { ImageSource } from "../engine/image.ts";
+/** Types of the functions that an app calls: loading, classifying, fine-tuning. */
+import type { ImageSource } from "../kernels/images/image.ts";
 import type { DeitConfig } from "../models/deit.ts";
 import type { Protocol } from "../models/images/protocols.ts";
 import type { RegNetConfig } from "../models/regnet.ts";
@@ -12,18 +12,18 @@ export type { LoraOptions } from "./lora.ts";
 
 export type ModelConfig = DeitConfig | RegNetConfig;
 
-/** A picture: a URL, a file, or pixels that the platform holds. */
+/** A picture: a URL, a file, or an object of the platform that holds pixels. */
 export type ImageInput = string | URL | Blob | ImageSource;
 
 export interface Progress {
   readonly phase: "download" | "upload" | "compile" | "prepare" | "train" | "evaluate";
-  /** Of `total`, in bytes, pipelines, pictures or steps; `total` is 0 where it is not known. */
+  /** Progress: `done` of `total`, counted in bytes, pipelines, pictures or steps; `total` is 0 if it is not known. */
   readonly done: number;
   readonly total: number;
 }
 
 export interface Common {
-  /** Stops the work: loading rejects with the signal's reason, fine-tuning saves and returns. */
+  /** Stops the work: loading rejects with the signal's reason; fine-tuning saves and returns. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -33,15 +33,15 @@ export interface LoadOptions extends Common {
   readonly model?: string | Partial<ModelConfig>;
   /** The classes' names; "imagenet": those of ImageNet's 1000. The file's own, or numbers, unless given. */
   readonly labels?: readonly string[] | "imagenet";
-  /** Side of the pictures that the model sees, in pixels; position embeddings are interpolated. */
+  /** Side of the model's input, in pixels; position embeddings are interpolated to it. */
   readonly inputSize?: number;
-  /** Whose preprocessing: "timm" unless the file brings its own or has Hugging Face's names. */
+  /** Preprocessing; default "timm", unless the file holds its own or has Hugging Face's names. */
   readonly protocol?: Protocol;
   /** How activations and matrices are stored; "f16" needs the feature shader-f16. "f32" unless given. */
   readonly dtype?: "f32" | "f16";
   /** Which head of a distilled model answers: the mean of both unless given. */
   readonly head?: "mean" | "class" | "distillation";
-  /** Where downloads are kept: the page's Cache unless given; `null`: nowhere. */
+  /** Cache of downloads; default: the page's Cache; `null`: none. */
   readonly cache?: DownloadCache | null;
 }
 
@@ -52,17 +52,27 @@ export interface Prediction {
   readonly probability: number;
 }
 
-export interface FeatureOptions {
+export interface AnswerOptions {
+  /** Stops the work: the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ClassifyOptions extends AnswerOptions {
+  /** 5 unless given. */
+  readonly topK?: number;
+}
+
+export interface FeatureOptions extends AnswerOptions {
   /** "cls": the class token (transformers, their default); "mean": the patches' mean (convolutional networks' default); "none": all tokens. */
   readonly pool?: "cls" | "mean" | "none";
-  /** Features after this block (or stage), from 0, instead of the last one's after the norm. */
+  /** Features after this block (or stage), counted from 0; default: after the last block and the norm. */
   readonly block?: number;
 }
 
-export interface AttentionOptions {
-  /** Whose attention; "class" unless given. */
+export interface AttentionOptions extends AnswerOptions {
+  /** The token that attends; default "class". */
   readonly token?: "class" | "distillation";
-  /** One block's, from 0, and one head's of it; the rollout over all blocks unless both are given. */
+  /** Block and head, each counted from 0; the rollout over all blocks unless both are given. */
   readonly block?: number;
   readonly head?: number;
 }
@@ -75,26 +85,29 @@ export interface AttentionMap {
 }
 
 export interface SaveOptions {
+  /** "safetensors" unless given. "onnx": for other runtimes, `pixel_values` (batch, 3, size, size), normalised, to `logits` (batch, K). */
   readonly format?: "safetensors" | "pth" | "onnx";
-  /** Whose parameter names; "timm" unless given. */
+  /** Naming of the parameters; default "timm". */
   readonly names?: "timm" | "hf";
+  /** Of format "onnx": how weights are stored and what the runtime computes in; "f32" unless given. Inputs and outputs are f32. */
+  readonly dtype?: "f32" | "f16";
 }
 
 export interface VisionModel {
-  /** Empty without a head; `classify` then says so. */
+  /** The classes' names; empty for a model without a head, for which `classify` throws. */
   readonly labels: readonly string[];
   readonly config: ModelConfig;
-  /** The most probable classes first, `topK` of them (5 unless given). Leaves no memory behind. */
-  classify(image: ImageInput, o?: { readonly topK?: number }): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], o?: { readonly topK?: number }): Promise<Prediction[][]>;
+  /** The `topK` most probable classes (default 5), best first. Frees all GPU memory that it used. */
+  classify(image: ImageInput, o?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], o?: ClassifyOptions): Promise<Prediction[][]>;
   features(image: ImageInput, o?: FeatureOptions): Promise<Float32Array>;
   features(images: readonly ImageInput[], o?: FeatureOptions): Promise<Float32Array[]>;
   attention(image: ImageInput, o?: AttentionOptions): Promise<AttentionMap>;
   /** A new model of these examples; this one stays as it is. */
   fineTune(examples: Iterable<Example> | AsyncIterable<Example>, o?: FineTuneOptions): Promise<FineTuned>;
-  /** A file that `loadModel` reads with nothing else said: labels and preprocessing are inside. */
+  /** A file that `loadModel` reads without options: it holds labels and preprocessing. */
   save(o?: SaveOptions): Promise<Uint8Array>;
-  /** Gives the GPU's memory back. */
+  /** Frees the model's GPU memory. */
   dispose(): void;
 }
 
@@ -104,39 +117,39 @@ export interface Example {
 }
 
 export interface FineTuneOptions extends Common {
-  /** The classes in order; those of the examples, sorted, unless given. */
+  /** The classes in order; default: the examples' labels, sorted. */
   readonly labels?: readonly string[];
-  /** What learns. "head": the classifier alone, on features that are computed once, in seconds. "head" unless given. */
+  /** The part that learns; default "head": the classifier alone, in seconds, on features computed once. */
   readonly train?: "head" | "lora" | "attention" | "all";
-  /** Of train "lora". */
+  /** Settings of `train: "lora"`. */
   readonly lora?: LoraOptions;
   readonly epochs?: number;
   readonly batchSize?: number;
-  /** The peak, for a batch of any size. */
+  /** Peak learning rate; not scaled by the batch size. */
   readonly learningRate?: number;
   /** "light" (crops and flips) unless given; "head" has none. */
   readonly augment?: "none" | "light" | "deit";
-  /** The share of each class that is held back to measure, or examples of their own; 0.2 unless given, 0: nothing. */
+  /** Share of each class held back for measuring, in [0, 1), or separate examples; default 0.2; 0: none. */
   readonly validation?: number | Iterable<Example>;
   readonly seed?: number;
-  /** Settings of the recipe that go before all others. */
+  /** Settings of the recipe, which override all others. */
   readonly recipe?: Partial<Recipe>;
-  /** Where the run's state is kept. One that holds an unfinished run of the same settings and examples is gone on with; a finished run empties it. */
+  /** Store for the run's state. If it holds an unfinished run of the same settings and examples, that run is resumed; a finished run empties it. */
   readonly checkpoint?: Store;
-  /** When the state is kept besides at a stop: every 30 seconds unless given. */
+  /** When the state is saved, in addition to a stop; default: every 30 seconds. */
   readonly checkpointEvery?: { readonly steps?: number; readonly seconds?: number };
   readonly onStep?: (metrics: StepMetrics) => void;
   readonly onEpoch?: (metrics: TuneEpoch) => void;
 }
 
-/** `test` is null where nothing was held back. */
+/** `test` is null if nothing was held back. */
 export type TuneEpoch = Omit<EpochMetrics, "test"> & { readonly test: EpochMetrics["test"] | null };
 
 export interface FineTuned {
   readonly model: VisionModel;
   /** False: stopped by the signal; the checkpoint is written. */
   readonly finished: boolean;
-  /** Of this call. */
+  /** Metrics of the epochs of this call. */
   readonly epochs: readonly TuneEpoch[];
 }
 

@@ -1,4 +1,4 @@
-/** A device to work on, also right after one was lost. */
+/** Opens a device, also right after one was lost. */
 import { initDevice, type Device } from "../engine/device.ts";
 import { AdapterError } from "../engine/errors.ts";
 

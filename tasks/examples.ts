@@ -1,8 +1,8 @@
-/** Examples as training takes them: opened once, labels checked, a fair part held back. */
-import { Random } from "../engine/random.ts";
+/** Prepares examples for training: opens each once, checks labels, holds back a share of each class. */
+import { Random } from "../kernels/shared/random.ts";
 import { preprocess, type Preprocessing } from "../models/images/protocols.ts";
 import { resize, type RgbImage } from "../models/images/preprocess.ts";
-import { BICUBIC } from "../engine/resample.ts";
+import { BICUBIC } from "../kernels/shared/resample.ts";
 import { planar, type ImageSource, type RawImage } from "../train/input/source.ts";
 import type { Example, FineTuneOptions } from "./api.ts";
 import { ExamplesError } from "./errors.ts";
@@ -21,14 +21,14 @@ export interface Split {
 
 const HOLDS_BACK = 0x686f6c64; // "hold"
 
-/** What is kept of a picture has a short side of at most this many of the model's: crops still have pixels to choose from. */
+/** The kept copy of a picture has a short side of at most this times the model's input side, so that crops still have pixels to choose from. */
 const KEPT = 1.25;
 
 type Given = Iterable<Example> | AsyncIterable<Example>;
 
 /**
- * Opens all examples as they come (a canvas or a video may show something else a moment later). Throws ExamplesError where labels and
- * pictures do not make at least two classes with a picture each.
+ * Opens all examples in order, each at once (a canvas or a video may change a moment later). Throws ExamplesError unless labels and pictures
+ * make at least two classes with a picture each.
  */
 export async function openExamples(given: Given, size: number, seed: number, o: FineTuneOptions): Promise<Split> {
   const all = await openAll(given, size, o);
@@ -75,7 +75,7 @@ function checkedLabels(train: readonly Opened[], held: readonly Opened[], given:
   return labels;
 }
 
-/** Of each class its share, chosen by the seed; a class keeps at least one picture to learn from. */
+/** Chooses the share to hold back of each class, by the seed; a class keeps at least one picture to learn from. */
 function holdBack(all: readonly Opened[], labels: readonly string[], share: number, seed: number): Pick<Split, "train" | "held"> {
   const chosen = new Set<Opened>();
   labels.forEach((label, k) => {
@@ -87,11 +87,11 @@ function holdBack(all: readonly Opened[], labels: readonly string[], share: numb
   return { train: all.filter((e) => !chosen.has(e)), held: all.filter((e) => chosen.has(e)) };
 }
 
-/** Opened pictures as they are, of sizes that differ. */
+/** Opened pictures in their own sizes. */
 export const asOpened = (examples: readonly Opened[], labels: readonly string[], signal?: AbortSignal): ImageSource =>
   sourceOf(examples, labels, null, (e) => planar(e.image), signal);
 
-/** Opened pictures as the model sees them: `size` x `size`. */
+/** Opened pictures preprocessed to the model's input: `size` x `size`. */
 export const asSeen = (examples: readonly Opened[], labels: readonly string[], steps: Preprocessing, signal?: AbortSignal): ImageSource =>
   sourceOf(examples, labels, [3, steps.size, steps.size], (e) => planar(preprocess(e.image, steps)), signal);
 

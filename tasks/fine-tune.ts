@@ -1,4 +1,4 @@
-/** Teaches a model an app's own classes. */
+/** Fine-tunes a model on an app's own classes. */
 import { replaceHead } from "../models/checkpoints/weights.ts";
 import { createModel } from "../models/model.ts";
 import type { Example, FineTuneOptions, TuneEpoch } from "./api.ts";
@@ -8,7 +8,7 @@ import type { Parts, Task } from "./parts.ts";
 import { tuneHead } from "./tune-head.ts";
 import { tuneWeights } from "./tune-weights.ts";
 
-/** Throws ExamplesError, StoreError; what the store holds of an unfinished run is gone on with. */
+/** Resumes an unfinished run from the store. Throws ExamplesError, StoreError. */
 export async function fineTune(
   base: Parts,
   examples: Iterable<Example> | AsyncIterable<Example>,

@@ -1,9 +1,9 @@
-/** What a model's classes are called, and its most probable ones. */
+/** Names of a model's classes, and its most probable classes. */
 import type { Prediction } from "./api.ts";
 
 const IMAGENET = 1000;
 
-/** `given`, where there are names; else ImageNet's for 1,000 classes (loaded when needed), else the classes' numbers. */
+/** `given` if there are names; else ImageNet's for 1,000 classes (loaded when needed), else the classes' numbers. */
 export async function classLabels(numClasses: number, given: readonly string[] | undefined): Promise<readonly string[]> {
   if (given) return given;
   return numClasses === IMAGENET ? imagenetLabels() : Array.from({ length: numClasses }, (_, i) => String(i));
@@ -11,7 +11,7 @@ export async function classLabels(numClasses: number, given: readonly string[] |
 
 export const imagenetLabels = async (): Promise<readonly string[]> => (await import("./imagenet.ts")).IMAGENET_LABELS;
 
-/** The k most probable classes; of equal ones the first comes first. */
+/** The k most probable classes; equal ones in the order of their numbers. */
 export function topOf(logits: Float32Array, labels: readonly string[], k: number): Prediction[] {
   const max = logits.reduce((a, v) => Math.max(a, v), -Infinity);
   const e = Array.from(logits, (v) => Math.exp(v - max));

@@ -1,16 +1,16 @@
-/** A model from any file that holds one, ready to classify. */
+/** Loads a model from any file that holds one, ready to classify. */
 import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
 import { readAnyWeights } from "../models/checkpoints/formats.ts";
 import { namingOf } from "../models/checkpoints/names.ts";
 import { loadUrl, pageCache } from "../models/checkpoints/url.ts";
-import { weightsOf, type Weights, type WeightsInfo } from "../models/checkpoints/weights.ts";
-import { preprocessing, type Preprocessing, type Protocol } from "../models/images/protocols.ts";
+import { weightsOf, type Weights } from "../models/checkpoints/weights.ts";
 import { classesIn } from "../models/heads.ts";
 import { createModel, type Model } from "../models/model.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
 import type { LoadOptions, VisionModel } from "./api.ts";
 import { reasonOf, WeightsError } from "./errors.ts";
+import { stepsOf } from "./file-info.ts";
 import { classLabels, imagenetLabels } from "./labels.ts";
 import { Vision } from "./vision-model.ts";
 
@@ -27,7 +27,7 @@ export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadO
   const { weights, hf } = read(bytes, nameOf(from));
   const { model, state } = fitted(weights, o);
   const labels = await labelsOf(model, weights, o);
-  const steps = stepsOf(model, weights, o.protocol ?? (hf ? "hf" : "timm"));
+  const steps = stepsOf(model, weights.info, o.protocol ?? (hf ? "hf" : "timm"));
   if (head === "distillation" && !model.distilled)
     throw new WeightsError(`loadModel: expected a distilled model for head "distillation", got ${model.name}`);
   const device = await initDevice();
@@ -81,7 +81,7 @@ function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean 
   }
 }
 
-/** The model that the file or the options name, at the size that is asked for, and its weights. */
+/** The model that the file or the options name, at the requested input size, and its weights. */
 function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { model: Model; state: Weights["state"] } {
   const what = given ?? weights.info?.config;
   if (!what)
@@ -95,7 +95,10 @@ function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { m
     if (inputSize !== undefined && (!Number.isInteger(inputSize) || inputSize < 2 || inputSize % 2 !== 0))
       throw new Error(`inputSize: expected an even number of pixels, got ${inputSize}`);
     const model = inputSize === undefined ? named : createModel({ ...named.config, imgSize: inputSize });
-    const state = model.config.arch === "deit" && weights.state.has("pos_embed") ? resizedPosEmbed(weights.state, { ...model, name: named.name }) : weights.state;
+    const state =
+      model.config.arch === "deit" && weights.state.has("pos_embed")
+        ? resizedPosEmbed(weights.state, { ...model, name: named.name })
+        : weights.state;
     checkState(model.name, model.params, state);
     return { model: { ...model, name: named.name }, state };
   } catch (error) {
@@ -108,30 +111,4 @@ async function labelsOf({ numClasses }: Model, { info }: Weights, { labels }: Lo
   if (names.length !== numClasses)
     throw new WeightsError(`loadModel: expected ${numClasses} labels, one for each class of the model, got ${names.length}`);
   return [...names];
-}
-
-/** What the file says of itself goes before any protocol. */
-function stepsOf(model: Model, { info }: Weights, protocol: Protocol): Preprocessing {
-  const size = model.imageShape[1];
-  const steps = preprocessing(protocol, model.name, size);
-  const placing = placingIn(info, size);
-  return { ...steps, ...placing, mean: info?.mean ?? steps.mean, std: info?.std ?? steps.std };
-}
-
-/** How pictures come to the model's size, as `save()` writes it; at another input size in proportion. */
-export interface SavedPlacing {
-  readonly size: number;
-  readonly resize: number;
-  readonly square: boolean;
-  readonly filter: "bicubic" | "bilinear";
-}
-
-function placingIn(info: WeightsInfo | null, size: number): SavedPlacing | null {
-  const { placing } = (info ?? {}) as { placing?: Partial<SavedPlacing> };
-  if (!placing) return null;
-  const { size: saved, resize, square, filter } = placing;
-  const whole = (v: unknown): v is number => Number.isInteger(v) && (v as number) > 0;
-  if (!whole(saved) || !whole(resize) || resize < saved || typeof square !== "boolean" || (filter !== "bicubic" && filter !== "bilinear"))
-    throw new WeightsError(`loadModel: expected a placing of size, resize, square and filter in the file, got ${JSON.stringify(placing)}`);
-  return { size, resize: Math.max(size, Math.trunc((resize * size) / saved)), square, filter };
 }

@@ -27,7 +27,7 @@ export interface Lora {
   readonly heads: readonly ParamSpec[];
 }
 
-/** Throws where rank, alpha or targets do not serve. */
+/** Throws for rank, alpha or targets out of range. */
 export function makeLora(model: Model, { rank = 8, alpha = rank, targets = ["qkv", "proj"] }: LoraOptions = {}): Lora {
   if (!Number.isInteger(rank) || rank < 1) throw new Error(`lora: expected a rank of at least 1, got ${rank}`);
   if (!(alpha > 0)) throw new Error(`lora: expected alpha above 0, got ${alpha}`);
@@ -53,7 +53,7 @@ export function withLora(model: Model, base: Params, lora: Lora): Model {
   const what = { rank, factor, adapted: lora.adapted.map(({ name }) => name) };
   return {
     ...model,
-    config: { ...model.config, lora: what } as unknown as Model["config"], // so that a checkpoint says what it is of
+    config: { ...model.config, lora: what } as unknown as Model["config"], // identifies the run in its checkpoint
     params: specsOf(lora),
     forward(p, x, options) {
       const weights = { ...base };
@@ -69,7 +69,7 @@ export function withLora(model: Model, base: Params, lora: Lora): Model {
 export const initialLora = (lora: Lora, state: State, seed: number): State =>
   new Map([...initialState(specsOf(lora), seed), ...lora.heads.map(({ name }) => [name, state.get(name)!] as const)]);
 
-/** The whole model with what was learned in it; sums in f64, rounded once. */
+/** The whole model with the learned matrices merged; sums in f64, rounded once. */
 export function mergedLora({ rank, factor, adapted, heads }: Lora, state: State, learned: State): State {
   const merged = new Map(state);
   for (const { name } of heads) merged.set(name, learned.get(name)!);

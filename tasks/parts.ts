@@ -1,4 +1,4 @@
-/** What a model of an app is made of, and what tuning it takes and gives. */
+/** The parts of an app's model, and the input and result of tuning it. */
 import type { HeadChoice } from "../models/heads.ts";
 import type { Preprocessing } from "../models/images/protocols.ts";
 import type { StoredType } from "../models/mixed-precision.ts";
@@ -7,7 +7,7 @@ import type { State } from "../models/params.ts";
 import type { TuneEpoch } from "./api.ts";
 import type { Split } from "./examples.ts";
 
-/** All that a model is, on the CPU: enough to put it on a device again. */
+/** A complete model on the CPU, from which it can be uploaded to a device again. */
 export interface Parts {
   readonly model: Model;
   readonly state: State;
@@ -18,9 +18,9 @@ export interface Parts {
   readonly dtype: StoredType;
 }
 
-/** What both ways of tuning are given. */
+/** Input of both ways of tuning. */
 export interface Task {
-  /** The model to begin with: of the new classes, its head begun anew unless the classes are the old ones. */
+  /** The initial model with the new classes; its head is re-initialised unless the classes are the old ones. */
   readonly parts: Parts;
   readonly split: Split;
   readonly seed: number;

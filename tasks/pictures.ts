@@ -1,18 +1,19 @@
-/** Opens pictures of every kind: files are decoded to bytes on the CPU, to the bit as Pillow does; what the platform holds stays there. */
+/** Opens pictures of every kind. Files are decoded on the CPU, to the same bytes as Pillow; pixels in objects of the platform stay there. */
 import { getDevice } from "../engine/device.ts";
-import { sizeOf, type ImageSource } from "../engine/image.ts";
+import { sizeOf, type ImageSource } from "../kernels/images/image.ts";
 import { decodeImage } from "../models/images/decode.ts";
 import type { RgbImage } from "../models/images/preprocess.ts";
 import type { ImageInput } from "./api.ts";
 import { PictureError, reasonOf } from "./errors.ts";
 
-/** Decoded bytes, or what `placedImage` takes; `close` gives back what was made to hold it. */
+/** Decoded bytes, or an input of `placedImage`; `close` frees what was made for it. */
 export type Picture =
   | { readonly kind: "bytes"; readonly image: RgbImage; readonly close?: undefined }
   | { readonly kind: "platform"; readonly image: ImageSource; readonly close?: () => void };
 
-/** Throws PictureError where there is no picture in it. */
+/** Throws PictureError if it holds no picture. */
 export async function openPicture(input: ImageInput, signal?: AbortSignal): Promise<Picture> {
+  signal?.throwIfAborted();
   if (typeof input === "string" || input instanceof URL) return bytesOf(await download(input, signal));
   if (input instanceof Blob) return bytesOf(input);
   if (typeof input !== "object" || input === null) throw unknown(input);
@@ -26,7 +27,7 @@ export async function openPicture(input: ImageInput, signal?: AbortSignal): Prom
   return "videoWidth" in input || "displayWidth" in input ? frameOf(input) : { kind: "platform", image: input };
 }
 
-/** The frame of this moment: a video has moved on when the model is ready. Chromium's software renderer dies of copying frames to WebGPU directly. */
+/** Copies the current frame: the video moves on before the model is ready. Copying frames to WebGPU directly crashes Chromium's software renderer. */
 async function frameOf(video: HTMLVideoElement | VideoFrame): Promise<Picture> {
   const image = await createImageBitmap(video, { colorSpaceConversion: "none" });
   return { kind: "platform", image, close: () => image.close() };
@@ -67,7 +68,7 @@ async function loaded(image: HTMLImageElement): Promise<void> {
   });
 }
 
-/** The picture's bytes on the CPU, of any kind: what fine-tuning crops and turns. */
+/** The picture's bytes on the CPU, for fine-tuning's augmentation. */
 export async function readPicture(input: ImageInput, signal?: AbortSignal): Promise<RgbImage> {
   const picture = await openPicture(input, signal);
   if (picture.kind === "bytes") return picture.image;

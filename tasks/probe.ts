@@ -1,7 +1,7 @@
 /** The training of a classifier on features: full-batch AdamW on a cosine to 0, recorded once. */
 import { gradients, noGrad } from "../engine/autograd.ts";
 import { place, record, type Plan } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";
 import { average } from "../kernels/elementwise.ts";
@@ -15,7 +15,7 @@ import { score, type Evaluation } from "../train/evaluate.ts";
 
 const BETAS = [0.9, 0.999] as const;
 
-/** features (N, T, D) to logits of each head, and of all together. */
+/** Maps features (N, T, D) to the logits of each head, and of all together. */
 function answers(features: Tensor, params: Params): { all: Tensor; each: Tensor[] } {
   const [N, T, D] = features.shape as [number, number, number];
   const names = T === 2 ? ["head", "head_dist"] : ["head.weight" in params ? "head" : "head.fc"];
@@ -25,7 +25,7 @@ function answers(features: Tensor, params: Params): { all: Tensor; each: Tensor[
   return { all: each.length === 2 ? average(each[0]!, each[1]!) : each[0]!, each };
 }
 
-/** A run's state: values by name, besides the parameters both moments of AdamW. */
+/** A run's state by name: the parameters and both moments of AdamW. */
 export interface ProbeState {
   readonly step: number;
   readonly values: ReadonlyMap<string, Float32Array>;
@@ -51,7 +51,7 @@ export class Probe {
 
   constructor(model: Model, state: State, seen: Float32Array, labels: readonly number[], settings: ProbeSettings, from: ProbeState | null) {
     const specs = model.params.filter((s) => isHead(s.name));
-    // A probe begins at 0: the random head of a new class would only be unlearned.
+    // A probe begins at 0: a random initial head would first have to be unlearned.
     const begin = new Map(
       specs.map((s) => [s.name, { shape: s.shape, data: from?.values.get(s.name) ?? state.get(s.name)!.data.map(() => 0) }]),
     );
@@ -120,7 +120,7 @@ export class Probe {
     return { loss: loss[0]!, top1: score(logits, this.#labels, K).top1 };
   }
 
-  /** Of the step to come: a cosine from the peak to 0. */
+  /** Learning rate of the next step: a cosine from the peak to 0. */
   get rate(): number {
     const { rate, steps } = this.#settings;
     return 0.5 * rate * (1 + Math.cos((Math.PI * this.step) / steps));

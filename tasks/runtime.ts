@@ -1,8 +1,8 @@
-/** A model on the device: its parameters, and recorded passes for batches of some sizes. After a lost device all of it is made anew. */
+/** A model on the device: its parameters, and recorded passes for batches of some sizes. After a lost device everything is recreated. */
 import { noGrad } from "../engine/autograd.ts";
 import type { Device } from "../engine/device.ts";
 import { DeviceLostError } from "../engine/errors.ts";
-import { placedImage } from "../engine/image.ts";
+import { placedImage } from "../kernels/images/image.ts";
 import { record, type Plan } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/augment/normalize.ts";
@@ -31,7 +31,7 @@ interface Live {
 /** Batches are powers of two up to this, so that few sizes are compiled and nothing is padded. */
 const MOST = 16;
 
-/** Devices in a row that may be lost under one call. */
+/** A call fails after this number of lost devices in a row. */
 const TRIES = 4;
 
 export class Runtime {
@@ -56,19 +56,21 @@ export class Runtime {
     await this.#recovering((live) => this.#pass(live, name, pass, 1, onCompile));
   }
 
-  /** What the pass gives for each picture: values of each of its tensors. `name` stands for the pass. */
-  async run(name: string, pass: Pass, pictures: readonly Picture[]): Promise<Float32Array[][]> {
+  /** The pass's results for each picture: the values of each of its tensors. `name` identifies the pass. */
+  async run(name: string, pass: Pass, pictures: readonly Picture[], signal?: AbortSignal): Promise<Float32Array[][]> {
     const results: Float32Array[][] = [];
     while (results.length < pictures.length) {
       const left = pictures.length - results.length;
       const size = Math.min(MOST, 2 ** Math.floor(Math.log2(left)));
       const batch = pictures.slice(results.length, results.length + size);
+      signal?.throwIfAborted();
       results.push(...(await this.#recovering((live) => this.#batch(live, name, pass, batch))));
     }
+    signal?.throwIfAborted();
     return results;
   }
 
-  /** Work on the picture as the model sees it, x (1, 3, size, size), that is not recorded. */
+  /** Runs unrecorded work on the preprocessed picture x (1, 3, size, size). */
   async withInput<T>(picture: Picture, work: (model: Model, params: Params, x: Tensor) => Promise<T>): Promise<T> {
     return this.#recovering(async ({ device, params }) => {
       const { size } = this.#steps;
@@ -86,7 +88,7 @@ export class Runtime {
   async #batch(live: Live, name: string, pass: Pass, pictures: readonly Picture[]): Promise<Float32Array[][]> {
     const B = pictures.length;
     const { pixels, plan } = await this.#pass(live, name, pass, B);
-    // From here to the copy for reading nothing is awaited, so that calls at the same time do not mix.
+    // No await from here to the copy for reading, so that simultaneous calls do not mix.
     this.#draw(pictures, pixels);
     plan.run();
     const values = (await readAll(plan.result)) as Float32Array[];
@@ -127,7 +129,7 @@ export class Runtime {
     }
   }
 
-  /** Runs `work` on the device there is; where that is lost meanwhile, again on a new one. */
+  /** Runs `work` on the current device; if that is lost meanwhile, runs it again on a new one. */
   async #recovering<T>(work: (live: Live) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
       if (this.#disposed) throw new Error("model: expected one in use, got one that was disposed of");

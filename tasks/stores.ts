@@ -1,4 +1,4 @@
-/** Where an app keeps a file between visits: the browser's own file system, or IndexedDB. In Node: `folder` of tasks/node.ts. */
+/** Stores for one file between visits: the browser's private file system, or IndexedDB. In Node: `folder` of tasks/node.ts. */
 import type { Store } from "./api.ts";
 import { reasonOf, StoreError } from "./errors.ts";
 

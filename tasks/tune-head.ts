@@ -16,17 +16,17 @@ import type { Outcome, Task } from "./parts.ts";
 import { Probe, type ProbeState } from "./probe.ts";
 import { Runtime, type Pass } from "./runtime.ts";
 
-/** Full-batch steps, AdamW's peak rate and weight decay. More steps or a higher rate fit the examples better and answer worse: figures in test/slow/RESULTS.md. */
+/** Full-batch steps, AdamW's peak rate and weight decay. More steps or a higher rate overfit: figures in test/slow/RESULTS.md. */
 const STEPS = 100;
 const RATE = 0.003;
 const DECAY = 0.01;
 const LOSSES = 5;
 
-/** (B, T, D): what each of T heads sees of a picture. */
+/** (B, T, D): the input features of each of T heads. */
 const headInput: Pass = (model, params, x) => {
   const { config } = model;
   const tapped: { value?: Tensor } = {};
-  const wanted = config.arch === "deit" ? /^norm$/ : /^s\d$/; // of stages the last
+  const wanted = config.arch === "deit" ? /^norm$/ : /^s\d$/; // of several stages, the last one
   model.forward(params, x, { tap: (name, value) => wanted.test(name) && (tapped.value = value) });
   const value = tapped.value!;
   if (config.arch === "deit") return [slice(value, 1, 0, prefixTokens(config))];
@@ -154,7 +154,7 @@ const saved = ({ step, values }: ProbeState, identity: string): Uint8Array =>
     [RECORD]: JSON.stringify({ step, identity }),
   });
 
-/** Throws StoreError where the file is not a state of this very run, by the name of what differs. */
+/** Throws StoreError, naming the difference, if the file is not a state of this run. */
 function restored(bytes: Uint8Array, identity: string): ProbeState {
   const refuse = (got: string): never => {
     throw new StoreError(`fineTune: expected the store to hold this run or none, got ${got}: delete() it, or use another store`);

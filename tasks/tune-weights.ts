@@ -14,10 +14,10 @@ import { asOpened, asSeen } from "./examples.ts";
 import { initialLora, makeLora, mergedLora, withLora } from "./lora.ts";
 import type { Outcome, Task } from "./parts.ts";
 
-/** Seconds between snapshots: what is lost at most with a tab or a device. */
+/** Seconds between snapshots: the most training that a closed tab or a lost device costs. */
 const SNAPSHOT_SECONDS = 30;
 
-/** Lost devices in a row without a step between them that end the run. */
+/** The run ends after this number of lost devices in a row without a step between them. */
 const LOSSES = 5;
 
 export async function tuneWeights(task: Task, which: "lora" | "attention" | "all", o: FineTuneOptions): Promise<Outcome> {
@@ -27,7 +27,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
   const recipe = tuningRecipe(task, which, o);
   const images = { augmented: o.augment !== "none", size: steps.size };
   const source = images.augmented ? asOpened(split.train, labels) : asSeen(split.train, labels, steps);
-  // Where nothing is held back one picture is evaluated, and nobody told.
+  // If nothing is held back, one picture is evaluated, and the result not reported.
   const held = asSeen(split.held.length > 0 ? split.held : split.train.slice(0, 1), labels, steps, o.signal);
   const reported = { step: 0, losses: 0 };
   const epochs: TuneEpoch[] = [];
@@ -63,7 +63,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
         resume: snapshot ?? undefined,
         evalBatchSize: Math.min(held.count, 16),
         evalEvery: split.held.length > 0 ? 1 : recipe.epochs,
-        saveEpochs: false, // of a large model a checkpoint is large, and an epoch may take a second
+        saveEpochs: false, // a large model's checkpoint is large, and an epoch may take only a second
         saveEvery: o.checkpointEvery?.steps,
         saveSeconds: o.checkpointEvery?.seconds ?? SNAPSHOT_SECONDS,
         shouldStop: () => o.signal?.aborted ?? false,
@@ -77,7 +77,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
       return { state: whole(state), finished, epochs };
     } catch (error) {
       if (error instanceof DeviceLostError && ++reported.losses < LOSSES) continue;
-      // The signal interrupts an evaluation; what was trained until then stands in the snapshot.
+      // The signal interrupts an evaluation; the snapshot holds the training until then.
       if (o.signal?.aborted && snapshot) return { state: whole(readAnyWeights(snapshot).state), finished: false, epochs };
       const unreadable = error instanceof ResumeError || reasonOf(error).startsWith("safetensors: ");
       if (unreadable && task.kept === snapshot)
@@ -91,7 +91,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
   }
 }
 
-/** Settings that teach a few pictures a class: of "all" by the experiments in test/slow/RESULTS.md; of "attention" and "lora" by common practice. */
+/** Settings for a few pictures per class: those of "all" from the experiments in test/slow/RESULTS.md; those of "attention" and "lora" from common practice. */
 function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all", o: FineTuneOptions): Recipe {
   const { augment = "light", epochs = 20, learningRate = { all: 1e-4, attention: 5e-4, lora: 2e-3 }[which] } = o;
   const { size } = parts.steps;
@@ -115,13 +115,13 @@ function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all
     repeats: 1,
     // Batches are too small for statistics of their own: batch norms keep what they learned.
     trainMode: transformer,
-    trainOnly: which === "lora" ? "all" : which, // of what withLora leaves
+    trainOnly: which === "lora" ? "all" : which, // of the parameters that withLora leaves trainable
     ...augmentation,
     ...o.recipe,
   });
 }
 
-/** A batch of at most `most` that leaves few pictures out of an epoch, whose short last batch is dropped; even where pictures are mixed. */
+/** A batch size of at most `most` for which the dropped last batch of an epoch is small; an even number if pictures are mixed. */
 function balanced(count: number, most: number, even: boolean): number {
   const size = Math.floor(count / Math.ceil(count / most));
   return even && size > 1 ? size - (size % 2) : size;

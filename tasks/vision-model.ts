@@ -1,4 +1,4 @@
-/** Classifies, gives features and attention, and is taught: a model with its weights, wherever they came from. */
+/** The model of an app: classifies, gives features and attention, and fine-tunes. */
 import type { Tensor } from "../engine/tensor.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { slice } from "../kernels/movement.ts";
@@ -9,6 +9,7 @@ import type { Model } from "../models/model.ts";
 import type {
   AttentionMap,
   AttentionOptions,
+  ClassifyOptions,
   Example,
   FeatureOptions,
   FineTuned,
@@ -24,7 +25,7 @@ import { topOf } from "./labels.ts";
 import { openPicture, type Picture } from "./pictures.ts";
 import { Runtime, type Pass } from "./runtime.ts";
 
-/** Pictures that are decoded and held at a time. */
+/** Number of pictures decoded and held at a time. */
 const OPEN = 32;
 
 const logitsPass: Pass = (model, params, x) => {
@@ -54,16 +55,16 @@ export class Vision implements VisionModel {
     return this.#runtime.prepare("logits", logitsPass, onCompile);
   }
 
-  classify(image: ImageInput, o?: { readonly topK?: number }): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], o?: { readonly topK?: number }): Promise<Prediction[][]>;
+  classify(image: ImageInput, o?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], o?: ClassifyOptions): Promise<Prediction[][]>;
   async classify(
     given: ImageInput | readonly ImageInput[],
-    { topK = 5 }: { readonly topK?: number } = {},
+    { topK = 5, signal }: ClassifyOptions = {},
   ): Promise<Prediction[] | Prediction[][]> {
     const { labels, model, head } = this.parts;
     if (labels.length === 0) throw new Error("classify: expected a model with a head, got one without: features() is what it gives");
     if (!Number.isInteger(topK) || topK < 1) throw new Error(`classify: expected topK of at least 1, got ${topK}`);
-    const answers = await this.#each(given, "logits", logitsPass);
+    const answers = await this.#each(given, "logits", logitsPass, signal);
     const found = answers.map(([cls, dist = null]) => topOf(combineHeads(head, cls!, dist, model.numClasses), labels, topK));
     return isList(given) ? found : found[0]!;
   }
@@ -72,19 +73,20 @@ export class Vision implements VisionModel {
   features(images: readonly ImageInput[], o?: FeatureOptions): Promise<Float32Array[]>;
   async features(given: ImageInput | readonly ImageInput[], o: FeatureOptions = {}): Promise<Float32Array | Float32Array[]> {
     const { name, pass, vector } = featurePass(this.parts.model, o);
-    const found = (await this.#each(given, name, pass)).map(([values]) => vector(values!));
+    const found = (await this.#each(given, name, pass, o.signal)).map(([values]) => vector(values!));
     return isList(given) ? found : found[0]!;
   }
 
-  async attention(image: ImageInput, { token = "class", block, head }: AttentionOptions = {}): Promise<AttentionMap> {
+  async attention(image: ImageInput, { token = "class", block, head, signal }: AttentionOptions = {}): Promise<AttentionMap> {
     const { model } = this.parts;
     if (token === "distillation" && !model.distilled)
       throw new Error(`attention: expected a distilled model for the token "distillation", got ${model.name}`);
-    const picture = await openPicture(image);
+    const picture = await openPicture(image, signal);
     const one = block !== undefined && head !== undefined;
     const found = await this.#runtime.withInput(picture, (on, params, x) =>
       attentionProbabilities(on, params, x, one ? [block] : undefined),
     );
+    signal?.throwIfAborted();
     const at = token === "class" ? 0 : 1;
     if (!one) return { side: found.side, weights: rollout(found, 0, at) };
     if (!Number.isInteger(head) || head < 0 || head >= found.heads)
@@ -108,13 +110,18 @@ export class Vision implements VisionModel {
   }
 
   /** The pass's values for each picture. */
-  async #each(given: ImageInput | readonly ImageInput[], name: string, pass: Pass): Promise<Float32Array[][]> {
+  async #each(
+    given: ImageInput | readonly ImageInput[],
+    name: string,
+    pass: Pass,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array[][]> {
     const images = isList(given) ? given : [given];
     const found: Float32Array[][] = [];
     for (let at = 0; at < images.length; at += OPEN) {
-      const pictures: Picture[] = await Promise.all(images.slice(at, at + OPEN).map((image) => openPicture(image)));
+      const pictures: Picture[] = await Promise.all(images.slice(at, at + OPEN).map((image) => openPicture(image, signal)));
       try {
-        found.push(...(await this.#runtime.run(name, pass, pictures)));
+        found.push(...(await this.#runtime.run(name, pass, pictures, signal)));
       } finally {
         for (const picture of pictures) picture.close?.();
       }
@@ -125,7 +132,7 @@ export class Vision implements VisionModel {
 
 const isList = (given: ImageInput | readonly ImageInput[]): given is readonly ImageInput[] => Array.isArray(given);
 
-/** Which intermediate result the features are, and how its values become one vector. */
+/** The intermediate result that features are taken from, and how its values become one vector. */
 function featurePass({ config, name: model }: Model, { pool, block }: FeatureOptions) {
   const transformer = config.arch === "deit";
   const stages = transformer ? config.depth : 4;
@@ -136,7 +143,7 @@ function featurePass({ config, name: model }: Model, { pool, block }: FeatureOpt
   const wanted = transformer ? (block === undefined ? "norm" : `blocks.${block}`) : `s${block === undefined ? "" : block + 1}`;
   const pass: Pass = (m, params, x) => {
     const seen: { tap?: Tensor } = {};
-    // Of stages, without a block, the last.
+    // Without `block`, the last of several stages.
     m.forward(params, x, { tap: (tapped, value) => (tapped === wanted || (wanted === "s" && /^s\d$/.test(tapped))) && (seen.tap = value) });
     const all = seen.tap!;
     if (how === "cls") return [slice(all, 1, 0, 1)];

@@ -1,16 +1,27 @@
 /** `loadModel` in a module worker that comes with the package: the page's thread stays free. The worker's side is model-worker.ts. */
 import { proxy, releaseProxy, transfer, wrap, type ProxyMarked, type Remote } from "comlink";
 import { AdapterError, DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
-import type { Example, FineTuned, FineTuneOptions, ImageInput, LoadOptions, ModelConfig, TuneEpoch, VisionModel } from "./api.ts";
+import type {
+  AnswerOptions,
+  Example,
+  FineTuned,
+  FineTuneOptions,
+  ImageInput,
+  LoadOptions,
+  ModelConfig,
+  Store,
+  TuneEpoch,
+  VisionModel,
+} from "./api.ts";
 import { ExamplesError, PictureError, StoreError, WeightsError } from "./errors.ts";
-import type { Hooks, RemoteModel, SentOptions, WorkerApi } from "./model-worker.ts";
+import type { Answer, Hooks, RemoteModel, SentOptions, WorkerApi } from "./model-worker.ts";
 
 export interface WorkerOptions extends LoadOptions {
-  /** One worker, and one model for the same file and options, for all tabs of the origin. */
+  /** Share one worker among all tabs of the origin, and one model among loads of the same file and options. */
   readonly shared?: boolean;
 }
 
-/** As `loadModel`, in a worker. Pictures are handed over (elements and canvases as an ImageBitmap of this moment); functions are called in the page. */
+/** As `loadModel`, in a worker. Pictures are transferred (elements and canvases as an ImageBitmap of their current content); functions are called in the page. */
 export async function loadModelInWorker(
   from: string | URL | Blob | Uint8Array,
   { shared = false, ...o }: WorkerOptions = {},
@@ -68,7 +79,7 @@ function keyOf(from: string | Blob | Uint8Array, options: LoadOptions): string {
 
 let calls = 0;
 
-/** Calls with a number of its own, by which the signal stops it. */
+/** Gives each call a number, by which its signal can stop it. */
 async function called<T>(api: Remote<WorkerApi>, signal: AbortSignal | undefined, work: (call: number) => Promise<T>): Promise<T> {
   signal?.throwIfAborted();
   const call = ++calls;
@@ -76,26 +87,39 @@ async function called<T>(api: Remote<WorkerApi>, signal: AbortSignal | undefined
   signal?.addEventListener("abort", stop);
   try {
     return await work(call);
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : error;
   } finally {
     signal?.removeEventListener("abort", stop);
   }
 }
 
-/** Options as they cross: values, and a proxy of the functions among them (and of the store), which are called here. */
-function parted(options: object): { values: SentOptions; hooks: Hooks & ProxyMarked } {
-  const called = Object.entries(options).filter(([key, value]) => typeof value === "function" || (key === "checkpoint" && value));
-  const names = called.map(([key]) => key);
+/** Options as they are sent: values, and a proxy of the functions (and of the store), which run in the page. */
+function parted(options: object, store?: Store): { values: SentOptions; hooks: Hooks & ProxyMarked } {
+  const functions = Object.entries(options).filter(([, value]) => typeof value === "function");
+  const names = [...functions.map(([key]) => key), ...(store ? ["checkpoint"] : [])];
   const values = Object.fromEntries(Object.entries(options).filter(([key]) => !names.includes(key)));
-  const { checkpoint } = options as FineTuneOptions;
-  const store = checkpoint && {
-    get: () => checkpoint.get(),
-    set: (bytes: Uint8Array) => checkpoint.set(bytes),
-    delete: () => checkpoint.delete(),
-  };
-  return { values: { values, names }, hooks: proxy({ ...Object.fromEntries(called), ...store }) as unknown as Hooks & ProxyMarked };
+  return { values: { values, names }, hooks: proxy({ ...Object.fromEntries(functions), ...store }) as unknown as Hooks & ProxyMarked };
 }
 
-/** A model of the worker as one of the page. `close` ends the worker after the last of its models. */
+/** The store, and what it could not keep, which does not come back with the worker's error. */
+function watchedStore(store: Store): { store: Store; refused: Uint8Array | null } {
+  const watched = {
+    refused: null as Uint8Array | null,
+    store: {
+      get: () => store.get(),
+      set: (bytes: Uint8Array) =>
+        store.set(bytes).catch((error: unknown) => {
+          watched.refused = bytes;
+          throw error;
+        }),
+      delete: () => store.delete(),
+    },
+  };
+  return watched;
+}
+
+/** Wraps a model of the worker as one of the page. Closing the last model ends the worker. */
 async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: () => void, users = { count: 0 }): Promise<VisionModel> {
   users.count++;
   const [labels, config] = (await Promise.all([model.labels, model.config])) as unknown as [readonly string[], ModelConfig];
@@ -106,11 +130,16 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
       throw revived(error);
     }
   };
-  const answer = (name: "classify" | "features" | "attention") => async (given: ImageInput | readonly ImageInput[], o?: object) => {
-    const images = await Promise.all((Array.isArray(given) ? given : [given]).map(portable));
-    const sent = transfer(Array.isArray(given) ? images : images[0]!, images.filter(isBitmap));
-    return ask(() => (model[name] as unknown as (images: unknown, o?: object) => Promise<unknown>)(sent, o));
-  };
+  const answer =
+    (name: Answer) =>
+    async (given: ImageInput | readonly ImageInput[], o: AnswerOptions = {}) => {
+      const { signal, ...options } = o;
+      const images = await Promise.all((Array.isArray(given) ? given : [given]).map(portable));
+      const bitmaps = images.filter(isBitmap);
+      const asked = Array.isArray(given) ? images : images[0]!;
+      const sent = bitmaps.length > 0 ? transfer(asked, bitmaps) : asked; // a URL cannot be a key of Comlink's list of transfers
+      return ask(() => called(api, signal, (call) => model[name](call, sent as never, options)));
+    };
   return {
     labels,
     config,
@@ -118,13 +147,16 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
     features: answer("features"),
     attention: answer("attention"),
     save: (o) => ask(() => model.save(o)),
-    async fineTune(examples, { signal, ...options }: FineTuneOptions = {}): Promise<FineTuned> {
+    async fineTune(examples, { signal, checkpoint, ...options }: FineTuneOptions = {}): Promise<FineTuned> {
       const { validation } = options;
+      const watched = checkpoint && watchedStore(checkpoint);
       const held = typeof validation === "object" ? await Promise.all([...validation].map(portableExample)) : validation;
-      const { values, hooks } = parted({ ...options, ...(held === undefined ? {} : { validation: held }) });
+      const { values, hooks } = parted({ ...options, ...(held === undefined ? {} : { validation: held }) }, watched?.store);
       const tuned = (await ask(() =>
         called(api, signal, (call) => model.fineTune(call, handedOver(examples) as never, values, hooks as never)),
-      )) as unknown as Remote<{ model: RemoteModel; finished: boolean; epochs: readonly TuneEpoch[] }>;
+      ).catch((error: unknown) => {
+        throw error instanceof StoreError && watched?.refused ? new StoreError(error.message, watched.refused) : error;
+      })) as unknown as Remote<{ model: RemoteModel; finished: boolean; epochs: readonly TuneEpoch[] }>;
       const [finished, epochs] = [await tuned.finished, await tuned.epochs] as unknown as [boolean, readonly TuneEpoch[]];
       return { model: await local(api, tuned.model as unknown as Remote<RemoteModel>, close, users), finished, epochs };
     },
@@ -139,7 +171,7 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
 
 const isBitmap = (image: unknown): image is ImageBitmap => typeof ImageBitmap !== "undefined" && image instanceof ImageBitmap;
 
-/** The picture as it can be handed to another thread. The app's own ImageBitmaps stay the app's. */
+/** The picture in a form that can be transferred. The app keeps its own ImageBitmaps. */
 async function portable(image: ImageInput): Promise<string | Blob | ImageData | ImageBitmap> {
   if (typeof image === "string" || image instanceof URL) return absolute(image);
   if (image instanceof Blob || image instanceof ImageData) return image;
@@ -167,7 +199,7 @@ function handedOver(examples: Iterable<Example> | AsyncIterable<Example>) {
 
 const KINDS = [AdapterError, DeviceLostError, OutOfMemoryError, ExamplesError, PictureError, StoreError, WeightsError] as const;
 
-/** An error that came from the worker, of its class again. */
+/** Restores the class of an error that came from the worker. */
 function revived(error: unknown): unknown {
   const { name, message } = error as Error;
   const Kind = KINDS.find((kind) => kind.name === name);

@@ -7,7 +7,9 @@ import type { Contender } from "../bench/contender.ts";
 import { peakFraction } from "../bench/ceilings.ts";
 import { compare, pool, type Results } from "../bench/compare.ts";
 import { sameAdapter } from "../bench/contender.ts";
-import { onnxFile } from "../bench/onnx-graphs.ts";
+import { onnxFileOf } from "../bench/onnx-graphs.ts";
+import { deitConfig } from "../models/deit-names.ts";
+import { axesOf, parseOnnx } from "./models/onnx-file.ts";
 import { difference, measure, type Limits } from "../bench/run.ts";
 import { drift, drifted, median, medianInterval } from "../bench/stats.ts";
 
@@ -181,27 +183,30 @@ test("a rival's name may not hide another adapter, and a share of the peak is of
   expect(peakFraction(ceilings, 0, 0, 5)).toBeNull();
 });
 
-test("an ONNX file by its bytes: a product of two inputs", () => {
-  const { bytes, fed } = onnxFile(
-    { work: product("1x2x3"), backward: false },
-    new Map([
-      ["a", { shape: [1, 2], data: new Float32Array(2) }],
-      ["b", { shape: [2, 3], data: new Float32Array(6) }],
-    ]),
-  );
-  expect(fed).toEqual(["a", "b"]);
-  // ir_version 9; producer; then a graph of two nodes, two inputs and one output; opset 20 of the default domain last.
-  expect([...bytes.slice(0, 4)]).toEqual([0x08, 9, 0x12, 7]);
-  expect([...bytes.slice(-6)]).toEqual([0x42, 4, 0x0a, 0, 0x10, 20]);
-  const text = new TextDecoder("latin1").decode(bytes);
-  for (const part of [
-    "MatMul",
-    "\x0a\x01a\x0a\x01b\x12\x02t0",
-    "Identity",
-    "\x0a\x01b\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x02\x0a\x02\x08\x03",
-  ])
-    expect(text).toContain(part);
-  expect(() => onnxFile({ work: product("1x2x3"), backward: true }, new Map())).toThrow("inference only");
+test("a case as an ONNX file: a product of two inputs, and a model of as many images as the case has", () => {
+  const inputs = new Map([
+    ["a", { shape: [1, 2], data: new Float32Array(2) }],
+    ["b", { shape: [2, 3], data: new Float32Array(6) }],
+  ]);
+  const { bytes, feeds, y } = onnxFileOf({ work: product("1x2x3"), backward: false }, inputs);
+  expect([feeds, y]).toEqual([{ a: "a", b: "b" }, "y"]);
+  const { graph } = parseOnnx(bytes);
+  expect(graph.node.map(({ op, input }) => [op, input])).toEqual([
+    ["MatMul", ["a", "b"]],
+    ["Identity", ["MatMul_0"]],
+  ]);
+  expect([...graph.input, ...graph.output].map(axesOf)).toEqual([
+    ["a", 1, 1, 2],
+    ["b", 1, 2, 3],
+    ["y", 1, 1, 3],
+  ]);
+  expect(() => onnxFileOf({ work: product("1x2x3"), backward: true }, new Map())).toThrow("inference only");
+
+  const config = { ...deitConfig("deit_tiny_distilled_patch16_224")!, imgSize: 32, dim: 24, depth: 1, numClasses: 3 };
+  const forward: Case = { ...small, work: { op: "forward", B: 2, config } };
+  const file = onnxFileOf(forward, inputsOf(forward));
+  expect([file.feeds, file.y]).toEqual([{ pixel_values: "x" }, "logits"]);
+  expect(parseOnnx(file.bytes).graph.input.map(axesOf)).toEqual([["pixel_values", 1, 2, 3, 32, 32]]);
 });
 
 test("cases: names are unique, every adapter has some of each suite, inputs are the same on every call", () => {

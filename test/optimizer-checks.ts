@@ -1,5 +1,5 @@
 /** The optimizers' cases share these: values by seed, the scalars of a step, recorded parameters as one list, and comparisons. */
-import { Scalars, type Scalar } from "../engine/scalars.ts";
+import { Scalars, type Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { close, uniform, type Values } from "../checks/check.ts";
 

@@ -1,5 +1,5 @@
 /** Cases of training share these: a tiny student, its teacher, images whose class shows, a recipe with everything on, and a run of them. */
-import { philox } from "../engine/random.ts";
+import { philox } from "../kernels/shared/random.ts";
 import { createModel } from "../models/model.ts";
 import { initialState } from "../models/params.ts";
 import { CIFAR10_CLASSES, type ImageSet } from "../train/data/dataset.ts";

@@ -1,4 +1,4 @@
-/** The record in a checkpoint: what run it is of, and where that stood. */
+/** The record in a checkpoint: the run's identity and position. */
 import * as z from "zod/mini";
 import { ResumeError, type RunIdentity } from "./identity.ts";
 import type { Position } from "./position.ts";
@@ -17,10 +17,10 @@ export interface Meta extends Position, Omit<RunIdentity, "origin" | "recipe"> {
   readonly format: "tessera-checkpoint";
   readonly version: number;
   readonly recipe: Readonly<Record<string, unknown>>;
-  /** Missing in version 1. */
+  /** Digests of the data and the teacher. Missing in version 1. */
   readonly origin?: RunIdentity["origin"];
   readonly about: About;
-  /** Of the tensors and everything above. Missing in version 1. */
+  /** Digest of the tensors and all fields above. Missing in version 1. */
   readonly sha256?: string;
 }
 
@@ -38,7 +38,7 @@ const schema = z.looseObject({
   sha256: z.optional(z.string()),
 });
 
-/** Throws a `ResumeError` for what is no record of a run, or one that this version cannot read. */
+/** Throws a `ResumeError` for anything but a record of a run that this version can read. */
 export function readMeta(metadata: Readonly<Record<string, string>>): Meta {
   const text = metadata["tessera"];
   if (text === undefined)

@@ -1,4 +1,4 @@
-/** A run's state as one safetensors file: enough to go on with the same bits, and checked before anything does. */
+/** A run's state as one safetensors file, from which the run resumes with the same bits; it is checked before it is used. */
 import { parseSafetensors, writeSafetensors } from "../models/checkpoints/safetensors.ts";
 import type { ParameterStore, State } from "../models/params.ts";
 import { DEIT } from "../models/deit-config.ts";
@@ -13,9 +13,9 @@ export type { About } from "./checkpoint-meta.ts";
 
 const PARAM = "param.";
 const EMA = "ema.";
-/** F32 [2]: factor of the loss, and finite updates since it changed. */
+/** F32 [2]: loss scale, and finite updates since it changed. */
 const LOSS_SCALE = "loss_scale";
-/** F32 [1]: updates left out because their gradients were not finite. */
+/** F32 [1]: updates skipped because their gradients were not finite. */
 const SKIPPED = "skipped_updates";
 
 /** A checkpoint that was read and belongs to the run. */
@@ -49,7 +49,7 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads a checkpoint and compares it with the run that is to go on from it. Throws a `ResumeError` that names the first difference: model,
+ * Reads a checkpoint and compares it with the run that resumes from it. Throws a `ResumeError` that names the first difference: model,
  * seed, recipe, or (unless `allowChanged`) data, teacher, normalization and place of augmentation; also for a damaged file.
  */
 export async function readCheckpoint(
@@ -76,7 +76,7 @@ export async function readCheckpoint(
   return { tensors, position: positionIn(meta, stepsPerEpoch, allowChanged) };
 }
 
-/** The recipe of a checkpoint. Items that are younger than the file have the meaning that its run had. */
+/** The recipe of a checkpoint. Items that are newer than the file get the value that its run implied. */
 function recipeOf(meta: Meta, run: Recipe): Recipe {
   if (meta.version > 1) return makeRecipe(meta.recipe);
   const { optimizer, distillation } = makeRecipe(meta.recipe);
@@ -91,7 +91,7 @@ function recipeOf(meta: Meta, run: Recipe): Recipe {
   });
 }
 
-/** The position in epochs of `stepsPerEpoch`, which has the run begin an epoch rather than end one. */
+/** The position in epochs of `stepsPerEpoch`; the end of an epoch is given as the beginning of the next. */
 function positionIn(meta: Meta, stepsPerEpoch: number, allowChanged: boolean): Position {
   const ended = meta.stepInEpoch >= stepsPerEpoch;
   const [epoch, stepInEpoch] = ended ? [meta.epoch + 1, 0] : [meta.epoch, meta.stepInEpoch];
@@ -103,7 +103,7 @@ function positionIn(meta: Meta, stepsPerEpoch: number, allowChanged: boolean): P
   return { epoch, stepInEpoch, step };
 }
 
-/** Puts a saved run's state back. */
+/** Restores a saved run's state. */
 export function restoreCheckpoint({ tensors }: Resumed, store: ParameterStore, optimizer: Optimizer): void {
   const part = (prefix: string, names: readonly string[]): State =>
     new Map(
@@ -122,7 +122,7 @@ export function restoreCheckpoint({ tensors }: Resumed, store: ParameterStore, o
     optimizer.lossScale.scale.write([scale!]);
     optimizer.lossScale.good.write([good!]);
   }
-  // Version 1 counted skipped updates as made.
+  // Version 1 counted skipped updates as updates.
   if (optimizer.skipped) optimizer.skipped.write([tensors.get(SKIPPED)?.data[0] ?? 0]);
   if (optimizer.ema) {
     const average = part(EMA, names);
@@ -131,7 +131,7 @@ export function restoreCheckpoint({ tensors }: Resumed, store: ParameterStore, o
   }
 }
 
-/** Where the run stood that saved this checkpoint, whatever run it was. */
+/** The position saved in a checkpoint of any run. */
 export function checkpointPosition(bytes: Uint8Array): Position {
   const { epoch, stepInEpoch, step } = parse(bytes).meta;
   return { epoch, stepInEpoch, step };

@@ -1,8 +1,8 @@
-/** SHA-256 of what a run was begun with and of what it saves, so that a resume can tell whether it is the same. */
+/** SHA-256 of a run's inputs and of its checkpoints, so that a resume can detect a change. */
 import type { State } from "../models/params.ts";
 import { inMemory, type ImagePlatform, type ImageSource } from "./input/source.ts";
 
-/** Images of a set of files whose first bytes are hashed; the others count by name, place and label. */
+/** Number of images in a set of files whose first bytes are hashed; the others count by name, place and label. */
 const SAMPLES = 64;
 const SAMPLE_BYTES = 4096;
 
@@ -23,7 +23,7 @@ const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
 
 const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 
-/** Of names, shapes and values, whatever their order; `head` is hashed along. */
+/** Digest of names, shapes and values, independent of their order; `head` is included. */
 export function digestState(state: State, head: unknown = null): Promise<string> {
   function* parts(): Generator<Uint8Array> {
     yield text(head);
@@ -37,8 +37,8 @@ export function digestState(state: State, head: unknown = null): Promise<string>
 }
 
 /**
- * Of a set of images: classes, labels, and the bytes of images in memory. Of files: their names below the folder that all of them lie in,
- * their places in archives, and the first bytes of some of them, evenly spread: a folder may be moved, not changed.
+ * Digest of a set of images: classes, labels, and the bytes of images in memory. Of files: their names below their common folder, their
+ * places in archives, and the first bytes of some of them, evenly spread. So a folder may be moved, not changed.
  */
 export function digestImages(source: ImageSource, platform: Pick<ImagePlatform, "read">): Promise<string> {
   const { count, classes } = source;
@@ -62,7 +62,7 @@ export function digestImages(source: ImageSource, platform: Pick<ImagePlatform, 
     }
     for (let i = 0; i < count; i += Math.ceil(count / SAMPLES)) {
       const at = file(i);
-      // One that cannot be read now is the input pipeline's to report.
+      // The input pipeline reports a file that cannot be read.
       if (at) yield await platform.read({ ...at, length: Math.min(at.length ?? SAMPLE_BYTES, SAMPLE_BYTES) }).catch(() => new Uint8Array());
     }
   }

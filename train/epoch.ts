@@ -14,13 +14,13 @@ import type { Saver } from "./saver.ts";
 import { learningRate } from "./schedule.ts";
 import { cachedLogits } from "./teacher-cache.ts";
 
-/** Where a run ends, in updates. */
+/** The run's last update. */
 export interface Length {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
 }
 
-/** What an epoch added up to, and where its time went; of a resumed one, since it was resumed. */
+/** An epoch's sums and times; those of a resumed epoch count from the resume. */
 export class Totals {
   loss = 0;
   correct = 0;
@@ -36,7 +36,7 @@ export class Totals {
     this.#start = this.#last = instant(pipeline);
   }
 
-  /** Seconds since the epoch began, and the share of them that it waited for images. */
+  /** Seconds since the epoch began, and the share of them spent waiting for images. */
   get time() {
     const now = instant(this.#pipeline);
     return { seconds: (now.ms - this.#start.ms) / 1000, inputWait: waitShare(this.#start, now) };
@@ -52,7 +52,7 @@ export class Totals {
 
 interface Instant {
   readonly ms: number;
-  /** Waited for images by then. */
+  /** Milliseconds spent waiting for images until then. */
   readonly waitedMs: number;
 }
 
@@ -78,7 +78,7 @@ export async function trainEpoch(o: TrainOptions, run: Run, length: Length, save
   return totals;
 }
 
-/** Submits one update and goes on; its numbers come in when they are read. */
+/** Submits one update without waiting; its numbers arrive later. */
 async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps }: Length, totals: Totals, health: Health) {
   const { recipe, seed } = o;
   const { step, optimizer, position } = run;
@@ -92,7 +92,7 @@ async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps 
     step.scalars.set({ ...scalars, keep: part === 0 ? 0 : 1, seed, step: number });
     step.batch.run();
     const numbers = readBatch(step);
-    numbers.catch(() => undefined); // `readStep` below passes it on
+    numbers.catch(() => undefined); // `readStep` below reports it
     batches.push(numbers);
   }
   step.update?.run();

@@ -11,7 +11,7 @@ import { InputPipeline } from "./input/pipeline.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
 import type { Normalization } from "./input/step-input.ts";
 
-/** Of one head, or of the mean of both. */
+/** Score of one head, or of the mean of both. */
 export interface Score {
   readonly top1: number;
   readonly top5: number;
@@ -21,7 +21,7 @@ export interface Score {
 
 export interface Evaluation {
   readonly count: number;
-  /** What the model answers: the class head, or the mean of both heads. */
+  /** Score of the model's answer: the class head, or the mean of both heads. */
   readonly model: Score;
   /** Only of distilled models. */
   readonly cls?: Score;
@@ -40,9 +40,9 @@ export interface LeftOutImage {
 export interface EvaluateOptions {
   readonly platform: ImagePlatform;
   readonly workers?: number | undefined;
-  /** How images of another size than the model's come to it; the official 256 to 224, in proportion, unless given. */
+  /** Resize and crop of images that do not have the model's size; default: the official 256 to 224, in proportion. */
   readonly placing?: Placing | undefined;
-  /** How a distilled model's heads answer together; the mean of their logits unless given. */
+  /** How a distilled model's heads are combined; default: the mean of their logits. */
   readonly head?: HeadChoice | undefined;
   readonly onProgress?: (done: number) => void;
   /** Called for an image that cannot be read or decoded, which is then left out. Without it, such an image is an error. */

@@ -1,8 +1,8 @@
-/** Where in a step the first NaN or infinity comes from: the step is run again, launch by launch, and what each launch wrote is searched. */
+/** Finds the source of the first NaN or infinity in a step: runs the step again launch by launch and searches each launch's outputs. */
 import { keep, scope } from "../engine/memory.ts";
 import { show } from "../engine/shape.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
-import { withWatcher } from "../engine/watch.ts";
+import { withWatcher } from "../engine/kernel.ts";
 import { ALL_FINITE, firstNotFinite } from "../kernels/shared/first-not-finite.ts";
 
 interface Searched {

@@ -1,4 +1,4 @@
-/** Watches for a run that no longer learns: updates whose gradients are not finite are skipped on the GPU, and here they are counted. */
+/** Detects a run that no longer learns: the GPU skips updates whose gradients are not finite, and this counts them. */
 
 /** Skipped updates in a row that end a run. */
 const MOST_IN_A_ROW = 20;
@@ -14,12 +14,12 @@ export class Health {
     this.#inARow = finite ? 0 : this.#inARow + 1;
   }
 
-  /** Whether the last update that was noted was skipped. */
+  /** Whether the last recorded update was skipped. */
   get skipped(): boolean {
     return this.#inARow > 0;
   }
 
-  /** Throws where too many updates in a row were skipped. */
+  /** Throws if too many updates in a row were skipped. */
   check(step: number): void {
     if (this.#inARow < MOST_IN_A_ROW) return;
     throw new Error(
@@ -27,7 +27,7 @@ export class Health {
     );
   }
 
-  /** Throws where a finished run has not made a single update: its weights are those that it began with. */
+  /** Throws if a finished run made no update, so that its weights are still the initial ones. */
   checkFinished(): void {
     if (this.#made > 0 || this.#skipped === 0) return;
     throw new Error(

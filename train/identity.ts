@@ -1,9 +1,9 @@
-/** What makes a run the one it is: a checkpoint of another is refused, by the name of what differs. */
+/** A run's identity: resuming from a checkpoint of another run throws, naming the difference. */
 import { digestImages, digestState } from "./digest.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** A checkpoint that cannot be gone on from: damaged, or of another run. */
+/** A checkpoint that cannot be resumed from: damaged, or of another run. */
 export class ResumeError extends Error {
   override readonly name = "ResumeError";
 
@@ -20,7 +20,7 @@ export interface RunIdentity {
   readonly origin: Origin;
 }
 
-/** What is not in the recipe and still decides the weights, and the accuracy that is measured. */
+/** Inputs outside the recipe that decide the weights and the measured accuracy. */
 export interface Origin {
   readonly trainImages: number;
   readonly trainClasses: number;

@@ -1,19 +1,19 @@
-/** Updates whose numbers are still on their way back from the GPU. */
+/** Updates whose numbers have not arrived from the GPU yet. */
 
-/** Updates that may be on their way before the next is submitted. More would only let the queue grow. */
+/** Most updates in flight. More would only make the queue longer. */
 const MOST = 1;
 
 export class InFlight {
   readonly #pending: Promise<void>[] = [];
 
-  /** `then` is called with the result, after those of earlier updates. A failure is kept for whoever waits: it is never unhandled. */
+  /** Calls `then` with the result, in the order of updates. A failure is kept and thrown by the next wait, so that it is never unhandled. */
   push<T>(result: Promise<T>, then: (result: T) => void): void {
     const told = Promise.all([result, this.#pending.at(-1)]).then(([value]) => then(value));
     told.catch(() => undefined);
     this.#pending.push(told);
   }
 
-  /** Waits until few enough are on their way. Rejects with the first failure. */
+  /** Waits until another update may be submitted. Rejects with the first failure. */
   async throttle(): Promise<void> {
     while (this.#pending.length > MOST) await this.#pending.shift();
   }
@@ -23,7 +23,7 @@ export class InFlight {
     await Promise.all(this.#pending.splice(0));
   }
 
-  /** Waits for all, whatever they come to: after a failure, those behind it fail of the same cause. */
+  /** Waits for all and ignores their failures: after one failure, the later ones have the same cause. */
   async settle(): Promise<void> {
     await Promise.allSettled(this.#pending.splice(0));
   }

@@ -18,7 +18,7 @@ export interface LossInputs {
   readonly logits: Tensor;
   /** (B, K), of the distillation head; to distill into a single head, `logits` again. */
   readonly logitsDist?: Tensor | null;
-  /** (B, K) probabilities, used as they are: they carry their own smoothing. Either these or `labels`. */
+  /** (B, K) probabilities, used without label smoothing. Give either these or `labels`. */
   readonly target?: Tensor;
   /** (B), u32 or i32. */
   readonly labels?: Tensor;
@@ -29,7 +29,7 @@ export interface LossInputs {
   readonly alpha?: number;
   /** Softens both sides of the soft term. */
   readonly tau?: number;
-  /** Of `labels` only. */
+  /** Label smoothing in [0, 1]; applies to `labels` only. */
   readonly labelSmoothing?: number;
   readonly reduction?: Reduction;
 }

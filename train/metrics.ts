@@ -1,4 +1,4 @@
-/** What a run says of itself while it trains. */
+/** The metrics that a run reports while it trains. */
 import { readAll, type Tensor } from "../engine/tensor.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { TrainStep } from "./step.ts";
@@ -15,11 +15,11 @@ export interface StepMetrics {
   readonly gradNorm: number;
   /** False: the gradients were not finite and the update was skipped. */
   readonly finite: boolean;
-  /** With f16: what the next loss is multiplied by. */
+  /** With f16: the factor of the next loss. */
   readonly lossScale?: number;
   readonly trainTop1: number;
   readonly imagesPerSecond: number;
-  /** Share of the time since the step before that was spent waiting for images. */
+  /** Share of the time since the previous step spent waiting for images, in [0, 1]. */
   readonly inputWait: number;
 }
 
@@ -31,7 +31,7 @@ export interface EpochMetrics {
   readonly trainTop1: number;
   readonly test: Evaluation;
   readonly seconds: number;
-  /** Share of the epoch's time that it waited for images. */
+  /** Share of the epoch's time spent waiting for images, in [0, 1]. */
   readonly inputWait: number;
 }
 
@@ -44,10 +44,10 @@ interface BatchNumbers {
   readonly update: Update | null;
 }
 
-/** What an update left: the gradients' norm, 1 if they were finite, the loss scale in f16. */
+/** An update's results: the gradients' norm, 1 if they were finite, the loss scale in f16. */
 type Update = readonly [norm: number, finite: number, lossScale: number | null];
 
-/** Reads a batch's results as they are now, whatever runs after it. */
+/** Copies a batch's results now, so that later work does not change them. */
 export async function readBatch({ batch, lossScale }: TrainStep): Promise<BatchNumbers> {
   const { loss, base, distill, norm, correct } = batch.result;
   const [l, b, d, c, ...u] = await readAll([loss, base, distill ?? base, correct, ...(norm ? updated(norm, lossScale) : [])]);
@@ -57,7 +57,7 @@ export async function readBatch({ batch, lossScale }: TrainStep): Promise<BatchN
 const updated = (norm: Tensor, lossScale: Tensor | null): Tensor[] => (lossScale ? [norm, lossScale] : [norm]);
 const updateOf = ([norm, scale]: readonly ArrayLike<number>[]): Update => [norm![0]!, norm![1]!, scale ? scale[0]! : null];
 
-/** An update's numbers from those of its batches. */
+/** Combines the numbers of an update's batches. */
 export async function readStep(step: TrainStep, batches: readonly Promise<BatchNumbers>[], images: number) {
   const own = step.update ? readAll(updated(step.update.result, step.lossScale)).then(updateOf) : null;
   const [update, ...parts] = await Promise.all([own, ...batches]);
@@ -77,7 +77,7 @@ export async function readStep(step: TrainStep, batches: readonly Promise<BatchN
   };
 }
 
-/** Images per second of a usual step: the median, which first runs (drivers compile then) and evaluations leave as it is. */
+/** Images per second of a typical step: the median, which slow first runs (drivers compile) and evaluations do not change. */
 export class Throughput {
   readonly #batch: number;
   readonly #ms: number[] = [];
@@ -104,5 +104,5 @@ export class Throughput {
   }
 }
 
-/** Steps that the rate is taken over. */
+/** Number of steps that the rate is computed over. */
 const RECENT = 99;

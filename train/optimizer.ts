@@ -1,5 +1,5 @@
 /** The optimizer's state, and its launches as part of a recorded step. */
-import type { Scalar } from "../engine/scalars.ts";
+import type { Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
@@ -94,7 +94,7 @@ export class Optimizer {
   }
 }
 
-/** The largest norm that gradients reach the update rule with; `null`: any. LAMB has a limit of its own, and the smaller one decides. */
+/** The gradients' largest norm before the update rule; `null`: no limit. LAMB has its own limit; the smaller one applies. */
 function clipOf({ optimizer, clipGrad, maxGradNorm }: Recipe): number | null {
   if (optimizer !== "lamb" || maxGradNorm === null) return clipGrad;
   return Math.min(clipGrad ?? Infinity, maxGradNorm);

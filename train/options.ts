@@ -1,4 +1,4 @@
-/** What `train` is given, and what it returns. */
+/** Options and result of `train`. */
 import type { Model } from "../models/model.ts";
 import type { State } from "../models/params.ts";
 import type { Position } from "./position.ts";
@@ -21,26 +21,26 @@ export interface TrainOptions {
   readonly augment?: "gpu" | "cpu" | undefined;
   readonly normalization: Normalization;
   readonly teacher?: { readonly model: Model; readonly state: State } | undefined;
-  /** A checkpoint of this run, to go on from. */
+  /** A checkpoint of this run, to resume from. */
   readonly resume?: Uint8Array | undefined;
-  /** Go on from `resume` although data, teacher, normalization or `augment` are others than the run began with. */
+  /** Resume although data, teacher, normalization or `augment` differ from the run's. */
   readonly allowChanged?: boolean | undefined;
-  /** At the first update whose gradients are not finite: run it again launch by launch, and end with where the first NaN comes from. */
+  /** At the first update whose gradients are not finite: run it again launch by launch, and end with the source of the first NaN. */
   readonly debugNan?: boolean | undefined;
-  /** Weights of this model to begin with, instead of random ones. */
+  /** Initial weights of this model, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;
   /** Epochs between evaluations; the last epoch is always evaluated. 1 unless given. */
   readonly evalEvery?: number | undefined;
-  /** Updates, counted from the run's beginning, after which it ends. */
+  /** Number of updates after which the run ends, counted from its beginning. */
   readonly maxSteps?: number | undefined;
-  /** Updates between checkpoints within an epoch. */
+  /** Number of updates between checkpoints within an epoch. */
   readonly saveEvery?: number | undefined;
   /** Whether every epoch ends with a checkpoint; it does unless this is false. */
   readonly saveEpochs?: boolean | undefined;
-  /** Seconds without a checkpoint after which the next update is followed by one. */
+  /** Seconds since the last checkpoint after which the next update is followed by one. */
   readonly saveSeconds?: number | undefined;
-  /** Asked after every update; `true` saves and stops. */
+  /** Called after every update; `true` saves and stops. */
   readonly shouldStop?: (() => boolean) | undefined;
   readonly onCompile?: (done: number, total: number) => void;
   readonly onMetrics?: (metrics: StepMetrics | EpochMetrics) => void;

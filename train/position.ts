@@ -1,7 +1,7 @@
-/** Where a run stands. Data order, crops, mixing and dropped paths follow from seed, epoch and step, so these are all there is. */
+/** A run's position. Data order, crops, mixing and dropped paths follow from seed, epoch and step, so nothing else is needed. */
 export interface Position {
   readonly epoch: number;
-  /** Updates made in this epoch, and in all. */
+  /** Updates made in this epoch, and in total. */
   readonly stepInEpoch: number;
   readonly step: number;
 }

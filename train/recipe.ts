@@ -10,19 +10,19 @@ const atLeast0 = single.check(z.minimum(0));
 const positive = single.check(z.refine((v) => Math.fround(v) > 0, "expected a number above 0, of at least 1.5e-45"));
 const count = z.int().check(z.positive());
 const share = z.number().check(z.minimum(0), z.maximum(1));
-/** At 1 a moment would stay 0 and its bias correction too, and something dropped for sure would be divided by 0. */
+/** Below 1: at 1 a moment and its bias correction would stay 0, and dropout would divide by 0. */
 const below1 = z.number().check(
   z.minimum(0),
   z.refine((v) => Math.fround(v) < 1, "expected a number below 1"),
 );
-/** Beta's parameter; a smaller one than that gives 0 or 1 for sure. */
+/** Parameter of a Beta distribution; a smaller one always gives 0 or 1. */
 const alpha = atLeast0.check(z.refine((v) => v === 0 || Math.fround(v) > 0, "expected 0, or a number of at least 1.5e-45"));
 const range = (least: number, most: number) =>
   z
     .tuple([z.number().check(z.positive(), z.minimum(least)), z.number().check(z.maximum(most))])
     .check(z.refine(([a, b]) => a <= b, "expected the smaller number first"));
 
-/** A setting with its default, and what it does as the command line's help says it: with unit and range. */
+/** A setting: its default, and its help text with unit and range. */
 const item = <T extends z.ZodMiniType>(type: T, value: z.core.util.NoUndefined<z.core.output<T>>, text: string) =>
   z._default(type, value as never).check(z.describe(text));
 
@@ -39,12 +39,12 @@ export const recipeSchema = z.strictObject({
     "cosine learning rate: official (per epoch, an epoch late, as the released code), fixed (per epoch) or step (per update)",
   ),
   warmupEpochs: item(z.number().check(z.minimum(0)), 5, "epochs of linear warm-up, from 0 to below epochs"),
-  warmupLr: item(atLeast0, 1e-6, "learning rate at the start of the warm-up, 0 or more, whatever the batch"),
-  minLr: item(atLeast0, 1e-5, "learning rate at the end, 0 or more, whatever the batch"),
+  warmupLr: item(atLeast0, 1e-6, "learning rate at the start of the warm-up, 0 or more, not scaled by the batch"),
+  minLr: item(atLeast0, 1e-5, "learning rate at the end, 0 or more, not scaled by the batch"),
   weightDecay: item(atLeast0, 0.05, "decay of matrices towards 0 per update, times the learning rate, 0 or more"),
   beta1: item(below1, 0.9, "adamw, lamb: decay of the gradients' average, in [0, 1)"),
   beta2: item(below1, 0.999, "adamw, lamb: decay of the squared gradients' average, in [0, 1)"),
-  // The official code's for every optimizer; timm's own LAMB has 1e-6 where nothing is said.
+  // The official code's for every optimizer; timm's LAMB alone defaults to 1e-6.
   eps: item(positive, 1e-8, "adamw, lamb: added to the root of the squared gradients' average, above 0"),
   momentum: item(share, 0.9, "sgd: decay of the velocity, in [0, 1]"),
   nesterov: item(z.boolean(), true, "sgd: look ahead along the velocity, as timm's sgd does; false is timm's momentum"),
@@ -65,11 +65,7 @@ export const recipeSchema = z.strictObject({
     "stochastic depth: chance to leave out the last block for an image, in [0, 1), linearly less in earlier blocks",
   ),
   dropout: item(below1, 0, "share of elements dropped after the position embedding and in each branch, in [0, 1)"),
-  trainMode: item(
-    z.boolean(),
-    true,
-    "false: train the model as it is evaluated, without dropped blocks or elements, with running statistics",
-  ),
+  trainMode: item(z.boolean(), true, "train with dropped blocks and elements and batch statistics; false: as the model is evaluated"),
   trainOnly: item(
     z.enum(["all", "head", "attention"]),
     "all",
@@ -111,8 +107,12 @@ export const recipeSchema = z.strictObject({
     "one draw for the batch, for each pair of images (pair) or for each image (elem)",
   ),
 
-  dtype: item(z.enum(["f32", "f16"]), "f32", "storage of activations and matrices; parameters, their gradients and all sums stay f32"),
-  teacherDtype: item(z.enum(["f32", "f16"]), "f32", "the same for the teacher"),
+  dtype: item(
+    z.enum(["f32", "f16"]),
+    "f32",
+    "storage of activations and matrices, f32 or f16; parameters, their gradients and all sums stay f32",
+  ),
+  teacherDtype: item(z.enum(["f32", "f16"]), "f32", "storage of the teacher's activations and matrices, f32 or f16"),
   lossScale: item(
     positive.check(z.refine((v) => Number.isInteger(Math.log2(v)) && v <= 2 ** 24, "expected a power of two up to 16777216")),
     65536,
@@ -123,7 +123,7 @@ export const recipeSchema = z.strictObject({
   distillation: item(
     z.enum(["none", "soft", "hard"]),
     "none",
-    "learn from a teacher's probabilities (soft) or from its first class (hard)",
+    "learn from a teacher's probabilities (soft), from its first class (hard), or without a teacher (none)",
   ),
   alpha: item(share, 0.5, "weight of the teacher's term in the loss, in [0, 1]; the paper's soft runs have 0.1 with tau 3"),
   // Within these bounds neither logits / tau nor tau^2 leaves f32.
@@ -143,7 +143,7 @@ export const recipeSchema = z.strictObject({
 
 export type Recipe = z.infer<typeof recipeSchema>;
 
-/** A full recipe from some settings. Unknown names and values out of range are refused by name. */
+/** A full recipe from some settings. Throws for unknown names and values out of range, naming each. */
 export function makeRecipe(settings: Readonly<Record<string, unknown>> = {}): Recipe {
   const parsed = recipeSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
@@ -151,15 +151,15 @@ export function makeRecipe(settings: Readonly<Record<string, unknown>> = {}): Re
   throw new Error(`recipe: ${path.join(".") || "settings"}: ${message}`);
 }
 
-/** What `checkRecipe` asks of a student. */
+/** The facts about a student that `checkRecipe` needs. */
 export interface StudentFacts {
   readonly distilled: boolean;
   readonly numClasses: number;
-  /** Has attention, which dropout and attention-only training are about. */
+  /** Whether it has attention, which dropout and attention-only training need. */
   readonly transformer: boolean;
 }
 
-/** Throws where settings contradict each other, the student or the teacher. */
+/** Throws if settings contradict each other, the student or the teacher. */
 export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { numClasses: number } | null): void {
   const refuse = (expected: string, got: string): never => {
     throw new Error(`recipe: expected ${expected}, got ${got}`);
@@ -186,8 +186,8 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
 }
 
 /**
- * Number of images that are mixed among each other: those of one shard that are computed at once. Where that is odd, and so has no pairs,
- * all that are computed at once.
+ * Number of images that are mixed with each other: those of one shard in one batch. If that is odd, and so has no pairs, all images of the
+ * batch.
  */
 export function mixGroupSize({
   batchSize,

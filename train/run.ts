@@ -1,4 +1,4 @@
-/** The parts of a run on the GPU and beside it, made once before its first step. */
+/** The parts of a run on GPU and CPU, made once before its first step. */
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import { initialState, loadParams, ParameterStore } from "../models/params.ts";
 import { restoreCheckpoint, type Resumed } from "./checkpoint.ts";
@@ -33,7 +33,7 @@ interface Disposable {
   dispose(): void;
 }
 
-/** `own` registers what is to be disposed of when the run ends, in whatever way. */
+/** `own` registers an object to dispose of when the run ends, also by an error. */
 export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T extends Disposable>(thing: T) => T): Promise<Run> {
   const { model, recipe, seed } = o;
   const stored = storedModel(model, recipe.dtype);

@@ -1,4 +1,4 @@
-/** When a run saves its checkpoint, and how. */
+/** Decides when a run saves its checkpoint, and saves it. */
 import { saveCheckpoint } from "./checkpoint.ts";
 import type { RunIdentity } from "./identity.ts";
 import type { TrainOptions } from "./options.ts";
@@ -16,14 +16,14 @@ export class Saver {
     this.#identity = identity;
   }
 
-  /** Whether a checkpoint is wanted within the epoch. */
+  /** Whether a checkpoint is due within the epoch. */
   get due(): boolean {
     const { saveEvery, saveSeconds = Infinity } = this.#o;
     const counted = saveEvery !== undefined && this.#run.position.step % saveEvery === 0;
     return counted || performance.now() - this.#savedMs > 1000 * saveSeconds;
   }
 
-  /** Saves the run as it stands. The updates' numbers must have been read before. */
+  /** Saves the run's current state. Read the updates' numbers before. */
   async save(): Promise<void> {
     const { train, normalization, teacher, onCheckpoint } = this.#o;
     const about = { classes: train.classes, ...normalization, ...(teacher ? { teacher: teacher.model.name } : {}) };

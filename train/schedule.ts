@@ -14,7 +14,7 @@
 import type { Recipe } from "./recipe.ts";
 
 export interface CosineSchedule {
-  /** T, epochs in all. */
+  /** T, total number of epochs. */
   readonly epochs: number;
   /** The highest rate, already scaled by `linearScaledLr`. */
   readonly peakLr: number;

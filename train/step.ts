@@ -1,7 +1,7 @@
 /** One training step as recorded plans: bytes in, parameters updated, numbers out. */
 import { gradients, noGrad } from "../engine/autograd.ts";
 import { place, record, type Plan, type RecordOptions } from "../engine/plan.ts";
-import { Scalars } from "../engine/scalars.ts";
+import { Scalars } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { accumulate } from "../kernels/optim/accumulate.ts";
 import { countCorrect } from "../kernels/rows/argmax.ts";
@@ -80,11 +80,11 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     );
 
   const body = () => {
-    // The input is made as patches at once, unless student or teacher takes whole images.
+    // The input is made directly as patches, unless student or teacher takes whole images.
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
     const x = mix ? mixImages(read, mix, { groupSize: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
-    // The teacher sees the batch that the student sees, mixed as it is.
+    // The teacher gets the student's batch, mixed in the same way.
     const teacherLogits = !distills ? null : (cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits));
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
     const out = model.forward(store.tensors, x, {

@@ -1,6 +1,6 @@
 /**
  * Teacher logits computed once, for every training image without augmentation, instead of at each step for the augmented images. Saves
- * the teacher's forward, at a price: crops and colours that change what an image shows do not change its teacher's logits.
+ * the teacher's forward, at a price: crops and colour changes do not change the teacher's logits.
  */
 import { Evaluator } from "./evaluate.ts";
 import type { Model } from "../models/model.ts";
@@ -30,7 +30,7 @@ export async function computeTeacherLogits(
 }
 
 /**
- * The cached logits of a batch, (B, K). Where images are mixed: the logarithm of both images' probabilities, mixed in the shares of their
+ * The cached logits of a batch, (B, K). For mixed images: the logarithm of both images' probabilities, mixed by the shares of their
  * labels. In every group of `groupSize` images the first is mixed with the last, the second with the last but one, and so on.
  */
 export function cachedLogits(

@@ -1,7 +1,7 @@
 /**
  * Training, from images to a trained model: the loop as the official DeiT code runs it, on recorded steps.
  *
- * Everything random depends on (seed, epoch, step, image) alone, so a run that was stopped goes on with the same bits.
+ * Everything random depends only on (seed, epoch, step, image), so a stopped run resumes with the same bits.
  */
 import { getDevice } from "../engine/device.ts";
 import { OutOfMemoryError } from "../engine/errors.ts";
@@ -25,8 +25,8 @@ export type { EpochMetrics, StepMetrics } from "./metrics.ts";
 export type { TrainOptions, TrainResult } from "./options.ts";
 
 /**
- * Trains `o.model` on `o.train` by `o.recipe`. Rejects where settings contradict each other (`checkRun`), where `o.resume` is not of this run
- * (`ResumeError`), where gradients stay infinite, and where the device is lost or out of memory. GPU memory is given back in every case.
+ * Trains `o.model` on `o.train` by `o.recipe`. Rejects if settings contradict each other (`checkRun`), if `o.resume` is not of this run
+ * (`ResumeError`), if gradients stay infinite, and if the device is lost or out of memory. Frees its GPU memory in every case.
  */
 export async function train(o: TrainOptions): Promise<TrainResult> {
   const made: { dispose(): void }[] = [];
@@ -60,7 +60,7 @@ async function run(o: TrainOptions, own: <T extends { dispose(): void }>(thing: 
     return await resultOf(o, r, epochs, length);
   } catch (error) {
     await r.inFlight.settle();
-    // The parameters outlive that memory ran out, and that a stop interrupted an evaluation; they do not outlive their device.
+    // The parameters survive an out-of-memory error and an interrupted evaluation, but not a lost device.
     const standing = error instanceof OutOfMemoryError || o.shouldStop?.();
     if (standing && r.position.step > 0) await saver.save().catch(() => undefined);
     throw error;
@@ -104,8 +104,8 @@ async function resultOf({ recipe }: TrainOptions, r: Run, epochs: readonly Epoch
 }
 
 /**
- * Throws where settings contradict each other, the images, the student, the teacher or the device's limits, before any work. Returns the
- * updates of an epoch.
+ * Throws before any work if settings contradict each other, the images, the student, the teacher or the device's limits. Returns the
+ * number of updates in an epoch.
  */
 export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher" | "debugNan">): number {
   const { model, recipe, train: images, test, teacher } = o;

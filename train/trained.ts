@@ -1,4 +1,4 @@
-/** Which parameters a fine-tuning trains. */
+/** The parameters that a fine-tuning trains. */
 import { isHead } from "../models/heads.ts";
 import type { ParamSpec } from "../models/params.ts";
 import type { Recipe } from "./recipe.ts";

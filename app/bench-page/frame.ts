@@ -1,8 +1,8 @@
-/** Where the page measures: engine, device and rivals live in this frame, and end with it. */
+/** The frame that measures: engine, device and rivals live in it, and removing it frees them all. */
 import { session, type BenchArgs, type BenchResult, type Watcher } from "../../bench/session.ts";
 import { pageTuning } from "../../bench/tune/page.ts";
 import { initDevice, type AdapterDescription } from "../../engine/device.ts";
-import { useTuning } from "../../engine/tuning.ts";
+import { useTuning } from "../../kernels/shared/tuning.ts";
 
 export interface FrameWatcher extends Watcher {
   opened(adapter: AdapterDescription): void;

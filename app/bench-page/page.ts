@@ -1,4 +1,4 @@
-/** The benchmark for one's own browser: choose, measure, look, save; results of others beside. */
+/** The page that benchmarks the visitor's browser: choose cases, measure, read the report, save it, compare with committed results. */
 import { chosenCases } from "../../bench/cases.ts";
 import { readResults, type NamedResult } from "../../bench/result-file.ts";
 import type { Measured } from "../../bench/run.ts";
@@ -10,11 +10,11 @@ import { count, el, figure, times } from "../bench-report/dom.ts";
 import { showReport } from "../bench-report/report.ts";
 import { run, type Stage } from "./run.ts";
 
-/** Of about.json, which the build writes: what there is to measure with. */
+/** Content of about.json, which the build writes: versions, and the rival libraries that the page includes. */
 export interface About {
   readonly version: string;
   readonly commit: string;
-  /** With what each loads, in bytes. */
+  /** Rivals by name, with the bytes that each loads. */
   readonly rivals: readonly { readonly name: string; readonly bytes: number }[];
 }
 
@@ -26,7 +26,7 @@ const SUITES: readonly { readonly title: string; readonly suite: BenchArgs["suit
   { title: "Training", suite: "train", quick: false },
   { title: "Scaling", suite: "scaling", quick: false },
 ];
-/** Those on the same adapter; the others are there to be asked for. */
+/** The rivals that are chosen at first: those that run on the same adapter. */
 const USUAL = ["tfjs", "ort"];
 
 const about = (await (await fetch("about.json")).json()) as About;

@@ -9,7 +9,7 @@ import type { AdapterDescription } from "../../engine/device.ts";
 import { count } from "../bench-report/dom.ts";
 import type { Frame } from "./frame.ts";
 
-/** How far a run is. `secondsLeft` once a case is done. */
+/** Progress of a run. `secondsLeft` is set once a case is done. */
 export interface Stage {
   readonly label: string;
   readonly done: number;
@@ -22,14 +22,17 @@ export interface Listener {
   opened(adapter: AdapterDescription): void;
   stage(stage: Stage): void;
   measured(m: Measured): void;
-  /** Something that a reader of the result should know: a lost device. */
+  /** A note for the reader of the result, for example a lost device. */
   said(message: string): void;
 }
 
-/** Devices that may be lost before a run ends with what it has. */
+/** The run ends with the cases measured so far after this number of lost devices. */
 const MOST_LOST = 3;
 
-/** `null`: nothing was measured. Rejects where the browser has no device, or no case is chosen. `signal` ends it at once, with what there is. */
+/**
+ * Measures the chosen cases; `null` if none was measured. Rejects if the browser has no device or no case is chosen. `signal` stops at once
+ * and keeps the cases measured so far.
+ */
 export async function run(args: BenchArgs, listener: Listener, signal: AbortSignal): Promise<ResultFile | null> {
   let result: ResultFile | null = null,
     names: readonly string[] | undefined;

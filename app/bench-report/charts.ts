@@ -16,7 +16,7 @@ function widest(texts: readonly string[]): number {
 }
 const HALO = { stroke: "var(--page)", strokeWidth: 4 } as const;
 
-/** Round numbers of a logarithmic axis that stand apart. */
+/** Round tick values of a logarithmic axis, spaced so that their labels do not overlap. */
 function logTicks(low: number, high: number, width: number): number[] {
   const decades = Math.log10(high / low);
   const room = width / Math.max(decades, 0.3);
@@ -129,7 +129,7 @@ export function ratioChart(cases: readonly Case[], rivals: readonly string[], wi
   });
 }
 
-/** Arithmetic that each case does per byte, and how much of it a second, below what the adapter reached at best. */
+/** Roofline: each case's operations per byte against its operations per second, below the adapter's measured limits. */
 export function roofline(cases: readonly Case[], contenders: readonly string[], { copyGBps, fmaGFlops }: Ceilings, width: number): Element {
   const points = cases.flatMap((c) =>
     contenders.flatMap((who) => {
@@ -241,7 +241,7 @@ export function scalingChart({ by, unit, members, rate }: Family, contenders: re
     height = 240,
     marginLeft = 50,
     spanX = width - marginLeft - 16;
-  // Sizes whose numbers would touch are left to the grid.
+  // Labels that would overlap are left out; the grid line stays.
   const [first, last] = [sizes[0]!, sizes.at(-1)!];
   const shown = sizes.filter((s, i) => i === 0 || (spanX * Math.log(s / sizes[i - 1]!)) / Math.log(last / first) > 26);
   return Plot.plot({
@@ -280,7 +280,7 @@ export function scalingChart({ by, unit, members, rate }: Family, contenders: re
   });
 }
 
-/** What changed from one result to another, with what of it may be noise: left of the line ours got slower. */
+/** Change of each case between two results with its 95 % range; left of the line ours got slower. */
 export function changeChart(changes: Comparison["changes"], width: number): Element {
   const names = [...new Set(changes.map((c) => c.name))],
     rivals = [...new Set(changes.map((c) => c.rival))];

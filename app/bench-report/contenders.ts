@@ -1,4 +1,4 @@
-/** Who is measured, and how each looks in every chart: a library has a hue, its backends a shape each. */
+/** The measured libraries and their marks in the charts: one hue per library, one shape per backend. */
 import type { ResultFile } from "../../bench/result-file.ts";
 import type { Failure, Timing } from "../../bench/run.ts";
 
@@ -37,9 +37,9 @@ export const rivalsOf = ({ cases }: ResultFile): string[] => {
 };
 
 export const timed = (t: Timing | Failure | undefined): t is Timing => t !== undefined && !("error" in t);
-/** Fewer than these, and the range of a ratio is only what was seen. */
+/** With fewer samples the range of a ratio is the range seen, not a 95 % range. */
 const ENOUGH = 5;
-/** Whether so few samples were taken of a case that its ratio to a rival settles nothing. */
+/** Whether a case has too few samples to decide which side is faster. */
 export const fewSamples = (c: Case, rival: string): boolean => [c.ours, c.rivals[rival]].some((t) => timed(t) && t.runs < ENOUGH);
 
 export const timingOf = (c: Case, name: string): Timing | null => {

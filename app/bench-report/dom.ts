@@ -34,7 +34,7 @@ export const figure = (x: number): string => {
 export const times = (x: number): string => `${x >= 100 ? Math.round(x) : x.toPrecision(x >= 10 ? 3 : x >= 1 ? 3 : 2)}×`;
 export const range = (low: number, high: number): string => `${figure(low)}–${figure(high)}`;
 
-/** A cell: what it shows, and what it is sorted by where that is not the text. */
+/** A cell: its content, and the value to sort by if that is not the text. */
 export interface Cell {
   readonly text: string;
   readonly value?: number;
@@ -44,7 +44,7 @@ export interface Cell {
 
 export interface Column<Row> {
   readonly title: string;
-  /** Said of the column to who points at it. */
+  /** Tooltip of the column. */
   readonly about?: string;
   readonly cell: (row: Row) => Cell | string | number | null | undefined;
 }
@@ -56,7 +56,7 @@ const asCell = (c: Cell | string | number | null | undefined): Cell =>
 /** "1 case", "2 cases". */
 export const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
 
-/** A table that sorts by the column whose header is pressed, upwards, then downwards. Cells with nothing come last; columns of nothing else are left out. */
+/** A table that sorts by the column whose header is pressed, upwards, then downwards. Empty cells come last; columns with only empty cells are left out. */
 export function table<Row>(id: string, caption: string, all: readonly Column<Row>[], rows: readonly Row[]): HTMLElement {
   const columns = all.filter((column, i) => i === 0 || rows.some((row) => asCell(column.cell(row)) !== NONE));
   const made = rows.map((row) => columns.map((column) => asCell(column.cell(row))));

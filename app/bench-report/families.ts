@@ -3,12 +3,12 @@ import type { Case } from "./contenders.ts";
 
 export interface Family {
   readonly title: string;
-  /** What grows. */
+  /** Name of the size that differs. */
   readonly by: "batch" | "tokens" | "width";
   readonly unit: "images/s" | "ms";
   /** By size, upwards; three at least. */
   readonly members: readonly { readonly size: number; readonly of: Case }[];
-  /** What is drawn for a size that takes so long. */
+  /** The value drawn for a size and its time. */
   readonly rate: (size: number, ms: number) => number;
 }
 

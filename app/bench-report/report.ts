@@ -18,7 +18,7 @@ const adapterOf = ({ adapter: a }: ResultFile): string =>
 const labelOf = ({ name, result }: NamedResult): string =>
   `${name}: ${adapterOf(result)}, ${placeOf(result)}, ${result.commit}, ${result.date.slice(0, 10)}`;
 
-/** Fills `root` with the report of the first result; with several, the reader picks which, and which beside it. Returns what tells the one that is shown. */
+/** Fills `root` with the report of the first result; with several, the reader picks the result and the one to compare it with. Returns a function that gives the result shown. */
 export function showReport(root: HTMLElement, results: readonly NamedResult[]): () => NamedResult {
   const body = el("div");
   const pick = (id: string, title: string, none: string | null, chosen: number): HTMLSelectElement => {
@@ -91,7 +91,7 @@ function sections(result: ResultFile): HTMLElement[] {
   ];
 }
 
-/** Whether a rival computes beside the adapter, whose roof is not its own. */
+/** Whether a rival runs on the CPU instead of the adapter, so that the adapter's roofline does not apply to it. */
 const onProcessor = ({ rivalFlags }: ResultFile, rival: string): boolean => rivalFlags[rival]?.["on"] === "processor";
 
 function lead(result: ResultFile): HTMLElement {
@@ -218,7 +218,7 @@ function chartSections(result: ResultFile, contenders: readonly string[]): HTMLE
   ];
 }
 
-/** What bench/gpu puts into its files besides cases. */
+/** The fields besides `cases` in files of bench/gpu. */
 const gpuRun = (result: ResultFile): (HTMLElement | null)[] => [
   result.targets ? section("Targets", targets(result.targets)) : null,
   result.torch ? section("PyTorch", torch(result.torch, result.cases)) : null,

@@ -1,4 +1,4 @@
-/** Beside the measurements: downloads and first runs, and the set-up that the figures are of. */
+/** Downloads, first runs, and the machine and versions that the figures were measured on. */
 import type { ResultFile } from "../../bench/result-file.ts";
 import { titleOf } from "./contenders.ts";
 import { count, el, figure, section, table, type Cell } from "./dom.ts";

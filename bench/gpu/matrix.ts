@@ -3,11 +3,19 @@
  * A kernel that does not compile or is wrong is printed with the reason and stops nothing; a lost device is opened anew.
  */
 import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
-import { closeDevice, getDevice, type SubgroupMatrix } from "../../engine/device.ts";
+import { closeDevice, getDevice } from "../../engine/device.ts";
 import { trimPool } from "../../engine/launch.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
-import { matrixProduct, matrixRefuses, probeMatrix, type MatrixProduct, type Probed } from "../../kernels/gemm/matrix.ts";
+import {
+  matricesOf,
+  matrixProduct,
+  matrixRefuses,
+  probeMatrix,
+  type MatrixProduct,
+  type Probed,
+  type SubgroupMatrix,
+} from "../../kernels/gemm/matrix.ts";
 import { round } from "../stats.ts";
 import { fault, nameOf, operands, type Sizes } from "./matrix-products.ts";
 import { variants, type Variant } from "./matrix-variants.ts";
@@ -66,14 +74,14 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     save(run.out, step, {
       adapter: device.adapter,
       toggles: TOGGLES[toggles],
-      matrices: device.subgroupMatrices,
+      matrices: matricesOf(device),
       subgroups: `${least} to ${most}`,
       ...state,
       best: best(),
     } satisfies MatrixResult & { adapter: unknown });
 
   /** Runs `body`; a device lost in it is opened anew. Returns why it failed. */
-  const attempt = async (what: string, body: () => Promise<void>): Promise<string | null> => {
+  const attempt = async (what: string, body: () => Promise<unknown>): Promise<string | null> => {
     try {
       await body();
       getDevice().check();
@@ -94,7 +102,11 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
   };
 
   console.log(
-    `subgroups of ${least} to ${most}; matrices: ${device.subgroupMatrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", ") || "none"}; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`,
+    `subgroups of ${least} to ${most}; matrices: ${
+      matricesOf(device)
+        .map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`)
+        .join(", ") || "none"
+    }; workgroup memory ${device.limits.maxComputeWorkgroupStorageSize}`,
   );
   const failed = await attempt("the probe", async () => {
     state.probed = await probeMatrix(!isShort(run));

@@ -6,7 +6,7 @@ import { ours } from "../ours.ts";
 import { measure, type Limits, type Measured } from "../run.ts";
 import type { AdapterDescription, Device } from "../../engine/device.ts";
 import { trimPool } from "../../engine/launch.ts";
-import { nodeGPU } from "../../engine/node.ts";
+import { nodeGPU } from "../../tasks/node.ts";
 import { open, save, stopwatch, TOGGLES, type Run, type Toggles } from "./step.ts";
 
 export type Result = Measured & { readonly peakFraction: number | null };

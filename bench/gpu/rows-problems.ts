@@ -1,5 +1,5 @@
 /** What the step `rows` measures: operations that memory bounds, at sizes of 100 MB and more, and the names of their variants. */
-import { constant, type Scalar } from "../../engine/scalars.ts";
+import { constant, type Scalar } from "../../kernels/shared/scalars.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";

@@ -12,6 +12,7 @@ import { record, type Plan } from "../../engine/plan.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { measureCeilings } from "../ceilings.ts";
+import { profile } from "../profile.ts";
 import { median, round } from "../stats.ts";
 import { rowProblems, type RowProblem } from "./rows-problems.ts";
 import { open, save, stopwatch, type Run } from "./step.ts";
@@ -361,7 +362,7 @@ async function compare(
 /** Each launch's time, the least of three. */
 async function profiled(plan: Plan<unknown>): Promise<{ kernel: string; ms: number }[]> {
   try {
-    const runs = [await plan.profile(), await plan.profile(), await plan.profile()];
+    const runs = [await profile(plan), await profile(plan), await profile(plan)];
     return runs[0]!.map(({ kernel }, i) => ({ kernel, ms: round(Math.min(...runs.map((r) => r[i]!.ms))) }));
   } catch {
     return plan.kernels.map((kernel) => ({ kernel, ms: NaN })); // no timestamps here

@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { adapterName, type AdapterDescription, type Device } from "../../engine/device.ts";
-import { initNodeDevice } from "../../engine/node.ts";
-import { useTuning } from "../../engine/tuning.ts";
+import { initNodeDevice } from "../../tasks/node.ts";
+import { useTuning } from "../../kernels/shared/tuning.ts";
 
 const FINE_CLOCK = "disable-dawn-features=timestamp_quantization";
 

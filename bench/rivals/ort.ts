@@ -1,7 +1,7 @@
 /** ONNX Runtime, wherever it runs: our models with the same weights, exported to ONNX when they are needed. Inference only. */
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import type { Contender, Prepared } from "../contender.ts";
-import { onnxFile } from "../onnx-graphs.ts";
+import { onnxFileOf } from "../onnx-graphs.ts";
 import { shapesOf, type Case, type Inputs } from "../case.ts";
 
 /** The library's own module, of which there is one per package. */
@@ -34,10 +34,10 @@ export function ortContender(ort: Ort, { name, version, session: options, flags,
     async prepare(c: Case, inputs: Inputs): Promise<Prepared> {
       const refusal = refuse?.(c);
       if (refusal) throw new Error(refusal);
-      const { bytes, fed } = onnxFile(c, inputs);
+      const { bytes, feeds: fed, y } = onnxFileOf(c, inputs);
       const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all", logSeverityLevel: 3, ...options });
       const feeds = Object.fromEntries(
-        await Promise.all(fed.map(async (input) => [input, await (place ?? onHost)(inputs.get(input)!)] as const)),
+        await Promise.all(Object.entries(fed).map(async ([name, input]) => [name, await (place ?? onHost)(inputs.get(input)!)] as const)),
       );
       let latest: Tensor | undefined;
       const size = shapesOf(c.work).y.reduce((n, d) => n * d, 1);
@@ -45,7 +45,7 @@ export function ortContender(ort: Ort, { name, version, session: options, flags,
         async run(times) {
           for (let i = 0; i < times; i++) {
             latest?.dispose();
-            latest = (await session.run(feeds))["y"] as Tensor;
+            latest = (await session.run(feeds))[y] as Tensor;
           }
           await idle?.();
         },

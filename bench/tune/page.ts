@@ -5,7 +5,7 @@
  *   useTuning((await pageTuning()) ?? (await tunePage(modelQuestions(model, 1, false))));
  */
 import { adapterName, getDevice, type AdapterDescription } from "../../engine/device.ts";
-import type { Tuning } from "../../engine/tuning.ts";
+import type { Tuning } from "../../kernels/shared/tuning.ts";
 import { knownTuning } from "../../kernels/shared/known-tunings.ts";
 import { problemOf } from "./questions.ts";
 import { tune, type Answer } from "./tune.ts";

@@ -7,7 +7,7 @@ import type { Problem } from "../../checks/problem.ts";
 import { gradients } from "../../engine/autograd.ts";
 import { withRecorder } from "../../engine/launch.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { questionsOf } from "../../engine/tuning.ts";
+import { questionsOf } from "../../kernels/shared/tuning.ts";
 import type { Model } from "../../models/model.ts";
 
 /** The problem behind a question: a product, or an operation of the catalog. */

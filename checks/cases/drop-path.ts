@@ -1,5 +1,5 @@
 import { getDevice } from "../../engine/device.ts";
-import { philox, toUniform } from "../../engine/random.ts";
+import { philox, toUniform } from "../../kernels/shared/random.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { dropPath, dropPathFactors } from "../../kernels/drop-path.ts";
 import { dropout } from "../../kernels/dropout.ts";

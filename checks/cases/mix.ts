@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { record } from "../../engine/plan.ts";
-import { constant, Scalars } from "../../engine/scalars.ts";
+import { constant, Scalars } from "../../kernels/shared/scalars.ts";
 import { numel, show } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { cutmix, mixTargets, mixup } from "../../kernels/mix.ts";

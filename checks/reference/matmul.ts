@@ -1,5 +1,6 @@
 /** Matrix products and what is made of them, in plain f64 loops. */
-import { broadcastShapes, broadcastStrides, numel, strides, type Shape } from "../../engine/shape.ts";
+import { numel, strides, type Shape } from "../../engine/shape.ts";
+import { broadcastShapes, broadcastStrides } from "../../kernels/shared/axes.ts";
 import type { Activation } from "../../kernels/shared/activations.ts";
 import { activationReferences } from "./activations.ts";
 

@@ -1,5 +1,6 @@
 /** Moves of values in plain loops over indices. */
-import { broadcastStrides, numel, strides, type Shape } from "../../engine/shape.ts";
+import { numel, strides, type Shape } from "../../engine/shape.ts";
+import { broadcastStrides } from "../../kernels/shared/axes.ts";
 
 /** y of `shape`, whose element at indices i is x[at(i)]. */
 export function read(shape: Shape, at: (indices: readonly number[]) => number) {

@@ -13,7 +13,7 @@ import { benchTable, comparisonTable } from "./table.ts";
 
 type Report = BenchResult & Pick<Results, "where">;
 
-/** Rounds over the whole choice, of which the middle counts. */
+/** Rounds over all chosen cases; the median round counts. */
 const ROUNDS = 3;
 
 export async function benchCheck({ check, writeBaseline, json, ...options }: BenchOptions): Promise<void> {
@@ -39,7 +39,7 @@ export async function benchCheck({ check, writeBaseline, json, ...options }: Ben
   if (verdict.regressions.length > 0) throw new Error(`expected no case slower than before, got ${verdict.regressions.join("; ")}`);
 }
 
-/** What looks slower is measured anew and judged once more: only what stays slower is. */
+/** A case that looks slower is measured and judged once more; it fails only if it is slower both times. */
 async function judge(before: Results, after: Report, measure: (names: readonly string[]) => Promise<Report>): Promise<Comparison> {
   const first = compare(before, after);
   const doubtful = [

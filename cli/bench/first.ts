@@ -1,6 +1,6 @@
 /**
  * `bench --suite first`: the time from nothing to the first result, with every pipeline to compile, and the memory that takes.
- * Each contender gets a process or a page of its own, without what a driver kept from earlier.
+ * Each contender gets its own process or page, with the driver's shader cache off.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -27,7 +27,7 @@ export interface FirstRuns extends Pick<BenchResult, "adapter" | "commit" | "dat
   readonly first: readonly First[];
 }
 
-/** One that every kind of adapter runs, to learn which kind this is. */
+/** A contender that runs on every adapter, used to find out which adapter this is. */
 const PROBE = "train deit_dim96_depth4_distilled_patch4_32 B8";
 const CASES = {
   software: ["forward deit_dim96_depth4_distilled_patch4_32 B8", PROBE],
@@ -76,7 +76,7 @@ export async function firstRuns(options: CommonOptions & { readonly against: str
   }
 }
 
-/** What one came to; the rival's version goes to the others. */
+/** One contender's result; the rival's version goes to `versions`. */
 async function outcome(measured: Promise<BenchResult>, versions: Record<string, string>): Promise<Omit<First, "case" | "contender">> {
   try {
     const result = await measured,

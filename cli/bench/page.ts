@@ -44,7 +44,7 @@ export interface Served {
   close(): Promise<void>;
 }
 
-/** Serves a built page to this machine, isolated from other sites: with a fine clock, and threads for WebAssembly. */
+/** Serves a built page on the loopback, cross-origin isolated: needed for precise timers and WebAssembly threads. */
 export async function serveBenchPage(folder: string, port = 0): Promise<Served> {
   const outDir = resolve(folder);
   if (!(await readdir(outDir)).includes("about.json")) throw new Error(`bench: expected a built page in ${folder}, got none`);

@@ -1,4 +1,4 @@
-/** What the modes of the verb `bench` share: its options, the rivals made ready, and which commit is measured. */
+/** Shared by the modes of `bench`: its options, the installation of rivals, and the commit that is measured. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { RivalName } from "../../bench/rivals.ts";
@@ -22,7 +22,7 @@ export interface BenchOptions extends CommonOptions {
   readonly port?: number;
 }
 
-/** Rivals that are asked for there, their libraries installed. */
+/** The requested rivals that run at `where`, with their libraries installed. */
 export async function rivalsOf(against: string, where: "node" | "chromium"): Promise<readonly RivalName[]> {
   const { installRivals, rivalNames, rivalsIn } = await import("../../bench/rivals.ts");
   const asked = against.split(",").map((name) => name.trim());
@@ -54,14 +54,14 @@ export async function prepare(options: BenchOptions, where: "node" | "chromium")
   };
 }
 
-/** What was measured is kept, but a part is no success. */
+/** Throws if some cases did not run; the measured ones are kept. */
 export function wholeOf({ cases, notRun = [], stopped }: BenchResult): void {
   if (notRun.length > 0) throw new Error(`expected every case to run, got ${cases.length} of ${cases.length + notRun.length}: ${stopped}`);
 }
 
 export const say = (message: string): void => void note(message);
 
-/** What is measured: the commit as far as git knows, or the package's version. */
+/** The measured version: git's commit, or the package's version without git. */
 export async function commit(): Promise<string> {
   if (!IN_REPOSITORY) return `v${VERSION}`;
   const git = async (...args: string[]) => (await promisify(execFile)("git", args, { cwd: ROOT })).stdout.trim();

@@ -5,7 +5,7 @@ import { print } from "../output.ts";
 import { IN_REPOSITORY, shipped, VERSION } from "../place.ts";
 import { commit, rivalsOf, say, type BenchOptions } from "./prepare.ts";
 
-/** Needs no adapter here: the browser that opens the page has one. */
+/** Needs no adapter on this machine: the browser that opens the page has one. */
 export async function benchPage({ page: folder, port }: BenchOptions, against: string): Promise<void> {
   const { buildBenchPage, serveBenchPage } = await import("./page.ts");
   const names = await rivalsOf(against, "chromium");

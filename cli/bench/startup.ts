@@ -1,4 +1,4 @@
-/** `bench --suite first` and `--suite size`: what a stranger waits for and downloads. */
+/** `bench --suite first` and `--suite size`: the time to the first result and the bytes to download. */
 import { nodeHost } from "../node/host.ts";
 import { print } from "../output.ts";
 import { writeJson } from "../run-job.ts";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { BIN } from "../place.ts";
 
-/** Runs a command of ours. Its last words are the error, if it fails. */
+/** Runs a `tessera` command. If it fails, its last line on stderr becomes the error. */
 export function tessera(args: readonly string[], jobs: number, label: string): Promise<void> {
   return new Promise((resolve, reject) => {
     // Trainings side by side share the cores better than the threads of one of them do (Mesa's CPU driver).

@@ -9,7 +9,7 @@ import { writeAtomic } from "../node/files.ts";
 import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
 import { note } from "../output.ts";
 
-/** Of each class; as many as the shipped part of CIFAR-10 has. */
+/** Images per class: the same number as the shipped part of CIFAR-10. */
 const PER_CLASS: Readonly<Record<"train" | "test", number>> = { train: 200, test: 100 };
 
 /** Folder with train.bin and test.bin, made once. */

@@ -1,4 +1,4 @@
-/** Runs experiments as `train` commands in processes of their own, several at a time; what is done or begun already is kept. */
+/** Runs experiments as `train` commands in separate processes, several at a time; finished runs are kept and unfinished ones resumed. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ export const runFolder = (out: string, id: string, seed: number): string => join
 /** Rejects with the first failure, after the trainings that run beside it have ended. */
 export async function runAll(all: readonly Experiment[], options: RunOptions): Promise<void> {
   const { seeds, out } = options;
-  // Seed by seed, so that whatever was stopped early has whole tables.
+  // Seed by seed, so that a stop leaves complete tables of fewer seeds.
   const tasks = seeds.flatMap((seed, i) =>
     all
       .filter((e) => !e.once || i === 0)
@@ -70,11 +70,11 @@ export async function runAll(all: readonly Experiment[], options: RunOptions): P
     );
 }
 
-/** Whether what a run begins with is there. */
+/** Whether the weights and teacher that a run needs exist. */
 const ready = ({ teacher, from }: Experiment, out: string): boolean =>
   (teacher !== "deit" && from === undefined) || existsSync(join(runFolder(out, "teacher/deit", 0), "result.json"));
 
-/** The command of one training, as somebody would type it. */
+/** The command of one training, as typed in a shell. */
 export function commandOf(
   { experiment: e, seed, folder }: Task,
   o: Pick<RunOptions, "scale" | "out" | "target" | "adapter" | "where">,

@@ -42,7 +42,7 @@ export interface Results {
   readonly teacherTop1: { readonly cnn: TeacherTop1 | null; readonly deit: number | null };
   readonly tables: Readonly<Record<Table, readonly Line[]>>;
   readonly outcomes: readonly Outcome[];
-  /** What a reader has to know of these runs besides. */
+  /** Notes on the runs for the reader. */
   readonly note?: string;
 }
 

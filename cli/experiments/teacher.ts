@@ -1,16 +1,16 @@
-/** What the shipped CNN teacher knows itself, measured where the experiments are. */
+/** Accuracy of the shipped CNN teacher, measured on the experiments' test images. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Scale } from "../../train/experiments/suite.ts";
 import { SHIPPED_TEACHER } from "../model-options.ts";
 import { tessera } from "./command.ts";
 
-/** Share of each data set's test images that it names right. */
+/** Top-1 accuracy on each data set's test images, in [0, 1]. */
 export type TeacherTop1 = readonly { readonly data: string; readonly top1: number; readonly count: number }[];
 
 const fileOf = (out: string, data: string): string => join(out, "teacher", "cnn", `${data}.json`);
 
-/** Judges it on the data of a scale, unless that was done. */
+/** Evaluates the teacher on the data of a scale, unless a result exists. */
 export async function judgeTeacher({ data }: Scale, out: string): Promise<void> {
   for (const name of new Set(Object.values(data))) {
     const file = fileOf(out, name);
@@ -20,7 +20,7 @@ export async function judgeTeacher({ data }: Scale, out: string): Promise<void> 
   }
 }
 
-/** As judged; `null` where it was not. */
+/** The kept result; `null` if there is none. */
 export function teacherTop1(out: string, names: readonly string[] = ["cifar10-subset", "cifar10"]): TeacherTop1 | null {
   const judged = names.filter((name) => existsSync(fileOf(out, name)));
   if (judged.length === 0) return null;

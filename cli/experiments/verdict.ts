@@ -1,4 +1,4 @@
-/** What a table says beside the paper's, from its figures alone: a difference counts beyond two standard errors. */
+/** Compares a table with the paper's: a difference counts if it exceeds two standard errors. */
 import type { Scale, Table } from "../../train/experiments/suite.ts";
 import type { Line } from "./tables.ts";
 
@@ -11,7 +11,7 @@ export function direction({ gain }: Line): 1 | 0 | -1 | null {
   return gain.mean > 0 ? 1 : -1;
 }
 
-/** Two runs of the paper differ by .2 (table 8); less is no difference. */
+/** Differences in the paper below this are noise: two of its runs differ by 0.2 points (table 8). */
 const PAPER_SPREAD = 0.2;
 
 export function verdict(table: Table, lines: readonly Line[], scale: Scale["name"]): string[] {
@@ -50,7 +50,7 @@ const TRANSFER =
   "The paper transfers from a million images of the same kind to the target; here the source is CIFAR-10 and the target grey pictures of clothes.";
 const LARGEST = "One run each, and not of the same length: what a DeiT from scratch reached here, not a comparison.";
 
-/** What a scale's figures are to be read with. The small one's stand in results/small, and reruns of it are much the same. */
+/** Notes on how to read a scale's figures. Those of scale "small" describe results/small. */
 const WHY: Readonly<Record<Scale["name"], Readonly<Partial<Record<Table, readonly string[]>>>>> = {
   full: { transfer: [TRANSFER], largest: [`${LARGEST} Hours and images per second are in results.json.`] },
   small: {

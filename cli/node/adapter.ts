@@ -1,6 +1,6 @@
-/** Which Vulkan driver Dawn opens in Node. To be called before npm `webgpu` is first used: drivers are chosen once. */
+/** Which Vulkan driver Dawn opens in Node. Call this before the first use of npm `webgpu`: a process chooses its drivers once. */
 import { tmpdir } from "node:os";
-import { initNodeDevice } from "../../engine/node.ts";
+import { initNodeDevice } from "../../tasks/node.ts";
 import type { Device } from "../../engine/device.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { knownSetup, RUN_SETUP } from "./find.ts";
@@ -18,7 +18,7 @@ export async function openNodeDevice(name?: string, toggles: readonly string[] =
   if (swiftshader && !swiftshaderIcd)
     throw new UsageError(`expected a Chromium's SwiftShader for adapter "${name}", got none; ${RUN_SETUP}`);
   if (!node && !name) throw new Error(`expected a WebGPU adapter in Node, got none; ${RUN_SETUP}`);
-  // A name that is no driver's is looked for among what the system has by itself.
+  // A name that is not a driver's is searched among the system's own adapters.
   const icd = lavapipe ? lavapipeIcd : swiftshader ? swiftshaderIcd : name ? null : node!.icd;
   if (icd) {
     process.env["VK_ICD_FILENAMES"] = icd;

@@ -16,18 +16,18 @@ export type ChromiumAdapter = "swiftshader" | "gpu" | "lavapipe";
 export interface ChromiumOptions {
   /** Default: the GPU where set-up found one, else SwiftShader. */
   readonly adapter?: ChromiumAdapter | undefined;
-  /** Refuse any adapter whose name does not contain this. */
+  /** Refuses an adapter whose name does not contain this text. */
   readonly named?: string | undefined;
-  /** What the page's jobs read and write through. */
+  /** The host that the page's jobs read and write files through. */
   readonly host?: Host;
-  /** Seconds without an answer of the page's GPU after which it is given up; 0 waits for ever. */
+  /** Seconds without an answer from the page's GPU after which the job fails; 0: no limit. */
   readonly gpuTimeout?: number | undefined;
 }
 
 export interface Chromium {
   readonly page: Page;
   readonly browser: Browser;
-  /** The adapter of the page's device, which is ready. */
+  /** The adapter of the page's device. */
   readonly adapter: AdapterDescription;
   /** Awaits `exportName(...args)` of a module of this repository, e.g. "/test/all-cases.ts", in the page. JSON in and out. */
   runModule(url: string, exportName: string, args?: readonly unknown[]): Promise<unknown>;
@@ -63,7 +63,7 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   const given = options.host ?? nodeHost();
   let stops = false;
   const host: Host = { ...given, stopAsked: () => ((stops = true), given.stopAsked()) };
-  // A signal ends the process, and the browser with it, unless a job looks out for it: then the second one does.
+  // A signal ends the process and the browser with it. Where a job handles the first signal, the second one does.
   const interrupted = (_signal: string, number: number): void => {
     if (!stops || given.stopAsked()) process.exit(128 + number);
   };
@@ -73,7 +73,7 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
   const close = async (): Promise<void> => {
     for (const signal of SIGNALS) process.off(signal, interrupted);
     watch?.stop();
-    // A browser whose GPU process stands still would not close, nor take that process with it.
+    // A browser whose GPU process hangs would neither close nor end that process.
     if (watch?.stalled()) killGroup(browser?.process()?.pid);
     else await browser?.close();
     await server.close();
@@ -87,12 +87,12 @@ export async function openChromium(options: ChromiumOptions = {}): Promise<Chrom
     await page.goto(server.url, { timeout: 120_000 });
     const broken = new Promise<never>((_, reject) => page.once("pageerror", (error) => reject(error)));
     await Promise.race([page.waitForFunction(() => "tessera" in globalThis, { timeout: 120_000 }), broken]);
-    broken.catch(() => undefined); // from here on errors are those of what runs in the page
+    broken.catch(() => undefined); // from here on, errors come from the code in the page
     const request = (
       kind === "lavapipe" ? { featureLevel: "compatibility" } : { powerPreference: "high-performance" }
     ) as GPURequestAdapterOptions;
     const opened = (await call("init", { request, ...(options.named ? { adapter: options.named } : {}) })) as AdapterDescription;
-    // An OpenGL ES adapter says nothing of itself; its flags tell what it is.
+    // An OpenGL ES adapter reports no name; the flags say which one it is.
     const adapter = kind === "lavapipe" ? { ...opened, description: "lavapipe through OpenGL ES", software: true } : opened;
     if (kind === "gpu" && adapter.software)
       throw new Error(`openChromium: expected a GPU, got the software adapter "${adapter.vendor} ${adapter.architecture}"`);
@@ -148,7 +148,7 @@ async function launch(
   return puppeteer.launch(options).catch(() => puppeteer.launch(unboxed));
 }
 
-/** Ends a browser with all of its processes. It leads a group of its own, but on Windows. */
+/** Ends a browser with all of its processes: its process group, or on Windows the browser alone. */
 function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
@@ -164,9 +164,9 @@ function caller(page: Page): (hook: keyof Hooks, ...args: unknown[]) => Promise<
     page.on("error", (error) => reject(new Error(`the page crashed: ${error.message}`)));
     page.once("close", () => reject(new Error("the page was closed")));
   });
-  gone.catch(() => undefined); // nobody may be waiting
+  gone.catch(() => undefined); // without a waiter a rejection would be unhandled
   page.on("console", (message) => {
-    // A file that is not there is the job's to report.
+    // The job reports a missing file itself.
     if (message.location().url?.includes("/__file/")) return;
     if (message.type() === "error" || message.type() === "warn") note(`[page] ${message.text()}`);
   });

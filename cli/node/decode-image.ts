@@ -12,7 +12,7 @@ import type { DecodeOptions } from "../../train/input/source.ts";
 const LARGE = 4096 ** 2;
 let large: Promise<unknown> = Promise.resolve();
 
-/** Throws in one line, the same in a page, where the bytes are no whole image of a kind that is read, or claim to be too large a one. */
+/** Throws one line, the same as in a page, for bytes that are not a whole image of a known kind, or whose header claims too large a size. */
 export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }: DecodeOptions): Promise<RgbImage> {
   const { kind, size } = imageHeader(encoded);
   if (size) checkSize(size, encoded.length);
@@ -21,7 +21,7 @@ export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }:
   const { orientation, file } = splitOrientation(encoded);
   const decode = () =>
     pixels(file).catch((error: Error) => {
-      // What libvips says is kept in one place for all threads, and may be about another file.
+      // libvips keeps one error text for all threads, so its text may be about another file.
       throw error instanceof SizeError ? error : new Error(`expected a whole ${kind} image, got one that is damaged or cut short`);
     });
   const decoded = size && size[0] * size[1] <= LARGE ? decode() : (large = large.then(decode, decode));

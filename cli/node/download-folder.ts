@@ -1,4 +1,4 @@
-/** Downloads kept in the user's cache folder: each a file, and beside it what makes it whole, written last. */
+/** Downloads kept in the user's cache folder: each a file with its record (length, checksum, version) beside it, written last. */
 import { createHash } from "node:crypto";
 import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { defaultCacheDir } from "./data/cifar10.ts";
 import { readWhole, writeAtomic } from "./files.ts";
 
 interface Record {
-  /** For people: without the query, which may be a key. */
+  /** The URL as shown: without the query, which may hold a key. */
   readonly url: string;
   /** SHA-256 of the whole URL. */
   readonly urlSha256: string;

@@ -6,15 +6,15 @@ import { type FileHandle, mkdir, open, rename, rm, rmdir, stat, writeFile } from
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../../jobs/errors.ts";
 
-// Of one read: Node's own readFile stops at 2 GiB, and holds a large file twice for a moment.
+// Bytes per read: Node's readFile stops at 2 GiB, and holds a large file twice for a moment.
 const READ_BYTES = 1 << 26;
 
-// Of a pipe, beyond which it is no file of weights or images.
+// Most bytes read from a pipe; weights and images are smaller.
 const PIPE_BYTES = 2 ** 32;
 
 /**
- * A file's bytes, in memory once. A pipe is read to its end; one that gives no byte for `pipeTimeoutMs` is an error, as nobody may ever
- * write to it.
+ * A file's bytes, in memory once. A pipe is read to its end; one that gives no byte for `pipeTimeoutMs` is an error, since it may have
+ * no writer.
  */
 export async function readWhole(path: string, pipeTimeoutMs = 30_000): Promise<Uint8Array<ArrayBuffer>> {
   // Without O_NONBLOCK the opening of a pipe waits for its writer.
@@ -66,7 +66,7 @@ async function readPipe(file: FileHandle, timeoutMs: number): Promise<Uint8Array
 
 const code = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
-/** Makes a folder and those above it; resolves to the ones that it made. Node's own recursive mkdir never ends where /proc is above. */
+/** Makes a folder and its parents; resolves to the folders that it made. Node's own recursive mkdir never ends where /proc is above. */
 export async function makeFolder(path: string): Promise<string[]> {
   const made = await mkdir(path).then(
     () => true,
@@ -85,8 +85,11 @@ export async function makeFolder(path: string): Promise<string[]> {
   return [...above, path];
 }
 
-/** A reader of `path` sees the old content or the new, whole. Makes the folder if it is missing. Devices and pipes are written as they are. */
-export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+/**
+ * A reader of `path` sees the old content or the new, whole. Makes the folder if it is missing. Devices and pipes are written as they are.
+ * Parts are asked for one after the other, so that a large file need not be in memory.
+ */
+export async function writeAtomic(path: string, bytes: Uint8Array | Iterable<Uint8Array>): Promise<void> {
   const there = await stat(path).catch(() => null);
   if (there && !there.isFile() && !there.isDirectory()) return writeFile(path, bytes);
   const folder = dirname(path);
@@ -96,7 +99,7 @@ export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void
   try {
     const file = await open(temporary, "wx");
     try {
-      await file.writeFile(bytes);
+      await writeFile(file, bytes);
       await file.sync();
     } finally {
       await file.close();
@@ -108,7 +111,10 @@ export async function writeAtomic(path: string, bytes: Uint8Array): Promise<void
   }
 }
 
-/** Refuses a place that cannot be written, before there is work that would be lost: `option` names it, `kind` says what is to be there. Leaves nothing behind. */
+/**
+ * Throws if a path cannot be written, before work that would be lost. `option` names the path in the error, `kind` is the expected kind.
+ * Leaves nothing behind.
+ */
 export async function expectWritable(option: string, path: string, kind: "file" | "folder"): Promise<void> {
   if (path === "") throw new UsageError(`expected a ${kind} for ${option}, got ""`);
   const there = await stat(path).catch(() => null);

@@ -1,4 +1,4 @@
-/** What this machine has: Vulkan drivers, WebGPU adapters in Node, browsers. Looks only; the verb `setup` installs. */
+/** Finds this machine's Vulkan drivers, WebGPU adapters in Node, and browsers. Installs nothing; the verb `setup` does. */
 import { execFile, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
@@ -31,13 +31,13 @@ export interface Setup {
 
 type Probed = Omit<FoundAdapter, "icd"> | { readonly error: string };
 
-/** Where what was found is kept: with the repository, and in the user's cache folder where that is another user's or there is none. */
+/** Files that keep what was found: in the repository; in the user's cache folder if there is no repository or another user owns it. */
 const setupFiles = (): string[] => [...(IN_REPOSITORY ? [shipped(".cache/setup.json")] : []), join(defaultCacheDir(), "setup.json")];
 
-/** How a message tells a user to set up. */
+/** The set-up command named in messages. */
 export const RUN_SETUP = `run: ${IN_REPOSITORY ? "npm run -s tessera --" : "npx tessera"} setup`;
 
-/** Mesa before 23 lacks what Dawn wants of a Vulkan driver (and f16). */
+/** Mesa before 23 lacks Vulkan features that Dawn requires (and f16). */
 export const OLDEST_MESA = 23;
 
 /** Output of a command, or null where it is missing, fails, or takes too long. */
@@ -150,7 +150,7 @@ export async function findChromium(): Promise<Setup["chromium"]> {
   return path && version ? { path, version } : null;
 }
 
-/** What the browser says it is, or null: a browser without its libraries is no browser. */
+/** The browser's version text, or null if it does not start, for example without its libraries. */
 async function browserVersion(path: string): Promise<string | null> {
   if (!existsSync(path)) return null;
   if (process.platform === "win32") return "unknown version"; // there, --version opens a window
@@ -178,7 +178,7 @@ export async function look(): Promise<Setup> {
   };
 }
 
-/** What was found the last time, or null where there is nothing or it has gone since. */
+/** The kept findings, or null if there are none or what they name is gone. */
 export function readSetup(): Setup | null {
   for (const file of setupFiles()) {
     try {
@@ -192,7 +192,7 @@ export function readSetup(): Setup | null {
   return null;
 }
 
-/** Keeps what was found, for the verbs and the tests. Resolves to the file, or to null where no folder takes one: then every command looks anew. */
+/** Keeps what was found, for the verbs and the tests. Resolves to the file, or to null if no folder is writable; every command then searches anew. */
 export async function writeSetup(found: Setup): Promise<string | null> {
   for (const file of setupFiles()) {
     try {
@@ -205,7 +205,7 @@ export async function writeSetup(found: Setup): Promise<string | null> {
   return null;
 }
 
-/** What was found the last time, looking now where nobody has looked. */
+/** The kept findings; searches now if there are none. */
 export async function knownSetup(): Promise<Setup> {
   const known = readSetup();
   if (known) return known;

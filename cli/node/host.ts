@@ -44,7 +44,7 @@ const STOP_SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 let watched = false;
 let stopSignal: keyof typeof STOP_SIGNALS | null = null;
 
-/** Whether Ctrl-C was pressed, or another signal to stop came, since this was first called. A second one ends the process as it always does. */
+/** Whether Ctrl-C or another stop signal came since the first call. A second signal ends the process. */
 function interrupted(): boolean {
   if (!watched) {
     watched = true;
@@ -60,7 +60,7 @@ function interrupted(): boolean {
   return stopSignal !== null;
 }
 
-/** The exit code of a command that was asked to stop and did: 128 and the signal's number. 0 where no signal came. */
+/** The exit code of a command stopped by a signal: 128 + the signal's number; 0 without a signal. */
 export const stoppedExitCode = (): number => (stopSignal === null ? 0 : STOP_SIGNALS[stopSignal]);
 
 export interface DownloadSettings {
@@ -79,7 +79,7 @@ const KEPT = {
   unchecked: ", kept from before and not compared with the server (--refresh downloads it anew)",
 };
 
-/** A file from a URL, kept in the user's cache folder. Says its checksum, which `#sha256=…` behind the URL makes a condition. */
+/** A file from a URL, kept in the user's cache folder. Logs its SHA-256; `#sha256=…` at the end of the URL requires that one. */
 async function download(url: string, host: Host): Promise<Uint8Array<ArrayBuffer>> {
   const [{ loadUrl }, { downloadFolder }] = await Promise.all([import("../../models/checkpoints/url.ts"), import("./download-folder.ts")]);
   const label = `download ${url

@@ -1,4 +1,4 @@
-/** A thread of the input pipeline, in the repository: it has to learn to run TypeScript by itself. */
+/** A thread of the input pipeline, in the repository: registers the TypeScript loader, which threads do not inherit. */
 import "../typescript.mjs";
 
 await import("./image-worker.ts");

@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { serveImages } from "../../train/input/workers.ts";
 import { nodeImages } from "./images.ts";
 
-sharp.concurrency(1); // the threads are what runs at once
+sharp.concurrency(1); // several threads run already
 const port = parentPort!;
 serveImages(
   nodeImages(),

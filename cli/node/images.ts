@@ -10,7 +10,8 @@ import { decodeImage, encodePng } from "./decode-image.ts";
 const READ_BYTES = 1 << 30;
 
 /**
- * Bytes of a regular file, fewer where it ends before. A pipe or a device is refused and not waited for. Rejects with why it cannot be read.
+ * Bytes of a regular file, fewer where it ends before. Rejects with the reason if the file cannot be read; a pipe or a device is refused
+ * without waiting for it.
  */
 export async function readRange({ path, offset = 0, length = Infinity }: FileRange): Promise<Uint8Array<ArrayBuffer>> {
   // Without O_NONBLOCK, opening a pipe waits for its writer.
@@ -40,7 +41,7 @@ export function nodeImages(): ImagePlatform {
     encodePng,
     startWorker() {
       const worker = new Worker(new URL(IN_REPOSITORY ? "./image-worker.mjs" : "./image-worker.js", import.meta.url));
-      // A pipeline that nobody closed must not keep a finished command alive; one that is waited for must.
+      // An idle pipeline must not keep a finished command alive; one with a pending request must.
       worker.unref();
       let open = 0;
       let closing = false;
@@ -51,7 +52,7 @@ export function nodeImages(): ImagePlatform {
         },
         listen(onMessage, onError) {
           worker.on("message", (message: unknown) => {
-            // While it is being ended, nothing else may keep the process alive.
+            // Keeps the process alive until the thread has ended.
             if (--open === 0 && !closing) worker.unref();
             onMessage(message);
           });

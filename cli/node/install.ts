@@ -1,4 +1,4 @@
-/** Gets what a machine lacks: a browser by puppeteer's download, packages by apt-get on Debian and Ubuntu. Everything it does is said on stdout. */
+/** Installs what a machine lacks: a browser by puppeteer's download, packages by apt-get on Debian and Ubuntu. Prints every step on stdout. */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ export interface Debian {
 
 interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Ended when it has printed nothing for so long (milliseconds). Not for what must not be cut off in the middle. */
+  /** Milliseconds without output after which the command is ended. Leave it out for commands that must not be interrupted. */
   readonly stallMs?: number;
 }
 
@@ -41,7 +41,7 @@ function run(command: string, args: readonly string[], { env = {}, stallMs }: Ru
   });
 }
 
-/** The Debian or Ubuntu (or one derived from them) that this is, or null. */
+/** This machine's Debian, Ubuntu or derived distribution, or null. */
 export function debian(): Debian | null {
   if (process.platform !== "linux" || !existsSync("/etc/os-release") || !existsSync("/usr/bin/apt-get")) return null;
   const field = (name: string): string => new RegExp(`^${name}="?([^"\n]*)`, "m").exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "";
@@ -57,7 +57,7 @@ export function downloadBrowser(withLibraries: boolean): Promise<boolean> {
 
 const APT = ["-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30"];
 
-/** No time limit: killed inside of dpkg it would leave packages half configured. Its downloads have limits of their own. */
+/** No time limit: a kill inside dpkg would leave packages half configured. apt-get limits its downloads itself. */
 const apt = (...args: readonly string[]): Promise<boolean> =>
   run("apt-get", [...APT, ...args], { env: { DEBIAN_FRONTEND: "noninteractive" } });
 
@@ -96,7 +96,7 @@ Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 `;
 
-/** Vulkan on the CPU. An apt source that has to be added for it stays only where the installation succeeded. */
+/** Installs Vulkan on the CPU (Mesa). An apt source added for it is removed if the installation fails. */
 export async function installVulkan({ id, codename }: Debian): Promise<boolean> {
   const packages = ["mesa-vulkan-drivers", "libvulkan1"];
   if (!(await apt("update"))) print("setup: apt-get update had errors; going on with what it has\n");

@@ -29,7 +29,7 @@ export async function servePage(host: Host): Promise<PageServer> {
     logLevel: "warn",
     clearScreen: false,
     plugins: [bridge(host, token)],
-    // A dependency found late would reload the page under a job.
+    // A dependency discovered late would reload the page and end its job.
     optimizeDeps: { noDiscovery: true, include: [] },
     // Nothing reloads under a running job: no watching, no socket. Other origins get no answer that they can read.
     server: { host: "127.0.0.1", port: 0, cors: false, hmr: false, ws: false, watch: null, headers: isolated },
@@ -54,8 +54,8 @@ function bridge(host: Host, token: string): Plugin {
     configureServer(server) {
       server.middlewares.use((request, response, next) => {
         const url = new URL(request.url ?? "/", "http://localhost");
-        // Vite would add its client to the page, which wants the socket that is off here. The page as it is, and of the
-        // client only what import(variable) is rewritten to, do without.
+        // Vite would add its client, which needs the web socket that is off here. So the page is served as it is, with only the
+        // helper that Vite rewrites import(variable) to.
         if (url.pathname === PAGE) return send(response, "text/html", readFileSync(join(ROOT, PAGE)));
         if (url.pathname === "/@vite/client") return send(response, "text/javascript", "export const injectQuery = (url) => url;");
         const [, kind, given] = url.pathname.split("/");

@@ -1,4 +1,4 @@
-/** Progress on stderr: a bar with the time left on a terminal, else a line now and then. */
+/** Progress on stderr: a bar with the time left on a terminal, else a line every few seconds. */
 import cliProgress from "cli-progress";
 import { duration } from "../../jobs/files/duration.ts";
 import type { Progress } from "../../jobs/host.ts";
@@ -45,7 +45,7 @@ export function showProgress({ label: name, done, total, note: about = "", curve
 
 const LEVELS = "▁▂▃▄▅▆▇█";
 
-/** Numbers as bars of `width` characters or fewer, each the mean of as many neighbours, from the least to the most of them. */
+/** Numbers as at most `width` bar characters, each the mean of equally many neighbours, scaled from the smallest to the largest. */
 export function sparkline(values: readonly number[], width = 20): string {
   const n = Math.min(width, values.length);
   const means = Array.from({ length: n }, (_, k) => {

@@ -1,4 +1,4 @@
-/** The folder that a training writes to: made, cleared of what killed writers left, and held by one process at a time. */
+/** The folder that a training writes to: made if missing, cleared of files that killed writers left, locked by one process at a time. */
 import { readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
@@ -7,13 +7,13 @@ import { makeFolder } from "./files.ts";
 
 const LOCK = ".lock";
 
-/** What an atomic write of one of a run's files leaves where it is killed: `.NAME.` and 12 hexadecimal digits. */
+/** Names of the temporary files that a killed atomic write leaves: `.NAME.` and 12 hexadecimal digits. */
 const LITTER = /^\.(checkpoint|model|model_ema|metrics|events|report)\..*\.[0-9a-f]{12}$/;
 
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** When the process began, where the system says: another process may get the same number later. */
+  /** Start time of the process, if the system tells it: tells it apart from a later process with the same number. */
   readonly began: string | null;
 }
 
@@ -59,7 +59,7 @@ async function holderOf(lock: string): Promise<Holder | null> {
   }
 }
 
-/** Whether the process may still run. On another machine it may. */
+/** Whether the process may still run; always true for a process of another machine. */
 async function lives({ pid, host, began }: Holder): Promise<boolean> {
   if (host !== hostname()) return true;
   try {

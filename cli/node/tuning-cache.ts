@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Answer } from "../../bench/tune/tune.ts";
 import { adapterName, type AdapterDescription } from "../../engine/device.ts";
-import type { Tuning } from "../../engine/tuning.ts";
+import type { Tuning } from "../../kernels/shared/tuning.ts";
 import { knownTuning } from "../../kernels/shared/known-tunings.ts";
 import { note } from "../output.ts";
 import { writeAtomic } from "./files.ts";
@@ -15,7 +15,7 @@ const table = z.object({
   format: z.literal(1),
   adapter: z.string(),
   choices: z.record(z.string(), z.string()),
-  /** All that was measured, to see why. */
+  /** All measurements, to explain the choices. */
   answers: z.record(z.string(), z.unknown()),
 });
 
@@ -47,7 +47,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What is to be used on this adapter, if anything. */
+/** The table to use on this adapter, if there is one. */
 export async function savedTuning(adapter: AdapterDescription): Promise<Tuning | null> {
   const file = tuningFile(adapter);
   const saved = await readTable(file);

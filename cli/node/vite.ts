@@ -1,4 +1,4 @@
-/** What every use of Vite here shares. */
+/** Settings that every use of Vite here shares. */
 import { join } from "node:path";
 import type { InlineConfig } from "vite";
 import { defaultCacheDir } from "./data/cifar10.ts";
@@ -6,7 +6,7 @@ import { defaultCacheDir } from "./data/cifar10.ts";
 /** Headers that let a page have SharedArrayBuffer and precise timers. */
 export const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
-/** No configuration, environment file or stylesheet plugin of the folders around this program is looked for, and nothing is kept beside it. */
+/** Vite reads no configuration, environment file or PostCSS plugin of surrounding folders, and keeps no cache. */
 export const ownFilesOnly: InlineConfig = {
   configFile: false,
   envDir: false,

@@ -12,7 +12,7 @@ export interface Watch {
   stop(): void;
 }
 
-/** Asks again and again by `ask`, which settles when the GPU has done its work so far. `seconds` 0 never gives up. */
+/** Calls `ask` repeatedly; it settles when the GPU has finished its work so far. `seconds` 0: no limit. */
 export function watchGpu(ask: () => Promise<unknown>, seconds = GPU_TIMEOUT): Watch {
   let timer: NodeJS.Timeout | undefined;
   let stalled = false;
@@ -33,7 +33,7 @@ export function watchGpu(ask: () => Promise<unknown>, seconds = GPU_TIMEOUT): Wa
     };
     turn();
   });
-  given.catch(() => undefined); // between two pieces of work nothing waits for it
+  given.catch(() => undefined); // does not keep the process alive between two calls
   return {
     during: (work) => Promise.race([work, given]),
     stalled: () => stalled,

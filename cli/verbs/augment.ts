@@ -21,10 +21,10 @@ export default function (program: Command): void {
     .command("augment")
     .description('apply image operations to a file, e.g. --ops \'[{"op":"Rotate","degrees":27}]\'')
     .requiredOption("--image <file>", "image to read")
-    .requiredOption("--ops <json>", "list of operations with their arguments")
+    .requiredOption("--ops <json>", "JSON list of operations with their arguments, applied in order")
     .requiredOption("--out <file>", "PNG to write")
     .addOption(
-      new Option("--where <place>", "where to compute (default: node); cpu is the reference, Pillow's arithmetic").choices([
+      new Option("--where <place>", "where to compute; cpu: the reference with Pillow's arithmetic (default: node)").choices([
         "cpu",
         "node",
         "chromium",
@@ -77,7 +77,7 @@ function parse(text: string): ReturnType<typeof parseOps> {
   return applied(() => parseOps(value));
 }
 
-/** What does not fit the image or the list is the caller's to mend. */
+/** Makes an error about the image or the list a `UsageError`. */
 function applied<T>(body: () => T): T {
   try {
     return body();

@@ -1,4 +1,4 @@
-/** `tessera bench`: our times beside others', measured side by side. A mode is a file of cli/bench. */
+/** `tessera bench`: times of this engine and of other libraries, measured side by side. Each mode is a file of cli/bench. */
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { BenchOptions } from "../bench/prepare.ts";
 import { UsageError } from "../../jobs/errors.ts";
@@ -11,27 +11,27 @@ export default function (program: Command): void {
     .addOption(
       new Option(
         "--suite <name>",
-        "what to measure; first: from nothing to the first result, each in a fresh process or page; size: of bundles",
+        "cases to measure; first: time to the first result, in a fresh process or page each; size: bytes of bundles",
       )
         .choices(["kernels", "inference", "train", "scaling", "first", "size", "all"])
         .default("all"),
     )
     .option(
       "--against <names>",
-      'rivals, separated by commas: tfjs, tfjs-webgl, tfjs-wasm, ort, ort-wasm, ort-cpu, jax, torch; "all" that run there, "none" for ours alone',
+      "other libraries, separated by commas: tfjs, tfjs-webgl, tfjs-wasm, ort, ort-wasm, ort-cpu, jax, torch; all: those that run there; none: measure Tessera alone",
       "tfjs",
     )
     .option("--quick", "a few small cases, in less than three minutes", false)
-    .option("--large", "also what takes minutes on a software adapter: DeiT-S and DeiT-B, larger batches", false)
-    .option("--cases <text>", "only cases whose name contains this", "")
-    .option("--samples <n>", "samples of each contender in a case", positive)
-    .option("--check [file]", "compare with an earlier result, by default bench/results' own for this adapter; exit 1 if a case got slower")
-    .option("--write-baseline", "measure as --check does and keep that as bench/results' own for this adapter")
+    .option("--large", "also cases that take minutes on a software adapter: DeiT-S and DeiT-B, larger batches", false)
+    .option("--cases <text>", "only cases whose names contain this text", "")
+    .option("--samples <n>", "samples of each library in a case, 1 or more (default: by suite and adapter, 7 to 30)", positive)
+    .option("--check [file]", "compare with an earlier result (default: this adapter's in bench/results); exit code 1 if a case got slower")
+    .option("--write-baseline", "measure as --check does and write the result as this adapter's in bench/results")
     .option(
       "--page [folder]",
-      "build the page that measures in one's own browser, with the rivals of --against (default: all), and serve it here; with a folder: build it there, for any web server",
+      "build the page that measures in a visitor's browser, with the libraries of --against (default: all), and serve it here; with a folder: build it there, for any web server",
     )
-    .option("--port <n>", "where --page serves (default: any that is free)", integer(1, 65_535))
+    .option("--port <n>", "port of --page, 1 to 65535 (default: any free one)", integer(1, 65_535))
     .addOption(new Option("--alone", "the first rival in our place, for --suite first").hideHelp())
     .action(async (options: BenchOptions, command: Command) => {
       const checked = options.check !== undefined;

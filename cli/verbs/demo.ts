@@ -1,4 +1,4 @@
-/** `tessera demo`: distillation from start to finish on what ships, and a report of it. */
+/** `tessera demo`: a whole distillation on shipped images and teacher, and a report. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { ReportData } from "../../jobs/report-data.ts";
@@ -24,8 +24,8 @@ export default function (program: Command): void {
     .description(
       "distil a DeiT student from the shipped CNN teacher on the shipped images, beside the same student without a teacher; writes a report",
     )
-    .option("--out <folder>", "where report, checkpoints and weights go", "runs/demo")
-    .option("--budget <seconds>", "time for both trainings together (default: 400 on a software adapter, 40 on a GPU)")
+    .option("--out <folder>", "folder for report, checkpoints and weights", "runs/demo")
+    .option("--budget <seconds>", "seconds for both trainings together, above 0 (default: 400 on a software adapter, 40 on a GPU)")
     .action(async (options: Options) => {
       const budgetSeconds = options.budget === undefined ? undefined : Number(options.budget);
       if (budgetSeconds !== undefined && !(budgetSeconds > 0))
@@ -52,7 +52,7 @@ export default function (program: Command): void {
     });
 }
 
-/** What the demo found, as a table. */
+/** The demo's result as a table. */
 function summary({ runs, teacher, adapter, student, seconds }: ReportData): string {
   const percent = (v: number | undefined) => (v === undefined ? "–" : `${(100 * v).toFixed(1)} %`);
   const rows = runs.map((run) => {

@@ -11,7 +11,7 @@ interface Options extends CommonOptions {
   readonly only?: string;
 }
 
-/** What kernels are sized by. */
+/** The limits that kernels are sized by. */
 const LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -26,7 +26,7 @@ export default function (program: Command): void {
   program
     .command("doctor")
     .description("adapter, limits, features, and every kernel's self-test forward and backward; exit 1 if one failed")
-    .option("--only <text>", "only self-tests whose name contains this")
+    .option("--only <text>", "only self-tests whose names contain this text")
     .action(async (options: Options) => {
       const diagnosis = await runJob<Diagnosis>("doctor", { only: options.only } satisfies DoctorArgs, options);
       print(`${report(diagnosis).join("\n")}\n`);

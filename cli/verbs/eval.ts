@@ -1,4 +1,4 @@
-/** `tessera eval`: how good a checkpoint is. */
+/** `tessera eval`: accuracy and loss of a checkpoint. */
 import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import type { Score } from "../../train/evaluate.ts";
@@ -28,26 +28,31 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("eval")
-    .description("top-1, top-5, loss and images per second of a checkpoint on a split; exit code 1 where images were left out")
+    .description("top-1, top-5, loss and images per second of a checkpoint on a split; exit code 1 if images were left out")
     .requiredOption("--weights <file>", "weights or checkpoint (.safetensors, .pth, .bin)")
-    .option("--model <name|json>", "timm name, JSON file, or JSON; where the file does not say")
+    .option("--model <name|json>", "model: timm name, JSON file, or JSON; needed if the weights file does not name it")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
-    .option("--split <name>", "train, val or test; a set with only one of the last two gives it for both", "val")
-    .addOption(new Option("--head <name>", "how a distilled model's heads answer together (mean)").choices(headChoices))
+    .option("--split <name>", "split: train, val or test; a set with only one of val and test uses it for both", "val")
+    .addOption(
+      new Option(
+        "--head <name>",
+        "answer of a distilled model: the mean of both heads' logits, the sum of their softmax, or one head (default: mean)",
+      ).choices(headChoices),
+    )
     .addOption(
       new Option(
         "--protocol <name>",
-        "whose resizing, crop and normalisation (official; weights that name their own mean and std keep them)",
+        "source of the preprocessing: resizing, crop, mean and std; weights with their own mean and std keep them (default: official)",
       ).choices(PROTOCOLS),
     )
-    .option("--batch-size <n>", "images at a time", integer(1), 100)
-    .option("--workers <n>", "threads that read and decode images (0: none)", integer(0))
+    .option("--batch-size <n>", "images per forward pass, 1 or more", integer(1), 100)
+    .option("--workers <n>", "threads that read and decode images, 0 or more; 0: the main thread does (default: 0)", integer(0))
     .addOption(
-      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+      new Option("--dtype <name>", "storage of activations and matrices; sums are f32 in both cases")
         .choices(["f32", "f16"])
         .default("f32"),
     )
-    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
+    .option("--resize-pos-embed", "interpolate the weights' position embedding to the model's resolution")
     .action(async (options: Options) => {
       const { split } = options;
       if (split !== "train" && split !== "val" && split !== "test")

@@ -29,14 +29,18 @@ export default function (program: Command): void {
   program
     .command("experiments")
     .description(
-      "the paper's tables of distillation, ablation and transfer at a small scale, and the largest runs that fit; goes on where it was stopped, writes results.json, RESULTS.md and a page",
+      "the paper's tables of distillation, ablation and transfer at a small scale, and the largest runs that fit; resumes a stopped run; writes results.json, RESULTS.md and a page",
     )
-    .addOption(new Option("--scale <name>", "small: for a software adapter; full: for a GPU").choices(Object.keys(SCALES)).default("small"))
-    .option("--seeds <list>", "seeds of every run", "0,1,2")
-    .option("--tables <list>", TABLES.join(", "), TABLES.join())
-    .option("--jobs <n>", "trainings at a time (scale small: one per core; full: one)")
-    .option("--out <folder>", "where runs and results go; runs that are done there are kept", "runs/experiments")
-    .option("--report", "run nothing: only write the table and the page of what is done")
+    .addOption(
+      new Option("--scale <name>", "size of the runs; small: for a software adapter; full: for a GPU")
+        .choices(Object.keys(SCALES))
+        .default("small"),
+    )
+    .option("--seeds <list>", "seeds of every run: integers of 0 or more, separated by commas", "0,1,2")
+    .option("--tables <list>", `tables to run, separated by commas: ${TABLES.join(", ")}`, TABLES.join())
+    .option("--jobs <n>", "trainings at a time, 1 or more (default: scale small one per core, full one)")
+    .option("--out <folder>", "folder for runs and results; finished runs in it are kept", "runs/experiments")
+    .option("--report", "run nothing; write the tables and the page of the finished runs")
     .action(async (options: Options) => {
       const seeds = list(options.seeds).map((text) => whole("--seeds", text, 0));
       const tables = list(options.tables);

@@ -22,19 +22,26 @@ export default function (program: Command): void {
   program
     .command("forward")
     .description("run a model in evaluation mode on tensors from a safetensors file")
-    .option("--model <name>", "timm's name; see tessera models")
-    .option("--config <json>", "a model of any size, as JSON or a file of it")
-    .option("--img-size <pixels>", "the model at another resolution; its position embedding is interpolated", integer(1))
-    .requiredOption("--weights <file>", "parameters by timm's names")
-    .requiredOption("--in <file>", "x [B,3,H,W], normalised")
-    .requiredOption("--out <file>", "logits; of distilled models also logits_cls and logits_dist; of models without a head features")
-    .option("--activations", "also patch_embed, blocks.0 …, norm; of a RegNet stem, s1 … s4")
+    .option("--model <name>", "model: timm's name; see tessera models")
+    .option("--config <json>", "model of any size: JSON, or a JSON file; instead of --model")
+    .option(
+      "--img-size <pixels>",
+      "side of the images, where it is not the model's own; the position embedding is interpolated",
+      integer(1),
+    )
+    .requiredOption("--weights <file>", "file with the parameters, by timm's names")
+    .requiredOption("--in <file>", "safetensors file with x [B,3,H,W], normalised")
+    .requiredOption(
+      "--out <file>",
+      "safetensors file to write: logits [B,K]; for distilled models also logits_cls and logits_dist; features [B,D] of a model without a head",
+    )
+    .option("--activations", "also write patch_embed, blocks.0 …, norm; for a RegNet stem, s1 … s4")
     .addOption(
-      new Option("--dtype <name>", "how activations and matrices are stored; sums are f32 either way")
+      new Option("--dtype <name>", "storage of activations and matrices; sums are f32 in both cases")
         .choices(["f32", "f16"])
         .default("f32"),
     )
-    .option("--resize-pos-embed", "fit weights of another resolution to the model's")
+    .option("--resize-pos-embed", "interpolate the weights' position embedding to the model's resolution")
     .action(async (options: Options) => {
       const args: ForwardArgs = {
         model: modelOf(options),

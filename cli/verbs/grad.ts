@@ -14,16 +14,39 @@ interface Options extends CommonOptions, Omit<GradArgs, "model"> {
 /** The options that both have. Weights are trained as PyTorch's `model.train()` would, without stochastic depth and dropout. */
 const common = (command: Command): Command =>
   command
-    .option("--model <name>", "timm's name; see tessera models")
-    .option("--config <json>", "a model of any size, as JSON or a file of it")
-    .option("--img-size <pixels>", "the model at another resolution; its position embedding is interpolated", integer(1))
-    .requiredOption("--weights <file>", "parameters by timm's names")
-    .requiredOption("--in <file>", "x [B,3,H,W], labels [B] or target [B,K], and teacher_logits [B,K] where distilling; of models without a head x and dy [B,D]")
-    .addOption(new Option("--distillation <kind>", "the teacher's term of the loss").choices(["none", "soft", "hard"]).default("none"))
-    .addOption(new Option("--alpha <a>", "weight of the teacher's term").argParser(number(0, 1)).default(0.5))
-    .addOption(new Option("--tau <t>", "temperature of soft distillation").argParser(number(0, Infinity, { open: true })).default(1))
-    .addOption(new Option("--reduction <kind>", "divisor of soft distillation").choices(["numel", "batchmean"]).default("numel"))
-    .addOption(new Option("--label-smoothing <e>", "of labels").argParser(number(0, 1)).default(0));
+    .option("--model <name>", "model: timm's name; see tessera models")
+    .option("--config <json>", "model of any size: JSON, or a JSON file; instead of --model")
+    .option(
+      "--img-size <pixels>",
+      "side of the images, where it is not the model's own; the position embedding is interpolated",
+      integer(1),
+    )
+    .requiredOption("--weights <file>", "file with the parameters, by timm's names")
+    .requiredOption(
+      "--in <file>",
+      "safetensors file with x [B,3,H,W], labels [B] or target [B,K], and teacher_logits [B,K] for distillation; for a model without a head x and dy [B,D]",
+    )
+    .addOption(
+      new Option("--distillation <kind>", "teacher's term of the loss: none, soft (probabilities) or hard (first class)")
+        .choices(["none", "soft", "hard"])
+        .default("none"),
+    )
+    .addOption(new Option("--alpha <a>", "weight of the teacher's term in the loss, in [0, 1]").argParser(number(0, 1)).default(0.5))
+    .addOption(
+      new Option("--tau <t>", "soft distillation: temperature that divides both sides' logits, above 0")
+        .argParser(number(0, Infinity, { open: true }))
+        .default(1),
+    )
+    .addOption(
+      new Option("--reduction <kind>", "soft distillation: divide by images and classes (numel) or by images (batchmean)")
+        .choices(["numel", "batchmean"])
+        .default("numel"),
+    )
+    .addOption(
+      new Option("--label-smoothing <e>", "share of the label spread over all classes, in [0, 1]; for labels, not target")
+        .argParser(number(0, 1))
+        .default(0),
+    );
 
 const argsOf = (o: Options): GradArgs => ({
   model: modelOf(o),
@@ -40,20 +63,25 @@ const argsOf = (o: Options): GradArgs => ({
 
 export default function (program: Command): void {
   common(program.command("grad"))
-    .description("the loss of a batch from a safetensors file, and its gradients")
-    .requiredOption("--out <file>", "loss [], and grad.<parameter> for every parameter")
+    .description("compute the loss and its gradients for a batch from a safetensors file")
+    .requiredOption("--out <file>", "safetensors file to write: loss [], and grad.<parameter> for every parameter")
     .action(async (options: Options) => {
       const { loss, norm, parameters } = await runJob<GradResult>("grad", argsOf(options), options);
       print(`loss ${loss}\nnorm of the gradients of ${parameters} parameters ${norm}\n`);
     });
 
   common(program.command("step"))
-    .description("updates with AdamW on one batch from a safetensors file")
-    .requiredOption("--out <file>", "every parameter, and losses [N]")
-    .addOption(new Option("--steps <n>", "how many updates").argParser(integer(1)).default(1))
-    .addOption(new Option("--lr <lr>", "learning rate").argParser(number(0, Infinity, { open: true })).default(5e-4))
+    .description("make AdamW updates on one batch from a safetensors file")
+    .requiredOption("--out <file>", "safetensors file to write: every parameter, and losses [N]")
+    .addOption(new Option("--steps <n>", "number of updates, 1 or more").argParser(integer(1)).default(1))
+    .addOption(new Option("--lr <lr>", "learning rate, above 0").argParser(number(0, Infinity, { open: true })).default(5e-4))
     .addOption(
-      new Option("--weight-decay <wd>", "not applied to biases, norms, cls_token and pos_embed").argParser(number(0)).default(0.05),
+      new Option(
+        "--weight-decay <wd>",
+        "weight decay per update, times the learning rate, 0 or more; not for biases, norms, cls_token and pos_embed",
+      )
+        .argParser(number(0))
+        .default(0.05),
     )
     .action(async (options: Options & Pick<StepArgs, "steps" | "lr" | "weightDecay">) => {
       const { steps, lr, weightDecay } = options;

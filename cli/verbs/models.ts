@@ -7,7 +7,7 @@ import { print } from "../output.ts";
 export default function (program: Command): void {
   program
     .command("models")
-    .description("the models by name: parameters, and of one image the multiply-adds and the outputs of its layers")
+    .description("list the models by name, with parameters, and multiply-adds and layer outputs for one image")
     .action(async (options: CommonOptions) => {
       const [{ createModel, modelNames }, { countParams }] = await Promise.all([
         import("../../models/model.ts"),

@@ -5,7 +5,7 @@ import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
 import { parseDtype } from "../../jobs/files/dtype.ts";
 import type { OpArgs, OpResult } from "../../jobs/op.ts";
 import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
-import { jsonObject } from "../options.ts";
+import { jsonObject, number } from "../options.ts";
 import { BIN } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { print } from "../output.ts";
@@ -21,23 +21,37 @@ interface Options extends CommonOptions {
   readonly check?: boolean;
   readonly watch?: boolean;
   readonly printWgsl?: boolean;
+  readonly file?: string;
+  readonly case?: string;
+  readonly time?: boolean;
+  readonly atLeast?: number;
 }
 
 export default function (program: Command): void {
   program
     .command("op")
-    .description("run one operation on tensors from a safetensors file")
+    .description("run one operation on tensors from a safetensors file, or check it")
     .argument("[name]", "the operation; see --list")
-    .option("--in <file>", "inputs by name, and dy with --backward")
-    .option("--out <file>", "outputs by name; with --backward also d<input>")
-    .option("--attrs <json>", "attributes, as a JSON object")
-    .option("--backward", "also the gradients of sum(y * dy)")
-    .option("--variant <name>", "force a kind of kernel; see --list")
-    .option("--dtype <name>", "f32, or f16: how tensors are stored; sums are f32 either way", "f32")
+    .option("--in <file>", "safetensors file with the inputs by name, and dy with --backward")
+    .option("--out <file>", "safetensors file to write: the outputs by name; with --backward also d<input>")
+    .option("--attrs <json>", "attributes as a JSON object, e.g. '{\"eps\":1e-5}'; see --list")
+    .option("--backward", "also compute the gradients of sum(y * dy)")
+    .option("--variant <name>", "kernel variant to force; see --list (default: the adapter's choice)")
+    .option("--dtype <name>", "storage of floating tensors: f32 or f16; sums are f32 in both cases", "f32")
     .option("--list", "print every operation with its inputs, attributes, defaults and variants")
     .option("--check", "run the operation's own test cases and time it, instead of --in and --out")
-    .option("--watch", "--check again whenever a file of its kernels is saved")
-    .option("--print-wgsl", "print the whole WGSL of its launches, forward and backward, for some shape; nothing runs")
+    .option("--watch", "run --check again whenever one of its files is saved")
+    .option(
+      "--print-wgsl",
+      "print the WGSL modules of its launches, forward and backward, at its first timed size or for --case; runs nothing",
+    )
+    .option(
+      "--file <path>",
+      "WGSL file that replaces a shipped module in the operation's cases: what --print-wgsl prints, changed. Exit 0 right, 1 wrong or slower than asked, 2 unusable",
+    )
+    .option("--case <name>", "with --file or --print-wgsl: only cases whose name contains this")
+    .option("--time", "with --file: time it in turns with the shipped kernel")
+    .option("--at-least <ratio>", "with --file: exit 1 if it is slower than RATIO times the shipped kernel's speed", number(0))
     .action(async (name: string | undefined, options: Options) => {
       if (options.list) {
         const { describeOps } = await import("../../checks/catalog.ts");
@@ -46,7 +60,7 @@ export default function (program: Command): void {
       }
       const { in: input, out, attrs, backward, variant, dtype } = options;
       if (name === undefined) throw new UsageError("expected the name of an operation, got none; see tessera op --list");
-      if (options.check || options.watch || options.printWgsl) return develop(name, options);
+      if (options.check || options.watch || options.printWgsl || options.file !== undefined) return develop(name, options);
       if (input === undefined || out === undefined)
         throw new UsageError(`expected ${input === undefined ? "--in" : "--out"} <file>, got none; see tessera op --help`);
       const args: OpArgs = {
@@ -63,27 +77,37 @@ export default function (program: Command): void {
     });
 }
 
-/** For whoever writes the kernel. */
+/** Does `--watch`, `--print-wgsl` and `--check`, the modes for writing a kernel. */
 async function develop(name: string, options: Options): Promise<void> {
   const { opNamed } = await import("../../checks/catalog.ts");
   refusing(() => opNamed(name)); // before an adapter is opened
   const { attrs, variant } = options;
   if (options.watch) {
     const { watchOp } = await import("../watch-op.ts");
-    const pass = (["where", "adapter", "variant", "attrs"] as const).flatMap((key) =>
+    const pass = (["where", "adapter", "variant", "attrs", "file", "case", "json"] as const).flatMap((key) =>
       options[key] === undefined ? [] : [`--${key}`, options[key]],
     );
-    const what = options.printWgsl ? "--print-wgsl" : "--check";
-    return watchOp(name, [BIN, "op", name, what, ...pass]);
+    const what = options.printWgsl ? ["--print-wgsl"] : options.time ? ["--check", "--time"] : ["--check"];
+    const least = options.atLeast === undefined ? [] : ["--at-least", String(options.atLeast)];
+    return watchOp(name, [BIN, "op", name, ...what, ...least, ...pass], options.file);
+  }
+  if (options.file !== undefined) {
+    const { judgeFile } = await import("../op-file.ts");
+    return judgeFile(name, { ...options, file: options.file });
   }
   if (options.printWgsl) {
     const { launches } = await runJob<WgslResult>(
       "op-wgsl",
-      { name, variant, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs,
+      { name, variant, only: options.case, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs,
       options,
     );
     print(
-      launches.map(({ pass, kernel, groups, wgsl }) => `// ${pass}: ${kernel}, ${groups.join(" x ")} workgroups\n${wgsl}\n`).join("\n"),
+      launches
+        .map(
+          ({ pass, kernel, groups, wgsl }) =>
+            `// ${pass}: ${[kernel, ...(groups.length > 0 ? [`${groups.join(" x ")} workgroups`] : [])].join(", ")}\n${wgsl}\n`,
+        )
+        .join("\n"),
     );
     return;
   }

@@ -16,10 +16,13 @@ interface Options {
 export default function (program: Command): void {
   program
     .command("report")
-    .description("results of the benchmark as one page: charts, tables, two compared; it needs no server and no network")
-    .argument("<results...>", "files of bench --json; those of --suite size and first go with the result of their commit and adapter")
-    .option("--out <file>", "the page (default: bench.html)")
-    .option("--merge <file>", "instead write one result of all: suites of one adapter, place and commit, measured one after another")
+    .description("write benchmark results as one HTML page with charts, tables and a comparison of two; it needs no server and no network")
+    .argument(
+      "<results...>",
+      "files of bench --json; results of --suite size and first are added to the result of their commit and adapter",
+    )
+    .option("--out <file>", "page to write (default: bench.html)")
+    .option("--merge <file>", "write this JSON file instead of a page: all results in one; they must be of one adapter, place and commit")
     .action(async (paths: readonly string[], { out, merge }: Options) => {
       if (out !== undefined && merge !== undefined) throw new UsageError("expected --out or --merge, got both");
       const files = await Promise.all(paths.map(async (path) => ({ name: basename(path), content: await json(path) })));

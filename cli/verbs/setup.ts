@@ -24,8 +24,8 @@ export default function (program: Command): void {
   program
     .command("setup")
     .description("find a WebGPU adapter and a browser, and install what is missing")
-    .option("--tests", "what the tests need too: a browser beside an adapter in Node, and f16")
-    .option("--no-install", "look only; TESSERA_NO_INSTALL=1 does the same")
+    .option("--tests", "also install what the tests need: a browser besides an adapter in Node, and f16")
+    .option("--no-install", "only search, install nothing; TESSERA_NO_INSTALL=1 does the same")
     .action(async ({ tests = false, install }: Options) => {
       const { found, lack, tried } = await getReady(tests, install && !process.env["TESSERA_NO_INSTALL"]);
       const inBrowser = lack.node && found.chromium ? await browserAdapter(found) : null;
@@ -53,7 +53,7 @@ interface Lack {
   readonly browser: boolean;
 }
 
-/** What is still missing of what was asked for. Tests want lavapipe where there is no GPU: it has f16, which SwiftShader lacks. */
+/** The requested parts that are still missing. Without a GPU, tests need lavapipe: it has f16, which SwiftShader lacks. */
 function lackOf(found: Setup, tests: boolean): Lack {
   const weak = found.node?.software && !found.node.features.includes("shader-f16") && process.platform === "linux";
   return { node: !found.node, vulkan: !found.node || (tests && weak === true), browser: tests && !found.chromium };
@@ -71,7 +71,7 @@ async function getReady(tests: boolean, mayInstall: boolean): Promise<{ found: S
   const system = debian();
   const viaApt = system !== null && process.getuid?.() === 0;
   let tried = false;
-  // A browser that is downloaded comes without its libraries; as root on Debian apt's comes with them.
+  // A downloaded browser lacks its system libraries; apt's browser, as root on Debian, brings them.
   const librariesThere = existsSync("/usr/share/doc/libnss3");
   if (browserWanted() && !(viaApt && !librariesThere) && mayInstall && (await agreed("download puppeteer's browser (150 MB)"))) {
     say("downloading the browser that puppeteer was made for");
@@ -91,7 +91,7 @@ async function getReady(tests: boolean, mayInstall: boolean): Promise<{ found: S
   return { found, lack, tried };
 }
 
-/** Says what is about to be done; on a terminal only after a yes. */
+/** Prints what is about to be installed; on a terminal asks first. */
 async function agreed(what: string): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stdout.isTTY) {
     say(`going to ${what}`);
@@ -125,7 +125,7 @@ async function browserAdapter(found: Setup): Promise<string | null> {
   }
 }
 
-/** The one command that gets what is missing, for this system. */
+/** The command that installs the missing parts on this system. */
 function advice(system: Debian | null, tried: boolean): string {
   const browser = "npx @puppeteer/browsers install chrome@stable";
   if (system && tried) return "apt-get update && apt-get --fix-broken install   # what failed is above; then this again";

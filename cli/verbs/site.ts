@@ -1,4 +1,4 @@
-/** `site`: the pages, served to this machine, or built into a folder for any web server. Needs no adapter here: who opens a page brings one. */
+/** `site`: the pages, served to this machine, or built into a folder for any web server. Needs no adapter on this machine: the browser that opens a page has one. */
 import type { Command } from "commander";
 import { UsageError } from "../../jobs/errors.ts";
 import { integer } from "../options.ts";
@@ -13,9 +13,9 @@ interface Options {
 export default function (program: Command): void {
   program
     .command("site")
-    .description("the site: classify, teach, distil, measure; served to this machine, or built into a folder")
-    .option("--port <n>", "port to serve at; 0: any free one", integer(0, 65_535), 0)
-    .option("--build <folder>", "write the pages there instead; any web server can host them, under any path")
+    .description("serve the site (classify, teach, distil, measure, docs) on this machine, or build it into a folder")
+    .option("--port <n>", "port to serve at, 0 to 65535; 0: any free one", integer(0, 65_535), 0)
+    .option("--build <folder>", "write the pages to this folder instead of serving them; any web server can host it, under any path")
     .action(async ({ port, build }: Options) => {
       if (!IN_REPOSITORY) throw new UsageError("expected a clone of the repository to build the site from, got the installed package");
       const [{ buildSite }, { serveBenchPage }] = await Promise.all([import("../site.ts"), import("../bench/page.ts")]);

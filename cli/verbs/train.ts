@@ -52,7 +52,7 @@ const defaults = recipeSchema.parse({}) as Record<string, unknown>;
 export default function (program: Command): void {
   const command = program
     .command("train")
-    .description("train a model, or distil it from a teacher; the recipe's defaults are the paper's")
+    .description("train a model, or distil it from a teacher; options marked `recipe` default to the paper's values")
     .addHelpText("after", EXIT_CODES)
     .action(runTraining);
   addRunOptions(command);
@@ -62,13 +62,13 @@ export default function (program: Command): void {
 
 function addRunOptions(command: Command): void {
   command
-    .requiredOption("--model <name|json>", "timm name, JSON file, or JSON")
+    .requiredOption("--model <name|json>", "model to train: timm name, JSON file, or JSON")
     .option("--data <name>", DATA_HELP, "cifar10-subset")
     .option("--out <folder>", "folder for checkpoint, weights, metrics and report; one process at a time writes to it", "runs/train")
-    .option("--teacher <file>", "weights to distil from")
-    .option("--teacher-model <name|json>", "the teacher's model, where its file does not say")
-    .option("--weights <file>", "weights to begin with, instead of random ones")
-    .option("--replace-head", "with --weights: give every classifier head new initial values, one that would fit too")
+    .option("--teacher <file>", "weights of the teacher to distil from; needs --distillation")
+    .option("--teacher-model <name|json>", "the teacher's model, if its file does not name it")
+    .option("--weights <file>", "initial weights (default: random ones by --seed)")
+    .option("--replace-head", "with --weights: re-initialise every classifier head, even one whose shape fits")
     .option("--resize-pos-embed", "with --weights: interpolate the position embedding to the model's resolution")
     .option("--workers <n>", "threads that read and augment images, 0 or more; 0: the main thread does (default: 0)", integer(0))
     .addOption(
@@ -79,26 +79,31 @@ function addRunOptions(command: Command): void {
     )
     .option(
       "--max-corrupt <share>",
-      "share of the images, in [0, 1], that may be unreadable before the run ends; they are named (default: 0.01)",
+      "largest share of unreadable training images, in [0, 1]; above it the run fails (default: 0.01)",
       number(0, 1),
     )
-    .option("--resume", "go on from the checkpoint in --out, to the same bits as without the stop")
-    .option("--allow-changed", "with --resume: go on although data, teacher, normalization or --augment are others than the run began with")
-    .option("--overwrite", "begin anew although --out holds a run")
+    .option("--resume", "continue from the checkpoint in --out, with the same bits as an unbroken run")
+    .option("--allow-changed", "with --resume: continue although data, teacher, normalization or --augment differ from the run's")
+    .option("--overwrite", "start a new run although --out holds one")
+    .option("--debug-nan", "end at the first update that is not finite, and name the kernel and the element of its first NaN; slower")
     .option(
-      "--debug-nan",
-      "end at the first update that is not finite, with the kernel and the element that its first NaN comes from; slower",
+      "--max-steps <n>",
+      "number of updates after which the run ends, counted from its beginning, 1 or more (default: all epochs)",
+      integer(1),
     )
-    .option("--max-steps <n>", "updates, counted from the run's beginning, after which it ends, 1 or more", integer(1))
-    .option("--save-every <n>", "updates between checkpoints, 1 or more; every epoch ends with one too", integer(1))
+    .option(
+      "--save-every <n>",
+      "number of updates between checkpoints, 1 or more; every epoch also ends with one (default: by --save-minutes alone)",
+      integer(1),
+    )
     .option("--eval-every <n>", "epochs between evaluations, 1 or more; the last epoch is always evaluated (default: 1)", integer(1))
     .option(
       "--save-minutes <n>",
-      "minutes without a checkpoint after which the next update is followed by one, above 0 (default: 5)",
+      "minutes since the last checkpoint after which the next update is followed by one, above 0 (default: 5)",
       number(0, Infinity, { open: true }),
     )
-    .option("--preset <name>", `recipe that ships: ${PRESETS.join(", ")}`)
-    .option("--config <file>", "recipe as JSON; wins over the preset, options win over it");
+    .option("--preset <name>", `shipped recipe to start from: ${PRESETS.join(", ")}`)
+    .option("--config <file>", "recipe as a JSON file; overrides the preset; options override it");
 }
 
 async function runTraining(options: Options): Promise<void> {
@@ -154,10 +159,12 @@ Ctrl-C, SIGTERM and SIGHUP save a checkpoint after the current update and stop; 
   0 done    1 failed    2 bad usage or input
   129, 130, 143  stopped by SIGHUP, Ctrl-C, SIGTERM and saved; --resume goes on`;
 
-const helpOf = (name: string, type: (typeof recipeSchema.shape)[keyof typeof recipeSchema.shape]): string =>
-  `recipe: ${z.globalRegistry.get(type)?.description} (default: ${JSON.stringify(defaults[name])})`;
+const helpOf = (name: string, type: (typeof recipeSchema.shape)[keyof typeof recipeSchema.shape]): string => {
+  const values = typeof defaults[name] === "boolean" ? "true or false: " : "";
+  return `recipe: ${values}${z.globalRegistry.get(type)?.description} (default: ${JSON.stringify(defaults[name])})`;
+};
 
-/** What the page shows: curves and figures of the one run. */
+/** Data of the report page: curves and figures of the run. */
 function reportOf(result: TrainSummary, options: Options, { seed }: TrainArgs): ReportData {
   const { model, teacher, recipe } = result;
   return {
@@ -195,7 +202,7 @@ function preset(name: string | undefined): Record<string, unknown> {
   return readJson(shipped(`train/presets/${name}.json`))["recipe"] as Record<string, unknown>;
 }
 
-/** Numbers, booleans, lists of numbers and null as such; anything else is text, which the recipe judges. */
+/** Parses numbers, booleans, lists of numbers and null; anything else stays text for the recipe to check. */
 function parseValue(text: string): unknown {
   if (text === "true" || text === "false") return text === "true";
   if (text === "null") return null;

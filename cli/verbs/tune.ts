@@ -20,16 +20,16 @@ interface Options extends CommonOptions {
 export default function (program: Command): void {
   program
     .command("tune")
-    .description("measure which kernels are fastest on this adapter, and use them from then on")
+    .description("measure which kernels are fastest on this adapter, and store the choice for later commands")
     .option(
       "--model <names>",
-      "shapes of these models, separated by commas (default: distilled DeiT-Ti; on a GPU also S, B and regnety_160)",
+      "models whose shapes to measure, separated by commas (default: distilled DeiT-Ti; on a GPU also S, B and regnety_160)",
     )
-    .option("--batch <n>", "images at a time", positive, 1)
-    .option("--train", "also the shapes of a training step's gradients")
-    .option("--op <name>", "one operation instead of models; see tessera op --list")
-    .option("--shape <sizes>", "its sizes, in the order that tessera op --list gives: 197x192x768", sizes)
-    .option("--dry-run", "measure and print, keep nothing")
+    .option("--batch <n>", "images per forward pass, 1 or more", positive, 1)
+    .option("--train", "also measure the shapes of a training step's gradients")
+    .option("--op <name>", "operation to measure instead of models; see tessera op --list")
+    .option("--shape <sizes>", "with --op: its sizes, in the order of tessera op --list, e.g. 197x192x768", sizes)
+    .option("--dry-run", "measure and print; store nothing")
     .action(async (options: Options) => {
       const { model, batch, train = false, op, shape, dryRun = false } = options;
       if ((op === undefined) !== (shape === undefined))

@@ -2,7 +2,7 @@
 import { opCases } from "tessera-gpu/checks/op-cases";
 import { opProblem } from "tessera-gpu/checks/op-problem";
 import { tune } from "tessera-gpu/bench/tune/tune";
-import { useTuning } from "tessera-gpu/engine/tuning";
+import { useTuning } from "tessera-gpu/kernels/shared/tuning";
 import { Tensor } from "tessera-gpu/engine/tensor";
 import { initNodeDevice } from "tessera-gpu/node";
 import { facts, softplus } from "./softplus.js";

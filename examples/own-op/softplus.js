@@ -7,7 +7,7 @@
  */
 import { defineOp } from "tessera-gpu/engine/autograd";
 import { defineKernel, kernelFamily } from "tessera-gpu/engine/kernel";
-import { chosen } from "tessera-gpu/engine/tuning";
+import { chosen } from "tessera-gpu/kernels/shared/tuning";
 import { op as describe } from "tessera-gpu/checks/op";
 
 const VARIANTS = ["ones", "fours"];

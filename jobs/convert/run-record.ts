@@ -1,4 +1,4 @@
-/** What a training checkpoint of ours says about its run (train/checkpoint.ts), as far as a command for timm needs it. */
+/** The part of a Tessera checkpoint's record (train/checkpoint.ts) that a command for timm needs. */
 import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { createModel } from "../../models/model.ts";
@@ -25,8 +25,8 @@ const record = z.object({
 });
 
 /**
- * The run of the record `text`. Everything in it is the file's claim, so every value that goes further has passed a schema, a grammar
- * (auto-augment) or the model's own check. Throws `checkpoint: expected …, got …` for any other.
+ * The run of the record `text`. The record is untrusted: every value returned has passed a schema, a grammar (auto-augment) or the
+ * model's own check. Throws `checkpoint: expected …, got …` otherwise.
  */
 export function runOf(text: string): Omit<TimmRun, "weights"> {
   const parsed = record.safeParse(json(text));

@@ -1,6 +1,6 @@
 /**
- * The command of timm's train.py that goes on with a recipe of ours on a cluster. Comments in it name every part of the recipe that timm
- * does otherwise or lacks.
+ * The command of timm's train.py that continues a Tessera recipe on a cluster. Comments in it name every part of the recipe that timm does
+ * differently or lacks.
  *
  * https://github.com/huggingface/pytorch-image-models/blob/main/train.py (1.0.29)
  */
@@ -18,21 +18,21 @@ export interface TimmRun {
   readonly weights: string;
   readonly recipe: Recipe;
   readonly seed: number;
-  /** Epochs that are done. */
+  /** Finished epochs. */
   readonly epoch: number;
-  /** Of the images that the weights know; `undefined` where the checkpoint does not say. */
+  /** Mean and std of the training images; `undefined` if the checkpoint does not say. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
   /** The teacher's model by name, where the run distilled from one. */
   readonly teacher?: string | undefined;
 }
 
-/** The paper's teacher, which the command names where that of the run has no name of timm's. */
+/** The paper's teacher, used in the command if the run's teacher has no timm name. */
 const TEACHER = "regnety_160";
 
 /**
- * A shell script: comments, then one command for one machine of `GPUS` processes, whose batches together are the recipe's.
- * Every value is quoted where a shell would read more into it than a word; every comment stays on its line.
+ * A shell script: comments, then one command for one machine of `GPUS` processes that share the recipe's batch.
+ * Values with shell metacharacters are quoted; line breaks in comments are removed.
  */
 export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std, teacher }: TimmRun): string {
   const notes: string[] = [];
@@ -92,7 +92,7 @@ function model(config: DeitConfig | RegNetConfig, flag: Flag, notes: string[]): 
     return;
   }
   if (name !== null) return flag("model", name);
-  // Any other size: timm's smallest with its sizes replaced; --img-size alone would only resize the images.
+  // A custom size: timm's smallest model with its sizes replaced; --img-size alone would only resize the images.
   const sizes = {
     img_size: config.imgSize,
     patch_size: config.patchSize,
@@ -137,7 +137,7 @@ function distillation(r: Recipe, classes: number, teacher: string | undefined, f
   if (r.singleToken) notes.push("timm distils into a token of its own; our run did into the class token");
 }
 
-/** A value as one word of the shell: as it is where it has only characters that mean nothing to it, else quoted. */
+/** A value as one shell word: unquoted if it has no shell metacharacters, else quoted. */
 const word = (value: string | number): string => (/^[\w.+-][\w.,:=+-]*$/.test(`${value}`) ? `${value}` : quoted(`${value}`));
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

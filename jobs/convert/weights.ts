@@ -1,8 +1,9 @@
-/** What `convert` does, on weights: any layout in, any layout and container out, every F32 bit kept. */
+/** Converts weights between layouts and containers; every F32 bit is kept. */
 import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts";
 import { misfits, notFinite } from "../../models/check-state.ts";
 import { deitConfigOf } from "../../models/config-of.ts";
 import { deitParams } from "../../models/deit.ts";
+import { isDistillationHead } from "../../models/heads.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
 import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
 import type { State } from "../../models/params.ts";
@@ -19,13 +20,13 @@ export interface Conversion {
   readonly from: Naming;
   readonly fromContainer: Container;
   readonly to: Naming;
-  /** Names in the file that the model has no use for. */
+  /** Names in the file that the model does not use. */
   readonly ignored: readonly string[];
-  /** Tensors with a NaN or an infinity: they are kept as they are, but no model here loads them. */
+  /** Tensors with a NaN or an infinity: kept unchanged, but no model here loads them. */
   readonly notFinite: readonly string[];
 }
 
-/** `from`: what the file must hold; whatever it holds where not given. */
+/** `from`: the names that the file must have; any if not given. */
 export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Naming; readonly from?: Naming | undefined }): Conversion {
   if (read.state.size === 0) throw new Error("weights: expected tensors, got none");
   const found = namingOf(read.state);
@@ -58,8 +59,8 @@ function checkNames(state: State): void {
 }
 
 function checkDeit(state: State): void {
-  const oneHead = !state.has("head_dist.weight") && !state.has("head_dist.bias");
-  const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && s.name.startsWith("head_dist.")));
+  const oneHead = ![...state.keys()].some(isDistillationHead);
+  const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && isDistillationHead(s.name)));
   const wrong = misfits(specs, state);
   if (wrong.length > 0) throw new Error(`weights: expected the ${specs.length} tensors of this model, got ${wrong.join("; ")}`);
 }

@@ -23,7 +23,7 @@ const STUDENTS = [
 
 const MIN_EPOCHS = 2;
 
-/** Time of the training without a teacher, as a share of that with one. */
+/** Time of the training without a teacher divided by the time with one. */
 const PLAIN_SHARE = 0.65;
 
 /** Small data, few epochs: milder regularisation than the paper's 300 epochs on ImageNet. */

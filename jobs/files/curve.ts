@@ -1,6 +1,6 @@
-/** A curve of any length as a few points, for a progress line that is sent at every step. */
+/** A curve of any length reduced to a few points, for the progress line of every step. */
 
-/** At as many points, each two become one. */
+/** Number of points at which neighbouring pairs are merged. */
 const POINTS = 64;
 
 export class Curve {
@@ -20,7 +20,7 @@ export class Curve {
     this.#each *= 2;
   }
 
-  /** Each the mean of as many neighbouring values; the newest values may be missing. */
+  /** Points, each the mean of the same number of neighbouring values; the newest values may be missing. */
   get points(): readonly number[] {
     return this.#points;
   }

@@ -1,4 +1,4 @@
-/** "1:05", or "?" before anything can be said. */
+/** Seconds as "1:05"; "?" if not known. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "?";
   const whole = Math.ceil(seconds);

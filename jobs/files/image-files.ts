@@ -2,7 +2,7 @@
 import type { RgbImage } from "../../models/images/preprocess.ts";
 import type { Host } from "../host.ts";
 
-/** The image at `path`, upright. Throws why it cannot be read or decoded, in one line. */
+/** The image at `path`, upright. Throws the reason in one line if it cannot be read or decoded. */
 export async function readImage(host: Host, path: string): Promise<RgbImage> {
   return host.images.decode(await host.images.read({ path }), { upright: true });
 }

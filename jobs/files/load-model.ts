@@ -1,4 +1,4 @@
-/** A model with its weights, from any file: for evaluating, classifying, and teaching. */
+/** Loads a model with its weights from any file: for evaluation, classification, and as a teacher. */
 import { checkState } from "../../models/check-state.ts";
 import { classesIn } from "../../models/heads.ts";
 import { createModel, type Model } from "../../models/model.ts";
@@ -29,15 +29,15 @@ export interface Statistics {
   readonly std: readonly number[];
 }
 
-/** What weights say they were trained with. */
+/** The mean and std that weights were trained with, from their metadata. */
 export const ownStatistics = ({ info }: Weights): Statistics | null => (info?.mean && info.std ? { mean: info.mean, std: info.std } : null);
 
-/** CIFAR's own; the sets that nobody has published such of go by ImageNet's. */
+/** CIFAR's own; other sets use ImageNet's. */
 export const dataStatistics = ({ kind }: DataFiles): Statistics | null =>
   kind === "cifar10" ? { mean: CIFAR10_MEAN, std: CIFAR10_STD } : kind === "cifar100" ? { mean: CIFAR100_MEAN, std: CIFAR100_STD } : null;
 
 /**
- * A model to distil `student` from, which sees the images that the student sees: of its size, normalised as for it.
+ * A teacher for `student`. It gets the student's images: same size, same normalisation.
  * A convolutional teacher takes any size; a transformer has a position for every patch. Weights that do not fit are refused here, before
  * any work.
  */

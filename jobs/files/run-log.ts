@@ -15,7 +15,7 @@ export class RunLog {
   readonly lines: Line[];
   readonly #host: Host;
   readonly #paths: Paths;
-  /** Lines that both files hold; `null`: the files are still those of before. */
+  /** Lines that both files hold; `null`: nothing was written yet in this run. */
   #written: number | null = null;
 
   private constructor(host: Host, paths: Paths, lines: Line[]) {
@@ -25,8 +25,8 @@ export class RunLog {
   }
 
   /**
-   * Goes on from the lines up to update `resumed` that are on disk, if it is a resumed run. Lines beyond it are of updates to be done
-   * again; what a kill tore is reported and left out.
+   * A resumed run keeps the lines on disk up to update `resumed`; later lines belong to updates that are repeated. Lines that a kill cut
+   * short are reported and dropped.
    */
   static async open(host: Host, paths: Paths, resumed: number | null): Promise<RunLog> {
     if (resumed === null || !(await host.exists(paths.metrics))) return new RunLog(host, paths, []);
@@ -48,7 +48,7 @@ export class RunLog {
     this.lines.push({ ...metrics, time: Date.now() / 1000 });
   }
 
-  /** Brings both files up to date: whole the first time, then by what is new. */
+  /** Updates both files: the first time writes them whole, then appends the new lines. */
   async flush(): Promise<void> {
     const lines = this.lines.slice(this.#written ?? 0);
     const text = new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
@@ -79,7 +79,7 @@ function parseLine(text: string): Line | null {
   }
 }
 
-/** A line of metrics as TensorBoard has it. */
+/** A line of metrics as TensorBoard events. */
 function scalarsOf(m: Line): ScalarEvent[] {
   const values: Record<string, number | undefined> =
     m.kind === "step"

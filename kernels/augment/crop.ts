@@ -11,7 +11,7 @@ import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { pixelWgsl } from "./records.ts";
-import type { Band } from "../../engine/resample.ts";
+import type { Band } from "../shared/resample.ts";
 
 const WG = 64;
 /** Words of one band besides its weights: the first source index, and how many weights. */

@@ -6,7 +6,7 @@
  * as `Random.normal` takes them; in mode "rand" e is the channel. Later boxes lie over earlier ones. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import { philoxWgsl } from "../../engine/random.ts";
+import { philoxWgsl } from "../shared/random.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { patchShape, patchSizes, pixelInPatches, type PatchSizes } from "../shared/patches.ts";

@@ -44,7 +44,7 @@ const kernel = defineKernel({
   inputs: { x: "u32", records: "u32", below: "u32" }, // (B, H, W), (B, slots, 16), (65280)
   outputs: { tables: "u32" }, // (B, 257): a byte for each channel; at last the mean
   params: { area: "u32", slots: "u32", slot: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   helpers: /* wgsl */ `${pixelWgsl}
 var<workgroup> bins: array<atomic<u32>, 768>;
 var<workgroup> grey: atomic<u32>;
@@ -76,7 +76,7 @@ fn equalized(v: u32, c: u32, area: u32) -> u32 {
     let code = records[(group * p.slots + p.slot) * ${WORDS}u];
     let counts = code == ${CODES.autoContrast}u || code == ${CODES.equalize}u;
     let sums = code == ${CODES.contrast}u;
-    for (var c = 0u; c < 3u; c++) { atomicStore(&bins[256u * c + li], 0u); }
+    for (var i = li; i < 768u; i += WG) { atomicStore(&bins[i], 0u); }
     if (li == 0u) { atomicStore(&grey, 0u); }
     workgroupBarrier();
 
@@ -109,9 +109,13 @@ fn equalized(v: u32, c: u32, area: u32) -> u32 {
     workgroupBarrier();
 
     if (code == ${CODES.autoContrast}u) {
-      tables[257u * group + li] = stretched(li, ends[0].x, ends[0].y) | (stretched(li, ends[1].x, ends[1].y) << 8u) | (stretched(li, ends[2].x, ends[2].y) << 16u);
+      for (var v = li; v < 256u; v += WG) {
+        tables[257u * group + v] = stretched(v, ends[0].x, ends[0].y) | (stretched(v, ends[1].x, ends[1].y) << 8u) | (stretched(v, ends[2].x, ends[2].y) << 16u);
+      }
     } else if (code == ${CODES.equalize}u) {
-      tables[257u * group + li] = equalized(li, 0u, p.area) | (equalized(li, 1u, p.area) << 8u) | (equalized(li, 2u, p.area) << 16u);
+      for (var v = li; v < 256u; v += WG) {
+        tables[257u * group + v] = equalized(v, 0u, p.area) | (equalized(v, 1u, p.area) << 8u) | (equalized(v, 2u, p.area) << 16u);
+      }
     } else if (sums && li == 0u) {
       let sum = atomicLoad(&grey);
       tables[257u * group + 256u] = sum / p.area + select(0u, 1u, 2u * (sum % p.area) >= p.area);

@@ -7,7 +7,7 @@
  * https://pillow.readthedocs.io/en/stable/handbook/concepts.html#filters
  */
 import { defineKernel } from "../../engine/kernel.ts";
-import { antialiasedBands, BICUBIC, PRECISION, quantized } from "../../engine/resample.ts";
+import { antialiasedBands, BICUBIC, PRECISION, quantized } from "../shared/resample.ts";
 import { show } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { bandTables } from "../shared/bands.ts";

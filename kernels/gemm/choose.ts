@@ -1,6 +1,6 @@
 /** Which kernel multiplies a product: its tile, whether its sum is cut, and how wide it loads. */
 import { numel } from "../../engine/shape.ts";
-import { chosen } from "../../engine/tuning.ts";
+import { chosen } from "../shared/tuning.ts";
 import { NO_SLOTS, type Tile } from "./config.ts";
 import type { Described, Gemm, Operand } from "./describe.ts";
 import { gemmKernel } from "./kernels.ts";

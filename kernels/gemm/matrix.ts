@@ -13,6 +13,14 @@ import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./matri
 import { matrixKernel } from "./matrix-kernel.ts";
 import { divides, matrixBytes, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./matrix-tile.ts";
 
+export interface SubgroupMatrix {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 /** How a device multiplies subgroup matrices. */
 export interface MatrixSetup {
   readonly shape: MatrixShape;
@@ -73,9 +81,22 @@ function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices,
   return best ? { tile: best.t, kernel: (config) => matrixKernel({ ...setup, tile: best.t, direct: false, ...config }) } : null;
 }
 
+/** Matrices that the adapter's subgroups multiply at once, (M, K) by (K, N), where the experimental feature is there. Types as in WGSL. */
+export function matricesOf({ features, info }: Device): SubgroupMatrix[] {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
+  if (!features.has(SUBGROUP_MATRIX)) return [];
+  return Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => ({
+    componentType,
+    resultComponentType,
+    M,
+    N,
+    K,
+  }));
+}
+
 /** The matrices of f16 or f32 that a device sums in f32, largest first. */
 export function matrixShapes(device: Device = getDevice()): MatrixShape[] {
-  return device.subgroupMatrices
+  return matricesOf(device)
     .filter(
       (c) =>
         c.resultComponentType === "f32" && (c.componentType === "f32" || (c.componentType === "f16" && device.features.has("shader-f16"))),

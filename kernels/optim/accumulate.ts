@@ -1,6 +1,6 @@
 /** Gradients of several batches added up: sum <- keep sum + share g, in place; a `keep` of 0 begins anew. An update rule: no backward. */
 import { defineKernel } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
@@ -13,7 +13,7 @@ const kernel = defineKernel({
   updates: { sum: "vec4f" }, // (n)
   constants: { AT: "u32" },
   params: { n4: "u32", share: "f32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4) { return; }

@@ -7,7 +7,7 @@
  * Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101, in PyTorch's order of operations. An update rule: no backward.
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
@@ -41,7 +41,7 @@ const kernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
     updates: { params: "vec4f", m: "vec4f", v: "vec4f", ema: "vec4f?" }, // (n) each
     constants: { LR: "u32", BIAS1: "u32", BIAS2: "u32", DECAY: "u32" },
     params: { n4: "u32", decayed4: "u32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", eps: "f32", decay: "f32", clip: "f32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }

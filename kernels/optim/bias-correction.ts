@@ -9,7 +9,7 @@
  * would lose digits. Kingma and Ba 2015, https://arxiv.org/abs/1412.6980. An update rule: no backward.
  */
 import { defineKernel } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
 /** Logarithm of a beta of 0: its power is 0 from the first update on. */

@@ -1,6 +1,6 @@
 /** Moving average of parameters: ema <- decay ema + (1 - decay) params, in place. An update rule: no backward. */
 import { defineKernel } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
@@ -13,7 +13,7 @@ const kernel = defineKernel({
   updates: { ema: "vec4f" }, // (n)
   constants: { AT: "u32" },
   params: { n4: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }

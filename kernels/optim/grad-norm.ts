@@ -21,7 +21,7 @@ const partsKernel = defineKernel({
   inputs: { x: "vec4f" }, // (n)
   outputs: { squares: "f32", broken: "f32" }, // (parts) each
   params: { n4: "u32", parts: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   helpers: workgroupSum,
   code: /* wgsl */ `
     var sum = 0.0;
@@ -43,7 +43,7 @@ const addKernel = defineKernel({
   inputs: { squares: "f32", broken: "f32" }, // (parts) each
   outputs: { y: "f32" }, // (2)
   params: { parts: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   helpers: workgroupSum,
   code: /* wgsl */ `
     var sum = 0.0;

@@ -8,7 +8,7 @@
  * You et al. 2020, https://arxiv.org/abs/1904.00962, in timm's form. An update rule: no backward.
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { FLAT_BLOCK } from "./flat-block.ts";

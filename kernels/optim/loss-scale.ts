@@ -36,7 +36,7 @@ const unscaleKernel = defineKernel({
   inputs: { scale: "f32" }, // ()
   updates: { g: "vec4f" }, // (n)
   params: { n4: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n4) { g[i] = g[i] * (1.0 / scale[0]); }`,

@@ -6,7 +6,7 @@
  * PyTorch's form (the rate multiplies the velocity; u starts at 0). An update rule: no backward.
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import type { Scalar } from "../../engine/scalars.ts";
+import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
@@ -33,7 +33,7 @@ const kernel = kernelFamily(({ clipped, nesterov }: { clipped: boolean; nesterov
     updates: { params: "vec4f", momentum: "vec4f" }, // (n) each
     constants: { LR: "u32" },
     params: { n4: "u32", decayed4: "u32", mu: "f32", decay: "f32", clip: "f32" },
-    workgroup: WG,
+    workgroup: { upTo: WG },
     code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4${has.norm ? " || norm[1] == 0.0" : ""}) { return; }

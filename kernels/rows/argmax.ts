@@ -56,7 +56,7 @@ const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) =>
     outputs: { y: "u32" }, // (1)
     constants: { K: "u32" },
     params: { B: "u32" },
-    workgroup: COUNT_WG,
+    workgroup: { upTo: COUNT_WG },
     helpers: "var<workgroup> counts: array<u32, WG>;",
     code: /* wgsl */ `
     var count = 0u;

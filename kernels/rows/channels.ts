@@ -3,7 +3,6 @@ import { workgroupSum } from "../shared/reduce.ts";
 import { rowWords } from "./rows.ts";
 
 const WG = 64;
-export const WIDE = 256;
 /** Loads in flight per thread of `once`. */
 const FLIGHT = 4;
 /** Threads per workgroup of `register`, a stripe each. */
@@ -32,26 +31,27 @@ export const typesOf = ({ P, vec }: Layout) => ({
 export type BatchNormVariant = "shared" | "register" | "once";
 export const BATCH_NORM_VARIANTS: readonly BatchNormVariant[] = ["shared", "register", "once"];
 
-/** `lanes`: neighbouring threads of `once` that shuffles reach, see rows.ts. */
+/** `wide`: threads of `once`; `lanes`: neighbours among them that shuffles reach, see rows.ts. */
 export interface Stripes extends Layout {
   readonly variant: BatchNormVariant;
   readonly lanes: number;
+  readonly wide: 256 | 128;
 }
 
 /** WGSL words for a kernel over a channel's stripe. */
-export const channelWords = ({ variant, P, lanes }: Stripes) => {
+export const channelWords = ({ variant, P, lanes, wide }: Stripes) => {
   const range = /* wgsl */ `
     let start = wid.y * p.images * ${P}u;
     let end = min(p.B, (wid.y + 1u) * p.images) * ${P}u;`;
   if (variant === "once") {
-    const { threads, places, sum } = rowWords({ kind: "subgroup", threads: WIDE, loads: 1, lanes });
+    const { threads, places, sum } = rowWords({ kind: "subgroup", threads: wide, loads: 1, lanes, most: wide });
     return {
       ...threads,
       setup: `let c = wid.x; ${places} ${range}`,
       sum,
       one: "place == 0u",
-      each: (body: (i: string) => string) => `for (var i = start + place; i < end; i += ${WIDE * FLIGHT}u) {
-      ${Array.from({ length: FLIGHT }, (_, k) => (k === 0 ? `{ ${body("i")} }` : `if (i + ${k * WIDE}u < end) { ${body(`(i + ${k * WIDE}u)`)} }`)).join("\n      ")}
+      each: (body: (i: string) => string) => `for (var i = start + place; i < end; i += ${wide * FLIGHT}u) {
+      ${Array.from({ length: FLIGHT }, (_, k) => (k === 0 ? `{ ${body("i")} }` : `if (i + ${k * wide}u < end) { ${body(`(i + ${k * wide}u)`)} }`)).join("\n      ")}
     }`,
     };
   }

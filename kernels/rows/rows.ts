@@ -28,8 +28,9 @@
 import { getDevice } from "../../engine/device.ts";
 import type { Elem } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { chosen } from "../../engine/tuning.ts";
+import { chosen } from "../shared/tuning.ts";
 import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
+import { wideWorkgroup } from "../shared/wide-workgroup.ts";
 
 const TEAMS = [4, 8, 16, 32, 64, 128, 256] as const;
 type Threads = (typeof TEAMS)[number];
@@ -64,7 +65,7 @@ export const widthOf = (variant: RowVariant, D: number): Width => (D % 4 === 0 ?
 
 const fits = (T: Threads, D: number): boolean => {
   const W = widthOf(`team${T}`, D);
-  return Math.ceil(D / W / T) <= MAX_LOADS[W];
+  return T <= wideWorkgroup() && Math.ceil(D / W / T) <= MAX_LOADS[W];
 };
 
 /** Whether a variant can take rows of D. */
@@ -114,8 +115,8 @@ export interface RowOptions {
 /** What of a variant is compiled in. */
 export type RowShape =
   | { readonly kind: "thread" | "workgroup" }
-  /** `threads` per row; `lanes`: neighbours among them that shuffles reach; `loads`: of each thread. */
-  | { readonly kind: "subgroup"; readonly threads: Threads; readonly loads: number; readonly lanes: number };
+  /** `threads` per row; `lanes`: neighbours among them that shuffles reach; `loads`: of each thread; `most`: threads of a workgroup. */
+  | { readonly kind: "subgroup"; readonly threads: Threads; readonly loads: number; readonly lanes: number; readonly most: number };
 
 export function rowShape(variant: RowVariant, D: number): RowShape {
   const threads = threadsOf(variant);
@@ -125,6 +126,7 @@ export function rowShape(variant: RowVariant, D: number): RowShape {
     threads,
     loads: Math.ceil(D / widthOf(variant, D) / threads),
     lanes: variant.startsWith("barrier") ? 1 : Math.min(threads, subgroupLanes()),
+    most: wideWorkgroup(),
   };
 }
 
@@ -260,8 +262,8 @@ fn ${name}(given: ${type}, place: u32) -> ${type} {
 }
 
 function team(shape: Extract<RowShape, { kind: "subgroup" }>, least: number): RowWords {
-  const { threads, loads: count, lanes } = shape;
-  const workgroup = Math.max(least, threads);
+  const { threads, loads: count, lanes, most } = shape;
+  const workgroup = Math.max(Math.min(least, most), threads);
   const all =
     (reduce: string) =>
     (...names: readonly string[]) => {

@@ -2,7 +2,7 @@
  * Linear maps along one axis whose every output is made of a run of neighbouring inputs: what resizing an axis is. Weights are found in
  * f64 on the CPU and reach kernels as tables.
  */
-import { keys, type Band } from "../../engine/resample.ts";
+import { keys, type Band } from "./resample.ts";
 import { Tensor } from "../../engine/tensor.ts";
 
 const TORCH = keys(-0.75);

@@ -15,7 +15,7 @@ const kernel = defineKernel({
   inputs: { x: "f32" }, // (n)
   outputs: { y: "u32" }, // (2)
   params: { n: "u32" },
-  workgroup: WG,
+  workgroup: { upTo: WG },
   helpers: "var<workgroup> found: array<u32, WG>;",
   code: /* wgsl */ `
     var first = ${ALL_FINITE}u;

@@ -3,7 +3,7 @@
  * None so far.
  */
 import { adapterName, type AdapterDescription } from "../../engine/device.ts";
-import type { Tuning } from "../../engine/tuning.ts";
+import type { Tuning } from "./tuning.ts";
 
 const KNOWN: readonly { readonly name: string; readonly adapter: RegExp; readonly choices: Readonly<Record<string, string>> }[] = [];
 

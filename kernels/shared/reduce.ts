@@ -8,9 +8,11 @@
 import { defineOp } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
-import { normalizeAxis, numel, sameShape, show, type Shape } from "../../engine/shape.ts";
+import { numel, sameShape, show, type Shape } from "../../engine/shape.ts";
+import { normalizeAxis } from "./axes.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { addParts } from "./add-parts.ts";
+import { wideWorkgroup } from "./wide-workgroup.ts";
 
 /** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. WG must be a power of two. */
 export const workgroupSum = /* wgsl */ `
@@ -165,7 +167,7 @@ function sumRows(x: Tensor, outer: number, len: number): Tensor {
   const W = len % 4 === 0 ? 4 : 1;
   const chunk = Math.ceil(Math.max(CHUNK, len / PARTS) / W);
   const parts = Math.ceil(len / W / chunk);
-  const threads = len / W >= 1024 ? 256 : WG;
+  const threads = len / W >= 1024 ? wideWorkgroup() : WG;
   const { y } = sumRowsKernel({ W, threads })({
     inputs: { x },
     outputs: { y: [outer * parts] },

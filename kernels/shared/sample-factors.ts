@@ -2,6 +2,7 @@
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show, type Shape } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
+import { wideWorkgroup } from "./wide-workgroup.ts";
 
 /** One factor per sample: element `at` of `tensor` is the first sample's. */
 export interface SampleFactors {
@@ -9,11 +10,10 @@ export interface SampleFactors {
   readonly at: number;
 }
 
-const WG = 256;
 const PER = 4; // vectors per thread: a sample's factor is read once for all of them
 
 // A workgroup takes WG * PER vectors of one sample.
-const scaleKernel = kernelFamily(({ W }: { W: 1 | 4 }) => {
+const scaleKernel = kernelFamily(({ W, WG }: { W: 1 | 4; WG: number }) => {
   const T = W === 4 ? "vec4f" : "f32";
   return defineKernel({
     name: "dropPath.scale",
@@ -37,8 +37,9 @@ export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   const B = x.shape[0]!;
   const W = (x.size / B) % 4 === 0 ? 4 : 1;
   const len = x.size / B / W;
+  const WG = wideWorkgroup();
   const chunks = Math.ceil(len / (WG * PER));
-  return scaleKernel({ W })({ inputs: { x, factors: tensor }, outputs: { y: x }, params: { at, len, chunks }, groups: B * chunks }).y;
+  return scaleKernel({ W, WG })({ inputs: { x, factors: tensor }, outputs: { y: x }, params: { at, len, chunks }, groups: B * chunks }).y;
 }
 
 /** Throws unless there is a factor for each sample of a result of this shape. */

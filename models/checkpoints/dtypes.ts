@@ -1,7 +1,7 @@
 /** Tensors as checkpoints hold them: element types, and their values as f32. */
 
 export const ARRAYS = {
-  // Read as the bits they are; nothing here computes with them.
+  // Kept as raw bits; nothing here computes with them.
   F4: Uint8Array,
   F6_E2M3: Uint8Array,
   F6_E3M2: Uint8Array,
@@ -27,7 +27,7 @@ export const ARRAYS = {
 } as const;
 
 export type SafeDtype = keyof typeof ARRAYS;
-/** Bits of an element; elements of less than a byte lie one after the other. */
+/** Bits per element; elements smaller than a byte are packed. */
 export const bitsOf = (dtype: SafeDtype): number =>
   dtype === "F4" ? 4 : dtype.startsWith("F6_") ? 6 : 8 * ARRAYS[dtype].BYTES_PER_ELEMENT;
 
@@ -47,7 +47,7 @@ export type SafeData =
 export interface SafeTensor {
   readonly dtype: SafeDtype;
   readonly shape: readonly number[];
-  /** May be made anew by each access: take it once. */
+  /** Each access may convert again: read it once. */
   readonly data: SafeData;
 }
 

@@ -1,17 +1,17 @@
 /**
- * A file over HTTP, whole or not at all: streamed with progress, continued where the connection breaks, tried again where it stalls, and
- * of the length that the server said.
+ * Downloads a whole file over HTTP: streams with progress, continues after a broken connection, retries after a stall, and checks the
+ * length against the server's.
  */
 
 export interface FetchOptions {
-  /** Bytes so far, and in all (0 where the server does not say). */
+  /** Bytes so far, and in total (0 if the server does not say). */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds without a byte after which a try is given up; 30,000 unless given. */
+  /** Milliseconds without a byte after which a try fails; default 30,000. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** What a server says a file's version is, to ask later whether it is still that one. */
+/** A file's version as the server gives it (ETag, Last-Modified), for a conditional request later. */
 export interface Version {
   readonly etag: string | null;
   readonly lastModified: string | null;
@@ -24,18 +24,18 @@ export interface FetchedFile extends Version {
 const TRIES = 4;
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 2 ** 32;
-/** Of a compressed body: times its own length, or bytes where that is not known. Weights hardly compress; a bomb does, 1000 to 1. */
+/** Limit for a compressed body: a multiple of its compressed length, or bytes if that is not known. Weights hardly compress; a zip bomb does, 1000 to 1. */
 const MOST_INFLATION = 20,
   MOST_INFLATED = 2 ** 26;
 
 /** A URL in messages: what follows ? may be a key. */
 export const withoutQuery = (url: string): string => url.replace(/[?#].*$/s, "");
 
-/** What has arrived of a file. */
+/** The part of a file that has arrived. */
 interface Part {
   bytes: Uint8Array<ArrayBuffer>;
   done: number;
-  /** `null` where the server does not say; then the end of the stream is the file's. */
+  /** `null` if the server does not say; the file then ends with the stream. */
   total: number | null;
   /** Most bytes that the body may have. */
   most: number;
@@ -83,7 +83,7 @@ export async function fetchFile(url: string, options: FetchOptions = {}, known: 
   return fail(`${what} of ${withoutQuery(url)}`, `${trouble} after ${known ? 1 : TRIES} tries`);
 }
 
-/** Aborts a try after `ms` without a restart, and when the caller does. */
+/** Aborts a try `ms` milliseconds after the last restart of the timer, or when the caller aborts. */
 function watchdog(ms: number, outer: AbortSignal | undefined) {
   const controller = new AbortController();
   const abort = () => controller.abort();
@@ -111,8 +111,8 @@ function watchdog(ms: number, outer: AbortSignal | undefined) {
 }
 
 function headersFor(part: Part, known: Version | null): Record<string, string> {
-  const headers: Record<string, string> = { "accept-encoding": "identity" }; // a page's own stays as it is
-  // A weak or missing tag cannot say that it is the same file: from the start, then.
+  const headers: Record<string, string> = { "accept-encoding": "identity" }; // a page cannot set this header
+  // A weak or missing ETag does not prove that it is the same file: start from the beginning.
   if (part.done > 0 && part.etag !== null && !part.etag.startsWith("W/")) {
     headers["range"] = `bytes=${part.done}-`;
     headers["if-range"] = part.etag;
@@ -121,13 +121,13 @@ function headersFor(part: Part, known: Version | null): Record<string, string> {
   return headers;
 }
 
-/** Also where a server leaves the condition aside and sends the same version again. */
+/** True also if the server ignores the condition and sends the same version again. */
 const isSame = ({ status, headers }: Response, { etag, lastModified }: Version): boolean =>
   status === 304 ||
   (status === 200 &&
     (etag !== null ? headers.get("etag") === etag : lastModified !== null && headers.get("last-modified") === lastModified));
 
-/** Goes on where the part ends if that is what the server sends, else from the start. */
+/** Continues after `part` if the server sends that range, else starts from the beginning. */
 function begin(part: Part, { status, headers }: Response): void {
   const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers.get("content-range") ?? "");
   if (status === 206) {
@@ -143,7 +143,7 @@ function begin(part: Part, { status, headers }: Response): void {
   part.most = part.total ?? (!encoded ? MAX_BYTES : Math.max(MOST_INFLATION * (length ?? 0), MOST_INFLATED));
   part.etag = headers.get("etag");
   part.lastModified = headers.get("last-modified");
-  part.bytes = new Uint8Array(part.total ?? 0); // pages of it that nothing is written to take no memory
+  part.bytes = new Uint8Array(part.total ?? 0); // unwritten pages take no memory
   part.done = 0;
 }
 
@@ -176,7 +176,7 @@ async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
   }
 }
 
-/** A failed fetch says why in its cause, if at all. */
+/** The reason of a failed fetch, which is in its cause, if anywhere. */
 function reason(error: unknown): string {
   const { message, cause } = error as { message?: string; cause?: { code?: string; message?: string } };
   return cause?.code ?? cause?.message ?? message ?? String(error);

@@ -17,7 +17,7 @@ export type ReadOptions = StateDictChoice;
 export interface RawWeights {
   readonly container: Container;
   readonly tensors: ReadonlyMap<string, SafeTensor>;
-  /** Names beside the tensors whose values are none. */
+  /** Names whose values are not tensors. */
   readonly others: readonly string[];
   /** A safetensors file's metadata, or the text beside a checkpoint's state dict. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -27,18 +27,18 @@ export interface AnyWeights {
   readonly container: Container;
   /** With the file's own names. Values that are not F32 in the file are made so by each access to `data`. */
   readonly state: State;
-  /** Names in the file that are no part of the model: counters, what a wrapper has beside it, values that are no tensors. */
+  /** Names in the file that are not the model's: counters, parts of a wrapper, values that are not tensors. */
   readonly ignored: readonly string[];
   readonly metadata: RawWeights["metadata"];
 }
 
-// A training checkpoint of ours (train/): parameters among other state, and `tessera` in the metadata.
+// A Tessera training checkpoint (train/) holds parameters beside other state, and `tessera` in the metadata.
 const CHECKPOINT_PARAM = "param.";
 
-/** Integers that layers and averages count with, and tables that follow from a model's sizes. */
+/** Counters of layers and averages, and tables computed from a model's sizes. */
 const BOOKKEEPING = /(^|\.)(num_batches_tracked|n_averaged|position_ids|relative_position_index)$/;
 
-/** The kinds of files are told apart by their first bytes. Throws what a file is that holds no weights. */
+/** Tells the kinds of files apart by their first bytes. Throws for a file without weights, naming its kind. */
 export function readRaw(bytes: Uint8Array, options: ReadOptions = {}): RawWeights {
   if (!isSafetensors(bytes)) {
     if (isTorchFile(bytes)) {
@@ -54,8 +54,8 @@ export function readRaw(bytes: Uint8Array, options: ReadOptions = {}): RawWeight
 }
 
 /**
- * Floating-point tensors as F32, without the prefixes of wrappers. Counters are left out, and whatever a training checkpoint of ours
- * holds besides its parameters.
+ * Floating-point tensors as F32, without the prefixes of wrappers. Leaves out counters, and everything but the parameters of a Tessera
+ * training checkpoint.
  */
 export function asFloats({ container, tensors, others, metadata }: RawWeights, { key }: ReadOptions = {}): AnyWeights {
   const ours = container === "safetensors" && metadata["tessera"] !== undefined;

@@ -1,4 +1,4 @@
-/** What `JSON.parse` hides: a key that stands twice in one object, of which it keeps the last. */
+/** Finds repeated keys in JSON, of which `JSON.parse` silently keeps the last. */
 
 /**
  * The first repeated key of valid JSON text, or null. Only strings and brackets need to be seen; a string is a key where a colon follows.

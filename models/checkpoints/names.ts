@@ -12,7 +12,7 @@ import type { State } from "../params.ts";
 import { DINOV2_BLOCK, dinov2ToTimm, isDinov2, LAYER_SCALES, timmToDinov2 } from "./dinov2-names.ts";
 import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
 
-/** Whose names a state has. */
+/** The naming that a state has. */
 export type Naming = "timm" | "hf";
 
 type Values = { readonly shape: readonly number[]; readonly data: Float32Array };
@@ -48,7 +48,7 @@ export const namingOf = (state: State): Naming => ([...state.keys()].some((name)
 
 export interface Converted {
   readonly state: State;
-  /** Names left out: a pooler's, which no classifier reads, and what only pretraining needs: a mask token, a decoder. */
+  /** Names left out: those of a pooler, which no classifier reads, and of pretraining: a mask token, a decoder. */
   readonly ignored: readonly string[];
 }
 

@@ -1,8 +1,8 @@
-/** What a file is that holds no weights in a format read here: named from its first bytes, with what to do about it. */
+/** Names the kind of a file that is neither safetensors nor PyTorch's, from its first bytes, with advice. */
 
 const START = 512;
 
-/** Where a kind's first bytes stand, and what it is. */
+/** Offset and value of a kind's first bytes, and its name. */
 const MAGICS: readonly (readonly [at: number, bytes: string, kind: string])[] = [
   [0, "version https://git-lfs", 'a Git LFS pointer, which stands for the file (run "git lfs pull")'],
   [0, "\x1f\x8b", "a gzip file (unpack it first)"],
@@ -22,7 +22,7 @@ const MAGICS: readonly (readonly [at: number, bytes: string, kind: string])[] = 
   [0, "\x7fELF", "a program"],
 ];
 
-/** The kind of a file that begins with `bytes` and is neither safetensors nor PyTorch's; `null` where nothing tells. */
+/** The kind of a file that begins with `bytes` and is neither safetensors nor PyTorch's; `null` if unknown. */
 export function kindOfFile(bytes: Uint8Array): string | null {
   if (bytes.length === 0) return "an empty file";
   const start = Array.from(bytes.subarray(0, START), (b) => String.fromCharCode(b)).join("");

@@ -1,7 +1,7 @@
 /**
- * What a pickle may hold: plain values, tensors, and objects that stay closed. A global is a name, never code. Calls that make a tensor
- * or a dict are done here; those that make an ordinary value (a set, a numpy number, a path …) give a closed object;
- * any other call is refused by name. An object of a class is made without a call, so it is closed too, whatever its class.
+ * Values in a pickle: plain values, tensors, and opaque objects. A global is a name, never code. Calls that make a tensor or a dict are
+ * done here; calls that make an ordinary value (a set, a numpy number, a path …) give an opaque object; any other call throws, by name.
+ * An object of a class is made without a call, so it is opaque too, whatever its class.
  */
 import { quote } from "../shown.ts";
 import type { SafeDtype } from "./dtypes.ts";
@@ -30,7 +30,7 @@ export class Tuple {
   }
 }
 
-/** An object that no weights are made of. What the pickle puts into it is read and dropped. */
+/** An opaque object: no weights are made of it. Its content is read and dropped. */
 export class Closed {
   /** Its class, or the function that makes it. */
   readonly name: string;
@@ -94,7 +94,7 @@ const REBUILD_PARAMETER = /^torch\._utils\._rebuild_parameter(_with_state)?$/;
 /** A tensor with attributes: function, type, arguments, state. */
 const REBUILD_FROM_TYPE = "torch._tensor._rebuild_from_type_v2";
 
-/** Functions and classes that only make a value: Python's, numpy's and PyTorch's ordinary ones. */
+/** Functions and classes of Python, numpy and PyTorch that only make a value. */
 const VALUES = [
   /^(builtins|__builtin__)\.(set|frozenset|bytearray|bytes|complex|range|xrange|slice|object)$/,
   /^(_codecs\.encode|types\.SimpleNamespace|copy_?reg\._reconstructor|collections\.(Counter|deque))$/,
@@ -105,7 +105,7 @@ const VALUES = [
 
 const MAX_RANK = 32;
 
-/** A call of `callee` with `args`, as far as one is done. Runs no code. */
+/** The value of a call of `callee` with `args`. Runs no code. */
 export function reduce(callee: Pickled, args: Pickled): Pickled {
   const name = callee instanceof Global ? callee.name : kindOf(callee);
   const items = args instanceof Tuple ? args.items : fail(`a tuple of arguments of ${quote(name)}`, kindOf(args));
@@ -132,7 +132,7 @@ function dictOf(name: string, [pairs]: readonly Pickled[]): PickledMap {
   return dict;
 }
 
-/** An object of a class, as `cls.__new__` makes it: closed, whatever the class. */
+/** An object of a class, as `cls.__new__` makes it: opaque, whatever the class. */
 export function newObject(callee: Pickled, args: Pickled): Pickled {
   if (!(callee instanceof Global)) return fail("a class of an object", kindOf(callee));
   if (!(args instanceof Tuple)) return fail(`a tuple of arguments of ${quote(callee.name)}`, kindOf(args));
@@ -145,7 +145,7 @@ export function build(target: Pickled): void {
     fail("attributes for an object", kindOf(target));
 }
 
-/** What a persistent id stands for: a storage; closed where its elements are of a kind that no weights have (complex, 8-bit floats). */
+/** The storage of a persistent id; opaque if its element type is none of weights (complex, 8-bit floats). */
 export function storageOf(id: Pickled): Storage | Closed {
   const [kind, type, key, , length, view = null] = id instanceof Tuple ? id.items : [];
   if (kind !== "storage" || !(type instanceof Global) || typeof key !== "string" || !isCount(length))
@@ -183,7 +183,7 @@ function tensorOf([storage, offset, size, stride]: readonly Pickled[]): StridedT
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** What a value is, in Python's words. */
+/** The kind of a value, in Python's words. */
 export function kindOf(value: Pickled): string {
   if (value === null) return "None";
   if (value instanceof Global) return quote(value.name);

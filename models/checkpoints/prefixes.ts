@@ -1,6 +1,6 @@
 /**
  * Prefixes that wrappers put before a model's names: data-parallel training `module.`, torch.compile `_orig_mod.`, Lightning `model.`,
- * detection and self-supervised code `backbone.`, `teacher.` and so on. A prefix is found by the one parameter that every model here has.
+ * detection and self-supervised code `backbone.`, `teacher.` and so on. A prefix is found by the first layer's weight, which every model here has.
  */
 import { quote } from "../shown.ts";
 
@@ -8,7 +8,7 @@ import { quote } from "../shown.ts";
 const FIRST_LAYER =
   /^((?:.*?\.)??)(?:patch_embed\.proj|stem\.conv|(?:vit\.|deit\.|dinov2\.|dinov2_with_registers\.)?embeddings\.patch_embeddings\.projection|(?:regnet\.)?embedder\.embedder\.convolution)\.weight$/s;
 
-/** A classifier, which a wrapper may have beside the model instead of in it. */
+/** A classifier, which a wrapper may hold beside the model instead of inside it. */
 const HEAD = /^(head|head_dist|head\.fc|classifier|classifier\.1|cls_classifier|distillation_classifier)\.(weight|bias)$/;
 
 /** Around any state dict, of a model known here or not. */
@@ -21,8 +21,8 @@ export interface Unwrapped<T> {
 }
 
 /**
- * Entries of a state dict without the prefix of their wrappers. `key` names one of several models in it. What a wrapper has beside the
- * model is left out, but for a classifier where the model has none. Throws where there are several models and no `key`.
+ * Entries of a state dict without the prefix of their wrappers. `key` names one of several models in it. Other parts of a wrapper are left
+ * out, except a classifier if the model has none. Throws where there are several models and no `key`.
  */
 export function unwrapped<T>(all: readonly (readonly [string, T])[], key?: string): Unwrapped<T> {
   const chosen = key === undefined ? [] : all.filter(([name]) => name.startsWith(`${key}.`));

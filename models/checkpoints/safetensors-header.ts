@@ -1,6 +1,6 @@
 /**
- * What a header of safetensors must be beyond JSON, as the reference reader (serde) takes it: no key of a tensor's record twice, counts
- * written as plain digits, whole characters in texts, and lists and objects at most 127 deep. `JSON.parse` hides all of these.
+ * Rules for a safetensors header beyond JSON, as the reference reader (serde) enforces them: no repeated key in a tensor's record, counts
+ * written as plain digits, whole characters in texts, lists and objects nested at most 127 deep. `JSON.parse` hides all of these.
  */
 import { quote } from "../shown.ts";
 import { isColon, stringEnd } from "./json-keys.ts";
@@ -9,7 +9,7 @@ const MOST_DEPTH = 127;
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
 interface Level {
-  /** Of an object; `null` in a list. */
+  /** Keys of an object so far; `null` in a list. */
   readonly keys: Set<string> | null;
   /** The key whose value is being read. */
   key: string;

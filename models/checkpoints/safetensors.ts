@@ -1,7 +1,7 @@
 /**
  * The safetensors file format: a little-endian u64 with the header's length, a JSON header of names, dtypes, shapes and byte ranges,
- * then the tensors' bytes with no gap between them. Reading trusts nothing: a file that does not add up is refused with one line saying
- * which tensor, what was expected and what is there.
+ * then the tensors' bytes with no gap between them. Reading trusts nothing: an inconsistent file throws one line that names the
+ * tensor, what was expected and what was found.
  *
  * https://github.com/huggingface/safetensors#format
  */

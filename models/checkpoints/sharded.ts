@@ -10,7 +10,7 @@ import { quote } from "../shown.ts";
 import { repeatedKey } from "./json-keys.ts";
 import { writeSafetensors } from "./safetensors.ts";
 
-/** Gives a file's bytes: of a path, or of a URL where the caller's reader takes them. */
+/** Reads the bytes of a path, or of a URL if the caller's reader supports them. */
 export type ReadFile = (path: string) => Promise<Uint8Array>;
 
 const SHARD = /^[\w-][\w.-]*\.(safetensors|bin|pth|pt)$/;
@@ -67,7 +67,7 @@ function parseIndex(bytes: Uint8Array): Map<string, string[]> {
   if (typeof map !== "object" || map === null || Array.isArray(map)) return fail('an index with "weight_map"', "none");
   const files = new Map<string, string[]>();
   for (const [name, file] of Object.entries(map as Record<string, unknown>)) {
-    // A name beside the index and nothing else: no folder, no address.
+    // A plain file name beside the index: no folder, no address.
     if (typeof file !== "string" || !SHARD.test(file))
       return fail(`a file's name for ${quote(name)}`, typeof file === "string" ? quote(file) : typeof file);
     const names = files.get(file);

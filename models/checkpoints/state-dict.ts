@@ -1,4 +1,4 @@
-/** Which dict of a PyTorch checkpoint holds the weights: training scripts keep them bare, or under a key of their choice. */
+/** Finds the dict of a PyTorch checkpoint that holds the weights: training scripts save it bare, or under a key of their choice. */
 import { quote } from "../shown.ts";
 import { kindOf, type Pickled, type PickledMap, StridedTensor } from "./pickle-values.ts";
 
@@ -19,8 +19,8 @@ const AVERAGE = /(^|[_.])(ema|swa|avg|averaged)([_.]|$)/;
 type Candidates = ReadonlyMap<string, PickledMap>;
 
 /**
- * The state dict of a checkpoint: the root, or the dict that `key` names, or the only or most usual one. Throws where there is none, and
- * where nothing tells which of several is meant; the message lists them.
+ * The state dict of a checkpoint: the root, or the dict that `key` names, or the only one, or the one under the most usual key. Throws if
+ * there is none, or if several remain; the message lists them.
  */
 export function stateDict(root: Pickled, { ema = false, key }: StateDictChoice): PickledMap {
   if (!(root instanceof Map)) return fail("a dict of tensors", whatRootIs(root));
@@ -43,7 +43,7 @@ export function stateDict(root: Pickled, { ema = false, key }: StateDictChoice):
   return onlyOf(plain) ?? onlyOf(all) ?? fail(several(all, "a dict of tensors"), list(all, root));
 }
 
-/** The most usual one. */
+/** The dict under the most usual key. */
 const usualOf = (found: Candidates, names: readonly string[]): PickledMap | undefined =>
   found.get(names.find((name) => found.has(name)) ?? "");
 

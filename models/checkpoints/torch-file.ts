@@ -18,7 +18,7 @@ export type TorchTensors = Map<string, SafeTensor>;
 export interface TorchFile {
   /** The state dict, in its order. */
   readonly tensors: TorchTensors;
-  /** Names in the state dict of what is no tensor, with what it is. */
+  /** Names in the state dict whose values are not tensors, with their kind. */
   readonly others: ReadonlyMap<string, string>;
   /** The text beside it, by name. */
   readonly texts: Readonly<Record<string, string>>;
@@ -67,7 +67,7 @@ export function readTorchFile(bytes: Uint8Array, choice: StateDictChoice = {}): 
 
 interface Contents {
   readonly root: Pickled;
-  /** A storage's bytes, of its length. */
+  /** A storage's bytes, checked against its length. */
   readonly storage: (info: Storage) => Uint8Array;
 }
 

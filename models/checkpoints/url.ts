@@ -1,6 +1,6 @@
 /**
- * Weights from a URL, kept for the next time. Only what was read as weights is kept; what is kept is checked by its SHA-256, and the server
- * is asked whether it still has that version.
+ * Weights from a URL, with a cache. Only files that were read as weights are kept; a kept file is checked by its SHA-256, and the server is
+ * asked whether it still has that version.
  */
 import { fail, type FetchedFile, fetchFile, type FetchOptions, type Version, withoutQuery } from "./fetch-file.ts";
 import { checkWeightFile } from "./sharded.ts";
@@ -10,14 +10,14 @@ export interface KeptFile extends FetchedFile {
   readonly sha256: string;
 }
 
-/** Where downloads are kept: a folder (cli/node/download-folder.ts) or a page's Cache (`pageCache`). What it gives back is checked again. */
+/** Where downloads are kept: a folder (cli/node/download-folder.ts) or a page's Cache (`pageCache`). What it returns is checked again. */
 export interface DownloadCache {
   get(url: string): Promise<KeptFile | null>;
   put(url: string, file: KeptFile): Promise<void>;
 }
 
 export interface DownloadOptions extends FetchOptions {
-  /** `null` and none: nothing is kept. */
+  /** `null` or left out: nothing is kept. */
   readonly cache?: DownloadCache | null | undefined;
   /** Downloads anew, whatever is kept. */
   readonly refresh?: boolean | undefined;
@@ -27,7 +27,7 @@ export interface Download {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** In hexadecimal. */
   readonly sha256: string;
-  /** "checked": kept from before, and the server or the URL's checksum says that it is still that; "unchecked": the server did not say. */
+  /** "checked": from the cache, confirmed by the server or the URL's checksum; "unchecked": from the cache, and the server could not be asked. */
   readonly cached: false | "checked" | "unchecked";
 }
 
@@ -60,7 +60,7 @@ export async function loadUrl(url: string, options: DownloadOptions = {}): Promi
 
 const given = ({ bytes, sha256 }: KeptFile, cached: Download["cached"]): Download => ({ bytes, sha256, cached });
 
-/** What is kept, if it is whole, has the checksum that is asked for, and holds weights. */
+/** The kept file, if it is whole, has the requested checksum, and holds weights. */
 async function goodKept(cache: DownloadCache | null | undefined, address: string, wanted: string | null): Promise<KeptFile | null> {
   const kept = (await cache?.get(address)) ?? null;
   if (!kept || (wanted ?? kept.sha256) !== kept.sha256 || (await hex(kept.bytes)) !== kept.sha256) return null;
@@ -82,7 +82,7 @@ interface Running {
 }
 const running = new Map<string, Running>();
 
-/** Two downloads of one file at the same time are one. One with a signal goes its own way, as it may be aborted. */
+/** Simultaneous downloads of one file are shared, except those with a signal, which may be aborted. */
 function shared(address: string, options: FetchOptions, known: Version | null): Promise<FetchedFile | null> {
   const { onProgress, signal, timeoutMs } = options;
   if (signal) return fetchFile(address, options, known);
@@ -115,7 +115,7 @@ function parse(url: string): { address: string; wanted: string | null } {
   return { address: parsed.href, wanted };
 }
 
-/** SHA-256, by the platform: off the page's main thread. */
+/** SHA-256 by the platform, off the page's main thread. */
 async function hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");

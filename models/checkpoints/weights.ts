@@ -10,7 +10,7 @@ import { writeSafetensors } from "./safetensors.ts";
 /** In a safetensors file's metadata, and beside the state dict of a `.pth`. */
 export const INFO = "tessera_weights";
 
-/** What a weights file of ours says about itself, besides the tensors. */
+/** The metadata in a weights file written here. */
 export interface WeightsInfo {
   /** As `createModel` takes it: files may leave out keys that have a default. */
   readonly config: Partial<DeitConfig> | Partial<RegNetConfig>;
@@ -18,7 +18,7 @@ export interface WeightsInfo {
   /** Per channel, of inputs in [0, 1]. */
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
-  /** How the weights came about, for people. */
+  /** How the weights were made, as text. */
   readonly note?: string;
 }
 
@@ -34,13 +34,13 @@ export interface Weights {
  */
 export const readWeights = (bytes: Uint8Array): Weights => weightsOf(readAnyWeights(bytes));
 
-/** The same of what has been read already, for example of several files (sharded.ts). */
+/** The same for tensors that have been read already, for example from several files (sharded.ts). */
 export const weightsOf = ({ state, metadata, container }: AnyWeights): Weights => ({
   state: toTimm(state).state,
   info: infoOf(metadata, container),
 });
 
-/** What a file says about itself; `null` for files from elsewhere. Throws where it says something, but not this. */
+/** The metadata of a file written here; `null` for other files. Throws for metadata of another form. */
 export function infoOf(metadata: Readonly<Record<string, string>>, container: Container): WeightsInfo | null {
   const checkpoint = container === "safetensors" ? metadata["tessera"] : undefined;
   const info = metadata[INFO] === undefined ? checkpoint && infoOfRun(parse(checkpoint)) : parse(metadata[INFO]);
@@ -53,7 +53,7 @@ export function infoOf(metadata: Readonly<Record<string, string>>, container: Co
   return info as unknown as WeightsInfo;
 }
 
-/** Of a training checkpoint's record: what train/checkpoint.ts writes. */
+/** The fields read from a training checkpoint's record, which train/checkpoint.ts writes. */
 function infoOfRun({ model, about }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { classes, mean, std } = isObject(about) ? about : {};
   return {
@@ -69,7 +69,7 @@ function parse(text: string): Readonly<Record<string, unknown>> {
     const json: unknown = JSON.parse(text);
     if (isObject(json)) return json;
   } catch {
-    // said below
+    // the check below reports it
   }
   return fail("a JSON object in the file's metadata", JSON.stringify(text.slice(0, 40)));
 }
@@ -84,8 +84,8 @@ export function writeWeights(state: State, info: WeightsInfo): Uint8Array {
 }
 
 /**
- * For other classes: the classifier, both heads of a distilled model, gets the initial values of `seed`, one that happens to fit too: ten
- * other classes are as new as a hundred. Everything else stays, and must still fit (`checkState`). `replaced` names what was begun anew.
+ * Re-initialises every classifier head from `seed`, even one whose shape fits: the new classes differ whatever their number. Everything
+ * else stays, and must still fit (`checkState`). `replaced` names the parameters that were re-initialised.
  */
 export function replaceHead(specs: readonly ParamSpec[], state: State, seed: number): { state: State; replaced: readonly string[] } {
   const anew = specs.filter((s) => isHead(s.name));

@@ -1,4 +1,4 @@
-/** What reading and writing zip files share. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT */
+/** Shared by reading and writing zip files. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT */
 export const LOCAL = 0x04034b50,
   CENTRAL = 0x02014b50,
   END = 0x06054b50,

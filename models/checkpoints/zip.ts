@@ -1,6 +1,6 @@
 /**
  * Zip files of stored entries, as PyTorch writes them. Reading trusts nothing and inflates nothing: entries are views of the file, so a
- * file costs no more memory than it has bytes, and one that does not add up is refused with one line.
+ * file costs no more memory than it has bytes, and an inconsistent one throws one line.
  *
  * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
@@ -143,7 +143,7 @@ function readDirectory(bytes: Uint8Array, { start, size, count }: Directory): En
   return entries;
 }
 
-/** Where an entry's data start, after its local header. */
+/** Offset of an entry's data, after its local header. */
 function dataStart(bytes: Uint8Array, { name, header }: Entry, limit: number): number {
   const view = viewOf(bytes);
   if (header + LOCAL_BYTES > limit || view.getUint32(header, true) !== LOCAL) fail(`${quote(name)} at byte ${header}`, "no entry there");

@@ -8,7 +8,7 @@ import { splitOrientation, turned } from "./exif.ts";
 import { checkSize, imageHeader } from "./header.ts";
 import type { RgbImage } from "./preprocess.ts";
 
-/** Throws in one line, the same in Node, where the bytes are no whole image of a kind that is read. `upright`: turned as the file's EXIF data says. */
+/** Throws one line, the same as in Node, for bytes that are not a whole image of a known kind. `upright`: turned as the file's EXIF data says. */
 export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }: { readonly upright: boolean }): Promise<RgbImage> {
   const { kind, size } = imageHeader(encoded);
   if (size) checkSize(size, encoded.length);
@@ -29,7 +29,7 @@ export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }:
   }
 }
 
-/** Pixels per side of what is read back at once, bounded by the texture limit too. */
+/** Pixels per side of a tile, also bounded by the texture limit. */
 const TILE = 4096;
 
 /** RGB bytes, not multiplied by the transparency. A bitmap larger than a texture is read tile by tile. */
@@ -95,7 +95,7 @@ interface Place {
   readonly height: number;
 }
 
-/** A tile's RGBA bytes to their place among the RGB bytes of an image `across` pixels wide. */
+/** Copies a tile's RGBA bytes to their place among the RGB bytes of an image `across` pixels wide. */
 function copyTile(rgba: Uint8Array, rgb: Uint8Array, across: number, { top, left, width, height }: Place): void {
   for (let y = 0, from = 0; y < height; y++) {
     for (let x = 0, to = 3 * ((top + y) * across + left); x < width; x++, from += 4, to += 3) {

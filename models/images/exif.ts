@@ -98,7 +98,7 @@ const TURNS: Readonly<Record<number, readonly [swap: boolean, down: boolean, acr
   8: [true, true, false],
 };
 
-/** The image as people see it. */
+/** The image turned upright. */
 export function turned(image: RgbImage, orientation: number): RgbImage {
   const turn = TURNS[orientation];
   if (!turn) return image;

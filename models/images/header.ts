@@ -1,4 +1,4 @@
-/** Height and width of an image file, from its header: what decoding would take is known before it begins. */
+/** Height and width of an image file, from its header, so that the cost of decoding is known before it begins. */
 import { jpegSegments } from "./exif.ts";
 import { imageKind, type ImageKind } from "./kinds.ts";
 
@@ -74,11 +74,11 @@ function pnmSize(file: Uint8Array): ImageHeader["size"] {
 
 /** Pixels that any file may hold: 8192 x 8192. */
 const MOST_PIXELS = 8192 ** 2;
-/** Larger photographs are read where the file's size bears them out, up to the size at which Pillow refuses. */
+/** Larger photographs are read if the file is large enough to hold them, up to Pillow's limit. */
 const PIXELS_PER_BYTE = 256;
 const MOST_EVER = 178_956_970;
 
-/** Throws for sizes that are none, or that a few bytes claim: a file of n bytes decodes to 8192 x 8192 or 256 n pixels at most. */
+/** Throws for sizes that are not positive or too large for the file: n bytes decode to at most 8192 x 8192 or 256 n pixels. */
 export function checkSize([height, width]: readonly [height: number, width: number], bytes: number): void {
   if (!(height >= 1 && width >= 1)) throw new Error(`expected an image of at least one pixel, got ${height}x${width}`);
   const most = Math.min(MOST_EVER, Math.max(MOST_PIXELS, PIXELS_PER_BYTE * bytes));

@@ -11,7 +11,7 @@ export const isImageName = (name: string): boolean => ENDING.test(name);
 /** For messages. */
 export const IMAGE_ENDINGS = ".jpg, .png, .webp, .gif, .avif, .bmp, .ppm, .pgm, .tif";
 
-/** The kind that a file begins as, or null. SVG is none: it is a program that draws, and may ask for other files. */
+/** The kind that the first bytes tell, or null. SVG is not read: it is a program that draws, and may request other files. */
 export function imageKind(file: Uint8Array): ImageKind | null {
   const starts = (text: string, at = 0): boolean => [...text].every((c, i) => file[at + i] === c.charCodeAt(0));
   if (starts("\xff\xd8\xff")) return "JPEG";

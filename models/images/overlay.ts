@@ -1,7 +1,7 @@
-/** A map over patches, shown on the image that it is about. */
+/** Shows a map over patches on its image. */
 import { resizeBicubic, type RgbImage } from "./preprocess.ts";
 
-/** Light that stays where the map is least. */
+/** Brightness left where the map is 0. */
 const DIM = 0.15;
 
 /** The image as bright as the map, relative to its largest value. `map`: (side, side), none negative, over all of the image. */

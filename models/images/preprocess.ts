@@ -2,7 +2,7 @@
  * Images to model inputs on the CPU, with Pillow's arithmetic to the bit (checked against Pillow 12.3): separable filters, the width
  * first with a byte result in between, then the height; weights quantised to 22 bits.
  */
-import { antialiasedBands, BICUBIC, quantized, type Band, type Filter } from "../../engine/resample.ts";
+import { antialiasedBands, BICUBIC, quantized, type Band, type Filter } from "../../kernels/shared/resample.ts";
 
 /** Bytes (height, width, 3). */
 export interface RgbImage {
@@ -11,7 +11,7 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
-/** Some rows or columns of the result, from `from` on. */
+/** A range of rows or columns of the result, starting at `from`. */
 export interface Span {
   readonly from: number;
   readonly size: number;

@@ -1,14 +1,14 @@
 /**
- * How an image becomes a model's input, by whose published accuracy it is: what is resized to what, what is cut out, and the statistics.
+ * Preprocessing of an image to a model's input, one protocol per source of published accuracy: resize, crop, mean and std.
  *
  *   official  the short side to size / 0.875, centre crop: https://github.com/facebookresearch/deit/blob/main/datasets.py
  *   timm      the same with the share that timm's weights of that name ask for: https://github.com/huggingface/pytorch-image-models
  *   hf        DeiT: a square of size * 256 / 224, its sides forced, centre crop; DINOv2: so the short side; ViT: a square of the size itself,
  *             bilinear: https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
  *
- * All three of bytes as Pillow resizes them: Hugging Face's processors on tensors differ from these by a level here and there.
+ * All three resize bytes as Pillow does; Hugging Face's processors on tensors differ from this by one level in single pixels.
  */
-import { BICUBIC, BILINEAR } from "../../engine/resample.ts";
+import { BICUBIC, BILINEAR } from "../../kernels/shared/resample.ts";
 import { checkImage, middle, resize, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
 
 export const PROTOCOLS = ["official", "timm", "hf"] as const;
@@ -74,7 +74,7 @@ export function preprocessing(protocol: Protocol, model: string, size: number): 
   }
 }
 
-/** An image of any size to what the model sees of it, size x size. */
+/** Resizes and crops an image of any size to size x size. */
 export function preprocess(image: RgbImage, { size, resize: to, square, filter }: Placing): RgbImage {
   checkImage("preprocess", image);
   return square

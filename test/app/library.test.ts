@@ -26,7 +26,7 @@ if (finished) await opfs("mine").set(await model.save());
 
 const PAGE = `<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>library</title></head><body>
 <script type="module">
-import { getDevice, initDevice, loadModel, opfs } from "/library/tessera.js";
+import { getDevice, indexedDb, initDevice, loadModel, opfs, StoreError } from "/library/tessera.js";
 import { loadModelInWorker } from "/library/worker.js";
 
 const draw = (color, i) => {
@@ -95,7 +95,7 @@ globalThis.inWorker = async () => {
   const canvas = draw("#d33", 3);
   const file = photos[0].image;
   const same = [];
-  for (const image of [canvas, file, await createImageBitmap(file)])
+  for (const image of [canvas, file, await createImageBitmap(file), URL.createObjectURL(file)])
     same.push(JSON.stringify(await here.classify(image)) === JSON.stringify(await there.classify(image)));
   same.push(JSON.stringify(await here.attention(file)) === JSON.stringify(await there.attention(file)));
   const options = { epochs: 12, checkpointEvery: { steps: 4 } };
@@ -107,11 +107,37 @@ globalThis.inWorker = async () => {
   const rest = await there.fineTune(photos, { ...options, checkpoint: opfs("worker") });
   const files = [await hex(await whole.model.save()), await hex(await rest.model.save())];
   const error = await there.classify(new Blob(["no picture"])).catch((e) => e);
+  const full = { get: async () => null, set: async () => { throw new Error("no room"); }, delete: async () => undefined };
+  const unsaved = await there.fineTune(photos, { ...options, checkpoint: full }).catch((e) => e);
+  const onward = await there.fineTune(photos, { ...options, checkpoint: { ...full, get: async () => unsaved.checkpoint, set: async () => undefined } });
+  const goneOn = (await hex(await onward.model.save())) === files[1];
+  const stop2 = new AbortController();
+  const stopped = there.classify(photos.map(({ image }) => image), { signal: stop2.signal }).catch((e) => e === stop2.signal.reason);
+  stop2.abort();
   const shared = await Promise.all([1, 2].map(() => loadModelInWorker("/tiny.safetensors", { shared: true })));
-  const together = await Promise.all(shared.map((m) => m.classify(file))); const result = { phases: [...phases], same, half: half.finished, kept, finished: rest.finished, files, error: [error.name, error.message],
+  const together = await Promise.all(shared.map((m) => m.classify(file)));
+  const result = { unsaved: unsaved instanceof StoreError, goneOn, stopped: await stopped, phases: [...phases], same, half: half.finished, kept, finished: rest.finished, files, error: [error.name, error.message],
     shared: together.map((answer) => JSON.stringify(answer) === JSON.stringify(together[0])), labels: there.labels };
-  for (const m of [...shared, there, half.model, rest.model]) m.dispose();
+  for (const m of [...shared, there, half.model, rest.model, onward.model]) m.dispose();
   return result;
+};
+
+/** What a store does with two files in turn, and with none. */
+globalThis.stores = async () => {
+  const [a, b] = [new Uint8Array(100_000).fill(7), Uint8Array.of(1, 2, 3)];
+  const seen = {};
+  for (const store of [opfs, indexedDb]) {
+    const [mine, other] = [store("mine too"), store("another")];
+    const steps = [await mine.get()];
+    await mine.set(a);
+    await mine.set(b);
+    steps.push([...(await mine.get())], await other.get());
+    await mine.delete();
+    await other.delete();
+    steps.push(await mine.get());
+    seen[store.name] = steps;
+  }
+  return seen;
 };
 
 globalThis.once = async () => {
@@ -216,10 +242,25 @@ test("pictures of every kind are answered alike, bit by bit where their pixels a
   expect(after).toEqual(before);
 });
 
+test("a browser's stores keep the last file that was set, whole, by its name", { timeout: PATIENCE }, async () => {
+  await open();
+  const steps = [null, [1, 2, 3], null, null];
+  expect(Object.values((await page.evaluate("stores()")) as object)).toEqual([steps, steps]);
+});
+
 test("in a worker the answers and the run's bits are those of the page", { timeout: PATIENCE }, async () => {
   await open();
   const result = (await page.evaluate("inWorker()")) as { files: string[]; same: boolean[]; phases: string[]; error: string[] };
-  expect(result).toMatchObject({ same: [true, true, true, true], half: false, kept: true, finished: true, shared: [true, true] });
+  expect(result).toMatchObject({
+    same: [true, true, true, true, true],
+    unsaved: true,
+    goneOn: true,
+    stopped: true,
+    half: false,
+    kept: true,
+    finished: true,
+    shared: [true, true],
+  });
   expect(result.files[0]).toBe(result.files[1]);
   expect(result.phases).toEqual(expect.arrayContaining(["upload", "compile"]));
   expect(result.error[0]).toBe("PictureError");

@@ -4,7 +4,7 @@ import type { Answer } from "../../bench/tune/tune.ts";
 import type { AdapterDescription } from "../../engine/device.ts";
 import { record } from "../../engine/plan.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { useTuning, type Tuning } from "../../engine/tuning.ts";
+import { useTuning, type Tuning } from "../../kernels/shared/tuning.ts";
 import { matmul } from "../../kernels/matmul.ts";
 
 const ADAPTER: AdapterDescription = {

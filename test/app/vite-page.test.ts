@@ -27,8 +27,8 @@ const TRAIN = `
 import { gradients } from "tessera-gpu/engine/autograd";
 import { initDevice } from "tessera-gpu/engine/device";
 import { place, record } from "tessera-gpu/engine/plan";
-import { Random } from "tessera-gpu/engine/random";
-import { constant, Scalars } from "tessera-gpu/engine/scalars";
+import { Random } from "tessera-gpu/kernels/shared/random";
+import { constant, Scalars } from "tessera-gpu/kernels/shared/scalars";
 import { Tensor } from "tessera-gpu/engine/tensor";
 import { adamwStep } from "tessera-gpu/kernels/optim/adamw";
 import { crossEntropy } from "tessera-gpu/kernels/cross-entropy";

@@ -1,6 +1,6 @@
 /** Augmentation of batches on the GPU gives what the CPU gives: whole recipes, the layout of patches, noise, and refusals. */
 import { scope } from "../../engine/memory.ts";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { augmentCrop } from "../../kernels/augment/crop.ts";
 import { augmentFinish, encodeErasing, ERASE_MODES } from "../../kernels/augment/finish.ts";

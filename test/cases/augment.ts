@@ -1,5 +1,5 @@
 /** Single operations on the GPU give the CPU's bytes, which are Pillow's to the bit (test/train/augment.test.ts). */
-import { philox } from "../../engine/random.ts";
+import { philox } from "../../kernels/shared/random.ts";
 import { applyOpsOnGpu } from "../../train/augment/apply-gpu.ts";
 import { applyOps, type AugmentOp } from "../../train/augment/ops.ts";
 import type { Case } from "../../checks/check.ts";

@@ -1,4 +1,4 @@
-import { constant } from "../../engine/scalars.ts";
+import { constant } from "../../kernels/shared/scalars.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { mixTargets } from "../../kernels/mix.ts";
 import { close, type Case } from "../../checks/check.ts";

@@ -1,6 +1,6 @@
 /** Training in f16: the loss scale's rules, a planted overflow, the same course as f32, less memory, and the scale in checkpoints. */
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { philox } from "../../engine/random.ts";
+import { philox } from "../../kernels/shared/random.ts";
 import { makeLossScale, unscale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";

@@ -1,5 +1,5 @@
 /** What stands beside an optimizer's rule does its part: the moving average, sums of gradients, their norm, and the guard against NaN. */
-import { constant } from "../../engine/scalars.ts";
+import { constant } from "../../kernels/shared/scalars.ts";
 import { readAll, type Tensor } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/optim/accumulate.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";

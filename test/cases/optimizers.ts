@@ -1,6 +1,6 @@
 /** AdamW and SGD take the steps that PyTorch recorded (test/golden/optimizers.json) and the reference's, and refuse what does not fit. */
 import { record } from "../../engine/plan.ts";
-import { constant, Scalars } from "../../engine/scalars.ts";
+import { constant, Scalars } from "../../kernels/shared/scalars.ts";
 import { readAll, type Tensor } from "../../engine/tensor.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { emaStep } from "../../kernels/optim/ema.ts";

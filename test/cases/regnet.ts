@@ -1,7 +1,7 @@
 /** A small RegNetY against numbers recorded from timm: evaluation with its gradients, and steps of training with running statistics. */
 import { gradients } from "../../engine/autograd.ts";
 import { place, record } from "../../engine/plan.ts";
-import { constant } from "../../engine/scalars.ts";
+import { constant } from "../../kernels/shared/scalars.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { sgdStep } from "../../kernels/optim/sgd.ts";

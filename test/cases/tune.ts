@@ -5,7 +5,7 @@ import { ops } from "../../checks/catalog.ts";
 import { getDevice } from "../../engine/device.ts";
 import { record } from "../../engine/plan.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
-import { tuningInUse, useTuning } from "../../engine/tuning.ts";
+import { tuningInUse, useTuning } from "../../kernels/shared/tuning.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { mul } from "../../kernels/elementwise.ts";
 import { attention } from "../../kernels/attention.ts";

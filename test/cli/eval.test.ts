@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import type { ClassifyResult } from "../../jobs/classify.ts";
 import type { EvalResult } from "../../jobs/eval.ts";
 import { main } from "../../cli/main.ts";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { createModel } from "../../models/model.ts";
 import { PROTOCOLS } from "../../models/images/protocols.ts";
 import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";

@@ -4,9 +4,9 @@
  */
 import { expect, test } from "vitest";
 import { create, globals } from "webgpu";
-import { closeDevice, initDevice, type SubgroupMatrix } from "../../engine/device.ts";
+import { closeDevice, initDevice } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup } from "../../kernels/gemm/matrix.ts";
+import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup, type SubgroupMatrix } from "../../kernels/gemm/matrix.ts";
 import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */

@@ -1,7 +1,7 @@
 /** Loading is strict: it refuses weights that do not fit the model, shards that do not fit their index, and damaged files. */
 import { describe, expect, test } from "vitest";
 import { convertWeights } from "../../jobs/convert/weights.ts";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { checkState } from "../../models/check-state.ts";
 import { readAnyWeights } from "../../models/checkpoints/formats.ts";
 import { toTimm } from "../../models/checkpoints/names.ts";

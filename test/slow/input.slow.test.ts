@@ -13,7 +13,7 @@ import { dataFiles } from "../../cli/node/data/files.ts";
 import { nodeHost } from "../../cli/node/host.ts";
 import type { Host } from "../../jobs/host.ts";
 import trainJob, { type TrainArgs, type TrainSummary } from "../../jobs/train.ts";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import rateJob, { type RateArgs } from "./input-job.ts";
 
 const [COUNT, HEIGHT, WIDTH] = [200, 375, 500];

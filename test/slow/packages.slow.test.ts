@@ -1,29 +1,13 @@
 /** Both packages as a stranger gets them: packed, installed into an empty folder outside of the repository, and used. Needs the npm registry. */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
+import { install, pack, projectsFolder, run } from "./packed.ts";
 
 const MINUTE = 60_000;
-const folder = mkdtempSync(join(tmpdir(), "tessera-packages-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const run = async (cwd: string, command: string, ...args: string[]): Promise<string> => {
-  const { stdout } = await promisify(execFile)(command, args, { cwd, maxBuffer: 1 << 26 });
-  return stdout;
-};
-
-/** Installs a packed package into an empty project of its own; its folder. */
-async function installed(from: string, name: string): Promise<string> {
-  const project = join(folder, name);
-  mkdirSync(project);
-  writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  const [packed] = JSON.parse(await run(from, "npm", "pack", "--json", "--pack-destination", folder)) as { filename: string }[];
-  await run(project, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error", join(folder, packed!.filename));
-  return project;
-}
+const folder = projectsFolder();
 
 /** The manifests of all that a project has installed. */
 const manifests = (project: string): { name: string; scripts?: Record<string, string>; gypfile?: boolean }[] =>
@@ -40,8 +24,8 @@ const bytesIn = (path: string): number =>
 let library: string;
 let commandLine: string;
 beforeAll(async () => {
-  library = await installed(".", "library");
-  commandLine = await installed("cli", "command-line");
+  library = await install(folder, "library", await pack(".", folder));
+  commandLine = await install(folder, "command-line", await pack("cli", folder));
 }, 15 * MINUTE);
 
 test("the library: under 2 MB, three dependencies at most, nothing native, no install script, no picture", () => {

@@ -1,4 +1,5 @@
 /** Loading, classifying, features and attention as an app calls them. */
+import { readFile } from "node:fs/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { noGrad } from "../../engine/autograd.ts";
@@ -60,6 +61,45 @@ describe("classify", () => {
     }
     expect(await Promise.all(images.map((image) => model.classify(image)))).toEqual(
       await Promise.all(images.map((image) => model.classify(image))),
+    );
+    model.dispose();
+  });
+
+  test("a texture of the app's is answered as its pixels", async () => {
+    const model = await loadModel(tinyFile());
+    const { width, height, data } = PHOTO;
+    const usage = GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST;
+    const texture = getDevice().gpu.createTexture({ size: [width, height], format: "rgba8unorm", usage });
+    getDevice().gpu.queue.writeTexture({ texture }, data as Uint8ClampedArray<ArrayBuffer>, { bytesPerRow: 4 * width }, [width, height]);
+    expect(await model.classify(texture)).toEqual(await model.classify(PHOTO));
+    texture.destroy();
+    model.dispose();
+  });
+
+  test("a signal stops it, before and between pictures, and features and attention too", async () => {
+    const model = await loadModel(tinyFile());
+    const gone = AbortSignal.abort(new Error("no longer wanted"));
+    for (const work of [
+      model.classify(PHOTO, { signal: gone }),
+      model.features(PHOTO, { signal: gone }),
+      model.attention(PHOTO, { signal: gone }),
+    ])
+      await expect(work).rejects.toThrow("no longer wanted");
+    const stop = new AbortController();
+    const { launches } = getDevice().stats;
+    const many = model.classify(new Array<ImageData>(500).fill(PHOTO), { signal: stop.signal });
+    stop.abort();
+    await expect(many).rejects.toBe(stop.signal.reason);
+    expect(getDevice().stats.launches - launches).toBeLessThan(200); // not the 32 batches of them all
+    expect(await model.classify(PHOTO)).toHaveLength(5);
+    model.dispose();
+  });
+
+  test("a file cannot be decoded without a browser, which is said", async () => {
+    const model = await loadModel(tinyFile());
+    const file = new Blob([new Uint8Array(await readFile("test/golden/images/rgb.jpg"))], { type: "image/jpeg" });
+    await expect(model.classify(file)).rejects.toThrow(
+      /^picture: expected a platform that decodes files, got image\/jpeg of \d+ bytes where there is none: give \{ data, width, height \}$/,
     );
     model.dispose();
   });

@@ -1,5 +1,5 @@
 /** Pictures and small models for tests of the library: what a page would hold as ImageData. */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
 import { writeWeights } from "../../models/checkpoints/weights.ts";

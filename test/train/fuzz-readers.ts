@@ -1,5 +1,5 @@
 /** Damaged files for the readers of data and images: whole ones with bytes changed, cut, doubled or set to extremes. Each reader answers or refuses. */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { decodeBmp, decodePnm } from "../../models/images/bitmap.ts";
 import { splitOrientation } from "../../models/images/exif.ts";
 import { imageHeader } from "../../models/images/header.ts";

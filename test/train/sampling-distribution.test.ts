@@ -1,6 +1,6 @@
 /** Every random operation, magnitude and share of a mix has the distribution it should, at fixed seeds; a bias is noticed. */
 import { describe, expect, test } from "vitest";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { parseAutoAugment, sampleAutoAugment } from "../../train/augment/auto-augment.ts";
 import type { Draws } from "../../train/augment/draws.ts";
 import { sampleOp } from "../../train/augment/levels.ts";

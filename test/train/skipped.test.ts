@@ -1,6 +1,6 @@
 /** Updates skipped for gradients that are not finite leave Adam's bias correction alone, as PyTorch's GradScaler does. */
 import { expect, test } from "vitest";
-import { Scalars } from "../../engine/scalars.ts";
+import { Scalars } from "../../kernels/shared/scalars.ts";
 import { scope } from "../../engine/memory.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { correctBias } from "../../kernels/optim/bias-correction.ts";

@@ -11,7 +11,7 @@ import { isPlacing, needsTables, pixelOp, placement, type Placement } from "./en
 import { FILL } from "./geometry.ts";
 import type { AugmentOp } from "./ops.ts";
 
-/** The operations one after the other, on bytes (height, width, 3). Geometric ones may differ from `applyOps` by one level in single pixels. */
+/** Applies the operations in order, on bytes (height, width, 3). Geometric ones may differ from `applyOps` by one level in single pixels. */
 export async function applyOpsOnGpu(image: RgbImage, ops: readonly AugmentOp[]): Promise<RgbImage> {
   checkImage("applyOps", image);
   const pixels = scope(() => ops.reduce(apply, upload(image)));

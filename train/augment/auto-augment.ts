@@ -1,5 +1,5 @@
 /**
- * AutoAugment's ImageNet policies and 3-Augment: one of a list of sub-policies, uniformly, and its operations one after the other.
+ * AutoAugment's ImageNet policies and 3-Augment: draws one of a list of sub-policies, uniformly, and applies its operations in order.
  *
  * "original" is the paper's, https://arxiv.org/abs/1805.09501; "v0" is EfficientNet's on TPUs; an "r" gives either the posterize that
  * grows stronger with magnitude. "3a" is 3-Augment of DeiT III, https://arxiv.org/abs/2204.07118: solarize, grey or blur.

@@ -16,7 +16,7 @@ import { FILL } from "./geometry.ts";
 import type { AugmentOp } from "./ops.ts";
 import type { AugmentSettings, ImageRecord } from "./sample.ts";
 
-/** What of a slot the settings may ask for. */
+/** The kinds of operation that the settings may need in a slot. */
 interface SlotKind {
   readonly tables: boolean;
   readonly blur: boolean;
@@ -27,7 +27,7 @@ export function slotsOf({ autoAugment, colorJitter }: AugmentSettings): SlotKind
   const jitter = new Array<SlotKind>(colorJitter > 0 ? 3 : 0).fill({ tables: true, blur: false });
   if (!autoAugment) return jitter;
   if (autoAugment.kind === "rand") return [...new Array<SlotKind>(autoAugment.layers).fill({ tables: true, blur: false }), ...jitter];
-  // A layer that is left out moves the next one up, so every slot may get any of the policies' operations.
+  // A skipped layer moves the next one up, so every slot may get any of the policies' operations.
   const { policies } = autoAugment;
   const may = (names: RegExp): boolean => policies.some((policy) => policy.some(({ name }) => names.test(name)));
   const kind = { tables: may(/^(AutoContrast|Equalize|Contrast)/), blur: may(/^GaussianBlur/) };
@@ -39,7 +39,7 @@ export function slotsOf({ autoAugment, colorJitter }: AugmentSettings): SlotKind
 export const tapsOf = ({ crop: { kind } }: AugmentSettings, stretch: number): number =>
   kind === "padded" || kind === "none" ? 1 : Math.floor(4 * Math.max(1, stretch)) + 2;
 
-/** What `write` takes: `Batch` of the input pipeline is one. */
+/** Input of `write`; the input pipeline's `Batch` is one. */
 export interface RawBatch {
   /** Every image (3, height, width), one after the other. */
   readonly bytes: Uint8Array;
@@ -52,7 +52,7 @@ export interface RawBatch {
 
 interface BatchOptions {
   readonly count: number;
-  /** Bytes of all sources together, at most; and how much longer than the output's a source's side may be. */
+  /** Most bytes of all sources together; and most times that a source's side may exceed the output's. */
   readonly bytes: number;
   readonly stretch: number;
   readonly normalization: { readonly mean: readonly number[]; readonly std: readonly number[] };
@@ -128,7 +128,7 @@ export class BatchAugment {
     );
   }
 
-  /** Each operation into the next slot that can do it. */
+  /** Puts each operation into the next slot that can do it. */
   #fillSlots(words: Uint32Array, ops: readonly AugmentOp[]): void {
     const { size } = this.#settings;
     let slot = 0;

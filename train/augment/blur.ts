@@ -47,7 +47,7 @@ export function gaussianBlur({ height, width, data }: RgbImage, radius: number):
 
 interface Axis {
   readonly count: number;
-  /** Bytes from one to the next. */
+  /** Distance between neighbours, in bytes. */
   readonly stride: number;
 }
 

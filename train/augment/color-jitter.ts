@@ -4,7 +4,7 @@ import type { AugmentOp } from "./ops.ts";
 
 const OPS = ["Brightness", "Contrast", "Color"] as const;
 
-/** Each factor is uniform in [max(0, 1 - amount), 1 + amount); every order of the three is as likely. 0 is no jitter. */
+/** Each factor is uniform in [max(0, 1 - amount), 1 + amount); every order of the three is equally likely. 0: no jitter. */
 export function sampleColorJitter(amount: number, draws: Draws): AugmentOp[] {
   if (amount === 0) return [];
   const ops = OPS.map((op): AugmentOp => ({ op, factor: draws.uniform(Math.max(0, 1 - amount), 1 + amount) }));

@@ -1,12 +1,12 @@
-/** Named operations as the augmentation kernels take them: bands for what changes an image's size or place, records for the rest. */
+/** Encodes named operations for the augmentation kernels: bands for operations that change an image's size or place, records for the rest. */
 import type { PixelOp } from "../../kernels/augment/records.ts";
-import { antialiasedBands, BICUBIC, quantized, type Band } from "../../engine/resample.ts";
+import { antialiasedBands, BICUBIC, quantized, type Band } from "../../kernels/shared/resample.ts";
 import { middle } from "../../models/images/preprocess.ts";
 import { blurBox } from "./blur.ts";
 import { mirror, rotation, type Affine } from "./geometry.ts";
 import type { AugmentOp } from "./ops.ts";
 
-/** Output rows and columns as runs of source ones. */
+/** Output rows and columns as weighted runs of source rows and columns. */
 export interface Placement {
   readonly down: readonly Band[];
   readonly across: readonly Band[];
@@ -20,11 +20,11 @@ interface Size {
 const WHOLE = 2 ** 22;
 const keep = (from: number, size: number): Band[] => Array.from({ length: size }, (_, i) => ({ from: from + i, weights: [WHOLE] }));
 
-/** `size` elements from `from` on, resized; as they are where the size stays. */
+/** Resizes `size` elements starting at `from`; copies them if the size does not change. */
 const resized = (from: number, size: number, to: number): Band[] =>
   size === to ? keep(from, size) : quantized(antialiasedBands(size, to, BICUBIC)).map((band) => ({ ...band, from: from + band.from }));
 
-/** `size` outputs from number `from` on; what lies outside is nothing, or mirrored. */
+/** `size` outputs starting at `from`; positions outside the image are zero, or mirrored. */
 const windowed = (bands: readonly Band[], from: number, size: number, outside: "zero" | "reflect"): Band[] =>
   Array.from(
     { length: size },
@@ -34,7 +34,7 @@ const windowed = (bands: readonly Band[], from: number, size: number, outside: "
 export const isPlacing = ({ op }: AugmentOp): boolean =>
   op === "hflip" || op === "crop" || op === "centerCrop" || op === "resize" || op === "resizedCrop";
 
-/** What the operations, all of them placing and none but the first a resize, make of an image. Throws as `applyOps` does. */
+/** The result of placing operations, of which only the first may resize. Throws as `applyOps` does. */
 export function placement({ height, width }: Size, ops: readonly AugmentOp[]): Placement {
   let at: Placement = { down: keep(0, height), across: keep(0, width) };
   ops.forEach((op, k) => {
@@ -74,7 +74,7 @@ export function placement({ height, width }: Size, ops: readonly AugmentOp[]): P
   return at;
 }
 
-/** Between pixel centres, where `Affine` is between corners. */
+/** The map between pixel centres; `Affine` maps between corners. */
 const centred = ([a, b, c, d, e, f]: Affine): PixelOp => ({
   code: "affine",
   map: [a, b, (a + b) / 2 + c - 0.5, d, e, (d + e) / 2 + f - 0.5],

@@ -4,23 +4,23 @@
  * A box's area is uniform in 2 % to 1/3 of the image's (divided among the boxes), its aspect log-uniform in 0.3 to 1/0.3; ten tries for one
  * that is smaller than the image on both sides. As in timm. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
  */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import { ERASE_NOISE } from "../../kernels/augment/finish.ts";
 import { roundHalfEven } from "../../models/images/preprocess.ts";
 import type { Draws } from "./draws.ts";
 import type { Box } from "./geometry.ts";
 
 export interface Erasing {
-  /** Share of images in which anything is erased. */
+  /** Share of images with erased boxes, in [0, 1]. */
   readonly prob: number;
   readonly mode: "pixel" | "rand" | "const";
-  /** Each of those gets 1 to `count` boxes. */
+  /** Such an image gets 1 to `count` boxes. */
   readonly count: number;
 }
 
 export interface EraseBox extends Box {
   readonly mode: Erasing["mode"];
-  /** Of the box's noise. */
+  /** Seed of the box's noise. */
   readonly seed: number;
 }
 

@@ -34,7 +34,7 @@ function transform({ height, width, data }: RgbImage, [a, b, c, d, e, f]: Affine
         x3 = 3 * clip(left + 2, width);
       for (let channel = 0; channel < 3; channel++) {
         for (let k = 0; k < 4; k++) {
-          // No function per pixel: what tsx wraps around each costs more than the arithmetic.
+          // No function per pixel: a call costs more than the arithmetic.
           const row = 3 * clip(top - 1 + k, height) * width + channel;
           rows[k] = cubic(data[row + x0]!, data[row + x1]!, data[row + x2]!, data[row + x3]!, tx);
         }
@@ -82,7 +82,7 @@ export const translateXRel = (image: RgbImage, fraction: number): RgbImage => tr
 /** Up by a share of the height. */
 export const translateYRel = (image: RgbImage, fraction: number): RgbImage => transform(image, [1, 0, 0, 0, 1, fraction * image.height]);
 
-/** Each output pixel is the source pixel that `source` names. */
+/** Copies to each output pixel the source pixel with the index `source(…)`. */
 function gather({ height, width, data }: RgbImage, source: (y: number, x: number) => readonly [y: number, x: number]): RgbImage {
   const out = new Uint8Array(data.length);
   for (let y = 0; y < height; y++) {
@@ -118,8 +118,8 @@ export function resizedCrop(image: RgbImage, { top, left, height, width }: Box, 
 }
 
 /**
- * The box, which may reach beyond the image: what lies outside is zero or the image mirrored about its border pixels, as torchvision's
- * padding before a crop has it.
+ * Crops a box that may reach beyond the image: pixels outside are zero, or the image mirrored about its border pixels, as torchvision's
+ * padding before a crop.
  */
 export function crop(image: RgbImage, { top, left, height, width }: Box, outside: "zero" | "reflect"): RgbImage {
   const data = new Uint8Array(3 * height * width);
@@ -134,7 +134,7 @@ export function crop(image: RgbImage, { top, left, height, width }: Box, outside
   return { height, width, data };
 }
 
-/** i reflected into [0, size) without repeating the first and the last, as often as it takes. */
+/** Reflects i into [0, size), repeatedly if needed, without repeating the first and the last index. */
 export function mirror(i: number, size: number): number {
   if (size === 1) return 0;
   const period = 2 * (size - 1);

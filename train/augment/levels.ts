@@ -58,7 +58,7 @@ export interface Spread {
   readonly max: number;
 }
 
-/** The operation with probability `prob`, at magnitude m give or take; or none. */
+/** The operation with probability `prob`, at magnitude m with the given variation; else none. */
 export function sampleOp(name: LevelName, prob: number, magnitude: number, { std, max }: Spread, draws: Draws): AugmentOp | null {
   if (prob < 1 && draws.uniform() > prob) return null;
   let m = magnitude;

@@ -1,37 +1,49 @@
 /**
- * What mixing draws: mixup or CutMix, how much, and where; for a batch, for each pair of images, or for each image. Image i is
- * mixed with image B - 1 - i, or so within each of several equal parts of a batch, which have draws of their own as the official code's GPUs
- * have. A draw depends on (seed, step) and, below the batch, on its place in it alone.
+ * Draws of mixing: mixup or CutMix, the share, and the box; for a batch, for each pair of images, or for each image. Image i is mixed with
+ * image B - 1 - i of the batch, or of its part of the batch: equal parts have separate draws, as the official code's GPUs have. A draw
+ * depends only on (seed, step) and on its place within the batch.
  *
  * As in timm 0.3.2: mixup's share from Beta(alpha, alpha); CutMix's box has sides in proportion sqrt(1 - lam), its share is
  * corrected to the box that is left after clipping.
  * Zhang et al. 2017, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
  */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
+import { beta } from "./beta.ts";
 import { randomAt } from "./draws.ts";
 
 export interface MixSettings {
   /** Alpha of mixup's Beta distribution; 0: off. */
   readonly mixup: number;
-  /** Alpha of CutMix's; 0: off. */
+  /** Alpha of CutMix's Beta distribution; 0: off. */
   readonly cutmix: number;
   /** CutMix's sides as shares of the image's, uniform between these two instead of by share; alpha is 1 then. */
   readonly cutmixMinmax?: readonly [number, number] | null;
-  /** Share of draws that mix at all, and of those that get CutMix where both are on. */
+  /** Share of draws that mix at all, and share of those that get CutMix if both are on; in [0, 1]. */
   readonly mixProb: number;
   readonly mixSwitchProb: number;
 }
 
-/** What one draw is for. "half" draws per image and returns the first half of the batch, mixed with the second. */
+/** The scope of one draw. "half" draws per image and returns the first half of the batch, mixed with the second. */
 export type MixMode = "batch" | "pair" | "elem" | "half";
 
 export interface Mix {
   readonly mode: "none" | "mixup" | "cutmix";
-  /** The image's own share in its label. */
+  /** The image's own share in its label, in [0, 1]. */
   readonly lam: number;
   /** y0, y1, x0, x1; ends excluded. */
   readonly box: readonly [number, number, number, number];
 }
+
+/** Random numbers of one mix: of a `Random`, or recorded ones. */
+export interface MixDraws extends Pick<Random, "uniform" | "int"> {
+  beta(a: number, b: number): number;
+}
+
+const drawsOf = (random: Random): MixDraws => ({
+  uniform: (low, high) => random.uniform(low, high),
+  int: (n) => random.int(n),
+  beta: (a, b) => beta(random, a, b),
+});
 
 const STREAM = 0x6d697875; // "mixu"
 const ROWS = 0x6d697872; // "mixr"
@@ -39,7 +51,7 @@ const NONE: Mix = { mode: "none", lam: 1, box: [0, 0, 0, 0] };
 
 /** The whole batch's draw. */
 export const sampleMix = (settings: MixSettings, seed: number, step: number, height: number, width: number): Mix =>
-  drawMix(settings, new Random(seed, STREAM, step * 2 ** 20), height, width); // a step's draws start in a block of their own
+  drawMix(settings, drawsOf(new Random(seed, STREAM, step * 2 ** 20)), height, width); // each step's draws start at a separate block
 
 /** One `Mix` for each image that the mixed batch has: `count` of them, or half in mode "half". `groupSize` images are mixed among each other. */
 export function sampleMixes(
@@ -60,16 +72,16 @@ export function sampleMixes(
   return Array.from({ length: parts }, (_, part) => {
     if (mixMode === "batch") return new Array<Mix>(groupSize).fill(sampleMix(settings, seed, step * parts + part, height, width));
     const rows = Array.from({ length: draws }, (_, row) =>
-      drawMix(settings, randomAt(seed, ROWS, [step, part * draws + row, 0]), height, width),
+      drawMix(settings, drawsOf(randomAt(seed, ROWS, [step, part * draws + row, 0])), height, width),
     );
     return mixMode === "pair" ? [...rows, ...rows.toReversed()] : rows;
   }).flat();
 }
 
 export interface MixArrays {
-  /** (B), of labels. */
+  /** (B): shares in the labels. */
   readonly lam: Float32Array<ArrayBuffer>;
-  /** (B), of pixels; 1 where mixup is not drawn. */
+  /** (B): shares in the pixels; 1 where mixup is not drawn. */
   readonly imageLam: Float32Array<ArrayBuffer>;
   /** (B, 4), empty where CutMix is not drawn. */
   readonly boxes: Uint32Array<ArrayBuffer>;
@@ -85,7 +97,7 @@ export function mixArrays(mixes: readonly Mix[]): MixArrays {
 }
 
 /** One draw. The sequence: mixed at all, CutMix or mixup, share, then the box. */
-export function drawMix(settings: MixSettings, random: Pick<Random, "uniform" | "beta" | "int">, height: number, width: number): Mix {
+export function drawMix(settings: MixSettings, random: MixDraws, height: number, width: number): Mix {
   const { mixup, cutmixMinmax = null, mixProb, mixSwitchProb } = settings;
   const cutmix = cutmixMinmax ? 1 : settings.cutmix;
   if (mixup === 0 && cutmix === 0) return NONE;

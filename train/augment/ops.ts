@@ -1,4 +1,4 @@
-/** The image operations by name, with explicit arguments: what augmentation samples, and what can be asked for by JSON. */
+/** The image operations by name, with explicit arguments, as augmentation samples them and JSON requests them. */
 import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { centerCrop, resizeBicubic, type RgbImage } from "../../models/images/preprocess.ts";
@@ -43,7 +43,7 @@ export type AugmentOp = z.infer<typeof schema>;
 
 export const OP_NAMES: readonly AugmentOp["op"][] = schema.def.options.map((option) => option.shape.op.def.values[0]!);
 
-/** A list of operations from JSON. Unknown names, missing arguments and values out of range are refused by name. */
+/** A list of operations from JSON. Throws for unknown names, missing arguments and values out of range, naming each. */
 export function parseOps(value: unknown): AugmentOp[] {
   if (!Array.isArray(value)) throw new Error(`expected a list of operations, got ${JSON.stringify(value)?.slice(0, 80)}`);
   return value.map((item: unknown, i) => {
@@ -68,7 +68,7 @@ export function parseOps(value: unknown): AugmentOp[] {
   });
 }
 
-/** The operations one after the other, on bytes (height, width, 3). The input is left as it is. */
+/** Applies the operations in order, on bytes (height, width, 3). The input is not changed. */
 export function applyOps(image: RgbImage, ops: readonly AugmentOp[]): RgbImage {
   const { height, width, data } = image;
   if (!(height >= 1 && width >= 1 && data.length === 3 * height * width)) {

@@ -10,7 +10,7 @@ import type { AugmentOp } from "./ops.ts";
 export interface RandAugment extends Spread {
   readonly kind: "rand";
   readonly magnitude: number;
-  /** How many operations are chosen per image. */
+  /** Number of operations per image. */
   readonly layers: number;
   readonly prob: number;
   readonly increasing: boolean;
@@ -51,7 +51,7 @@ export const RAND_INCREASING_OPS: readonly LevelName[] = [
   "TranslateYRel",
 ];
 
-/** Operations per image: each is drawn, sent to the GPU and launched. */
+/** Most operations per image: each is drawn, sent to the GPU and launched. */
 const MOST_LAYERS = 64;
 
 const SECTIONS = "m, n, p, mstd, mmax and inc, each once";

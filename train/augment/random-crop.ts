@@ -1,5 +1,5 @@
 /**
- * Which part of an image is trained on: torchvision's RandomResizedCrop and RandomCrop, and DeiT III's simple random crop.
+ * Random crops for training: torchvision's RandomResizedCrop and RandomCrop, and DeiT III's simple random crop.
  *
  * RandomResizedCrop: area A = share * height * width, aspect a log-uniform; sides sqrt(A a) and sqrt(A / a), rounded half to even; ten
  * tries to find a box inside the image, then the largest central one of allowed aspect. Szegedy et al. 2014, https://arxiv.org/abs/1409.4842
@@ -46,7 +46,7 @@ export function sampleResizedCrop(
   return { top: Math.floor((height - h) / 2), left: Math.floor((width - w) / 2), height: h, width: w };
 }
 
-/** The operations that take `source` to size x size. Throws where the crop cannot. */
+/** The operations that crop `source` to size x size. Throws if the crop cannot. */
 export function sampleCrop(crop: Crop, source: Size, size: number, draws: Draws): AugmentOp[] {
   const { height, width } = source;
   switch (crop.kind) {

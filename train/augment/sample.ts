@@ -1,14 +1,14 @@
 /**
- * Everything random about one training image, drawn on the CPU as explicit parameters and apart from applying them.
+ * Draws all random choices for one training image on the CPU, as explicit parameters, before any is applied.
  *
- * A record depends on (settings, source size, seed, epoch, image, copy) alone, and each ingredient has draws of its own, so that a
- * resumed run, another batch size or an ingredient switched off leaves all other choices as they were.
+ * A record depends on (settings, source size, seed, epoch, image, copy) alone, and each ingredient has separate draws, so that a
+ * resumed run, another batch size or a disabled ingredient does not change the other choices.
  * Order as in timm: crop, flip, auto-augment, colour jitter on bytes; erasing after normalisation. Touvron et al. 2020, table 9,
  * https://arxiv.org/abs/2012.12877
  */
 import { en } from "zod/locales";
 import * as z from "zod/mini";
-import { philox } from "../../engine/random.ts";
+import { philox } from "../../kernels/shared/random.ts";
 import { parseAutoAugment, sampleAutoAugment, type AutoAugment } from "./auto-augment.ts";
 import { sampleColorJitter } from "./color-jitter.ts";
 import { randomAt, type Draws } from "./draws.ts";
@@ -42,7 +42,7 @@ const schema = z.strictObject({
   hflip: z._default(probability, 0.5),
   /** timm's string: "rand-m9-mstd0.5-inc1", "original", "v0", "3a" and the like. */
   autoAugment: z._default(z.nullable(z.string()), "rand-m9-mstd0.5-inc1"),
-  /** How far brightness, contrast and saturation stray from 1. Not applied beside an auto-augment other than 3-Augment. */
+  /** Largest distance of the brightness, contrast and saturation factors from 1. Applied without a policy or with 3-Augment. */
   colorJitter: z._default(z.number().check(z.minimum(0)), 0.3),
   erasing: z._default(
     z.strictObject({
@@ -54,7 +54,7 @@ const schema = z.strictObject({
   ),
 });
 
-/** What `makeAugment` takes: the paper's values where a field is left out. */
+/** Input of `makeAugment`; a missing field gets the paper's value. */
 export type AugmentFields = z.input<typeof schema>;
 
 export interface AugmentSettings {
@@ -66,7 +66,7 @@ export interface AugmentSettings {
   readonly erasing: Erasing;
 }
 
-/** Checked settings, plain data. Unknown names and values out of range are refused by name. */
+/** Checked settings, as plain data. Throws for unknown names and values out of range, naming each. */
 export function makeAugment(fields: AugmentFields): AugmentSettings {
   const parsed = schema.safeParse(fields);
   if (!parsed.success) {
@@ -79,7 +79,7 @@ export function makeAugment(fields: AugmentFields): AugmentSettings {
   return { ...rest, autoAugment, colorJitter: jitters ? colorJitter : 0 };
 }
 
-/** Where in training an image is drawn: `copy` counts its appearances within the epoch. */
+/** An appearance of an image in training: `copy` counts its appearances within the epoch. */
 export interface ImagePlace {
   readonly seed: number;
   readonly epoch: number;

@@ -6,7 +6,7 @@
  *
  * CIFAR-10: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html
  */
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 
 /** `images` is (count, ...shape) bytes, `shape` is [channels, height, width], `labels` index into `classes`. */
 export interface ImageSet {

@@ -16,7 +16,7 @@ export const FASHION_MNIST_CLASSES: readonly string[] = [
   "Bag",
   "Ankle boot",
 ];
-/** Any one file: its axes, and its bytes as a view. */
+/** One IDX file: its axes, and its values as a view. */
 export function parseIdx(bytes: Uint8Array, name: string): { shape: number[]; data: Uint8Array } {
   if (bytes.length < 4) throw new Error(`parseIdx: expected at least 4 bytes in ${name}, got ${bytes.length}`);
   if (bytes[0] !== 0 || bytes[1] !== 0)
@@ -37,12 +37,12 @@ export function parseIdx(bytes: Uint8Array, name: string): { shape: number[]; da
 export interface IdxFiles {
   readonly images: Uint8Array;
   readonly labels: Uint8Array;
-  /** What errors call them. */
+  /** File names for errors. */
   readonly names: readonly [images: string, labels: string];
   /** Null: numbers up to the largest label, or `atLeast` of them. */
   readonly classes: readonly string[] | null;
   readonly atLeast?: number | undefined;
-  /** Zero pixels on every side; 2 makes 28x28 images 32x32. */
+  /** Zero padding per side, in pixels; 2 makes 28x28 images 32x32. */
   readonly pad?: number;
 }
 
@@ -85,7 +85,7 @@ export function parseIdxImages({ images, labels, names, classes: named, atLeast 
 /** "0", "1", … */
 export const numbered = (count: number): string[] => Array.from({ length: count }, (_, k) => String(k));
 
-/** The bytes of an IDX file, unpacked where they are gzip: no further than the sizes in its header go. */
+/** The bytes of an IDX file; gzip is unpacked, up to the size that the header gives. */
 export async function gunzip(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Uint8Array<ArrayBuffer>> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
@@ -110,10 +110,10 @@ export async function gunzip(bytes: Uint8Array<ArrayBuffer>, name: string): Prom
 }
 
 const LONGEST_HEADER = 4 + 4 * 4;
-/** Of a set in memory. */
+/** Most bytes of a set in memory. */
 const MOST_BYTES = 2 ** 32;
 
-/** Bytes of the IDX file that begins like this; a header's alone where it is none, which `parseIdx` then refuses. */
+/** Length in bytes of the IDX file with this header; of another file the header's length, so that `parseIdx` refuses it. */
 function announced(start: Uint8Array): number {
   const axes = Math.min(start[3]!, 4);
   const view = new DataView(start.buffer, start.byteOffset);

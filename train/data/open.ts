@@ -1,4 +1,4 @@
-/** From what `--data` was found to be to an `ImageSource`. Reads sets of small images whole; of folders and shards only what says where images lie. */
+/** Opens found data as an `ImageSource`. Reads sets of small images whole; of folders and shards only names, headers and labels. */
 import { parseCifar, type ImageSet } from "./dataset.ts";
 import { memorySource, type FileRange, type ImageSource } from "../input/source.ts";
 import { parseCifar100 } from "./cifar100.ts";
@@ -20,7 +20,7 @@ export type DataFiles =
   | {
       readonly kind: "folder";
       readonly root: string;
-      /** Files by their path from the class's folder, which is called as the class unless given. */
+      /** Files by their path from the class's folder, whose name is the class's unless given. */
       readonly classes: readonly { readonly name: string; readonly folder?: string; readonly files: readonly string[] }[];
     }
   /** `classes` null: as many as labels go up to. */
@@ -29,8 +29,8 @@ export type DataFiles =
 type Read = (from: FileRange) => Promise<Uint8Array<ArrayBuffer>>;
 
 /**
- * `classes` are those of the model, or of the split that it is trained on: a set that names none of its own has these, also where its labels do
- * not go up to the last. A number stands for as many without names.
+ * `classes` are those of the model, or of the training split: a set without class names gets these, even if its labels do not reach the
+ * last. A number means that many classes without names.
  */
 export async function openSource(files: DataFiles, read: Read, classes?: number | readonly string[]): Promise<ImageSource> {
   switch (files.kind) {
@@ -111,7 +111,7 @@ function openFolder({ root, classes }: Extract<DataFiles, { kind: "folder" }>): 
   };
 }
 
-/** Labels up to here are believed of a few samples; above, there must be as many samples as classes, or names, or a model. */
+/** Labels up to this are accepted from any number of samples; larger ones need at least as many samples as classes, or names, or a model. */
 const FEW_CLASSES = 1000;
 
 async function openTar(

@@ -1,5 +1,5 @@
 /**
- * The regular files of a tar archive, as GNU tar and Python's tarfile find them: V7, ustar, GNU (long names, sizes in base 256) and pax. An archive
+ * Lists the regular files of a tar archive as GNU tar and Python's tarfile do: V7, ustar, GNU (long names, sizes in base 256) and pax. An archive
  * may end without its zero blocks, and without the last file's padding.
  * https://www.gnu.org/software/tar/manual/html_node/Standard.html, https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
  */
@@ -15,7 +15,7 @@ export interface Member {
 }
 
 const BLOCK = 512;
-/** Headers are read with what follows them: small files then need no reading of their own. */
+/** Bytes read with a header, so that small files need no separate read. */
 const WINDOW = 1 << 16;
 /** Bytes of a pax header or a long name. */
 const MOST_HEADER = 1 << 20;
@@ -24,7 +24,7 @@ const MOST_HEADER = 1 << 20;
 const WITHOUT_DATA = new Set(["1", "2", "3", "4", "5", "6"]);
 const REGULAR = new Set(["0", "\0", "7"]);
 
-/** In their order; a hard link counts as the file it names. Throws for a broken archive, naming `path` and the byte. */
+/** In the archive's order; a hard link counts as the file it names. Throws for a broken archive, naming `path` and the byte. */
 export async function* members(path: string, window: Window): AsyncGenerator<Member> {
   const files = new Map<string, Member>();
   const globals = new Map<string, string>();
@@ -130,7 +130,7 @@ function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** Reads with what follows, and answers from that where it can. */
+/** Reads ahead, and answers from the bytes read if it can. */
 export function windowed(path: string, read: Read): Window {
   let from = 0;
   let bytes: Uint8Array = new Uint8Array(0);

@@ -28,7 +28,7 @@ interface Group {
   json?: Place;
 }
 
-/** Bytes read of a label; a longer file is no label. */
+/** Most bytes of a label file; a longer file is not a label. */
 const MOST_TEXT = 1 << 20;
 
 /** The samples of one shard in their order, by its headers and labels; images are not read. Throws for a broken file, naming it and the byte. */

@@ -1,4 +1,4 @@
-/** The paper's own figures, beside which ours stand: Touvron et al., https://arxiv.org/abs/2012.12877. ImageNet top-1 in percent. */
+/** The paper's figures, to compare with: Touvron et al., https://arxiv.org/abs/2012.12877. ImageNet top-1 in percent. */
 
 /** Table 3, DeiT-B at 224, 300 epochs; in the text of the row's label, what the answer comes from. */
 export const DISTILLATION = {

@@ -1,9 +1,8 @@
 /**
- * The paper's experiments at a scale that one machine can run, as data: what is trained, with what, beside which of the paper's figures.
+ * The paper's experiments at a scale that one machine can run, as data: each run's settings, and the paper's figure to compare with.
  *
- * Tables: distillation (the paper's tables 2 and 3), ablation (table 8), transfer (table 7), and the largest runs that were
- * affordable. Every row is a few seeds of one `train`
- * command; nothing here runs anything.
+ * Tables: distillation (the paper's tables 2 and 3), ablation (table 8), transfer (table 7), and the largest runs that were affordable.
+ * Every row is a few seeds of one `train` command; this file runs nothing.
  */
 import { ABLATION, DISTILLATION, TRANSFER } from "./paper.ts";
 
@@ -11,7 +10,7 @@ export const TABLES = ["distillation", "ablation", "transfer", "largest"] as con
 
 export type Table = (typeof TABLES)[number];
 
-/** Which of a distilled model's answers a row is about; of a plain model there is one. */
+/** The answer of a distilled model that a row measures; a plain model has one. */
 export type Answer = "model" | "cls" | "dist";
 
 export interface Row {
@@ -29,20 +28,20 @@ export interface Experiment {
   readonly recipe: Readonly<Record<string, unknown>>;
   /** Distilled from: the shipped CNN, or the run "teacher/deit". */
   readonly teacher?: "cnn" | "deit";
-  /** Trained and tested on. */
+  /** The data set to train and test on. */
   readonly data: "source" | "full" | "target";
   /** Begins with the weights of this run, and a classifier of its own. */
   readonly from?: string;
-  /** Judged by the moving average of its weights. */
+  /** Evaluated with the moving average of its weights. */
   readonly ema?: boolean;
-  /** Trained once, whatever the number of seeds. */
+  /** Trained with one seed only. */
   readonly once?: boolean;
 }
 
 export interface Scale {
   readonly name: "small" | "full";
   readonly about: string;
-  /** What `--data` names for each of an experiment's data; "target" is another task than the source. */
+  /** The value of `--data` for each data set; "target" is the task to transfer to. */
   readonly data: { readonly source: string; readonly full: string };
   readonly student: Readonly<Record<string, unknown>>;
   readonly teacher: Readonly<Record<string, unknown>>;
@@ -100,11 +99,11 @@ export const SCALES: Readonly<Record<Scale["name"], Scale>> = {
   },
 };
 
-/** All runs at a scale. A run stands after those that it needs. */
+/** All runs at a scale, each after the runs that it needs. */
 export function experiments(scale: Scale): Experiment[] {
   const { student, batchSize, lr, shards } = scale;
   const base = { batchSize, lr, scaleLr: false, schedule: "step", minLr: 1e-5, warmupEpochs: 2, emaDecay: null };
-  // Small images and few epochs: crop and flip alone, so that the tables on distillation and transfer are about just these.
+  // Small images and few epochs: only crop and flip, so that the tables on distillation and transfer show those effects alone.
   const plain = { ...base, dropPath: 0, mixup: 0, cutmix: 0, autoAugment: null, colorJitter: 0, erasing: 0, repeats: 1 };
   const distilled = { ...student, distilled: true };
   const { epochs } = scale;

@@ -1,4 +1,4 @@
-/** For sets whose images all lie in memory: nothing is read or decoded, and no thread is needed. */
+/** The platform of sets whose images all lie in memory: nothing is read or decoded, and no thread is needed. */
 import type { ImagePlatform } from "./source.ts";
 
 const refuse = (what: string) => (): never => {

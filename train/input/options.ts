@@ -1,4 +1,4 @@
-/** What an `InputPipeline` is asked for, and what it gives. */
+/** Options and results of an `InputPipeline`. */
 import type { ImageRecord } from "../augment/sample.ts";
 import type { Prepare } from "./prepare.ts";
 import type { ImagePlatform } from "./source.ts";
@@ -19,13 +19,13 @@ export interface InputOptions {
   readonly workers?: number;
   /** Batches made ahead. */
   readonly ahead?: number;
-  /** Where to begin, for a run that was stopped. */
+  /** Position to begin at, for a resumed run. */
   readonly start?: { readonly epoch: number; readonly step: number };
-  /** Epochs in all; nothing past them is made. */
+  /** Total number of epochs. */
   readonly epochs?: number;
   /** Keep the short batch at an epoch's end, which training drops. */
   readonly keepLast?: boolean;
-  /** The share of the source's images that may be corrupt before it is an error. */
+  /** Largest share of corrupt images, in [0, 1]; more is an error. */
   readonly maxCorrupt?: number;
   readonly onCorrupt?: (image: { readonly index: number; readonly name: string; readonly reason: string }) => void;
 }
@@ -36,22 +36,22 @@ export interface Batch {
   readonly step: number;
   /** Every image (3, height, width), one after the other. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Where each begins in `bytes`, and its size. */
+  /** Offset in `bytes` and size of each image. */
   readonly offsets: Uint32Array;
   readonly heights: Uint32Array;
   readonly widths: Uint32Array;
-  /** Which images they are, after corrupt ones were replaced. */
+  /** Indices of the images, after corrupt ones were replaced. */
   readonly images: Uint32Array;
   readonly copies: Uint32Array;
   readonly labels: Uint32Array;
-  /** Of each image, what was drawn and is still to be done. */
+  /** Each image's drawn operations that are still to be applied. */
   readonly records: readonly ImageRecord[];
 }
 
 export interface InputStats {
   /** Images handed out per second of the time between the first request and the last answer. */
   readonly imagesPerSecond: number;
-  /** How long `next` kept its callers waiting, and in how much time in all. */
+  /** Milliseconds that callers of `next` waited, and the total time, also in milliseconds. */
   readonly waitedMs: number;
   readonly totalMs: number;
   readonly images: number;

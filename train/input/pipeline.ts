@@ -1,9 +1,9 @@
 /**
- * Batches of images, made ahead of the step that wants them.
+ * Makes batches of images ahead of the step that uses them.
  *
  * Which images a batch holds, and their bytes, follow from the order and the seed alone, whatever the number of workers.
- * At most `ahead` batches exist or are being made besides the one that was handed out last. An image whose file cannot be read or decoded is
- * reported, and the next entry of the epoch's order whose image can be takes its place, label and all (past the end, from the beginning).
+ * At most `ahead` batches exist or are being made, besides the last one handed out. An image that cannot be read or decoded is reported and
+ * replaced, with its label, by the next readable image in the epoch's order (after the end, from the beginning).
  */
 import type { Batch, EpochEntries, InputOptions, InputStats } from "./options.ts";
 import { rawImage, type Prepared } from "./prepare.ts";
@@ -66,7 +66,7 @@ export class InputPipeline {
     if (!Number.isInteger(start.step) || start.step < 0 || start.step > this.stepsPerEpoch)
       throw new Error(`input: expected to start at a step from 0 to ${this.stepsPerEpoch}, got ${start.step}`);
     if (start.step === this.stepsPerEpoch) this.#at = { epoch: start.epoch + 1, step: 0 };
-    // What is in memory, of one size, and stays as it is needs a copy and nobody's help.
+    // Unaugmented images of one size in memory are only copied, in this thread.
     const { prepare } = options;
     const uniform = source.shape !== null && source.count > 0 && inMemory(source.at(0));
     this.#raw = uniform && (prepare.kind === "decode" || prepare.kind === "draw") ? prepare : null;
@@ -84,7 +84,7 @@ export class InputPipeline {
       throw new Error(`input: expected at most ${this.#o.epochs} epochs of ${this.stepsPerEpoch} batches to be asked for, got one more`);
     const { batch, corrupt } = await first;
     this.#fill();
-    // Here and not where it was found, so that the same batch reports it whatever ran ahead.
+    // Reported here, not where it was found, so that the same batch reports it for any number of batches ahead.
     for (const c of corrupt) this.#report(c);
     this.#endMs = performance.now();
     this.#waitedMs += this.#endMs - fromMs;
@@ -110,12 +110,12 @@ export class InputPipeline {
     await this.#preparer?.close();
   }
 
-  /** Starts what may be made ahead; of a set in memory nothing, where it would gain nothing. */
+  /** Starts the batches that may be made ahead; none for a set in memory that is only copied. */
   #fill(): void {
     while (this.#preparer && !this.#closed && this.#queue.length < this.#ahead) {
       const making = this.#start();
       if (!making) return;
-      making.catch(() => undefined); // `next` passes it on
+      making.catch(() => undefined); // `next` reports it
       this.#queue.push(making);
     }
   }

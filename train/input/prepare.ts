@@ -1,4 +1,4 @@
-/** The work on one image before its batch: decode, draw what augmentation does, and where the CPU is to do it, do it or crop. Runs in workers. */
+/** Prepares one image for its batch: decodes it, draws its augmentation, and applies that on the CPU or crops for the GPU. Runs in workers. */
 import type { RgbImage } from "../../models/images/preprocess.ts";
 import { preprocess, type Placing } from "../../models/images/protocols.ts";
 import { isPlacing } from "../augment/encode.ts";
@@ -9,13 +9,13 @@ import { inMemory, interleaved, planar, type FileRange, type ImagePlatform, type
 
 /** Plain data, so that it can be sent to a worker. */
 export type Prepare =
-  /** Only the bytes, in whatever size they have. */
+  /** Only the bytes, in their own size. */
   | { readonly kind: "decode" }
-  /** As training sees it: drawn from (seed, epoch, image, copy) and applied, bytes of `settings.size`. */
+  /** For training on the CPU: draws from (seed, epoch, image, copy) and applies them; bytes of `settings.size`. */
   | { readonly kind: "augment"; readonly settings: AugmentSettings; readonly seed: number }
-  /** The same draws, left to the GPU: of the image only what the crop takes. What has more than `area` pixels or a longer side is resized here. */
+  /** For training on the GPU: the same draws, not applied; only the cropped part of the image. A crop of more than `area` pixels or too long a side is resized here. */
   | { readonly kind: "draw"; readonly settings: AugmentSettings; readonly seed: number; readonly area: number; readonly side: number }
-  /** As evaluation sees it: resized, then the centre. */
+  /** For evaluation: resized, then the centre crop. */
   | { readonly kind: "evaluate"; readonly placing: Placing };
 
 /** One image to make. */
@@ -27,7 +27,7 @@ export interface Task {
 }
 
 export interface Prepared extends RawImage {
-  /** What was drawn and is left to the GPU; of `augment` what comes after normalisation. */
+  /** Drawn operations left to the GPU; with `augment`, those after normalisation. */
   readonly record: ImageRecord;
 }
 
@@ -41,7 +41,7 @@ export const rawImage = (at: RawImage, task: Omit<Task, "at">, prepare: Extract<
 
 const placeOf = ({ image, copy, epoch }: Omit<Task, "at">, { seed }: { readonly seed: number }) => ({ seed, epoch, image, copy });
 
-/** The image, or why its file gives none. Whatever else goes wrong is thrown. */
+/** The image, or the reason why its file gives none. Other errors are thrown. */
 export async function prepareImage(
   task: Task,
   prepare: Prepare,

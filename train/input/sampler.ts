@@ -1,5 +1,5 @@
 /**
- * Repeated augmentation: which images an epoch shows, and the how-many-th copy each is.
+ * Repeated augmentation: the images of an epoch, each with its copy number.
  *
  * The epoch's permutation has every image `repeats` times in a row; replica r of R takes the positions r, r + R, r + 2R, ... of that,
  * and stops after as many as make an epoch of plain training together, rounded down to a multiple of 256 images. So an epoch with 3
@@ -11,15 +11,15 @@
  */
 
 export interface Repeats {
-  /** How often each image is shown; 1: all images once. */
+  /** Copies of each image; 1: all images once. */
   readonly repeats: number;
-  /** R. */
+  /** Number of replicas, R. */
   readonly replicas: number;
 }
 
 const ROUND = 256;
 
-/** How many positions each replica takes in an epoch. Without repeats, or with less than 256 images, nothing is rounded to 256. */
+/** Number of positions of each replica in an epoch. Without repeats, or with less than 256 images, nothing is rounded to 256. */
 export function replicaLength(count: number, { repeats, replicas }: Repeats): number {
   for (const [name, v] of [
     ["count", count],

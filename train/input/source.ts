@@ -1,4 +1,4 @@
-/** One small face for every labelled set of images, whether its bytes lie in memory or in files that are still to be decoded. */
+/** The interface of a labelled set of images, with bytes in memory or in encoded files. */
 import { toPlanes, type RgbImage } from "../../models/images/preprocess.ts";
 import type { ImageSet } from "../data/dataset.ts";
 
@@ -22,16 +22,16 @@ export interface ImageSource {
   /** Null where sizes differ. */
   readonly shape: readonly [channels: 3, height: number, width: number] | null;
   label(i: number): number;
-  /** What a person would call image `i`: its file, or its place in one. */
+  /** Name of image `i` for messages: its file, or its place in one. */
   name(i: number): string;
-  /** Its bytes where they are in memory, a view; else where the encoded image lies. */
+  /** A view of its bytes if they are in memory; else the place of the encoded image. */
   at(i: number): RawImage | FileRange;
 }
 
 export const inMemory = (image: RawImage | FileRange): image is RawImage => "data" in image;
 
 export interface DecodeOptions {
-  /** Turned as the file's EXIF data says, as people see it; else as stored, which is how published ImageNet accuracies have it. */
+  /** True: turned as the file's EXIF data says; false: as stored, as for published ImageNet accuracies. */
   readonly upright: boolean;
 }
 
@@ -55,7 +55,7 @@ export interface ImageWorker {
   close(): Promise<void>;
 }
 
-/** `name` is what its images are called by. The shape must have 3 channels. */
+/** `name` names its images in messages. The shape must have 3 channels. */
 export function memorySource(set: ImageSet, name: string): ImageSource {
   const [channels, height, width] = set.shape;
   if (channels !== 3) throw new Error(`memorySource: expected images of 3 channels, got ${channels}`);

@@ -1,4 +1,4 @@
-/** What a step's images come from: tensors written before each run, and the launches that make the model's input of them. */
+/** A step's image input: tensors written before each run, and the launches that turn them into the model's input. */
 import { getDevice } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { normalizeImages } from "../../kernels/augment/normalize.ts";
@@ -11,7 +11,7 @@ import type { Prepare } from "./prepare.ts";
 import type { ImageSource } from "./source.ts";
 import type { Recipe } from "../recipe.ts";
 
-/** Of each channel, in [0, 1] units. */
+/** Mean and std of each channel, in [0, 1] units. */
 export interface Normalization {
   readonly mean: readonly number[];
   readonly std: readonly number[];
@@ -20,7 +20,7 @@ export interface Normalization {
 export interface StepInput {
   /** The images' height and width. */
   readonly side: number;
-  /** What the input pipeline does before. */
+  /** The input pipeline's work before it. */
   readonly prepare: Prepare;
   /** Recorded: (B, 3, side, side), normalised; where the GPU augments and `patch` p is given, its patches (B, P, 3 p p). */
   launch(patch?: number): Tensor;
@@ -35,17 +35,17 @@ interface InputSettings {
   readonly normalization: Normalization;
   /** The images' source. */
   readonly train: ImageSource;
-  /** Where images are augmented: on the GPU unless said. */
+  /** Where images are augmented; default: on the GPU. */
   readonly augment?: "gpu" | "cpu" | undefined;
 }
 
-/** What is random is drawn on the CPU either way, and images cross to the GPU once, as bytes. */
+/** Random choices are drawn on the CPU in both cases, and images are uploaded once, as bytes. */
 export function makeStepInput(o: InputSettings): StepInput {
   const settings = augmentOf(o.recipe, o.model.imageShape[1]);
   return o.augment === "cpu" ? augmentedOnCpu(o, settings) : augmentedOnGpu(o, settings);
 }
 
-/** Of images whose sizes differ, so much as this times the output's side, and its area, is resized on the GPU; what is larger is so in workers. */
+/** The GPU resizes images up to STRETCH times the output's side and AREA times its area; workers first shrink larger ones. */
 const STRETCH = 4;
 const AREA = 4;
 
@@ -53,7 +53,7 @@ function augmentedOnGpu({ recipe, seed, normalization, train }: InputSettings, s
   const { size } = settings;
   const count = recipe.batchSize / recipe.accumulate;
   const [, height, width] = train.shape ?? [3, 0, 0];
-  // The most that one binding takes is a bound too.
+  // The size limit of one binding applies too.
   const fits = Math.floor(getDevice().limits.maxStorageBufferBindingSize / (3 * count));
   const area = train.shape ? height * width : Math.max(size * size, Math.min(AREA * size * size, fits));
   const side = train.shape ? Math.max(height, width) : STRETCH * size;
@@ -94,10 +94,10 @@ function erasedImages({ bytes, records }: Batch, shape: readonly [number, number
   return out;
 }
 
-/** Images of this size or less keep it, as CIFAR's in the official code. */
+/** Images of at most this side, in pixels, keep their size, as CIFAR's in the official code. */
 const SMALL = 32;
 
-/** What `crop: "auto"` means for images of `side`. */
+/** The crop that `crop: "auto"` chooses for images of `side`. */
 export const cropKind = ({ crop }: Pick<Recipe, "crop">, side: number) => (crop !== "auto" ? crop : side <= SMALL ? "padded" : "resized");
 
 /** The recipe's augmentation for images of `side`. */

@@ -8,7 +8,7 @@ export type Outcome = Prepared | { readonly corrupt: string };
 
 export interface Preparer {
   run(task: Task): Promise<Outcome>;
-  /** What is waiting is dropped and rejects; what is running is not waited for. */
+  /** Waiting requests are dropped and reject; running ones are not awaited. */
   close(): Promise<void>;
 }
 
@@ -23,9 +23,9 @@ interface Answer {
   readonly error?: string;
 }
 
-/** So many are on their way to a worker, that it need not wait for its next. */
+/** Requests in flight per worker, so that it does not wait for the next. */
 const PER_WORKER = 2;
-/** Decoders of the platform work beside this thread, even without workers. */
+/** Requests in flight without workers: the platform's decoders run in parallel to this thread. */
 const IN_THREAD = 4;
 
 /** The worker's side: answers the requests that `listen` passes on. */
@@ -112,7 +112,7 @@ function lane(worker: ImageWorker, prepare: Prepare): { run(task: Task): Promise
         if (dead) return reject(dead);
         const id = next++;
         open.set(id, { resolve, reject });
-        // A view into a set in memory is copied by itself, not with all its neighbours.
+        // Copies a view into a set in memory, so that the whole set is not sent.
         const at = "data" in task.at ? { ...task.at, data: task.at.data.slice() } : task.at;
         worker.post({ id, task: { ...task, at }, prepare } satisfies Request, "data" in at ? [at.data.buffer] : []);
       }),

@@ -1,4 +1,4 @@
-/** The same dozen pictures whenever a run ends or pauses: what the student says, and where it looks. */
+/** Shows the student's answers and attention on the same twelve test pictures whenever a run pauses or ends. */
 import type { Look } from "./messages.ts";
 
 const SIDE = 96;

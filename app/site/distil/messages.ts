@@ -1,4 +1,4 @@
-/** What the page and its worker say to each other. */
+/** Messages between the page and its worker. */
 
 export interface Settings {
   readonly size: keyof typeof SIZES;
@@ -20,16 +20,16 @@ export interface StepReport {
   readonly step: number;
   readonly totalSteps: number;
   readonly loss: number;
-  /** The labels' term, and the teacher's; 0 without one. */
+  /** Label term and teacher term of the loss; the latter is 0 without a teacher. */
   readonly labels: number;
   readonly teacher: number;
   readonly learningRate: number;
   readonly imagesPerSecond: number;
-  /** Share of the step's time that it waited for pictures. */
+  /** Share of the step's time spent waiting for pictures, in [0, 1]. */
   readonly inputWait: number;
 }
 
-/** One of the dozen pictures that are looked at whenever a run ends or pauses. */
+/** One of the twelve pictures shown whenever a run pauses or ends. */
 export interface Look {
   readonly label: string;
   readonly answer: string;

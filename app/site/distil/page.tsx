@@ -1,4 +1,4 @@
-/** Watches a small transformer learn from a convolutional teacher; runs with other settings, or without the teacher, stand beside. */
+/** Page `distil`: a small transformer learns from a convolutional teacher; runs with other settings, or without the teacher, are shown side by side. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import test from "../../data/cifar10/test.bin?url";
 import train from "../../data/cifar10/train.bin?url";

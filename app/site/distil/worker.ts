@@ -35,10 +35,10 @@ import { type Evaluated, type FromWorker, type Settings, SIZES, type Sources, ty
 
 const tell = (message: FromWorker): void => postMessage(message);
 const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
-/** Lost devices after which a run ends with what it has. */
+/** The run ends with its newest state after this number of lost devices. */
 const MOST_LOST = 5;
 const LOOKED_AT = 12;
-/** Test pictures that a software adapter is asked about: all of them would keep a visitor waiting for a minute. */
+/** Number of test pictures evaluated on a software adapter; all of them would take a minute. */
 const FEW = 200;
 
 let pausing = false;

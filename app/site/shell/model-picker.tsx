@@ -1,4 +1,4 @@
-/** Chooses and loads a model: one that ships, a file, an address or a hub's name; says how far the download is. */
+/** Chooses and loads a model (shipped, file, address or hub name) and shows the download's progress. */
 import { useRef, useState } from "preact/hooks";
 import type { Progress, VisionModel } from "../../../index.ts";
 import { messageOf } from "./message.ts";
@@ -20,7 +20,7 @@ const PHASES: Readonly<Record<Progress["phase"], string>> = {
 
 export const progressText = ({ phase, done, total }: Progress): string => `${PHASES[phase]}${total > 0 ? ` ${Math.round((100 * done) / total)} %` : " …"}`;
 
-/** Takes the newest model; the one before is given back. */
+/** Keeps the newest model and closes the one before. */
 export function ModelPicker({ opened, onOpen }: { readonly opened: Opened | null; readonly onOpen: (opened: Opened) => void }) {
   const [status, setStatus] = useState("");
   const [fault, setFault] = useState("");

@@ -24,14 +24,14 @@ export function addressOf(name: string): string {
   return match ? `https://huggingface.co/${match[1]}/resolve/${match[2] ?? "main"}/model.safetensors` : name.trim();
 }
 
-/** timm's name of the architecture that a hub's name or a file's name speaks of, where it does. */
+/** timm's name of the architecture, found in a hub name or file name; undefined if there is none. */
 export const architectureIn = (name: string): string | undefined => /(deit3?|vit|regnety)_[a-z0-9]+[a-z0-9_]*/i.exec(name)?.[0];
 
 /** Loads in a worker, so that the page stays free. */
 export async function openModel(from: string | Blob, name: string, options: Common): Promise<VisionModel> {
   const model = architectureIn(name);
   try {
-    return await loadModelInWorker(from, options); // most files say what they are
+    return await loadModelInWorker(from, options); // most files name their model
   } catch (error) {
     if (!model || (error as Error).name === "AbortError") throw error;
     return loadModelInWorker(from, { ...options, model, ...(/in1k|224|384/.test(name) ? { labels: "imagenet" as const } : {}) });

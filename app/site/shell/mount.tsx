@@ -1,4 +1,4 @@
-/** Puts a page's component into its place and reports what went wrong in it, instead of leaving an empty page. */
+/** Mounts a page's component; an error in it is shown on the page instead of an empty page. */
 import { type ComponentType, render } from "preact";
 import { offline } from "./offline.ts";
 

@@ -1,4 +1,4 @@
-/** Takes pictures from people: files, folders, a drop, the clipboard. */
+/** Collects pictures from the visitor: files, folders, drag and drop, the clipboard. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
@@ -33,7 +33,7 @@ interface DropProps {
   readonly children?: ComponentChildren;
 }
 
-/** A place to drop pictures on, with buttons for those who don't drag. `others` counts files that are no pictures. */
+/** A drop area with buttons for files and folders. `others` counts the files that are not pictures. */
 export function Drop({ label, onFiles, paste = false, children }: DropProps) {
   const [over, setOver] = useState(false);
   const give = (files: readonly File[]): void => {

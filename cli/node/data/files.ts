@@ -1,4 +1,4 @@
-/** What `--data` names: a data set by name, or a folder that is looked into. */
+/** Finds the data that `--data` names: a data set by name, or a folder, whose files tell its kind. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { shown } from "../../../models/shown.ts";
@@ -22,14 +22,14 @@ export const DATA_HELP =
 /** Sets that `data` fetches, and their folders in the cache. */
 export const FETCHED = ["cifar10", "fashion-mnist"] as const;
 
-/** Zero pixels on every side of IDX images: 28 x 28 become the 32 x 32 of CIFAR's models; evaluation at 28 cuts them off again. */
+/** Padding of IDX images, in pixels per side: 28 x 28 become 32 x 32 as CIFAR's models take them; evaluation at 28 crops it off again. */
 const IDX_PAD = 2;
 
-/** What there is to be said of a set, besides errors: which split was chosen, what was left out. */
+/** Receives notes on a set: which split was chosen, how many files were left out. */
 type Say = (line: string) => void;
 const onStderr: Say = (line) => note(`data: ${line}`);
 
-/** Both splits of a training. Throws a `UsageError` that says what was looked for. */
+/** Training and validation split. Throws a `UsageError` that lists the layouts that were looked for. */
 export const dataFiles = (name: string, say: Say = onStderr): { train: DataFiles; test: DataFiles } => ({
   train: dataSplit(name, "train", say),
   test: dataSplit(name, "val", say),
@@ -102,7 +102,7 @@ function cifar(folder: string, split: Split, say: Say): DataFiles | null {
   return size > 0 && size % 3074 === 0 && size % 3073 !== 0 ? { kind: "cifar100", path } : { kind: "cifar10", paths: [path], ...named };
 }
 
-/** MNIST's names, and EMNIST's, which put the set's name before them; packed or not. */
+/** MNIST's file names, and EMNIST's, which begin with the set's name; plain or gzip. */
 const IDX_NAME = /^(.*?)(train|t10k|test|val|valid|validation)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?$/;
 
 function idx(folder: string, split: Split, say: Say): DataFiles | null {
@@ -125,7 +125,7 @@ function idx(folder: string, split: Split, say: Say): DataFiles | null {
   return { kind: "idx", images: join(folder, pictures), labels: join(folder, labels), classes, pad: IDX_PAD };
 }
 
-/** Shards that have the split's name in theirs, or *.tar in a folder of that name. */
+/** Shards whose names contain the split's name, or *.tar in a folder of that name. */
 function tar(folder: string, split: Split, say: Say): DataFiles | null {
   const shards = new Map<string, string[]>();
   const add = (name: string | undefined, path: string): void => {

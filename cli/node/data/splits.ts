@@ -6,7 +6,7 @@ export type Split = "train" | "val" | "test";
 const VAL = ["val", "valid", "validation", "eval", "evaluation"];
 const TEST = ["test", "testing", "t10k"];
 
-/** Best first. */
+/** In order of preference. */
 export const SPLIT_NAMES: Readonly<Record<Split, readonly string[]>> = {
   train: ["train", "training"],
   val: [...VAL, ...TEST],

@@ -2,7 +2,7 @@
  * Which of an operation's kernels runs for a shape. An operation asks by name of the shape; `tune` measures the answers on an
  * adapter. Without an answer, the operation decides by itself. The same table gives the same bits.
  */
-import { getDevice, type Device } from "./device.ts";
+import { getDevice, type Device } from "../../engine/device.ts";
 
 export interface Tuning {
   /** Where the table is from, for people. */

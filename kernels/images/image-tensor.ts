@@ -1,8 +1,8 @@
 /** `Tensor` as the main entry has it: with pictures. Apart from tensor.ts, so that a bundle without pictures holds nothing of them. */
 import { placedImage, type ImageSource, type ImageSteps } from "./image.ts";
-import { allocate } from "./memory.ts";
-import { numel } from "./shape.ts";
-import { Tensor as Plain } from "./tensor.ts";
+import { allocate } from "../../engine/memory.ts";
+import { numel } from "../../engine/shape.ts";
+import { Tensor as Plain } from "../../engine/tensor.ts";
 
 /**
  * A picture of the page, or an app's texture (usage TEXTURE_BINDING), as a model's input: resized and cut as the steps say, with

@@ -1,5 +1,5 @@
 /** Numbers that change from step to step (learning rate, seeds, mixing factors) as data: one small buffer, one write per step. */
-import { Tensor } from "./tensor.ts";
+import { Tensor } from "../../engine/tensor.ts";
 
 /** One number in a u32 tensor; WGSL reads `scalars[AT]`, floats by bitcast. */
 export interface Scalar {

@@ -4,10 +4,10 @@
  *
  *   y = clamp((2^21 + sum of q x) >> 22, 0, 255),   q = the weights in units of 2^-22
  */
-import { getDevice, type Device } from "./device.ts";
-import { flush } from "./launch.ts";
-import { allocate, type Storage } from "./memory.ts";
-import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "./resample.ts";
+import { getDevice, type Device } from "../../engine/device.ts";
+import { flush } from "../../engine/launch.ts";
+import { allocate, type Storage } from "../../engine/memory.ts";
+import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
 /** What `copyExternalImageToTexture` takes, raw pixels, and textures. Anything with `data`, `width` and `height` is RGBA bytes. */
 export type ImageSource =

@@ -1,24 +1,24 @@
 /** Times on the GPU of a plan's launches. */
-import type { Device } from "./device.ts";
-import { flush } from "./launch.ts";
+import { getDevice } from "../engine/device.ts";
+import { flush } from "../engine/launch.ts";
+import type { Plan } from "../engine/plan.ts";
 
-/** A launch of a plan, ready to run. */
-export interface Step {
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
+export interface LaunchTime {
+  readonly kernel: string;
+  /** Workgroups. */
+  readonly groups: number;
+  readonly ms: number;
 }
 
 /** WebGPU's limit on queries in one set. */
 const MAX_QUERIES = 4096;
 
-export async function profile(
-  device: Device,
-  steps: readonly Step[],
-  names: readonly string[],
-): Promise<{ kernel: string; groups: number; ms: number }[]> {
+/**
+ * Runs a plan once with a pass per launch, and returns each launch's time by the GPU's own clock. Slower than `plan.run()`. Needs an adapter
+ * with `timestamp-query`, and a plan of at most 2,048 launches.
+ */
+export async function profile({ steps, kernels }: Plan<unknown>): Promise<LaunchTime[]> {
+  const device = getDevice();
   if (!device.features.has("timestamp-query")) throw new Error("profile: expected an adapter with timestamp-query, got one without");
   if (2 * steps.length > MAX_QUERIES) throw new Error(`profile: expected at most ${MAX_QUERIES / 2} launches, got ${steps.length}`);
   flush();
@@ -44,7 +44,7 @@ export async function profile(
   const ns = new BigUint64Array(mapped.getMappedRange().slice(0));
   mapped.unmap();
   for (const o of [querySet, resolved, mapped]) o.destroy();
-  return names.map((kernel, i) => ({
+  return kernels.map((kernel, i) => ({
     kernel,
     groups: steps[i]!.x * steps[i]!.y * steps[i]!.z,
     ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6,

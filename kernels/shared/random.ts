@@ -54,16 +54,6 @@ export class Random {
     this.#at = at * 4;
   }
 
-  /** How many draws were taken; `new Random(seed, stream)` followed by `skip(n)` continues there. */
-  get position(): number {
-    return this.#at;
-  }
-
-  skip(draws: number): void {
-    this.#at += draws;
-    this.#block = null;
-  }
-
   u32(): number {
     const lane = this.#at % 4;
     if (lane === 0 || !this.#block) {
@@ -93,42 +83,6 @@ export class Random {
   normal(): number {
     const u = (this.u32() + 1) / 2 ** 32; // (0, 1]: the log is finite
     return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * (this.u32() / 2 ** 32));
-  }
-
-  /** Gamma(shape, 1). Marsaglia and Tsang 2000, with their boost below shape 1. */
-  gamma(shape: number): number {
-    return this.#gamma(shape).value;
-  }
-
-  /** A draw and its logarithm, which stays finite where the draw of a small shape is 0 in f64. */
-  #gamma(shape: number): { readonly value: number; readonly log: number } {
-    if (!(shape > 0)) throw new Error(`Random.gamma: expected a shape above 0, got ${shape}`);
-    if (shape >= 1) {
-      const value = this.#marsaglia(shape);
-      return { value, log: Math.log(value) };
-    }
-    const value = this.#marsaglia(shape + 1);
-    const u = (this.u32() + 1) / 2 ** 32;
-    return { value: value * u ** (1 / shape), log: Math.log(value) + Math.log(u) / shape };
-  }
-
-  #marsaglia(shape: number): number {
-    const d = shape - 1 / 3;
-    const c = 1 / Math.sqrt(9 * d);
-    for (;;) {
-      const x = this.normal();
-      const v = (1 + c * x) ** 3;
-      if (v <= 0) continue;
-      const u = (this.u32() + 1) / 2 ** 32;
-      if (Math.log(u) < 0.5 * x * x + d - d * v + d * Math.log(v)) return d * v;
-    }
-  }
-
-  /** Beta(a, b), as X / (X + Y) of two gamma draws; by their logarithms where both are 0 or their sum is infinite. */
-  beta(a: number, b: number): number {
-    const [x, y] = [this.#gamma(a), this.#gamma(b)];
-    const sum = x.value + y.value;
-    return sum > 0 && sum < Infinity ? x.value / sum : 1 / (1 + Math.exp(y.log - x.log));
   }
 }
 

@@ -1,0 +1,39 @@
+/** Every case of every kernel, and fine-tuning, on an app's device of the compatibility level with default limits: 128 threads to a workgroup. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openNodeDevice } from "../../cli/node/adapter.ts";
+import { closeDevice, getDevice, initDevice } from "../../engine/device.ts";
+import { nodeGPU } from "../../tasks/node.ts";
+import { loadModel } from "../../tasks/load-model.ts";
+import { lacking, listCases } from "../all-cases.ts";
+import { coloredExamples, tinyFile } from "../tasks/pictures.ts";
+
+let app: GPUDevice;
+beforeAll(async () => {
+  closeDevice();
+  const adapter = await nodeGPU().requestAdapter({ featureLevel: "compatibility" });
+  app = await adapter!.requestDevice();
+  await initDevice({ device: app });
+});
+afterAll(async () => {
+  closeDevice();
+  app.destroy();
+  await openNodeDevice(process.env["TESSERA_ICD"]);
+});
+
+test("the device is a small one", () => {
+  const { limits, features } = getDevice();
+  expect(limits.maxComputeInvocationsPerWorkgroup).toBe(128);
+  expect([...features]).toEqual([]);
+});
+
+test.each(["head", "lora", "all"] as const)("fineTune, %s", async (train) => {
+  const base = await loadModel(tinyFile());
+  const { finished, model } = await base.fineTune(coloredExamples(4), { train, epochs: 2, augment: train === "all" ? "deit" : "light" });
+  expect(finished).toBe(true);
+  for (const m of [base, model]) m.dispose();
+});
+
+for (const { file, cases } of await listCases())
+  describe(file, () => {
+    for (const one of cases) test.skipIf(lacking(one, []) !== "")(one.name, one.run);
+  });

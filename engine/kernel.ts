@@ -7,12 +7,8 @@ import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
-<<<<<<< HEAD
 import { watched } from "./watch.ts";
-import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
-=======
 import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgsl.ts";
->>>>>>> main
 
 export type { Elem } from "./narrow.ts";
 export { SUBGROUP_MATRIX } from "./wgsl.ts";

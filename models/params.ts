@@ -8,6 +8,7 @@ import { FlatLayout } from "./flat.ts";
 export type Init =
   | { readonly kind: "zeros" }
   | { readonly kind: "ones" }
+  | { readonly kind: "constant"; readonly value: number }
   | { readonly kind: "normal"; readonly std: number }
   | { readonly kind: "uniform"; readonly bound: number };
 
@@ -56,6 +57,7 @@ export function initialState(specs: readonly ParamSpec[], seed: number): State {
       const random = new Random(seed, hash(spec.name));
       const { init } = spec;
       if (init.kind === "ones") data.fill(1);
+      else if (init.kind === "constant") data.fill(init.value);
       else if (init.kind === "normal") for (let i = 0; i < data.length; i++) data[i] = init.std * random.normal();
       else if (init.kind === "uniform") for (let i = 0; i < data.length; i++) data[i] = random.uniform(-init.bound, init.bound);
       return [spec.name, { shape: spec.shape, data }];

@@ -1,6 +1,6 @@
 /** Parses options' values. Throws `UsageError` for text that is not such a value. */
 import { readFileSync } from "node:fs";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { UsageError } from "../jobs/errors.ts";
 import { withoutMark } from "./model-options.ts";
 
@@ -26,6 +26,16 @@ export const number =
     }
     return value;
   };
+
+/** Options that every mode of every verb takes. */
+const ALWAYS = ["where", "adapter", "seed", "json", "gpuTimeout", "refresh", "downloadTimeout", "debug"];
+
+/** Refuses an option of the command line that has no meaning in a verb's mode. `taken`: the mode's own options, by their names in code. */
+export function refuseOthers(command: Command, mode: string, taken: readonly string[]): void {
+  const given = command.options.filter((option) => command.getOptionValueSource(option.attributeName()) === "cli");
+  const other = given.find((option) => ![...ALWAYS, ...taken].includes(option.attributeName()));
+  if (other) throw new UsageError(`expected ${mode} without ${other.long}, got both; see tessera ${command.name()} --help`);
+}
 
 /** An object in JSON. */
 export function jsonObject(what: string, text: string): Record<string, unknown> {

@@ -5,7 +5,7 @@ import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
-import { isNarrow, source, type Bound, type Scalars, type Slot } from "./wgsl.ts";
+import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
 export { SUBGROUP_MATRIX } from "./wgsl.ts";
@@ -40,7 +40,7 @@ type Made = Shape | { readonly shape: Shape; readonly dtype: DType };
 
 type Workgroup = number | readonly [number, number] | { readonly upTo: number };
 
-export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends Scalars, P extends Scalars> {
+export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buffers, C extends NumberTypes, P extends NumberTypes> {
   /** Shown in errors and traces: `op.pass`. */
   readonly name: string;
   /** Read-only buffers; the code uses them by these names. */
@@ -94,11 +94,11 @@ export function defineKernel<
   const I extends Buffers = None,
   const U extends Buffers = None,
   const O extends Buffers = None,
-  const C extends Scalars = None,
-  const P extends Scalars = None,
+  const C extends NumberTypes = None,
+  const P extends NumberTypes = None,
 >(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: OrNull<O[K], Tensor> } {
   const declared = [...slots(spec.inputs, "read"), ...slots(spec.updates, "update"), ...slots(spec.outputs, "write")];
-  const params = Object.entries((spec.params ?? {}) as Scalars);
+  const params = Object.entries((spec.params ?? {}) as NumberTypes);
   let [x, y] = [0, 0];
   let device: Device | undefined;
   let pipelines = new Map<string, Pipeline>();

@@ -136,7 +136,7 @@ export function allocate(bytes: number, what: string): Storage {
   if (buffer) device.stats.bytesPooled -= bucket;
   else buffer = createBuffer(device, bucket, what);
   const storage = new Storage(device, size, buffer, bucket);
-  own(storage, scopes.at(-1));
+  own(storage);
   return storage;
 }
 
@@ -164,7 +164,9 @@ export function clearPool(): void {
 
 const scopes: Set<Storage>[] = [];
 
-function own(storage: Storage, scope: Set<Storage> | undefined): void {
+/** The innermost scope frees this storage, or else the collector. */
+function own(storage: Storage): void {
+  const scope = scopes.at(-1);
   if (scope) scope.add(storage);
   else watch(storage);
 }
@@ -174,19 +176,14 @@ function own(storage: Storage, scope: Set<Storage> | undefined): void {
  * arrays and objects of them), which pass to the scope around it. Synchronous only: read results outside.
  */
 export function scope<T>(body: () => T): T {
-  const inner = new Set<Storage>();
-  scopes.push(inner);
-  try {
-    const result = body();
-    if (result instanceof Promise) throw new Error("scope: expected a synchronous function, got one that returns a promise");
-    for (const storage of storagesIn(result)) {
-      if (inner.delete(storage)) own(storage, scopes.at(-2));
-    }
-    return result;
-  } finally {
-    scopes.splice(scopes.indexOf(inner), 1);
-    for (const storage of inner) storage.free();
+  const { result, storages } = collect(body);
+  const results = storagesIn(result);
+  for (const storage of storages) {
+    if (results.has(storage)) own(storage);
+    else storage.free();
   }
+  if (result instanceof Promise) throw new Error("scope: expected a synchronous function, got one that returns a promise");
+  return result;
 }
 
 /** Runs `body` and hands over all that it allocated, to be freed by the caller. */

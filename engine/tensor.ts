@@ -9,18 +9,10 @@ export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
 /** Bytes of one element. `u8` is packed four to a word; kernels see `array<u32>`. */
 export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32: 4, u32: 4, u8: 1 };
 
-interface Arrays {
-  f32: Float32Array;
-  f16: Uint16Array;
-  i32: Int32Array;
-  u32: Uint32Array;
-  u8: Uint8Array;
-}
+const arrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array } as const;
 
 /** What `read()` gives; f16 comes as its bits. */
-export type DataOf<D extends DType> = Arrays[D];
-
-const arrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array } as const;
+export type DataOf<D extends DType> = InstanceType<(typeof arrays)[D]>;
 
 /** The edge from a result back to what it was computed from. */
 export interface GraphNode {
@@ -107,7 +99,7 @@ export class Tensor {
   }
 
   /** Copies the values back. Waits for everything launched before. */
-  async read(): Promise<Float32Array | Uint16Array | Int32Array | Uint32Array | Uint8Array> {
+  async read(): Promise<DataOf<DType>> {
     return (await readAll([this]))[0]!;
   }
 

@@ -45,14 +45,14 @@ const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) =>
 const prefixNames = (n: number): string[] => Array.from({ length: n }, (_, k) => `prefix${k}`);
 
 /** How x lies: as images, or (`null`) as rows of patches. */
-interface Layout {
+interface PatchLayout {
   readonly B: number;
   readonly P: number;
   readonly K: number;
   readonly sizes: PatchSizes | null;
 }
 
-function layoutOf(x: Tensor, weight: Tensor): Layout {
+function patchLayout(x: Tensor, weight: Tensor): PatchLayout {
   const [D, C, p] = weight.shape as [number, number, number, number];
   const images = x.shape.length === 4 && x.shape[1] === C,
     K = C * p * p;
@@ -78,7 +78,7 @@ const op = defineOp({
     [x, weight, bias, position, ...prefix]: readonly [Tensor, Tensor, Tensor | null, Tensor | null, ...Tensor[]],
     { variant }: Attrs,
   ) {
-    const layout = layoutOf(x, weight),
+    const layout = patchLayout(x, weight),
       { B, P, K, sizes } = layout;
     const D = weight.shape[0]!;
     if (bias && !sameShape(bias.shape, [D]))

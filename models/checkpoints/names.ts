@@ -12,7 +12,7 @@ import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts
 /** The naming that a state has. */
 export type Naming = "timm" | "hf";
 
-type Values = { readonly shape: readonly number[]; readonly data: Float32Array };
+type Weight = { readonly shape: readonly number[]; readonly data: Float32Array };
 
 /** timm's name, and Hugging Face's: 4.x (the one in files), and where it differs 5.x. Weight and bias each, unless it ends in a token. */
 const STEM: readonly (readonly [timm: string, hf: string])[] = [
@@ -76,7 +76,7 @@ export function toTimm(state: State): Converted {
 }
 
 function renamed(state: State, rename: (name: string) => string): State {
-  const out = new Map<string, Values>();
+  const out = new Map<string, Weight>();
   for (const [name, values] of state) {
     const to = rename(name);
     if (out.has(to)) fail(`one tensor for ${to}`, `${quote(name)} besides another`);
@@ -98,7 +98,7 @@ function timmName(bare: string, heads: Readonly<Record<string, string>>): string
 
 /** Query, key and value as one `qkv`. */
 function fuse(state: State): State {
-  const fused = new Map<string, Values>();
+  const fused = new Map<string, Weight>();
   for (const [name, values] of state) {
     const [, block, part, kind] = /^(.*\.attn)\.([qkv])\.(weight|bias)$/.exec(name) ?? [];
     if (block === undefined) {
@@ -125,7 +125,7 @@ function fuse(state: State): State {
   return fused;
 }
 
-function joined(parts: readonly Values[]): Float32Array {
+function joined(parts: readonly Weight[]): Float32Array {
   const arrays = parts.map((p) => p.data);
   const data = new Float32Array(arrays.reduce((n, a) => n + a.length, 0));
   let at = 0;
@@ -174,7 +174,7 @@ export function toHuggingFace(given: State): Converted {
   const heads: Readonly<Record<string, string>> = state.has("head_dist.weight")
     ? { head: "cls_classifier", head_dist: "distillation_classifier" }
     : { head: "classifier" };
-  const hf = new Map<string, Values>();
+  const hf = new Map<string, Weight>();
   for (const [name, values] of state) {
     const stem = STEM.find(([timm]) => timm === name);
     const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name) ?? [];
@@ -190,7 +190,7 @@ export function toHuggingFace(given: State): Converted {
   return { state: hf, ignored };
 }
 
-function split(name: string, values: Values): Values[] {
+function split(name: string, values: Weight): Weight[] {
   const [rows, ...rest] = values.shape;
   if (rows === undefined || rows % 3 !== 0) return fail(`query, key and value in ${quote(name)}`, `[${values.shape}]`);
   return PARTS.map((_, i) => ({

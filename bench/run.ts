@@ -73,6 +73,8 @@ export interface Limits {
   readonly sampleMs: number;
   /** So long all run before any is timed: a GPU that was idle clocks a fifth of its best, and takes its time to speed up. */
   readonly warmMs?: number;
+  /** Whether contenders run equally often in a sample: where they are nearly as fast, the wait for the adapter must not tell them apart. */
+  readonly equalRuns?: boolean;
 }
 
 /** A browser's clock may step by 0.1 ms, a GPU's by 0.1 ms too: samples are a hundred steps and more. */
@@ -139,6 +141,7 @@ export async function measure(
       if (e.times > 1) e.times = Math.max(1, Math.ceil(limits.sampleMs / Math.max(0.001, await timed(e, e.times))));
     });
   }
+  if (limits.equalRuns) for (const e of contenders) e.times = Math.max(...contenders.map(({ times }) => times));
   const started = now();
   for (let round = 0; contenders.some((e) => !e.failure); round++) {
     const secondsOn = (now() - started) / 1000;

@@ -84,3 +84,18 @@ function describeOp({ name, inputs, outputs, attrs, variants, letters, timed }: 
     ...(timed.length > 0 ? [`  sizes: ${letters.join("x")}, e.g. ${timed[0]!.sizes}`] : []),
   ].join("\n");
 }
+
+/** An operation's own cases: those that name `variant` and those that name none, or all. */
+export const casesOf = ({ name, variants }: Op, variant?: string): Case[] =>
+  Object.values(suites)
+    .flat()
+    .filter((c) => isOf(c.name, name) && ofVariant(c.name, variants, variant));
+
+/** `attention (shared): …`, `attention: …`, `attentionPacked (…`; `linear: …`. */
+const isOf = (test: string, op: string): boolean => new RegExp(`^${op}(Packed)?\\b`).test(test);
+
+/** Cases that name a variant are its own; those that name none are everybody's. */
+function ofVariant(test: string, variants: readonly string[], wanted: string | undefined): boolean {
+  const named = variants.find((v) => test.includes(`(${v})`) || test.endsWith(` by ${v}`));
+  return wanted === undefined || named === undefined || named === wanted;
+}

@@ -1,17 +1,56 @@
 /** Holds kernels to plain f64 references: values element by element, gradients along random directions. */
 import { gradients } from "../engine/autograd.ts";
-import { readAll, Tensor } from "../engine/tensor.ts";
+import { withRecorder } from "../engine/launch.ts";
 import { scope } from "../engine/memory.ts";
+import { rewriteModules, type Module } from "../engine/rewrite.ts";
+import { readAll, Tensor } from "../engine/tensor.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
-import { guarded } from "./guarded.ts";
+import { AstrayError, guarded } from "./guarded.ts";
 
-/** One thing to hold, in Node and in a page alike. `run` throws when it does not. */
+/** One thing to hold, in Node and in a page alike. `run` throws when it does not; a case of `checkOp` resolves to a `Checked`. */
 export interface Case {
   /** `op: why this case is there` */
   readonly name: string;
   /** Device features without which the case cannot run. */
   readonly needs?: readonly string[];
-  run(): Promise<void>;
+  run(): Promise<unknown>;
+}
+
+/** An array held to what it should be. */
+export interface Finding {
+  readonly ok: boolean;
+  /** The largest error: relative to 1 + |expected| for values, to 1 + the gradient's norm for a gradient along a direction. */
+  readonly worst: number;
+  /** The element that is furthest off, in row-major order; of a gradient only where it is wrong. */
+  readonly at: number | null;
+  readonly got: number | null;
+  readonly expected: number | null;
+}
+
+/** How closely an operation's results hold. */
+export class Checked {
+  readonly values: Finding;
+  /** By the input's number. */
+  readonly gradients: Readonly<Record<number, Finding>>;
+  /** What values hide: writes past an end, reads of memory that was never written. */
+  readonly faults: readonly string[];
+
+  constructor(values: Finding, gradients: Readonly<Record<number, Finding>>, faults: readonly string[]) {
+    this.values = values;
+    this.gradients = gradients;
+    this.faults = faults;
+  }
+}
+
+/** What `checkOp` found wrong, all of it; the message has the first. */
+export class CheckError extends Error {
+  override readonly name = "CheckError";
+  readonly checked: Checked;
+
+  constructor(message: string, checked: Checked) {
+    super(message);
+    this.checked = checked;
+  }
 }
 
 export type Values = ArrayLike<number>;
@@ -39,8 +78,14 @@ const DIRECTIONS = 2;
  *
  * the right side by central difference of the f64 reference, so that `tol` need only cover f32.
  */
-export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads }: Check): Promise<void> {
+export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads }: Check): Promise<Checked> {
   const shapes = inputs.map((i) => ("shape" in i ? i.shape : i));
+  if (listing)
+    return listed(
+      inputs.map((i, k) => [shapes[k]!, "shape" in i ? i.values : null]),
+      op,
+      grads ?? inputs.map((_, i) => i),
+    );
   const values = inputs.map((i, k) => ("shape" in i ? Float64Array.from(i.values) : uniform(numel(i), k + 1)));
   const wanted = grads ?? inputs.map((_, i) => i);
   const expected = reference(...values);
@@ -65,36 +110,127 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
   const result = scope(run);
   const [y, ...found] = (await readAll(result)) as Float32Array[];
   for (const t of result) t.dispose();
-  const again = await guarded(run);
-  again.forEach((bits, i) => {
-    const values = [y!, ...found][i]!;
-    const other = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).findIndex((byte, at) => byte !== bits[at]);
-    if (other >= 0)
-      throw new Error(
-        `${i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`}: expected the same bits in memory that was NaN before, got others at byte ${other}`,
-      );
-  });
+  const faults = await memoryFaults(run, [y!, ...found], (i) => (i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`));
 
-  for (let i = 0; i < expected.length; i++) close(`y[${i}]`, y![i]!, expected[i]!, tol * (1 + Math.abs(expected[i]!)));
-  wanted.forEach((input, k) => {
-    const x = values[input]!;
-    const g = found[k]!;
-    const norm = Math.sqrt(dot(g, g));
-    for (let d = 0; d < DIRECTIONS; d++) {
-      const v = uniform(x.length, 200 + 10 * input + d);
-      const L = (t: number) =>
-        dot(
-          reference(
-            ...values.with(
-              input,
-              x.map((e, i) => e + t * v[i]!),
-            ),
-          ),
-          dyValues,
-        );
-      close(`gradient of input ${input}`, dot(g, v), (L(STEP) - L(-STEP)) / (2 * STEP), tol * (1 + norm));
-    }
+  const L = (input: number, x: Float64Array) => dot(reference(...values.with(input, x)), dyValues);
+  const checked = new Checked(
+    compareValues(y!, expected, tol),
+    Object.fromEntries(
+      wanted.map((input, k) => [input, compareGradient(found[k]!, values[input]!, (x) => L(input, x), 200 + 10 * input, tol)]),
+    ),
+    faults,
+  );
+  const wrong = Object.entries(checked.gradients).find(([, { ok }]) => !ok);
+  const message =
+    faults[0] ?? (!checked.values.ok ? told("y", checked.values, tol) : wrong && told(`gradient of input ${wrong[0]}`, wrong[1], tol));
+  if (message !== undefined) throw new CheckError(message, checked);
+  return checked;
+}
+
+let listing = false;
+
+/** The modules that a case launches, each once. A case of `checkOp` is only listed: nothing of it is compiled or run. */
+export async function modulesOf(one: Case): Promise<readonly Module[]> {
+  const modules = new Map<string, Module>();
+  const stop = rewriteModules((module) => {
+    modules.set(module.code, module);
+    return null;
   });
+  listing = true;
+  try {
+    await one.run();
+  } finally {
+    listing = false;
+    stop();
+  }
+  return [...modules.values()];
+}
+
+/** Records the launches of `op` and of its gradients, on inputs of these shapes. */
+function listed(inputs: readonly (readonly [Shape, Values | null])[], op: Check["op"], wanted: readonly number[]): Checked {
+  scope(() =>
+    withRecorder({ launches: [] }, () => {
+      const tensors = inputs.map(([shape, values]) => (values ? Tensor.from(values, shape) : Tensor.zeros(shape)));
+      for (const i of wanted) tensors[i]!.requiresGrad = true;
+      const y = op(...tensors);
+      if (wanted.length > 0)
+        gradients(
+          y,
+          wanted.map((i) => tensors[i]!),
+          y,
+        );
+    }),
+  );
+  return new Checked({ ok: true, worst: 0, at: null, got: null, expected: null }, {}, []);
+}
+
+const told = (what: string, { at, got, expected }: Finding, tol: number): string =>
+  `${what}[${at}]: expected ${expected}, got ${got} (tolerance ${tol.toExponential(1)})`;
+
+/** What running in guarded memory shows: writes astray, and results that are not the bits that users get. */
+async function memoryFaults(run: () => readonly Tensor[], seen: readonly Float32Array[], name: (i: number) => string): Promise<string[]> {
+  let again: readonly Uint8Array[];
+  try {
+    again = await guarded(run);
+  } catch (error) {
+    if (!(error instanceof AstrayError)) throw error;
+    return [error.message];
+  }
+  return again.flatMap((bits, i) => {
+    const values = seen[i]!;
+    const before = new Uint32Array(values.buffer, values.byteOffset, values.length);
+    const after = new Uint32Array(bits.buffer, bits.byteOffset, values.length);
+    const at = before.findIndex((word, k) => word !== after[k]);
+    if (at < 0) return [];
+    const other = new Float32Array(bits.buffer, bits.byteOffset, values.length)[at];
+    return [`${name(i)}[${at}]: expected the same bits in memory that was NaN before, got ${values[at]} and then ${other}`];
+  });
+}
+
+function compareValues(got: Float32Array, expected: ArrayLike<number>, tol: number): Finding {
+  let at = 0,
+    worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(got[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
+    if (error <= worst) continue;
+    [at, worst] = [i, error];
+    if (Number.isNaN(error)) break;
+  }
+  return { ok: worst <= tol, worst, at, got: got[at] ?? null, expected: expected[at] ?? null };
+}
+
+/** Holds gradient `g` at x to differences of `L`, along random directions; where one is wrong, finds the element. */
+function compareGradient(g: Float32Array, x: Float64Array, L: (x: Float64Array) => number, seed: number, tol: number): Finding {
+  const scale = 1 + Math.sqrt(dot(g, g));
+  const along = (v: Float64Array) => (L(x.map((e, i) => e + STEP * v[i]!)) - L(x.map((e, i) => e - STEP * v[i]!))) / (2 * STEP);
+  let worst = 0;
+  for (let d = 0; d < DIRECTIONS; d++) {
+    const v = uniform(x.length, seed + d);
+    const error = Math.abs(dot(g, v) - along(v)) / scale;
+    if (!(error <= tol)) {
+      const at = furthest(g, v, along);
+      return { ok: false, worst: error, at, got: g[at]!, expected: along(new Float64Array(x.length).fill(1, at, at + 1)) };
+    }
+    worst = Math.max(worst, error);
+  }
+  return { ok: true, worst, at: null, got: null, expected: null };
+}
+
+/** The element of `g` that spoils <g, v>: the half of v that is further off than the other is halved again. */
+function furthest(g: Float32Array, v: Float64Array, along: (v: Float64Array) => number): number {
+  const broken = g.findIndex((e) => !Number.isFinite(e));
+  if (broken >= 0) return broken;
+  let [from, to] = [0, g.length];
+  const error = (start: number, end: number) => {
+    const part = v.map((e, i) => (i >= start && i < end ? e : 0));
+    return Math.abs(dot(g, part) - along(part));
+  };
+  while (to - from > 1) {
+    const middle = (from + to) >> 1;
+    if (error(from, middle) >= error(middle, to)) to = middle;
+    else from = middle;
+  }
+  return from;
 }
 
 export function close(what: string, got: number, expected: number, tol: number): void {

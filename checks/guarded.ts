@@ -12,10 +12,15 @@ const BEFORE = 256; // what offsets of bindings are multiples of
 const BEHIND = 4096;
 const CANARY = 0xff; // each byte
 
+/** A launch wrote past an end of its tensor, or changed an input. */
+export class AstrayError extends Error {
+  override readonly name = "AstrayError";
+}
+
 interface Guarded {
   readonly storage: Storage;
   readonly buffer: GPUBuffer;
-  /** The first kernel that binds it to write, if any does. */
+  /** The first kernel that binds it to write, and by which name, if any does: "y of layerNorm.forward". */
   writer: string | null;
 }
 
@@ -53,9 +58,9 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
     const bindings = launch.bindings.map(placed);
     // A launch that binds several parts of a buffer has tensors of its own behind the first.
     const alone = (storage: Storage) => bindings.filter((b) => b.storage === storage).length === 1;
-    const homes = bindings.map(({ storage, offset, access }) => {
+    const homes = bindings.map(({ storage, offset, access }, i) => {
       const home = guard(storage);
-      if (access !== "read") home.writer ??= pipeline.label;
+      if (access !== "read") home.writer ??= `${nameOf(pipeline.code, i)} of ${pipeline.label}`;
       return { buffer: home.buffer, offset: BEFORE + offset };
     });
     const wide = bindings.map((b) => (alone(b.storage) ? { ...b, bytes: b.storage.bytes - b.offset + BEHIND } : b));
@@ -81,8 +86,10 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
       const astray = whole.findIndex((byte, i) => (i < BEFORE || i >= BEFORE + storage.bytes) && byte !== CANARY);
       if (astray >= 0) {
         const where =
-          astray < BEFORE ? `${BEFORE - astray} bytes before its tensor` : `at byte ${astray - BEFORE} of a tensor of ${storage.bytes}`;
-        throw new Error(
+          astray < BEFORE
+            ? `${BEFORE - astray} bytes before its tensor`
+            : `at byte ${astray - BEFORE} of a tensor of ${storage.bytes} (element ${(astray - BEFORE) >> 2} of ${storage.bytes >> 2})`;
+        throw new AstrayError(
           `${writer ?? "no kernel"}: expected writes inside of its tensors only, got one ${where} (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`,
         );
       }
@@ -92,7 +99,9 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
       const before = bytes[all.size + i]!,
         after = found.get(storage)!;
       if (before.some((byte, at) => byte !== after[BEFORE + at]))
-        throw new Error(`expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`);
+        throw new AstrayError(
+          `expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`,
+        );
     });
     return result.map(({ storage, offset, bytes: size }) => {
       const at = BEFORE + offset + (storage.placed?.offset ?? 0);
@@ -103,6 +112,10 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
     for (const storage of storages) storage.free();
   }
 }
+
+/** What a module calls its binding of this number. */
+const nameOf = (code: string, binding: number): string =>
+  new RegExp(`@binding\\(${binding}\\) var<[^>]*> (\\w+)`).exec(code)?.[1] ?? `binding ${binding}`;
 
 /** Where `place` has put it. */
 const placed = (b: Binding): Binding =>

@@ -1,6 +1,6 @@
 /** Cases of an operation made of what it tells about itself. */
 import type { Tensor } from "../engine/tensor.ts";
-import { checkOp, type Case } from "./check.ts";
+import { checkOp, type Case, type Checked } from "./check.ts";
 import { differentiable, type Op, type Sized } from "./op.ts";
 
 /**
@@ -16,7 +16,7 @@ export const opCases = (op: Op, sizes: Readonly<Record<string, string>>, variant
     }));
   });
 
-function checkSized(op: Op, { inputs, attrs, y }: Sized, variant: string | undefined): Promise<void> {
+function checkSized(op: Op, { inputs, attrs, y }: Sized, variant: string | undefined): Promise<Checked> {
   if (!op.reference) throw new Error(`${op.name}: expected a reference to check against, got none`);
   const names = Object.keys(inputs);
   const named = <T>(values: readonly T[]): Record<string, T> => Object.fromEntries(names.map((name, i) => [name, values[i]!]));

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync, watch } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { print } from "./output.ts";
 
@@ -38,9 +38,12 @@ export function sourcesOf(op: string): string[] {
 /** Editors save in several steps; a check begins this many milliseconds after the last one. */
 const QUIET_MS = 150;
 
-/** Runs `node ARGS` now and after each change, one at a time; a change ends the run before. Never resolves: Ctrl-C ends it. */
-export function watchOp(op: string, args: readonly string[]): Promise<never> {
-  const sources = new Set(sourcesOf(op));
+/**
+ * Runs `node ARGS` now and after each change, one at a time; a change ends the run before. With `file`, a path from where the command was
+ * started, that file is what is watched. Never resolves: Ctrl-C ends it.
+ */
+export function watchOp(op: string, args: readonly string[], file?: string): Promise<never> {
+  const sources = new Set(file === undefined ? sourcesOf(op) : [relative(ROOT, resolve(file))]);
   let child: ChildProcess | null = null;
   let timer: NodeJS.Timeout | undefined;
   const run = (why: string) => {
@@ -50,7 +53,7 @@ export function watchOp(op: string, args: readonly string[]): Promise<never> {
     own.on("close", () => {
       if (child !== own) return; // a newer run has replaced it
       child = null;
-      print(`watching ${sources.size} files of ${op}\n`);
+      print(`watching ${file ?? `${sources.size} files of ${op}`}\n`);
     });
   };
   for (const folder of new Set([...sources].map(dirname))) {

@@ -2,6 +2,7 @@
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { rewritten } from "./rewrite.ts";
 
 export interface Binding {
   readonly storage: Storage;
@@ -38,7 +39,8 @@ export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () =>
 /** Memory for a kernel's output: from the pool, or promised while recording. */
 export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
 
-export function launch(item: Launch): void {
+export function launch(asked: Launch): void {
+  const item = { ...asked, pipeline: rewritten(asked.pipeline) };
   checkAliases(item);
   if (recorder) recorder.launches.push(item);
   else runNow(item);

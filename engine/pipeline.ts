@@ -5,6 +5,7 @@ import { ShaderError, ValidationError } from "./errors.ts";
 export class Pipeline {
   readonly label: string;
   readonly code: string;
+  readonly signature: string;
   readonly layout: GPUBindGroupLayout;
   readonly #device: Device;
   readonly #pipelineLayout: GPUPipelineLayout;
@@ -16,6 +17,7 @@ export class Pipeline {
     this.#device = device;
     this.label = label;
     this.code = code;
+    this.signature = signature;
     ({ bindGroup: this.layout, pipeline: this.#pipelineLayout } = layoutOf(device, signature));
   }
 

@@ -8,7 +8,7 @@ import { opQuestions } from "../bench/tune/questions.ts";
 import { getDevice } from "../engine/device.ts";
 import { ShaderError } from "../engine/errors.ts";
 import { useTuning } from "../kernels/shared/tuning.ts";
-import { checkVariant, opNamed, suites } from "../checks/catalog.ts";
+import { casesOf, checkVariant, opNamed } from "../checks/catalog.ts";
 import { refusing } from "./errors.ts";
 import type { Host } from "./host.ts";
 
@@ -37,9 +37,7 @@ export interface CheckResult {
 export default async function checkOpJob(host: Host, { name, variant }: CheckArgs): Promise<CheckResult> {
   const op = refusing(() => opNamed(name));
   refusing(() => checkVariant(op, variant));
-  const cases = Object.values(suites)
-    .flat()
-    .filter((c) => isOf(c.name, name) && ofVariant(c.name, op.variants, variant));
+  const cases = casesOf(op, variant);
   const { features, adapter } = getDevice();
   let passed = 0,
     skipped = 0;
@@ -77,15 +75,6 @@ export default async function checkOpJob(host: Host, { name, variant }: CheckArg
     speeds.push({ name: c.name, ms: time.medianMs, gflops, gbps });
   }
   return { passed, skipped, failures, broken: null, speeds, ceilings };
-}
-
-/** `attention (shared): …`, `attention: …`, `attentionPacked (…`; `linear: …`. */
-const isOf = (test: string, op: string): boolean => new RegExp(`^${op}(Packed)?\\b`).test(test);
-
-/** A case that names a variant belongs to it; a case that names none belongs to all. */
-function ofVariant(test: string, variants: readonly string[], wanted: string | undefined): boolean {
-  const named = variants.find((v) => test.includes(`(${v})`) || test.endsWith(` by ${v}`));
-  return wanted === undefined || named === undefined || named === wanted;
 }
 
 const sizesOf = ({ work }: Benchmark): string => ("sizes" in work ? work.sizes : "");

@@ -1,44 +1,41 @@
-/** `op NAME --print-wgsl`: the whole WGSL of an operation's launches, forward and backward. Nothing runs. */
-import { gradients } from "../engine/autograd.ts";
-import { withRecorder, type Launch } from "../engine/launch.ts";
-import { Tensor } from "../engine/tensor.ts";
-import { refusing } from "./errors.ts";
+/** `op NAME --print-wgsl`: the whole WGSL of an operation's launches. Nothing runs. */
+import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
+import { launchesOf, listCases } from "./lab/modules.ts";
 import { checkAttrs, checkVariant, opNamed } from "../checks/catalog.ts";
-import { differentiable, type Op } from "../checks/op.ts";
+import type { Op } from "../checks/op.ts";
+import type { Launch } from "../engine/launch.ts";
 
 export interface WgslArgs {
   readonly name: string;
   readonly attrs?: Readonly<Record<string, unknown>> | undefined;
   readonly variant?: string | undefined;
+  /** Part of a case's name: what the first such case launches, in place of a timed size. */
+  readonly only?: string | undefined;
 }
 
 export interface WgslResult {
   readonly launches: readonly {
-    readonly pass: "forward" | "backward";
+    /** "launch" of a case, which does not tell them apart. */
+    readonly pass: "forward" | "backward" | "launch";
     readonly kernel: string;
+    /** Workgroups; none where it is not told. */
     readonly groups: readonly number[];
     readonly wgsl: string;
   }[];
 }
 
-/** Uses the first of the operation's timed sizes. */
-export default async function opWgslJob(_: Host, { name, attrs = {}, variant }: WgslArgs): Promise<WgslResult> {
-  const forward: Launch[] = [],
-    backward: Launch[] = [];
-  refusing(() => {
-    const op = refusing(() => opNamed(name));
-    refusing(() => checkVariant(op, variant));
-    const { inputs: shapes, attrs: values } = sizedFor(op, attrs);
-    const inputs = Object.fromEntries(
-      Object.entries(shapes).map(([key, shape]) => [key, Tensor.zeros(shape, op.inputs[key]!.bytes ? "u8" : "f32")]),
-    );
-    const wanted = differentiable(op).flatMap((key) => inputs[key] ?? []);
-    for (const t of wanted) t.requiresGrad = true;
-    const { y } = withRecorder({ launches: forward }, () => op.run(inputs, values, variant));
-    if (y!.requiresGrad) withRecorder({ launches: backward }, () => void gradients(y!, wanted, y!));
-    for (const t of Object.values(inputs)) t.dispose();
-  });
+/** On the first of the sizes that the operation is timed at, or of a case. */
+export default async function opWgslJob(_: Host, { name, attrs = {}, variant, only }: WgslArgs): Promise<WgslResult> {
+  const op = refusing(() => opNamed(name));
+  refusing(() => checkVariant(op, variant));
+  if (only !== undefined) {
+    const listed = (await listCases(op)).find(({ test, modules }) => test.name.includes(only) && modules.length > 0);
+    if (!listed) throw new UsageError(`expected a part of a case's name of ${name}, got "${only}"`);
+    return { launches: listed.modules.map(({ label, code }) => ({ pass: "launch", kernel: label, groups: [], wgsl: code })) };
+  }
+  const { forward, backward, dispose } = refusing(() => launchesOf(op, sizedFor(op, attrs), variant));
+  dispose();
   const told =
     (pass: "forward" | "backward") =>
     ({ pipeline, groups }: Launch) => ({ pass, kernel: pipeline.label, groups, wgsl: pipeline.code });

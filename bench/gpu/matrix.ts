@@ -81,7 +81,7 @@ export async function matrix(run: Run, toggles: "matrix" | "matrixUnsafe" = "mat
     } satisfies MatrixResult & { adapter: unknown });
 
   /** Runs `body`; a device lost in it is opened anew. Returns why it failed. */
-  const attempt = async (what: string, body: () => Promise<void>): Promise<string | null> => {
+  const attempt = async (what: string, body: () => Promise<unknown>): Promise<string | null> => {
     try {
       await body();
       getDevice().check();

@@ -1,7 +1,7 @@
 import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { batchNorm, BATCH_NORM_VARIANTS, type BatchNormOptions, type BatchNormVariant } from "../../kernels/batch-norm.ts";
-import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
+import { checkOp, type Checked, close, refuses, uniform, type Case } from "../check.ts";
 import { buffer, flag, fraction, op, positive } from "../op.ts";
 import { batchNormReference, channelStats } from "../reference/conv.ts";
 
@@ -32,7 +32,7 @@ type Dims = readonly [number, number, number, number];
 
 const running = (C: number) => ({ mean: uniform(C, 7), variance: uniform(C, 8).map((v) => 1.5 + v) });
 
-const check = (shape: Dims, options: BatchNormOptions = {}): Promise<void> => {
+const check = (shape: Dims, options: BatchNormOptions = {}): Promise<Checked> => {
   const [B, C, H, W] = shape;
   const stats = running(C);
   return checkOp({

@@ -5,7 +5,7 @@ import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
 import { parseDtype } from "../../jobs/files/dtype.ts";
 import type { OpArgs, OpResult } from "../../jobs/op.ts";
 import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
-import { jsonObject, refuseOthers } from "../options.ts";
+import { jsonObject, number, refuseOthers } from "../options.ts";
 import { BIN } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { print } from "../output.ts";
@@ -21,15 +21,21 @@ interface Options extends CommonOptions {
   readonly check?: boolean;
   readonly watch?: boolean;
   readonly printWgsl?: boolean;
+  readonly file?: string;
+  readonly case?: string;
+  readonly time?: boolean;
+  readonly atLeast?: number;
 }
 
-/** What may be done instead of running an operation on a file, and the options that each has. `--watch` repeats one of the two below it. */
+/** What the verb does, by the option that says so, and the options that it then takes. `--watch` repeats one of those below it. */
 const MODES = [
   { is: "list", flag: "--list", takes: ["list"] },
-  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "variant", "attrs"] },
-  { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "variant", "attrs"] },
+  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "variant", "attrs", "file", "case", "time", "atLeast"] },
+  { is: "file", flag: "--file", takes: ["file", "check", "case", "time", "atLeast"] },
+  { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "variant", "attrs", "case"] },
   { is: "check", flag: "--check", takes: ["check", "variant"] },
 ] as const;
+const ON_A_FILE = { flag: "--in and --out", takes: ["in", "out", "attrs", "backward", "variant", "dtype"] };
 
 export default function (program: Command): void {
   program
@@ -45,10 +51,20 @@ export default function (program: Command): void {
     .option("--list", "print every operation with its inputs, attributes, defaults and variants")
     .option("--check", "run the operation's own test cases and time it, instead of --in and --out")
     .option("--watch", "run --check again whenever one of its files is saved")
-    .option("--print-wgsl", "print the WGSL modules of its launches, forward and backward, at its first timed size; runs nothing")
+    .option(
+      "--print-wgsl",
+      "print the WGSL modules of its launches, forward and backward, at its first timed size or for --case; runs nothing",
+    )
+    .option(
+      "--file <path>",
+      "WGSL file that replaces a shipped module in the operation's cases: what --print-wgsl prints, changed. Exit 0 right, 1 wrong or slower than asked, 2 unusable",
+    )
+    .option("--case <name>", "with --file or --print-wgsl: only cases whose name contains this")
+    .option("--time", "with --file: time it in turns with the shipped kernel")
+    .option("--at-least <ratio>", "with --file: exit 1 if it is slower than RATIO times the shipped kernel's speed", number(0))
     .action(async (name: string | undefined, options: Options, command: Command) => {
-      const mode = MODES.find(({ is }) => options[is]);
-      if (mode) refuseOthers(command, mode.flag, mode.takes);
+      const { flag, takes } = MODES.find(({ is }) => options[is] !== undefined) ?? ON_A_FILE;
+      refuseOthers(command, flag, takes);
       if (options.list) {
         if (name !== undefined) throw new UsageError(`expected --list without an operation, got "${name}"`);
         const { describeOps } = await import("../../checks/catalog.ts");
@@ -57,7 +73,7 @@ export default function (program: Command): void {
       }
       const { in: input, out, attrs, backward, variant, dtype } = options;
       if (name === undefined) throw new UsageError("expected the name of an operation, got none; see tessera op --list");
-      if (options.check || options.watch || options.printWgsl) return develop(name, options);
+      if (options.check || options.watch || options.printWgsl || options.file !== undefined) return develop(name, options);
       if (input === undefined || out === undefined)
         throw new UsageError(`expected ${input === undefined ? "--in" : "--out"} <file>, got none; see tessera op --help`);
       const args: OpArgs = {
@@ -81,20 +97,30 @@ async function develop(name: string, options: Options): Promise<void> {
   const { attrs, variant } = options;
   if (options.watch) {
     const { watchOp } = await import("../watch-op.ts");
-    const pass = (["where", "adapter", "variant", "attrs"] as const).flatMap((key) =>
+    const pass = (["where", "adapter", "variant", "attrs", "file", "case", "json"] as const).flatMap((key) =>
       options[key] === undefined ? [] : [`--${key}`, options[key]],
     );
-    const what = options.printWgsl ? "--print-wgsl" : "--check";
-    return watchOp(name, [BIN, "op", name, what, ...pass]);
+    const what = options.printWgsl ? ["--print-wgsl"] : options.time ? ["--check", "--time"] : ["--check"];
+    const least = options.atLeast === undefined ? [] : ["--at-least", String(options.atLeast)];
+    return watchOp(name, [BIN, "op", name, ...what, ...least, ...pass], options.file);
+  }
+  if (options.file !== undefined) {
+    const { judgeFile } = await import("../op-file.ts");
+    return judgeFile(name, { ...options, file: options.file });
   }
   if (options.printWgsl) {
     const { launches } = await runJob<WgslResult>(
       "op-wgsl",
-      { name, variant, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs,
+      { name, variant, only: options.case, attrs: attrs === undefined ? undefined : jsonObject("--attrs", attrs) } satisfies WgslArgs,
       options,
     );
     print(
-      launches.map(({ pass, kernel, groups, wgsl }) => `// ${pass}: ${kernel}, ${groups.join(" x ")} workgroups\n${wgsl}\n`).join("\n"),
+      launches
+        .map(
+          ({ pass, kernel, groups, wgsl }) =>
+            `// ${pass}: ${[kernel, ...(groups.length > 0 ? [`${groups.join(" x ")} workgroups`] : [])].join(", ")}\n${wgsl}\n`,
+        )
+        .join("\n"),
     );
     return;
   }

@@ -98,6 +98,6 @@ test("--print-wgsl prints every launch whole, forward and backward", async () =>
   );
   expect(await tessera("op", "nope", "--check")).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/expected one of attention, .*, got "nope"/),
+    stderr: expect.stringMatching(/expected one of adamw, attention, .*, got "nope"/),
   });
 }, 180_000);

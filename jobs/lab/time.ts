@@ -1,0 +1,170 @@
+/** Times an edited kernel against the shipped one, taking turns, on the first timed size that runs it. */
+import type { Benchmark } from "../../bench/benchmark.ts";
+import type { Ceilings } from "../../bench/ceilings.ts";
+import { peakFraction } from "../../bench/ceilings.ts";
+import type { Contender } from "../../bench/contender.ts";
+import { limitsFor, measure, type Limits } from "../../bench/run.ts";
+import type { Op, Sized } from "../../checks/op.ts";
+import { getDevice } from "../../engine/device.ts";
+import type { Launch } from "../../engine/launch.ts";
+import { rewritten, rewriteModules } from "../../engine/rewrite.ts";
+import { edited } from "./check.ts";
+import { sameKernel, type Edit } from "./module.ts";
+import { launchesOf } from "./modules.ts";
+import { replay, type Home } from "./replay.ts";
+
+export interface TimeVerdict {
+  /** The size, and the variant where it is not the adapter's own choice. */
+  readonly size: string;
+  /** Of the edited module's launches alone. */
+  readonly ms: number;
+  readonly shippedMs: number;
+  /** The shipped kernel's time over the edit's, median of pairs: above 1 the edit is faster. */
+  readonly ratio: number;
+  /** Holds it in 95 of 100 cases. */
+  readonly ratioRange: readonly [number, number];
+  readonly verdict: "faster" | "slower" | "not told apart";
+  readonly pairs: number;
+}
+
+export interface Roofline {
+  readonly flops: number | null;
+  readonly bytes: number;
+  readonly gflops: number | null;
+  readonly gbps: number;
+  readonly ceilings: Ceilings;
+  /** Of the least time that the ceilings allow. */
+  readonly fraction: number;
+  readonly boundBy: "memory" | "arithmetic";
+}
+
+/** A difference that no text explains: what else the machine does. Within it nothing is told apart. */
+const BAND = { gpu: 0.02, software: 0.05 } as const;
+
+export interface TimeOptions {
+  readonly limits?: Partial<Limits>;
+  readonly ceilings: () => Promise<Ceilings>;
+}
+
+/** Null where no timed size runs the module. */
+export async function timeEdit(
+  op: Op,
+  edits: readonly Edit[],
+  { limits, ceilings }: TimeOptions,
+): Promise<{ readonly time: TimeVerdict; readonly roofline: Roofline } | null> {
+  const set = getDevice().adapter.software ? "software" : "gpu";
+  const found = problemWith(op, edits, set);
+  if (!found) return null;
+  const { sized, variant, passes } = found;
+  const all = [...passes.forward, ...passes.backward];
+  const chosen = all.flatMap(({ pipeline }, i) => (edits.some(({ shipped }) => sameKernel(shipped.code, pipeline.code)) ? [i] : []));
+  const own: Home = new Map();
+  const contender = (name: string, launches: readonly Launch[]): Contender => ({
+    name,
+    version: "",
+    flags: {},
+    async prepare() {
+      const { run, read } = await replay(launches, chosen, own);
+      return { run, result: read, dispose: () => undefined };
+    },
+  });
+  const stop = rewriteModules(edited(edits));
+  const other = all.map((launch) => ({ ...launch, pipeline: rewritten(launch.pipeline) }));
+  stop();
+  try {
+    const shape: Benchmark = { ...EMPTY, name: sized.name, work: { op: op.name, sizes: "1", ...sized, inputs: {} } };
+    const measured = await measure(shape, contender("edited", other), [contender("shipped", all)], {
+      limits: { ...limitsFor(set, true), ...limits, equalRuns: true },
+    });
+    const shipped = measured.rivals["shipped"]!;
+    for (const timing of [measured.ours, shipped]) if ("error" in timing) throw new Error(timing.error);
+    const { ratio, low, high } = measured.paired["shipped"]!;
+    const ms = (measured.ours as { medianMs: number }).medianMs;
+    return {
+      time: {
+        size: `${sized.name}${variant ? ` (${variant})` : ""}`,
+        ms,
+        shippedMs: (shipped as { medianMs: number }).medianMs,
+        ratio,
+        ratioRange: [low, high],
+        verdict: low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart",
+        pairs: (shipped as { runs: number }).runs,
+      },
+      roofline: roofline(
+        sized,
+        passes,
+        chosen.map((i) => all[i]!),
+        ms,
+        await ceilings(),
+      ),
+    };
+  } finally {
+    for (const buffer of own.values()) buffer.destroy();
+    passes.dispose();
+  }
+}
+
+const EMPTY = {
+  suite: "kernels",
+  dtype: "f32",
+  backward: false,
+  flops: 0,
+  bytes: 0,
+  tolerance: 1e-3,
+  reason: "the same values, computed in another way",
+  compared: 1,
+  sets: ["software", "gpu"],
+  quick: true,
+} as const;
+
+function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu") {
+  for (const variant of [undefined, ...op.variants])
+    for (const { sizes, attrs, on = set } of op.timed) {
+      const sized = op.problem(sizes, attrs);
+      if (on !== set || (variant !== undefined && !op.needs(variant, sized.n))) continue;
+      const passes = attempt(() => launchesOf(op, sized, variant));
+      if (!passes) continue; // a variant that this adapter lacks a feature for
+      const all = [...passes.forward, ...passes.backward];
+      if (edits.every(({ shipped }) => all.some(({ pipeline }) => sameKernel(shipped.code, pipeline.code))))
+        return { sized, variant, passes };
+      passes.dispose();
+    }
+  return null;
+}
+
+function attempt<T>(body: () => T): T | null {
+  try {
+    return body();
+  } catch {
+    return null;
+  }
+}
+
+/** Bytes are those of the launches' buffers, each once a launch; flops the operation's own, where all of a pass is this module. */
+function roofline(
+  sized: Sized,
+  { forward, backward }: Pick<NonNullable<ReturnType<typeof problemWith>>["passes"], "forward" | "backward">,
+  chosen: readonly Launch[],
+  ms: number,
+  ceilings: Ceilings,
+): Roofline {
+  const bytes = chosen.reduce(
+    (sum, { bindings }) => sum + bindings.reduce((all, b) => all + b.bytes * (b.access === "update" ? 2 : 1), 0),
+    0,
+  );
+  const label = chosen[0]!.pipeline.label;
+  const share = (pass: readonly Launch[], flops: number): number =>
+    pass.every(({ pipeline }) => pipeline.label === label)
+      ? (flops * pass.filter((l) => chosen.includes(l)).length) / Math.max(1, pass.length)
+      : 0;
+  const flops = share(forward, sized.flops) + share(backward, 2 * sized.flops) || null;
+  return {
+    flops,
+    bytes,
+    gflops: flops === null ? null : Number((flops / ms / 1e6).toPrecision(4)),
+    gbps: Number((bytes / ms / 1e6).toPrecision(4)),
+    ceilings,
+    fraction: peakFraction(ceilings, flops ?? 0, bytes, ms)!,
+    boundBy: (flops ?? 0) / ceilings.fmaGFlops > bytes / ceilings.copyGBps ? "arithmetic" : "memory",
+  };
+}

@@ -1,0 +1,62 @@
+/** `op NAME --file KERNEL.wgsl`: one of an operation's kernels with another text: is it right, and is it faster than the shipped one? */
+import { measureCeilings } from "../bench/ceilings.ts";
+import { opNamed } from "../checks/catalog.ts";
+import { getDevice } from "../engine/device.ts";
+import { ShaderError, ValidationError } from "../engine/errors.ts";
+import { refusing, UsageError } from "./errors.ts";
+import type { Host } from "./host.ts";
+import { checkCase, type CaseVerdict } from "./lab/check.ts";
+import { editsIn } from "./lab/module.ts";
+import { listCases } from "./lab/modules.ts";
+import { timeEdit, type Roofline, type TimeVerdict } from "./lab/time.ts";
+
+export interface OpFileArgs {
+  readonly name: string;
+  /** A path of the host's. */
+  readonly file: string;
+  /** Only cases whose name contains this. */
+  readonly only?: string | undefined;
+  readonly check: boolean;
+  readonly time: boolean;
+}
+
+export interface OpFileResult {
+  readonly op: string;
+  /** The module that the file stands in for. */
+  readonly module: string;
+  readonly cases: readonly CaseVerdict[];
+  readonly time?: TimeVerdict;
+  readonly roofline?: Roofline;
+  /** Why it was not timed. */
+  readonly notTimed?: string;
+}
+
+export default async function opFileJob(host: Host, { name, file, only = "", check, time }: OpFileArgs): Promise<OpFileResult> {
+  const op = refusing(() => opNamed(name));
+  const text = new TextDecoder().decode(await host.readFile(file));
+  const listed = (await listCases(op)).filter(({ test }) => test.name.includes(only));
+  if (listed.length === 0) throw new UsageError(`expected a part of a case's name of ${name}, got "${only}"`);
+  const edits = editsIn(
+    text,
+    listed.flatMap(({ modules }) => modules),
+  );
+  const module = edits.map(({ shipped }) => shipped.label).join(", ");
+  try {
+    const cases: CaseVerdict[] = [];
+    for (const [i, one] of (check ? listed : []).entries()) {
+      host.progress({ label: `${module}: checks`, done: i, total: listed.length, note: one.test.name });
+      cases.push(await checkCase(op, edits, one));
+    }
+    const result = { op: name, module, cases };
+    if (!time) return result;
+    if (cases.some(({ ok }) => !ok)) return { ...result, notTimed: "only what is right is timed" };
+    host.progress({ label: `${module}: timing`, done: 0, total: 1 });
+    const set = getDevice().adapter.software ? "software" : "gpu";
+    const timed = await timeEdit(op, edits, { ceilings: () => measureCeilings(set) });
+    return timed ? { ...result, ...timed } : { ...result, notTimed: "none of the operation's timed sizes runs this module" };
+  } catch (error) {
+    if (error instanceof ShaderError || error instanceof ValidationError)
+      throw new UsageError(`expected WGSL that this adapter runs, got ${error.message}`);
+    throw error;
+  }
+}

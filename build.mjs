@@ -125,7 +125,7 @@ function commandLine() {
     existsSync(join(ROOT, name)),
   );
   const left =
-    /^(bench\/(gpu|results)\/|app\/data\/cifar10\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
+    /^(bench\/(gpu|results)\/|app\/(data\/cifar10|site)\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
   for (const path of folders.flatMap((folder) => filesOf(folder)).filter((path) => !left.test(path))) {
     if (path.endsWith(".ts")) write(join(to, path.replace(/\.ts$/, ".js")), { code: compile(path).code });
     else if (path.endsWith(".html"))

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
 import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
+import { axesOf, parseOnnx } from "../models/onnx-file.ts";
 
 const PAGES = ["index", "classify", "teach", "distil", "bench", "docs"] as const;
 const TYPES: Readonly<Record<string, string>> = {
@@ -51,6 +52,21 @@ afterAll(async () => {
   server?.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+/** The file that the page gives when `ask` is done. */
+async function downloaded(page: Page, ask: () => Promise<void>, name: string): Promise<Uint8Array> {
+  const session = await page.createCDPSession();
+  const done = new Promise<void>((resolve, reject) => {
+    session.on("Browser.downloadProgress", ({ state }) => {
+      if (state === "completed") resolve();
+      else if (state === "canceled") reject(new Error(`${name}: the download was cancelled`));
+    });
+  });
+  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder, eventsEnabled: true });
+  await ask();
+  await done;
+  return readFile(join(folder, name));
+}
 
 async function open(name: string): Promise<Page> {
   const page = await browser.newPage();
@@ -157,6 +173,9 @@ describe("teach", () => {
     expect(await page.$$eval(".error", (errors) => errors.map(({ textContent }) => textContent))).toEqual([]);
     const accuracy = Number(await page.$eval("[data-accuracy]", (place) => (place as HTMLElement).dataset["accuracy"]));
     expect(accuracy).toBeGreaterThanOrEqual(0.5); // one of three is chance
+    const onnx = parseOnnx(await downloaded(page, () => press("Model as .onnx"), "model.onnx"));
+    expect((JSON.parse(onnx.metadata[0]!.value) as { classes: string[] }).classes).toEqual(["class 1", "class 2", "class 3"]);
+    expect(onnx.graph.output.map(axesOf)).toEqual([["logits", 1, "batch", 3]]);
     await page.reload({ waitUntil: "load" });
     await page.waitForFunction(() =>
       [...document.querySelectorAll<HTMLElement>("[data-count]")].every(({ dataset }) => dataset["count"] === "10"),

@@ -1,0 +1,114 @@
+/** The kernel lab: which module a text stands for, at which sizes it runs, and what is found wrong with it. */
+import { expect, test } from "vitest";
+import { opNamed } from "../checks/catalog.ts";
+import { harder } from "../checks/harder.ts";
+import { bindingsOf, editsIn, forSizes, sameKernel } from "../jobs/lab/module.ts";
+import { listCases } from "../jobs/lab/modules.ts";
+import opFileJob from "../jobs/op-file.ts";
+import opWgslJob from "../jobs/op-wgsl.ts";
+import { memoryHost } from "./memory-host.ts";
+
+const module = (label: string, sizes: string, body: string) => ({
+  label,
+  code: `@group(0) @binding(0) var<storage, read> x: array<f32>;\n@group(0) @binding(1) var<storage, read_write> y: array<f32>;\nconst D: u32 = ${sizes}u;\nconst E: u32 = 8u;\nfn main() {\n  ${body}\n}`,
+});
+const [a8, a9, b8] = [module("a", "8", "y[0] = x[D];"), module("a", "9", "y[0] = x[D];"), module("b", "8", "y[1] = x[0];\n  y[2] = x[E];")];
+
+test("a text stands for the module with its bindings that shares the most lines with it", () => {
+  const [edit] = editsIn(b8.code.replace("y[1]", "y[3]"), [a8, a9, b8]);
+  expect(edit.shipped).toBe(b8);
+  expect(editsIn(a9.code, [a8, a9, b8])[0].shipped).toBe(a9);
+  expect(() => editsIn(a8.code.replaceAll("x", "z"), [a8, b8])).toThrow(
+    /expected the bindings of one of its modules \(a: read x, read_write y; b: .*got read z, read_write y/,
+  );
+  expect(() => editsIn("fn other() {}", [a8])).toThrow(/expected a WGSL module with an entry point main, got none/);
+  expect(bindingsOf("@group(0) @binding(1) var<uniform> p: P; @group(0) @binding(0) var<storage> x: array<f32>;")).toBe(
+    "storage x, uniform p",
+  );
+});
+
+test("of a file with several modules, those that were changed are the edits", () => {
+  const file = `// forward: a, 1 workgroups\n${a8.code}\n\n// backward: b, 1 workgroups\n${b8.code.replace("y[1]", "y[7]")}\n`;
+  const edits = editsIn(file, [a8, b8]);
+  expect(edits.map(({ shipped }) => shipped.label)).toEqual(["b"]);
+  expect(editsIn(file.replace("y[7]", "y[1]"), [a8, b8]).map(({ shipped }) => shipped.label)).toEqual(["a"]);
+});
+
+test("an edit runs at every size of its kernel; a size that it changed itself stays as it wrote it", () => {
+  expect([sameKernel(a8.code, a9.code), sameKernel(a8.code, b8.code)]).toEqual([true, false]);
+  expect(forSizes({ shipped: a8, code: a8.code.replace("x[D]", "x[0]") }, a9.code)).toBe(a9.code.replace("x[D]", "x[0]"));
+  const [changed] = [a8.code.replace("const E: u32 = 8u;", "const E: u32 = 7u;")];
+  expect(forSizes({ shipped: a8, code: changed }, a9.code)).toContain("const D: u32 = 9u;\nconst E: u32 = 7u;");
+});
+
+test("harder conditions: threads and workgroups in the other order, workgroup memory that holds something", () => {
+  const text = harder(
+    "var<workgroup> w: array<f32, 64>;\n@compute @workgroup_size(8, 8)\nfn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) li: u32) { w[li] = 1.0; }",
+  )!;
+  expect(text).toContain("let wid = harder_groups - 1u - harder_wid;");
+  expect(text).toContain("let li = u32(8) * u32(8) * u32(1) - 1u - harder_li;");
+  expect(text).toMatch(/for \(var i = harder_li; i < u32\(64\).*w\[i\] = f32\(1e30\); } workgroupBarrier\(\);/);
+  // A subgroup's lanes stay where they are.
+  expect(harder("@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) li: u32) { x = subgroupAdd(1.0); }")).not.toContain(
+    "harder_li",
+  );
+});
+
+const host = (text: string) => memoryHost({ kernel: new TextEncoder().encode(text) });
+const judge = (text: string, only: string) => opFileJob(host(text), { name: "layerNorm", file: "kernel", only, check: true, time: false });
+const shipped = async () =>
+  (await opWgslJob(memoryHost({}), { name: "layerNorm" })).launches
+    .map(({ pass, kernel, wgsl }) => `// ${pass}: ${kernel}\n${wgsl}`)
+    .join("\n\n");
+
+test("cases are listed without being run, with the modules that they launch", async () => {
+  const listed = await listCases(opNamed("layerNorm"));
+  const one = listed.find(({ test }) => test.name === "layerNorm (shared): one row")!;
+  expect(one.modules.map(({ label }) => label)).toEqual(["layerNorm.forward", "layerNorm.backward"]);
+});
+
+test("the shipped text is right; cases that run another kernel are said not to", async () => {
+  const { module, cases } = await judge(await shipped(), "one row");
+  expect(module).toBe("layerNorm.forward");
+  expect(cases.find(({ name }) => name === "layerNorm (register): one row")).toMatchObject({
+    uses: true,
+    ok: true,
+    values: { ok: true },
+    gradients: { x: { ok: true } },
+  });
+  expect(cases.find(({ name }) => name === "layerNorm (shared): one row")).toMatchObject({ uses: false, ok: true });
+});
+
+test("a wrong value and a wrong gradient are named with their element, each by its input", async () => {
+  const text = await shipped();
+  const { cases } = await judge(text.replace("i < p.len; i += 1u) { m +=", "i + 1u < p.len; i += 1u) { m +="), "(register): one row");
+  expect(cases[0]).toMatchObject({ ok: false, values: { ok: false, at: expect.any(Number) } });
+  const backward = await judge(text.replace(" - n * mean_gn", ""), "(register): one row");
+  expect(backward.module).toBe("layerNorm.backward");
+  expect(backward.cases[0]).toMatchObject({
+    ok: false,
+    values: { ok: true },
+    gradients: { x: { ok: false, at: expect.any(Number) }, weight: { ok: true } },
+  });
+});
+
+test("what values hide: a write past the end, and what only another order of threads shows", async () => {
+  const text = await shipped();
+  const past = await judge(
+    text.replace("if (true) {", "if (row + 1u == p.rows) { y[p.rows * p.len] = y[0]; } if (true) {"),
+    "(register): one row",
+  );
+  expect(past.cases[0]!.faults[0]).toMatch(/^y of layerNorm.forward: expected writes inside .*\(element 64 of 64\)/);
+  const memory = text.replace("@compute", "var<workgroup> seen: array<f32, WG>;\n@compute").replace("var m = 0.0;", "var m = seen[li];");
+  expect((await judge(memory, "(register): one row")).cases[0]!.faults[0]).toMatch(
+    /^wrong only with workgroups and threads in the other order and workgroup memory that held 1e30/,
+  );
+});
+
+test("WGSL that does not compile, and bindings of no kernel: bad input", async () => {
+  const text = await shipped();
+  await expect(judge(text.replace("var m = 0.0;", "var m = 0.0"), "one row")).rejects.toThrow(
+    /expected WGSL that this adapter runs, got layerNorm.forward: WGSL \d+:\d+/,
+  );
+  await expect(judge(text, "no such case")).rejects.toThrow(/expected a part of a case's name of layerNorm, got "no such case"/);
+});

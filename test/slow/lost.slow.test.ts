@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { launchBrowser } from "../../cli/node/chromium.ts";
 import { getDevice } from "../../engine/device.ts";
-import { Random } from "../../engine/random.ts";
+import { Random } from "../../kernels/shared/random.ts";
 import type { FineTuneOptions, VisionModel } from "../../tasks/api.ts";
 import { loadModel } from "../../tasks/load-model.ts";
 import { coloredExamples, tinyFile } from "../tasks/pictures.ts";

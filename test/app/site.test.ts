@@ -13,7 +13,7 @@ import { launchBrowser } from "../../cli/node/chromium.ts";
 import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
 
-const PAGES = ["index", "classify", "teach", "distil", "bench", "docs"] as const;
+const PAGES = ["index", "classify", "teach", "distil", "lab", "bench", "docs"] as const;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",

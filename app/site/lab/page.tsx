@@ -18,6 +18,12 @@ const PAUSE_MS = 350;
 const HANGS_MS = 20_000;
 const FIRST = "layerNorm";
 
+/** A text to come back to. */
+interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
+  /** It hung before: it waits for a change. */
+  readonly hung?: boolean;
+}
+
 const language = wgsl();
 const nothing: Verdict = { edit: 0, cases: [], of: 0, timed: null, ms: null };
 
@@ -39,7 +45,7 @@ function Lab() {
   const pause = useRef(0);
   const hangs = useRef(0);
   /** What a link or the history asks for, once the operation's kernels are known. */
-  const wanted = useRef<Pick<Entry, "op" | "kernel" | "shipped" | "code"> | null>(null);
+  const wanted = useRef<Asked | null>(null);
   const now = useRef({ op, shipped, text });
   now.current = { op, shipped, text };
 
@@ -62,7 +68,9 @@ function Lab() {
     clearTimeout(hangs.current);
     hangs.current = window.setTimeout(() => {
       setFault(`The kernel did not end within ${HANGS_MS / 1000} s. It was stopped, the GPU is being opened anew; the text is as you left it.`);
-      setStatus("");
+      const { op: name, shipped: kernel, text: code } = now.current;
+      wanted.current = { op: name, kernel: kernel!.name, shipped: kernel!.code, code, hung: true };
+      now.current = { ...now.current, op: "" };
       start();
     }, HANGS_MS);
   };
@@ -92,7 +100,9 @@ function Lab() {
         wanted.current = null;
         if (!asked) return show(data.kernels[0]!, data.kernels[0]!.code);
         const kernel = data.kernels.find(({ code }) => code === asked.shipped) ?? { name: asked.kernel, label: asked.kernel, code: asked.shipped };
-        return show(kernel, asked.code);
+        if (!asked.hung) return show(kernel, asked.code);
+        setShipped(kernel);
+        return setText(asked.code);
       }
       case "compiled": {
         setMessages(data.messages);
@@ -146,13 +156,15 @@ function Lab() {
     setOp(name);
     now.current = { ...now.current, op: name };
     setKernels([]);
-    setVerdict(null);
-    setFault("");
+    if (!wanted.current?.hung) {
+      setVerdict(null);
+      setFault("");
+    }
     setStatus(`listing the kernels of ${name} …`);
     send({ kind: "open", op: name });
   };
 
-  const restore = (asked: Pick<Entry, "op" | "kernel" | "shipped" | "code">): void => {
+  const restore = (asked: Asked): void => {
     wanted.current = asked;
     openOp(asked.op);
   };

@@ -44,14 +44,22 @@ function compile(path) {
 /** Without comments, which the source has; without `map` also without line breaks and long names. */
 function shrink(path, { code, map }) {
   const small = map === undefined;
-  return minifySync(path, code, {
+  const shrunk = minifySync(path, code, {
     compress: false,
     mangle: small,
     sourcemap: !small,
     inputMap: map,
     codegen: { removeWhitespace: small, legalComments: "none" },
   });
+  return { ...shrunk, code: annotated(code, shrunk.code) };
 }
+
+/** Puts back the comments that tell bundlers which calls have no side effects. */
+const annotated = (source, code) =>
+  [...source.matchAll(/(\/\* @__\w+__ \*\/)\s*((?:export function |function )?[\w.]+\()/g)].reduce(
+    (text, [, note, call]) => text.replace(call, `${note} ${call}`),
+    code,
+  );
 
 /** Writes a module to `target`, with the map beside it where there is one, which leads to `source`. */
 function write(target, { code, map }, source) {
@@ -116,8 +124,9 @@ function commandLine() {
   const folders = ["engine", "kernels", "checks", "models", "train", "tasks", "bench", "jobs", "app", "cli"].filter((name) =>
     existsSync(join(ROOT, name)),
   );
+  // The site is built in the repository only.
   const left =
-    /^(bench\/(gpu|results)\/|app\/data\/cifar10\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
+    /^(bench\/(gpu|results)\/|app\/(data\/cifar10|site)\/|cli\/docs\/|cli\/(site\.ts|package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
   for (const path of folders.flatMap((folder) => filesOf(folder)).filter((path) => !left.test(path))) {
     if (path.endsWith(".ts")) write(join(to, path.replace(/\.ts$/, ".js")), { code: compile(path).code });
     else if (path.endsWith(".html"))

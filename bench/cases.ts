@@ -1,10 +1,10 @@
 /** Everything that is measured, as data. Who computes it is elsewhere: every contender gets the same case and the same inputs. */
-import type { Adapter, Case, Suite } from "./case.ts";
+import type { Adapter, Benchmark, Suite } from "./benchmark.ts";
 import { inference, training } from "./cases/models.ts";
 import { kernels } from "./cases/kernels.ts";
 import { scalingCases } from "./cases/scaling.ts";
 
-export const cases: readonly Case[] = [...kernels, ...inference, ...training, ...scalingCases];
+export const cases: readonly Benchmark[] = [...kernels, ...inference, ...training, ...scalingCases];
 
 export interface Choice {
   readonly suite: Suite | "all";
@@ -16,7 +16,7 @@ export interface Choice {
 }
 
 /** The cases of a choice that an adapter can afford. */
-export const chosenCases = (set: Adapter, { suite, quick, large = false, only }: Choice): Case[] =>
+export const chosenCases = (set: Adapter, { suite, quick, large = false, only }: Choice): Benchmark[] =>
   cases.filter(
     (c) =>
       (c.sets.includes(set) || (large && c.sets.includes("large"))) &&

@@ -6,7 +6,7 @@
 import { defineKernel } from "../engine/kernel.ts";
 import { record } from "../engine/plan.ts";
 import { Tensor } from "../engine/tensor.ts";
-import type { Adapter } from "./case.ts";
+import type { Adapter } from "./benchmark.ts";
 import { median, round } from "./stats.ts";
 
 export interface Ceilings {

@@ -1,5 +1,5 @@
 /** What it takes to be measured. A contender may be anything that computes a case's results. */
-import type { Case, Inputs } from "./case.ts";
+import type { Benchmark, Inputs } from "./benchmark.ts";
 import type { LaunchTime } from "./profile.ts";
 
 /** A case made ready to run. */
@@ -28,7 +28,7 @@ export interface Contender {
   /** Settings that a reader of the figures should know, and where it runs if not on the adapter. */
   readonly flags: Readonly<Record<string, unknown>>;
   /** Rejects, with the reason, where it has no way to compute this case. */
-  prepare(c: Case, inputs: Inputs): Promise<Prepared>;
+  prepare(c: Benchmark, inputs: Inputs): Promise<Prepared>;
   /** Ends what runs beside this process. */
   close?(): void;
 }

@@ -5,7 +5,7 @@ import { wholeFile } from "../models/onnx/file.ts";
 import { Graph } from "../models/onnx/graph.ts";
 import { onnxModel } from "../models/onnx/model.ts";
 import { convGraph } from "../models/onnx/regnet.ts";
-import { shapesOf, type Case, type Inputs, type KernelWork } from "./case.ts";
+import { shapesOf, type Benchmark, type Inputs, type KernelWork } from "./benchmark.ts";
 
 export interface CaseFile {
   readonly bytes: Uint8Array;
@@ -16,7 +16,7 @@ export interface CaseFile {
 }
 
 /** A case's forward as an ONNX file; what a model calls weights is inside. Throws for what ONNX has no operator for. */
-export function onnxFileOf({ work, backward }: Pick<Case, "work" | "backward">, inputs: Inputs): CaseFile {
+export function onnxFileOf({ work, backward }: Pick<Benchmark, "work" | "backward">, inputs: Inputs): CaseFile {
   if (backward || "count" in work || work.op === "train") throw new Error("inference only: its training was removed");
   if ("sizes" in work) return kernelFile(work, inputs);
   const { B, config } = work;

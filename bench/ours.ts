@@ -13,7 +13,7 @@ import { regnet } from "../models/regnet.ts";
 import { distillationLoss } from "../train/loss.ts";
 import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
-import { modelParams, type Inputs, type KernelWork, type TrainWork, type Work } from "./case.ts";
+import { modelParams, type Inputs, type KernelWork, type TrainWork, type Work } from "./benchmark.ts";
 import type { Contender, Prepared } from "./contender.ts";
 import { profile } from "./profile.ts";
 

@@ -5,7 +5,7 @@
  * that whatever else the machine does meets all of them alike, and nobody always comes second. A sample is a few runs and one
  * wait for the adapter, long enough that the clock's steps do not matter. A ratio is of neighbours in time, pair by pair.
  */
-import { inputsOf, type Adapter, type Case } from "./case.ts";
+import { inputsOf, type Adapter, type Benchmark } from "./benchmark.ts";
 import type { Contender, Prepared } from "./contender.ts";
 import { drift, drifted, median, medianInterval, quantile, round } from "./stats.ts";
 
@@ -41,8 +41,8 @@ export interface Failure {
 
 export interface Measured {
   readonly name: string;
-  readonly suite: Case["suite"];
-  readonly dtype: Case["dtype"];
+  readonly suite: Benchmark["suite"];
+  readonly dtype: Benchmark["dtype"];
   readonly flops: number;
   readonly bytes: number;
   readonly ours: Timing | Failure;
@@ -104,7 +104,7 @@ export interface MeasureOptions {
 
 /** Compares, then times one case. A contender that fails is reported, and does not stop the others. */
 export async function measure(
-  c: Case,
+  c: Benchmark,
   ours: Contender,
   rivals: readonly Contender[],
   { limits, now = () => performance.now() }: MeasureOptions,
@@ -198,7 +198,7 @@ async function attempt(e: Running, body: () => Promise<void>): Promise<void> {
 }
 
 /** Runs every contender for the first time; who disagrees with ours fails. Returns the differences from ours. */
-async function compareResults(c: Case, contenders: readonly Running[], now: () => number): Promise<(number | null)[]> {
+async function compareResults(c: Benchmark, contenders: readonly Running[], now: () => number): Promise<(number | null)[]> {
   const inputs = inputsOf(c);
   for (const e of contenders) {
     await attempt(e, async () => {

@@ -1,6 +1,6 @@
 /** A session of the benchmark: the chosen cases, one after another, on the device there is. It knows neither Node nor a page. */
 import { getDevice, type AdapterDescription } from "../engine/device.ts";
-import type { Suite } from "./case.ts";
+import type { Suite } from "./benchmark.ts";
 import { chosenCases } from "./cases.ts";
 import { measureCeilings, peakFraction, type Ceilings } from "./ceilings.ts";
 import type { Contender, StartRival } from "./contender.ts";

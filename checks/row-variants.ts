@@ -1,5 +1,5 @@
 /** Which variants of a row kernel a case runs with: not all teams, but a small one, the largest, and one that uses no subgroups. */
-import { ROW_VARIANTS, rowVariants, type RowVariant } from "../kernels/rows/rows.ts";
+import { ROW_VARIANTS, rowVariants, type RowVariant } from "../kernels/rows/variants.ts";
 
 /** Of an operation on rows of the letter `D`: its variants, and what each needs of the adapter. */
 export const rowKernels = (D: string) => ({

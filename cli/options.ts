@@ -1,6 +1,6 @@
 /** Parses options' values. Throws `UsageError` for text that is not such a value. */
 import { readFileSync } from "node:fs";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { UsageError } from "../jobs/errors.ts";
 import { withoutMark } from "./model-options.ts";
 
@@ -26,6 +26,26 @@ export const number =
     }
     return value;
   };
+
+/** Options that every mode of every verb takes. */
+const ALWAYS = ["where", "adapter", "seed", "json", "gpuTimeout", "refresh", "downloadTimeout", "debug"];
+
+/** Refuses an option of the command line that has no meaning in a verb's mode. `taken`: the mode's own options, by their names in code. */
+export function refuseOthers(command: Command, mode: string, taken: readonly string[]): void {
+  const given = command.options.filter((option) => command.getOptionValueSource(option.attributeName()) === "cli");
+  const other = given.find((option) => ![...ALWAYS, ...taken].includes(option.attributeName()));
+  if (other) throw new UsageError(`expected ${mode} without ${other.long}, got both; see tessera ${command.name()} --help`);
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, KB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** A number of bytes: "800000000", "800MB", "1.5 GiB". */
+export function bytes(text: string): number {
+  const [, amount = "", unit = ""] = /^\s*([\d.]+)\s*(|[KMG]i?B)\s*$/.exec(text) ?? [];
+  const value = Math.floor(Number(amount) * UNITS[unit]!);
+  if (amount === "" || !Number.isFinite(value) || value < 1) throw new InvalidArgumentError("expected bytes, as 800MB or 1.5GiB");
+  return value;
+}
 
 /** An object in JSON. */
 export function jsonObject(what: string, text: string): Record<string, unknown> {

@@ -9,19 +9,8 @@ const OPTIONAL_FEATURES = [
   "chromium-experimental-subgroup-matrix",
 ] as const;
 
-// Kernels use more of these where there is more: each is asked for as large as the adapter has it.
-const LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY",
-  "maxComputeWorkgroupSizeZ",
-  "maxComputeWorkgroupsPerDimension",
-  "maxBindingsPerBindGroup",
-] as const;
+/** Limits of which kernels use more where there is more: each is asked for as large as the adapter has it. */
+const LIMITS = /^max(BufferSize|StorageBuffer|Compute|BindingsPerBindGroup)/;
 
 export interface AdapterOptions {
   /** Refuse any adapter whose name does not contain this (case-insensitive). */
@@ -81,7 +70,10 @@ export async function requestDevice(gpu: GPU | undefined, options: AdapterOption
   if (!adapter) throw new AdapterError("initDevice: expected a WebGPU adapter, got none");
   const without = new Set(options.without);
   const requiredFeatures = OPTIONAL_FEATURES.filter((f) => adapter.features.has(f) && !without.has(f)) as GPUFeatureName[];
-  const requiredLimits = Object.fromEntries(LIMITS.flatMap((l) => (adapter.limits[l] === undefined ? [] : [[l, adapter.limits[l]]])));
+  const requiredLimits: Record<string, number> = {};
+  for (const name in adapter.limits) {
+    if (LIMITS.test(name)) requiredLimits[name] = adapter.limits[name as keyof GPUSupportedLimits] as number;
+  }
   const description = { ...describeAdapter(adapter), features: requiredFeatures };
   checkAdapter(description, options);
   return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), adapter: description, info: adapter.info };

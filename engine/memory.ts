@@ -3,6 +3,7 @@
  * Buffers come from a pool and go back to it when the scope that made them ends.
  */
 import { getDevice, type Device } from "./device.ts";
+import { TooLargeError } from "./errors.ts";
 
 export class Storage {
   readonly bytes: number;
@@ -27,7 +28,8 @@ export class Storage {
 
   /** The buffer, or a reason why there is none. */
   use(what: string): GPUBuffer {
-    if (this.state === "live" && this.device === getDevice()) return this.buffer!;
+    const device = getDevice();
+    if (this.state === "live" && (this.device === device || this.device === device.origin)) return this.buffer!;
     if (this.state === "freed")
       throw new Error(`${what}: expected a live tensor, got one whose scope has ended (keep() it to use it later)`);
     if (this.state === "recorded")
@@ -112,12 +114,23 @@ function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
   return free;
 }
 
-/** A storage buffer, outside the pool. */
-export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
+/** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
+export const STORAGE = 0x80 | 0x04 | 0x08;
+
+/** Every buffer of the engine's that outlives a call is made here, for the account of what is allocated. */
+export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): GPUBuffer {
   device.check();
-  device.stats.buffersCreated++;
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  return device.guard(() => device.gpu.createBuffer({ label, size: bytes, usage }));
+  const { stats } = device;
+  stats.buffersCreated++;
+  stats.bytesAllocated += descriptor.size;
+  stats.bytesAllocatedPeak = Math.max(stats.bytesAllocatedPeak, stats.bytesAllocated);
+  return device.guard(() => device.gpu.createBuffer(descriptor));
+}
+
+/** The inverse of `createBuffer`. */
+export function destroyBuffer(device: Device, buffer: GPUBuffer): void {
+  device.stats.bytesAllocated -= buffer.size;
+  buffer.destroy();
 }
 
 /** Sizes are rounded up to an eighth of a power of two, so that near sizes share buffers at 12.5 % waste. */
@@ -134,9 +147,9 @@ export function allocate(bytes: number, what: string): Storage {
   const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
   let buffer = freeBuffers(device, bucket).pop();
   if (buffer) device.stats.bytesPooled -= bucket;
-  else buffer = createBuffer(device, bucket, what);
+  else buffer = createBuffer(device, { label: what, size: bucket, usage: STORAGE });
   const storage = new Storage(device, size, buffer, bucket);
-  own(storage, scopes.at(-1));
+  own(storage);
   return storage;
 }
 
@@ -152,19 +165,21 @@ export function promise(bytes: number, what: string): Storage {
 
 function checkSize(device: Device, bytes: number, what: string): void {
   const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
-  if (bytes > most) throw new Error(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
+  if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
 }
 
 /** Destroys the pool's unused buffers; launches that wait to be submitted may still name them, see `trimPool` of launch.ts. */
 export function clearPool(): void {
   const device = getDevice();
-  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) buffer.destroy();
+  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
   device.stats.bytesPooled = 0;
 }
 
 const scopes: Set<Storage>[] = [];
 
-function own(storage: Storage, scope: Set<Storage> | undefined): void {
+/** The innermost scope frees this storage, or else the collector. */
+function own(storage: Storage): void {
+  const scope = scopes.at(-1);
   if (scope) scope.add(storage);
   else watch(storage);
 }
@@ -174,19 +189,14 @@ function own(storage: Storage, scope: Set<Storage> | undefined): void {
  * arrays and objects of them), which pass to the scope around it. Synchronous only: read results outside.
  */
 export function scope<T>(body: () => T): T {
-  const inner = new Set<Storage>();
-  scopes.push(inner);
-  try {
-    const result = body();
-    if (result instanceof Promise) throw new Error("scope: expected a synchronous function, got one that returns a promise");
-    for (const storage of storagesIn(result)) {
-      if (inner.delete(storage)) own(storage, scopes.at(-2));
-    }
-    return result;
-  } finally {
-    scopes.splice(scopes.indexOf(inner), 1);
-    for (const storage of inner) storage.free();
+  const { result, storages } = collect(body);
+  const results = storagesIn(result);
+  for (const storage of storages) {
+    if (results.has(storage)) own(storage);
+    else storage.free();
   }
+  if (result instanceof Promise) throw new Error("scope: expected a synchronous function, got one that returns a promise");
+  return result;
 }
 
 /** Runs `body` and hands over all that it allocated, to be freed by the caller. */

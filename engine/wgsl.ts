@@ -6,7 +6,7 @@ import type { Tensor } from "./tensor.ts";
 /** Dawn's experimental feature: subgroups that multiply small matrices. */
 export const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix";
 
-export type Scalars = Readonly<Record<string, "u32" | "f32">>;
+export type NumberTypes = Readonly<Record<string, "u32" | "f32">>;
 
 /** A buffer of a kernel, as it is declared. */
 export interface Slot {
@@ -32,8 +32,8 @@ const subgroupBuiltins = {
 
 interface Module {
   readonly name: string;
-  readonly constants?: Scalars;
-  readonly params?: Scalars;
+  readonly constants?: NumberTypes;
+  readonly params?: NumberTypes;
   readonly workgroup: readonly [number, number];
   readonly helpers?: string;
   readonly needs?: readonly string[];

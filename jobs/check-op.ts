@@ -1,5 +1,5 @@
 /** `op NAME --check`: the operation's own test cases (forward against f64, gradients along directions), then its speed. */
-import type { Case as Timed } from "../bench/case.ts";
+import type { Benchmark } from "../bench/benchmark.ts";
 import { chosenCases } from "../bench/cases.ts";
 import { measureCeilings, type Ceilings } from "../bench/ceilings.ts";
 import { ours } from "../bench/ours.ts";
@@ -77,10 +77,10 @@ export default async function checkOpJob(host: Host, { name, variant }: CheckArg
   return { passed, skipped, failures, broken: null, speeds, ceilings };
 }
 
-const sizesOf = ({ work }: Timed): string => ("sizes" in work ? work.sizes : "");
+const sizesOf = ({ work }: Benchmark): string => ("sizes" in work ? work.sizes : "");
 
 /** The smallest shape, forward and with gradients. */
-function timedCases(cases: readonly Timed[]): Timed[] {
+function timedCases(cases: readonly Benchmark[]): Benchmark[] {
   const [first] = cases.filter(({ backward }) => !backward).sort((a, b) => a.flops - b.flops || a.bytes - b.bytes);
   return first ? [first, ...cases.filter(({ backward, name }) => backward && name === `${first.name} fwd+bwd`)] : [];
 }

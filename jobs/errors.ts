@@ -1,3 +1,6 @@
+import { StateError } from "../models/check-state.ts";
+import { remedy } from "./files/remedy.ts";
+
 /** Bad usage or bad input, which the caller can correct: exit code 2; any other error is 1. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -15,7 +18,8 @@ export function refusing<T>(body: () => T, path?: string): T {
     if (!(error instanceof Error) || error.name !== "Error") throw error;
     // The library names its functions and models first (`model: expected …`); a command's own name is put there.
     const text = error.message.replace(/^[\w. -]+: (?=expected )/, "");
-    throw new UsageError(path === undefined ? text : `${text} (${path})`);
+    const hint = error instanceof StateError ? remedy(error) : "";
+    throw new UsageError(`${text}${hint}${path === undefined ? "" : ` (${path})`}`);
   }
 }
 

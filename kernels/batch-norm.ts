@@ -21,7 +21,7 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { wideWorkgroup } from "./shared/wide-workgroup.ts";
-import { channelWords, ROWS, typesOf, type BatchNormVariant, type Layout, type Stripes } from "./rows/channels.ts";
+import { channelWords, ROWS, typesOf, type BatchNormVariant, type ChannelLayout, type Stripes } from "./rows/channels.ts";
 import { subgroupLanes } from "./rows/rows.ts";
 
 export { BATCH_NORM_VARIANTS, type BatchNormVariant } from "./rows/channels.ts";
@@ -112,23 +112,25 @@ const runningKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y).
-const normalizeKernel = kernelFamily(({ relu, wide, ...layout }: Pick<Stripes, keyof Layout | "wide"> & { readonly relu: boolean }) => {
-  const { elem, type, at } = typesOf(layout);
-  return defineKernel({
-    name: "batchNorm.normalize",
-    inputs: { x: elem, stats: "f32", weight: "f32", bias: "f32" }, // (B, C, P), (2, C), (C), (C)
-    outputs: { y: elem }, // (B, C, P)
-    params: { C: "u32", n: "u32" },
-    workgroup: wide,
-    code: /* wgsl */ `
+const normalizeKernel = kernelFamily(
+  ({ relu, wide, ...layout }: Pick<Stripes, keyof ChannelLayout | "wide"> & { readonly relu: boolean }) => {
+    const { elem, type, at } = typesOf(layout);
+    return defineKernel({
+      name: "batchNorm.normalize",
+      inputs: { x: elem, stats: "f32", weight: "f32", bias: "f32" }, // (B, C, P), (2, C), (C), (C)
+      outputs: { y: elem }, // (B, C, P)
+      params: { C: "u32", n: "u32" },
+      workgroup: wide,
+      code: /* wgsl */ `
     let i = wid.x * WG + li;
     if (i >= p.n) { return; }
     let c = wid.y;
     let at = ${at("i")};
     let v = (x[at] - stats[c]) * (stats[p.C + c] * weight[c]) + bias[c];
     y[at] = ${relu ? `max(v, ${type}())` : "v"};`,
-  });
-});
+    });
+  },
+);
 
 /** g from dy, at `at`. */
 const upstream = (relu: boolean, type: string): string => (relu ? `select(${type}(), dy[at], y[at] > ${type}())` : "dy[at]");
@@ -180,7 +182,7 @@ const sumStripesKernel = defineKernel({
 });
 
 // One thread per vector of a channel (wid.y). `share`: 1 / N in training, 0 where mean and variance are constants.
-const inputKernel = kernelFamily(({ wide, ...layout }: Pick<Stripes, keyof Layout | "wide">) => {
+const inputKernel = kernelFamily(({ wide, ...layout }: Pick<Stripes, keyof ChannelLayout | "wide">) => {
   const { elem, type, at } = typesOf(layout);
   return defineKernel({
     name: "batchNorm.backwardInput",

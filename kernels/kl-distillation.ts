@@ -14,7 +14,8 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
-import { rowShape, rowVariant, rowWords, vectors, widthOf, type RowShape, type RowVariant, type Width } from "./rows/rows.ts";
+import { rowShape, rowWords, vectors, type RowShape } from "./rows/rows.ts";
+import { rowVariant, widthOf, type RowVariant, type Width } from "./rows/variants.ts";
 
 const WG = 256;
 

@@ -15,7 +15,8 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { rowBackward } from "./rows/backward.ts";
-import { rowPlan, rowVariant, rowWords, vectors, type RowConfig, type RowOptions, type RowVariant } from "./rows/rows.ts";
+import { rowPlan, rowWords, vectors, type RowConfig } from "./rows/rows.ts";
+import { rowVariant, type RowOptions, type RowVariant } from "./rows/variants.ts";
 
 const forwardKernel = kernelFamily(({ shape, W }: RowConfig) => {
   const words = rowWords(shape);

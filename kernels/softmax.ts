@@ -10,7 +10,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { rowVariant, type RowOptions, type RowVariant } from "./rows/rows.ts";
+import { rowVariant, type RowOptions, type RowVariant } from "./rows/variants.ts";
 import { softmaxKernels } from "./rows/softmax.ts";
 
 const op = (name: string, log: boolean) =>

@@ -8,7 +8,7 @@ interface Part {
   readonly shape: Shape;
 }
 
-type Values = Map<string, { shape: Shape; data: Float32Array }>;
+type TensorValues = Map<string, { shape: Shape; data: Float32Array }>;
 
 /** Where each tensor lies in a flat buffer; any number of buffers may have the layout. Between tensors lie zeros. */
 export class FlatLayout {
@@ -26,10 +26,10 @@ export class FlatLayout {
     this.size = n;
   }
 
-  /** A buffer [size] with these values. */
-  from(values: ReadonlyMap<string, { readonly data: Float32Array }>): Tensor {
+  /** A buffer [size] with these values, or of zeros. */
+  from(values: ReadonlyMap<string, { readonly data: Float32Array }> | null): Tensor {
     const flat = Tensor.zeros([this.size]);
-    this.write(flat, values);
+    if (values) this.write(flat, values);
     return flat;
   }
 
@@ -38,7 +38,7 @@ export class FlatLayout {
     return this.parts.map(({ shape, start }) => new Tensor(shape, "f32", flat.storage, 4 * start));
   }
 
-  async read(flat: Tensor): Promise<Values> {
+  async read(flat: Tensor): Promise<TensorValues> {
     if (this.size === 0) return new Map();
     const values = await flat.floats();
     return new Map(this.parts.map(({ name, shape, start }) => [name, { shape, data: values.slice(start, start + numel(shape)) }]));

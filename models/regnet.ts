@@ -242,16 +242,13 @@ export function regnet(p: Params, x: Tensor, c: RegNetConfig, { training = false
     t: Tensor,
     { relu, stride = 1, padding = 0, groups = 1 }: { stride?: number; padding?: number; groups?: number; relu: boolean },
   ) => {
-    const [gain, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) => w(`${name}.bn.${part}`)) as [
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-    ];
+    const [normWeight, normBias, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) =>
+      w(`${name}.bn.${part}`),
+    ) as [Tensor, Tensor, Tensor, Tensor];
     const weight = w(`${name}.conv.weight`),
       o = { stride, padding, groups };
-    if (folds) return convNorm(t, weight, { weight: gain, bias: shift, mean, variance }, { ...o, relu });
-    return batchNorm(conv2d(t, weight, null, o), gain, shift, mean, variance, { training, relu });
+    if (folds) return convNorm(t, weight, { weight: normWeight, bias: normBias, mean, variance }, { ...o, relu });
+    return batchNorm(conv2d(t, weight, null, o), normWeight, normBias, mean, variance, { training, relu });
   };
   const dense = (name: string, t: Tensor) => {
     const weight = w(`${name}.weight`);

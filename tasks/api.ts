@@ -30,7 +30,7 @@ export interface Common {
 
 export interface LoadOptions extends Common {
   /** timm's name or a config, for files that do not say what model they are. */
-  readonly model?: string | ModelConfig;
+  readonly model?: string | Partial<ModelConfig>;
   /** The classes' names; "imagenet": those of ImageNet's 1000. The file's own, or numbers, unless given. */
   readonly labels?: readonly string[] | "imagenet";
   /** Side of the model's input, in pixels; position embeddings are interpolated to it. */

@@ -1,6 +1,6 @@
 /** The benchmark's own arithmetic, and what it refuses to time. Contenders here take as long as they say. */
 import { expect, test } from "vitest";
-import { inputsOf, type Case } from "../bench/case.ts";
+import { inputsOf, type Benchmark } from "../bench/benchmark.ts";
 import { ops } from "../checks/catalog.ts";
 import { cases } from "../bench/cases.ts";
 import type { Contender } from "../bench/contender.ts";
@@ -8,14 +8,14 @@ import { peakFraction } from "../bench/ceilings.ts";
 import { compare, pool, type Results } from "../bench/compare.ts";
 import { sameAdapter } from "../bench/contender.ts";
 import { onnxFileOf } from "../bench/onnx-graphs.ts";
-import { deitConfig } from "../models/deit.ts";
+import { deitConfig } from "../models/deit-names.ts";
 import { axesOf, parseOnnx } from "./models/onnx-file.ts";
 import { difference, measure, type Limits } from "../bench/run.ts";
 import { drift, drifted, median, medianInterval } from "../bench/stats.ts";
 
 const limits: Limits = { samples: 5, seconds: 0, atMostSeconds: 1000, sampleMs: 0 };
-const product = (sizes: string): Case["work"] => ({ op: "matmul", sizes, ...ops["matmul"]!.problem(sizes) });
-const small: Case = { ...cases[0]!, work: product("1x2x2"), flops: 8e6, bytes: 4e6, compared: 1 };
+const product = (sizes: string): Benchmark["work"] => ({ op: "matmul", sizes, ...ops["matmul"]!.problem(sizes) });
+const small: Benchmark = { ...cases[0]!, work: product("1x2x2"), flops: 8e6, bytes: 4e6, compared: 1 };
 
 /** A clock, and contenders that move it. */
 function stage() {
@@ -203,7 +203,7 @@ test("a case as an ONNX file: a product of two inputs, and a model of as many im
   expect(() => onnxFileOf({ work: product("1x2x3"), backward: true }, new Map())).toThrow("inference only");
 
   const config = { ...deitConfig("deit_tiny_distilled_patch16_224")!, imgSize: 32, dim: 24, depth: 1, numClasses: 3 };
-  const forward: Case = { ...small, work: { op: "forward", B: 2, config } };
+  const forward: Benchmark = { ...small, work: { op: "forward", B: 2, config } };
   const file = onnxFileOf(forward, inputsOf(forward));
   expect([file.feeds, file.y]).toEqual([{ pixel_values: "x" }, "logits"]);
   expect(parseOnnx(file.bytes).graph.input.map(axesOf)).toEqual([["pixel_values", 1, 2, 3, 32, 32]]);

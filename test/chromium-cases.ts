@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { openChromium, type ChromiumAdapter } from "../cli/node/chromium.ts";
 import type { Case } from "../checks/check.ts";
-import { ROW_VARIANTS } from "../kernels/rows/rows.ts";
+import { ROW_VARIANTS } from "../kernels/rows/variants.ts";
 import { lacking, listCases } from "./all-cases.ts";
 
 /** A case of a row kernel is there once per variant: `op (variant): why`. */

@@ -1,10 +1,10 @@
 /** Every case with every contender's figures, as tables. */
 import type { ResultFile } from "../../bench/result-file.ts";
-import { OURS, timed, timingOf, titleOf, type Case } from "./contenders.ts";
+import { OURS, timed, timingOf, titleOf, type CaseResult } from "./contenders.ts";
 import { count, figure, range, table, type Cell } from "./dom.ts";
 
 interface Row {
-  readonly c: Case;
+  readonly c: CaseResult;
   readonly who: string;
 }
 

@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import type { Comparison } from "../../bench/compare.ts";
 import type { Ceilings } from "../../bench/ceilings.ts";
-import { colorOf, fewSamples, OURS, symbolOf, timingOf, titleOf, type Case } from "./contenders.ts";
+import { colorOf, fewSamples, OURS, symbolOf, timingOf, titleOf, type CaseResult } from "./contenders.ts";
 import { figure, times } from "./dom.ts";
 import type { Family } from "./families.ts";
 
@@ -88,7 +88,7 @@ export const dotOf = (name: string): Element =>
   });
 
 /** Every case's ratio to every rival with the range of its median: right of the line ours is faster. */
-export function ratioChart(cases: readonly Case[], rivals: readonly string[], width: number): Element {
+export function ratioChart(cases: readonly CaseResult[], rivals: readonly string[], width: number): Element {
   const points = cases.flatMap((c) =>
     rivals.flatMap((rival) => (c.paired[rival] ? [{ name: c.name, rival, few: fewSamples(c, rival), ...c.paired[rival] }] : [])),
   );
@@ -130,7 +130,12 @@ export function ratioChart(cases: readonly Case[], rivals: readonly string[], wi
 }
 
 /** Roofline: each case's operations per byte against its operations per second, below the adapter's measured limits. */
-export function roofline(cases: readonly Case[], contenders: readonly string[], { copyGBps, fmaGFlops }: Ceilings, width: number): Element {
+export function roofline(
+  cases: readonly CaseResult[],
+  contenders: readonly string[],
+  { copyGBps, fmaGFlops }: Ceilings,
+  width: number,
+): Element {
   const points = cases.flatMap((c) =>
     contenders.flatMap((who) => {
       const t = timingOf(c, who);

@@ -2,7 +2,7 @@
 import type { ResultFile } from "../../bench/result-file.ts";
 import type { Failure, Timing } from "../../bench/run.ts";
 
-export type Case = ResultFile["cases"][number];
+export type CaseResult = ResultFile["cases"][number];
 
 export const OURS = "ours";
 
@@ -40,9 +40,9 @@ export const timed = (t: Timing | Failure | undefined): t is Timing => t !== und
 /** With fewer samples the range of a ratio is the range seen, not a 95 % range. */
 const ENOUGH = 5;
 /** Whether a case has too few samples to decide which side is faster. */
-export const fewSamples = (c: Case, rival: string): boolean => [c.ours, c.rivals[rival]].some((t) => timed(t) && t.runs < ENOUGH);
+export const fewSamples = (c: CaseResult, rival: string): boolean => [c.ours, c.rivals[rival]].some((t) => timed(t) && t.runs < ENOUGH);
 
-export const timingOf = (c: Case, name: string): Timing | null => {
+export const timingOf = (c: CaseResult, name: string): Timing | null => {
   const t = name === OURS ? c.ours : c.rivals[name];
   return timed(t) ? t : null;
 };

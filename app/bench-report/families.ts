@@ -1,5 +1,5 @@
 /** Cases that differ in one size alone, found by their names: they tell how times grow. */
-import type { Case } from "./contenders.ts";
+import type { CaseResult } from "./contenders.ts";
 
 export interface Family {
   readonly title: string;
@@ -7,7 +7,7 @@ export interface Family {
   readonly by: "batch" | "tokens" | "width";
   readonly unit: "images/s" | "ms";
   /** By size, upwards; three at least. */
-  readonly members: readonly { readonly size: number; readonly of: Case }[];
+  readonly members: readonly { readonly size: number; readonly of: CaseResult }[];
   /** The value drawn for a size and its time. */
   readonly rate: (size: number, ms: number) => number;
 }
@@ -19,9 +19,9 @@ const KINDS: readonly { readonly by: Family["by"]; readonly name: RegExp; readon
   { by: "width", name: /^(?:forward|train) \w*?_dim(\d+)_depth1_/, title: (name) => name.replace(/_dim\d+/, "") },
 ];
 
-export function families(cases: readonly Case[]): Family[] {
+export function families(cases: readonly CaseResult[]): Family[] {
   return KINDS.flatMap(({ by, name, title }) => {
-    const groups = new Map<string, { size: number; of: Case }[]>();
+    const groups = new Map<string, { size: number; of: CaseResult }[]>();
     for (const c of cases) {
       const size = name.exec(c.name)?.[1];
       if (size === undefined) continue;

@@ -1,6 +1,6 @@
 /** What a run on a GPU machine measures besides cases: targets, and PyTorch in a process of its own. */
 import type { ResultFile } from "../../bench/result-file.ts";
-import { OURS, timingOf, type Case } from "./contenders.ts";
+import { OURS, timingOf, type CaseResult } from "./contenders.ts";
 import { el, figure, table } from "./dom.ts";
 
 type Targets = NonNullable<ResultFile["targets"]>;
@@ -25,14 +25,14 @@ export function targets(rows: Targets): HTMLElement {
 }
 
 /** Images a second of ours at the same model and precision, where a case is that. */
-function ours({ mode, size, kind }: Torch["runs"][number], cases: readonly Case[]): number | null {
+function ours({ mode, size, kind }: Torch["runs"][number], cases: readonly CaseResult[]): number | null {
   const half = kind === "bf16" || kind === "fp16";
   const c = cases.find((one) => one.name.startsWith(`${mode} deit_${size}_`) && one.name.endsWith(" f16") === half && timingOf(one, OURS));
   const batch = Number(/ B(\d+)/.exec(c?.name ?? "")?.[1]);
   return c && batch > 0 ? (1000 * batch) / timingOf(c, OURS)!.medianMs : null;
 }
 
-export function torch({ version, device, runs }: Torch, cases: readonly Case[]): HTMLElement {
+export function torch({ version, device, runs }: Torch, cases: readonly CaseResult[]): HTMLElement {
   return el(
     "div",
     null,

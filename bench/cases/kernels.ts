@@ -1,9 +1,9 @@
 /** Every operation of the catalog at the sizes that it says are worth timing, and the update of AdamW. */
 import { ops } from "../../checks/catalog.ts";
-import type { Case } from "../case.ts";
+import type { Benchmark } from "../benchmark.ts";
 import { adamw, both, kernel } from "./make.ts";
 
-export const kernels: readonly Case[] = [
+export const kernels: readonly Benchmark[] = [
   ...Object.values(ops)
     .filter(({ name }) => name !== "adamw") // three steps of it are compared, below
     .flatMap((op) =>

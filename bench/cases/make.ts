@@ -2,7 +2,7 @@
 import { deitMacs, deitParams, type DeitConfig } from "../../models/deit.ts";
 import { regnetMacs, type RegNetConfig } from "../../models/regnet.ts";
 import { differentiable, type Op } from "../../checks/op.ts";
-import type { Affordable, BenchRecipe, Case, Suite } from "../case.ts";
+import type { Affordable, BenchRecipe, Benchmark, Suite } from "../benchmark.ts";
 
 export const both: readonly Affordable[] = ["software", "gpu"];
 
@@ -37,16 +37,16 @@ export function kernel(
   op: Op,
   sizes: string,
   attrs?: Readonly<Record<string, unknown>>,
-): Case[] {
+): Benchmark[] {
   const { name, flops, bytes, bytesBackward, ...sized } = op.problem(sizes, attrs);
   const shared = { suite, dtype: "f32", work: { op: op.name, sizes, ...sized }, ...KERNEL, compared: 1, sets, quick } as const;
-  const forward: Case = { ...shared, name, backward: false, flops, bytes };
+  const forward: Benchmark = { ...shared, name, backward: false, flops, bytes };
   if (differentiable(op).length === 0) return [forward];
   return [forward, { ...shared, name: `${name} fwd+bwd`, backward: true, flops: 3 * flops, bytes: bytes + bytesBackward }];
 }
 
 /** An update has no backward. Parameters and both moments are read and written, gradients read. */
-export const adamw = ({ sets, quick = false }: Place, n: number): Case[] => [
+export const adamw = ({ sets, quick = false }: Place, n: number): Benchmark[] => [
   {
     name: `adamw ${n}`,
     suite: "kernels",
@@ -68,7 +68,7 @@ export function forward(
   name: string,
   B: number,
   config: DeitConfig | RegNetConfig,
-): Case {
+): Benchmark {
   const macs = config.arch === "deit" ? deitMacs(config) : regnetMacs(config, config.imgSize, config.imgSize);
   return {
     name: `forward ${name} B${B}`,
@@ -86,7 +86,7 @@ export function forward(
 }
 
 /** A step: forward, loss, backward, AdamW. Distils with given teacher logits where the model can. */
-export function train({ sets, suite = "train", quick = false }: Place, name: string, B: number, config: DeitConfig): Case {
+export function train({ sets, suite = "train", quick = false }: Place, name: string, B: number, config: DeitConfig): Benchmark {
   const work = {
     op: "train",
     B,

@@ -1,6 +1,6 @@
 /** Whole models: inference, and training steps plain and distilled. */
-import type { Case } from "../case.ts";
-import { deitConfig } from "../../models/deit.ts";
+import type { Benchmark } from "../benchmark.ts";
+import { deitConfig } from "../../models/deit-names.ts";
 import { regnetConfig } from "../../models/regnet.ts";
 import { both, forward, train, type Place } from "./make.ts";
 
@@ -16,7 +16,7 @@ const tiny = deit("tiny_distilled");
 const tiny112 = { ...tiny, imgSize: 112, depth: 4 };
 export const dim96 = { ...tiny, imgSize: 32, patchSize: 4, dim: 96, depth: 4, numClasses: 10 };
 
-export const inference: readonly Case[] = [
+export const inference: readonly Benchmark[] = [
   forward({ sets: ["software"], quick: true }, "deit_dim96_depth4_distilled_patch4_32", 8, dim96),
   forward(software, "deit_tiny_depth4_distilled_patch16_112", 1, tiny112),
   forward(all, TINY, 1, tiny),
@@ -35,7 +35,7 @@ export const inference: readonly Case[] = [
   forward(gpu, "regnety_160", 32, regnetConfig("regnety_160")!),
 ];
 
-export const training: readonly Case[] = [
+export const training: readonly Benchmark[] = [
   train({ sets: ["software"], quick: true }, "deit_dim96_depth4_patch4_32", 8, { ...dim96, distilled: false }),
   train({ ...all, quick: true }, "deit_dim96_depth4_distilled_patch4_32", 8, dim96),
   train(all, "deit_tiny_depth4_distilled_patch16_112", 2, tiny112),

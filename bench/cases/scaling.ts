@@ -1,14 +1,14 @@
 /** How times grow: with the batch, with the tokens, with the width. */
-import type { Case } from "../case.ts";
+import type { Benchmark } from "../benchmark.ts";
 import { ops } from "../../checks/catalog.ts";
 import { both, forward, kernel, train, type Place } from "./make.ts";
 import { dim96, TINY } from "./models.ts";
-import { deitConfig } from "../../models/deit.ts";
+import { deitConfig } from "../../models/deit-names.ts";
 
 const scaling = (...sets: Place["sets"][number][]): Place => ({ sets, suite: "scaling" });
 const tiny = deitConfig(TINY)!;
 
-export const scalingCases: readonly Case[] = [
+export const scalingCases: readonly Benchmark[] = [
   ...[1, 2, 4, 16].map((B) => forward(scaling("software"), "deit_dim96_depth4_distilled_patch4_32", B, dim96)),
   ...[1, 2, 4, 16].map((B) => train(scaling("software"), "deit_dim96_depth4_distilled_patch4_32", B, dim96)),
   ...[2, 8, 32, 128].map((B) => forward(scaling("gpu"), TINY, B, tiny)),

@@ -1,15 +1,16 @@
 /** What a GPU run measures beyond the benchmark's own cases: sizes that fill a data-centre GPU, the most telling ones first. */
 import { chosenCases } from "../cases.ts";
-import type { Case } from "../case.ts";
+import type { Benchmark } from "../benchmark.ts";
 import { ops } from "../../checks/catalog.ts";
 import { adamw, forward, kernel, train, type Place } from "../cases/make.ts";
-import { deitConfig, type DeitConfig } from "../../models/deit.ts";
+import type { DeitConfig } from "../../models/deit.ts";
+import { deitConfig } from "../../models/deit-names.ts";
 import { dim96 } from "../cases/models.ts";
 
 const gpu: Place = { sets: ["gpu"] };
 
 /** An operation of the catalog on one shape, forward and with its backward. */
-const on = (op: string, sizes: string, attrs?: Readonly<Record<string, unknown>>): Case[] => kernel(gpu, ops[op]!, sizes, attrs);
+const on = (op: string, sizes: string, attrs?: Readonly<Record<string, unknown>>): Benchmark[] => kernel(gpu, ops[op]!, sizes, attrs);
 
 export const SIZES = ["tiny", "small", "base"] as const;
 export type Size = (typeof SIZES)[number];
@@ -41,7 +42,7 @@ const rows = [
 
 const attentions = [...on("attention", "64x6x197x197x64"), ...on("attention", "64x12x197x197x64"), ...on("attention", "16x12x577x577x64")];
 
-export function kernelCases(smoke: boolean): Case[] {
+export function kernelCases(smoke: boolean): Benchmark[] {
   const usual = chosenCases(smoke ? "software" : "gpu", { suite: "kernels", quick: smoke, only: "" });
   // What has targets first, and forward before backward: time may be short.
   const all = smoke
@@ -51,20 +52,20 @@ export function kernelCases(smoke: boolean): Case[] {
 }
 
 /** What Dawn's checks could cost: products, rows, attention. */
-export const uncheckedCases = (smoke: boolean): Case[] =>
+export const uncheckedCases = (smoke: boolean): Benchmark[] =>
   smoke ? kernelCases(true).slice(0, 2) : kernelCases(false).slice(0, gemms.length + attentions.length + rows.length);
 
 export type Mode = "forward" | "train";
 
 const configOf = (size: Size, smoke: boolean): DeitConfig => (smoke ? { ...dim96, distilled: false } : deitConfig(modelName(size))!);
 
-export function modelCase(mode: Mode, size: Size, batch: number, smoke: boolean): Case {
+export function modelCase(mode: Mode, size: Size, batch: number, smoke: boolean): Benchmark {
   const make = mode === "forward" ? forward : train;
   return make(gpu, smoke ? `deit_dim96_depth4_patch4_32 as ${size}` : modelName(size), batch, configOf(size, smoke));
 }
 
 /** Beside tfjs: batches at which its buffers fit too, models before what could take them down. */
-export function rivalCases(smoke: boolean): Case[] {
+export function rivalCases(smoke: boolean): Benchmark[] {
   if (smoke) return [modelCase("train", "small", 2, true), ...kernelCases(true).slice(0, 2)];
   const kernels = [
     ...on("matmul", "1024x1024x1024"),

@@ -1,5 +1,5 @@
 /** Runs cases as the benchmark does and keeps what there is after each of them. */
-import type { Adapter, Case } from "../case.ts";
+import type { Adapter, Benchmark } from "../benchmark.ts";
 import { measureCeilings, peakFraction, type Ceilings } from "../ceilings.ts";
 import type { Contender, StartRival } from "../contender.ts";
 import { ours } from "../ours.ts";
@@ -55,7 +55,7 @@ export function checked(contender: Contender): Contender {
 export async function measureAll(
   step: string,
   toggles: Toggles,
-  cases: readonly Case[],
+  cases: readonly Benchmark[],
   run: Run,
   about: { version: string; rival?: string },
 ): Promise<void> {

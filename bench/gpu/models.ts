@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Inputs, ModelWork } from "../case.ts";
+import type { Inputs, ModelWork } from "../benchmark.ts";
 import type { Contender, Prepared } from "../contender.ts";
 import { ours } from "../ours.ts";
 import { measure, type Measured } from "../run.ts";

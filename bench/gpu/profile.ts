@@ -4,7 +4,7 @@ import { record, type Plan } from "../../engine/plan.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { ATTENTION_VARIANTS, attentionPacked } from "../../kernels/attention.ts";
 import { uniform } from "../../checks/check.ts";
-import { inputsOf } from "../case.ts";
+import { inputsOf } from "../benchmark.ts";
 import { ours } from "../ours.ts";
 import { median } from "../stats.ts";
 import { modelCase, type Size } from "./cases.ts";

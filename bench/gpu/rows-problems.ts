@@ -13,7 +13,7 @@ import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows/rows.ts";
+import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows/variants.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 
 export type Tensors = Readonly<Record<string, Tensor>>;

@@ -4,7 +4,7 @@
  */
 import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, lax, nn, numpy as np, vjp, type Array as JaxArray } from "@jax-js/jax";
 import lock from "./package-lock.json" with { type: "json" };
-import type { Case, Inputs, KernelWork } from "../case.ts";
+import type { Benchmark, Inputs, KernelWork } from "../benchmark.ts";
 import { sameAdapter, type Contender, type Prepared, type RivalOptions } from "../contender.ts";
 
 export default async function start({ wait, adapter }: RivalOptions): Promise<Contender> {
@@ -62,7 +62,7 @@ function operation(work: KernelWork): (...x: JaxArray[]) => JaxArray {
   }
 }
 
-async function prepare({ work, backward }: Case, inputs: Inputs, idle: () => Promise<void>): Promise<Prepared> {
+async function prepare({ work, backward }: Benchmark, inputs: Inputs, idle: () => Promise<void>): Promise<Prepared> {
   if (!("sizes" in work)) throw new Error(`not written here: ${work.op}`);
   const f = operation(work);
   const given = [...inputs.values()].map(({ shape, data }) => np.array(data as Float32Array<ArrayBuffer>, { shape: [...shape] }));

@@ -2,7 +2,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import type { Contender, Prepared } from "../contender.ts";
 import { onnxFileOf } from "../onnx-graphs.ts";
-import { shapesOf, type Case, type Inputs } from "../case.ts";
+import { shapesOf, type Benchmark, type Inputs } from "../benchmark.ts";
 
 /** The library's own module, of which there is one per package. */
 export interface Ort {
@@ -17,7 +17,7 @@ export interface OrtOptions {
   readonly session: InferenceSession.SessionOptions;
   readonly flags: Readonly<Record<string, unknown>>;
   /** Refuses cases whose times would say nothing of the adapter. */
-  readonly refuse?: (c: Case) => string | null;
+  readonly refuse?: (c: Benchmark) => string | null;
   /** Puts an input where it stays between runs; default: in the host's memory. */
   readonly place?: (tensor: { readonly shape: readonly number[]; readonly data: Float32Array }) => Promise<Tensor>;
   /** Waits for what was submitted. Without it a run resolves when its result is there. */
@@ -31,7 +31,7 @@ export function ortContender(ort: Ort, { name, version, session: options, flags,
     name,
     version,
     flags,
-    async prepare(c: Case, inputs: Inputs): Promise<Prepared> {
+    async prepare(c: Benchmark, inputs: Inputs): Promise<Prepared> {
       const refusal = refuse?.(c);
       if (refusal) throw new Error(refusal);
       const { bytes, feeds: fed, y } = onnxFileOf(c, inputs);

@@ -7,7 +7,7 @@
  */
 import * as tf from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs-core/dist/register_all_gradients";
-import type { Input, Inputs, KernelWork, TrainWork, Work } from "../case.ts";
+import type { Input, Inputs, KernelWork, TrainWork, Work } from "../benchmark.ts";
 import type { Contender, Prepared } from "../contender.ts";
 
 type Config = TrainWork["config"];
@@ -52,7 +52,7 @@ type Memory = tf.MemoryInfo & { readonly numBytesAllocatedInGPU?: number };
 interface Made {
   readonly compute: () => tf.Tensor[];
   /** Each result's way back to PyTorch's layout. */
-  readonly from: readonly Layout["from"][];
+  readonly from: readonly TfjsLayout["from"][];
   readonly dispose: () => void;
 }
 
@@ -67,14 +67,14 @@ const filterFirst = (t: tf.Tensor): tf.Tensor => tf.transpose(t, [3, 2, 0, 1]);
 const patchWeight = (t: tf.Tensor): tf.Tensor => swap(tf.reshape(t, [t.shape[0]!, -1])); // [D,C,p,p] -> [C*p*p,D]
 const same = (t: tf.Tensor): tf.Tensor => tf.clone(t);
 
-interface Layout {
+interface TfjsLayout {
   readonly to: (t: tf.Tensor) => tf.Tensor;
   readonly from: (t: tf.Tensor) => tf.Tensor;
 }
 
-const plain: Layout = { to: same, from: same };
+const plain: TfjsLayout = { to: same, from: same };
 
-function layoutOf(op: KernelWork["op"], input: string): Layout {
+function layoutOf(op: KernelWork["op"], input: string): TfjsLayout {
   if (op === "batchNorm" && (input === "x" || input === "y")) return { to: channelsLast, from: channelsFirst };
   if (op === "patchEmbed" && input === "weight") return { to: patchWeight, from: swap }; // to [D,C*p*p], the same memory
   if (op === "linear" && input === "weight") return { to: swap, from: swap };

@@ -5,7 +5,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Case, Inputs } from "../case.ts";
+import type { Benchmark, Inputs } from "../benchmark.ts";
 import type { Contender, Prepared, RivalOptions } from "../contender.ts";
 
 export default async function start({ base }: RivalOptions): Promise<Contender> {
@@ -31,7 +31,7 @@ export default async function start({ base }: RivalOptions): Promise<Contender> 
     version,
     flags: { on: "processor", threads, process: "its own", attention: "scaled_dot_product_attention" },
     close,
-    async prepare(c: Case, inputs: Inputs): Promise<Prepared> {
+    async prepare(c: Benchmark, inputs: Inputs): Promise<Prepared> {
       let at = 0;
       const arrays = [...inputs].map(([name, { shape, data }]) => ({
         name,

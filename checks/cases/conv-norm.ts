@@ -33,10 +33,10 @@ async function same({ x, weight, relu, why: _, ...o }: Shape): Promise<void> {
   const results = scope(() =>
     noGrad(() => {
       const [image, kernel] = [make(x, 1), make(weight, 2)];
-      const [gain, shift, mean, variance] = [make([O], 3, 0.5), make([O], 4), make([O], 5), make([O], 6, 1.5)] as const;
+      const [normWeight, normBias, mean, variance] = [make([O], 3, 0.5), make([O], 4), make([O], 5), make([O], 6, 1.5)] as const;
       return [
-        convNorm(image, kernel, { weight: gain, bias: shift, mean, variance }, { ...o, relu }),
-        batchNorm(conv2d(image, kernel, null, o), gain, shift, mean, variance, { relu }),
+        convNorm(image, kernel, { weight: normWeight, bias: normBias, mean, variance }, { ...o, relu }),
+        batchNorm(conv2d(image, kernel, null, o), normWeight, normBias, mean, variance, { relu }),
       ];
     }),
   );

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { BenchOptions } from "../bench/prepare.ts";
 import { UsageError } from "../../jobs/errors.ts";
-import { integer } from "../options.ts";
+import { integer, refuseOthers } from "../options.ts";
 
 export default function (program: Command): void {
   program
@@ -36,6 +36,8 @@ export default function (program: Command): void {
     .action(async (options: BenchOptions, command: Command) => {
       const checked = options.check !== undefined;
       if (checked && options.writeBaseline) throw new UsageError("expected --check or --write-baseline, got both");
+      const mode = modeOf(options);
+      refuseOthers(command, mode.flag, mode.takes);
       if (options.suite === "first" || options.suite === "size") return (await import("../bench/startup.ts")).benchStartup(options);
       if (options.page !== undefined) {
         const everybody = command.getOptionValueSource("against") === "default";
@@ -44,6 +46,17 @@ export default function (program: Command): void {
       if (checked || options.writeBaseline) return (await import("../bench/check.ts")).benchCheck(options);
       return (await import("../bench/once.ts")).benchOnce(options);
     });
+}
+
+/** Options of measuring, which `--check` and `--write-baseline` have too. */
+const MEASURING = ["suite", "against", "quick", "large", "cases", "samples", "check", "writeBaseline"];
+
+/** What is done, and the options that it has. */
+function modeOf({ suite, page }: BenchOptions): { readonly flag: string; readonly takes: readonly string[] } {
+  if (suite === "size") return { flag: "--suite size", takes: ["suite"] };
+  if (suite === "first") return { flag: "--suite first", takes: ["suite", "against", "alone"] };
+  if (page !== undefined) return { flag: "--page", takes: ["page", "port", "against"] };
+  return { flag: "a measurement", takes: MEASURING };
 }
 
 function positive(text: string): number {

@@ -5,7 +5,7 @@ import type { CheckArgs, CheckResult } from "../../jobs/check-op.ts";
 import { parseDtype } from "../../jobs/files/dtype.ts";
 import type { OpArgs, OpResult } from "../../jobs/op.ts";
 import type { WgslArgs, WgslResult } from "../../jobs/op-wgsl.ts";
-import { jsonObject, number } from "../options.ts";
+import { jsonObject, number, refuseOthers } from "../options.ts";
 import { BIN } from "../place.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { print } from "../output.ts";
@@ -26,6 +26,15 @@ interface Options extends CommonOptions {
   readonly time?: boolean;
   readonly atLeast?: number;
 }
+
+/** What may be done instead of running an operation on a file, and the options that each has. `--watch` repeats one of those below it. */
+const MODES = [
+  { is: "list", flag: "--list", takes: ["list"] },
+  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "file", "case", "time", "atLeast", "variant", "attrs"] },
+  { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "case", "variant", "attrs"] },
+  { is: "file", flag: "--file", takes: ["file", "check", "time", "atLeast", "case"] },
+  { is: "check", flag: "--check", takes: ["check", "variant"] },
+] as const;
 
 export default function (program: Command): void {
   program
@@ -52,8 +61,11 @@ export default function (program: Command): void {
     .option("--case <name>", "with --file or --print-wgsl: only cases whose name contains this")
     .option("--time", "with --file: time it in turns with the shipped kernel")
     .option("--at-least <ratio>", "with --file: exit 1 if it is slower than RATIO times the shipped kernel's speed", number(0))
-    .action(async (name: string | undefined, options: Options) => {
+    .action(async (name: string | undefined, options: Options, command: Command) => {
+      const mode = MODES.find(({ is }) => options[is]);
+      if (mode) refuseOthers(command, mode.flag, mode.takes);
       if (options.list) {
+        if (name !== undefined) throw new UsageError(`expected --list without an operation, got "${name}"`);
         const { describeOps } = await import("../../checks/catalog.ts");
         print(`${describeOps()}\n`);
         return;

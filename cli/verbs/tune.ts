@@ -4,6 +4,7 @@ import { DEFAULT } from "../../checks/problem.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import type { TuneArgs, TuneResult } from "../../jobs/tune.ts";
+import { refuseOthers } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { saveTuning } from "../node/tuning-cache.ts";
 import { print } from "../output.ts";
@@ -30,11 +31,11 @@ export default function (program: Command): void {
     .option("--op <name>", "operation to measure instead of models; see tessera op --list")
     .option("--shape <sizes>", "with --op: its sizes, in the order of tessera op --list, e.g. 197x192x768", sizes)
     .option("--dry-run", "measure and print; store nothing")
-    .action(async (options: Options) => {
+    .action(async (options: Options, command: Command) => {
       const { model, batch, train = false, op, shape, dryRun = false } = options;
       if ((op === undefined) !== (shape === undefined))
         throw new UsageError(`expected --op and --shape together, got ${op === undefined ? "--shape" : "--op"} alone`);
-      if (op !== undefined && model !== undefined) throw new UsageError("expected --model or --op, got both");
+      if (op !== undefined) refuseOthers(command, "--op", ["op", "shape", "train", "dryRun"]);
       const args: TuneArgs = {
         models: model?.split(",") ?? [],
         batch,

@@ -1,5 +1,5 @@
 /** Times an edited kernel against the shipped one, taking turns, on the first timed size that runs it. */
-import type { Case } from "../../bench/case.ts";
+import type { Benchmark } from "../../bench/benchmark.ts";
 import type { Ceilings } from "../../bench/ceilings.ts";
 import { peakFraction } from "../../bench/ceilings.ts";
 import type { Contender } from "../../bench/contender.ts";
@@ -72,7 +72,7 @@ export async function timeEdit(
   const other = all.map((launch) => ({ ...launch, pipeline: rewritten(launch.pipeline) }));
   stop();
   try {
-    const shape: Case = { ...EMPTY, name: sized.name, work: { op: op.name, sizes: "1", ...sized, inputs: {} } };
+    const shape: Benchmark = { ...EMPTY, name: sized.name, work: { op: op.name, sizes: "1", ...sized, inputs: {} } };
     const measured = await measure(shape, contender("edited", other), [contender("shipped", all)], {
       limits: { ...limitsFor(set, true), ...limits, equalRuns: true },
     });

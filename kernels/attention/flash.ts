@@ -12,7 +12,28 @@
  */
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
-import { words, type Config, type Kind } from "./rows.ts";
+import {
+  addDots,
+  addShares,
+  addWeighted,
+  dot,
+  dots,
+  leads,
+  loadNumbers,
+  loadRow,
+  ownRow,
+  perStreamed,
+  perVector,
+  perVectorInStream,
+  rowsOf,
+  storeRow,
+  stream,
+  workgroupMemory,
+  zeros,
+  type Config,
+  type Kind,
+  type Side,
+} from "./rows.ts";
 
 /** Kind of kernel, with its threads per workgroup unless they are the default; `batched` is batched.ts. */
 export type AttentionVariant = FusedVariant | "batched";
@@ -78,14 +99,16 @@ const LOG2E = "1.4426950408889634";
  *     if (owns) { lse[wid.y * p.n + row] = most + log2(total); }
  */
 const kernels = kernelFamily((config: Config) => {
-  const w = words(config);
-  const { T, four } = w;
-  const [q, k, v] = config.packed ? ["qkv", "qkv", "qkv"] : ["q", "k", "v"];
+  const rows = rowsOf(config);
+  const { T } = rows;
+  const four = (text: (r: number) => string, separator?: string) => perStreamed(rows, text, separator);
+  const side = (place: "q" | "k" | "v"): Side => [config.packed ? "qkv" : place, place];
+  const [q, k, v] = [side("q"), side("k"), side("v")];
   const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, N, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
   const common = {
     params: PARAMS,
-    workgroup: w.WG,
-    helpers: w.helpers,
+    workgroup: rows.WG,
+    helpers: workgroupMemory(rows),
     needs: config.kind === "register" && config.lanes > 1 ? ["subgroups"] : [],
   } as const;
 
@@ -96,31 +119,32 @@ const kernels = kernelFamily((config: Config) => {
     inputs: given,
     outputs: { y: T, lse: "f32" }, // (B, H, N, D) or (B, N, H, D); (B, H, N)
     code: /* wgsl */ `
-    ${w.own("n")}
-    ${w.load("q_row", q, "q")}
-    ${w.zeros("sum")}
+    ${ownRow(rows, "n")}
+    ${loadRow(rows, "q_row", q)}
+    ${zeros(rows, "sum")}
     var most = -1e30;
     var total = 0.0;
-    ${w.stream(
+    ${stream(
+      rows,
       "m",
-      [k, "k"],
-      [v, "v"],
+      k,
+      v,
       (k, v) => `
-      ${w.dots("s", "q_row", k)} ${w.joinDots("s")}
+      ${dots(rows, "s", "q_row", k)} ${addDots(rows, "s")}
       ${four((r) => `s${r} = select(-1e30, s${r} * (p.scale * ${LOG2E}), first + ${r}u < p.m);`)}
       var higher = most; ${four((r) => `higher = max(higher, s${r});`)}
       let fade = exp2(most - higher);
       ${four((r) => `let e${r} = exp2(s${r} - higher);`)}
       most = higher;
       total = total * fade + (${four((r) => `e${r}`, " + ")});
-      ${w.eachHot((j) => `sum[${j}] *= fade;`)}
-      ${w.gather("sum", "e", v)}`,
+      ${perVectorInStream(rows, (j) => `sum[${j}] *= fade;`)}
+      ${addWeighted(rows, "sum", "e", v)}`,
     )}
     if (owns) {
       let r = 1.0 / total;
-      ${w.store("y", "y", "sum", "r")}
+      ${storeRow(rows, ["y", "y"], "sum", "r")}
     }
-    if (${w.leads}) { lse[wid.y * p.n + row] = most + log2(total); }`,
+    if (${leads(rows)}) { lse[wid.y * p.n + row] = most + log2(total); }`,
   });
 
   // Owns queries.
@@ -130,26 +154,27 @@ const kernels = kernelFamily((config: Config) => {
     inputs: { ...given, y: T, dy: T, lse: "f32" } as Record<string, Elem>,
     outputs: { dq: T, deltas: "f32" }, // as q lies, in dqkv if packed; (B, H, N)
     code: /* wgsl */ `
-    ${w.own("n")}
-    ${w.load("q_row", q, "q")}
-    ${w.load("dy_row", "dy", "y")}
-    ${w.load("y_row", "y", "y")}
-    ${w.zeros("sum")}
+    ${ownRow(rows, "n")}
+    ${loadRow(rows, "q_row", q)}
+    ${loadRow(rows, "dy_row", ["dy", "y"])}
+    ${loadRow(rows, "y_row", ["y", "y"])}
+    ${zeros(rows, "sum")}
     var delta = vec4f();
-    ${w.each((j) => `delta.x += ${w.dot(`dy_row[${j}]`, `y_row[${j}]`)};`)}
-    ${w.joinShares("delta")}
+    ${perVector(rows, (j) => `delta.x += ${dot(rows, `dy_row[${j}]`, `y_row[${j}]`)};`)}
+    ${addShares(rows, "delta")}
     let l = lse[wid.y * p.n + row];
-    ${w.stream(
+    ${stream(
+      rows,
       "m",
-      [k, "k"],
-      [v, "v"],
+      k,
+      v,
       (k, v) => `
-      ${w.dots("s", "q_row", k)} ${w.dots("dp", "dy_row", v)} ${w.joinDots("s", "dp")}
+      ${dots(rows, "s", "q_row", k)} ${dots(rows, "dp", "dy_row", v)} ${addDots(rows, "s", "dp")}
       ${four((r) => `let ds${r} = select(0.0, exp2(s${r} * (p.scale * ${LOG2E}) - l), first + ${r}u < p.m) * (dp${r} - delta.x);`)}
-      ${w.gather("sum", "ds", k)}`,
+      ${addWeighted(rows, "sum", "ds", k)}`,
     )}
-    if (owns) { ${w.store("dq", "q", "sum", "p.scale")} }
-    if (${w.leads}) { deltas[wid.y * p.n + row] = delta.x; }`,
+    if (owns) { ${storeRow(rows, ["dq", "q"], "sum", "p.scale")} }
+    if (${leads(rows)}) { deltas[wid.y * p.n + row] = delta.x; }`,
   });
 
   // Owns keys and values; queries and dy stream by.
@@ -158,31 +183,32 @@ const kernels = kernelFamily((config: Config) => {
     name: "attention.backwardKV",
     inputs: { ...given, dy: T, lse: "f32", deltas: "f32" } as Record<string, Elem>,
     code: (dk: string, dv: string) => /* wgsl */ `
-    ${w.own("m")}
-    ${w.load("k_row", k, "k")}
-    ${w.load("v_row", v, "v")}
-    ${w.zeros("k_sum")}
-    ${w.zeros("v_sum")}
+    ${ownRow(rows, "m")}
+    ${loadRow(rows, "k_row", k)}
+    ${loadRow(rows, "v_row", v)}
+    ${zeros(rows, "k_sum")}
+    ${zeros(rows, "v_sum")}
     let stats = wid.y * p.n;
-    ${w.stream(
+    ${stream(
+      rows,
       "n",
-      [q, "q"],
+      q,
       ["dy", "y"],
       (q, dy) => `
-      ${w.dots("s", "k_row", q)} ${w.dots("dp", "v_row", dy)} ${w.joinDots("s", "dp")}
-      ${w.stats("l", "lse", "n")} ${w.stats("delta", "deltas", "n")}
+      ${dots(rows, "s", "k_row", q)} ${dots(rows, "dp", "v_row", dy)} ${addDots(rows, "s", "dp")}
+      ${loadNumbers(rows, "l", "lse", "n")} ${loadNumbers(rows, "delta", "deltas", "n")}
       ${four((r) => `let e${r} = select(0.0, exp2(s${r} * (p.scale * ${LOG2E}) - l${r}), first + ${r}u < p.n); let ds${r} = e${r} * (dp${r} - delta${r});`)}
-      ${w.gather("v_sum", "e", dy)}
-      ${w.gather("k_sum", "ds", q)}`,
+      ${addWeighted(rows, "v_sum", "e", dy)}
+      ${addWeighted(rows, "k_sum", "ds", q)}`,
     )}
     if (owns) {
-      ${w.store(dk, "k", "k_sum", "p.scale")}
-      ${w.store(dv, "v", "v_sum", "1.0")}
+      ${storeRow(rows, [dk, "k"], "k_sum", "p.scale")}
+      ${storeRow(rows, [dv, "v"], "v_sum", "1.0")}
     }`,
   };
   return {
-    rows: w.rows,
-    share: w.share,
+    rows: rows.owned,
+    share: rows.share,
     forward,
     backwardQ,
     backwardKV: defineKernel({ ...backwardKV, outputs: { dk: T, dv: T }, code: backwardKV.code("dk", "dv") }),

@@ -1,6 +1,7 @@
 /**
- * WGSL words of the fused attention kernels (flash.ts): a thread, or a few of them, owns a row and streams other rows past it. A row is
- * DV elements of type T; a thread keeps rows, or shares of them, in arrays.
+ * WGSL pieces of the fused attention kernels (flash.ts): a thread, or a few of them, owns a row and streams other rows past it. A row is a
+ * head's D elements of one token, in vectors of type T; a thread keeps its share of a row in an array. In names of variables, `_at` is where
+ * a head's first row starts and `_step` the distance from row to row, in vectors.
  */
 
 export type Kind = "register" | "shared";
@@ -9,7 +10,7 @@ export interface Config {
   readonly kind: Kind;
   /** Per workgroup, at most. */
   readonly threads: number;
-  /** q, k, v in one [B,N,3,H,D]; otherwise each on its own, [B,H,N,D]. */
+  /** q, k, v in one (B, N, 3, H, D); otherwise each on its own, (B, H, N, D). */
   readonly packed: boolean;
   readonly D: number;
   /** Neighbouring threads that pass each other what they loaded (register only). */
@@ -18,149 +19,184 @@ export interface Config {
   readonly rolled: boolean;
 }
 
-export function words({ kind, threads, packed, D, lanes, rolled }: Config) {
-  const shared = kind === "shared";
+/** Sizes that a configuration leads to. */
+export interface Rows extends Config {
+  readonly T: "vec4f" | "f32";
+  /** Vectors of a row, and those of one thread. */
+  readonly length: number;
+  readonly share: number;
+  /** Threads that share a row. */
+  readonly split: number;
+  /** Rows that a workgroup owns, and its threads. */
+  readonly owned: number;
+  readonly WG: number;
+  /** Streamed rows that are multiplied at a time, and those that are in workgroup memory. */
+  readonly streamed: 1 | 4;
+  readonly tile: number;
+}
+
+export function rowsOf(config: Config): Rows {
+  const { kind, threads, D } = config;
   const W = D % 4 === 0 ? 4 : 1;
-  const T: "vec4f" | "f32" = W === 4 ? "vec4f" : "f32";
-  const DV = D / W;
-  // Threads per row: shares of at most 32 floats leave registers for four of them.
-  const split = shared ? ([1, 2, 3, 4].find((s) => DV % s === 0 && D / s <= 32) ?? 1) : 1;
-  const rows = Math.floor(threads / split);
-  const WG = rows * split;
-  const R = shared ? 4 : 1; // streamed rows at a time
-  const tile = D > 64 ? 8 : 16; // and per workgroup tile
-  const share = DV / split;
-  const range = Array.from({ length: R }, (_, r) => r);
-  const four = (line: (r: number) => string, by = " ") => range.map(line).join(by);
-  // Drivers unroll a loop whose length they know; `p.share` they do not know. Compiling a row of 64 unrolled takes a CPU adapter seconds.
-  const loop = (line: (j: string) => string) => `for (var j = 0u; j < p.share; j++) { ${line("j")} }`;
-  const unrolled = (line: (j: string) => string) => Array.from({ length: share }, (_, j) => line(`${j}u`)).join("\n      ");
-  const each = rolled ? loop : unrolled;
-  const eachHot = rolled && shared ? loop : unrolled;
-  const dot = (a: string, b: string) => (W === 4 ? `dot(${a}, ${b})` : `${a} * ${b}`);
-  const part = split > 1 ? `li % ${split}u * ${share}u + ` : "";
-
-  // Where a head's rows start, and from row to row.
-  const place = (name: string, rowsOf: "n" | "m", third: number | null) => {
-    if (!packed) return `let ${name}_at = wid.y * p.${rowsOf} * ${DV}u; let ${name}_step = ${DV}u;`;
-    const [wide, skip] = third === null ? ["", ""] : ["3u * ", `${third}u * p.heads + `];
-    return `let ${name}_step = ${wide}p.heads * ${DV}u; let ${name}_at = wid.y / p.heads * p.n * ${name}_step + (${skip}wid.y % p.heads) * ${DV}u;`;
+  const length = D / W;
+  // Shares of at most 32 floats leave registers for four of them.
+  const split = kind === "shared" ? ([1, 2, 3, 4].find((s) => length % s === 0 && D / s <= 32) ?? 1) : 1;
+  const owned = Math.floor(threads / split);
+  return {
+    ...config,
+    T: W === 4 ? "vec4f" : "f32",
+    length,
+    share: length / split,
+    split,
+    owned,
+    WG: owned * split,
+    streamed: kind === "shared" ? 4 : 1,
+    tile: D > 64 ? 8 : 16,
   };
+}
 
-  /** The own row; `row` is in range even where the thread has none (`owns` is false). */
-  const own = (count: "n" | "m") => `
-    ${place("q", "n", 0)} ${place("k", "m", 1)} ${place("v", "m", 2)} ${place("y", "n", null)}
-    let owned = wid.x * ${rows}u + li / ${split}u;
+/** Where a head's rows are: of q, k, v or y (and dy). */
+type Place = "q" | "k" | "v" | "y";
+/** A buffer, and where its rows are. */
+export type Side = readonly [buffer: string, place: Place];
+
+/** `text(j)` for each vector j of the thread's share: a loop whose length drivers do not know (unrolled, a row of 64 takes a CPU adapter seconds), or unrolled. */
+export const perVector = ({ rolled, share }: Rows, text: (j: string) => string): string =>
+  rolled ? `for (var j = 0u; j < p.share; j++) { ${text("j")} }` : Array.from({ length: share }, (_, j) => text(`${j}u`)).join("\n      ");
+
+/** The same where the stream is: a thread that owns a whole row multiplies it unrolled. */
+export const perVectorInStream = (rows: Rows, text: (j: string) => string): string =>
+  perVector({ ...rows, rolled: rows.rolled && rows.kind === "shared" }, text);
+
+/** `text(r)` for each streamed row r at hand. */
+export const perStreamed = ({ streamed }: Rows, text: (r: number) => string, separator = " "): string =>
+  Array.from({ length: streamed }, (_, r) => text(r)).join(separator);
+
+/** The first vector of the thread's share, as a term before another. */
+const part = ({ split, share }: Rows): string => (split > 1 ? `li % ${split}u * ${share}u + ` : "");
+
+const vectorAt = ([buffer, place]: Side, row: string, j: string): string => `${buffer}[${place}_at + ${row} * ${place}_step + ${j}]`;
+
+/** `q_at`, `q_step` and so on; `third`: which of the packed tensor's, none for y. */
+function locate({ packed, length }: Rows, place: Place, count: "n" | "m", third: number | null): string {
+  if (!packed) return `let ${place}_at = wid.y * p.${count} * ${length}u; let ${place}_step = ${length}u;`;
+  const [thirds, skipped] = third === null ? ["", ""] : ["3u * ", `${third}u * p.heads + `];
+  return `let ${place}_step = ${thirds}p.heads * ${length}u; let ${place}_at = wid.y / p.heads * p.n * ${place}_step + (${skipped}wid.y % p.heads) * ${length}u;`;
+}
+
+/** The thread's own row of `count`: `row` is in range even where there is none (`owns` is false). */
+export const ownRow = (rows: Rows, count: "n" | "m"): string => `
+    ${locate(rows, "q", "n", 0)} ${locate(rows, "k", "m", 1)} ${locate(rows, "v", "m", 2)} ${locate(rows, "y", "n", null)}
+    let owned = wid.x * ${rows.owned}u + li / ${rows.split}u;
     let owns = owned < p.${count};
     let row = min(owned, p.${count} - 1u);`;
 
-  const element = (buffer: string, where: string, row: string, j: string) => `${buffer}[${where}_at + ${row} * ${where}_step + ${j}]`;
-  const zeros = (name: string) => `var ${name}: array<${T}, ${share}>;`;
-  const load = (name: string, buffer: string, where: string) =>
-    `${zeros(name)} ${each((j) => `${name}[${j}] = ${element(buffer, where, "row", part + j)};`)}`;
-  const store = (buffer: string, where: string, name: string, factor: string) =>
-    each((j) => `${element(buffer, where, "row", part + j)} = ${name}[${j}] * ${factor};`);
+/** True in the one thread of a row that writes its numbers. */
+export const leads = ({ split }: Rows): string => (split > 1 ? `owns && li % ${split}u == 0u` : "owns");
 
-  /**
-   * Streams rows of `a` and `b` past the own one. `body` gets words for element j of row r of the R at hand; `first` is the
-   * number of the first; rows past the end repeat the last one.
-   */
-  type Row = (r: number, j: string) => string;
-  const stream = (count: "n" | "m", a: [string, string], b: [string, string], body: (a: Row, b: Row) => string) => {
-    if (!shared) {
-      const pick =
-        (name: string): Row =>
-        (_, j) =>
-          lanes > 1 ? `subgroupShuffle(${name}[${j}], lane)` : `${name}[${j}]`;
-      return `
-    ${zeros("a_row")} ${zeros("b_row")}
+/** An array for the thread's share of a row. */
+export const zeros = ({ T, share }: Rows, name: string): string => `var ${name}: array<${T}, ${share}>;`;
+
+export const loadRow = (rows: Rows, name: string, from: Side): string =>
+  `${zeros(rows, name)} ${perVector(rows, (j) => `${name}[${j}] = ${vectorAt(from, "row", part(rows) + j)};`)}`;
+
+export const storeRow = (rows: Rows, to: Side, name: string, factor: string): string =>
+  perVector(rows, (j) => `${vectorAt(to, "row", part(rows) + j)} = ${name}[${j}] * ${factor};`);
+
+/** Vector j of streamed row r. */
+type Streamed = (r: number, j: string) => string;
+
+/**
+ * Streams `count` rows of `a` and `b` past the own one. `body` multiplies the rows at hand, whose first has the number `first`; past the end
+ * the last row is repeated.
+ */
+export const stream = (rows: Rows, count: "n" | "m", a: Side, b: Side, body: (a: Streamed, b: Streamed) => string): string =>
+  rows.kind === "shared" ? streamTiles(rows, count, a, b, body) : streamLanes(rows, count, a, b, body);
+
+/** Each of `lanes` neighbouring threads loads one streamed row; they take turns in passing theirs around. */
+function streamLanes(rows: Rows, count: "n" | "m", a: Side, b: Side, body: (a: Streamed, b: Streamed) => string): string {
+  const { lanes } = rows;
+  const ofLane =
+    (name: string): Streamed =>
+    (_, j) =>
+      lanes > 1 ? `subgroupShuffle(${name}[${j}], lane)` : `${name}[${j}]`;
+  return `
+    ${zeros(rows, "a_row")} ${zeros(rows, "b_row")}
     for (var block = 0u; block < (p.${count} + ${lanes - 1}u) / ${lanes}u; block++) {
       let mine = min(block * ${lanes}u + li % ${lanes}u, p.${count} - 1u);
-      ${each((j) => `a_row[${j}] = ${element(...a, "mine", j)}; b_row[${j}] = ${element(...b, "mine", j)};`)}
+      ${perVector(rows, (j) => `a_row[${j}] = ${vectorAt(a, "mine", j)}; b_row[${j}] = ${vectorAt(b, "mine", j)};`)}
       for (var lane = 0u; lane < ${lanes}u; lane++) {
         let first = block * ${lanes}u + lane;
-        ${body(pick("a_row"), pick("b_row"))}
+        ${body(ofLane("a_row"), ofLane("b_row"))}
       }
     }`;
-    }
-    const pick =
-      (name: string): Row =>
-      (r, j) =>
-        `${name}[(quarter * 4u + ${r}u) * ${DV}u + ${part}${j}]`;
-    return `
+}
+
+/** The workgroup loads a tile of streamed rows into its memory, and multiplies four of them at a time. */
+function streamTiles(rows: Rows, count: "n" | "m", a: Side, b: Side, body: (a: Streamed, b: Streamed) => string): string {
+  const { tile, length, WG, rolled } = rows;
+  const ofTile =
+    (name: string): Streamed =>
+    (r, j) =>
+      `${name}[(quarter * 4u + ${r}u) * ${length}u + ${part(rows)}${j}]`;
+  return `
     for (var block = 0u; block < (p.${count} + ${tile - 1}u) / ${tile}u; block++) {
       workgroupBarrier(); // the tiles of the block before have been used
-      for (var i = 0u; i < ${Math.ceil((tile * DV) / WG)}u; i++) {
+      for (var i = 0u; i < ${Math.ceil((tile * length) / WG)}u; i++) {
         let e = i * ${WG}u + li;
-        if (e < ${tile * DV}u) {
-          let r = min(block * ${tile}u + e / ${DV}u, p.${count} - 1u);
-          a_tile[e] = ${element(...a, "r", `e % ${DV}u`)};
-          b_tile[e] = ${element(...b, "r", `e % ${DV}u`)};
+        if (e < ${tile * length}u) {
+          let r = min(block * ${tile}u + e / ${length}u, p.${count} - 1u);
+          a_tile[e] = ${vectorAt(a, "r", `e % ${length}u`)};
+          b_tile[e] = ${vectorAt(b, "r", `e % ${length}u`)};
         }
       }
       workgroupBarrier();
       for (var quarter = 0u; quarter < ${rolled ? `(min(p.${count} - block * ${tile}u, ${tile}u) + 3u) / 4u` : `${tile / 4}u`}; quarter++) {
         let first = block * ${tile}u + quarter * 4u;
-        ${body(pick("a_tile"), pick("b_tile"))}
+        ${body(ofTile("a_tile"), ofTile("b_tile"))}
       }
     }`;
-  };
-
-  /** A number per streamed row, `name`r, from storage. */
-  const stats = (name: string, buffer: string, count: "n" | "m") =>
-    four((r) => `let ${name}${r} = ${buffer}[stats + min(first + ${r}u, p.${count} - 1u)];`);
-
-  /** `name`r = the own row times streamed row r, over this thread's share. */
-  const dots = (name: string, mine: string, theirs: Row) => `
-      ${four((r) => `var ${name}${r} = 0.0;`)}
-      ${eachHot((j) => four((r) => `${name}${r} += ${dot(`${mine}[${j}]`, theirs(r, j))};`))}`;
-
-  /** Adds each vec4f of `names` over the threads of a row. */
-  const joinShares = (...names: string[]) =>
-    split === 1
-      ? ""
-      : `
-      ${names.map((v, i) => `shares[${i * WG}u + li] = ${v};`).join(" ")}
-      workgroupBarrier();
-      ${names.map((v, i) => `${v} = ${Array.from({ length: split }, (_, s) => `shares[${i * WG}u + li / ${split}u * ${split}u + ${s}u]`).join(" + ")};`).join(" ")}
-      workgroupBarrier(); // shares are written again`;
-  const joinDots = (...names: string[]) =>
-    split === 1
-      ? ""
-      : `
-      ${names.map((v) => `var ${v}s = vec4f(${four((r) => `${v}${r}`, ", ")});`).join(" ")}
-      ${joinShares(...names.map((v) => `${v}s`))}
-      ${names.map((v) => four((r) => `${v}${r} = ${v}s[${r}];`)).join(" ")}`;
-
-  /** Adds to `sum` the streamed rows, row r times `weight`r. */
-  const gather = (sum: string, weight: string, theirs: Row) =>
-    eachHot((j) => `${sum}[${j}] += ${four((r) => `${weight}${r} * ${theirs(r, j)}`, " + ")};`);
-
-  const helpers = !shared
-    ? ""
-    : `var<workgroup> a_tile: array<${T}, ${tile * DV}>; var<workgroup> b_tile: array<${T}, ${tile * DV}>;
-    ${split > 1 ? `var<workgroup> shares: array<vec4f, ${2 * WG}>;` : ""}`;
-  const leads = split > 1 ? `owns && li % ${split}u == 0u` : "owns"; // the one thread of a row that writes its numbers
-  return {
-    T,
-    rows,
-    WG,
-    share,
-    helpers,
-    own,
-    load,
-    store,
-    zeros,
-    stream,
-    stats,
-    dots,
-    dot,
-    joinShares,
-    joinDots,
-    gather,
-    leads,
-    each,
-    eachHot,
-    four,
-  };
 }
+
+/** Workgroup memory of `streamTiles` and `addShares`. */
+export const workgroupMemory = ({ kind, T, tile, length, split, WG }: Rows): string =>
+  kind === "register"
+    ? ""
+    : `var<workgroup> a_tile: array<${T}, ${tile * length}>; var<workgroup> b_tile: array<${T}, ${tile * length}>;
+    ${split > 1 ? `var<workgroup> shares: array<vec4f, ${2 * WG}>;` : ""}`;
+
+/** A number per streamed row r, `<name>r`, from a buffer of `count` for each head. */
+export const loadNumbers = (rows: Rows, name: string, buffer: string, count: "n" | "m"): string =>
+  perStreamed(rows, (r) => `let ${name}${r} = ${buffer}[stats + min(first + ${r}u, p.${count} - 1u)];`);
+
+/** The product of two vectors, as a number. */
+export const dot = ({ T }: Rows, a: string, b: string): string => (T === "vec4f" ? `dot(${a}, ${b})` : `${a} * ${b}`);
+
+/** `<name>r` = the own row times streamed row r, over this thread's share. */
+export const dots = (rows: Rows, name: string, own: string, streamed: Streamed): string => `
+      ${perStreamed(rows, (r) => `var ${name}${r} = 0.0;`)}
+      ${perVectorInStream(rows, (j) => perStreamed(rows, (r) => `${name}${r} += ${dot(rows, `${own}[${j}]`, streamed(r, j))};`))}`;
+
+/** Adds each vec4f of `names` over the threads that share a row. */
+export function addShares({ split, WG }: Rows, ...names: readonly string[]): string {
+  if (split === 1) return "";
+  const sum = (i: number) => Array.from({ length: split }, (_, s) => `shares[${i * WG}u + li / ${split}u * ${split}u + ${s}u]`).join(" + ");
+  return `
+      ${names.map((name, i) => `shares[${i * WG}u + li] = ${name};`).join(" ")}
+      workgroupBarrier();
+      ${names.map((name, i) => `${name} = ${sum(i)};`).join(" ")}
+      workgroupBarrier(); // shares are written again`;
+}
+
+/** Adds the numbers `<name>r` over the threads that share a row. */
+export const addDots = (rows: Rows, ...names: readonly string[]): string =>
+  rows.split === 1
+    ? ""
+    : `
+      ${names.map((name) => `var ${name}s = vec4f(${perStreamed(rows, (r) => `${name}${r}`, ", ")});`).join(" ")}
+      ${addShares(rows, ...names.map((name) => `${name}s`))}
+      ${names.map((name) => perStreamed(rows, (r) => `${name}${r} = ${name}s[${r}];`)).join(" ")}`;
+
+/** Adds to the array `sum` the streamed rows, row r times `<weight>r`. */
+export const addWeighted = (rows: Rows, sum: string, weight: string, streamed: Streamed): string =>
+  perVectorInStream(rows, (j) => `${sum}[${j}] += ${perStreamed(rows, (r) => `${weight}${r} * ${streamed(r, j)}`, " + ")};`);

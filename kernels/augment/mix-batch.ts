@@ -46,7 +46,7 @@ const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: 
     inputs: { x: (width === 4 ? "vec4f" : "f32") as Elem, records: "u32" }, // (B, C, H, W) or (B, P, C p p), (B, 6)
     outputs: { y: (width === 4 ? "vec4f" : "f32") as Elem }, // as x
     constants: { WORDS: "u32", UNIT: "u32", H: "u32", ROW: "u32" }, // units in a row
-    params: { n: "u32", per: "u32", mates: "u32" },
+    params: { n: "u32", per: "u32", group_size: "u32" },
     workgroup: WG,
     code: /* wgsl */ `
     let i = group * WG + li;
@@ -55,7 +55,7 @@ const imagesKernel = kernelFamily(({ width, patches }: { width: 1 | 4; patches: 
     let r = WORDS * b;
     let lam = bitcast<f32>(records[r]);
     let own = x[i];
-    let other = x[i + p.per * (p.mates - 1u) - 2u * p.per * (b % p.mates)];
+    let other = x[i + p.per * (p.group_size - 1u) - 2u * p.per * (b % p.group_size)];
     ${patches ? `let e = UNIT * (i % p.per); let row = ${rowOfPatches(patches, "e")};` : "let row = (i / ROW) % H;"}
     let column = ${patches ? columnOfPatches(patches, "e") : "UNIT * (i % ROW)"}${width === 4 ? " + vec4u(0u, 1u, 2u, 3u)" : ""};
     let rows = row >= records[r + 2u] && row < records[r + 3u];
@@ -91,7 +91,7 @@ export function mixImages(
     inputs: { x, records },
     outputs: { y: x.shape },
     constants: { WORDS, UNIT: width, H, ROW: W / width },
-    params: { n, per: n / B, mates: groupSize },
+    params: { n, per: n / B, group_size: groupSize },
     threads: n,
   }).y;
 }
@@ -102,7 +102,7 @@ const targetsKernel = defineKernel({
   inputs: { labels: "u32", records: "u32" }, // (B), (B, 6)
   outputs: { y: "f32" }, // (B, K)
   constants: { WORDS: "u32", K: "u32" },
-  params: { B: "u32", mates: "u32", on: "f32", off: "f32" },
+  params: { B: "u32", group_size: "u32", on: "f32", off: "f32" },
   workgroup: WG,
   code: /* wgsl */ `
     let i = group * WG + li;
@@ -110,7 +110,7 @@ const targetsKernel = defineKernel({
     let b = i / K;
     let k = i % K;
     let share = bitcast<f32>(records[WORDS * b + 1u]);
-    y[i] = share * select(p.off, p.on, labels[b] == k) + (1.0 - share) * select(p.off, p.on, labels[b + p.mates - 1u - 2u * (b % p.mates)] == k);`,
+    y[i] = share * select(p.off, p.on, labels[b] == k) + (1.0 - share) * select(p.off, p.on, labels[b + p.group_size - 1u - 2u * (b % p.group_size)] == k);`,
 });
 
 /** labels: u32 (B) below `classes`; records as of `mixImages`. Returns (B, classes) probabilities. */
@@ -130,7 +130,7 @@ export function mixLabels(
     inputs: { labels, records },
     outputs: { y: [B, classes] },
     constants: { WORDS, K: classes },
-    params: { B, mates: groupSize, on: 1 - smoothing + off, off },
+    params: { B, group_size: groupSize, on: 1 - smoothing + off, off },
     threads: B * classes,
   }).y;
 }

@@ -39,7 +39,7 @@ export type PixelOp =
 /** Words of one record. */
 export const WORDS = 16;
 /** Factors beyond saturate every pixel that they change. */
-const MOST = 2 ** 20;
+const MAX_FACTOR = 2 ** 20;
 /** An affine map's coefficients are split at this: products with coordinates are exact in f32. */
 const UNIT = 2 ** -12;
 
@@ -59,7 +59,7 @@ export function encodeOp(words: Uint32Array, at: number, op: PixelOp): void {
     case "contrast":
     case "brightness":
     case "sharpness": {
-      const alpha = Math.fround(Math.min(MOST, Math.max(-MOST, op.factor)));
+      const alpha = Math.fround(Math.min(MAX_FACTOR, Math.max(-MAX_FACTOR, op.factor)));
       if (alpha === 1) return void (words[at] = CODES.none);
       if (Math.abs(alpha) < 2 ** -100) break; // no more than 0
       const exponent = Math.floor(Math.log2(Math.abs(alpha))) - 23;

@@ -14,8 +14,8 @@ import { Tensor } from "../../engine/tensor.ts";
 const WG = 256;
 
 /** Powers of two at both ends; halving and doubling stays exact between them. */
-const LEAST = 2 ** -24;
-const MOST = 2 ** 24;
+const MIN_SCALE = 2 ** -24;
+const MAX_SCALE = 2 ** 24;
 
 export interface LossScale {
   /** []: what the loss is multiplied by. Read as the upstream gradient of the loss. */
@@ -25,8 +25,8 @@ export interface LossScale {
 }
 
 export function makeLossScale(initial: number): LossScale {
-  if (!(initial >= LEAST && initial <= MOST && Number.isInteger(Math.log2(initial))))
-    throw new Error(`lossScale: expected a power of two from ${LEAST} to ${MOST}, got ${initial}`);
+  if (!(initial >= MIN_SCALE && initial <= MAX_SCALE && Number.isInteger(Math.log2(initial))))
+    throw new Error(`lossScale: expected a power of two from ${MIN_SCALE} to ${MAX_SCALE}, got ${initial}`);
   return { scale: Tensor.from([initial], []), good: Tensor.zeros([]) };
 }
 
@@ -53,7 +53,7 @@ const updateKernel = defineKernel({
     let finite = norm[1] != 0.0;
     let count = select(0.0, good[0] + 1.0, finite);
     let grows = count >= p.every;
-    scale[0] = clamp(scale[0] * select(select(1.0, 2.0, grows), 0.5, !finite), ${LEAST}, ${MOST}.0);
+    scale[0] = clamp(scale[0] * select(select(1.0, 2.0, grows), 0.5, !finite), ${MIN_SCALE}, ${MAX_SCALE}.0);
     good[0] = select(count, 0.0, grows);`,
 });
 

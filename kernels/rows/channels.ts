@@ -9,13 +9,13 @@ const FLIGHT = 4;
 export const ROWS = 8;
 
 /** A channel's pixels, as vectors where they come in fours. */
-export interface Layout {
+export interface ChannelLayout {
   /** Vectors per channel and image. */
   readonly P: number;
   readonly vec: boolean;
 }
 
-export const typesOf = ({ P, vec }: Layout) => ({
+export const typesOf = ({ P, vec }: ChannelLayout) => ({
   elem: vec ? ("vec4f" as const) : ("f32" as const),
   type: vec ? "vec4f" : "f32",
   add: (v: string) => (vec ? `dot(${v}, vec4f(1.0))` : v),
@@ -32,7 +32,7 @@ export type BatchNormVariant = "shared" | "register" | "once";
 export const BATCH_NORM_VARIANTS: readonly BatchNormVariant[] = ["shared", "register", "once"];
 
 /** `wide`: threads of `once`; `lanes`: neighbours among them that shuffles reach, see rows.ts. */
-export interface Stripes extends Layout {
+export interface Stripes extends ChannelLayout {
   readonly variant: BatchNormVariant;
   readonly lanes: number;
   readonly wide: 256 | 128;

@@ -1,7 +1,8 @@
 /** The WGSL of softmax and its logarithm, for the operations (kernels/softmax.ts has the formulas) and for attention's backward. */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { rowPlan, rowVariant, rowWords, vectors, type RowConfig, type RowVariant } from "./rows.ts";
+import { rowPlan, rowWords, vectors, type RowConfig } from "./rows.ts";
+import { rowVariant, type RowVariant } from "./variants.ts";
 
 interface Config extends RowConfig {
   readonly log: boolean;

@@ -10,7 +10,7 @@ export interface StateDictChoice {
 }
 
 /** Taken first where a checkpoint has several dicts of tensors: the keys of the official code and of timm, then of tutorials. */
-const USUAL = ["model", "state_dict", "model_state", "model_state_dict", "module", "net"];
+const COMMON_KEYS = ["model", "state_dict", "model_state", "model_state_dict", "module", "net"];
 const USUAL_AVERAGES = ["model_ema", "state_dict_ema"];
 
 const AVERAGE = /(^|[_.])(ema|swa|avg|averaged)([_.]|$)/;
@@ -36,7 +36,7 @@ export function stateDict(root: Pickled, { ema = false, key }: StateDictChoice):
       fail(several(averages, "a moving average"), list(averages.size > 0 ? averages : all, root))
     );
   const plain = new Map([...all].filter(([path]) => !averages.has(path)));
-  const usual = usualOf(plain, USUAL);
+  const usual = usualOf(plain, COMMON_KEYS);
   if (usual) return usual;
   // A bare state dict; `key` may be a prefix of its names (prefixes.ts).
   if (hasTensors(root)) return root;

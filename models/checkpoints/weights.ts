@@ -12,7 +12,8 @@ export const INFO = "tessera_weights";
 
 /** The metadata in a weights file written here. */
 export interface WeightsInfo {
-  readonly config: DeitConfig | RegNetConfig;
+  /** As `createModel` takes it: files may leave out keys that have a default. */
+  readonly config: Partial<DeitConfig> | Partial<RegNetConfig>;
   readonly classes?: readonly string[];
   /** Per channel, of inputs in [0, 1]. */
   readonly mean?: readonly number[];

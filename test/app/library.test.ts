@@ -14,7 +14,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
 import { tinyFile } from "../tasks/pictures.ts";
 
-const PATIENCE = 120_000;
+const PATIENCE = 300_000; // a busy machine may take its time
 
 /** Twelve lines at most between these two, as an app has them. */
 const APP = `

@@ -7,7 +7,7 @@ import type { Answer } from "../../bench/tune/tune.ts";
 import { main } from "../../cli/main.ts";
 import { saveTuning, savedTuning, tuningFile } from "../../cli/node/tuning-cache.ts";
 import type { AdapterDescription } from "../../engine/device.ts";
-import { rowVariants } from "../../kernels/rows/rows.ts";
+import { rowVariants } from "../../kernels/rows/variants.ts";
 
 let folder = "";
 const before = process.env["TESSERA_CACHE"];

@@ -15,7 +15,7 @@ import { gemm } from "../../kernels/gemm/gemm.ts";
 import { TILES, type TileName } from "../../kernels/gemm/tiles.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
 import { layerNorm } from "../../kernels/layer-norm.ts";
-import type { RowVariant } from "../../kernels/rows/rows.ts";
+import type { RowVariant } from "../../kernels/rows/variants.ts";
 import { logSoftmax, softmax } from "../../kernels/softmax.ts";
 
 export interface HotKernel {

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { convertWeights } from "../../jobs/convert/weights.ts";
 import { Random } from "../../kernels/shared/random.ts";
-import { checkState } from "../../models/check-state.ts";
+import { checkState, type StateError } from "../../models/check-state.ts";
+import { remedy } from "../../jobs/files/remedy.ts";
 import { readAnyWeights } from "../../models/checkpoints/formats.ts";
 import { toTimm } from "../../models/checkpoints/names.ts";
 import { createModel } from "../../models/model.ts";
@@ -23,7 +24,7 @@ describe("strict loading", () => {
     try {
       checkState("weights", of, s);
     } catch (e) {
-      return (e as Error).message;
+      return (e as Error).message + remedy(e as StateError);
     }
     return "";
   };

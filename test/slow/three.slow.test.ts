@@ -55,10 +55,10 @@ beforeAll(async () => {
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await page.evaluateOnNewDocument(countCalls);
   await page.goto(server.url);
-  await page.waitForFunction("document.querySelector('output').textContent", { timeout: 2 * MINUTE }).catch((error: unknown) => {
+  await page.waitForFunction("document.querySelector('output').textContent", { timeout: 30 * MINUTE }).catch((error: unknown) => {
     throw new Error(`${String(error)}\n${complaints.join("\n")}`);
   });
-}, 10 * MINUTE);
+}, 30 * MINUTE);
 
 afterAll(async () => {
   await browser?.close();
@@ -72,9 +72,9 @@ interface Call {
   readonly bytes: number;
 }
 
-test("sixty frames: nothing goes over the CPU but the answers that are shown", { timeout: 10 * MINUTE }, async () => {
+test("sixty frames: nothing goes over the CPU but the answers that are shown", { timeout: 30 * MINUTE }, async () => {
   const first = ((await page.evaluate("seen.frame")) as number) + 1;
-  await page.waitForFunction(`seen.frame > ${first + FRAMES}`, { timeout: 5 * MINUTE });
+  await page.waitForFunction(`seen.frame > ${first + FRAMES}`, { timeout: 30 * MINUTE });
   const calls = ((await page.evaluate("seen.calls")) as Call[]).filter(({ frame }) => frame >= first && frame < first + FRAMES);
   const count = (by: string, name: string) => calls.filter((call) => call.by === by && call.name === name).length;
   const uniforms = calls.filter(({ name }) => name === "writeBuffer").reduce((sum, { bytes }) => sum + bytes, 0);
@@ -89,7 +89,7 @@ test("sixty frames: nothing goes over the CPU but the answers that are shown", {
   expect(complaints).toEqual([]);
 });
 
-test("the answer and the attention are those that the library gives for the rendered picture", { timeout: 5 * MINUTE }, async () => {
+test("the answer and the attention are those that the library gives for the rendered picture", { timeout: 30 * MINUTE }, async () => {
   const found = (await page.evaluate(`(async () => {
     const { renderer, target, attribute, watcher, draw } = await import("/main.js");
     const { loadModel } = await import("tessera-gpu");
@@ -120,7 +120,7 @@ test("the answer and the attention are those that the library gives for the rend
   await page.screenshot({ path: join(folder, "three.png") });
 });
 
-test("an error of the app reaches the app and nobody else; its device lives on after close()", { timeout: 5 * MINUTE }, async () => {
+test("an error of the app reaches the app and nobody else; its device lives on after close()", { timeout: 30 * MINUTE }, async () => {
   const found = (await page.evaluate(`(async () => {
     const { renderer, watcher, target, draw } = await import("/main.js");
     const { closeDevice, getDevice } = await import("tessera-gpu");

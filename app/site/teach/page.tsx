@@ -158,7 +158,7 @@ function Teach() {
     }
   };
 
-  const save = async (format: "safetensors" | "pth"): Promise<void> => {
+  const save = async (format: "safetensors" | "pth" | "onnx"): Promise<void> => {
     if (!taught) return;
     try {
       download(new Blob([(await taught.save({ format })) as Uint8Array<ArrayBuffer>]), `model.${format}`);
@@ -295,7 +295,7 @@ function Teach() {
       )}
       <h2>Take it with you</h2>
       <div class="row">
-        {(["safetensors", "pth"] as const).map((format) => (
+        {(["safetensors", "pth", "onnx"] as const).map((format) => (
           <button type="button" key={format} disabled={!taught} onClick={() => void save(format)}>Model as .{format}</button>
         ))}
         <button type="button" disabled={pictures.length === 0} onClick={() => void saveProject()}>Project as .zip</button>

@@ -55,7 +55,7 @@ export type Affordable = "software" | "gpu" | "large";
 /** What kind of adapter measures. */
 export type Adapter = Exclude<Affordable, "large">;
 
-export interface Case {
+export interface Benchmark {
   readonly name: string;
   readonly suite: Suite;
   readonly dtype: "f32";
@@ -103,7 +103,7 @@ export function shapesOf(work: Work): { inputs: Readonly<Record<string, Shape>>;
  * Values for a case, the same on every call: an operation's own (checks/op-problem.ts), and `dy`, the upstream gradient; a model's images
  * and its initial parameters under their own names; smoothed labels.
  */
-export function inputsOf({ work, backward }: Case): Inputs {
+export function inputsOf({ work, backward }: Benchmark): Inputs {
   const { inputs, y } = shapesOf(work);
   if ("sizes" in work) {
     const values = Object.entries(valuesOf(ops[work.op]!, work)).filter(([name]) => !ops[work.op]!.inputs[name]!.buffer);

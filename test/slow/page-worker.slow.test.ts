@@ -1,0 +1,133 @@
+/** A page that trains in the library's worker: its own thread stays free. Tabs that share have the model's memory once. From the packed tarball. */
+import { readFile, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Browser, Page } from "puppeteer-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launchBrowser } from "../../cli/node/chromium.ts";
+import { TINY, tinyFile } from "../tasks/pictures.ts";
+import { builtApp } from "./built-app.ts";
+import { projectsFolder } from "./packed.ts";
+import { serveFolder } from "./serve-folder.ts";
+
+const MINUTE = 60_000;
+const MOST_MS = 50;
+
+const PAGE = `
+import { loadModelInWorker } from "tessera-gpu/worker";
+const photo = async (label, color, i) => {
+  const canvas = new OffscreenCanvas(200, 150);
+  const context = canvas.getContext("2d");
+  context.fillStyle = color;
+  context.fillRect(0, 0, 200, 150);
+  context.fillStyle = "white";
+  context.fillRect(10 * i, 30, 40, 60);
+  return { label, image: await canvas.convertToBlob() };
+};
+globalThis.prepare = async () => {
+  globalThis.photos = [];
+  for (const [label, color] of [["red", "#d33"], ["green", "#3c4"], ["blue", "#46e"]]) for (let i = 0; i < 10; i++) photos.push(await photo(label, color, i));
+};
+/** Loads, trains and classifies in the worker; the page's long tasks meanwhile, as the page itself is told of them. */
+globalThis.teach = async () => {
+  const told = [];
+  new PerformanceObserver((list) => told.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+  const steps = [];
+  const base = await loadModelInWorker("/model.safetensors", { onProgress: () => undefined });
+  const { model, finished } = await base.fineTune(photos, { train: "all", epochs: 6, onStep: ({ step }) => steps.push(step) });
+  const [best] = await model.classify(photos[0].image);
+  await new Promise((resolve) => setTimeout(resolve, 200)); // entries come late
+  return { finished, steps: steps.length, best: best.label, told };
+};
+globalThis.share = async () => {
+  globalThis.model = await loadModelInWorker("/model.safetensors", { shared: true });
+  return (await model.classify(photos[0].image)).length;
+};
+globalThis.ready = true;
+`;
+
+/** Before the worker's own code: counts the bytes of the buffers that it has. */
+const COUNTER = `
+globalThis.gpuBytes = 0;
+const { createBuffer } = GPUDevice.prototype;
+GPUDevice.prototype.createBuffer = function (descriptor) { globalThis.gpuBytes += descriptor.size; return createBuffer.call(this, descriptor); };
+const { destroy } = GPUBuffer.prototype;
+GPUBuffer.prototype.destroy = function () { globalThis.gpuBytes -= this.size; return destroy.call(this); };
+`;
+
+const folder = projectsFolder();
+let server: Awaited<ReturnType<typeof serveFolder>>, browser: Browser;
+
+beforeAll(async () => {
+  const served = await builtApp(folder, PAGE);
+  await writeFile(join(served, "model.safetensors"), tinyFile({ ...TINY, imgSize: 64, patchSize: 8, dim: 96, depth: 4 }));
+  const assets = join(served, "assets");
+  for (const name of (await readdir(assets)).filter((file) => file.startsWith("model-worker")))
+    await writeFile(join(assets, name), COUNTER + (await readFile(join(assets, name), "utf8")));
+  server = await serveFolder(served);
+  browser = await launchBrowser();
+}, 30 * MINUTE);
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+async function open(): Promise<Page> {
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => console.error("page:", error));
+  await page.goto(server.url);
+  await page.waitForFunction("globalThis.ready");
+  await page.evaluate("prepare()");
+  return page;
+}
+
+interface TraceEvent {
+  readonly name: string;
+  readonly ph: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly dur?: number;
+  /** Time on the processor, in microseconds: what a busy machine does not lengthen. */
+  readonly tdur?: number;
+  readonly args?: { readonly name?: string };
+}
+
+/** The longest task of any page's main thread in a trace, in ms of processor time. */
+function longestTask(events: readonly TraceEvent[]): { ms: number; tasks: number } {
+  const main = new Set(events.filter((e) => e.name === "thread_name" && e.args?.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
+  const tasks = events.filter((e) => e.ph === "X" && /RunTask$/.test(e.name) && main.has(`${e.pid} ${e.tid}`));
+  return { ms: Math.max(...tasks.map(({ tdur = 0 }) => tdur / 1000)), tasks: tasks.length };
+}
+
+test(`while the worker loads and trains, no task of the page's thread takes ${MOST_MS} ms`, { timeout: 30 * MINUTE }, async () => {
+  const page = await open();
+  await page.tracing.start({ categories: ["toplevel", "disabled-by-default-devtools.timeline", "devtools.timeline"] });
+  const found = (await page.evaluate("teach()")) as { finished: boolean; steps: number; best: string; told: number[] };
+  const trace = JSON.parse(Buffer.from((await page.tracing.stop())!).toString()) as { traceEvents: TraceEvent[] };
+  const { ms, tasks } = longestTask(trace.traceEvents);
+  console.log(
+    `${found.steps} steps in the worker; page: ${tasks} tasks, the longest ${ms.toFixed(1)} ms of processor time; ${found.told.length} long tasks told (${found.told.map((v) => v.toFixed(0)).join(", ")} ms by the clock)`,
+  );
+  expect(found).toMatchObject({ finished: true, best: "red" });
+  expect(found.steps).toBeGreaterThan(5);
+  expect(tasks).toBeGreaterThan(100);
+  expect(ms).toBeLessThan(MOST_MS);
+  await page.close();
+});
+
+test("two tabs that share hold the model's bytes once", { timeout: 30 * MINUTE }, async () => {
+  const [first, second] = [await open(), await open()];
+  expect(await first.evaluate("share()")).toBe(5);
+  const target = await browser.waitForTarget((t) => t.type() === "shared_worker");
+  const worker = (await target.worker())!;
+  const bytes = () => worker.evaluate("gpuBytes") as Promise<number>;
+  const alone = await bytes();
+  expect(await second.evaluate("share()")).toBe(5);
+  const together = await bytes();
+  console.log(`GPU bytes of the shared worker: ${alone} with one tab, ${together} with two`);
+  expect(alone).toBeGreaterThan(4 * 4 * 12 * 96 * 96); // the parameters are there
+  expect(together).toBe(alone);
+  expect(browser.targets().filter((t) => t.type() === "shared_worker")).toHaveLength(1);
+  await first.evaluate("model.dispose()");
+  expect(await second.evaluate("share()")).toBe(5); // it lives for the other tab
+  await Promise.all([first.close(), second.close()]);
+});

@@ -83,7 +83,8 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
     module: "attention.backwardQ",
     faults: {
       "off by one at a row's end": ["j < p.share; j++) { sum[j] += ds0", "j + 1u < p.share; j++) { sum[j] += ds0"],
-      "barrier missing": ["shares[128u + li] = dps;\n      workgroupBarrier();", "shares[128u + li] = dps;"],
+      // The tile's barrier. That between the two threads of a row cannot be missed where neighbours run in lockstep, as on both software adapters.
+      "barrier missing": ["workgroupBarrier();\n      for (var quarter", "for (var quarter"],
       "term left out of the gradient": ["* (dp0 - delta.x)", "* dp0"],
       "wrong accumulate": ["sum[j] += ds0", "sum[j] = ds0"],
       "write past the end": ["if (owns && li % 2u == 0u) { deltas", "if (li % 2u == 0u && owned <= p.n) { deltas"],

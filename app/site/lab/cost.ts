@@ -30,7 +30,12 @@ export function staticsOf(code: string): Statics {
       const all = alu + SPECIAL * sfu + MEMORY * memory;
       lines.set(line, {
         short: `${figure(all)}${barrier > 0 ? " ‖" : ""}`,
-        says: [`${figure(alu)} arithmetic`, `${figure(sfu)} special functions`, `${figure(memory)} loads and stores`, ...(barrier > 0 ? [`${barrier} barriers`] : [])].join(", "),
+        says: [
+          `${figure(alu)} arithmetic`,
+          `${figure(sfu)} special functions`,
+          `${figure(memory)} loads and stores`,
+          ...(barrier > 0 ? [`${barrier} barriers`] : []),
+        ].join(", "),
       });
     }
     const notes = analyzePerformance(code).findings.map(({ line, message }) => `line ${line}: ${message}`);

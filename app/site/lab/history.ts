@@ -17,9 +17,14 @@ const MOST = 200;
 const store = () => createStore("tessera-lab", "history");
 
 /** Nothing where this browser keeps nothing, as in some private windows. */
-export const loadHistory = (): Promise<readonly Entry[]> => get<readonly Entry[]>(KEY, store()).then((found) => found ?? [], () => []);
+export const loadHistory = (): Promise<readonly Entry[]> =>
+  get<readonly Entry[]>(KEY, store()).then(
+    (found) => found ?? [],
+    () => [],
+  );
 
 /** The list with `entry` first; an older one of the same text gives way. */
-export const withEntry = (entries: readonly Entry[], entry: Entry): readonly Entry[] => [entry, ...entries.filter(({ code, kernel }) => code !== entry.code || kernel !== entry.kernel)].slice(0, MOST);
+export const withEntry = (entries: readonly Entry[], entry: Entry): readonly Entry[] =>
+  [entry, ...entries.filter(({ code, kernel }) => code !== entry.code || kernel !== entry.kernel)].slice(0, MOST);
 
 export const saveHistory = (entries: readonly Entry[]): Promise<void> => set(KEY, entries, store()).catch(() => undefined);

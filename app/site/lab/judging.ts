@@ -47,9 +47,12 @@ async function compiled({ edit, code, shipped }: Work): Promise<boolean> {
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ code });
   const [{ messages }] = await Promise.all([module.getCompilationInfo(), gpu.popErrorScope()]);
-  const found = messages.map(({ lineNum, linePos, length, type, message }): Message => ({ line: lineNum, column: linePos, length, kind: type, text: message }));
+  const found = messages.map(
+    ({ lineNum, linePos, length, type, message }): Message => ({ line: lineNum, column: linePos, length, kind: type, text: message }),
+  );
   const [wanted, got] = [bindingsOf(shipped.code), bindingsOf(code)];
-  if (wanted !== got) found.push({ line: 1, column: 1, length: 1, kind: "error", text: `expected the bindings ${wanted}, got ${got || "none"}` });
+  if (wanted !== got)
+    found.push({ line: 1, column: 1, length: 1, kind: "error", text: `expected the bindings ${wanted}, got ${got || "none"}` });
   tell({ kind: "compiled", edit, messages: found });
   return !found.some(({ kind }) => kind === "error");
 }
@@ -71,10 +74,17 @@ async function judge(work: Work): Promise<void> {
   }
   if (stale()) return;
   if (right) {
-    if (!ceilings || performance.now() - ceilings.at > CEILINGS_MS) ceilings = { at: performance.now(), measured: await measureCeilings(set()) };
+    if (!ceilings || performance.now() - ceilings.at > CEILINGS_MS)
+      ceilings = { at: performance.now(), measured: await measureCeilings(set()) };
     const { measured } = ceilings;
     const timed = await timeEdit(op, edits, { limits: LIMITS, ceilings: () => Promise.resolve(measured) });
-    tell({ kind: "timed", edit, time: timed?.time ?? null, roofline: timed?.roofline ?? null, why: timed ? "" : "none of the operation's timed sizes runs this kernel" });
+    tell({
+      kind: "timed",
+      edit,
+      time: timed?.time ?? null,
+      roofline: timed?.roofline ?? null,
+      why: timed ? "" : "none of the operation's timed sizes runs this kernel",
+    });
   } else tell({ kind: "timed", edit, time: null, roofline: null, why: "only what is right is timed" });
   tell({ kind: "judged", edit, ms: performance.now() - started });
 }

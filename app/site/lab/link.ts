@@ -20,7 +20,8 @@ export function toHash(state: Shared): string {
 /** Throws, saying why, where a link is cut, damaged or another version's. */
 export function fromHash(hash: string): Shared {
   const [version, sum, text] = hash.replace(/^#/, "").split(".");
-  if (version !== VERSION) throw new Error(`lab: expected a link of version ${VERSION}, got ${version ? `version ${version.slice(0, 20)}` : "none"}`);
+  if (version !== VERSION)
+    throw new Error(`lab: expected a link of version ${VERSION}, got ${version ? `version ${version.slice(0, 20)}` : "none"}`);
   const damaged = new Error("lab: expected a whole link, got one that was cut or changed");
   let bytes: Uint8Array;
   try {

@@ -33,6 +33,12 @@ export type FromWorker =
   | { readonly kind: "opened"; readonly op: string; readonly kernels: readonly Kernel[] }
   | { readonly kind: "compiled"; readonly edit: number; readonly messages: readonly Message[] }
   | { readonly kind: "case"; readonly edit: number; readonly verdict: CaseVerdict; readonly of: number }
-  | { readonly kind: "timed"; readonly edit: number; readonly time: TimeVerdict | null; readonly roofline: Roofline | null; readonly why: string }
+  | {
+      readonly kind: "timed";
+      readonly edit: number;
+      readonly time: TimeVerdict | null;
+      readonly roofline: Roofline | null;
+      readonly why: string;
+    }
   | { readonly kind: "judged"; readonly edit: number; readonly ms: number }
   | { readonly kind: "failed"; readonly edit: number; readonly message: string };

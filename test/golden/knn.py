@@ -40,6 +40,8 @@ def probe(a, la, b, lb, steps=100, rate=0.003, decay=0.01):
 
 
 def components(a):
+    """Of columns of falling size, so that each is the only one of its variance."""
+    a = a * 0.8 ** torch.arange(D)
     _, _, v = torch.linalg.svd(a - a.mean(0), full_matrices=False)
     v = v[:3]
     return common.numbers(v * v.gather(1, v.abs().argmax(1, keepdim=True)).sign())

@@ -5,7 +5,8 @@
 import { afterAll, expect, test } from "vitest";
 import { gradients } from "../../engine/autograd.ts";
 import { adapterName, getDevice } from "../../engine/device.ts";
-import { place, record } from "../../engine/plan.ts";
+import { record } from "../../engine/plan.ts";
+import { place } from "../../kernels/shared/place.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { mul } from "../../kernels/elementwise.ts";

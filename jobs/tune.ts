@@ -18,6 +18,8 @@ export interface TuneArgs {
 
 export interface TuneResult {
   readonly answers: readonly Answer[];
+  /** False: stopped before its last question. */
+  readonly finished: boolean;
 }
 
 export default async function tuneJob(host: Host, { models, batch, op, training }: TuneArgs): Promise<TuneResult> {
@@ -45,5 +47,5 @@ export default async function tuneJob(host: Host, { models, batch, op, training 
     }
     if (host.stopAsked()) break;
   }
-  return { answers };
+  return { answers, finished: answers.length === questions.length };
 }

@@ -69,6 +69,7 @@ beforeAll(async () => {
     }
   }
   writeBoth("photos", 48, CLASSES.length, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+  writeBoth("headless", 48, 0, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
   writeBoth("small", 32, CLASSES.length, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
   writeBoth("cifar", 32, 10, { mean: CIFAR10_MEAN, std: CIFAR10_STD });
   writeBoth("cifar100", 32, 100, { mean: CIFAR100_MEAN, std: CIFAR100_STD });
@@ -120,6 +121,17 @@ describe("eval", { timeout: 60_000 }, () => {
       expect(model.loss).toBeCloseTo(loss / count, 4);
     },
   );
+
+  test.each([
+    ["eval", "--data", at("photos")],
+    ["classify", at("photos/val/ant")],
+  ])("%s refuses a model without a classifier", async (...args) => {
+    const { code, stderr } = await tessera(...args, "--weights", at("headless.safetensors"), "--model", JSON.stringify(config(48, 0)));
+    expect({ code, last: stderr.trim().split("\n").at(-1) }).toEqual({
+      code: 2,
+      last: `tessera ${args[0]}: expected a model with a classifier, got custom deit without one`,
+    });
+  });
 
   test("threads change nothing", async () => {
     const of = (workers: string) =>

@@ -50,6 +50,12 @@ const TAG = /\.\w+$/;
 /**
  * A model by timm name, with or without the tag of its weights (`deit_tiny_patch16_224.fb_in1k`), or of a config object as the command
  * line takes it. `numClasses` replaces the name's own.
+ *
+ * @example
+ * ```ts
+ * const { name, params, forward } = createModel("deit_tiny_distilled_patch16_224", 10);
+ * const { logits } = forward(loadParams(name, params, initialState(params, 0)), Tensor.zeros([1, 3, 224, 224]));
+ * ```
  */
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {

@@ -1,6 +1,7 @@
 /** Models at their real size, weights and inputs by rule, against what family.py recorded from timm. */
 import { gradients, noGrad } from "../../engine/autograd.ts";
-import { place, record } from "../../engine/plan.ts";
+import { record } from "../../engine/plan.ts";
+import { place } from "../../kernels/shared/place.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { loadParams, ParameterStore, type State } from "../../models/params.ts";

@@ -18,7 +18,10 @@ const tessera = async (...args: string[]): Promise<string> =>
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), "tessera-kernel-"));
   for (const name of [...FOLDERS, "index.ts", "package.json", "tsconfig.json"])
-    await cp(join(ROOT, name), join(copy, name), { recursive: true, filter: (path) => !/node_modules|dist/.test(path.slice(ROOT.length)) });
+    await cp(join(ROOT, name), join(copy, name), {
+      recursive: true,
+      filter: (path) => !/(^|\/)(node_modules|dist)(\/|$)/.test(path.slice(ROOT.length)),
+    });
   await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"), "dir");
   const readme = await readFile(join(ROOT, "README.md"), "utf8");
   const guide = readme.slice(readme.indexOf("## Add a kernel"));

@@ -16,7 +16,7 @@ import { refusing, UsageError } from "./errors.ts";
 import { classLabels, topOf } from "../tasks/labels.ts";
 import type { Host } from "./host.ts";
 import { readImage, writePng } from "./files/image-files.ts";
-import { fittedState, loadModel, type ModelChoice } from "./files/load-model.ts";
+import { checkClassifier, fittedState, loadModel, type ModelChoice } from "./files/load-model.ts";
 
 export interface ClassifyArgs {
   readonly weights: string;
@@ -61,6 +61,7 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   const { dtype = "f32" } = args;
   checkDtype(dtype);
   const { model: loaded, weights } = await loadModel(host, args.weights, args.model);
+  checkClassifier(loaded);
   const model = storedModel(loaded, dtype);
   if (args.maps !== undefined && model.config.arch !== "deit")
     throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);

@@ -9,7 +9,7 @@ import { checkDtype, type StoredType } from "./files/dtype.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { shown } from "../models/shown.ts";
-import { dataStatistics, fittedState, loadModel, ownStatistics, type ModelChoice } from "./files/load-model.ts";
+import { checkClassifier, dataStatistics, fittedState, loadModel, ownStatistics, type ModelChoice } from "./files/load-model.ts";
 
 export interface EvalArgs {
   readonly weights: string;
@@ -36,8 +36,7 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   const { dtype = "f32" } = args;
   checkDtype(dtype);
   const { model, weights } = await loadModel(host, args.weights, args.model);
-  if (model.numClasses === 0)
-    throw new UsageError(`expected a model with a classifier, got ${model.name} without one: features and knn are its verbs`);
+  checkClassifier(model);
   // The file's own classes, if it names any, give the order of its logits.
   const files = weights.info?.classes ? numberedAs(args.data, weights.info.classes, host) : args.data;
   const images = await openSource(files, (from) => host.images.read(from), model.numClasses).catch((error: Error) => {
@@ -60,7 +59,7 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
     .evaluate(images, {
       platform: host.images,
       workers: args.workers,
-      placing: args.protocol && placing,
+      placing,
       head: args.head,
       onProgress: (done) => host.progress({ label: "eval", done, total: images.count }),
       onCorrupt: ({ name, reason }) => host.log({ message: `eval: ${shown(name)} left out: ${shown(reason)}` }),

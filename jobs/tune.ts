@@ -18,6 +18,8 @@ export interface TuneArgs {
 
 export interface TuneResult {
   readonly answers: readonly Answer[];
+  /** False: stopped before its last question. */
+  readonly finished: boolean;
 }
 
 export default async function tuneJob(host: Host, { models, batch, op, training }: TuneArgs): Promise<TuneResult> {
@@ -31,6 +33,7 @@ export default async function tuneJob(host: Host, { models, batch, op, training 
   const questions = [...new Set(found)];
   const answers: Answer[] = [];
   for (const question of questions) {
+    if (host.stopAsked()) break;
     host.progress({ label: "tune", done: answers.length, total: questions.length, note: question });
     const problem = problemOf(question);
     if (!problem) throw new Error(`tune: expected a question that can be posed again, got "${question}"`);
@@ -43,7 +46,6 @@ export default async function tuneJob(host: Host, { models, batch, op, training 
     } finally {
       problem.dispose();
     }
-    if (host.stopAsked()) break;
   }
-  return { answers };
+  return { answers, finished: answers.length === questions.length };
 }

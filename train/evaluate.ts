@@ -6,7 +6,7 @@ import { normalizeImages } from "../kernels/augment/normalize.ts";
 import { combineHeads, type HeadChoice } from "../models/heads.ts";
 import type { Model } from "../models/model.ts";
 import type { Params } from "../models/params.ts";
-import type { Placing } from "../models/images/protocols.ts";
+import { preprocessing, type Placing } from "../models/images/protocols.ts";
 import { InputPipeline } from "./input/pipeline.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
 import type { Normalization } from "./input/step-input.ts";
@@ -48,8 +48,6 @@ export interface EvaluateOptions {
   /** Called for an image that cannot be read or decoded, which is then left out. Without it, such an image is an error. */
   readonly onCorrupt?: ((image: LeftOutImage & { readonly index: number }) => void) | undefined;
 }
-
-const official = (size: number): Placing => ({ size, resize: Math.trunc(size / 0.875), square: false, filter: "bicubic" });
 
 /** A batch of images, to be written, and the launches that make [logits] of it, and those of both heads of a distilled model. */
 export function draftEvaluation(
@@ -106,7 +104,7 @@ export class Evaluator {
     const pipeline = new InputPipeline(images, {
       batchSize: B,
       order: () => ({ images: Uint32Array.from({ length: images.count }, (_, i) => i) }),
-      prepare: ready ? { kind: "decode" } : { kind: "evaluate", placing: placing ?? official(side) },
+      prepare: ready ? { kind: "decode" } : { kind: "evaluate", placing: placing ?? preprocessing("official", this.#model.name, side) },
       platform,
       workers,
       epochs: 1,

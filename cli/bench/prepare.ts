@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import type { RivalName } from "../../bench/rivals.ts";
 import type { BenchArgs, BenchResult } from "../../bench/session.ts";
 import { UsageError } from "../../jobs/errors.ts";
+import { stoppedExitCode } from "../node/host.ts";
 import { note } from "../output.ts";
 import { IN_REPOSITORY, ROOT, VERSION } from "../place.ts";
 import type { CommonOptions } from "../run-job.ts";
@@ -54,9 +55,13 @@ export async function prepare(options: BenchOptions, where: "node" | "chromium")
   };
 }
 
-/** Throws if some cases did not run; the measured ones are kept. */
+/** Throws if some cases did not run; sets the exit code if a signal stopped them. The measured ones are kept. */
 export function wholeOf({ cases, notRun = [], stopped }: BenchResult): void {
-  if (notRun.length > 0) throw new Error(`expected every case to run, got ${cases.length} of ${cases.length + notRun.length}: ${stopped}`);
+  if (notRun.length === 0) return;
+  const counts = `${cases.length} of ${cases.length + notRun.length}`;
+  if (stoppedExitCode() === 0) throw new Error(`expected every case to run, got ${counts}: ${stopped}`);
+  process.exitCode = stoppedExitCode();
+  note(`stopped after ${counts} cases`);
 }
 
 export const say = (message: string): void => void note(message);

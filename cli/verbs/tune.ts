@@ -2,7 +2,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { DEFAULT } from "../../checks/problem.ts";
 import { UsageError } from "../../jobs/errors.ts";
-import { nodeHost } from "../node/host.ts";
+import { nodeHost, stoppedExitCode } from "../node/host.ts";
 import type { TuneArgs, TuneResult } from "../../jobs/tune.ts";
 import { refuseOthers } from "../options.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
@@ -43,7 +43,7 @@ export default function (program: Command): void {
         op: op === undefined ? undefined : { name: op, sizes: shape! },
       };
       let kept = "";
-      const { answers } = await runJob<TuneResult>(
+      const { answers, finished } = await runJob<TuneResult>(
         "tune",
         args,
         options,
@@ -60,7 +60,8 @@ export default function (program: Command): void {
         print(`${question}: ${choice} ${ms(choice)} ms${speed}${choice === DEFAULT ? "" : ` (default ${ms(DEFAULT)} ms, ${gain}x)`}\n`);
       }
       const better = answers.filter(({ choice }) => choice !== DEFAULT).length;
-      print(`${answers.length} shapes, ${better} with a faster kernel than the default${kept}\n`);
+      if (!finished) process.exitCode = stoppedExitCode();
+      print(`${finished ? "" : "stopped after "}${answers.length} shapes, ${better} with a faster kernel than the default${kept}\n`);
     });
 }
 

@@ -23,6 +23,11 @@ export async function loadModel(host: Host, path: string, given?: ModelChoice): 
   return { model: refusing(() => createModel(what, typeof what === "string" ? classesIn(weights.state) : undefined)), weights };
 }
 
+/** Throws for a model without a classifier, where classes are asked for. */
+export function checkClassifier({ name, numClasses }: Model): void {
+  if (numClasses === 0) throw new UsageError(`expected a model with a classifier, got ${name} without one`);
+}
+
 /** Per channel, of values in [0, 1]. */
 export interface Statistics {
   readonly mean: readonly number[];

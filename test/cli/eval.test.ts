@@ -69,6 +69,8 @@ beforeAll(async () => {
     }
   }
   writeBoth("photos", 48, CLASSES.length, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+  writeBoth("headless", 48, 0, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
+  writeBoth("small", 32, CLASSES.length, { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] });
   writeBoth("cifar", 32, 10, { mean: CIFAR10_MEAN, std: CIFAR10_STD });
   writeBoth("cifar100", 32, 100, { mean: CIFAR100_MEAN, std: CIFAR100_STD });
   mkdirSync(at("hundred"));
@@ -78,43 +80,57 @@ beforeAll(async () => {
 });
 
 describe("eval", { timeout: 60_000 }, () => {
-  test.each([...PROTOCOLS, null])("photographs by protocol %s: the loss is that of classify's probabilities", async (protocol) => {
-    const by = protocol === null ? [] : ["--protocol", protocol];
-    const { model, count } = await evaluated(
-      "--weights",
-      at("photos.safetensors"),
-      "--model",
-      JSON.stringify(config(48, 3)),
-      "--data",
-      at("photos"),
-      "--batch-size",
-      "5",
-      ...by,
-    );
-    let loss = 0;
-    for (const [k, name] of CLASSES.entries()) {
-      expect(
-        (
-          await tessera(
-            "classify",
-            at(`photos/val/${name}`),
-            "--weights",
-            at("photos.safetensors"),
-            "--model",
-            JSON.stringify(config(48, 3)),
-            "--topk",
-            "3",
-            ...by,
-            "--json",
-            at("classify.json"),
-          )
-        ).code,
-      ).toBe(0);
-      const { results } = JSON.parse(readFileSync(at("classify.json"), "utf8")) as ClassifyResult;
-      for (const { top } of results) loss -= Math.log(top.find(({ index }) => index === k)!.probability);
-    }
-    expect(count).toBe(CLASSES.length * SIZES.length);
-    expect(model.loss).toBeCloseTo(loss / count, 4);
+  test.each([...PROTOCOLS.map((protocol) => ["photos", 48, protocol] as const), ["photos", 48, null], ["small", 32, null]] as const)(
+    "%s of %i pixels by protocol %s: the loss is that of classify's probabilities",
+    async (file, side, protocol) => {
+      const by = protocol === null ? [] : ["--protocol", protocol];
+      const { model, count } = await evaluated(
+        "--weights",
+        at(`${file}.safetensors`),
+        "--model",
+        JSON.stringify(config(side, 3)),
+        "--data",
+        at("photos"),
+        "--batch-size",
+        "5",
+        ...by,
+      );
+      let loss = 0;
+      for (const [k, name] of CLASSES.entries()) {
+        expect(
+          (
+            await tessera(
+              "classify",
+              at(`photos/val/${name}`),
+              "--weights",
+              at(`${file}.safetensors`),
+              "--model",
+              JSON.stringify(config(side, 3)),
+              "--topk",
+              "3",
+              ...by,
+              "--json",
+              at("classify.json"),
+            )
+          ).code,
+        ).toBe(0);
+        const { results } = JSON.parse(readFileSync(at("classify.json"), "utf8")) as ClassifyResult;
+        for (const { top } of results) loss -= Math.log(top.find(({ index }) => index === k)!.probability);
+      }
+      expect(count).toBe(CLASSES.length * SIZES.length);
+      expect(model.loss).toBeCloseTo(loss / count, 4);
+    },
+  );
+
+  test.each([
+    ["eval", "--data", at("photos")],
+    ["classify", at("photos/val/ant")],
+  ])("%s refuses a model without a classifier", async (...args) => {
+    const { code, stderr } = await tessera(...args, "--weights", at("headless.safetensors"), "--model", JSON.stringify(config(48, 0)));
+    expect({ code, last: stderr.trim().split("\n").at(-1) }).toEqual({
+      code: 2,
+      last: `tessera ${args[0]}: expected a model with a classifier, got custom deit without one`,
+    });
   });
 
   test("threads change nothing", async () => {

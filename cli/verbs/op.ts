@@ -62,7 +62,7 @@ export default function (program: Command): void {
     .option("--time", "with --file: time it in turns with the shipped kernel")
     .option(
       "--at-least <ratio>",
-      "with --file: exit code 1 if its speed is below RATIO times the shipped kernel's, above 0 (default: no limit)",
+      "with --file: exit code 1 if its speed is below RATIO times the shipped kernel's, 0 or more (default: no limit)",
       number(0),
     )
     .action(async (name: string | undefined, options: Options, command: Command) => {

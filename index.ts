@@ -14,8 +14,9 @@ export { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, StalePlan
 export type { ImageSource, ImageSteps } from "./kernels/images/image.ts";
 export { defineKernel, kernelFamily } from "./engine/kernel.ts";
 export { keep, scope } from "./engine/memory.ts";
-export { place, record, type Plan, type RecordOptions } from "./engine/plan.ts";
+export { record, type Plan, type RecordOptions } from "./engine/plan.ts";
 export { Random } from "./kernels/shared/random.ts";
+export { place } from "./kernels/shared/place.ts";
 export { constant, Scalars } from "./kernels/shared/scalars.ts";
 export { Tensor } from "./kernels/images/image-tensor.ts";
 export { readAll, type DType } from "./engine/tensor.ts";

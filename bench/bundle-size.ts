@@ -26,7 +26,8 @@ const APPS: Readonly<Record<string, { readonly does: string; readonly source: st
     source: `
       import { gradients } from "ROOT/engine/autograd.ts";
       import { initDevice } from "ROOT/engine/device.ts";
-      import { place, record } from "ROOT/engine/plan.ts";
+      import { record } from "ROOT/engine/plan.ts";
+import { place } from "ROOT/kernels/shared/place.ts";
       import { Scalars } from "ROOT/kernels/shared/scalars.ts";
       import { Tensor } from "ROOT/engine/tensor.ts";
       import { adamwStep } from "ROOT/kernels/optim/adamw.ts";

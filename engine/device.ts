@@ -276,6 +276,8 @@ async function open(options: DeviceOptions): Promise<Device> {
 const isLost = (gpu: GPUDevice): Promise<boolean> =>
   Promise.race([gpu.lost.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), 0))]);
 
+export const hasDevice = (): boolean => current !== undefined;
+
 export function getDevice(): Device {
   if (!current) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
   return current;

@@ -1,6 +1,7 @@
 /** `grad`: the loss of a batch from a file, and its gradient for every parameter. The model is in training mode, without stochastic depth. */
 import { gradients } from "../engine/autograd.ts";
-import { place, record } from "../engine/plan.ts";
+import { record } from "../engine/plan.ts";
+import { place } from "../kernels/shared/place.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { mul } from "../kernels/elementwise.ts";
 import { sum } from "../kernels/shared/reduce.ts";

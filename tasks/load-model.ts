@@ -1,7 +1,7 @@
 /** Loads a model from any file that holds one, ready to classify. */
 import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
-import { readAnyWeights } from "../models/checkpoints/formats.ts";
+import { openWeights } from "../models/checkpoints/formats.ts";
 import { namingOf } from "../models/checkpoints/names.ts";
 import { loadUrl, pageCache } from "../models/checkpoints/url.ts";
 import { weightsOf, type Weights } from "../models/checkpoints/weights.ts";
@@ -29,7 +29,7 @@ export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadO
   const { signal, onProgress, head = "mean", dtype = "f32" } = o;
   const bytes = await bytesOf(from, o);
   signal?.throwIfAborted();
-  const { weights, hf } = read(bytes, nameOf(from));
+  const { weights, hf } = await read(bytes, nameOf(from));
   const { model, state } = fitted(weights, o);
   const labels = await labelsOf(model, weights, o);
   const steps = stepsOf(model, weights.info, o.protocol ?? (hf ? "hf" : "timm"));
@@ -77,12 +77,14 @@ async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, 
   }
 }
 
-function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean } {
+async function read(bytes: Uint8Array, name: string): Promise<{ weights: Weights; hf: boolean }> {
   try {
-    const any = readAnyWeights(bytes);
+    const any = await openWeights(bytes);
     return { weights: weightsOf(any), hf: namingOf(any.state) === "hf" };
   } catch (error) {
-    throw new WeightsError(`loadModel: expected a safetensors or .pth file of weights, got ${name} (${reasonOf(error)})`);
+    throw new WeightsError(
+      `loadModel: expected a safetensors or .pth file of weights, or what save() wrote, got ${name} (${reasonOf(error)})`,
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 /** The training of a classifier on features: full-batch AdamW on a cosine to 0, recorded once. */
 import { gradients, noGrad } from "../engine/autograd.ts";
-import { place, record, type Plan } from "../engine/plan.ts";
+import { record, type Plan } from "../engine/plan.ts";
+import { place } from "../kernels/shared/place.ts";
 import { Scalars } from "../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { crossEntropy } from "../kernels/cross-entropy.ts";

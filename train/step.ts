@@ -1,6 +1,7 @@
 /** One training step as recorded plans: bytes in, parameters updated, numbers out. */
 import { gradients, noGrad } from "../engine/autograd.ts";
-import { place, record, type Plan, type RecordOptions } from "../engine/plan.ts";
+import { record, type Plan, type RecordOptions } from "../engine/plan.ts";
+import { place } from "../kernels/shared/place.ts";
 import { Scalars } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { accumulate } from "../kernels/optim/accumulate.ts";

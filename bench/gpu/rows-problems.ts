@@ -1,20 +1,19 @@
-/** What the step `rows` measures: operations that memory bounds, at sizes of 100 MB and more, and the names of their variants. */
-import { constant, type Scalar } from "../../kernels/shared/scalars.ts";
+/**
+ * What the step `rows` measures: operations that memory bounds, at sizes of 100 MB and more, with the variants worth comparing. Operations
+ * of checks/catalog.ts come from there; kernels that no operation of the catalog is (sums of columns, dropout, updates) follow by hand.
+ */
+import { ops } from "../../checks/catalog.ts";
+import { differentiable } from "../../checks/op.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { adamwStep } from "../../kernels/optim/adamw.ts";
-import { batchNorm, type BatchNormVariant } from "../../kernels/batch-norm.ts";
-import { activationBackwardSums, columnSums } from "../../kernels/shared/column-sums.ts";
-import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { dropPath } from "../../kernels/drop-path.ts";
 import { dropout } from "../../kernels/dropout.ts";
-import { add, gelu } from "../../kernels/elementwise.ts";
+import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
-import { klDistillation } from "../../kernels/kl-distillation.ts";
-import { layerNorm } from "../../kernels/layer-norm.ts";
-import { rowVariant, rowVariants, type RowVariant } from "../../kernels/rows/variants.ts";
-import { logSoftmax, softmax } from "../../kernels/softmax.ts";
+import { rowVariant, rowVariants } from "../../kernels/rows/variants.ts";
+import { activationBackwardSums, columnSums } from "../../kernels/shared/column-sums.ts";
+import { constant, type Scalar } from "../../kernels/shared/scalars.ts";
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -38,8 +37,6 @@ export interface RowProblem {
 const DEFAULT = "default";
 const bytesOf = (...shapes: readonly Shape[]): number => shapes.reduce((n, shape) => n + 4 * numel(shape), 0);
 
-const row = (variant: string) => ({ variant: variant as RowVariant });
-
 /** What runs by default, teams of half and of twice its size, the same without subgroups, and a workgroup per row. */
 function gpuRows(rows: number, D: number): string[] {
   const usual = rowVariant("", { shape: [rows, D], size: rows * D });
@@ -48,72 +45,51 @@ function gpuRows(rows: number, D: number): string[] {
   return wanted.filter((v) => (rowVariants(D) as readonly string[]).includes(v));
 }
 
-const norm = (rows: number, D: number): RowProblem => ({
-  name: `layerNorm ${rows}x${D}`,
-  bytes: bytesOf([rows, D], [rows, D], [D], [D]),
-  bytesBackward: bytesOf([rows, D], [rows, D], [rows, D], [D], [D], [D], [D]),
-  inputs: { x: [rows, D], weight: [D], bias: [D], dy: [rows, D] },
-  wanted: ["x", "weight", "bias"],
-  variants: gpuRows(rows, D),
-  run: (t, v) => [layerNorm(t["x"]!, t["weight"]!, t["bias"]!, row(v))],
-});
+interface Posed {
+  readonly attrs?: Readonly<Record<string, unknown>>;
+  /** All that have a gradient, unless given. */
+  readonly wanted?: readonly string[];
+  /** Row kernels, if the operation has any, unless given. */
+  readonly variants?: readonly string[];
+  /** The input whose place labels of so many classes take. */
+  readonly labels?: { readonly of: string; readonly classes: number };
+}
 
-const soft = (name: "softmax" | "logSoftmax", rows: number, D: number): RowProblem => ({
-  name: `${name} ${rows}x${D}`,
-  bytes: bytesOf([rows, D], [rows, D]),
-  bytesBackward: bytesOf([rows, D], [rows, D], [rows, D]),
-  inputs: { x: [rows, D], dy: [rows, D] },
-  wanted: ["x"],
-  variants: gpuRows(rows, D),
-  run: (t, v) => [(name === "softmax" ? softmax : logSoftmax)(t["x"]!, row(v))],
-});
-
-const entropy = (B: number, K: number, soft: boolean): RowProblem => ({
-  name: `crossEntropy ${soft ? "" : "of labels "}${B}x${K}`,
-  bytes: bytesOf([B, K], soft ? [B, K] : [B]),
-  bytesBackward: bytesOf([B, K], soft ? [B, K] : [B], [B, K]),
-  inputs: { logits: [B, K], ...(soft ? { target: [B, K] } : {}) },
-  range: { target: [0, 2 / K] },
-  ...(soft ? {} : { labels: { rows: B, classes: K } }),
-  wanted: ["logits"],
-  variants: gpuRows(B, K),
-  run: (t, v) => [crossEntropy(t["logits"]!, soft ? t["target"]! : t["labels"]!, { labelSmoothing: 0.1, ...row(v) })],
-});
-
-const distillation = (B: number, K: number): RowProblem => ({
-  name: `klDistillation ${B}x${K}`,
-  bytes: bytesOf([B, K], [B, K]),
-  bytesBackward: bytesOf([B, K], [B, K], [B, K]),
-  inputs: { student: [B, K], teacher: [B, K] },
-  wanted: ["student"],
-  variants: gpuRows(B, K),
-  run: (t, v) => [klDistillation(t["student"]!, t["teacher"]!, { tau: 3, ...row(v) })],
-});
-
-const batches = (B: number, C: number, side: number): RowProblem => {
-  const x = [B, C, side, side];
+/** An operation of the catalog at these sizes. */
+function posed(name: string, sizes: string, { attrs, labels, ...given }: Posed = {}): RowProblem {
+  const op = ops[name]!;
+  const problem = op.problem(sizes, attrs);
+  const inputs = Object.fromEntries(Object.entries(problem.inputs).filter(([key]) => key !== labels?.of));
+  const [[rows = 1, D = 1] = []] = Object.values(inputs);
+  const { wanted = differentiable(op).filter((key) => key in inputs), variants = op.tuned ? gpuRows(rows, D) : [DEFAULT] } = given;
+  const read = Object.keys(inputs).flatMap((key) => (op.inputs[key]!.buffer ? [] : [inputs[key]!]));
+  if (labels) read.push([rows]);
+  const ranges = Object.entries(inputs).flatMap(([key, shape]): [string, readonly [number, number]][] => {
+    const { probabilities, buffer } = op.inputs[key]!;
+    return probabilities ? [[key, [0, 2 / shape.at(-1)!]]] : buffer ? [[key, [0.5, 1]]] : [];
+  });
   return {
-    name: `batchNorm ${x.join("x")}`,
-    bytes: bytesOf(x, x),
-    bytesBackward: bytesOf(x, x, x),
-    inputs: { x, weight: [C], bias: [C], mean: [C], variance: [C], dy: x },
-    range: { variance: [0.5, 1] },
-    wanted: ["x", "weight", "bias"],
-    variants: ["once", "shared"],
-    run: (t, v) => [
-      batchNorm(t["x"]!, t["weight"]!, t["bias"]!, t["mean"]!, t["variance"]!, { training: true, variant: v as BatchNormVariant }),
-    ],
+    name: `${name} ${labels ? "of labels " : ""}${sizes}`,
+    bytes: bytesOf(...read, problem.y),
+    bytesBackward: bytesOf(...read, problem.y, ...wanted.map((key) => inputs[key]!)),
+    inputs: { ...inputs, dy: problem.y },
+    range: Object.fromEntries(ranges),
+    ...(labels ? { labels: { rows, classes: labels.classes } } : {}),
+    wanted,
+    variants,
+    run: (t, variant) => [op.run(t, problem.attrs, variant === DEFAULT ? undefined : variant)["y"]!],
   };
-};
+}
 
-const each = (name: string, shape: Shape, inputs: readonly string[], run: (t: Tensors) => Tensor, backward: number): RowProblem => ({
+/** Dropout of a kind; its backward draws the same numbers again. */
+const dropped = (name: string, shape: Shape, run: (x: Tensor) => Tensor): RowProblem => ({
   name: `${name} ${shape.join("x")}`,
-  bytes: (inputs.length + 1) * bytesOf(shape),
-  bytesBackward: backward * bytesOf(shape),
-  inputs: Object.fromEntries([...inputs, "dy"].map((input) => [input, shape])),
-  wanted: backward === 0 ? [] : inputs,
+  bytes: 2 * bytesOf(shape),
+  bytesBackward: 2 * bytesOf(shape),
+  inputs: { x: shape, dy: shape },
+  wanted: ["x"],
   variants: [DEFAULT],
-  run: (t) => [run(t)],
+  run: ({ x }) => [run(x!)],
 });
 
 const draws = (): { seed: Scalar; step: Scalar } => ({ seed: constant(1, "u32"), step: constant(2, "u32") });
@@ -175,23 +151,24 @@ const gradientNorm = (n: number): RowProblem => ({
 export function rowProblems(smoke: boolean): RowProblem[] {
   const some = (n: number): number => (smoke ? Math.ceil(n / 512) : n);
   const n = smoke ? ((87338192 / 16 / 512) * 4) & ~3 : 87338192;
+  const images = { attrs: { training: true }, variants: ["once", "shared"] };
   return [
-    norm(some(50432), 768),
-    norm(some(201728), 192),
-    norm(some(100864), 384),
-    soft("softmax", some(151296), 197),
-    soft("softmax", some(151296), 198),
-    soft("softmax", some(73856), 577),
-    soft("logSoftmax", some(32768), 1000),
-    entropy(some(32768), 1000, true),
-    entropy(some(32768), 1000, false),
-    distillation(some(32768), 1000),
-    batches(smoke ? 2 : 64, 208, smoke ? 14 : 56),
-    batches(smoke ? 2 : 256, 888, smoke ? 4 : 14),
-    each("gelu", [some(12608), 3072], ["x"], (t) => gelu(t["x"]!), 3),
-    each("add", [some(12608), 3072], ["a", "b"], (t) => add(t["a"]!, t["b"]!), 0),
-    each("dropout", [some(12608), 3072], ["x"], (t) => dropout(t["x"]!, { rate: 0.1, ...draws(), stream: 3 }), 2),
-    each("dropPath", [some(12608), 3072], ["x"], (t) => dropPath(t["x"]!, { rate: 0.1, ...draws(), stream: 3 }), 2),
+    posed("layerNorm", `${some(50432)}x768`),
+    posed("layerNorm", `${some(201728)}x192`),
+    posed("layerNorm", `${some(100864)}x384`),
+    posed("softmax", `${some(151296)}x197`),
+    posed("softmax", `${some(151296)}x198`),
+    posed("softmax", `${some(73856)}x577`),
+    posed("logSoftmax", `${some(32768)}x1000`),
+    posed("crossEntropy", `${some(32768)}x1000`, { attrs: { labelSmoothing: 0.1 } }),
+    posed("crossEntropy", `${some(32768)}x1000`, { attrs: { labelSmoothing: 0.1 }, labels: { of: "target", classes: 1000 } }),
+    posed("klDistillation", `${some(32768)}x1000`, { attrs: { tau: 3 }, wanted: ["student"] }),
+    posed("batchNorm", smoke ? "2x208x14x14" : "64x208x56x56", images),
+    posed("batchNorm", smoke ? "2x888x4x4" : "256x888x14x14", images),
+    posed("gelu", `${some(12608)}x3072`),
+    posed("add", `${some(12608)}x3072`, { wanted: [] }), // its gradients are dy itself
+    dropped("dropout", [some(12608), 3072], (x) => dropout(x, { rate: 0.1, ...draws(), stream: 3 })),
+    dropped("dropPath", [some(12608), 3072], (x) => dropPath(x, { rate: 0.1, ...draws(), stream: 3 })),
     sums(some(50432), 768),
     geluSums(some(12608), 3072),
     update(n, false),

@@ -4,7 +4,7 @@
  */
 import { gradients, noGrad } from "../../engine/autograd.ts";
 import { scope } from "../../engine/memory.ts";
-import { place } from "../../engine/plan.ts";
+import { place } from "../../kernels/shared/place.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/optim/accumulate.ts";
 import { addParts } from "../../kernels/shared/add-parts.ts";

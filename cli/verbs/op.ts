@@ -27,14 +27,15 @@ interface Options extends CommonOptions {
   readonly atLeast?: number;
 }
 
-/** What may be done instead of running an operation on a file, and the options that each has. `--watch` repeats one of those below it. */
+/** What the verb does, by the option that says so, and the options that it then takes. `--watch` repeats one of those below it. */
 const MODES = [
   { is: "list", flag: "--list", takes: ["list"] },
-  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "file", "case", "time", "atLeast", "variant", "attrs"] },
-  { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "case", "variant", "attrs"] },
-  { is: "file", flag: "--file", takes: ["file", "check", "time", "atLeast", "case"] },
+  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "variant", "attrs", "file", "case", "time", "atLeast"] },
+  { is: "file", flag: "--file", takes: ["file", "check", "case", "time", "atLeast"] },
+  { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "variant", "attrs", "case"] },
   { is: "check", flag: "--check", takes: ["check", "variant"] },
 ] as const;
+const ON_A_FILE = { flag: "--in and --out", takes: ["in", "out", "attrs", "backward", "variant", "dtype"] };
 
 export default function (program: Command): void {
   program
@@ -66,8 +67,8 @@ export default function (program: Command): void {
       number(0),
     )
     .action(async (name: string | undefined, options: Options, command: Command) => {
-      const mode = MODES.find(({ is }) => options[is]);
-      if (mode) refuseOthers(command, mode.flag, mode.takes);
+      const { flag, takes } = MODES.find(({ is }) => options[is] !== undefined) ?? ON_A_FILE;
+      refuseOthers(command, flag, takes);
       if (options.list) {
         if (name !== undefined) throw new UsageError(`expected --list without an operation, got "${name}"`);
         const { describeOps } = await import("../../checks/catalog.ts");

@@ -18,7 +18,7 @@ export interface Conversion {
   readonly state: State;
   readonly info: WeightsInfo | null;
   readonly from: Naming;
-  readonly fromContainer: Container;
+  readonly fromContainer: AnyWeights["container"];
   readonly to: Naming;
   /** Names in the file that the model does not use. */
   readonly ignored: readonly string[];

@@ -1,5 +1,5 @@
 /** Weights by name: from any file, to safetensors files with timm's names. */
-import { type AnyWeights, type Container, readAnyWeights } from "./formats.ts";
+import { type AnyWeights, readAnyWeights } from "./formats.ts";
 import type { DeitConfig } from "../deit.ts";
 import { isHead } from "../heads.ts";
 import { toTimm } from "./names.ts";
@@ -41,7 +41,7 @@ export const weightsOf = ({ state, metadata, container }: AnyWeights): Weights =
 });
 
 /** The metadata of a file written here; `null` for other files. Throws for metadata of another form. */
-export function infoOf(metadata: Readonly<Record<string, string>>, container: Container): WeightsInfo | null {
+export function infoOf(metadata: Readonly<Record<string, string>>, container: AnyWeights["container"]): WeightsInfo | null {
   const checkpoint = container === "safetensors" ? metadata["tessera"] : undefined;
   const info = metadata[INFO] === undefined ? checkpoint && infoOfRun(parse(checkpoint)) : parse(metadata[INFO]);
   if (info === undefined) return null;

@@ -15,9 +15,10 @@ import { adviceFor } from "../../app/site/shell/no-webgpu.ts";
 import { build } from "../../cli/main.ts";
 import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
+import { readWeights } from "../../models/checkpoints/weights.ts";
 import { axesOf, parseOnnx } from "../models/onnx-file.ts";
 
-const PAGES = ["index", "classify", "teach", "distil", "bench", "docs", "api", "recorded"] as const;
+const PAGES = ["index", "classify", "teach", "distil", "lab", "bench", "docs", "api", "recorded"] as const;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -237,6 +238,10 @@ describe("teach", () => {
     const onnx = parseOnnx(await downloaded(page, () => press("Model as .onnx"), "model.onnx"));
     expect((JSON.parse(onnx.metadata[0]!.value) as { classes: string[] }).classes).toEqual(["class 1", "class 2", "class 3"]);
     expect(onnx.graph.output.map(axesOf)).toEqual([["logits", 1, "batch", 3]]);
+    const weights = new Map(onnx.graph.initializer.map(({ name, raw }) => [name, raw]));
+    const { state } = readWeights(await downloaded(page, () => press("Model as .safetensors"), "model.safetensors"));
+    for (const [name, { data }] of state)
+      expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(weights.get(name)!), name).toBe(true);
     await page.reload({ waitUntil: "load" });
     await page.waitForFunction(() =>
       [...document.querySelectorAll<HTMLElement>("[data-count]")].every(({ dataset }) => dataset["count"] === "10"),

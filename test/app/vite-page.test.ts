@@ -26,7 +26,8 @@ const INDEX = `<!doctype html><html lang="en"><head><meta charset="utf-8"><link 
 const TRAIN = `
 import { gradients } from "tessera-gpu/engine/autograd";
 import { initDevice } from "tessera-gpu/engine/device";
-import { place, record } from "tessera-gpu/engine/plan";
+import { record } from "tessera-gpu/engine/plan";
+import { place } from "tessera-gpu/kernels/shared/place";
 import { Random } from "tessera-gpu/kernels/shared/random";
 import { constant, Scalars } from "tessera-gpu/kernels/shared/scalars";
 import { Tensor } from "tessera-gpu/engine/tensor";

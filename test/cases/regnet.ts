@@ -1,6 +1,7 @@
 /** A small RegNetY against numbers recorded from timm: evaluation with its gradients, and steps of training with running statistics. */
 import { gradients } from "../../engine/autograd.ts";
-import { place, record } from "../../engine/plan.ts";
+import { record } from "../../engine/plan.ts";
+import { place } from "../../kernels/shared/place.ts";
 import { constant } from "../../kernels/shared/scalars.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { crossEntropy } from "../../kernels/cross-entropy.ts";

@@ -24,6 +24,23 @@ describe("tessera", () => {
   });
 });
 
+test.each([
+  ["op --list --in x.safetensors", "expected --list without --in, got both"],
+  ["op relu --list", 'expected --list without an operation, got "relu"'],
+  ["op relu --check --backward", "expected --check without --backward, got both"],
+  ["op relu --print-wgsl --dtype f16", "expected --print-wgsl without --dtype, got both"],
+  ["op relu --in a --out b --time", "expected --in and --out without --time, got both"],
+  ["op relu --file a.wgsl --variant shared", "expected --file without --variant, got both"],
+  ["tune --op relu --shape 3x4 --batch 2", "expected --op without --batch, got both"],
+  ["bench --port 8080", "expected a measurement without --port, got both"],
+  ["bench --suite size --quick", "expected --suite size without --quick, got both"],
+  ["bench --page --samples 3", "expected --page without --samples, got both"],
+])("%s: an option without meaning there is bad usage", async (line, message) => {
+  const { code, stderr } = await tessera(...line.split(" "));
+  expect(stderr).toContain(message);
+  expect(code).toBe(2);
+});
+
 const { commands } = await build();
 
 describe.each(commands.map((command): [string, Command] => [command.name(), command]))("tessera %s", (name, command) => {

@@ -51,7 +51,12 @@ export default function (program: Command): void {
         ["f32", "f16"],
       ),
     )
-    .addOption(new Option("--head <name>", "for onnx: what logits are in a distilled model (default: mean)").choices(headChoices))
+    .addOption(
+      new Option(
+        "--head <name>",
+        "for onnx: logits of a distilled model: the mean of both heads', the sum of their softmax, or one head (default: mean)",
+      ).choices(headChoices),
+    )
     .action(async (options: Options) => {
       if (options.to === "onnx") return toOnnx(options);
       const only = (["model", "dtype", "head"] as const).find((name) => options[name] !== undefined);

@@ -57,11 +57,15 @@ export default function (program: Command): void {
     )
     .option(
       "--file <path>",
-      "WGSL file that replaces a shipped module in the operation's cases: what --print-wgsl prints, changed. Exit 0 right, 1 wrong or slower than asked, 2 unusable",
+      "WGSL file that replaces a shipped module in the operation's cases: what --print-wgsl prints, changed. Exit code 0: right, 1: wrong or too slow, 2: unusable",
     )
     .option("--case <name>", "with --file or --print-wgsl: only cases whose name contains this")
     .option("--time", "with --file: time it in turns with the shipped kernel")
-    .option("--at-least <ratio>", "with --file: exit 1 if it is slower than RATIO times the shipped kernel's speed", number(0))
+    .option(
+      "--at-least <ratio>",
+      "with --file: exit code 1 if its speed is below RATIO times the shipped kernel's, 0 or more (default: no limit)",
+      number(0),
+    )
     .action(async (name: string | undefined, options: Options, command: Command) => {
       const { flag, takes } = MODES.find(({ is }) => options[is] !== undefined) ?? ON_A_FILE;
       refuseOthers(command, flag, takes);

@@ -72,8 +72,14 @@ async function downloaded(page: Page, ask: () => Promise<void>, name: string): P
   return readFile(join(folder, name));
 }
 
-async function open(name: string): Promise<Page> {
+async function newPage(): Promise<Page> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(240_000); // a busy machine takes its time
+  return page;
+}
+
+async function open(name: string): Promise<Page> {
+  const page = await newPage();
   page.on("request", (request) => asked.push(request.url()));
   page.on("pageerror", (error) => faults.push(`${name}: ${(error as Error).message}`));
   await page.goto(`${base}${name}.html`, { waitUntil: "load" });
@@ -171,7 +177,7 @@ describe("without WebGPU", () => {
   });
 
   test("every page says what to do, and leads to a recorded run", async () => {
-    const page = await browser.newPage();
+    const page = await newPage();
     page.on("request", (request) => asked.push(request.url()));
     await page.evaluateOnNewDocument(() => Object.defineProperty(Navigator.prototype, "gpu", { value: undefined }));
     for (const name of ["classify", "teach", "distil", "index"]) {
@@ -251,6 +257,7 @@ describe("teach", () => {
 test("once visited, every page opens without its server", async () => {
   const visitor = await browser.createBrowserContext();
   const page = await visitor.newPage();
+  page.setDefaultTimeout(240_000);
   await page.goto(`${base}index.html`, { waitUntil: "load" });
   await page.waitForFunction(() => navigator.serviceWorker.ready.then(({ active }) => active?.state === "activated"), { timeout: 120_000 });
   await page.reload({ waitUntil: "load" });

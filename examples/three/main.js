@@ -1,6 +1,6 @@
 /** three.js's side: a scene is rendered into a texture, and the texture is drawn with the model's attention laid over it. */
 import * as THREE from "three/webgpu";
-import { float, int, mix, storage, texture, uv, vec3, vec4 } from "three/tsl";
+import { int, mix, storage, texture, uv, vec3, vec4 } from "three/tsl";
 import { watch } from "./watcher.js";
 
 const ANSWER_EVERY = 10; // frames
@@ -34,8 +34,7 @@ export const watcher = await watch(renderer.backend.device, new Uint8Array(await
 const { side } = watcher;
 const attention = storage(attribute, "float", side * side).toReadOnly();
 const patch = uv().mul(side).floor().toVar();
-const row = float(side - 1).sub(patch.y); // the model's rows begin at the top
-const heat = attention.element(int(row.mul(side).add(patch.x))).mul((side * side) / 3).clamp(0, 1);
+const heat = attention.element(int(patch.y.mul(side).add(patch.x))).mul((side * side) / 3).clamp(0, 1); // both run from the top
 const overlay = new THREE.MeshBasicNodeMaterial();
 overlay.colorNode = vec4(mix(texture(target.texture).rgb, vec3(1, 0.3, 0), heat.mul(0.7)), 1);
 const quad = new THREE.QuadMesh(overlay);

@@ -118,7 +118,10 @@ test("a plain page with the one file", { timeout: 30 * MINUTE }, async () => {
 
 test("a plain page with an import map to every module", { timeout: 30 * MINUTE }, async () => {
   const at = await project("import-map", [], ["page.js"]);
-  const imports = { "tessera-gpu": "/node_modules/tessera-gpu/dist/index.js", zod: "/node_modules/zod/index.js" };
+  const imports = {
+    "tessera-gpu": "/node_modules/tessera-gpu/dist/index.js",
+    ...Object.fromEntries(["zod", "zod/mini", "zod/locales"].map((name) => [name, `/node_modules/${name}/index.js`])),
+  };
   html(at, `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="/page.js"></script>`);
   same("module by module", await visitFolder(at));
 });

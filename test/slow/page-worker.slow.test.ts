@@ -46,12 +46,13 @@ globalThis.ready = true;
 `;
 
 /** Before the worker's own code: counts the bytes of the buffers that it has. */
-const COUNTER = `
-globalThis.gpuBytes = 0;
-const { createBuffer } = GPUDevice.prototype;
-GPUDevice.prototype.createBuffer = function (descriptor) { globalThis.gpuBytes += descriptor.size; return createBuffer.call(this, descriptor); };
-const { destroy } = GPUBuffer.prototype;
-GPUBuffer.prototype.destroy = function () { globalThis.gpuBytes -= this.size; return destroy.call(this); };
+const COUNTER = `{
+  globalThis.gpuBytes = 0;
+  const { createBuffer } = GPUDevice.prototype;
+  GPUDevice.prototype.createBuffer = function (descriptor) { globalThis.gpuBytes += descriptor.size; return createBuffer.call(this, descriptor); };
+  const { destroy } = GPUBuffer.prototype;
+  GPUBuffer.prototype.destroy = function () { globalThis.gpuBytes -= this.size; return destroy.call(this); };
+}
 `;
 
 const folder = projectsFolder();

@@ -6,7 +6,10 @@ import { timeEdit } from "../../jobs/lab/time.ts";
 import opWgslJob from "../../jobs/op-wgsl.ts";
 import { memoryHost } from "../memory-host.ts";
 
-const shipped = (await opWgslJob(memoryHost({}), { name: "layerNorm" })).launches.map(({ kernel, wgsl }) => ({ label: kernel, code: wgsl }));
+const shipped = (await opWgslJob(memoryHost({}), { name: "layerNorm" })).launches.map(({ kernel, wgsl }) => ({
+  label: kernel,
+  code: wgsl,
+}));
 const [{ code }] = shipped as [(typeof shipped)[number]];
 const ceilings = () => Promise.resolve({ copyGBps: 1, fmaGFlops: 1 });
 

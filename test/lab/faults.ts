@@ -87,7 +87,10 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
       "barrier missing": ["workgroupBarrier();\n      for (var quarter", "for (var quarter"],
       "term left out of the gradient": ["* (dp0 - delta.x)", "* dp0"],
       "wrong accumulate": ["sum[j] += ds0", "sum[j] = ds0"],
-      "write past the end": ["if (owns && li % 2u == 0u) { deltas", "if (li % 2u == 0u && owned <= p.n) { deltas"],
+      "write past the end": [
+        "if (owns && li % 2u == 0u) { deltas[wid.y * p.n + row]",
+        "if (li % 2u == 0u && owned <= p.n) { deltas[wid.y * p.n + owned]",
+      ],
       "read of what was never written": ["= sum[j] * p.scale;", "= sum[j] * p.scale + dq[q_at + row * q_step + j];"],
     },
   },

@@ -17,6 +17,8 @@ const PAUSE_MS = 350;
 /** Without a word from the worker for so long, its kernel is taken to loop for ever. */
 const HANGS_MS = 20_000;
 const FIRST = "layerNorm";
+/** Where a text that hung waits for a reload. */
+const HUNG = "tessera-lab-hung";
 
 /** A text to come back to. */
 interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
@@ -67,9 +69,10 @@ function Lab() {
   const listenFor = (): void => {
     clearTimeout(hangs.current);
     hangs.current = window.setTimeout(() => {
-      setFault(`The kernel did not end within ${HANGS_MS / 1000} s. It was stopped, the GPU is being opened anew; the text is as you left it.`);
+      setFault(`The kernel did not end within ${HANGS_MS / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
       const { op: name, shipped: kernel, text: code } = now.current;
       wanted.current = { op: name, kernel: kernel!.name, shipped: kernel!.code, code, hung: true };
+      sessionStorage.setItem(HUNG, JSON.stringify(wanted.current));
       now.current = { ...now.current, op: "" };
       start();
     }, HANGS_MS);
@@ -177,6 +180,9 @@ function Lab() {
         setFault(messageOf(error));
       }
     }
+    const hung = sessionStorage.getItem(HUNG);
+    if (hung) wanted.current = JSON.parse(hung) as Asked;
+    sessionStorage.removeItem(HUNG);
     void loadHistory().then(setEntries);
     start();
     return () => worker.current?.terminate();

@@ -1,9 +1,10 @@
 /** Six small vision transformers with switches drawn at random, against what backbones_small.py recorded from timm. */
 import { gradients } from "../../engine/autograd.ts";
+import { getDevice } from "../../engine/device.ts";
 import { scope } from "../../engine/memory.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel } from "../../models/model.ts";
-import { ParameterStore } from "../../models/params.ts";
+import { initialState, ParameterStore } from "../../models/params.ts";
 import { close, type Case } from "../../checks/check.ts";
 import golden from "../golden/backbones-small.json" with { type: "json" };
 import { fill, fillInput, fillState } from "../golden/fill.ts";
@@ -48,7 +49,29 @@ async function check({ config, y, activations, gradients: expected }: (typeof go
   );
 }
 
-export const cases: Case[] = golden.models.map((model, i) => ({
-  name: `vision transformer ${i + 1} of random switches: values and every parameter's gradient as timm's`,
-  run: () => check(model),
-}));
+/** Launches of a forward and backward of a small model. */
+function launches(more: Readonly<Record<string, unknown>>): number {
+  const model = createModel({ arch: "deit", imgSize: 32, patchSize: 16, dim: 24, depth: 2, heads: 2, mlpRatio: 2, numClasses: 8, ...more });
+  const store = new ParameterStore(model.name, model.params, initialState(model.params, 1));
+  const x = Tensor.zeros([2, ...model.imageShape]);
+  const before = getDevice().stats.launches;
+  scope(() => {
+    const { logits } = model.forward(store.tensors, x, { training: true });
+    gradients(logits, store.trained, Tensor.zeros(logits.shape));
+    return [];
+  });
+  x.dispose();
+  store.dispose();
+  return getDevice().stats.launches - before;
+}
+
+export const cases: Case[] = [
+  {
+    name: "DeiT III: LayerScale and its gradient take no launch of their own",
+    run: async () => close("launches", launches({ layerScale: 1e-6, posEmbedCls: false }), launches({}), 0),
+  },
+  ...golden.models.map((model, i) => ({
+    name: `vision transformer ${i + 1} of random switches: values and every parameter's gradient as timm's`,
+    run: () => check(model),
+  })),
+];

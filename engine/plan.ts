@@ -13,7 +13,7 @@ import { account, collect, createBuffer, storagesIn, type Storage } from "./memo
 export interface RecordOptions {
   /** Shown in errors and traces. */
   readonly label?: string;
-  /** Called as pipelines get compiled. */
+  /** Called after each compiled pipeline. */
   readonly onCompile?: (done: number, total: number) => void;
 }
 
@@ -27,11 +27,11 @@ interface Step {
 }
 
 export interface Plan<T> {
-  /** What the recorded function returned; its tensors hold the values of the latest run. */
+  /** The recorded function's result; its tensors hold the values of the latest run. */
   readonly result: T;
-  /** Launches per run, after dead ones were dropped. */
+  /** Launches per run, without those whose results are unused. */
   readonly launches: number;
-  /** Bytes of the plan's own buffers: everything but what existed before. */
+  /** Bytes of the buffers that the plan allocated. */
   readonly bytes: number;
   /** Names of the kernels in order, for inspection. */
   readonly kernels: readonly string[];
@@ -39,7 +39,7 @@ export interface Plan<T> {
   readonly steps: readonly Step[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
-  /** Puts the step into an app's own encoder, to be submitted by the app; what the app encoded before, the step sees. Throws as `run()` does. */
+  /** Encodes the step into an app's encoder, which the app submits, after the commands encoded there before. Throws as `run()` does. */
   encode(encoder: GPUCommandEncoder): void;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
@@ -47,7 +47,7 @@ export interface Plan<T> {
   dispose(): void;
 }
 
-/** Records `body` (synchronous; reads nothing) and returns its plan, ready to run. */
+/** Records `body`, a synchronous function that reads no values back, and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
   const { label = "plan", onCompile } = options;
   const device = getDevice();
@@ -58,7 +58,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   const launches = dropDead(all, results);
   let memory: Memory | null = null;
   const release = () => {
-    flush(); // launches that wait may read the results
+    flush(); // waiting launches may read the results
     if (memory) {
       for (const storage of results) if (memory.homes.has(storage)) storage.free();
       for (const buffer of memory.buffers) buffer.destroy();
@@ -87,7 +87,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     });
     await device.wait(Promise.resolve());
   } catch (error) {
-    release(); // out of memory, above all: a smaller attempt needs it back
+    release(); // after out of memory, a smaller attempt needs this memory
     throw error;
   }
   let disposed = false;
@@ -198,7 +198,7 @@ function assignMemory(device: Device, label: string, launches: readonly Launch[]
   const slots: { bytes: number; lives: { first: number; last: number }[]; storages: Storage[] }[] = [];
   for (const [storage, life] of [...lives].sort((a, b) => b[0].bytes - a[0].bytes)) {
     const free = slots.filter((s) => s.lives.every((other) => other.last < life.first || other.first > life.last));
-    let slot = free.at(-1); // slots are made in falling size, so the last that fits is the smallest
+    let slot = free.at(-1); // slots are sorted by falling size, so the last free one is the smallest
     if (!slot) slots.push((slot = { bytes: storage.bytes, lives: [], storages: [] }));
     slot.lives.push(life);
     slot.storages.push(storage);

@@ -1,7 +1,7 @@
 /**
- * A fully connected layer, with what commonly follows it.
+ * A fully connected layer with fused activation, sample factors and residual.
  *
- *   y = f * act(u) + residual,   u = x W^T + bias,   act an activation or the identity, f a factor per sample (1 unless given)
+ *   y = f * act(u) + residual,   u = x W^T + bias,   act an activation or the identity, f a factor per sample (default 1)
  *
  * Backward, with du = f * dy * act'(u):
  *
@@ -19,13 +19,13 @@ import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface LinearOptions {
-  /** Applied to x W^T + bias; "none" unless given. */
+  /** Applied to x W^T + bias. Default: "none". */
   readonly activation?: Activation;
-  /** Added last; of y's shape. */
+  /** Added last; has y's shape. */
   readonly residual?: Tensor | undefined;
   /** Stochastic depth of this branch. */
   readonly factors?: SampleFactors | undefined;
-  /** Force a kind of kernel; by adapter unless given. */
+  /** Kind of kernel. Default: chosen for the adapter. */
   readonly variant?: GemmVariant | undefined;
 }
 
@@ -55,7 +55,7 @@ const op = defineOp({
       throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
     checkActivation("linear", activation);
     if (factors) checkFactors("linear", factors, shape);
-    // Only a backward reads u, and it does not follow for the residual alone.
+    // Only the backward of x, weight and bias reads u.
     const keepsU = differentiable && activation !== "none" && [x, weight, bias].some((t) => t?.requiresGrad);
     const rows = x.size / I;
     const { y, preActivation: u } = gemm({

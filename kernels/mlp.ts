@@ -1,9 +1,10 @@
 /**
- * Two fully connected layers with an activation between them (GELU unless given), as one op: the hidden layer is its own.
+ * Two fully connected layers with an activation (default GELU) between them, as one op: the hidden layer is no tensor of the tape.
  *
- *   y = f * (act(u) W2^T + b2) + residual,   u = x W1^T + b1,   f a factor per sample (1 unless given)
+ *   y = f * (act(u) W2^T + b2) + residual,   u = x W1^T + b1,   f a factor per sample (default 1)
  *
- * Backward, with g = f * dy: the activation's derivative is applied where the product is made, biases' sums are made in the launches of weights':
+ * Backward, with g = f * dy: the activation's derivative is applied where the product is made, biases' sums are made in the launches of
+ * weights':
  *
  *   du = (g W2) * act'(u),   dW2 = g^T act(u),   dW1 = du^T x,   dx = du W1,   db2, db1 = sums over rows of g, du
  *
@@ -18,13 +19,13 @@ import { checkActivation, type Activation } from "./shared/activations.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface MlpOptions {
-  /** Between the layers; "gelu" unless given. */
+  /** Between the layers. Default: "gelu". */
   readonly activation?: Activation;
-  /** Added last; of y's shape. */
+  /** Added last; has y's shape. */
   readonly residual?: Tensor | undefined;
   /** Stochastic depth of this branch. */
   readonly factors?: SampleFactors | undefined;
-  /** Force a kind of kernel; by adapter unless given. */
+  /** Kind of kernel. Default: chosen for the adapter. */
   readonly variant?: GemmVariant | undefined;
 }
 
@@ -99,7 +100,10 @@ const op = defineOp({
   },
 });
 
-/** x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], residual: [.., O]. Returns factors * (act(x w1^T + b1) w2^T + b2) + residual: [.., O]. */
+/**
+ * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], residual: [.., O]. Returns factors * (act(x w1^T + b1) w2^T + b2) + residual:
+ * [.., O].
+ */
 export const mlp = (
   x: Tensor,
   w1: Tensor,

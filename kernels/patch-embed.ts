@@ -165,7 +165,10 @@ export interface PatchEmbedOptions {
 export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null, { variant }: PatchEmbedOptions = {}): Tensor =>
   op([x, weight, bias, null], { variant });
 
-/** `patchEmbed` with the tokens `prefix` ([1, 1, D] each) in front, plus position [1, T, D]. Returns a transformer's first tokens, [B, T, D]. */
+/**
+ * `patchEmbed` with the tokens `prefix` ([1, 1, D] each) in front, plus position [1, T, D]. Returns a transformer's first tokens, [B, T,
+ * D].
+ */
 export const patchTokens = (
   x: Tensor,
   weight: Tensor,

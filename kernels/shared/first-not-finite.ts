@@ -1,15 +1,15 @@
 /**
- * The first element of a tensor that is NaN or infinite. Read off the exponent bits, for WGSL may assume that neither occurs.
+ * Finds the first NaN or infinite element of a tensor, by exponent bits, since WGSL may assume that neither occurs.
  */
 import { defineKernel } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 
 const WG = 256;
 
-/** The index where every element is finite. */
+/** The index returned if every element is finite. */
 export const ALL_FINITE = 0xffffffff;
 
-// One workgroup: each thread searches every WG-th element, the first takes the least of their findings.
+// One workgroup: each thread searches every WG-th element; thread 0 takes the smallest index found.
 const kernel = defineKernel({
   name: "firstNotFinite",
   inputs: { x: "f32" }, // (n)

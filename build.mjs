@@ -124,8 +124,9 @@ function commandLine() {
   const folders = ["engine", "kernels", "checks", "models", "train", "tasks", "bench", "jobs", "app", "cli"].filter((name) =>
     existsSync(join(ROOT, name)),
   );
+  // The site is built in the repository only.
   const left =
-    /^(bench\/(gpu|results)\/|app\/(data\/cifar10|site)\/|cli\/(package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
+    /^(bench\/(gpu|results)\/|app\/(data\/cifar10|site)\/|cli\/docs\/|cli\/(site\.ts|package\.json|LICENSE|tessera\.mjs|typescript.*|node\/image-worker\.mjs)$)|\.d\.ts$/;
   for (const path of folders.flatMap((folder) => filesOf(folder)).filter((path) => !left.test(path))) {
     if (path.endsWith(".ts")) write(join(to, path.replace(/\.ts$/, ".js")), { code: compile(path).code });
     else if (path.endsWith(".html"))

@@ -44,6 +44,9 @@ export { readWeights, writeWeights } from "./models/checkpoints/weights.ts";
 export { PROTOCOLS, preprocessing, type Preprocessing, type Protocol } from "./models/images/protocols.ts";
 
 export { CIFAR10_MEAN, CIFAR10_STD, parseCifar, type ImageSet } from "./train/data/dataset.ts";
+export { debug, type DebugReport, type LaunchRanges, type NotFinite, type Range, type TensorRange } from "./train/debug.ts";
+export { describeNotFinite, rangesByLayer, type LayerRanges } from "./train/debug-text.ts";
+export { estimate, type EstimateOptions, type MemoryEstimate } from "./train/estimate.ts";
 export { Evaluator, score, type Evaluation, type Score } from "./train/evaluate.ts";
 export { memoryOnly } from "./train/input/memory.ts";
 export { memorySource } from "./train/input/source.ts";

@@ -10,7 +10,7 @@ export default defineConfig({
     fileParallelism: true,
     maxWorkers: 2, // a software adapter takes what cores there are
     // First use of a kernel compiles it, on a software adapter for seconds.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

@@ -31,7 +31,8 @@ import { place } from "ROOT/kernels/shared/place.ts";
       import { Scalars } from "ROOT/kernels/shared/scalars.ts";
       import { Tensor } from "ROOT/engine/tensor.ts";
       import { adamwStep } from "ROOT/kernels/optim/adamw.ts";
-      import { deit, deitConfig, deitParams } from "ROOT/models/deit.ts";
+      import { deit, deitParams } from "ROOT/models/deit.ts";
+      import { deitConfig } from "ROOT/models/deit-names.ts";
       import { initialState, ParameterStore } from "ROOT/models/params.ts";
       import { distillationLoss } from "ROOT/train/loss.ts";
       globalThis.app = { gradients, initDevice, place, record, Scalars, Tensor, adamwStep, deit, deitConfig, deitParams, initialState, ParameterStore, distillationLoss };`,
@@ -49,7 +50,8 @@ import { place } from "ROOT/kernels/shared/place.ts";
     source: `
       import { initDevice } from "ROOT/engine/device.ts";
       import { record } from "ROOT/engine/plan.ts";
-      import { deit, deitConfig, deitParams } from "ROOT/models/deit.ts";
+      import { deit, deitParams } from "ROOT/models/deit.ts";
+      import { deitConfig } from "ROOT/models/deit-names.ts";
       import { loadParams } from "ROOT/models/params.ts";
       import { parseSafetensors } from "ROOT/models/checkpoints/safetensors.ts";
       globalThis.app = { initDevice, record, deit, deitConfig, deitParams, loadParams, parseSafetensors };`,

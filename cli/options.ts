@@ -37,6 +37,16 @@ export function refuseOthers(command: Command, mode: string, taken: readonly str
   if (other) throw new UsageError(`expected ${mode} without ${other.long}, got both; see tessera ${command.name()} --help`);
 }
 
+const UNITS: Readonly<Record<string, number>> = { "": 1, KB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** A number of bytes: "800000000", "800MB", "1.5 GiB". */
+export function bytes(text: string): number {
+  const [, amount = "", unit = ""] = /^\s*([\d.]+)\s*(|[KMG]i?B)\s*$/.exec(text) ?? [];
+  const value = Math.floor(Number(amount) * UNITS[unit]!);
+  if (amount === "" || !Number.isFinite(value) || value < 1) throw new InvalidArgumentError("expected bytes, as 800MB or 1.5GiB");
+  return value;
+}
+
 /** An object in JSON. */
 export function jsonObject(what: string, text: string): Record<string, unknown> {
   let value: unknown;

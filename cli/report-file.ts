@@ -12,9 +12,12 @@ import { IN_REPOSITORY, shipped, VERSION } from "./place.ts";
 /** Writes it; its URL. */
 export async function writeReport(path: string, data: ReportData): Promise<string> {
   const whole = resolve(path);
-  await writeAtomic(whole, new TextEncoder().encode(renderReport(readFileSync(shipped("app/report.html"), "utf8"), ...uplot(), data)));
+  await writeAtomic(whole, new TextEncoder().encode(reportPage(data)));
   return pathToFileURL(whole).href;
 }
+
+/** The report as HTML. */
+export const reportPage = (data: ReportData): string => renderReport(readFileSync(shipped("app/report.html"), "utf8"), ...uplot(), data);
 
 function uplot(): [string, string] {
   const folder = createRequire(import.meta.url)

@@ -1,10 +1,13 @@
 /** The site: several pages, built into a folder that any web server can host, under any path. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { build, type Plugin } from "vite";
 import { VitePWA } from "vite-plugin-pwa";
+import type { ReportData } from "../jobs/report-data.ts";
+import { docs } from "./docs/plugin.ts";
 import { ownFilesOnly } from "./node/vite.ts";
 import { shipped, VERSION } from "./place.ts";
+import { reportPage } from "./report-file.ts";
 
 const root = shipped("app/site");
 
@@ -37,6 +40,9 @@ function frame(): Plugin {
     // Read by the page Bench. The site includes no rival libraries.
     generateBundle() {
       this.emitFile({ type: "asset", fileName: "about.json", source: JSON.stringify({ version: VERSION, commit: "", rivals: [] }) });
+      // For browsers without WebGPU.
+      const recorded = JSON.parse(readFileSync(shipped("app/site/recorded/demo.json"), "utf8")) as ReportData;
+      this.emitFile({ type: "asset", fileName: "recorded.html", source: reportPage(recorded) });
     },
     transformIndexHtml: {
       order: "pre",
@@ -82,6 +88,7 @@ export async function buildSite(folder: string): Promise<void> {
     base: "./",
     publicDir: join(root, "public"),
     plugins: [
+      await docs(),
       frame(),
       VitePWA({
         registerType: "autoUpdate",

@@ -2,6 +2,7 @@
 import { defineKernel } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
+import { returned, within } from "./watch.ts";
 
 type Inputs = readonly (Tensor | null)[];
 
@@ -34,7 +35,8 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
   return (inputs, attrs) => {
     const needs = inputs.map((t) => t?.requiresGrad === true);
     const differentiable = enabled && needs.includes(true);
-    const { y, saved } = spec.forward(inputs, attrs, differentiable);
+    const { y, saved } = within({ op: { name: spec.name, inputs } }, () => spec.forward(inputs, attrs, differentiable));
+    returned(y);
     if (differentiable) {
       y.requiresGrad = true;
       y.node = {
@@ -71,19 +73,24 @@ export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tenso
   if (!dy && y.size !== 1) throw new Error(`gradients: expected dy for a result of shape ${show(y.shape)}, got none`);
   if (dy && !sameShape(dy.shape, y.shape)) throw new Error(`gradients: expected dy of shape ${show(y.shape)}, got ${show(dy.shape)}`);
   if (!y.requiresGrad) throw new Error("gradients: expected a result that depends on a tensor with requiresGrad, got one that does not");
+  return within({ phase: "backward", op: null }, () => backward(y, wrt, dy));
+}
+
+function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
   const found = new Map<Tensor, Tensor>([[y, dy ?? fill(y.shape, 1)]]);
   for (const t of reachable(y)) {
     const g = found.get(t);
     if (!g) continue;
-    const { inputs, partialOf } = t.node!;
+    const { name, inputs, partialOf } = t.node!;
     const into = partialOf === null ? null : inputs[partialOf]!;
     const partial = into?.requiresGrad ? (found.get(into) ?? null) : null;
-    const grads = t.node!.backward(g, partial);
+    const grads = within({ op: { name, inputs } }, () => t.node!.backward(g, partial));
+    grads.forEach(returned);
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;
       if (!sameShape(grad.shape, input.shape))
-        throw new Error(`${t.node!.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
+        throw new Error(`${name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
       const other = i === partialOf ? undefined : found.get(input);
       found.set(input, other ? add(other, grad) : grad);
     });

@@ -50,6 +50,11 @@ export class Device {
     bytesPeak: 0,
     /** Bytes of free buffers kept for reuse. */
     bytesPooled: 0,
+    /**
+     * Bytes of all buffers that exist now: of tensors, rounded up as the pool has them, free ones, plans', and what is read back through.
+     */
+    bytesAllocated: 0,
+    bytesAllocatedPeak: 0,
     tensorsLive: 0,
   };
   /** False for an app's device, which `close()` leaves alone. */
@@ -118,6 +123,11 @@ export class Device {
     if (this.owned) this.gpu.destroy();
     if (current === this) current = undefined;
     if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
+  }
+
+  /** What is set by device is set by this: the device itself, or the one that a rehearsal's stands in for. */
+  get origin(): Device {
+    return this;
   }
 
   /** Smallest and largest subgroup, in threads; null if kernels cannot use subgroups or the adapter does not report sizes. */
@@ -273,6 +283,17 @@ export const hasDevice = (): boolean => current !== undefined;
 export function getDevice(): Device {
   if (!current) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
   return current;
+}
+
+/** Runs `body`, synchronous, with `device` in the place of the process's own. */
+export function withDevice<T>(device: Device, body: () => T): T {
+  const before = current;
+  current = device;
+  try {
+    return body();
+  } finally {
+    current = before;
+  }
 }
 
 /** `close()` of the process's device, if there is one. */

@@ -15,6 +15,12 @@ export class OutOfMemoryError extends Error {
   override readonly name = "OutOfMemoryError";
 }
 
+/**
+ * A tensor or a launch beyond what the adapter takes: known before anything is allocated. A plain error by name, for it is the caller's
+ * to mend.
+ */
+export class TooLargeError extends Error {}
+
 /** The device is gone (driver reset, tab in the background, `destroy()`); every tensor on it went with it. */
 export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";

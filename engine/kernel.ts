@@ -1,10 +1,13 @@
 /** Declares kernels: bindings are generated from named lists, so that launch code and WGSL agree on their order. */
 import { getDevice, type Device } from "./device.ts";
+import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
+import { createBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
+import { watched } from "./watch.ts";
 import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
@@ -139,13 +142,17 @@ export function defineKernel<
       return tensor ? [{ ...slot, tensor }] : [];
     });
     const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / (x * y)));
-    launch({
+    const item = {
       pipeline: pipelineFor(args.constants ?? {}, folded, bound),
       bindings: bound.map((b) => bindingOf(spec.name, b)),
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
-    });
-    if (watcher) showLaunch(spec.name, bound);
+    };
+    const of = (access: Binding["access"]) => Object.fromEntries(bound.flatMap((b) => (b.access === access ? [[b.name, b.tensor]] : [])));
+    watched(
+      () => ({ kernel: spec.name, inputs: of("read"), updates: of("update"), outputs: of("write") }),
+      () => launch(item),
+    );
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
 }
@@ -180,28 +187,6 @@ export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   };
 }
 
-/** Sees a kernel's name and the tensors that it wrote, right after each launch. It may launch kernels of its own, which are not watched. */
-export type Watcher = (kernel: string, written: Readonly<Record<string, Tensor>>) => void;
-
-let watcher: Watcher | null = null;
-
-/** Calls `to` for every launch of `body`: for debuggers, which run a step launch by launch instead of recorded. */
-export function withWatcher<T>(to: Watcher | null, body: () => T): T {
-  const before = watcher;
-  watcher = to;
-  try {
-    return body();
-  } finally {
-    watcher = before;
-  }
-}
-
-function showLaunch(kernel: string, bound: readonly Bound[]): void {
-  const to = watcher!;
-  const written = Object.fromEntries(bound.flatMap(({ name, access, tensor }) => (access === "read" ? [] : [[name, tensor]])));
-  withWatcher(null, () => to(kernel, written));
-}
-
 interface LooseArgs {
   readonly inputs?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
   readonly updates?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
@@ -232,13 +217,13 @@ function fold(
     if (!Number.isInteger(groups) || groups < 1) throw new Error(`${kernel}: expected a positive count of workgroups, got ${groups}`);
     if (groups <= most) return { groups: [groups, 1, 1], folded: 0 };
     const rows = Math.ceil(groups / most);
-    if (rows > most) throw new Error(`${kernel}: expected at most ${most * most} workgroups, got ${groups}`);
+    if (rows > most) throw new TooLargeError(`${kernel}: expected at most ${most * most} workgroups, got ${groups}`);
     return { groups: [Math.ceil(groups / rows), rows, 1], folded: groups };
   }
   const [x, y, z = 1] = groups;
   for (const n of [x, y, z]) {
     if (!Number.isInteger(n) || n < 1 || n > most)
-      throw new Error(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
+      throw new TooLargeError(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
   }
   return { groups: [x, y, z], folded: 0 };
 }
@@ -258,8 +243,7 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
   const key = words.join();
   let buffer = cache.get(key);
   if (!buffer) {
-    device.stats.buffersCreated++;
-    buffer = device.gpu.createBuffer({ label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
+    buffer = createBuffer(device, { label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
     new Uint32Array(buffer.getMappedRange()).set(words);
     buffer.unmap();
     cache.set(key, buffer);

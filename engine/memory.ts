@@ -3,6 +3,7 @@
  * Buffers come from a pool and go back to it when the scope that made them ends.
  */
 import { getDevice, type Device } from "./device.ts";
+import { TooLargeError } from "./errors.ts";
 
 export class Storage {
   readonly bytes: number;
@@ -27,7 +28,8 @@ export class Storage {
 
   /** The buffer; throws if there is none, with the reason. */
   use(what: string): GPUBuffer {
-    if (this.state === "live" && this.device === getDevice()) return this.buffer!;
+    const device = getDevice();
+    if (this.state === "live" && (this.device === device || this.device === device.origin)) return this.buffer!;
     if (this.state === "freed")
       throw new Error(`${what}: expected a live tensor, got one whose scope has ended (keep() it to use it later)`);
     if (this.state === "recorded")
@@ -112,12 +114,23 @@ function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
   return free;
 }
 
-/** A storage buffer, outside the pool. */
-export function createBuffer(device: Device, bytes: number, label: string): GPUBuffer {
+/** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
+export const STORAGE = 0x80 | 0x04 | 0x08;
+
+/** Every buffer of the engine's that outlives a call is made here, for the account of what is allocated. */
+export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): GPUBuffer {
   device.check();
-  device.stats.buffersCreated++;
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  return device.guard(() => device.gpu.createBuffer({ label, size: bytes, usage }));
+  const { stats } = device;
+  stats.buffersCreated++;
+  stats.bytesAllocated += descriptor.size;
+  stats.bytesAllocatedPeak = Math.max(stats.bytesAllocatedPeak, stats.bytesAllocated);
+  return device.guard(() => device.gpu.createBuffer(descriptor));
+}
+
+/** The inverse of `createBuffer`. */
+export function destroyBuffer(device: Device, buffer: GPUBuffer): void {
+  device.stats.bytesAllocated -= buffer.size;
+  buffer.destroy();
 }
 
 /** Sizes are rounded up to an eighth of a power of two, so that near sizes share buffers at 12.5 % waste. */
@@ -134,7 +147,7 @@ export function allocate(bytes: number, what: string): Storage {
   const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
   let buffer = freeBuffers(device, bucket).pop();
   if (buffer) device.stats.bytesPooled -= bucket;
-  else buffer = createBuffer(device, bucket, what);
+  else buffer = createBuffer(device, { label: what, size: bucket, usage: STORAGE });
   const storage = new Storage(device, size, buffer, bucket);
   own(storage);
   return storage;
@@ -152,13 +165,13 @@ export function promise(bytes: number, what: string): Storage {
 
 function checkSize(device: Device, bytes: number, what: string): void {
   const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
-  if (bytes > most) throw new Error(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
+  if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
 }
 
 /** Destroys the pool's unused buffers. Launches that are not yet submitted may still use them: see `trimPool` of launch.ts. */
 export function clearPool(): void {
   const device = getDevice();
-  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) buffer.destroy();
+  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
   device.stats.bytesPooled = 0;
 }
 

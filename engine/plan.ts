@@ -8,7 +8,8 @@
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
 import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
-import { account, collect, createBuffer, storagesIn, type Storage } from "./memory.ts";
+import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
+import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
 
 export interface RecordOptions {
   /** Shown in errors and traces. */
@@ -39,7 +40,10 @@ export interface Plan<T> {
   readonly steps: readonly Step[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
-  /** Encodes the step into an app's encoder, which the app submits, after the commands encoded there before. Throws as `run()` does. */
+  /**
+   * Encodes the step into an app's encoder, which the app submits; it sees the results of commands encoded before. Throws as `run()`
+   * does.
+   */
   encode(encoder: GPUCommandEncoder): void;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
@@ -49,47 +53,75 @@ export interface Plan<T> {
 
 /** Records `body`, a synchronous function that reads no values back, and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
-  const { label = "plan", onCompile } = options;
+  const draft = drafted(body, options.label ?? "plan");
+  const { device, launches, release } = draft;
+  try {
+    await compile(device, launches, options.onCompile);
+    const plan = allocated(draft);
+    await device.wait(Promise.resolve());
+    return plan;
+  } catch (error) {
+    release(); // after out of memory, a smaller attempt needs this memory
+    throw error;
+  }
+}
+
+/** `record` within a `rehearse`, at once: nothing is compiled. Its memory is given back with the rehearsal. */
+export const rehearsePlan = <T>(body: () => T, label = "plan"): Plan<T> => allocated(drafted(body, label));
+
+/** A recording without memory. */
+interface Draft<T> {
+  readonly label: string;
+  readonly device: Device;
+  readonly result: T;
+  readonly results: ReadonlySet<Storage>;
+  readonly launches: readonly Launch[];
+  /** Gets the memory, which `release` gives back. */
+  give(memory: PlanMemory): void;
+  release(): void;
+}
+
+function drafted<T>(body: () => T, label: string): Draft<T> {
   const device = getDevice();
   const all: Launch[] = [];
   const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
   if (result instanceof Promise) throw new Error("record: expected a synchronous function, got one that returns a promise");
   const results = storagesIn(result);
-  const launches = dropDead(all, results);
-  let memory: Memory | null = null;
-  const release = () => {
-    flush(); // waiting launches may read the results
-    if (memory) {
-      for (const storage of results) if (memory.homes.has(storage)) storage.free();
-      for (const buffer of memory.buffers) buffer.destroy();
-      account(device, -memory.bytes, 0);
-    }
-    for (const storage of constants) storage.free();
+  let held: PlanMemory | null = null;
+  return {
+    ...{ label, device, result, results, launches: dropDead(all, results) },
+    give: (memory) => (held = memory),
+    release() {
+      flush(); // waiting launches may read the results
+      if (held) {
+        for (const storage of results) if (held.homes.has(storage)) storage.free();
+        for (const buffer of held.buffers) destroyBuffer(device, buffer);
+        account(device, -held.bytes, 0);
+      }
+      held = null;
+      for (const storage of constants) storage.free();
+    },
   };
+}
 
+/** Gives a draft its memory, and makes it a plan. */
+function allocated<T>({ label, device, result, results, launches, give, release }: Draft<T>): Plan<T> {
+  const memory = assignMemory(device, label, launches, results);
+  give(memory);
+  const { homes } = memory;
+  for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
   const externals = new Map<Storage, GPUBuffer>();
-  let steps: Step[];
-  try {
-    await compile(device, launches, onCompile);
-    memory = assignMemory(device, label, launches, results);
-    const { homes } = memory;
-    for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
-    const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
-      const storage = b.storage.placed?.storage ?? b.storage;
-      const planned = homes.get(storage);
-      if (planned) return { buffer: planned, offset: b.offset };
-      externals.set(storage, storage.use(label));
-      return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
-    };
-    steps = launches.map((l) => {
-      const [x, y, z] = l.groups;
-      return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
-    });
-    await device.wait(Promise.resolve());
-  } catch (error) {
-    release(); // after out of memory, a smaller attempt needs this memory
-    throw error;
-  }
+  const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
+    const storage = b.storage.placed?.storage ?? b.storage;
+    const planned = homes.get(storage);
+    if (planned) return { buffer: planned, offset: b.offset };
+    externals.set(storage, storage.use(label));
+    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+  };
+  const steps = launches.map((l): Step => {
+    const [x, y, z] = l.groups;
+    return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
+  });
   let disposed = false;
   const checkUsable = () => {
     if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
@@ -153,63 +185,4 @@ function encode(steps: readonly Step[], encoder: GPUCommandEncoder): void {
     pass.dispatchWorkgroups(step.x, step.y, step.z);
   }
   pass.end();
-}
-
-/** Keeps a launch if it changes memory that outlives the step, or if a kept launch (or the result) reads what it writes. */
-function dropDead(launches: readonly Launch[], results: ReadonlySet<Storage>): Launch[] {
-  const needed = new Set(results);
-  const kept: Launch[] = [];
-  for (const l of [...launches].reverse()) {
-    const alive = l.bindings.some(
-      ({ storage, access }) => access !== "read" && (storage.state === "live" || storage.placed || needed.has(storage)),
-    );
-    if (!alive) continue;
-    kept.push(l);
-    for (const { storage } of l.bindings) needed.add(storage);
-  }
-  return kept.reverse();
-}
-
-interface Memory {
-  readonly buffers: readonly GPUBuffer[];
-  readonly bytes: number;
-  /** The buffer of each storage of the recording. */
-  readonly homes: ReadonlyMap<Storage, GPUBuffer>;
-}
-
-/**
- * Gives every storage of the recording a buffer; storages that are never alive together share one. Largest first, each into
- * the smallest buffer that is free for its whole life. Whole buffers, not ranges of one: WebGPU tracks hazards per buffer.
- */
-function assignMemory(device: Device, label: string, launches: readonly Launch[], results: ReadonlySet<Storage>): Memory {
-  const lives = new Map<Storage, { first: number; last: number }>();
-  launches.forEach((l, i) => {
-    for (const { storage } of l.bindings) {
-      if (storage.state !== "recorded" || storage.placed) continue;
-      const life = lives.get(storage);
-      if (life) life.last = i;
-      else lives.set(storage, { first: i, last: i });
-    }
-  });
-  for (const storage of results) {
-    const life = lives.get(storage);
-    if (life) life.last = Infinity;
-  }
-  const slots: { bytes: number; lives: { first: number; last: number }[]; storages: Storage[] }[] = [];
-  for (const [storage, life] of [...lives].sort((a, b) => b[0].bytes - a[0].bytes)) {
-    const free = slots.filter((s) => s.lives.every((other) => other.last < life.first || other.first > life.last));
-    let slot = free.at(-1); // slots are sorted by falling size, so the last free one is the smallest
-    if (!slot) slots.push((slot = { bytes: storage.bytes, lives: [], storages: [] }));
-    slot.lives.push(life);
-    slot.storages.push(storage);
-  }
-  const homes = new Map<Storage, GPUBuffer>();
-  const buffers = slots.map((slot) => {
-    const buffer = createBuffer(device, slot.bytes, label);
-    for (const storage of slot.storages) homes.set(storage, buffer);
-    return buffer;
-  });
-  const bytes = slots.reduce((sum, s) => sum + s.bytes, 0);
-  account(device, bytes, 0);
-  return { buffers, bytes, homes };
 }

@@ -25,3 +25,14 @@ export function strides(shape: Shape): number[] {
   }
   return s;
 }
+
+/** An element's index in each axis, from its place in row-major order. */
+export function indexIn(shape: Shape, flat: number): number[] {
+  const index: number[] = [];
+  let rest = flat;
+  for (const size of [...shape].reverse()) {
+    index.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return index;
+}

@@ -3,6 +3,7 @@ import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
 import { allocate, borrow, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
+import { giveStaging, takeStaging } from "./staging.ts";
 
 export type DType = "f32" | "f16" | "i32" | "u32" | "u8";
 
@@ -166,28 +167,13 @@ function upload(tensor: Tensor, data: ArrayLike<number>): void {
   device.guard(() => device.gpu.queue.writeBuffer(buffer, tensor.offset, typed as ArrayBufferView<ArrayBuffer>));
 }
 
-/** Mappable buffers, reused between reads. */
-const staging: { readonly device: object; readonly buffer: GPUBuffer }[] = [];
-const STAGING_KEPT = 8;
-
 /** Reads several tensors in one submit. */
 export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>[]> {
   const device = getDevice();
   device.check();
   flush();
-  const offsets: number[] = [];
-  let total = 0;
-  for (const t of tensors) {
-    offsets.push(total);
-    total += Math.ceil(t.bytes / 8) * 8;
-  }
-  const found = staging.findIndex((s) => s.device === device && s.buffer.size >= total && s.buffer.size <= 4 * total + 4096);
-  let slot = found >= 0 ? staging.splice(found, 1)[0]! : null;
-  if (!slot) {
-    device.stats.buffersCreated++;
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    slot = { device, buffer: device.guard(() => device.gpu.createBuffer({ label: "read", size: total, usage })) };
-  }
+  const { offsets, total } = layoutOf(tensors);
+  const slot = takeStaging(device, total);
   device.guard(() => {
     const encoder = device.gpu.createCommandEncoder();
     tensors.forEach((t, i) =>
@@ -199,7 +185,20 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const mapped = slot.buffer.getMappedRange(0, total);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));
   slot.buffer.unmap();
-  staging.push(slot);
-  if (staging.length > STAGING_KEPT) staging.shift()!.buffer.destroy();
+  giveStaging(slot);
   return data;
 }
+
+/** Where each tensor's values lie in the buffer that they are read back through, and its bytes. */
+function layoutOf(tensors: readonly Tensor[]): { readonly offsets: readonly number[]; readonly total: number } {
+  const offsets: number[] = [];
+  let total = 0;
+  for (const t of tensors) {
+    offsets.push(total);
+    total += Math.ceil(t.bytes / 8) * 8;
+  }
+  return { offsets, total };
+}
+
+/** Takes and gives back what `readAll(tensors)` would read through, and reads nothing: for rehearsals. */
+export const rehearseRead = (tensors: readonly Tensor[]): void => giveStaging(takeStaging(getDevice(), layoutOf(tensors).total));

@@ -16,6 +16,8 @@ import { readWeightsFile } from "./files/weights-file.ts";
 export interface ModelArgs {
   readonly model: string | Readonly<Record<string, unknown>>;
   readonly weights: string;
+  /** Side of the images, in pixels, where it is not the model's own; the position embedding is interpolated. */
+  readonly imgSize?: number | undefined;
 }
 
 export interface ForwardArgs extends ModelArgs {
@@ -89,7 +91,10 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   };
 }
 
-export async function readModel(host: Host, args: ModelArgs): Promise<{ model: Model; state: State }> {
-  const model = refusing(() => createModel(args.model));
-  return { model, state: (await readWeightsFile(host, args.weights)).state };
+export async function readModel(host: Host, { model: what, weights, imgSize }: ModelArgs): Promise<{ model: Model; state: State }> {
+  const own = refusing(() => createModel(what));
+  const { state } = await readWeightsFile(host, weights);
+  if (imgSize === undefined) return { model: own, state };
+  const model = { ...refusing(() => createModel({ ...own.config, imgSize })), name: own.name };
+  return { model, state: model.config.arch === "deit" ? refusing(() => resizedPosEmbed(state, model), weights) : state };
 }

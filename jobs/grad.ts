@@ -3,12 +3,14 @@ import { gradients } from "../engine/autograd.ts";
 import { record } from "../engine/plan.ts";
 import { place } from "../kernels/shared/place.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { mul } from "../kernels/elementwise.ts";
+import { sum } from "../kernels/shared/reduce.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore } from "../models/params.ts";
 import { distillationLoss } from "../train/loss.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { checkNames, floatsOf, labelsOf, readTensors, writeTensors, type FloatArray } from "./files/tensor-file.ts";
+import { checkNames, floatsOf, labelsOf, readTensors, writeTensors, type FloatArray, type TensorFile } from "./files/tensor-file.ts";
 import { readModel, type ModelArgs } from "./forward.ts";
 
 export interface LossArgs {
@@ -65,6 +67,8 @@ export interface Batch {
   readonly labels: Tensor | null;
   readonly target: Tensor | null;
   readonly teacherLogits: Tensor | null;
+  /** Of a model without a head: the features' gradient [B, D]. */
+  readonly dy: Tensor | null;
 }
 
 export async function readBatch(host: Host, path: string, model: Model, { distillation, labelSmoothing }: LossArgs): Promise<Batch> {
@@ -72,16 +76,15 @@ export async function readBatch(host: Host, path: string, model: Model, { distil
     throw new UsageError(`expected a model with a distillation token for --distillation ${distillation}, got ${model.name}`);
   const file = await readTensors(host, path);
   const distils = distillation !== "none";
+  if (model.numClasses === 0) return headlessBatch(file, model, path);
   checkNames(file, distils ? ["x", "teacher_logits"] : ["x"], ["labels", "target", ...(distils ? [] : ["teacher_logits"])], path);
   if (file.has("labels") === file.has("target"))
     throw new UsageError(`expected either labels or target in ${path}, got ${file.has("labels") ? "both" : "neither"}`);
   if (file.has("target") && labelSmoothing !== 0)
     throw new UsageError(`expected labels for --label-smoothing ${labelSmoothing}, got a target, which carries its own`);
-  const x = floatsOf(file, "x");
+  const x = imagesOf(file, model);
   const B = x.shape[0] ?? 0,
     K = model.numClasses;
-  if (x.shape.length !== 4 || String(x.shape.slice(1)) !== String(model.imageShape))
-    throw new UsageError(`expected x [B,${model.imageShape}] for ${model.name}, got [${x.shape}]`);
   const perClass = (name: string) => {
     const { data, shape } = floatsOf(file, name, [B, K]);
     return () => Tensor.from(data, shape);
@@ -95,17 +98,41 @@ export async function readBatch(host: Host, path: string, model: Model, { distil
     labels: labels && Tensor.from(labels, [B], "u32"),
     target: target?.() ?? null,
     teacherLogits: teacher?.() ?? null,
+    dy: null,
   };
 }
 
-export function disposeBatch({ x, labels, target, teacherLogits }: Batch): void {
-  for (const t of [x, labels, target, teacherLogits]) t?.dispose();
+function imagesOf(file: TensorFile, { name, imageShape }: Model): FloatArray {
+  const x = floatsOf(file, "x");
+  if (x.shape.length !== 4 || String(x.shape.slice(1)) !== String(imageShape))
+    throw new UsageError(`expected x [B,${imageShape}] for ${name}, got [${x.shape}]`);
+  return x;
 }
 
-/** Forward, loss, and backward into `store.grads`. Returns the loss. */
-export function lossAndGradients(model: Model, store: ParameterStore, { x, labels, target, teacherLogits }: Batch, args: LossArgs): Tensor {
-  const { logitsCls, logitsDist } = model.forward(store.tensors, x, { training: true });
-  const { loss } = distillationLoss({
+/** Of a model without a head: images, and what to multiply its features by. */
+function headlessBatch(file: TensorFile, model: Model, path: string): Batch {
+  checkNames(file, ["x", "dy"], [], path);
+  const x = imagesOf(file, model);
+  const dy = floatsOf(file, "dy", [x.shape[0]!, model.featureWidth]);
+  return { x: Tensor.from(x.data, x.shape), dy: Tensor.from(dy.data, dy.shape), labels: null, target: null, teacherLogits: null };
+}
+
+export function disposeBatch({ x, labels, target, teacherLogits, dy }: Batch): void {
+  for (const t of [x, labels, target, teacherLogits, dy]) t?.dispose();
+}
+
+/** Forward, loss, and backward into `store.grads`. Returns the loss; without a head the sum of the features times `dy`. */
+export function lossAndGradients(model: Model, store: ParameterStore, batch: Batch, args: LossArgs): Tensor {
+  const loss = lossOf(model, store, batch, args);
+  const targets = store.gradTargets;
+  gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));
+  return loss;
+}
+
+function lossOf(model: Model, store: ParameterStore, { x, labels, target, teacherLogits, dy }: Batch, args: LossArgs): Tensor {
+  const { logits, logitsCls, logitsDist } = model.forward(store.tensors, x, { training: true });
+  if (dy) return sum(mul(logits, dy));
+  return distillationLoss({
     logits: logitsCls,
     logitsDist,
     teacherLogits,
@@ -115,8 +142,5 @@ export function lossAndGradients(model: Model, store: ParameterStore, { x, label
     alpha: args.alpha,
     tau: args.tau,
     reduction: args.reduction,
-  });
-  const targets = store.gradTargets;
-  gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));
-  return loss;
+  }).loss;
 }

@@ -24,6 +24,8 @@ export interface Host {
   /** Adds to the end of a file that is there. Not atomic: a kill may leave a part of `bytes`. */
   appendFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
+  /** The machine's memory in bytes, where it is known. */
+  readonly memoryBytes?: number | undefined;
   /** Whether a stop was requested by Ctrl-C, SIGTERM or SIGHUP; a second signal ends the process. A page may learn of it one step late. */
   stopAsked(): boolean;
   /** One event, as JSON-able data. An event with only a `message` is printed as that line. */

@@ -1,59 +1,23 @@
 /** `train`: trains or distils a model on a data set; saves checkpoints and resumes from them. */
 import { adapterName, getDevice } from "../engine/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
-import { createModel, type Model } from "../models/model.ts";
+import type { Model } from "../models/model.ts";
 import { countParams, type State } from "../models/params.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
-import { IMAGENET, preprocessing } from "../models/images/protocols.ts";
 import { replaceHead, writeWeights, type Weights } from "../models/checkpoints/weights.ts";
-import { openSource, type DataFiles } from "../train/data/open.ts";
 import { checkpointPosition } from "../train/checkpoint.ts";
 import { ResumeError } from "../train/identity.ts";
-import type { ImageSource } from "../train/input/source.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
-import { makeRecipe, type Recipe } from "../train/recipe.ts";
-import { checkRun, train, type TrainOptions } from "../train/train.ts";
-import { checkDtype } from "./files/dtype.ts";
+import type { Recipe } from "../train/recipe.ts";
+import { train, type TrainOptions } from "../train/train.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "./files/load-model.ts";
+import { describeLayers } from "../train/debug-text.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
-import { readWeightsFile } from "./files/weights-file.ts";
+import { readSettings, type TrainArgs } from "./train/settings.ts";
 
-export interface TrainArgs {
-  /** A timm name or a config; without `numClasses` it has the data's number of classes. */
-  readonly model: string | Readonly<Record<string, unknown>>;
-  readonly recipe: Readonly<Record<string, unknown>>;
-  readonly seed: number;
-  readonly train: DataFiles;
-  readonly test: DataFiles;
-  /** A weights file, with its config inside or given. */
-  readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
-  /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
-  readonly out: string;
-  /** Resumes from the checkpoint in `out`; `allowChanged` permits other data, teacher or place of augmentation. */
-  readonly resume?: boolean | undefined;
-  readonly allowChanged?: boolean | undefined;
-  /** Starts a new run although `out` holds one. */
-  readonly overwrite?: boolean | undefined;
-  /** Initial weights; on request with new classifiers, or with an interpolated position embedding. */
-  readonly initial?: string | undefined;
-  readonly replaceHead?: boolean | undefined;
-  readonly resizePosEmbed?: boolean | undefined;
-  readonly workers?: number | undefined;
-  readonly maxCorrupt?: number | undefined;
-  /** Where images are augmented; "gpu" unless given. */
-  readonly augment?: "gpu" | "cpu" | undefined;
-  /** Ends at the first update that is not finite, and names the source of its first NaN. */
-  readonly debugNan?: boolean | undefined;
-  readonly maxSteps?: number | undefined;
-  readonly saveEvery?: number | undefined;
-  readonly saveSeconds?: number | undefined;
-  readonly evalEvery?: number | undefined;
-  /** Label of the progress bar. */
-  readonly label?: string | undefined;
-}
+export type { TrainArgs } from "./train/settings.ts";
 
 export interface TrainSummary {
   readonly data: { readonly train: number; readonly test: number; readonly classes: readonly string[] };
@@ -97,16 +61,17 @@ const SAVE_SECONDS = 300;
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
   const startMs = performance.now();
   const run = await prepare(host, args);
-  const { model, data, normalization, paths, teacher, log } = run;
+  const { paths, log } = run;
+  const { model, normalization, teacher, train: images, test } = run.options;
   const result = await train({ ...run.options, ...callbacks(host, args, run) }).catch((error: Error) => {
     throw explained(error, args, run);
   });
-  const info = { config: model.config, classes: [...data.train.classes], ...normalization };
+  const info = { config: model.config, classes: [...images.classes], ...normalization };
   await save(host, run, paths.weights, writeWeights(result.state, info));
   if (result.ema) await save(host, run, paths.ema, writeWeights(result.ema, info));
   const { adapter, stats } = getDevice();
   return {
-    data: { train: data.train.count, test: data.test.count, classes: data.train.classes },
+    data: { train: images.count, test: test.count, classes: images.classes },
     model: factsOf(model),
     teacher: teacher ? factsOf(teacher.model) : null,
     adapter: { name: adapterName(adapter), software: adapter.software },
@@ -119,17 +84,13 @@ export default async function trainJob(host: Host, args: TrainArgs): Promise<Tra
     imagesPerSecond: result.imagesPerSecond,
     launchesPerStep: result.launches,
     planBytes: result.planBytes,
-    gpuBytesPeak: stats.bytesPeak,
+    gpuBytesPeak: stats.bytesAllocatedPeak,
     weights: paths.weights,
   };
 }
 
 /** A run with its arguments read and checked. */
 interface Prepared {
-  readonly model: Model;
-  readonly data: { readonly train: ImageSource; readonly test: ImageSource };
-  readonly normalization: Statistics;
-  readonly teacher: TrainOptions["teacher"];
   readonly paths: Readonly<Record<"checkpoint" | "weights" | "ema" | "metrics" | "events", string>>;
   readonly log: RunLog;
   readonly options: TrainOptions;
@@ -139,37 +100,30 @@ interface Prepared {
 
 /** Loads data and weights, and throws for a run that cannot work, before any training. */
 async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
-  const recipe = refusing(() => makeRecipe(args.recipe));
-  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
   const paths = pathsIn(args.out);
   await checkFolder(host, args, paths);
-  const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
-  const trainSet = await open(host, args.train, typeof given === "number" ? given : undefined);
-  const data = { train: trainSet, test: await open(host, args.test, trainSet.classes) };
-  const model = refusing(() =>
-    createModel(args.model, typeof args.model === "string" || !("numClasses" in args.model) ? data.train.classes.length : undefined),
-  );
-  const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
-  const normalization = normalizationFor(args.train, model, initial);
-  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
-  refusing(() => checkRun({ model, recipe, ...data, teacher, debugNan: args.debugNan }));
+  const { initial, memory, ...settings } = await readSettings(host, args);
+  const { model } = settings;
   const resume = args.resume ? await host.readFile(paths.checkpoint) : undefined;
   const savedStep = resume ? savedStepOf(resume, paths.checkpoint) : null;
   const options: TrainOptions = {
-    ...{ model, recipe, seed: args.seed, ...data, teacher, resume, normalization },
+    ...settings,
+    ...{ seed: args.seed, resume },
     platform: host.images,
     workers: args.workers,
     maxCorrupt: args.maxCorrupt,
-    augment: args.augment,
     allowChanged: args.allowChanged,
     initial: initial ? beginning(host, model, initial, args) : undefined,
-    debugNan: args.debugNan,
     maxSteps: args.maxSteps,
     saveEvery: args.saveEvery,
     saveSeconds: args.saveSeconds ?? SAVE_SECONDS,
     evalEvery: args.evalEvery,
   };
-  return { model, data, normalization, teacher, paths, log: await RunLog.open(host, paths, savedStep), options, savedStep };
+  const log = await RunLog.open(host, paths, savedStep);
+  host.log({
+    message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory${memory.copies > 0 ? ", and more while it looks into an update" : ""}`,
+  });
+  return { options, paths, log, savedStep };
 }
 
 function savedStepOf(checkpoint: Uint8Array, path: string): number {
@@ -218,6 +172,7 @@ function callbacks(host: Host, args: TrainArgs, run: Prepared): Partial<TrainOpt
       if (!m.finite)
         host.log({ message: `${label}: step ${m.step}: loss ${m.loss} or its gradients are not finite; the update was skipped` });
     },
+    onStats: ({ step, layers }) => host.log({ message: `${label}: update ${step}\n${describeLayers(layers)}` }),
     async onCheckpoint(bytes, { step }) {
       // Metrics first: a checkpoint never stands without the lines that lead to it.
       await run.log.flush().catch((error: Error) => {
@@ -260,18 +215,6 @@ function explained(error: Error, args: TrainArgs, run: Prepared): Error {
   return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });
 }
 
-const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
-  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
-    throw new UsageError(error.message);
-  });
-
-/** Mean and std: the initial weights' own, else timm's for the model; without initial weights the data's. */
-function normalizationFor(data: DataFiles, { name, imageShape }: Model, initial: Weights | null): Statistics {
-  if (!initial) return dataStatistics(data) ?? IMAGENET;
-  const { mean, std } = preprocessing("timm", name, imageShape[1]);
-  return ownStatistics(initial) ?? { mean, std };
-}
-
 /** The initial weights, with new classifiers or an interpolated position embedding if requested. */
 function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs): State {
   let fitted: State = state;
@@ -283,6 +226,9 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
   }
   return fitted;
 }
+
+/** Bytes for people. */
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 

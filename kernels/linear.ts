@@ -1,13 +1,14 @@
 /**
  * A fully connected layer with fused activation, sample factors and residual.
  *
- *   y = f * act(u) + residual,   u = x W^T + bias,   act an activation or the identity, f a factor per sample (default 1)
+ *   y = f * s * act(u) + residual,   u = x W^T + bias,   act an activation or the identity, f a factor per sample, s one per column (1 each unless given)
  *
- * Backward, with du = f * dy * act'(u):
+ * Backward, with du = f * dy * act'(u), or f * s * dy, which is never written down: its products scale what they load:
  *
- *   dx = du W,   dW = du^T x,   dbias = sum over rows of du (in the launch of dW),   dresidual = dy
+ *   dx = du W,   dW = du^T x,   dbias = sum over rows of du,   ds = sum over rows of f * dy * u (both in the launch of dW),   dresidual = dy
  *
- * Activations and their sources: shared/activations.ts
+ * Activations and their sources: shared/activations.ts. The scale per column is LayerScale: Touvron et al. 2021, "Going deeper with image
+ * transformers", https://arxiv.org/abs/2103.17239
  */
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
@@ -23,6 +24,8 @@ export interface LinearOptions {
   readonly activation?: Activation;
   /** Added last; has y's shape. */
   readonly residual?: Tensor | undefined;
+  /** [O]: LayerScale of this branch. Not beside an activation. */
+  readonly scale?: Tensor | undefined;
   /** Stochastic depth of this branch. */
   readonly factors?: SampleFactors | undefined;
   /** Kind of kernel. Default: chosen for the adapter. */
@@ -39,7 +42,7 @@ const op = defineOp({
   name: "linear",
 
   forward(
-    [x, weight, bias, residual]: [Tensor, Tensor, Tensor | null, Tensor | null],
+    [x, weight, bias, residual, scale]: [Tensor, Tensor, Tensor | null, Tensor | null, Tensor | null],
     { activation, factors, variant }: Attrs,
     differentiable,
   ) {
@@ -54,9 +57,12 @@ const op = defineOp({
     if (residual && !sameShape(residual.shape, shape))
       throw new Error(`linear: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
     checkActivation("linear", activation);
+    if (scale && (activation !== "none" || !sameShape(scale.shape, [O])))
+      throw new Error(`linear: expected a scale [${O}] and no activation, got ${show(scale.shape)} and activation "${activation}"`);
     if (factors) checkFactors("linear", factors, shape);
     // Only the backward of x, weight and bias reads u.
-    const keepsU = differentiable && activation !== "none" && [x, weight, bias].some((t) => t?.requiresGrad);
+    const keepsU =
+      differentiable && (activation !== "none" ? [x, weight, bias].some((t) => t?.requiresGrad) : scale?.requiresGrad === true);
     const rows = x.size / I;
     const { y, preActivation: u } = gemm({
       a: { tensor: x },
@@ -68,6 +74,7 @@ const op = defineOp({
       bias: bias ?? undefined,
       activation,
       preActivation: keepsU,
+      scale: scale ?? undefined,
       residual: residual ?? undefined,
       variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
@@ -75,37 +82,44 @@ const op = defineOp({
     return { y, saved: { u, rows, I, O } };
   },
 
-  backward(dy, { u, rows, I, O }, [x, weight, bias, residual], { activation, factors, variant }, needs) {
-    const wanted = needs[0] || needs[1] || needs[2];
+  backward(dy, { u, rows, I, O }, [x, weight, bias, residual, scale], { activation, factors, variant }, needs) {
+    const wanted = needs[0] || needs[1] || needs[2] || needs[4];
     const own = factors && wanted ? scaleSamples(dy, factors) : dy;
     const { du, sums } = u && wanted && activation !== "none" ? activationBackwardSums(activation, own, u, O) : { du: own, sums: null };
     const biasToo = bias !== null && needs[2] === true;
-    const dW = needs[1]
-      ? gemm({
-          a: { tensor: du, transposed: true },
-          b: { tensor: x },
-          M: O,
-          N: I,
-          K: rows,
-          shape: weight.shape,
-          store: "f32",
-          sums: biasToo && !sums,
-          variant,
-        })
-      : null;
+    const scaled = scale ?? undefined;
+    const dW =
+      needs[1] || (scale && (biasToo || needs[4]))
+        ? gemm({
+            a: { tensor: du, transposed: true, scale: scaled },
+            b: { tensor: x },
+            M: O,
+            N: I,
+            K: rows,
+            shape: weight.shape,
+            store: "f32",
+            sums: biasToo && !sums,
+            dots: needs[4] ? u! : undefined,
+            variant,
+          })
+        : null;
     return [
-      needs[0] ? gemm({ a: { tensor: du }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
-      dW?.y ?? null,
+      needs[0] ? gemm({ a: { tensor: du, scale: scaled }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
+      needs[1] ? (dW?.y ?? null) : null,
       biasToo ? (sums ?? dW?.sums ?? columnSums(du, O)) : null,
       residual && needs[3] ? dy : null,
+      dW?.dots ?? null,
     ];
   },
 });
 
-/** x: [.., I], weight: [O, I], bias: [O], residual: [.., O]. Returns factors * act(x weight^T + bias) + residual: [.., O]. */
+/**
+ * x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O]. Returns factors * scale * act(x weight^T + bias) + residual: [..,
+ * O].
+ */
 export const linear = (
   x: Tensor,
   weight: Tensor,
   bias: Tensor | null = null,
-  { activation = "none", residual, factors, variant }: LinearOptions = {},
-): Tensor => op([x, weight, bias, residual ?? null], { activation, factors, variant });
+  { activation = "none", residual, scale, factors, variant }: LinearOptions = {},
+): Tensor => op([x, weight, bias, residual ?? null, scale ?? null], { activation, factors, variant });

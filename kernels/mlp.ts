@@ -1,18 +1,19 @@
 /**
  * Two fully connected layers with an activation (default GELU) between them, as one op: the hidden layer is no tensor of the tape.
  *
- *   y = f * (act(u) W2^T + b2) + residual,   u = x W1^T + b1,   f a factor per sample (default 1)
+ *   y = f * s * v + residual,   v = act(u) W2^T + b2,   u = x W1^T + b1,   f a factor per sample, s one per column (1 each unless given)
  *
- * Backward, with g = f * dy: the activation's derivative is applied where the product is made, biases' sums are made in the launches of
- * weights':
+ * Backward, with g = f * s * dy: the activation's derivative is applied where the product is made, s where g is loaded, and the sums over
+ * rows are made in the launches of weights':
  *
- *   du = (g W2) * act'(u),   dW2 = g^T act(u),   dW1 = du^T x,   dx = du W1,   db2, db1 = sums over rows of g, du
+ *   du = (g W2) * act'(u),   dW2 = g^T act(u),   dW1 = du^T x,   dx = du W1,   db2, db1 = sums of g, du,   ds = sum of f * dy * v
  *
  * Dosovitskiy et al. 2020, equation 3, https://arxiv.org/abs/2010.11929
  */
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import type { FirstOperand } from "./gemm/describe.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkActivation, type Activation } from "./shared/activations.ts";
@@ -23,6 +24,8 @@ export interface MlpOptions {
   readonly activation?: Activation;
   /** Added last; has y's shape. */
   readonly residual?: Tensor | undefined;
+  /** [O]: LayerScale of this branch (linear.ts). */
+  readonly scale?: Tensor | undefined;
   /** Stochastic depth of this branch. */
   readonly factors?: SampleFactors | undefined;
   /** Kind of kernel. Default: chosen for the adapter. */
@@ -35,7 +38,7 @@ const op = defineOp({
   name: "mlp",
 
   forward(
-    [x, w1, b1, w2, b2, residual]: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | null],
+    [x, w1, b1, w2, b2, residual, scale]: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | null, Tensor | null],
     { activation, factors, variant }: Attrs,
     differentiable,
   ) {
@@ -50,6 +53,7 @@ const op = defineOp({
     const shape = [...x.shape.slice(0, -1), O];
     if (residual && !sameShape(residual.shape, shape))
       throw new Error(`mlp: expected a residual ${show(shape)}, got ${show(residual.shape)}`);
+    if (scale && !sameShape(scale.shape, [O])) throw new Error(`mlp: expected a scale [${O}], got ${show(scale.shape)}`);
     if (factors) checkFactors("mlp", factors, shape);
     checkActivation("mlp", activation);
     const { y: hidden, preActivation: u } = gemm({
@@ -64,7 +68,7 @@ const op = defineOp({
       preActivation: differentiable && activation !== "none",
       variant,
     });
-    const { y } = gemm({
+    const { y, preActivation: v } = gemm({
       a: { tensor: hidden },
       b: { tensor: w2, transposed: true },
       M: rows,
@@ -72,20 +76,23 @@ const op = defineOp({
       K: H,
       shape,
       bias: b2,
+      preActivation: differentiable && scale?.requiresGrad === true,
+      scale: scale ?? undefined,
       residual: residual ?? undefined,
       variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
     });
-    return { y, saved: { hidden, u, rows, I, H, O } };
+    return { y, saved: { hidden, u, v, rows, I, H, O } };
   },
 
-  backward(dy, { hidden, u, rows, I, H, O }, [x, w1, , w2], { activation, factors, variant }, needs) {
+  backward(dy, { hidden, u, v, rows, I, H, O }, [x, w1, , w2, , , given], { activation, factors, variant }, needs) {
+    const scale = given ?? undefined;
     const g = factors ? scaleSamples(dy, factors) : dy;
-    const weightGrad = (d: Tensor, input: Tensor, M: number, N: number) =>
-      gemm({ a: { tensor: d, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, variant });
-    const second = needs[3] || needs[4] ? weightGrad(g, hidden, O, H) : null;
+    const weightGrad = (a: FirstOperand, input: Tensor, M: number, N: number, dots?: Tensor) =>
+      gemm({ a: { ...a, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, dots, variant });
+    const second = needs[3] || needs[4] || needs[6] ? weightGrad({ tensor: g, scale }, hidden, O, H, v ?? undefined) : null;
     const { y: du } = gemm({
-      a: { tensor: g },
+      a: { tensor: g, scale },
       b: { tensor: w2 },
       M: rows,
       N: H,
@@ -94,15 +101,16 @@ const op = defineOp({
       gradOf: u ? { activation, at: u } : undefined,
       variant,
     });
-    const first = needs[1] || needs[2] ? weightGrad(du, x, H, I) : null;
+    const first = needs[1] || needs[2] ? weightGrad({ tensor: du }, x, H, I) : null;
     const dx = needs[0] ? gemm({ a: { tensor: du }, b: { tensor: w1 }, M: rows, N: I, K: H, shape: x.shape, variant }).y : null;
-    return [dx, first?.y ?? null, first?.sums ?? null, second?.y ?? null, second?.sums ?? null, dy];
+    return [dx, first?.y ?? null, first?.sums ?? null, second?.y ?? null, second?.sums ?? null, dy, second?.dots ?? null];
   },
 });
 
 /**
- * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], residual: [.., O]. Returns factors * (act(x w1^T + b1) w2^T + b2) + residual:
- * [.., O].
+ * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O]. Returns factors * scale * (act(x w1^T + b1) w2^T +
+ * b2) +
+ * residual: [.., O].
  */
 export const mlp = (
   x: Tensor,
@@ -110,5 +118,5 @@ export const mlp = (
   b1: Tensor,
   w2: Tensor,
   b2: Tensor,
-  { activation = "gelu", residual, factors, variant }: MlpOptions = {},
-): Tensor => op([x, w1, b1, w2, b2, residual ?? null], { activation, factors, variant });
+  { activation = "gelu", residual, scale, factors, variant }: MlpOptions = {},
+): Tensor => op([x, w1, b1, w2, b2, residual ?? null, scale ?? null], { activation, factors, variant });

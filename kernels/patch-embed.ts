@@ -1,10 +1,10 @@
 /**
  * Images to tokens: each p x p patch of all channels, flattened, through one fully connected layer (a convolution whose
  * stride is its kernel's size). Images may come in the layout of their patches. Optionally with learned tokens in front and a position
- * added to each token.
+ * added to each token, or to each patch alone.
  *
  *   y[b, i] = W patch(x, b, i) + bias,   patches in row-major order
- *   t[b] = [prefix; y[b]] + position
+ *   t[b] = [prefix; y[b]] + position   or   [prefix; y[b] + position]
  *
  * Backward, with rows over all patches: dW = dy^T patches,   dbias = sum of dy,   dx = dy W put back where it was taken,
  * dposition = sum of dt over b, and dprefix its first rows.
@@ -21,12 +21,35 @@ import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts"
 
 const WG = 64;
 
-// One thread per element of the position. Images in order.
-const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) =>
+/** Tokens in front, by the tensor that holds them: from row `first` of an image on, `count` of them. */
+interface Prefix {
+  readonly first: number;
+  readonly count: number;
+}
+
+const prefixOf = (tokens: readonly Tensor[], D: number): Prefix[] => {
+  let first = 0;
+  return tokens.map(({ size }) => ({ first: (first += size / D) - size / D, count: size / D }));
+};
+
+/** WGSL of whether `token` is one of them, and of where its row begins in their tensor. */
+const isOf = ({ first, count }: Prefix, token: string): string =>
+  count === 1 ? `${token} == ${first}u` : `${token} >= ${first}u && ${token} < ${first + count}u`;
+const rowOf = ({ first, count }: Prefix, D: number, token: string): string => (count === 1 ? "" : `(${token} - ${first}u) * ${D}u + `);
+
+interface Tokens {
+  readonly prefix: readonly Prefix[];
+  /** Tokens at the front that the position leaves out. */
+  readonly skip: number;
+  readonly D: number;
+}
+
+// One thread per element of an image's tokens. Images in order.
+const tokenGradsKernel = kernelFamily(({ prefix, skip, D }: Tokens) =>
   defineKernel({
     name: "patchEmbed.backwardTokens",
     inputs: { dy: "f32" }, // (B, T, D)
-    outputs: Object.fromEntries(["dposition", ...prefixNames(prefix)].map((name) => [name, "f32"])) as Record<string, "f32">, // (T, D), (D) each
+    outputs: Object.fromEntries(["dposition", ...prefixNames(prefix.length)].map((name) => [name, "f32"])) as Record<string, "f32">, // (T - skip, D), (count, D) each
     params: { B: "u32", D: "u32", n: "u32" },
     workgroup: WG,
     code: /* wgsl */ `
@@ -34,10 +57,8 @@ const tokenGradsKernel = kernelFamily(({ prefix }: { prefix: number }) =>
     if (i < p.n) {
       var s = 0.0;
       for (var b = 0u; b < p.B; b++) { s += dy[b * p.n + i]; }
-      dposition[i] = s;
-      ${prefixNames(prefix)
-        .map((name, k) => `if (i / p.D == ${k}u) { ${name}[i % p.D] = s; }`)
-        .join(" ")}
+      ${skip === 0 ? "dposition[i] = s;" : `if (i >= ${skip * D}u) { dposition[i - ${skip * D}u] = s; }`}
+      ${prefix.map((own, k) => `if (${isOf(own, "i / p.D")}) { prefix${k}[${rowOf(own, D, "i / p.D")}i % p.D] = s; }`).join(" ")}
     }`,
   }),
 );
@@ -83,10 +104,14 @@ const op = defineOp({
     const D = weight.shape[0]!;
     if (bias && !sameShape(bias.shape, [D]))
       throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
-    const first = prefix.length,
+    for (const token of prefix)
+      if (token.size === 0 || token.size % D !== 0) throw new Error(`patchEmbed: expected tokens [1,n,${D}], got ${show(token.shape)}`);
+    const front = prefixOf(prefix, D);
+    const first = front.reduce((n, { count }) => n + count, 0),
       T = P + first;
-    if (position && position.size !== T * D) throw new Error(`patchEmbed: expected a position [1,${T},${D}], got ${show(position.shape)}`);
-    for (const token of prefix) if (token.size !== D) throw new Error(`patchEmbed: expected tokens [1,1,${D}], got ${show(token.shape)}`);
+    if (position && position.size !== T * D && position.size !== P * D)
+      throw new Error(`patchEmbed: expected a position [1,${T},${D}] or [1,${P},${D}], got ${show(position.shape)}`);
+    const skip = position ? T - position.size / D : 0;
     // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
     const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
     const { y } = gemm({
@@ -102,16 +127,18 @@ const op = defineOp({
         position === null
           ? undefined
           : {
-              code: `let token = m % ${T}u; ${prefixNames(first)
-                .map((name, k) => `if (token == ${k}u) { v = ${name}[n]; }`)
-                .join(" ")} v += position[token * ${D}u + n];`,
-              inputs: { position, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!])) },
+              code: `let token = m % ${T}u; ${front
+                .map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}n]; }`)
+                .join(
+                  " ",
+                )} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
+              inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
             },
     });
-    return { y, saved: { ...layout, D, T, first } };
+    return { y, saved: { ...layout, D, T, first, tokens: { prefix: front, skip, D } } };
   },
 
-  backward(dy, { sizes, B, P, D, K, T, first }, [x, weight, bias, position, ...prefix], { variant }, needs) {
+  backward(dy, { sizes, B, P, D, K, T, first, tokens }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const rows = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
     const dW =
       needs[1] || needs[2]
@@ -138,12 +165,12 @@ const op = defineOp({
         ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}),
         variant,
       }).y;
-    const tokens: Readonly<Record<string, Tensor>> =
+    const front: Readonly<Record<string, Tensor>> =
       position === null
         ? {}
-        : tokenGradsKernel({ prefix: first })({
+        : tokenGradsKernel(tokens)({
             inputs: { dy },
-            outputs: { dposition: position.shape, ...Object.fromEntries(prefixNames(first).map((name, k) => [name, prefix[k]!.shape])) },
+            outputs: { dposition: position.shape, ...Object.fromEntries(prefix.map(({ shape }, k) => [`prefix${k}`, shape])) },
             params: { B, D, n: T * D },
             threads: T * D,
           });
@@ -151,8 +178,8 @@ const op = defineOp({
       needs[0] ? dx() : null,
       dW?.y ?? null,
       dW?.sums ?? null,
-      tokens["dposition"] ?? null,
-      ...prefixNames(first).map((name) => tokens[name] ?? null),
+      front["dposition"] ?? null,
+      ...prefixNames(prefix.length).map((name) => front[name] ?? null),
     ];
   },
 });
@@ -166,13 +193,14 @@ export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null
   op([x, weight, bias, null], { variant });
 
 /**
- * `patchEmbed` with the tokens `prefix` ([1, 1, D] each) in front, plus position [1, T, D]. Returns a transformer's first tokens, [B, T,
- * D].
+ * `patchEmbed` with the tokens `prefix` ([1, n, D] each) in front, plus a position for every token [1, T, D] or for the patches alone [1,
+ * P, D].
+ * Returns a transformer's first tokens, [B, T, D].
  */
 export const patchTokens = (
   x: Tensor,
   weight: Tensor,
-  bias: Tensor,
+  bias: Tensor | null,
   prefix: readonly Tensor[],
   position: Tensor,
   { variant }: PatchEmbedOptions = {},

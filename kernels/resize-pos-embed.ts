@@ -56,7 +56,7 @@ export function gridChange(shape: Shape, { prefix, height, width }: ResizePosEmb
   ] as const) {
     if (!Number.isInteger(v) || v < 1) throw new Error(`resizePosEmbed: expected a positive integer ${name}, got ${v}`);
   }
-  if (prefix !== 1 && prefix !== 2) throw new Error(`resizePosEmbed: expected prefix 1 or 2, got ${prefix}`);
+  if (!Number.isInteger(prefix) || prefix < 0) throw new Error(`resizePosEmbed: expected a prefix of 0 or more, got ${prefix}`);
   const side = Math.sqrt((shape[1] ?? 0) - prefix);
   if (shape.length !== 3 || shape[0] !== 1 || !(side >= 1) || !Number.isInteger(side)) {
     throw new Error(`resizePosEmbed: expected [1,N,D] with ${prefix} and a square number of tokens, got ${show(shape)}`);
@@ -104,7 +104,7 @@ const op = defineOp({
 });
 
 export interface ResizePosEmbedOptions {
-  /** 1: a class token; 2: and a distillation token. */
+  /** Rows before the patches: 1 of a class token, 2 with a distillation token, 0 of an embedding for the patches alone. */
   readonly prefix: number;
   /** The new grid, in patches. */
   readonly height: number;

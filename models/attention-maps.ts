@@ -13,10 +13,11 @@ import type { Params } from "./params.ts";
 export interface Attention {
   readonly images: number;
   readonly heads: number;
-  /** Tokens: class, distillation if there is one, then patches by rows. */
+  /** Tokens: class, distillation and registers if there are any, then patches by rows. */
   readonly tokens: number;
   /** Tokens before the patches. */
   readonly prefix: number;
+  readonly distilled: boolean;
   /** Patches per side. */
   readonly side: number;
   /** For each requested block, (images, heads, tokens, tokens): rows are queries and sum to 1. */
@@ -48,6 +49,7 @@ export async function attentionProbabilities(model: Model, params: Params, x: Te
     heads: config.heads,
     tokens: tokens(config),
     prefix: prefixTokens(config),
+    distilled: config.distilled,
     side: config.imgSize / config.patchSize,
     blocks: data,
   };
@@ -104,7 +106,7 @@ export interface AttentionMap {
 export async function attentionMaps(model: Model, params: Params, x: Tensor, block?: number): Promise<AttentionMap> {
   const attention = await attentionProbabilities(model, params, x, [block ?? (model.config as DeitConfig).depth - 1]);
   const means = (token: number) => Array.from({ length: attention.images }, (_, image) => mean(headMaps(attention, image, 0, token)));
-  return { side: attention.side, cls: means(0), dist: attention.prefix === 2 ? means(1) : null };
+  return { side: attention.side, cls: means(0), dist: attention.distilled ? means(1) : null };
 }
 
 const mean = (maps: readonly Float32Array[]): Float32Array => maps[0]!.map((_, i) => maps.reduce((sum, m) => sum + m[i]!, 0) / maps.length);

@@ -26,10 +26,10 @@ export class FlatLayout {
     this.size = n;
   }
 
-  /** A buffer [size] with these values. */
-  from(values: ReadonlyMap<string, { readonly data: Float32Array }>): Tensor {
+  /** A buffer [size] with these values, or of zeros. */
+  from(values: ReadonlyMap<string, { readonly data: Float32Array }> | null): Tensor {
     const flat = Tensor.zeros([this.size]);
-    this.write(flat, values);
+    if (values) this.write(flat, values);
     return flat;
   }
 

@@ -4,9 +4,14 @@
  * The official code averages logits; the text of https://arxiv.org/abs/2012.12877, section 5, adds the two softmax outputs. They can differ in
  * their first class. Either head may also answer alone.
  */
+import type { Shape } from "../engine/shape.ts";
 
 /** Whether a parameter belongs to a classifier: of DeiT, its distillation head, or RegNet, by timm's names. */
 export const isHead = (name: string): boolean => /^head(_dist|\.fc)?\.(weight|bias)$/.test(name);
+
+/** The number of classes that a state's classifier has; 0 where it has none. */
+export const classesIn = (state: ReadonlyMap<string, { readonly shape: Shape }>): number =>
+  (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0] ?? 0;
 
 /** Whether a parameter belongs to the distillation head. */
 export const isDistillationHead = (name: string): boolean => isHead(name) && name.startsWith("head_dist.");

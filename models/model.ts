@@ -1,19 +1,19 @@
 /** A model by name or config, as training, evaluation and the command line use it. */
 import type { Tensor } from "../engine/tensor.ts";
 import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
+import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
+import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
+import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
 import {
-  checkDeitConfig,
-  deit,
-  deitActivations,
-  deitConfig,
-  deitMacs,
-  deitNames,
-  deitParams,
-  type DeitConfig,
-  type DeitOptions,
-  type DeitOutput,
-} from "./deit.ts";
-import { regnet, regnetActivations, regnetConfig, regnetMacs, regnetNames, regnetParams, type RegNetConfig } from "./regnet.ts";
+  regnet,
+  regnetActivations,
+  regnetBlocks,
+  regnetConfig,
+  regnetMacs,
+  regnetNames,
+  regnetParams,
+  type RegNetConfig,
+} from "./regnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 
 export interface ForwardOptions extends DeitOptions {
@@ -27,6 +27,8 @@ export interface Model {
   readonly params: readonly ParamSpec[];
   readonly numClasses: number;
   readonly distilled: boolean;
+  /** Numbers that a head reads, and that a model without one gives. */
+  readonly featureWidth: number;
   /** Channels, height, width of an input image. */
   readonly imageShape: readonly [number, number, number];
   /** Multiply-adds of one image's forward. */
@@ -48,29 +50,23 @@ const TAG = /\.\w+$/;
 /**
  * A model by timm name, with or without the tag of its weights (`deit_tiny_patch16_224.fb_in1k`), or of a config object as the command
  * line takes it. `numClasses` replaces the name's own.
+ *
+ * @example
+ * ```ts
+ * const { name, params, forward } = createModel("deit_tiny_distilled_patch16_224", 10);
+ * const { logits } = forward(loadParams(name, params, initialState(params, 0)), Tensor.zeros([1, 3, 224, 224]));
+ * ```
  */
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {
-    const name = what.replace(TAG, "");
-    const config = deitConfig(name) ?? regnetConfig(name);
+    const name = HEADLESS.test(what) ? what : what.replace(TAG, "");
+    const config = deitConfig(what) ?? regnetConfig(name);
     if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
     return build(name, numClasses === undefined ? config : { ...config, numClasses });
   }
   const given = numClasses === undefined ? what : { ...what, numClasses };
   if (given["arch"] === "deit" || given["arch"] === "vit") {
-    const base: DeitConfig = {
-      arch: "deit",
-      imgSize: 224,
-      patchSize: 16,
-      inChans: 3,
-      dim: 192,
-      depth: 12,
-      heads: 3,
-      mlpRatio: 4,
-      numClasses: 1000,
-      distilled: false,
-    };
-    const config: DeitConfig = { ...merge(base, given), arch: "deit" };
+    const config: DeitConfig = { ...merge(DEIT, given), arch: "deit" };
     return build(nameOf(config) ?? "custom deit", config);
   }
   if (given["arch"] === "regnety") {
@@ -110,6 +106,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
       params: deitParams(config),
       numClasses: config.numClasses,
       distilled: config.distilled,
+      featureWidth: featureWidth(config),
       imageShape: [config.inChans, config.imgSize, config.imgSize],
       patch: config.patchSize,
       macs: deitMacs(config),
@@ -124,6 +121,7 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
     params: regnetParams(config),
     numClasses: config.numClasses,
     distilled: false,
+    featureWidth: regnetBlocks(config).at(-1)!.width,
     imageShape: [3, config.imgSize, config.imgSize],
     patch: null,
     macs: regnetMacs(config, config.imgSize, config.imgSize),

@@ -8,6 +8,7 @@ import { FlatLayout } from "./flat.ts";
 export type Init =
   | { readonly kind: "zeros" }
   | { readonly kind: "ones" }
+  | { readonly kind: "constant"; readonly value: number }
   | { readonly kind: "normal"; readonly std: number }
   | { readonly kind: "uniform"; readonly bound: number };
 
@@ -56,6 +57,7 @@ export function initialState(specs: readonly ParamSpec[], seed: number): State {
       const random = new Random(seed, hash(spec.name));
       const { init } = spec;
       if (init.kind === "ones") data.fill(1);
+      else if (init.kind === "constant") data.fill(init.value);
       else if (init.kind === "normal") for (let i = 0; i < data.length; i++) data[i] = init.std * random.normal();
       else if (init.kind === "uniform") for (let i = 0; i < data.length; i++) data[i] = random.uniform(-init.bound, init.bound);
       return [spec.name, { shape: spec.shape, data }];
@@ -63,11 +65,14 @@ export function initialState(specs: readonly ParamSpec[], seed: number): State {
   );
 }
 
-/** A model's tensors on the GPU, for inference: nothing requires a gradient. */
-export function loadParams(what: string, specs: readonly ParamSpec[], state: State): Params {
-  checkState(what, specs, state);
-  return Object.fromEntries(specs.map((s) => [s.name, Tensor.from(state.get(s.name)!.data, s.shape)]));
+/** A model's tensors on the GPU, for inference: nothing requires a gradient. Without a state they are zeros. */
+export function loadParams(what: string, specs: readonly ParamSpec[], state: State | null): Params {
+  if (state) checkState(what, specs, state);
+  return Object.fromEntries(specs.map((s) => [s.name, tensorOf(s, state)]));
 }
+
+const tensorOf = ({ name, shape }: ParamSpec, state: State | null): Tensor =>
+  state ? Tensor.from(state.get(name)!.data, shape) : Tensor.zeros(shape);
 
 /**
  * A model's parameters for training: all that are trained in one flat buffer, with another of the same layout for their
@@ -90,9 +95,9 @@ export class ParameterStore {
   readonly decayed: number;
   readonly #frozen: readonly string[];
 
-  /** `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
-  constructor(what: string, specs: readonly ParamSpec[], state: State, trains: (spec: ParamSpec) => boolean = () => true) {
-    checkState(what, specs, state);
+  /** Without a state all are zeros. `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
+  constructor(what: string, specs: readonly ParamSpec[], state: State | null, trains: (spec: ParamSpec) => boolean = () => true) {
+    if (state) checkState(what, specs, state);
     this.specs = specs;
     const trained = specs.filter((s) => s.trainable && trains(s));
     if (trained.length === 0) throw new Error(`${what}: expected at least one parameter to train, got none`);
@@ -113,7 +118,7 @@ export class ParameterStore {
         tensors[this.statsLayout.parts[i]!.name] = view;
       });
     const frozen = specs.filter((s) => !tensors[s.name]);
-    for (const s of frozen) tensors[s.name] = Tensor.from(state.get(s.name)!.data, s.shape);
+    for (const s of frozen) tensors[s.name] = tensorOf(s, state);
     this.#frozen = frozen.map((s) => s.name);
     this.tensors = tensors;
   }
@@ -153,11 +158,14 @@ export class ParameterStore {
     for (const name of this.#frozen) this.tensors[name]!.write(state.get(name)!.data);
   }
 
+  /** All that `state` reads, one after the other. */
+  get buffers(): Tensor[] {
+    return [this.flat, ...(this.stats ? [this.stats] : []), ...this.#frozen.map((name) => this.tensors[name]!)];
+  }
+
   dispose(): void {
-    this.flat.dispose();
     this.grads.dispose();
-    this.stats?.dispose();
-    for (const name of this.#frozen) this.tensors[name]!.dispose();
+    for (const tensor of this.buffers) tensor.dispose();
   }
 }
 

@@ -1,14 +1,19 @@
-/** Weights of one resolution in a model of another: the position embedding is interpolated, as the official fine-tuning does. */
+/** Weights of one resolution in a model of another: the position embedding is interpolated. */
+import { BICUBIC, antialiasedBands } from "../kernels/shared/resample.ts";
 import { show } from "../engine/shape.ts";
 import { interpolationBands } from "../kernels/shared/bands.ts";
 import { gridChange } from "../kernels/resize-pos-embed.ts";
-import { prefixTokens } from "./deit.ts";
+import { posEmbedPrefix } from "./deit-config.ts";
 import type { Model } from "./model.ts";
 import type { State } from "./params.ts";
 
+/** Names of models whose own code is timm's, which antialiases (`resample_abs_pos_embed`); DeiT's fine-tuning does not. */
+const TIMM = /^(vit|deit3)_/;
+
 /**
- * `state` with a position embedding that fits `model`; the same state where it does. In f64 on the CPU, rounded once: the same on every
- * adapter. `resizePosEmbed` in kernels/ is the operation on the GPU.
+ * `state` with a position embedding that fits `model`; the same state where it does. Bicubic: as DeiT's official fine-tuning does it, or of
+ * timm's `vit_` and `deit3_` names as timm does it. In f64 on the CPU, rounded once: the same on every adapter. `resizePosEmbed` in kernels/ is
+ * the official operation on the GPU.
  */
 export function resizedPosEmbed(state: State, { name, config }: Model): State {
   if (config.arch !== "deit")
@@ -18,9 +23,9 @@ export function resizedPosEmbed(state: State, { name, config }: Model): State {
   const { dim: D } = config;
   if (given.shape.at(-1) !== D) throw new Error(`resizedPosEmbed: expected pos_embed [1,N,${D}], got ${show(given.shape)}`);
   const size = config.imgSize / config.patchSize;
-  const { prefix, side } = gridChange(given.shape, { prefix: prefixTokens(config), height: size, width: size });
+  const { prefix, side } = gridChange(given.shape, { prefix: posEmbedPrefix(config), height: size, width: size });
   if (side === size) return state;
-  const bands = interpolationBands(side, size);
+  const bands = TIMM.test(name) ? antialiasedBands(side, size, BICUBIC) : interpolationBands(side, size);
   const data = new Float32Array((prefix + size * size) * D);
   data.set(given.data.subarray(0, prefix * D));
   bands.forEach((row, y) =>

@@ -30,7 +30,7 @@ export interface Common {
 
 export interface LoadOptions extends Common {
   /** timm's name or a config, for files that do not say what model they are. */
-  readonly model?: string | ModelConfig;
+  readonly model?: string | Partial<ModelConfig>;
   /** The classes' names; "imagenet": those of ImageNet's 1000. The file's own, or numbers, unless given. */
   readonly labels?: readonly string[] | "imagenet";
   /** Side of the model's input, in pixels; position embeddings are interpolated to it. */
@@ -97,15 +97,56 @@ export interface VisionModel {
   /** The classes' names; empty for a model without a head, for which `classify` throws. */
   readonly labels: readonly string[];
   readonly config: ModelConfig;
-  /** The `topK` most probable classes (default 5), best first. Frees all GPU memory that it used. */
+  /**
+   * The `topK` most probable classes (default 5), best first. Frees all GPU memory that it used.
+   *
+   * @example
+   * ```ts
+   * const [best] = await model.classify(canvas, { topK: 3 });
+   * console.log(best!.label, best!.probability);
+   * ```
+   */
   classify(image: ImageInput, o?: ClassifyOptions): Promise<Prediction[]>;
   classify(images: readonly ImageInput[], o?: ClassifyOptions): Promise<Prediction[][]>;
+  /**
+   * A vector that describes the picture: of the last block after the norm unless `o` says otherwise. Similar pictures have similar vectors.
+   *
+   * @example
+   * ```ts
+   * const [a, b] = await model.features([canvas, "/photo.jpg"], { pool: "mean" });
+   * console.log(a!.length === b!.length);
+   * ```
+   */
   features(image: ImageInput, o?: FeatureOptions): Promise<Float32Array>;
   features(images: readonly ImageInput[], o?: FeatureOptions): Promise<Float32Array[]>;
+  /**
+   * How much each patch of the picture is attended to.
+   *
+   * @example
+   * ```ts
+   * const { side, weights } = await model.attention(canvas, { block: 11, head: 0 });
+   * console.log(`${side} x ${side} patches`, Math.max(...weights));
+   * ```
+   */
   attention(image: ImageInput, o?: AttentionOptions): Promise<AttentionMap>;
-  /** A new model of these examples; this one stays as it is. */
+  /**
+   * A new model of these examples; this one stays as it is.
+   *
+   * @example
+   * ```ts
+   * const photos = [{ image: "/cat.jpg", label: "cat" }, { image: "/dog.jpg", label: "dog" }];
+   * const { model: mine } = await model.fineTune(photos, { train: "lora", epochs: 10, validation: 0 });
+   * ```
+   */
   fineTune(examples: Iterable<Example> | AsyncIterable<Example>, o?: FineTuneOptions): Promise<FineTuned>;
-  /** A file that `loadModel` reads without options: it holds labels and preprocessing. */
+  /**
+   * A file that `loadModel` reads without options: it holds labels and preprocessing.
+   *
+   * @example
+   * ```ts
+   * await opfs("mine").set(await model.save());
+   * ```
+   */
   save(o?: SaveOptions): Promise<Uint8Array>;
   /** Frees the model's GPU memory. */
   dispose(): void;

@@ -1,10 +1,11 @@
 /** Loads a model from any file that holds one, ready to classify. */
 import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
-import { readAnyWeights } from "../models/checkpoints/formats.ts";
+import { openWeights } from "../models/checkpoints/formats.ts";
 import { namingOf } from "../models/checkpoints/names.ts";
 import { loadUrl, pageCache } from "../models/checkpoints/url.ts";
 import { weightsOf, type Weights } from "../models/checkpoints/weights.ts";
+import { classesIn } from "../models/heads.ts";
 import { createModel, type Model } from "../models/model.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
 import type { LoadOptions, VisionModel } from "./api.ts";
@@ -16,14 +17,19 @@ import { Vision } from "./vision-model.ts";
 const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
 
 /**
- * The model in a file: safetensors or `.pth`, with timm's or Hugging Face's names, of DeiT, ViT or RegNetY; or what `save()` wrote. Opens a
- * device where there is none. Throws WeightsError where the file, the model and the options do not fit each other.
+ * The model in a file: safetensors or `.pth`, with timm's or Hugging Face's names, of a vision transformer or RegNetY; or what
+ * `save()` wrote. Opens a device where there is none. Throws WeightsError if the file, the model and the options do not fit each other.
+ *
+ * @example
+ * ```ts
+ * const deit = await loadModel("/deit.safetensors", { model: "deit_tiny_distilled_patch16_224", inputSize: 160 });
+ * ```
  */
 export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadOptions = {}): Promise<VisionModel> {
   const { signal, onProgress, head = "mean", dtype = "f32" } = o;
   const bytes = await bytesOf(from, o);
   signal?.throwIfAborted();
-  const { weights, hf } = read(bytes, nameOf(from));
+  const { weights, hf } = await read(bytes, nameOf(from));
   const { model, state } = fitted(weights, o);
   const labels = await labelsOf(model, weights, o);
   const steps = stepsOf(model, weights.info, o.protocol ?? (hf ? "hf" : "timm"));
@@ -71,16 +77,16 @@ async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, 
   }
 }
 
-function read(bytes: Uint8Array, name: string): { weights: Weights; hf: boolean } {
+async function read(bytes: Uint8Array, name: string): Promise<{ weights: Weights; hf: boolean }> {
   try {
-    const any = readAnyWeights(bytes);
+    const any = await openWeights(bytes);
     return { weights: weightsOf(any), hf: namingOf(any.state) === "hf" };
   } catch (error) {
-    throw new WeightsError(`loadModel: expected a safetensors or .pth file of weights, got ${name} (${reasonOf(error)})`);
+    throw new WeightsError(
+      `loadModel: expected a safetensors or .pth file of weights, or what save() wrote, got ${name} (${reasonOf(error)})`,
+    );
   }
 }
-
-const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
 
 /** The model that the file or the options name, at the requested input size, and its weights. */
 function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { model: Model; state: Weights["state"] } {
@@ -90,13 +96,16 @@ function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { m
       "loadModel: expected a model (timm's name or a config) for a file that does not say its own, got none: loadModel(from, { model })",
     );
   try {
-    const classes = classesOf(weights);
+    const classes = classesIn(weights.state);
     const named = createModel(what as string | Readonly<Record<string, unknown>>, typeof what === "string" ? classes : undefined);
     if (named.imageShape[0] !== 3) throw new Error(`model: expected 3 channels, got ${named.imageShape[0]}`);
     if (inputSize !== undefined && (!Number.isInteger(inputSize) || inputSize < 2 || inputSize % 2 !== 0))
       throw new Error(`inputSize: expected an even number of pixels, got ${inputSize}`);
     const model = inputSize === undefined ? named : createModel({ ...named.config, imgSize: inputSize });
-    const state = model.config.arch === "deit" && weights.state.has("pos_embed") ? resizedPosEmbed(weights.state, model) : weights.state;
+    const state =
+      model.config.arch === "deit" && weights.state.has("pos_embed")
+        ? resizedPosEmbed(weights.state, { ...model, name: named.name })
+        : weights.state;
     checkState(model.name, model.params, state);
     return { model: { ...model, name: named.name }, state };
   } catch (error) {

@@ -2,7 +2,15 @@
 import type { Store } from "./api.ts";
 import { reasonOf, StoreError } from "./errors.ts";
 
-/** A file of this name in the origin's private file system. It is replaced whole or not at all. */
+/**
+ * A file of this name in the origin's private file system. It is replaced whole or not at all.
+ *
+ * @example
+ * ```ts
+ * const kept = await opfs("mine").get();
+ * if (kept) console.log(`${kept.length} bytes`);
+ * ```
+ */
 export function opfs(name: string): Store {
   const folder = async (): Promise<FileSystemDirectoryHandle> => {
     if (!globalThis.navigator?.storage?.getDirectory)

@@ -21,7 +21,15 @@ export interface WorkerOptions extends LoadOptions {
   readonly shared?: boolean;
 }
 
-/** As `loadModel`, in a worker. Pictures are transferred (elements and canvases as an ImageBitmap of their current content); functions are called in the page. */
+/**
+ * As `loadModel`, in a worker. Pictures are transferred (elements and canvases as an ImageBitmap of their current content); functions are
+ * called in the page.
+ *
+ * @example
+ * ```ts
+ * const shared = await loadModelInWorker("/deit.safetensors", { model: "deit_tiny_distilled_patch16_224" });
+ * ```
+ */
 export async function loadModelInWorker(
   from: string | URL | Blob | Uint8Array,
   { shared = false, ...o }: WorkerOptions = {},

@@ -8,7 +8,7 @@ import { peakFraction } from "../bench/ceilings.ts";
 import { compare, pool, type Results } from "../bench/compare.ts";
 import { sameAdapter } from "../bench/contender.ts";
 import { onnxFileOf } from "../bench/onnx-graphs.ts";
-import { deitConfig } from "../models/deit.ts";
+import { deitConfig } from "../models/deit-names.ts";
 import { axesOf, parseOnnx } from "./models/onnx-file.ts";
 import { difference, measure, type Limits } from "../bench/run.ts";
 import { drift, drifted, median, medianInterval } from "../bench/stats.ts";

@@ -1,6 +1,7 @@
 /** A run's state as one safetensors file, from which the run resumes with the same bits; it is checked before it is used. */
 import { parseSafetensors, writeSafetensors } from "../models/checkpoints/safetensors.ts";
 import type { ParameterStore, State } from "../models/params.ts";
+import { DEIT } from "../models/deit-config.ts";
 import { digestState } from "./digest.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { readMeta, type About, type Meta } from "./checkpoint-meta.ts";
@@ -64,7 +65,9 @@ export async function readCheckpoint(
     const [a, b] = [JSON.stringify(got), JSON.stringify(expected)];
     if (a !== b) throw new ResumeError(`expected a checkpoint with ${what} ${b}, got ${a}${advice}`);
   };
-  same("model", meta.model, run.model);
+  // A transformer's keys that are younger than the file have their default.
+  const model = meta.model as { readonly arch?: string };
+  same("model", model.arch === "deit" ? { ...DEIT, ...model } : model, run.model);
   same("seed", meta.seed, run.seed);
   const before = recipeOf(meta, run.recipe);
   for (const key of Object.keys(run.recipe) as (keyof Recipe)[]) same(key, before[key], run.recipe[key]);

@@ -2,7 +2,7 @@
 import { encodeMix } from "../kernels/augment/mix-batch.ts";
 import { mixArrays, sampleMixes, type Mix } from "./augment/mixup.ts";
 import type { Position } from "./position.ts";
-import { findNan } from "./find-nan.ts";
+import { describeNotFinite } from "./debug-text.ts";
 import type { Health } from "./health.ts";
 import type { Batch } from "./input/options.ts";
 import type { InputPipeline } from "./input/pipeline.ts";
@@ -65,7 +65,6 @@ export async function trainEpoch(o: TrainOptions, run: Run, length: Length, save
   const { epoch } = run.position;
   while (run.position.epoch === epoch && run.position.step < length.totalSteps && !totals.stopped) {
     await trainStep(o, run, length, totals, health);
-    if (o.debugNan) await explainNan(run, health);
     await run.inFlight.throttle();
     health.check(run.position.step);
     totals.stopped = o.shouldStop?.() ?? false;
@@ -90,12 +89,14 @@ async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps 
     const number = position.step * accumulate + part;
     writeBatch(o, run, await run.pipeline.next(), number);
     step.scalars.set({ ...scalars, keep: part === 0 ? 0 : 1, seed, step: number });
-    step.batch.run();
+    if (o.statsEvery && part === 0 && position.step % o.statsEvery === 0)
+      o.onStats?.({ step: position.step + 1, layers: await run.replay!.ranges() });
+    await runPlan(o, run, "batch", lr);
     const numbers = readBatch(step);
     numbers.catch(() => undefined); // `readStep` below reports it
     batches.push(numbers);
   }
-  step.update?.run();
+  if (step.update) await runPlan(o, run, "update", lr);
   run.position = after(position, stepsPerEpoch);
   const at = { epoch: position.epoch, step: run.position.step, totalSteps, lr, inputWait: totals.inputWait() };
   run.inFlight.push(readStep(step, batches, recipe.batchSize), ({ correct, ...numbers }) => {
@@ -108,12 +109,13 @@ async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps 
   });
 }
 
-/** Throws where the update just submitted is skipped, with the first value that is not finite. */
-async function explainNan({ store, step, inFlight, position }: Run, health: Health): Promise<void> {
-  await inFlight.drain();
-  if (!health.skipped) return;
-  const found = await findNan(store.tensors, step.body);
-  throw new Error(`train: expected finite values in update ${position.step}, got ${found ?? "none but finite ones when it was run again"}`);
+/** Submits a plan of the step. Throws, where NaNs are to be explained, with where the first value comes from that is not finite. */
+async function runPlan({ debugNan }: TrainOptions, { step, replay, position }: Run, part: "batch" | "update", lr: number): Promise<void> {
+  if (!debugNan) return step[part]!.run();
+  const found = await replay!.run(part);
+  if (!found) return;
+  const rate = found.phase === "optimizer" ? `; learning rate ${lr}` : "";
+  throw new Error(`train: expected finite values in update ${position.step + 1}, got ${describeNotFinite(found)}${rate}`);
 }
 
 const after = ({ epoch, stepInEpoch, step }: Position, stepsPerEpoch: number): Position =>

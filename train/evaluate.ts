@@ -51,6 +51,22 @@ export interface EvaluateOptions {
 
 const official = (size: number): Placing => ({ size, resize: Math.trunc(size / 0.875), square: false, filter: "bicubic" });
 
+/** A batch of images, to be written, and the launches that make [logits] of it, and those of both heads of a distilled model. */
+export function draftEvaluation(
+  model: Model,
+  params: Params,
+  normalization: Normalization,
+  batchSize: number,
+): { readonly images: Tensor; readonly body: () => Tensor[] } {
+  const images = Tensor.zeros([batchSize, ...model.imageShape], "u8");
+  const body = () =>
+    noGrad(() => {
+      const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
+      return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
+    });
+  return { images, body };
+}
+
 export class Evaluator {
   readonly #model: Model;
   readonly #images: Tensor;
@@ -70,15 +86,8 @@ export class Evaluator {
     batchSize: number,
     onCompile?: (done: number, total: number) => void,
   ): Promise<Evaluator> {
-    const images = Tensor.zeros([batchSize, ...model.imageShape], "u8");
-    const plan = await record(
-      () =>
-        noGrad(() => {
-          const { logits, logitsCls, logitsDist } = model.forward(params, normalizeImages(images, normalization));
-          return logitsDist ? [logits, logitsCls, logitsDist] : [logits];
-        }),
-      { label: "evaluation", ...(onCompile ? { onCompile } : {}) },
-    ).catch((error: unknown) => {
+    const { images, body } = draftEvaluation(model, params, normalization, batchSize);
+    const plan = await record(body, { label: "evaluation", ...(onCompile ? { onCompile } : {}) }).catch((error: unknown) => {
       images.dispose();
       throw error;
     });

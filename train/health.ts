@@ -14,11 +14,6 @@ export class Health {
     this.#inARow = finite ? 0 : this.#inARow + 1;
   }
 
-  /** Whether the last recorded update was skipped. */
-  get skipped(): boolean {
-    return this.#inARow > 0;
-  }
-
   /** Throws if too many updates in a row were skipped. */
   check(step: number): void {
     if (this.#inARow < MOST_IN_A_ROW) return;

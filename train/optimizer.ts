@@ -1,6 +1,7 @@
 /** The optimizer's state, and its launches as part of a recorded step. */
 import type { Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { within } from "../engine/watch.ts";
 import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { emaStep } from "../kernels/optim/ema.ts";
@@ -54,6 +55,10 @@ export class Optimizer {
 
   /** Records one update from `grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
   step(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads = this.#store.grads): Tensor {
+    return within({ phase: "optimizer", op: null }, () => this.#update(scalars, grads));
+  }
+
+  #update(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads: Tensor): Tensor {
     const { optimizer, weightDecay, beta1, beta2, eps, momentum, nesterov } = this.#recipe;
     const { flat: params, stats, decayed } = this.#store;
     const finite = gradNorm(grads);

@@ -3,6 +3,7 @@ import type { Model } from "../models/model.ts";
 import type { State } from "../models/params.ts";
 import type { Position } from "./position.ts";
 import type { ImagePlatform, ImageSource } from "./input/source.ts";
+import type { LayerRanges } from "./debug-text.ts";
 import type { Normalization } from "./input/step-input.ts";
 import type { EpochMetrics, StepMetrics } from "./metrics.ts";
 import type { Recipe } from "./recipe.ts";
@@ -25,11 +26,20 @@ export interface TrainOptions {
   readonly resume?: Uint8Array | undefined;
   /** Resume although data, teacher, normalization or `augment` differ from the run's. */
   readonly allowChanged?: boolean | undefined;
-  /** At the first update whose gradients are not finite: run it again launch by launch, and end with the source of the first NaN. */
+  /**
+   * At the first update that is not finite (its loss, gradients or new parameters): run it again launch by launch, and end with the source of
+   * the first NaN. Slower, and needs the memory of parameters and optimizer a second time. Gradients that overflow f16 because of the loss
+   * scale are expected, and their update is skipped.
+   */
   readonly debugNan?: boolean | undefined;
+  /** Number of updates between calls of `onStats`; the first update is measured. */
+  readonly statsEvery?: number | undefined;
+  readonly onStats?: ((stats: { readonly step: number; readonly layers: readonly LayerRanges[] }) => void) | undefined;
   /** Initial weights of this model, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;
+  /** Bytes of GPU memory that the run may take; a larger run is refused before it takes any. */
+  readonly memoryLimit?: number | undefined;
   /** Epochs between evaluations; the last epoch is always evaluated. 1 unless given. */
   readonly evalEvery?: number | undefined;
   /** Number of updates after which the run ends, counted from its beginning. */

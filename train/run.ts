@@ -1,6 +1,7 @@
 /** The parts of a run on GPU and CPU, made once before its first step. */
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
-import { initialState, loadParams, ParameterStore } from "../models/params.ts";
+import type { Model } from "../models/model.ts";
+import { initialState, loadParams, ParameterStore, type State } from "../models/params.ts";
 import { restoreCheckpoint, type Resumed } from "./checkpoint.ts";
 import { Evaluator } from "./evaluate.ts";
 import { InFlight } from "./in-flight.ts";
@@ -11,6 +12,8 @@ import { Throughput } from "./metrics.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Position } from "./position.ts";
+import type { Recipe } from "./recipe.ts";
+import { Replay } from "./replay.ts";
 import { recordStep, type TrainStep } from "./step.ts";
 import { computeTeacherLogits } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";
@@ -24,6 +27,8 @@ export interface Run {
   readonly pipeline: InputPipeline;
   /** (count, K): the teacher's logits for every training image, where the recipe caches them. */
   readonly teacherLogits: Float32Array | null;
+  /** Where updates are looked into. */
+  readonly replay: Replay | null;
   readonly inFlight: InFlight;
   readonly throughput: Throughput;
   position: Position;
@@ -50,18 +55,22 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   const step = own(
     await recordStep({ model: stored, store, optimizer, recipe, input: launchInput, teacher, ...(onCompile ? { onCompile } : {}) }),
   );
-  const evalBatch = o.evalBatchSize ?? Math.min(o.test.count, (2 * recipe.batchSize) / recipe.accumulate);
-  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, evalBatch));
+  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? evalBatch(recipe, o.test.count)));
   const position = resumed?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
   const pipeline = startPipeline(o, input, position);
+  const replay = o.debugNan || o.statsEvery ? own(new Replay({ store, step, optimizer })) : null;
   return {
-    ...{ store, optimizer, input, step, evaluator, pipeline, teacherLogits, position },
+    ...{ store, optimizer, input, step, evaluator, pipeline, teacherLogits, position, replay },
     inFlight: new InFlight(),
     throughput: new Throughput(recipe.batchSize),
   };
 }
 
-const loadTeacher = ({ model, state }: NonNullable<TrainOptions["teacher"]>, dtype: "f32" | "f16") => ({
+/** Images per launch of an evaluation. */
+export const evalBatch = ({ batchSize, accumulate }: Recipe, images: number): number => Math.min(images, (2 * batchSize) / accumulate);
+
+/** The teacher on the GPU; of zeros without a state. */
+export const loadTeacher = ({ model, state }: { readonly model: Model; readonly state: State | null }, dtype: "f32" | "f16") => ({
   model: storedModel(model, dtype),
   params: storedParams(loadParams(`teacher ${model.name}`, model.params, state), dtype),
 });

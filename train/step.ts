@@ -31,8 +31,8 @@ export interface TrainStep {
   readonly update: Plan<Tensor> | null;
   /** []: the optimizer's; `null` in f32. */
   readonly lossScale: Tensor | null;
-  /** The launches of `batch`, one by one and unrecorded: for `findNan`. */
-  readonly body: () => void;
+  /** What the plans were recorded from. */
+  readonly draft: StepDraft;
   readonly dispose: () => void;
 }
 
@@ -56,8 +56,40 @@ export interface StepOptions {
   readonly onCompile?: RecordOptions["onCompile"];
 }
 
+/** A step that is not recorded yet: its own tensors, and the launches of its plans. */
+export interface StepDraft extends Pick<TrainStep, "labels" | "mix" | "teacherLogits" | "scalars" | "dispose"> {
+  readonly batch: () => BatchResult & { readonly norm: Tensor | null };
+  readonly update: (() => Tensor) | null;
+  /** The gradients of several batches added up; `null` where one makes the update. */
+  readonly sum: Tensor | null;
+}
+
 /** Records the step: input, mixing, teacher, student, loss, gradients, update. */
-export async function recordStep({ model, store, optimizer, recipe, input, teacher, onCompile }: StepOptions): Promise<TrainStep> {
+export async function recordStep({ onCompile, ...o }: StepOptions): Promise<TrainStep> {
+  const draft = draftStep(o);
+  const { labels, mix, teacherLogits, scalars } = draft;
+  const plans: Plan<unknown>[] = [];
+  const recorded = async <T>(launches: () => T, label: string): Promise<Plan<T>> => {
+    const plan = await record(launches, { label, ...(onCompile ? { onCompile } : {}) });
+    plans.push(plan);
+    return plan;
+  };
+  const dispose = () => {
+    for (const plan of plans) plan.dispose();
+    draft.dispose();
+  };
+  try {
+    const batch = await recorded(draft.batch, "training step");
+    const update = draft.update && (await recorded(draft.update, "update"));
+    return { labels, mix, teacherLogits, scalars, batch, update, draft, lossScale: o.optimizer.lossScale?.scale ?? null, dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+/** The step's tensors and launches. */
+export function draftStep({ model, store, optimizer, recipe, input, teacher }: StepOptions): StepDraft {
   const B = recipe.batchSize / recipe.accumulate;
   const labels = Tensor.zeros([B], "u32");
   const mix = mixes(recipe) ? Tensor.zeros([B, 6], "u32") : null;
@@ -65,22 +97,11 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
   const cached = distills && recipe.cacheTeacher ? Tensor.zeros([B, model.numClasses]) : null;
   const scalars = new Scalars(stepScalars);
   const sum = recipe.accumulate > 1 ? Tensor.zeros(store.grads.shape) : null;
-  const options = { ...(onCompile ? { onCompile } : {}) };
-  const plans: Plan<unknown>[] = [];
   const dispose = () => {
-    for (const plan of plans) plan.dispose();
     for (const t of [labels, mix, cached, sum, scalars.tensor]) t?.dispose();
   };
-  const recorded = <T>(body: () => T, label: string): Promise<Plan<T>> =>
-    record(body, { label, ...options }).then(
-      (plan) => (plans.push(plan), plan),
-      (error: unknown) => {
-        dispose();
-        throw error;
-      },
-    );
 
-  const body = () => {
+  const batch = () => {
     // The input is made directly as patches, unless student or teacher takes whole images.
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
@@ -119,8 +140,5 @@ export async function recordStep({ model, store, optimizer, recipe, input, teach
     if (sum) accumulate({ sum, g: store.grads }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
   };
-  const batch = await recorded(body, "training step");
-  const update = sum ? await recorded(() => optimizer.step(scalars, sum), "update") : null;
-
-  return { labels, mix, teacherLogits: cached, scalars, batch, update, lossScale: optimizer.lossScale?.scale ?? null, body, dispose };
+  return { labels, mix, teacherLogits: cached, scalars, sum, batch, update: sum && (() => optimizer.step(scalars, sum)), dispose };
 }

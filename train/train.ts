@@ -7,6 +7,7 @@ import { getDevice } from "../engine/device.ts";
 import { OutOfMemoryError } from "../engine/errors.ts";
 import type { Model } from "../models/model.ts";
 import { checkSizes } from "../models/params.ts";
+import { checkMemory } from "./check-memory.ts";
 import { readCheckpoint } from "./checkpoint.ts";
 import { trainEpoch, type Length, type Totals } from "./epoch.ts";
 import { Health } from "./health.ts";
@@ -26,7 +27,8 @@ export type { TrainOptions, TrainResult } from "./options.ts";
 
 /**
  * Trains `o.model` on `o.train` by `o.recipe`. Rejects if settings contradict each other (`checkRun`), if `o.resume` is not of this run
- * (`ResumeError`), if gradients stay infinite, and if the device is lost or out of memory. Frees its GPU memory in every case.
+ * (`ResumeError`), if the adapter cannot hold it (`checkMemory`), if gradients stay infinite, and if the device is lost or out of memory.
+ * Frees its GPU memory in every case.
  */
 export async function train(o: TrainOptions): Promise<TrainResult> {
   const made: { dispose(): void }[] = [];
@@ -39,6 +41,7 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
 
 async function run(o: TrainOptions, own: <T extends { dispose(): void }>(thing: T) => T): Promise<TrainResult> {
   const stepsPerEpoch = checkRun(o);
+  checkMemory(o);
   const length = { stepsPerEpoch, totalSteps: Math.min(o.recipe.epochs * stepsPerEpoch, o.maxSteps ?? Infinity) };
   const identity = await identify(o);
   const resumed = o.resume ? await readCheckpoint(o.resume, identity, { stepsPerEpoch, allowChanged: o.allowChanged }) : null;
@@ -107,10 +110,9 @@ async function resultOf({ recipe }: TrainOptions, r: Run, epochs: readonly Epoch
  * Throws before any work if settings contradict each other, the images, the student, the teacher or the device's limits. Returns the
  * number of updates in an epoch.
  */
-export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher" | "debugNan">): number {
+export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher">): number {
   const { model, recipe, train: images, test, teacher } = o;
   checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, teacher?.model ?? null);
-  if (o.debugNan && recipe.accumulate > 1) throw new Error(`train: expected accumulate 1 for debugNan, got ${recipe.accumulate}`);
   checkSizes(model.name, model.params, trains(recipe.trainOnly), getDevice().limits);
   checkImages("training", images, model);
   checkImages("test", test, model);

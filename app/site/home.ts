@@ -1,6 +1,6 @@
 /** The first page: says what this browser's adapter is. Loads nothing of the engine. */
+import { findAdapter, noWebGpu } from "./shell/no-webgpu.ts";
 import { offline } from "./shell/offline.ts";
-import { NO_WEBGPU } from "./shell/no-webgpu.ts";
 
 const say = (name: string, text: string): void => {
   const place = document.querySelector(`[data-${name}]`);
@@ -8,12 +8,8 @@ const say = (name: string, text: string): void => {
 };
 
 async function describeAdapter(): Promise<void> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
-  if (!adapter) {
-    say("adapter", "none");
-    say("kind", NO_WEBGPU);
-    return;
-  }
+  const adapter = await findAdapter();
+  if (!adapter) return document.getElementById("gpu")!.replaceChildren(noWebGpu());
   const { info } = adapter;
   say("adapter", [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") || "unnamed");
   say(

@@ -1,6 +1,6 @@
 /** Whole models: inference, and training steps plain and distilled. */
 import type { Benchmark } from "../benchmark.ts";
-import { deitConfig } from "../../models/deit.ts";
+import { deitConfig } from "../../models/deit-names.ts";
 import { regnetConfig } from "../../models/regnet.ts";
 import { both, forward, train, type Place } from "./make.ts";
 

@@ -3,7 +3,7 @@ import type { Benchmark } from "../benchmark.ts";
 import { ops } from "../../checks/catalog.ts";
 import { both, forward, kernel, train, type Place } from "./make.ts";
 import { dim96, TINY } from "./models.ts";
-import { deitConfig } from "../../models/deit.ts";
+import { deitConfig } from "../../models/deit-names.ts";
 
 const scaling = (...sets: Place["sets"][number][]): Place => ({ sets, suite: "scaling" });
 const tiny = deitConfig(TINY)!;

@@ -3,7 +3,8 @@ import { chosenCases } from "../cases.ts";
 import type { Benchmark } from "../benchmark.ts";
 import { ops } from "../../checks/catalog.ts";
 import { adamw, forward, kernel, train, type Place } from "../cases/make.ts";
-import { deitConfig, type DeitConfig } from "../../models/deit.ts";
+import type { DeitConfig } from "../../models/deit.ts";
+import { deitConfig } from "../../models/deit-names.ts";
 import { dim96 } from "../cases/models.ts";
 
 const gpu: Place = { sets: ["gpu"] };

@@ -92,6 +92,37 @@ export const cases: Case[] = [
   ),
   ...GEMM_KINDS.map(
     (variant): Case => ({
+      name: `patchTokens: a class token and three registers in front, positions of the patches alone, no bias (${variant})`,
+      ...needsOf(variant),
+      run: () =>
+        checkOp({
+          inputs: [
+            [3, 2, 6, 9],
+            [5, 2, 3, 3],
+            [1, 6, 5],
+            [1, 1, 5],
+            [1, 3, 5],
+          ],
+          op: (x, w, position, ...front) => patchTokens(x!, w!, null, front, position!, { variant }),
+          reference(x, w, position, cls, registers) {
+            const y = patchEmbedReference(3, 2, 6, 9, 5, 3)(x!, w!);
+            return Float64Array.from({ length: 3 * 10 * 5 }, (_, i) => {
+              const d = i % 5,
+                t = Math.floor(i / 5) % 10,
+                image = Math.floor(i / 50);
+              return t === 0
+                ? cls![d]!
+                : t < 4
+                  ? registers![(t - 1) * 5 + d]!
+                  : y[(image * 6 + t - 4) * 5 + d]! + position![(t - 4) * 5 + d]!;
+            });
+          },
+          shape: [3, 10, 5],
+        }),
+    }),
+  ),
+  ...GEMM_KINDS.map(
+    (variant): Case => ({
       name: `patchEmbed: patches that come as such (${variant})`,
       ...needsOf(variant),
       run: () =>
@@ -134,9 +165,9 @@ export const cases: Case[] = [
             Tensor.zeros([3, 1, 2, 2]),
             Tensor.zeros([3]),
             [Tensor.zeros([1, 1, 3])],
-            Tensor.zeros([1, 4, 3]),
+            Tensor.zeros([1, 6, 3]),
           ),
-        /patchEmbed: expected a position \[1,5,3\], got \[1,4,3\]/,
+        /patchEmbed: expected a position \[1,5,3\] or \[1,4,3\], got \[1,6,3\]/,
       ),
   },
   {

@@ -1,5 +1,6 @@
 /** The machine that Node runs on, as jobs see it. */
 import { appendFile, stat } from "node:fs/promises";
+import { totalmem } from "node:os";
 import type { Host } from "../../jobs/host.ts";
 import { nodeImages } from "./images.ts";
 import { UsageError } from "../../jobs/errors.ts";
@@ -31,6 +32,7 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         () => false,
       ),
     images: nodeImages(),
+    memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Infinity),
     stopAsked: interrupted,
     log: onLog,
     progress: showProgress,

@@ -1,7 +1,7 @@
 /** `forward`: a model's outputs on images from a file. */
 import { Option, type Command } from "commander";
 import type { ForwardArgs, ForwardResult } from "../../jobs/forward.ts";
-import { modelOf } from "../options.ts";
+import { integer, modelOf } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
 import { note, print } from "../output.ts";
@@ -10,6 +10,7 @@ interface Options extends CommonOptions {
   readonly model?: string;
   readonly config?: string;
   readonly weights: string;
+  readonly imgSize?: number;
   readonly in: string;
   readonly out: string;
   readonly activations?: boolean;
@@ -23,9 +24,17 @@ export default function (program: Command): void {
     .description("run a model in evaluation mode on tensors from a safetensors file")
     .option("--model <name>", "model: timm's name; see tessera models")
     .option("--config <json>", "model of any size: JSON, or a JSON file; instead of --model")
+    .option(
+      "--img-size <pixels>",
+      "side of the images, where it is not the model's own; the position embedding is interpolated",
+      integer(1),
+    )
     .requiredOption("--weights <file>", "file with the parameters, by timm's names")
     .requiredOption("--in <file>", "safetensors file with x [B,3,H,W], normalised")
-    .requiredOption("--out <file>", "safetensors file to write: logits [B,K]; for distilled models also logits_cls and logits_dist")
+    .requiredOption(
+      "--out <file>",
+      "safetensors file to write: logits [B,K]; for distilled models also logits_cls and logits_dist; features [B,D] of a model without a head",
+    )
     .option("--activations", "also write patch_embed, blocks.0 …, norm; for a RegNet stem, s1 … s4")
     .addOption(
       new Option("--dtype <name>", "storage of activations and matrices; sums are f32 in both cases")
@@ -37,6 +46,7 @@ export default function (program: Command): void {
       const args: ForwardArgs = {
         model: modelOf(options),
         weights: options.weights,
+        imgSize: options.imgSize,
         in: options.in,
         out: options.out,
         activations: options.activations,

@@ -16,10 +16,15 @@ const common = (command: Command): Command =>
   command
     .option("--model <name>", "model: timm's name; see tessera models")
     .option("--config <json>", "model of any size: JSON, or a JSON file; instead of --model")
+    .option(
+      "--img-size <pixels>",
+      "side of the images, where it is not the model's own; the position embedding is interpolated",
+      integer(1),
+    )
     .requiredOption("--weights <file>", "file with the parameters, by timm's names")
     .requiredOption(
       "--in <file>",
-      "safetensors file with x [B,3,H,W], labels [B] or target [B,K], and teacher_logits [B,K] for distillation",
+      "safetensors file with x [B,3,H,W], labels [B] or target [B,K], and teacher_logits [B,K] for distillation; for a model without a head x and dy [B,D]",
     )
     .addOption(
       new Option("--distillation <kind>", "teacher's term of the loss: none, soft (probabilities) or hard (first class)")
@@ -46,6 +51,7 @@ const common = (command: Command): Command =>
 const argsOf = (o: Options): GradArgs => ({
   model: modelOf(o),
   weights: o.weights,
+  imgSize: o.imgSize,
   in: o.in,
   out: o.out,
   distillation: o.distillation,

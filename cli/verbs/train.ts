@@ -6,13 +6,14 @@ import * as z from "zod/mini";
 import { thinned, type ReportData } from "../../jobs/report-data.ts";
 import { makeRecipe, recipeSchema } from "../../train/recipe.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
+import type { EstimateSummary } from "../../jobs/estimate.ts";
 import type { TrainArgs, TrainSummary } from "../../jobs/train.ts";
 import { DATA_HELP, dataFiles } from "../node/data/files.ts";
 import { stoppedExitCode } from "../node/host.ts";
 import { withRunFolder } from "../node/run-folder.ts";
 import { parseModel, readJson } from "../model-options.ts";
 import { shipped } from "../place.ts";
-import { integer, number } from "../options.ts";
+import { bytes, integer, number } from "../options.ts";
 import { note, print } from "../output.ts";
 import { commit, writeReport } from "../report-file.ts";
 import { runJob, type CommonOptions } from "../run-job.ts";
@@ -35,6 +36,9 @@ interface Options extends CommonOptions {
   readonly saveMinutes?: number;
   readonly preset?: string;
   readonly debugNan?: boolean;
+  readonly stats?: number;
+  readonly memoryLimit?: number;
+  readonly dryRun?: boolean;
   readonly maxSteps?: number;
   readonly saveEvery?: number;
   readonly evalEvery?: number;
@@ -85,7 +89,18 @@ function addRunOptions(command: Command): void {
     .option("--resume", "continue from the checkpoint in --out, with the same bits as an unbroken run")
     .option("--allow-changed", "with --resume: continue although data, teacher, normalization or --augment differ from the run's")
     .option("--overwrite", "start a new run although --out holds one")
-    .option("--debug-nan", "end at the first update that is not finite, and name the kernel and the element of its first NaN; slower")
+    .option("--debug-nan", "end at the first update that is not finite, and name operation, tensor and element of its first NaN; slower")
+    .option(
+      "--stats <n>",
+      "number of updates between tables of the ranges of activations and gradients by layer, 1 or more; slower",
+      integer(1),
+    )
+    .option(
+      "--memory-limit <bytes>",
+      "GPU memory that the run may take, e.g. 800MB or 6GiB; a larger run is refused before it takes any",
+      bytes,
+    )
+    .option("--dry-run", "check all arguments, print the GPU memory that the run would take, and end")
     .option(
       "--max-steps <n>",
       "number of updates after which the run ends, counted from its beginning, 1 or more (default: all epochs)",
@@ -110,6 +125,7 @@ async function runTraining(options: Options): Promise<void> {
   const recipe = makeSettings(options);
   note(`recipe: ${JSON.stringify(refusing(() => makeRecipe(recipe)))}`);
   const args = argsOf(options, recipe);
+  if (options.dryRun) return print(describeMemory(await runJob<EstimateSummary>("estimate", args, options)));
   const { result, report } = await withRunFolder(options.out, async () => {
     const result = await runJob<TrainSummary>("train", args, options);
     return { result, report: await writeReport(join(options.out, "report.html"), reportOf(result, options, args)) };
@@ -149,10 +165,20 @@ const argsOf = (options: Options, recipe: Record<string, unknown>): TrainArgs =>
   saveSeconds: options.saveMinutes === undefined ? undefined : 60 * options.saveMinutes,
   maxCorrupt: options.maxCorrupt,
   debugNan: options.debugNan,
+  stats: options.stats,
+  memoryLimit: options.memoryLimit,
   maxSteps: options.maxSteps,
   saveEvery: options.saveEvery,
   evalEvery: options.evalEvery,
 });
+
+/** A line for each part of the memory. */
+function describeMemory({ model, params, batch, memory }: EstimateSummary): string {
+  const lines = Object.entries(memory).map(([part, size]) => `${part.padEnd(12)}${String(size).padStart(14)} bytes  ${mebibytes(size)}`);
+  return `${model}: ${params} parameters, ${batch} images at once; GPU memory:\n${lines.join("\n")}\n`;
+}
+
+const mebibytes = (size: number): string => `${(size / 2 ** 20).toFixed(1).padStart(10)} MiB`;
 
 const EXIT_CODES = `
 Ctrl-C, SIGTERM and SIGHUP save a checkpoint after the current update and stop; a second one ends at once. Exit codes:

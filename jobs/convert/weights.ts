@@ -1,8 +1,9 @@
 /** Converts weights between layouts and containers; every F32 bit is kept. */
 import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts";
 import { misfits, notFinite } from "../../models/check-state.ts";
-import { deitParams, type DeitConfig } from "../../models/deit.ts";
-import { isDistillationHead, isHead } from "../../models/heads.ts";
+import { deitConfigOf } from "../../models/config-of.ts";
+import { deitParams } from "../../models/deit.ts";
+import { isDistillationHead } from "../../models/heads.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
 import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
 import type { State } from "../../models/params.ts";
@@ -17,7 +18,7 @@ export interface Conversion {
   readonly state: State;
   readonly info: WeightsInfo | null;
   readonly from: Naming;
-  readonly fromContainer: Container;
+  readonly fromContainer: AnyWeights["container"];
   readonly to: Naming;
   /** Names in the file that the model does not use. */
   readonly ignored: readonly string[];
@@ -87,31 +88,3 @@ const safeTensors = (state: State): [string, SafeTensor][] =>
       },
     },
   ]);
-
-/** The config derived from a DeiT's shapes, without the number of heads, on which no shape depends. */
-export function deitConfigOf(state: State): DeitConfig {
-  const shape = (name: string, rank: number): readonly number[] => {
-    const found = state.get(name)?.shape;
-    if (found?.length !== rank) throw new Error(`weights: expected ${name} with ${rank} axes, got ${found ? `[${found}]` : "none"}`);
-    return found;
-  };
-  const distilled = state.has("dist_token");
-  const [dim, inChans, patchSize] = shape("patch_embed.proj.weight", 4);
-  const side = Math.sqrt(shape("pos_embed", 3)[1]! - (distilled ? 2 : 1));
-  if (!Number.isInteger(side))
-    throw new Error(`weights: expected pos_embed of a square of patches, got [${state.get("pos_embed")!.shape}]`);
-  const headless = ![...state.keys()].some((name) => isHead(name) && !isDistillationHead(name));
-  const depth = new Set([...state.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]).filter((i) => i !== undefined)).size;
-  return {
-    arch: "deit",
-    imgSize: side * patchSize!,
-    patchSize: patchSize!,
-    inChans: inChans!,
-    dim: dim!,
-    depth,
-    heads: 1,
-    mlpRatio: shape("blocks.0.mlp.fc1.weight", 2)[0]! / dim!,
-    numClasses: headless ? 0 : shape("head.weight", 2)[0]!,
-    distilled,
-  };
-}

@@ -1,5 +1,6 @@
 /** Loads a model with its weights from any file: for evaluation, classification, and as a teacher. */
 import { checkState } from "../../models/check-state.ts";
+import { classesIn } from "../../models/heads.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import type { State } from "../../models/params.ts";
 import { resizedPosEmbed } from "../../models/pos-embed.ts";
@@ -19,10 +20,8 @@ export async function loadModel(host: Host, path: string, given?: ModelChoice): 
   const weights = await readWeightsFile(host, path);
   const what = given ?? (weights.info?.config as unknown as Record<string, unknown> | undefined);
   if (!what) throw new UsageError(`expected a model for ${path} (the file does not name its own), got none`);
-  return { model: refusing(() => createModel(what, typeof what === "string" ? classesOf(weights) : undefined)), weights };
+  return { model: refusing(() => createModel(what, typeof what === "string" ? classesIn(weights.state) : undefined)), weights };
 }
-
-const classesOf = ({ state }: Weights): number | undefined => (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0];
 
 /** Per channel, of values in [0, 1]. */
 export interface Statistics {

@@ -4,7 +4,7 @@
  */
 import { getDevice } from "../../engine/device.ts";
 import { bindGroup, type Binding, type Launch } from "../../engine/launch.ts";
-import { createBuffer, type Storage } from "../../engine/memory.ts";
+import { createBuffer, STORAGE, type Storage } from "../../engine/memory.ts";
 
 export type Home = Map<Storage, GPUBuffer>;
 
@@ -23,7 +23,7 @@ export async function replay(launches: readonly Launch[], chosen: readonly numbe
     const at = storage.placed ?? { storage, offset: 0 };
     if (at.storage.state === "live") return { buffer: at.storage.use("replay"), offset: offset + at.offset };
     let buffer = own.get(at.storage);
-    if (!buffer) own.set(at.storage, (buffer = createBuffer(device, at.storage.bytes, "replay")));
+    if (!buffer) own.set(at.storage, (buffer = createBuffer(device, { label: "replay", size: at.storage.bytes, usage: STORAGE })));
     return { buffer, offset: offset + at.offset };
   };
   for (const { pipeline } of launches) await device.wait(pipeline.compile());

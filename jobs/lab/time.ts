@@ -7,6 +7,7 @@ import { limitsFor, measure, type Limits } from "../../bench/run.ts";
 import type { Op, Sized } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
+import { destroyBuffer } from "../../engine/memory.ts";
 import { rewritten, rewriteModules } from "../../engine/rewrite.ts";
 import { edited } from "./check.ts";
 import { sameKernel, type Edit } from "./module.ts";
@@ -99,7 +100,7 @@ export async function timeEdit(
       ),
     };
   } finally {
-    for (const buffer of own.values()) buffer.destroy();
+    for (const buffer of own.values()) destroyBuffer(getDevice(), buffer);
     passes.dispose();
   }
 }

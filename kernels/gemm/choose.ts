@@ -28,14 +28,16 @@ export function choose(g: Gemm, d: Described): Choice {
   const whole = { splits: 1, chunk: K };
   const { splits, chunk } = g.out ? whole : splitK(matrix ? "shared" : tile.kind, numel(tiles) * d.matrices, K, matrix ? k : 16);
   const sums = !d.slots.sums ? null : matrix ? "apart" : "own";
+  const added = d.slots.dots || sums === "own";
   const config = {
     aAlongK: d.along.a,
     bAlongK: d.along.b,
     rank: d.batch.length,
+    scaledK: d.scaledK,
     edge: M % m !== 0 || N % n !== 0 || a.rows !== undefined || b.rows !== undefined,
     tail: K % k !== 0 || chunk % k !== 0,
     // With several shares, the kernel that adds them applies the slots.
-    slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: sums === "own" },
+    slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: sums === "own", dots: d.slots.dots },
   };
   return {
     kernel: matrix ? matrix.kernel(config) : gemmKernel({ tile, maps: d.maps, ...vectors(tile.kind, g, d), ...config }),
@@ -43,7 +45,7 @@ export function choose(g: Gemm, d: Described): Choice {
     splits,
     chunk,
     sums,
-    sumGroups: sums === "own" && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0,
+    sumGroups: added && !matrix && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0,
   };
 }
 
@@ -66,10 +68,10 @@ function vectors(kind: Tile["kind"], { a, b, M, N, K, custom, rowBias }: Gemm, {
 }
 
 /** Tensor cores need plain matrices; a separate kernel, which needs whole columns, then sums op(A). */
-function forbidsTensorCores({ a, b, M, K, sums, variant, custom }: Gemm, { along, ld, maps }: Described): boolean {
+function forbidsTensorCores({ a, b, M, K, sums, dots, variant, custom }: Gemm, { along, ld, maps }: Described): boolean {
   const wholeColumns = !along.a && ld.a === M && a.tensor.size === K * M;
   return (
-    [variant, custom, maps.a, maps.b, maps.c, a.rows, b.rows].some((it) => it !== undefined && it !== null) ||
+    [variant, custom, maps.a, maps.b, maps.c, a.rows, b.rows, a.scale, dots].some((it) => it !== undefined && it !== null) ||
     [a.padded, b.padded, sums && !wholeColumns].includes(true)
   );
 }

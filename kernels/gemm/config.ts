@@ -30,10 +30,13 @@ export interface Slots {
   readonly preActivation: boolean;
   /** Multiply by this activation's derivative. */
   readonly gradOf: Activation;
+  /** Which of an element's indices its scale goes by. */
+  readonly scale: "m" | "n" | null;
   readonly factors: boolean;
   readonly residual: boolean;
-  /** Also sum op(A) along K. */
+  /** Also the sums of op(A) along K, and those of op(A) times another matrix. */
   readonly sums: boolean;
+  readonly dots: boolean;
   /** The caller's WGSL for the last step, and the names of the buffers that it reads. */
   readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
 }
@@ -44,9 +47,11 @@ export const NO_SLOTS: Slots = {
   activation: "none",
   preActivation: false,
   gradOf: "none",
+  scale: null,
   factors: false,
   residual: false,
   sums: false,
+  dots: false,
   custom: null,
 };
 
@@ -57,6 +62,8 @@ export interface Config {
   readonly bAlongK: boolean;
   readonly maps: { readonly a: AddressMap | null; readonly b: AddressMap | null; readonly c: AddressMap | null };
   readonly rank: number;
+  /** op(A) is multiplied by `scale[k]` where it is loaded. */
+  readonly scaledK: boolean;
   /** Four elements per load and store; of `subgroup` tiles: per store, and per load of what is added. */
   readonly vec: boolean;
   /** Four elements per load of B too (subgroup only). */
@@ -76,6 +83,9 @@ export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row
   const [near, far] = [(i: string) => i, (i: string) => `${i} * p.ld${t}`];
   return alongK ? { row: far, along: near } : { row: near, along: far };
 }
+
+/** What a sum of row `m` of op(A) is multiplied by when it is written. */
+export const scaledSum = ({ scale }: Slots, m: string): string => (scale === "m" ? ` * scale[${m}]` : "");
 
 /**
  * WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0`

@@ -25,6 +25,12 @@ export interface Operand {
   readonly padded?: boolean;
 }
 
+/** The first operand. */
+export interface FirstOperand extends Operand {
+  /** f32, as long as a stored row: every stored row is multiplied by it, element by element. Without a map or a batch. */
+  readonly scale?: Tensor | undefined;
+}
+
 /** Weight, bias, mean and variance of a batch norm whose statistics are fixed. */
 export interface FixedNorm {
   readonly weight: Tensor;
@@ -47,6 +53,8 @@ export interface Epilogue {
   readonly preActivation?: boolean;
   /** Multiply by an activation's derivative at these pre-activations: its backward. */
   readonly gradOf?: { readonly activation: Activation; readonly at: Tensor } | undefined;
+  /** (N), f32: multiply by these. */
+  readonly scale?: Tensor | undefined;
   /** Multiply row m by element `at` + m / `rows` of these. */
   readonly factors?: { readonly tensor: Tensor; readonly at: number; readonly rows: number } | undefined;
   /** Added. */
@@ -56,7 +64,7 @@ export interface Epilogue {
 }
 
 export interface Gemm extends Epilogue {
-  readonly a: Operand;
+  readonly a: FirstOperand;
   readonly b: Operand;
   readonly M: number;
   readonly N: number;
@@ -72,6 +80,11 @@ export interface Gemm extends Epilogue {
   readonly alpha?: number;
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
+  /**
+   * Also return (M): the sums along K of op(A), without its scale, times this, which lies as A does. Where A is transposed; not in a
+   * batch.
+   */
+  readonly dots?: Tensor | undefined;
   /** Default: chosen for the adapter. */
   readonly variant?: GemmVariant | Tile | undefined;
 }
@@ -89,6 +102,8 @@ export interface Described {
   readonly steps: Readonly<Record<"a" | "b" | "c", readonly number[]>>;
   readonly rows: { readonly a: number; readonly b: number };
   readonly maps: Config["maps"];
+  /** op(A) is scaled along K, where it is loaded. A scale along M is a slot's. */
+  readonly scaledK: boolean;
   readonly slots: Slots;
   /** Buffers that the slots read. */
   readonly read: Readonly<Record<string, Tensor | null | undefined>>;
@@ -109,15 +124,18 @@ export function describe(g: Gemm): Described {
     offset: { a: a.offset ?? 0, b: b.offset ?? 0 },
     steps: { a: a.batch ?? dense(rows.a * K), b: b.batch ?? dense(K * rows.b), c: out?.batch ?? dense(M * N) },
     maps: { a: a.map ?? null, b: b.map ?? null, c: out?.map ?? null },
+    scaledK: !!a.scale && along.a,
     slots: {
       bias: g.bias ? "n" : g.rowBias ? "m" : null,
       norm: norm ? { by: norm.by, eps: norm.eps } : null,
       activation: g.activation ?? "none",
       preActivation: g.preActivation === true,
       gradOf: g.gradOf?.activation ?? "none",
+      scale: g.scale ? "n" : a.scale && !along.a ? "m" : null,
       factors: !!g.factors,
       residual: !!g.residual,
       sums: !!g.sums,
+      dots: !!g.dots,
       custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
     },
     read: {
@@ -127,6 +145,7 @@ export function describe(g: Gemm): Described {
       mean: norm?.mean,
       variance: norm?.variance,
       grad_at: g.gradOf?.at,
+      scale: g.scale ?? a.scale,
       factors: g.factors?.tensor,
       residual: g.residual,
       ...custom?.inputs,

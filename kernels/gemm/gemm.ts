@@ -21,6 +21,7 @@ export interface Product {
   /** With `preActivation`. */
   readonly preActivation: Tensor | null;
   readonly sums: Tensor | null;
+  readonly dots: Tensor | null;
 }
 
 /** The product. Does not check shapes: callers do. */
@@ -36,6 +37,7 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     y: { shape: g.shape, dtype },
     pre_activation: g.preActivation ? { shape: g.shape, dtype } : null,
     sums: sums === "own" ? [M] : null,
+    dots: g.dots ? [M] : null,
   };
   const apart = sums === "apart" ? columnSums(a.tensor, M) : null;
   const product = tilesM * tilesN * d.matrices * splits;
@@ -65,24 +67,29 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     ...finish,
     ...Object.assign({}, ...sizes),
   };
-  const operands = { a: a.tensor, b: b.tensor };
+  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots };
   const groups = product + sumGroups;
   if (splits === 1) {
     const made = kernel({ inputs: { ...operands, ...d.read }, outputs, params, groups });
-    return { y: made.y, preActivation: made.pre_activation, sums: apart ?? made.sums };
+    return { y: made.y, preActivation: made.pre_activation, sums: apart ?? made.sums, dots: made.dots };
   }
   const shares = kernel({
-    inputs: operands,
-    outputs: { y: [splits, d.matrices, M, N], pre_activation: null, sums: sums === "own" ? [splits, M] : null },
+    inputs: { ...operands, scale: d.scaledK ? a.scale : null },
+    outputs: {
+      y: [splits, d.matrices, M, N],
+      pre_activation: null,
+      sums: sums === "own" ? [splits, M] : null,
+      dots: g.dots ? [splits, M] : null,
+    },
     params: { ...params, alpha: 1 },
     groups,
   });
   const count = d.matrices * M * N;
   const made = reduceKernel({ ...d.slots, sums: sums === "own" })({
-    inputs: { parts: shares.y, ...d.read, sum_parts: shares.sums },
+    inputs: { parts: shares.y, ...d.read, scale: d.slots.scale ? d.read["scale"] : null, sum_parts: shares.sums, dot_parts: shares.dots },
     outputs,
     params: { count, splits, M, N, ...finish },
     threads: Math.max(count, M),
   });
-  return { y: made.y, preActivation: made.pre_activation, sums: apart ?? made.sums };
+  return { y: made.y, preActivation: made.pre_activation, sums: apart ?? made.sums, dots: made.dots };
 }

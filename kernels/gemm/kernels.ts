@@ -3,7 +3,7 @@
  */
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
-import { placeOf, tileWgsl, type Config, type Slots } from "./config.ts";
+import { placeOf, scaledSum, tileWgsl, type Config, type Slots } from "./config.ts";
 import { sharedCode, slabs } from "./shared.ts";
 import { subgroupCode } from "./subgroup.ts";
 import { activationOf, type Activation } from "../shared/activations.ts";
@@ -20,12 +20,13 @@ export function slotInputs(s: Slots, elem: Elem): Buffers {
     mean: norm,
     variance: norm,
     grad_at: `${elem}?`,
+    scale: s.scale === "m" ? "f32?" : `${elem}?`,
     factors: "f32?",
     residual: `${elem}?`,
     ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
   };
 }
-export const slotOutputs = (elem: Elem) => ({ y: elem, pre_activation: `${elem}?`, sums: "f32?" }) as const;
+export const slotOutputs = (elem: Elem) => ({ y: elem, pre_activation: `${elem}?`, sums: "f32?", dots: "f32?" }) as const;
 export const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
 
 /** The activations that the slots use, on single elements and, as `NAME4`, on four. */
@@ -52,6 +53,8 @@ export function finish(s: Slots, vec: boolean): string {
     s.preActivation ? "pre_activation[cell] = v;" : "",
     s.activation === "none" ? "" : `v = ${s.activation}${four}(v);`,
     s.gradOf === "none" ? "" : `v *= ${s.gradOf}_grad${four}(grad_at[cell]);`,
+    s.scale === "n" ? `v *= scale[${vec ? "n / 4u" : "n"}];` : "",
+    s.scale === "m" ? "v *= scale[m];" : "",
     s.factors ? "v *= factors[p.factors_at + m / p.factor_rows];" : "",
     s.residual ? "v += residual[cell];" : "",
     s.custom?.code ?? "",
@@ -111,7 +114,7 @@ function registerCode(c: Config): string {
     for (var k = k0; k < k1; k++) {
       let ak = ${a.along("k")}; let bk = ${b.along("k")};
       ${unroll(tn, (j) => `let b${j} = b[b_at${j} + bk];`)}
-      ${unrollLines(tm, (i) => `let a${i} = a[a_at${i} + ak]; ${unroll(tn, (j) => `c${i * tn + j} = fma(a${i}, b${j}, c${i * tn + j});`)}`)}
+      ${unrollLines(tm, (i) => `let a${i} = a[a_at${i} + ak]${c.scaledK ? " * scale[k]" : ""}; ${unroll(tn, (j) => `c${i * tn + j} = fma(a${i}, b${j}, c${i * tn + j});`)}`)}
     }`;
 }
 
@@ -119,6 +122,8 @@ function registerCode(c: Config): string {
 function sumsCode(c: Config): string {
   const { row, along } = placeOf("a", c);
   const at = `p.a_offset + ${row("m")} + ${along("k")}`;
+  const element = `a[${c.vec ? `(${at}) / 4u][(${at}) % 4u` : at}]`;
+  const { sums, dots } = c.slots;
   return /* wgsl */ `
     if (group >= p.product) {
       let s = group - p.product;
@@ -126,13 +131,13 @@ function sumsCode(c: Config): string {
       let m = s % per * WG + li;
       if (m < p.M) {
         let last = min((s / per + 1u) * p.chunk, p.K);
-        var total = 0.0;
+        ${sums ? "var total = 0.0;" : ""}${dots ? " var dot = 0.0;" : ""}
         for (var start = s / per * p.chunk; start < last; start += 64u) {
-          var stripe = 0.0;
-          for (var k = start; k < min(start + 64u, last); k++) { stripe += a[${c.vec ? `(${at}) / 4u][(${at}) % 4u` : at}]; }
-          total += stripe;
+          ${sums ? "var stripe = 0.0;" : ""}${dots ? " var dot_stripe = 0.0;" : ""}
+          for (var k = start; k < min(start + 64u, last); k++) { ${sums ? `stripe += ${element};` : ""}${dots ? ` dot_stripe += ${element} * dots_with[${at}];` : ""} }
+          ${sums ? "total += stripe;" : ""}${dots ? " dot += dot_stripe;" : ""}
         }
-        sums[s / per * p.M + m] = total;
+        ${sums ? `sums[s / per * p.M + m] = total${scaledSum(c.slots, "m")};` : ""}${dots ? " dots[s / per * p.M + m] = dot;" : ""}
       }
       return;
     }`;
@@ -177,12 +182,14 @@ export const gemmKernel = kernelFamily((c: Config) => {
   const { tile, rank, vec, slots } = c;
   const elem: Elem = vec ? "vec4f" : "f32";
   const [a, b]: Elem[] = tile.kind === "subgroup" ? ["f32", c.vecB ? "vec4f" : "f32"] : [elem, elem];
+  // The rest of what is read: with the slots' own.
+  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?" };
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
   return defineKernel({
     name: `gemm.${tile.kind}`,
-    inputs: { a: a!, b: b!, ...slotInputs(slots, elem) } as Buffers, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
-    outputs: slotOutputs(elem), // (splits, batch, M, N); the same; (splits, M)
+    inputs: { a: a!, b: b!, ...slotInputs(slots, elem), ...beside } as Buffers, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K); dots_with as a
+    outputs: slotOutputs(elem), // (splits, batch, M, N); the same; (splits, M) each
     params: {
       M: "u32",
       N: "u32",
@@ -207,7 +214,7 @@ export const gemmKernel = kernelFamily((c: Config) => {
     needs: tile.kind === "subgroup" ? ["subgroups"] : [],
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),
     code: /* wgsl */ `
-    ${slots.sums && tile.kind === "register" ? sumsCode(c) : ""}
+    ${(slots.sums || slots.dots) && tile.kind === "register" ? sumsCode(c) : ""}
     ${tileWgsl(rank)}
     ${tile.kind === "shared" ? sharedCode(c) + sharedCells(c) : (tile.kind === "subgroup" ? subgroupCode(c) : registerCode(c)) + loopedCells(c)}`,
   });
@@ -217,8 +224,8 @@ export const gemmKernel = kernelFamily((c: Config) => {
 export const reduceKernel = kernelFamily((slots: Slots) =>
   defineKernel({
     name: "gemm.reduce",
-    inputs: { parts: "f32", ...slotInputs(slots, "f32"), sum_parts: "f32?" } as Buffers, // (splits, n), …, (splits, M)
-    outputs: slotOutputs("f32"), // (n); the same; (M)
+    inputs: { parts: "f32", ...slotInputs(slots, "f32"), sum_parts: "f32?", dot_parts: "f32?" } as Buffers, // (splits, n), …, (splits, M) each
+    outputs: slotOutputs("f32"), // (n); the same; (M) each
     params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
     workgroup: 64,
     helpers: slotHelpers(slots),
@@ -237,7 +244,16 @@ export const reduceKernel = kernelFamily((slots: Slots) =>
     if (at < p.M) {
       var total = 0.0;
       for (var s = 0u; s < p.splits; s++) { total += sum_parts[s * p.M + at]; }
-      sums[at] = total;
+      sums[at] = total${scaledSum(slots, "at")};
+    }`
+        : ""
+    }${
+      slots.dots
+        ? `
+    if (at < p.M) {
+      var dot = 0.0;
+      for (var s = 0u; s < p.splits; s++) { dot += dot_parts[s * p.M + at]; }
+      dots[at] = dot;
     }`
         : ""
     }`,

@@ -32,11 +32,11 @@ export type ChooseMatrix = (question: MatrixQuestion) => MatrixChoice | null;
 const inUse = new WeakMap<Device, ChooseMatrix>();
 
 export function setMatrixChoice(choose: ChooseMatrix | null): void {
-  if (choose) inUse.set(getDevice(), choose);
-  else inUse.delete(getDevice());
+  if (choose) inUse.set(getDevice().origin, choose);
+  else inUse.delete(getDevice().origin);
 }
 
-export const matrixChoice: ChooseMatrix = (question) => inUse.get(getDevice())?.(question) ?? null;
+export const matrixChoice: ChooseMatrix = (question) => inUse.get(getDevice().origin)?.(question) ?? null;
 
 /** Whether `useSubgroupMatrix()` turned them on for the current device. */
-export const subgroupMatrixInUse = (): boolean => inUse.has(getDevice());
+export const subgroupMatrixInUse = (): boolean => inUse.has(getDevice().origin);

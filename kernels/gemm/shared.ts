@@ -10,7 +10,7 @@
  *   double   so too, and workgroup memory has room for two: one wait per slab instead of two
  */
 import { unroll, unrollLines } from "../shared/unroll.ts";
-import { placeOf, type Config, type Tile } from "./config.ts";
+import { placeOf, scaledSum, type Config, type Tile } from "./config.ts";
 
 const PAD = 4;
 
@@ -103,8 +103,10 @@ export function sharedCode(c: Config): string {
     edge,
     tail,
     vec,
-    slots: { sums },
+    slots,
+    scaledK,
   } = c;
+  const { sums, dots } = slots;
   const bm = y * tm,
     bn = x * tn,
     threads = x * y;
@@ -129,7 +131,8 @@ export function sharedCode(c: Config): string {
       const row = edge ? `min(${t}_row0 + row, ${last(`p.${size}`, !alongK)})` : `(${t}_row0 + row)`;
       const k = tail ? `min(${slab} + kk, ${last("k1", alongK)})` : `(${slab} + kk)`;
       const at = `${t}_base + ${place.row(row)} + ${place.along(k)}`;
-      const read = vec ? `${t}[(${at}) / 4u]` : `${t}[${at}]`;
+      const scaled = t === "a" && scaledK ? ` * scale[${vec ? `(${k}) / 4u` : k}]` : "";
+      const read = (vec ? `${t}[(${at}) / 4u]` : `${t}[${at}]`) + scaled;
       return `{ ${where(r)} ${t}_next${r} = ${tail ? `select(${vec ? "vec4f()" : "0.0"}, ${read}, ${slab} + kk < k1)` : read}; }`;
     };
     const put = (r: number, half: number) => {
@@ -160,23 +163,33 @@ export function sharedCode(c: Config): string {
   // The first workgroup of a row of tiles also adds up what it has of A, some rows to a thread.
   const rowsOf = Math.ceil(bm / threads);
   const own = (r: number) => `min(li + ${r * threads}u, ${bm - 1}u)`;
-  const addUp = (half: number) => {
+  const addUp = (half: number, slab: string) => {
     const at = `a_tile${half}[kk * ${(bm + PAD) / 4}u + own / 4u][own % 4u]`;
+    const place = placeOf("a", c);
+    const row = edge ? "min(a_row0 + own, p.a_rows - 1u)" : "(a_row0 + own)";
+    const k = tail ? `min(${slab} + kk, k1 - 1u)` : `(${slab} + kk)`;
+    const dot = `few_dots += ${at} * dots_with[a_base + ${place.row(row)} + ${place.along(k)}];`;
     return /* wgsl */ `
       if (tile_n == 0u) {
         ${unroll(
           rowsOf,
           (r) => `{
         let own = ${own(r)};
-        var few = 0.0;
-        for (var kk = 0u; kk < ${bk}u; kk++) { few += ${at}; }
-        total${r} += few;
+        ${sums ? "var few = 0.0;" : ""}${dots ? " var few_dots = 0.0;" : ""}
+        for (var kk = 0u; kk < ${bk}u; kk++) { ${sums ? `few += ${at};` : ""}${dots ? ` ${dot}` : ""} }
+        ${sums ? `total${r} += few;` : ""}${dots ? ` total_dots${r} += few_dots;` : ""}
         }`,
         )}
       }`;
   };
-  const multiply = (half = 0) => /* wgsl */ `
-      ${sums ? addUp(half) : ""}
+  const write = (to: string, total: string, scaled: (m: string) => string) =>
+    unroll(rowsOf, (r) => {
+      const own = `li + ${r * threads}u`,
+        m = `a_row0 + ${own}`;
+      return `if (tile_n == 0u && ${own} < ${bm}u && ${m} < p.M) { ${to}[rest * p.M + ${m}] = ${total}${r}${scaled(m)}; }`;
+    });
+  const multiply = (half = 0, slab = "k") => /* wgsl */ `
+      ${sums || dots ? addUp(half, slab) : ""}
       for (var kk = 0u; kk < ${bk}u; kk++) {
         ${unroll(tn / 4, (quad) => part("b", quad, bn, "lid.x", half))}
         ${unroll(tm / 4, (quad) => part("a", quad, bm, "lid.y", half))}
@@ -216,7 +229,7 @@ export function sharedCode(c: Config): string {
       workgroupBarrier();
       let third = k + ${2 * bk}u;
       ${next("third")}
-      ${multiply(1)}
+      ${multiply(1, "second")}
       if (third < k1) { ${put(0)} }
       workgroupBarrier();
     }`,
@@ -226,7 +239,7 @@ export function sharedCode(c: Config): string {
     let m0 = a_row0 + lid.y * 4u; let n0 = b_row0 + lid.x * 4u;
     ${unroll(tm, (i) => unroll(tn / 4, (quad) => `var c${i}_${quad} = vec4f();`))}
     ${A.declare} ${B.declare}
-    ${sums ? unroll(rowsOf, (r) => `var total${r} = 0.0;`) : ""}
+    ${sums ? unroll(rowsOf, (r) => `var total${r} = 0.0;`) : ""}${dots ? unroll(rowsOf, (r) => ` var total_dots${r} = 0.0;`) : ""}
     ${walk[flow]}
-    ${sums ? unroll(rowsOf, (r) => `if (tile_n == 0u && li + ${r * threads}u < ${bm}u && a_row0 + li + ${r * threads}u < p.M) { sums[rest * p.M + a_row0 + li + ${r * threads}u] = total${r}; }`) : ""}`;
+    ${sums ? write("sums", "total", (m) => scaledSum(slots, m)) : ""}${dots ? ` ${write("dots", "total_dots", () => "")}` : ""}`;
 }

@@ -7,7 +7,7 @@
  * Nothing else is shared, and there are no barriers.
  */
 import { unroll, unrollLines } from "../shared/unroll.ts";
-import { placeOf, type Config } from "./config.ts";
+import { placeOf, scaledSum, type Config } from "./config.ts";
 
 const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
 
@@ -50,8 +50,10 @@ export function subgroupCode(c: Config): string {
     edge,
     vec,
     vecB,
-    slots: { sums },
+    scaledK,
+    slots,
   } = c;
+  const { sums, dots } = slots;
   const a = placeOf("a", c),
     b = placeOf("b", c);
   const last = (i: string, size: string, width = 1) => (edge ? `min(${i}, p.${size} - ${width}u)` : `(${i})`);
@@ -64,18 +66,27 @@ export function subgroupCode(c: Config): string {
   const own = (g: number) => `m0 + ${g * per}u + ${per < lanes ? `subgroup_lane % ${per}u` : "subgroup_lane"}`;
   const value = (j: number) => (vecB ? `b${Math.floor(j / 4)}.${"xyzw"[j % 4]}` : `b${j}`);
   const rows = (text: (g: number) => string) => unroll(tm / per, text);
+  // A loop of its own, which only the first workgroup of a row of tiles runs.
+  const dotsOfRows = () => /* wgsl */ `
+    if (tile_n == 0u) {
+      ${rows((g) => `var dot${g} = 0.0;`)}
+      for (var k = k0; k < k1; k++) {
+        ${rows((g) => `let at${g} = a_at${g} + ${a.along("k")}; dot${g} += a[at${g}] * dots_with[at${g}];`)}
+      }
+      ${rows((g) => `if (${own(g)} < p.M) { dots[rest * p.M + ${own(g)}] = dot${g}; }`)}
+    }`;
   return /* wgsl */ `
     let m0 = tile_m * ${tm}u;
     let n0 = tile_n * ${lanes * tn}u + ${vec ? "4u * " : ""}subgroup_lane;
     ${rows((g) => `let a_at${g} = a_base + ${a.row(last(own(g), "a_rows"))};`)}
     ${unroll(across, (j) => `let b_at${j} = b_base + ${b.row(last(column(j), "b_rows", vecB ? 4 : 1))};`)}
     ${unroll(tm * tn, (e) => `var c${e} = 0.0;`)}
-    ${sums ? rows((g) => `var total${g} = 0.0;`) : ""}
+    ${sums ? rows((g) => `var total${g} = 0.0;`) : ""}${dots ? dotsOfRows() : ""}
     for (var k = k0; k < k1; k++) {
       let ak = ${a.along("k")}; let bk = ${b.along("k")};
-      ${rows((g) => `let a${g} = a[a_at${g} + ak];${sums ? ` total${g} += a${g};` : ""}`)}
+      ${rows((g) => `let a${g} = a[a_at${g} + ak]${scaledK ? " * scale[k]" : ""};${sums ? ` total${g} += a${g};` : ""}`)}
       ${unroll(across, (j) => `let b${j} = b[${vecB ? `(b_at${j} + bk) / 4u` : `b_at${j} + bk`}];`)}
       ${unrollLines(tm, (i) => `{ let row = subgroupBroadcast(a${Math.floor(i / per)}, ${i % per}u); ${unroll(tn, (j) => `c${i * tn + j} = fma(row, ${value(j)}, c${i * tn + j});`)} }`)}
     }
-    ${sums ? rows((g) => `if (tile_n == 0u && ${own(g)} < p.M) { sums[rest * p.M + ${own(g)}] = total${g}; }`) : ""}`;
+    ${sums ? rows((g) => `if (tile_n == 0u && ${own(g)} < p.M) { sums[rest * p.M + ${own(g)}] = total${g}${scaledSum(slots, own(g))}; }`) : ""}`;
 }

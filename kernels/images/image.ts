@@ -6,7 +6,7 @@
  */
 import { getDevice, type Device } from "../../engine/device.ts";
 import { flush } from "../../engine/launch.ts";
-import { allocate, type Storage } from "../../engine/memory.ts";
+import { allocate, createBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
 import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
 /** Sources of `copyExternalImageToTexture`, raw pixels, and textures. An object with `data`, `width` and `height` holds RGBA bytes. */
@@ -190,8 +190,7 @@ function wordOffset(device: Device, at: number): GPUBuffer {
 }
 
 function filled(device: Device, data: Uint32Array, usage: number): GPUBuffer {
-  device.stats.buffersCreated++;
-  const buffer = device.gpu.createBuffer({ label: "image table", size: Math.max(data.byteLength, 16), usage, mappedAtCreation: true });
+  const buffer = createBuffer(device, { label: "image table", size: Math.max(data.byteLength, 16), usage, mappedAtCreation: true });
   new Uint32Array(buffer.getMappedRange()).set(data);
   buffer.unmap();
   return buffer;
@@ -228,7 +227,7 @@ function tablesOf(device: Device, width: number, height: number, { size, resize,
     if (tables.size > TABLES_KEPT) {
       const [oldest, { columns, rows }] = tables.entries().next().value!;
       tables.delete(oldest);
-      for (const { buffer } of [columns, rows]) buffer.destroy();
+      for (const { buffer } of [columns, rows]) destroyBuffer(device, buffer);
     }
   }
   return found;

@@ -15,19 +15,19 @@ const inUse = new WeakMap<Device, Tuning>();
 
 /** Uses this table, or none, for the current device from now on. Plans recorded before keep their kernels. */
 export function useTuning(tuning: Tuning | null): void {
-  if (tuning) inUse.set(getDevice(), tuning);
-  else inUse.delete(getDevice());
+  if (tuning) inUse.set(getDevice().origin, tuning);
+  else inUse.delete(getDevice().origin);
 }
 
 /** The table in use, if there is one. */
-export const tuningInUse = (): Tuning | null => inUse.get(getDevice()) ?? null;
+export const tuningInUse = (): Tuning | null => inUse.get(getDevice().origin) ?? null;
 
 let asked: Set<string> | null = null;
 
 /** The kernel that the table in use names for this question. */
 export function chosen(question: string): string | undefined {
   asked?.add(question);
-  const choices = inUse.get(getDevice())?.choices;
+  const choices = inUse.get(getDevice().origin)?.choices;
   return choices && Object.hasOwn(choices, question) ? choices[question] : undefined;
 }
 

@@ -15,7 +15,7 @@ export type ReadOptions = StateDictChoice;
 
 /** A file's tensors as they are. */
 export interface RawWeights {
-  readonly container: Container;
+  readonly container: Container | "onnx";
   readonly tensors: ReadonlyMap<string, SafeTensor>;
   /** Names whose values are not tensors. */
   readonly others: readonly string[];
@@ -24,7 +24,7 @@ export interface RawWeights {
 }
 
 export interface AnyWeights {
-  readonly container: Container;
+  readonly container: RawWeights["container"];
   /** With the file's own names. Values that are not F32 in the file are made so by each access to `data`. */
   readonly state: State;
   /** Names in the file that are not the model's: counters, parts of a wrapper, values that are not tensors. */
@@ -84,6 +84,19 @@ export function asFloats({ container, tensors, others, metadata }: RawWeights, {
     }),
   );
   return { container, state, ignored: [...ignored, ...others], metadata };
+}
+
+/** How an ONNX file of this library begins: its format's version, and who wrote it. */
+const ONNX_START = "\x08\x08\x12\x07tessera";
+
+/** Whether a file is an ONNX file that this library wrote. */
+export const isOnnx = (bytes: Uint8Array): boolean => String.fromCharCode(...bytes.subarray(0, ONNX_START.length)) === ONNX_START;
+
+/** As `readAnyWeights`, and ONNX files of this library, for which a reader is loaded. */
+export async function openWeights(bytes: Uint8Array, options: ReadOptions = {}): Promise<AnyWeights> {
+  if (!isOnnx(bytes)) return readAnyWeights(bytes, options);
+  const { readOnnx } = await import("../onnx/read.ts");
+  return asFloats({ container: "onnx", others: [], ...readOnnx(bytes) }, options);
 }
 
 export const readAnyWeights = (bytes: Uint8Array, options: ReadOptions = {}): AnyWeights => asFloats(readRaw(bytes, options), options);

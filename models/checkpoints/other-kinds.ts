@@ -27,6 +27,7 @@ export function kindOfFile(bytes: Uint8Array): string | null {
   if (bytes.length === 0) return "an empty file";
   const start = Array.from(bytes.subarray(0, START), (b) => String.fromCharCode(b)).join("");
   for (const [at, magic, kind] of MAGICS) if (start.startsWith(magic, at)) return kind;
+  if (bytes[0] === 0x08 && bytes[1]! < 16 && bytes[2] === 0x12) return "an ONNX file of another program"; // version, then its writer's name
   const text = start.replace(/^\xef\xbb\xbf/, "").trimStart();
   if (/^<(!doctype|html|head|body|\?xml|!--)/i.test(text)) return "an HTML or XML page (a log-in page or an error of the server?)";
   if (/^(\{\s*["}]|\[\s*[[{"\d\]-])/.test(text)) return "JSON";

@@ -4,7 +4,7 @@
  *
  * https://huggingface.co/docs/transformers/big_models#sharded-checkpoints
  */
-import { type AnyWeights, asFloats, type RawWeights, readAnyWeights, readRaw, type ReadOptions } from "./formats.ts";
+import { type AnyWeights, asFloats, isOnnx, openWeights, type RawWeights, readRaw, type ReadOptions } from "./formats.ts";
 import type { SafeTensor } from "./dtypes.ts";
 import { quote } from "../shown.ts";
 import { repeatedKey } from "./json-keys.ts";
@@ -24,7 +24,7 @@ export const isIndex = (path: string): boolean => INDEX.test(pathOf(path));
 /** Weights at a path: one file, or an index of several. Throws `weights: expected …, got …`, with the shard's name where it is one's fault. */
 export async function readWeightFiles(path: string, read: ReadFile, options: ReadOptions = {}): Promise<AnyWeights> {
   const bytes = await read(path);
-  if (!isIndex(path)) return readAnyWeights(bytes, options);
+  if (!isIndex(path)) return openWeights(bytes, options);
   const shards = parseIndex(bytes);
   const tensors = new Map<string, SafeTensor>();
   const metadata: Record<string, string> = {};
@@ -48,7 +48,7 @@ export async function readWeightFiles(path: string, read: ReadFile, options: Rea
 /** Throws unless `bytes`, of a file at `path`, are an index or weights. */
 export function checkWeightFile(path: string, bytes: Uint8Array): void {
   if (isIndex(path)) parseIndex(bytes);
-  else readRaw(bytes);
+  else if (!isOnnx(bytes)) readRaw(bytes);
 }
 
 /** The names of each file's tensors. */

@@ -1,5 +1,5 @@
 /** Weights by name: from any file, to safetensors files with timm's names. */
-import { type AnyWeights, type Container, readAnyWeights } from "./formats.ts";
+import { type AnyWeights, readAnyWeights } from "./formats.ts";
 import type { DeitConfig } from "../deit.ts";
 import { isHead } from "../heads.ts";
 import { toTimm } from "./names.ts";
@@ -12,7 +12,8 @@ export const INFO = "tessera_weights";
 
 /** The metadata in a weights file written here. */
 export interface WeightsInfo {
-  readonly config: DeitConfig | RegNetConfig;
+  /** As `createModel` takes it: files may leave out keys that have a default. */
+  readonly config: Partial<DeitConfig> | Partial<RegNetConfig>;
   readonly classes?: readonly string[];
   /** Per channel, of inputs in [0, 1]. */
   readonly mean?: readonly number[];
@@ -40,7 +41,7 @@ export const weightsOf = ({ state, metadata, container }: AnyWeights): Weights =
 });
 
 /** The metadata of a file written here; `null` for other files. Throws for metadata of another form. */
-export function infoOf(metadata: Readonly<Record<string, string>>, container: Container): WeightsInfo | null {
+export function infoOf(metadata: Readonly<Record<string, string>>, container: AnyWeights["container"]): WeightsInfo | null {
   const checkpoint = container === "safetensors" ? metadata["tessera"] : undefined;
   const info = metadata[INFO] === undefined ? checkpoint && infoOfRun(parse(checkpoint)) : parse(metadata[INFO]);
   if (info === undefined) return null;

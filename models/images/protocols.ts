@@ -3,8 +3,8 @@
  *
  *   official  the short side to size / 0.875, centre crop: https://github.com/facebookresearch/deit/blob/main/datasets.py
  *   timm      the same with the share that timm's weights of that name ask for: https://github.com/huggingface/pytorch-image-models
- *   hf        DeiT: a square of size * 256 / 224, its sides forced, centre crop; ViT: a square of the size itself, bilinear:
- *             https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
+ *   hf        DeiT: a square of size * 256 / 224, its sides forced, centre crop; DINOv2: so the short side; ViT: a square of the size itself,
+ *             bilinear: https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
  *
  * All three resize bytes as Pillow does; Hugging Face's processors on tensors differ from this by one level in single pixels.
  */
@@ -49,20 +49,25 @@ const REGNET_CROP: Readonly<Record<string, number>> = {
   regnety_016: 0.965,
 };
 
+/** Of timm's `vit_` names those whose weights were trained with ImageNet's statistics. */
+const SELF_SUPERVISED = /_dinov2$|\.(dino|mae)$|^vit_small_patch8_/;
+
 /** The steps for inputs of `size` pixels. `model` is timm's name; other names count as DeiT. */
 export function preprocessing(protocol: Protocol, model: string, size: number): Preprocessing {
-  const vit = model.startsWith("vit_");
-  const stats = vit && protocol !== "official" ? HALF : IMAGENET;
+  const vit = model.startsWith("vit_"),
+    dinov2 = model.endsWith("_dinov2");
+  const stats = vit && protocol !== "official" && !SELF_SUPERVISED.test(model) ? HALF : IMAGENET;
   const steps = { size, square: false, filter: "bicubic" as const, ...stats };
   if (size <= SMALL) return { ...steps, resize: size };
   switch (protocol) {
     case "official":
       return { ...steps, resize: Math.trunc(size / 0.875) };
     case "timm": {
-      const share = model.startsWith("regnety_") ? (REGNET_CROP[model] ?? 0.95) : size === 384 ? 1 : 0.9;
+      const share = model.startsWith("regnety_") ? (REGNET_CROP[model] ?? 0.95) : size === 384 || dinov2 ? 1 : 0.9;
       return { ...steps, resize: Math.floor(size / share) };
     }
     case "hf":
+      if (dinov2) return { ...steps, resize: Math.trunc((256 / 224) * size) };
       return vit
         ? { ...steps, resize: size, square: true, filter: "bilinear" }
         : { ...steps, resize: Math.trunc((256 / 224) * size), square: true };

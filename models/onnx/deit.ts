@@ -1,36 +1,53 @@
-/** DeiT and ViT as ONNX operators, for any number of images. */
-import { LAYER_NORM_EPS, prefixTokens, tokens, type DeitConfig } from "../deit.ts";
+/** Vision transformers as ONNX operators, for any number of images. */
+import { headTokens, prefixTokens, tokens, type DeitConfig } from "../deit-config.ts";
 import type { Graph } from "./graph.ts";
 
 /** x: (B, inChans, imgSize, imgSize). Values [B,K] by head, or features [B,D] without one; the distillation head's is `null` in a plain model. */
 export function deitGraph(g: Graph, x: string, c: DeitConfig): { readonly cls: string; readonly dist: string | null } {
+  const norm = (name: string, t: string) => normGraph(g, t, `${name}.weight`, `${name}.bias`, c.eps);
+  const scaled = (name: string, t: string) => (c.layerScale === null ? t : g.node("Mul", [t, g.weight(`${name}.gamma`)]));
   let t = embedded(g, x, c);
+  if (c.preNorm) t = norm("norm_pre", t);
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
-    t = g.node("Add", [t, linear(g, `${b}.attn.proj`, attention(g, linear(g, `${b}.attn.qkv`, norm(g, `${b}.norm1`, t)), c))]);
-    t = g.node("Add", [t, linear(g, `${b}.mlp.fc2`, geluGraph(g, linear(g, `${b}.mlp.fc1`, norm(g, `${b}.norm2`, t))))]);
+    const qkv = linear(g, `${b}.attn.qkv`, norm(`${b}.norm1`, t), c.qkvBias);
+    t = g.node("Add", [t, scaled(`${b}.ls1`, linear(g, `${b}.attn.proj`, attention(g, qkv, c)))]);
+    t = g.node("Add", [t, scaled(`${b}.ls2`, linear(g, `${b}.mlp.fc2`, geluGraph(g, linear(g, `${b}.mlp.fc1`, norm(`${b}.norm2`, t)))))]);
   }
-  const read = norm(g, "norm", g.slice(t, 1, 0, prefixTokens(c)));
-  const head = (name: string, at: number) => {
-    const token = g.at(read, 1, at);
-    return c.numClasses > 0 ? g.node("Gemm", [token, g.weight(`${name}.weight`), g.weight(`${name}.bias`)], { transB: 1 }) : token;
-  };
-  return { cls: head("head", 0), dist: c.distilled ? head("head_dist", 1) : null };
+  const ended = (y: string) => (c.finalNorm && !c.fcNorm ? norm("norm", y) : y);
+  const head = (name: string, features: string) =>
+    c.numClasses > 0 ? g.node("Gemm", [features, g.weight(`${name}.weight`), g.weight(`${name}.bias`)], { transB: 1 }) : features;
+  if (c.pool === "cls" && !c.fcNorm) {
+    const read = ended(g.slice(t, 1, 0, headTokens(c)));
+    return { cls: head("head", g.at(read, 1, 0)), dist: c.distilled ? head("head_dist", g.at(read, 1, 1)) : null };
+  }
+  const all = ended(t);
+  const cls = () => g.at(all, 1, 0);
+  const mean = () => g.node("ReduceMean", [g.slice(all, 1, prefixTokens(c), tokens(c)), g.ints(1)], { keepdims: 0 });
+  const pooled = c.pool === "cls" ? cls() : c.pool === "mean" ? mean() : g.node("Concat", [cls(), mean()], { axis: 1 });
+  return { cls: head("head", c.fcNorm ? norm("fc_norm", pooled) : pooled), dist: null };
 }
 
-/** Class token, distillation token and patches (B, N, D), with their positions. */
+/** Class token, distillation token, registers and patches (B, N, D), with their positions. */
 function embedded(g: Graph, x: string, c: DeitConfig): string {
-  const patches = patchGraph(g, x, "patch_embed.proj.weight", "patch_embed.proj.bias", c.patchSize, c.dim);
+  const patches = patchGraph(g, x, "patch_embed.proj.weight", c.preNorm ? null : "patch_embed.proj.bias", c.patchSize, c.dim);
   const batch = g.node("Shape", [x], { start: 0, end: 1 });
-  const shape = g.node("Concat", [batch, g.ints(1, c.dim)], { axis: 0 });
-  const token = (name: string) => g.node("Expand", [g.weight(name), shape]);
-  const prefix = [token("cls_token"), ...(c.distilled ? [token("dist_token")] : [])];
-  return g.node("Add", [g.node("Concat", [...prefix, patches], { axis: 1 }), g.weight("pos_embed")]);
+  const token = (name: string, count = 1) =>
+    g.node("Expand", [g.weight(name), g.node("Concat", [batch, g.ints(count, c.dim)], { axis: 0 })]);
+  const registers = c.regTokens > 0 ? [token("reg_token", c.regTokens)] : [];
+  const prefix = [token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), ...registers];
+  const placed = (t: string) => g.node("Add", [t, g.weight("pos_embed")]);
+  return c.posEmbedCls
+    ? placed(g.node("Concat", [...prefix, patches], { axis: 1 }))
+    : g.node("Concat", [...prefix, placed(patches)], { axis: 1 });
 }
 
 /** (B, channels, S, S) to its patches' embeddings (B, P, D). */
-export function patchGraph(g: Graph, x: string, weight: string, bias: string, size: number, dim: number): string {
-  const y = g.node("Conv", [x, g.weight(weight), g.weight(bias)], { kernel_shape: [size, size], strides: [size, size] });
+export function patchGraph(g: Graph, x: string, weight: string, bias: string | null, size: number, dim: number): string {
+  const y = g.node("Conv", [x, g.weight(weight), ...(bias === null ? [] : [g.weight(bias)])], {
+    kernel_shape: [size, size],
+    strides: [size, size],
+  });
   return g.node("Transpose", [g.reshape(y, 0, dim, -1)], { perm: [0, 2, 1] });
 }
 
@@ -53,14 +70,14 @@ export function attentionGraph(g: Graph, q: string, k: string, v: string, d: num
   return g.node("MatMul", [g.node("Softmax", [scores], { axis: -1 }), v]);
 }
 
-export const normGraph = (g: Graph, t: string, weight: string, bias: string): string =>
-  g.node("LayerNormalization", [t, g.weight(weight), g.weight(bias)], { axis: -1, epsilon: { float: LAYER_NORM_EPS } });
-
-const norm = (g: Graph, name: string, t: string): string => normGraph(g, t, `${name}.weight`, `${name}.bias`);
+export const normGraph = (g: Graph, t: string, weight: string, bias: string, eps = 1e-6): string =>
+  g.node("LayerNormalization", [t, g.weight(weight), g.weight(bias)], { axis: -1, epsilon: { float: eps } });
 
 /** Weights stay [O,I] as they are in every other file; a runtime turns the constant round once, when it loads. */
-const linear = (g: Graph, name: string, t: string): string =>
-  g.node("Add", [g.node("MatMul", [t, g.node("Transpose", [g.weight(`${name}.weight`)], { perm: [1, 0] })]), g.weight(`${name}.bias`)]);
+function linear(g: Graph, name: string, t: string, bias = true): string {
+  const product = g.node("MatMul", [t, g.node("Transpose", [g.weight(`${name}.weight`)], { perm: [1, 0] })]);
+  return bias ? g.node("Add", [product, g.weight(`${name}.bias`)]) : product;
+}
 
 /** By erf, in the operators and their order that runtimes know as GELU; an operator of that name came with opset 20. */
 export function geluGraph(g: Graph, x: string): string {

@@ -2,7 +2,7 @@
  * Protobuf's wire format, by @bufbuild/protobuf. The package of the library has it built into this module, which is why nothing else imports
  * it and why what is exported names no type of its.
  */
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 /** A message being written. Fields go to the end, those of equal number in the order of the calls. */
 export interface Message {
@@ -33,4 +33,15 @@ function messageOn(w: BinaryWriter): Message {
     finish: () => w.finish(),
   };
   return m;
+}
+
+/** A message's fields in order: whole numbers, and what has a length as a view of its bytes. Other kinds are passed over. */
+export function* fieldsOf(bytes: Uint8Array): Generator<readonly [field: number, value: number | Uint8Array]> {
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (type === WireType.Varint) yield [field, Number(reader.int64())];
+    else if (type === WireType.LengthDelimited) yield [field, reader.bytes()];
+    else reader.skip(type, field);
+  }
 }

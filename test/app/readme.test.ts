@@ -105,6 +105,10 @@ describe("the README's first page", { timeout: PATIENCE }, () => {
     return found;
   }
 
+  test("is at most 140 lines", async () => {
+    expect((await readFile(join(ROOT, "README.md"), "utf8")).trimEnd().split("\n").length).toBeLessThanOrEqual(140);
+  });
+
   test("two lines classify a photo as Node does", async () => {
     const code = await example("In a page: two lines classify");
     expect(statements(code)).toBe(2);

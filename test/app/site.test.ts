@@ -1,5 +1,6 @@
 /** The site as it is built, under a sub-path: looked at by axe, at three widths, in light and dark; classes taught as a person would; without a network afterwards. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,11 +11,14 @@ import sharp from "sharp";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
+import { adviceFor } from "../../app/site/shell/no-webgpu.ts";
+import { build } from "../../cli/main.ts";
 import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
+import { readWeights } from "../../models/checkpoints/weights.ts";
 import { axesOf, parseOnnx } from "../models/onnx-file.ts";
 
-const PAGES = ["index", "classify", "teach", "distil", "bench", "docs"] as const;
+const PAGES = ["index", "classify", "teach", "distil", "bench", "docs", "api", "recorded"] as const;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -45,7 +49,7 @@ beforeAll(async () => {
   await new Promise((listening) => server.once("listening", listening));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/some/place/`;
   browser = await launchBrowser();
-}, 240_000);
+}, 400_000);
 
 afterAll(async () => {
   await browser?.close();
@@ -130,6 +134,58 @@ describe("every page", () => {
   });
 });
 
+test("the search of guides and API finds a name, and a guide by its words", async () => {
+  const page = await open("docs");
+  const hits = async (words: string): Promise<string[]> => {
+    await page.$eval("input[type=search]", (field) => ((field as HTMLInputElement).value = ""));
+    await page.type("input[type=search]", words);
+    await page.waitForFunction(
+      (first) => document.querySelector("[data-found] a")?.textContent?.toLowerCase().includes(first),
+      {},
+      words.split(" ")[0]!.toLowerCase(),
+    );
+    return page.$$eval("[data-found] a", (links) => links.map((link) => link.getAttribute("href")!));
+  };
+  expect((await hits("loadModel"))[0]).toBe("./api.html#main-loadModel");
+  expect(await hits("checkpoints shard")).toContain("./docs.html#checkpoints");
+  await page.close();
+});
+
+describe("without WebGPU", () => {
+  test.each([
+    [
+      "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+      "chrome://flags/#enable-unsafe-webgpu",
+    ],
+    ["Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/112.0.0.0 Mobile Safari/537.36", "on Android 121"],
+    ["Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0", "Firefox has WebGPU from version 141"],
+    [
+      "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
+      "iOS 26",
+    ],
+    ["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15", "macOS 26"],
+    ["Lynx/2.9", "Chrome or Edge 113"],
+  ])("%s is told what to do", (agent, advice) => {
+    expect(adviceFor(agent, true)).toContain(advice);
+    expect(adviceFor(agent, false)).toContain("https");
+  });
+
+  test("every page says what to do, and leads to a recorded run", async () => {
+    const page = await browser.newPage();
+    page.on("request", (request) => asked.push(request.url()));
+    await page.evaluateOnNewDocument(() => Object.defineProperty(Navigator.prototype, "gpu", { value: undefined }));
+    for (const name of ["classify", "teach", "distil", "index"]) {
+      await page.goto(`${base}${name}.html`, { waitUntil: "load" });
+      await page.waitForSelector("[data-no-webgpu] a");
+      expect(await page.$eval("[data-no-webgpu]", ({ textContent }) => textContent), name).toContain("offers no WebGPU");
+    }
+    await Promise.all([page.waitForNavigation(), page.click("[data-no-webgpu] a")]);
+    expect(page.url()).toBe(`${base}recorded.html`);
+    expect(await page.$eval("body", ({ textContent }) => textContent)).toContain("44.8 %");
+    await page.close();
+  });
+});
+
 describe("teach", () => {
   test("three classes of ten pictures: a probe gets most of what it has not seen right; the project opens again", async () => {
     const set = parseCifar(new Uint8Array(await readFile("app/data/cifar10/train.bin")));
@@ -176,6 +232,10 @@ describe("teach", () => {
     const onnx = parseOnnx(await downloaded(page, () => press("Model as .onnx"), "model.onnx"));
     expect((JSON.parse(onnx.metadata[0]!.value) as { classes: string[] }).classes).toEqual(["class 1", "class 2", "class 3"]);
     expect(onnx.graph.output.map(axesOf)).toEqual([["logits", 1, "batch", 3]]);
+    const weights = new Map(onnx.graph.initializer.map(({ name, raw }) => [name, raw]));
+    const { state } = readWeights(await downloaded(page, () => press("Model as .safetensors"), "model.safetensors"));
+    for (const [name, { data }] of state)
+      expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(weights.get(name)!), name).toBe(true);
     await page.reload({ waitUntil: "load" });
     await page.waitForFunction(() =>
       [...document.querySelectorAll<HTMLElement>("[data-count]")].every(({ dataset }) => dataset["count"] === "10"),
@@ -203,17 +263,32 @@ test("once visited, every page opens without its server", async () => {
     expect(await page.$eval("h1", ({ textContent }) => textContent)).not.toBe("");
   }
   await visitor.close();
-}, 240_000);
+}, 400_000);
 
-test("every TypeScript sample of the guides is one of README's, which its own test runs", async () => {
+test("every TypeScript sample of the guides is run: README's by readme.test.ts, the layer's by vite-page.test.ts", async () => {
   const readme = await readFile("README.md", "utf8");
-  const guides = await readFile("app/site/docs.html", "utf8");
-  const entities: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&#x27;": "'" };
-  const samples = [...guides.matchAll(/<code>(import [^]*?)<\/code><\/pre>/g)].map(([, text]) =>
-    text!.replace(/&[^;]+;/g, (name) => entities[name]!),
+  const guides = readdirSync("app/site/guides");
+  const samples = (file: string): string[] =>
+    [...readFileSync(join("app/site/guides", file), "utf8").matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!);
+  expect(guides.filter((file) => samples(file).length > 0)).toEqual(["01-start.md", "02-fine-tune.md", "04-train-a-layer.md"]);
+  for (const file of ["01-start.md", "02-fine-tune.md"]) for (const sample of samples(file)) expect(readme).toContain(sample);
+  expect(samples("04-train-a-layer.md")).toHaveLength(1);
+});
+
+test("every command of the guides and of README has its verb and its options", async () => {
+  const texts = [...readdirSync("app/site/guides").map((file) => join("app/site/guides", file)), "README.md"].map((file) =>
+    readFileSync(file, "utf8"),
   );
-  expect(samples.length).toBe(3);
-  for (const sample of samples) expect(readme).toContain(sample);
+  const blocks = texts.flatMap((text) => [...text.matchAll(/```sh\n([^]*?)```/g)].map(([, code]) => code!));
+  const commands = blocks.flatMap((code) => code.split("\n")).filter((line) => line.startsWith("tessera "));
+  expect(commands.length).toBeGreaterThan(8);
+  const program = await build();
+  for (const command of commands) {
+    const [, verb] = command.split(" ");
+    const known = program.commands.find((one) => one.name() === verb)?.options.map(({ long }) => long);
+    expect(known, command).toBeDefined();
+    for (const [option] of command.matchAll(/(?<= )--[a-z-]+/g)) expect(known, command).toContain(option);
+  }
 });
 
 test("no page asked for anything but its own, and none failed", () => {

@@ -1,6 +1,6 @@
 /**
  * The library as its users get it: built, laid out as an installed package beside a Vite project, bundled, and run in headless
- * Chromium. The README's example runs as it is printed there.
+ * Chromium. The guides' example runs as it is printed there.
  */
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
@@ -16,8 +16,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser } from "../../cli/node/chromium.ts";
 
 const PATIENCE = 180_000;
-const README_LOSS = 0.5; // ln 3 = 1.10 before the first step
-const MOST_BYTES = 60_000; // of the README's page, gzipped
+const GUIDE_LOSS = 0.5; // ln 3 = 1.10 before the first step
+const MOST_BYTES = 60_000; // of the guide's page, gzipped
 
 const INDEX = `<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>page</title></head>
 <body><pre></pre><script type="module" src="/main.ts"></script></body></html>`;
@@ -157,11 +157,11 @@ async function program(cwd: string, path: string, args: readonly string[]): Prom
 const tsc = (cwd: string, args: readonly string[]) => program(cwd, join(installed("typescript"), "bin/tsc"), args);
 const viteBuild = (root: string) => program(root, join(installed("vite"), "bin/vite.js"), ["build"]);
 
-/** The first code block of README.md under `heading`. */
-async function readmeExample(heading: string): Promise<string> {
-  const readme = await readFile(join(repository, "README.md"), "utf8");
-  const code = new RegExp(`^## ${heading}\\s+\`\`\`ts\\n([^]*?)^\`\`\``, "m").exec(readme)?.[1];
-  if (!code) throw new Error(`README.md: expected a heading "${heading}" with a block of TypeScript, got none`);
+/** The first block of TypeScript of a guide. */
+async function guideExample(name: string): Promise<string> {
+  const guide = await readFile(join(repository, "app/site/guides", name), "utf8");
+  const code = /```ts\n([^]*?)^```/m.exec(guide)?.[1];
+  if (!code) throw new Error(`${name}: expected a block of TypeScript, got none`);
   return code;
 }
 
@@ -186,8 +186,8 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
     };
     await write("package.json", JSON.stringify({ private: true, type: "module" }));
     await write("tsconfig.json", JSON.stringify(TSCONFIG));
-    await write("readme/index.html", INDEX);
-    await write("readme/main.ts", await readmeExample("Fifteen lines train a layer of your own"));
+    await write("guide/index.html", INDEX);
+    await write("guide/main.ts", await guideExample("04-train-a-layer.md"));
     await write("workers/index.html", INDEX);
     await write("workers/main.ts", MAIN);
     await write("workers/train.ts", TRAIN);
@@ -229,15 +229,15 @@ describe("a Vite project that installed the library", { timeout: PATIENCE }, () 
 
   test("type-checks, with the library's declarations", () => tsc(folder, ["-p", "."]));
 
-  test("the README's example trains, and is small", async () => {
-    const { page, problems, printed, failed } = await open("readme");
+  test("the guide's example trains, and is small", async () => {
+    const { page, problems, printed, failed } = await open("guide");
     const loss = Number(await Promise.race([printed, failed]));
-    const sizes = Object.values(await gzippedScripts(join(folder, "readme")));
+    const sizes = Object.values(await gzippedScripts(join(folder, "guide")));
     const bytes = sizes.reduce((a, b) => a + b);
-    console.log(`README example in a Vite page: loss ${loss} after its steps; ${bytes} bytes of script, gzipped`);
+    console.log(`a guide's example in a Vite page: loss ${loss} after its steps; ${bytes} bytes of script, gzipped`);
     expect(problems).toEqual([]);
     expect(loss).toBeGreaterThan(0);
-    expect(loss).toBeLessThan(README_LOSS);
+    expect(loss).toBeLessThan(GUIDE_LOSS);
     expect(bytes).toBeLessThan(MOST_BYTES);
     await page.close();
   });

@@ -11,6 +11,7 @@ import { resizeBicubic as resizeOnCpu } from "../../models/images/preprocess.ts"
 import { resizedPosEmbed } from "../../models/pos-embed.ts";
 import { close, refuses, type Case } from "../../checks/check.ts";
 import { fill, unitValue } from "../golden/fill.ts";
+import posEmbeds from "../golden/pos-embed.json" with { type: "json" };
 import golden from "../golden/resize.json" with { type: "json" };
 
 const noise = (n: number, k: number): Uint8Array => Uint8Array.from({ length: n }, (_, i) => Math.floor((unitValue(i, k) + 1) * 128));
@@ -20,6 +21,8 @@ function equalBytes(what: string, got: ArrayLike<number>, expected: ArrayLike<nu
   for (let i = 0; i < got.length; i++)
     if (got[i] !== expected[i]) throw new Error(`${what}: expected ${expected[i]} at byte ${i}, got ${got[i]}`);
 }
+
+const timm = posEmbeds.grids;
 
 const TINY = { arch: "deit", imgSize: 12, patchSize: 4, dim: 5, depth: 1, heads: 1, numClasses: 2 };
 
@@ -102,7 +105,7 @@ export const cases: Case[] = [
         () => resizePosEmbed(x, { prefix: 1, height: 2, width: 2 }),
         /expected \[1,N,D\] with 1 and a square number of tokens, got \[1,6,2\]/,
       );
-      await refuses(() => resizePosEmbed(x, { prefix: 3, height: 2, width: 2 }), /expected prefix 1 or 2, got 3/);
+      await refuses(() => resizePosEmbed(x, { prefix: -1, height: 2, width: 2 }), /expected a prefix of 0 or more, got -1/);
       await refuses(() => resizePosEmbed(x, { prefix: 2, height: 0, width: 2 }), /expected a positive integer height, got 0/);
     },
   },
@@ -124,6 +127,23 @@ export const cases: Case[] = [
         throw new Error("expected the same resolution to leave every value");
     },
   },
+  ...timm.map(
+    ({ name, imgSize, from, k, y }): Case => ({
+      name: `resizedPosEmbed: ${name} from ${from} to ${imgSize} pixels, as timm`,
+      async run() {
+        const model = { ...createModel({ ...createModel(name).config, imgSize }), name };
+        const rows = (from / model.patch!) ** 2;
+        const prefix = /reg4|deit3/.test(name) ? 0 : 1;
+        const D = model.featureWidth;
+        // Of all channels the first has values.
+        const data = new Float32Array((prefix + rows) * D);
+        fill(prefix + rows, k, 1).forEach((v, i) => (data[i * D] = v));
+        const resized = resizedPosEmbed(new Map([["pos_embed", { shape: [1, prefix + rows, D], data }]]), model).get("pos_embed")!;
+        if (resized.data.length !== y.length * D) throw new Error(`expected ${y.length} rows, got [${resized.shape}]`);
+        y.forEach((v, i) => close(`row ${i}`, resized.data[i * D]!, v, 2e-6));
+      },
+    }),
+  ),
   {
     name: "resizedPosEmbed: refuses a model without one, and weights of another width",
     async run() {

@@ -34,8 +34,10 @@ def fill(shape, k, amp, base=0.0):
 
 def fill_range(name, shape):
     last = name.split(".")[-1]
-    if last in ("cls_token", "dist_token", "pos_embed"):
+    if last in ("cls_token", "dist_token", "reg_token", "pos_embed"):
         return 0.5, 0.0
+    if last == "gamma":
+        return 0.3, 0.6
     if last == "running_var":
         return 0.5, 1.0
     if last == "running_mean":

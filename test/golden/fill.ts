@@ -25,7 +25,8 @@ export function fill(count: number, k: number, amp: number, base = 0): Float32Ar
 
 /** amp and base of a parameter or buffer by its timm name and shape. */
 export function fillRange(name: string, shape: readonly number[]): { amp: number; base: number } {
-  if (/(^|\.)(cls_token|dist_token|pos_embed)$/.test(name)) return { amp: 0.5, base: 0 };
+  if (/(^|\.)(cls_token|dist_token|reg_token|pos_embed)$/.test(name)) return { amp: 0.5, base: 0 };
+  if (name.endsWith("gamma")) return { amp: 0.3, base: 0.6 };
   if (name.endsWith("running_var")) return { amp: 0.5, base: 1 };
   if (name.endsWith("running_mean")) return { amp: 0.1, base: 0 };
   if (shape.length >= 2) return { amp: Math.sqrt(3 / shape.slice(1).reduce((a, b) => a * b, 1)), base: 0 };

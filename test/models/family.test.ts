@@ -2,9 +2,12 @@
 import { expect, test } from "vitest";
 import { createModel, modelNames } from "../../models/model.ts";
 import { countParams } from "../../models/params.ts";
+import backbones from "../golden/backbones.json" with { type: "json" };
 import golden from "../golden/family.json" with { type: "json" };
 
-const sizes = golden.sizes as unknown as Readonly<Record<string, readonly [parameters: number, macs: number, activations: number]>>;
+const sizes = { ...golden.sizes, ...backbones.sizes } as unknown as Readonly<
+  Record<string, readonly [parameters: number, macs: number, activations: number]>
+>;
 
 /** Parameters, GMACs of one image, and millions of activations as timm's results tables print them. */
 const PUBLISHED: readonly (readonly [name: string, parameters: number, gmacs: string, activations: string])[] = [

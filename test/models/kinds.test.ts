@@ -186,6 +186,7 @@ describe("files that hold no weights are named", () => {
     ["a GGUF file", text("GGUF\x03\0\0\0")],
     ["a NumPy array", text("\x93NUMPY\x01\0")],
     ["a PNG image", text("\x89PNG\r\n\x1a\n")],
+    ["an ONNX file of another program", text("\x08\x08\x12\x07pytorch\x1a\x052.6.0")],
     ["an empty file", new Uint8Array(0)],
     ["a text file", text("Repository not found\n")],
     ["NumPy arrays (npz)", writeZip([["a.npy", text("x")]])],

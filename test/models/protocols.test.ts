@@ -104,3 +104,24 @@ describe("preprocess", () => {
     );
   });
 });
+
+test.each([
+  // What timm's configs of these weights say: crop share, mean.
+  ["deit3_small_patch16_224", 224, 248, 0.485],
+  ["deit3_base_patch16_384", 384, 384, 0.485],
+  ["vit_small_patch14_dinov2", 518, 518, 0.485],
+  ["vit_small_patch16_224.dino", 224, 248, 0.485],
+  ["vit_base_patch16_224.mae", 224, 248, 0.485],
+  ["vit_small_patch8_224", 224, 248, 0.485],
+  ["vit_base_patch8_224", 224, 248, 0.5],
+  ["vit_small_patch32_224", 224, 248, 0.5],
+] as const)("timm's steps of %s", (name, size, resize, mean) => {
+  const model = createModel(name);
+  expect(preprocessing("timm", model.name, model.imageShape[1])).toMatchObject({
+    size,
+    resize,
+    square: false,
+    filter: "bicubic",
+    mean: [mean, expect.anything(), expect.anything()],
+  });
+});

@@ -186,6 +186,7 @@ describe("save and load", () => {
     ["safetensors", "timm"],
     ["safetensors", "hf"],
     ["pth", "timm"],
+    ["onnx", "timm"],
   ] as const)("%s with names of %s brings labels, preprocessing and bits back", async (format, names) => {
     const model = await loadModel(tinyFile(), { protocol: "official", labels: ["v", "w", "x", "y", "z"] });
     const again = await loadModel(await model.save({ format, names }));

@@ -33,8 +33,8 @@ interface InputSettings {
   readonly recipe: Recipe;
   readonly seed: number;
   readonly normalization: Normalization;
-  /** The images' source. */
-  readonly train: ImageSource;
+  /** The images' source, for their shape. */
+  readonly train: Pick<ImageSource, "shape">;
   /** Where images are augmented; default: on the GPU. */
   readonly augment?: "gpu" | "cpu" | undefined;
 }

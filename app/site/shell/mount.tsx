@@ -1,5 +1,6 @@
-/** Mounts a page's component; an error in it is shown on the page instead of an empty page. */
+/** Mounts a page's component; where the browser has no WebGPU, a notice stands before it. */
 import { type ComponentType, render } from "preact";
+import { findAdapter, noWebGpu } from "./no-webgpu.ts";
 import { offline } from "./offline.ts";
 
 export function mount(Page: ComponentType): void {
@@ -7,5 +8,7 @@ export function mount(Page: ComponentType): void {
   if (!place) throw new Error("site: expected an element with id app, got none");
   render(<Page />, place);
   offline();
+  void findAdapter().then((adapter) => {
+    if (!adapter) place.before(noWebGpu());
+  });
 }
-

@@ -1,0 +1,66 @@
+/** Which vision transformer a state is of, told by its names and shapes. */
+import type { Shape } from "../engine/shape.ts";
+import { DEIT, type DeitConfig } from "./deit-config.ts";
+import { deitConfig, deitNames } from "./deit-names.ts";
+
+/** Tensors by timm's names. */
+type Shapes = ReadonlyMap<string, { readonly shape: Shape }>;
+
+/** The config that a state's shapes tell, but for the number of heads, on which no shape depends. Throws where they are of no such model. */
+export function deitConfigOf(state: Shapes): DeitConfig {
+  const shape = (name: string, rank: number): readonly number[] => {
+    const found = state.get(name)?.shape;
+    if (found?.length !== rank) throw new Error(`weights: expected ${name} with ${rank} axes, got ${found ? `[${found}]` : "none"}`);
+    return found;
+  };
+  const distilled = state.has("dist_token");
+  const [dim, inChans, patchSize] = shape("patch_embed.proj.weight", 4);
+  const regTokens = state.has("reg_token") ? shape("reg_token", 3)[1]! : 0;
+  const rows = shape("pos_embed", 3)[1]!;
+  const [withTokens, alone] = [rows - (distilled ? 2 : 1) - regTokens, rows].map(Math.sqrt);
+  const posEmbedCls = Number.isInteger(withTokens);
+  if (!posEmbedCls && !Number.isInteger(alone))
+    throw new Error(`weights: expected pos_embed of a square of patches, got [${state.get("pos_embed")!.shape}]`);
+  const headless = !state.has("head.weight") && !state.has("head.bias");
+  const depth = new Set([...state.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]).filter((i) => i !== undefined)).size;
+  const fcNorm = state.has("fc_norm.weight");
+  const [numClasses, width] = headless ? [0, dim!] : shape("head.weight", 2);
+  return {
+    ...DEIT,
+    imgSize: (posEmbedCls ? withTokens! : alone!) * patchSize!,
+    patchSize: patchSize!,
+    inChans: inChans!,
+    dim: dim!,
+    depth,
+    heads: 1,
+    mlpRatio: shape("blocks.0.mlp.fc1.weight", 2)[0]! / dim!,
+    numClasses: numClasses!,
+    distilled,
+    layerScale: state.has("blocks.0.ls1.gamma") ? 1e-5 : null,
+    regTokens,
+    posEmbedCls,
+    preNorm: state.has("norm_pre.weight"),
+    qkvBias: state.has("blocks.0.attn.qkv.bias"),
+    pool: width === 2 * dim! ? "both" : fcNorm ? "mean" : "cls",
+    finalNorm: fcNorm || state.has("norm.weight"),
+    fcNorm,
+  };
+}
+
+/** timm's names whose models the state is of, at any image size and with any head; none where there is no such name. */
+export function namesOf(state: Shapes): readonly string[] {
+  let config: DeitConfig;
+  try {
+    config = deitConfigOf(state);
+  } catch {
+    return [];
+  }
+  const free: readonly string[] = ["heads", "numClasses", "imgSize", "pool", "fcNorm", "finalNorm", "eps"];
+  const same = (key: string, a: unknown, b: unknown) =>
+    free.includes(key) || (key === "layerScale" ? (a === null) === (b === null) : a === b);
+  const names = deitNames.filter((name) =>
+    Object.entries(deitConfig(name)!).every(([key, value]) => same(key, value, config[key as keyof DeitConfig])),
+  );
+  const own = names.filter((name) => deitConfig(name)!.imgSize === config.imgSize);
+  return own.length > 0 ? own : names;
+}

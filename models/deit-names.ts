@@ -1,0 +1,60 @@
+/** The vision transformers that timm has a name for. */
+import { DEIT, type DeitConfig } from "./deit-config.ts";
+
+const SIZES = {
+  tiny: { dim: 192, heads: 3 },
+  small: { dim: 384, heads: 6 },
+  medium: { dim: 512, heads: 8 },
+  base: { dim: 768, heads: 12 },
+  large: { dim: 1024, heads: 16, depth: 24 },
+} as const;
+
+type Size = keyof typeof SIZES;
+
+/** A family: the names' pattern, of which `$` is the size, the sizes there are, and how it differs from DeiT. */
+interface Family {
+  readonly name: string;
+  readonly sizes: readonly Size[];
+  readonly config: Partial<DeitConfig>;
+}
+
+const DINOV2 = { imgSize: 518, patchSize: 14, layerScale: 1e-5, numClasses: 0 };
+const DEIT3 = { layerScale: 1e-6, posEmbedCls: false };
+
+const FAMILIES: readonly Family[] = [
+  { name: "deit_$_patch16_224", sizes: ["tiny", "small", "base"], config: {} },
+  { name: "deit_$_patch16_384", sizes: ["base"], config: { imgSize: 384 } },
+  { name: "deit_$_distilled_patch16_224", sizes: ["tiny", "small", "base"], config: { distilled: true } },
+  { name: "deit_$_distilled_patch16_384", sizes: ["base"], config: { distilled: true, imgSize: 384 } },
+  { name: "vit_$_patch16_224", sizes: ["tiny", "small", "base", "large"], config: {} },
+  { name: "vit_$_patch16_384", sizes: ["tiny", "small", "base", "large"], config: { imgSize: 384 } },
+  { name: "vit_$_patch32_224", sizes: ["small", "base"], config: { patchSize: 32 } },
+  { name: "vit_$_patch32_384", sizes: ["small", "base", "large"], config: { patchSize: 32, imgSize: 384 } },
+  { name: "vit_$_patch8_224", sizes: ["small"], config: { patchSize: 8, numClasses: 0 } }, // timm has DINO's weights alone
+  { name: "vit_$_patch8_224", sizes: ["base"], config: { patchSize: 8 } },
+  { name: "deit3_$_patch16_224", sizes: ["small", "medium", "base", "large"], config: DEIT3 },
+  { name: "deit3_$_patch16_384", sizes: ["small", "base", "large"], config: { ...DEIT3, imgSize: 384 } },
+  { name: "vit_$_patch14_dinov2", sizes: ["small", "base", "large"], config: DINOV2 },
+  { name: "vit_$_patch14_reg4_dinov2", sizes: ["small", "base", "large"], config: { ...DINOV2, regTokens: 4, posEmbedCls: false } },
+];
+
+const CONFIGS: ReadonlyMap<string, DeitConfig> = new Map(
+  FAMILIES.flatMap(({ name, sizes, config }) =>
+    sizes.map((size) => [name.replace("$", size), { ...DEIT, ...SIZES[size], ...config }] as const),
+  ),
+);
+
+/** Every name that `deitConfig` knows; of names for one config DeiT's come first. */
+export const deitNames: readonly string[] = [...CONFIGS.keys()];
+
+/** Tags of weights without a classifier, under names that have one. */
+export const HEADLESS = /\.(dino|mae)$/;
+
+/**
+ * The config of a timm model name, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch14_dinov2`, with or without the tag of its weights;
+ * `null` for other names.
+ */
+export function deitConfig(name: string): DeitConfig | null {
+  const config = CONFIGS.get(name.replace(/\.\w+$/, "")) ?? null;
+  return config && HEADLESS.test(name) ? { ...config, numClasses: 0 } : config;
+}

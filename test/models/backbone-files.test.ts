@@ -1,0 +1,134 @@
+/** Files of DeiT III, DINO, DINOv2 and MAE: the names of their own repositories, timm's and Hugging Face's, and what is said of a cousin's. */
+import { describe, expect, test } from "vitest";
+import { convertWeights } from "../../jobs/convert/weights.ts";
+import { checkState } from "../../models/check-state.ts";
+import { readAnyWeights } from "../../models/checkpoints/formats.ts";
+import { toHuggingFace, toTimm } from "../../models/checkpoints/names.ts";
+import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { createModel } from "../../models/model.ts";
+import { initialState, type State } from "../../models/params.ts";
+
+const SMALL = { arch: "deit", imgSize: 28, patchSize: 14, dim: 8, depth: 2, heads: 2 };
+const FAMILIES = {
+  "DeiT III": { ...SMALL, layerScale: 1e-6, posEmbedCls: false, numClasses: 3 },
+  DINO: { ...SMALL, numClasses: 0 },
+  DINOv2: { ...SMALL, layerScale: 1e-5, numClasses: 0 },
+  "DINOv2 with registers": { ...SMALL, layerScale: 1e-5, regTokens: 4, posEmbedCls: false, numClasses: 0 },
+  "DINOv2 with a linear head": { ...SMALL, layerScale: 1e-5, pool: "both", numClasses: 3 },
+  "ViT without biases of qkv": { ...SMALL, qkvBias: false, numClasses: 3 },
+};
+
+/** Values of which none is 0. */
+function filled(config: Record<string, unknown>): State {
+  let k = 0;
+  return new Map(
+    [...initialState(createModel(config).params, 1)].map(([name, { shape, data }]) => [name, { shape, data: data.map(() => ++k / 1000) }]),
+  );
+}
+const values = (state: State) => [...state].map(([name, { shape, data }]) => [name, shape, [...data]] as const);
+const shapes = (state: State) => Object.fromEntries([...state].map(([name, { shape }]) => [name, `${shape}`]));
+const without = (state: State, ...names: string[]): State => new Map([...state].filter(([name]) => !names.includes(name)));
+const renamed = (state: State, from: RegExp, to: string): State => new Map([...state].map(([name, v]) => [name.replace(from, to), v]));
+
+describe("timm's names, Hugging Face's and back: the same bits", () => {
+  test.each(Object.entries(FAMILIES))("%s", (_, config) => {
+    const timm = filled(config);
+    const { state: hf } = toHuggingFace(timm);
+    expect(values(toTimm(hf).state)).toEqual(values(timm));
+    const safe = writeSafetensors([...hf].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }]));
+    expect(values(convertWeights(readAnyWeights(safe), { to: "timm" }).state)).toEqual(values(timm));
+  });
+  test("what Hugging Face's DINOv2 classes expect", () => {
+    expect(shapes(toHuggingFace(filled(FAMILIES["DINOv2 with registers"])).state)).toMatchObject({
+      "embeddings.cls_token": "1,1,8",
+      "embeddings.mask_token": "1,8",
+      "embeddings.register_tokens": "1,4,8",
+      "embeddings.position_embeddings": "1,5,8",
+      "encoder.layer.1.norm1.weight": "8",
+      "encoder.layer.1.attention.attention.query.weight": "8,8",
+      "encoder.layer.1.layer_scale2.lambda1": "8",
+      "encoder.layer.1.mlp.fc1.weight": "32,8",
+      "layernorm.bias": "8",
+    });
+    expect(shapes(toHuggingFace(filled(FAMILIES["DeiT III"])).state)).toMatchObject({
+      "dinov2.embeddings.position_embeddings": "1,5,8",
+      "classifier.weight": "3,16",
+    });
+    expect(() => toHuggingFace(filled({ ...FAMILIES["DINOv2 with registers"], posEmbedCls: true, imgSize: 42 }))).toThrow(
+      "expected a position for each patch alone beside registers, got pos_embed [1,14,8]",
+    );
+  });
+});
+
+describe("names of the models' own repositories", () => {
+  test("DINOv2 with registers: the class token takes its position", () => {
+    const timm = filled(FAMILIES["DINOv2 with registers"]);
+    const position = timm.get("pos_embed")!;
+    const token = timm.get("cls_token")!.data;
+    const first = Float32Array.from({ length: 8 }, (_, i) => 0.25 * i);
+    const own = new Map([
+      ...renamed(timm, /^reg_token$/, "register_tokens"),
+      ["cls_token", { shape: [1, 1, 8], data: token.map((v, i) => v - first[i]!) }],
+      ["pos_embed", { shape: [1, 5, 8], data: Float32Array.from([...first, ...position.data]) }],
+      ["mask_token", { shape: [1, 8], data: new Float32Array(8) }],
+    ]);
+    const { state, ignored } = toTimm(own);
+    expect(ignored).toEqual(["mask_token"]);
+    expect([...state.keys()]).toEqual([...timm.keys()]);
+    expect([...state.get("cls_token")!.data]).toEqual([...token.map((v, i) => Math.fround(Math.fround(v - first[i]!) + first[i]!))]);
+    expect(values(new Map([["pos_embed", state.get("pos_embed")!]]))).toEqual([["pos_embed", [1, 4, 8], [...position.data]]]);
+  });
+  test("DeiT III's gamma_1 and gamma_2, MAE's decoder, a DINO teacher", () => {
+    const deit3 = filled(FAMILIES["DeiT III"]);
+    const own = new Map([...deit3].map(([name, v]) => [name.replace(/ls([12])\.gamma/, "gamma_$1"), v] as const));
+    expect(values(toTimm(own).state)).toEqual(values(deit3));
+    const dino = filled(FAMILIES.DINO);
+    const vector = { shape: [2], data: new Float32Array(2) };
+    const mae = new Map([...dino, ["mask_token", vector], ["decoder_embed.weight", vector], ["decoder_blocks.0.norm1.weight", vector]]);
+    expect(toTimm(mae)).toMatchObject({ ignored: ["mask_token", "decoder_embed.weight", "decoder_blocks.0.norm1.weight"] });
+    expect(values(toTimm(mae).state)).toEqual(values(dino));
+    const hf = new Map([...renamed(toHuggingFace(dino).state, /^/, "vit."), ["decoder.decoder_norm.weight", vector]]);
+    expect(toTimm(hf).ignored).toEqual(["decoder.decoder_norm.weight"]);
+    expect(values(toTimm(hf).state)).toEqual(values(dino));
+    const wrapped = new Map([...renamed(dino, /^/, "module.backbone."), ["module.head.mlp.0.weight", vector]]);
+    const safe = writeSafetensors([...wrapped].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }]));
+    expect(new Map(readAnyWeights(safe).state)).toEqual(dino);
+  });
+});
+
+describe("weights of a cousin: what differs, and whose they are", () => {
+  const shapesOf = (name: string): State =>
+    new Map(createModel(name).params.map(({ name, shape }) => [name, { shape, data: new Float32Array(0) }]));
+  test.each([
+    [
+      "vit_small_patch14_reg4_dinov2",
+      "vit_small_patch14_dinov2",
+      /missing: reg_token \[1,4,384\]; misshapen: pos_embed is \[1,1370,384\], expected \[1,1369,384\] \(weights like these are of vit_small_patch14_dinov2\)/,
+    ],
+    [
+      "deit3_small_patch16_224",
+      "deit_small_patch16_224",
+      /missing: blocks.0.ls1.gamma \[384\], .*are of deit_small_patch16_224, vit_small_patch16_224\)/,
+    ],
+    [
+      "vit_small_patch16_224",
+      "vit_small_patch32_224",
+      /misshapen: pos_embed is .*patch_embed.proj.weight is \[384,3,32,32\], expected \[384,3,16,16\] \(weights like these are of vit_small_patch32_224\)/,
+    ],
+    ["deit3_base_patch16_384", "deit3_small_patch16_384", /weights like these are of deit3_small_patch16_384\)/],
+  ])("%s given %s", (wanted, given, message) => {
+    expect(() => checkState(wanted, createModel(wanted).params, shapesOf(given))).toThrow(message);
+  });
+  test("of a head of another size alone no other model is named; what is of no model is of none", () => {
+    const model = createModel("deit3_small_patch16_224");
+    const other = new Map(
+      createModel("deit3_small_patch16_224", 10).params.map(({ name, shape }) => [name, { shape, data: new Float32Array(0) }]),
+    );
+    expect(() => checkState("m", model.params, other)).toThrow(
+      "misshapen: head.weight is [10,384], expected [1000,384], head.bias is [10], expected [1000]",
+    );
+    expect(() => checkState("m", model.params, other)).not.toThrow(/weights like these/);
+    expect(() => checkState("m", model.params, without(shapesOf("deit_tiny_patch16_224"), "pos_embed"))).toThrow(/unexpected|misshapen/);
+    expect(() => checkState("m", model.params, without(shapesOf("deit_tiny_patch16_224"), "pos_embed"))).not.toThrow(/weights like these/);
+  });
+});

@@ -15,6 +15,7 @@ const NAVIGATION = [
   ["classify.html", "Classify"],
   ["teach.html", "Teach"],
   ["distil.html", "Distil"],
+  ["lab.html", "Lab"],
   ["bench.html", "Bench"],
   ["docs.html", "Docs"],
 ] as const;

@@ -124,12 +124,13 @@ export function defineKernel<
   return (given) => {
     const args = given as LooseArgs;
     if (device !== getDevice()) {
-      device = getDevice();
-      pipelines = new Map();
-      [x, y] = workgroupOn(device, spec);
+      const next = getDevice();
+      [x, y] = workgroupOn(next, spec);
       for (const feature of spec.needs ?? []) {
-        if (!device.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
+        if (!next.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
       }
+      device = next;
+      pipelines = new Map();
     }
     const made: Record<string, Tensor | null> = {};
     const bound = declared.flatMap((slot): Bound[] => {

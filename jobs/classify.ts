@@ -64,6 +64,8 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
   const model = storedModel(loaded, dtype);
   if (args.maps !== undefined && model.config.arch !== "deit")
     throw new UsageError(`expected a vision transformer for --maps, got ${model.name}`);
+  if (model.numClasses === 0)
+    throw new UsageError(`expected a model with a classifier, got ${model.name} without one: features is its verb`);
   if (!model.distilled && (args.head === "dist" || args.head === "softmax-sum"))
     throw new UsageError(`expected a distilled model for --head ${args.head}, got ${model.name}`);
   if (model.imageShape[0] !== 3) throw new UsageError(`expected a model of 3 channels, got ${model.imageShape[0]}`);

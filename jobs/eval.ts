@@ -36,6 +36,8 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   const { dtype = "f32" } = args;
   checkDtype(dtype);
   const { model, weights } = await loadModel(host, args.weights, args.model);
+  if (model.numClasses === 0)
+    throw new UsageError(`expected a model with a classifier, got ${model.name} without one: features and knn are its verbs`);
   // The file's own classes, if it names any, give the order of its logits.
   const files = weights.info?.classes ? numberedAs(args.data, weights.info.classes, host) : args.data;
   const images = await openSource(files, (from) => host.images.read(from), model.numClasses).catch((error: Error) => {

@@ -1,11 +1,6 @@
 /** The model of an app: classifies, gives features and attention, and fine-tunes. */
-import type { Tensor } from "../engine/tensor.ts";
-import { globalAvgPool } from "../kernels/global-avg-pool.ts";
-import { slice } from "../kernels/movement.ts";
 import { attentionProbabilities, headMaps, rollout } from "../models/attention-maps.ts";
-import { prefixTokens, tokens } from "../models/deit.ts";
 import { combineHeads } from "../models/heads.ts";
-import type { Model } from "../models/model.ts";
 import type {
   AttentionMap,
   AttentionOptions,
@@ -20,6 +15,7 @@ import type {
   SaveOptions,
   VisionModel,
 } from "./api.ts";
+import { featurePass } from "./features.ts";
 import type { Parts } from "./parts.ts";
 import { topOf } from "./labels.ts";
 import { openPicture, type Picture } from "./pictures.ts";
@@ -131,33 +127,3 @@ export class Vision implements VisionModel {
 }
 
 const isList = (given: ImageInput | readonly ImageInput[]): given is readonly ImageInput[] => Array.isArray(given);
-
-/** The intermediate result that features are taken from, and how its values become one vector. */
-function featurePass({ config, name: model }: Model, { pool, block }: FeatureOptions) {
-  const transformer = config.arch === "deit";
-  const stages = transformer ? config.depth : 4;
-  if (block !== undefined && (!Number.isInteger(block) || block < 0 || block >= stages))
-    throw new Error(`features: expected a block from 0 to ${stages - 1} of ${model}, got ${block}`);
-  const how = pool ?? (transformer ? "cls" : "mean");
-  if (!transformer && how === "cls") throw new Error(`features: expected pool "mean" or "none" of a convolutional network, got "cls"`);
-  const wanted = transformer ? (block === undefined ? "norm" : `blocks.${block}`) : `s${block === undefined ? "" : block + 1}`;
-  const pass: Pass = (m, params, x) => {
-    const seen: { tap?: Tensor } = {};
-    // Without `block`, the last of several stages.
-    m.forward(params, x, { tap: (tapped, value) => (tapped === wanted || (wanted === "s" && /^s\d$/.test(tapped))) && (seen.tap = value) });
-    const all = seen.tap!;
-    if (how === "cls") return [slice(all, 1, 0, 1)];
-    return [how === "mean" && !transformer ? globalAvgPool(all) : all];
-  };
-  const pooled = how === "mean" && transformer;
-  const vector = (values: Float32Array) => (pooled ? meanOfRows(values, tokens(config), prefixTokens(config)) : values);
-  return { name: `features ${wanted} ${how}`, pass, vector };
-}
-
-/** (N, D) to the mean [D] of the rows from `first` on. */
-function meanOfRows(values: Float32Array, N: number, first: number): Float32Array {
-  const D = values.length / N;
-  const sum = new Float64Array(D);
-  for (let n = first; n < N; n++) for (let d = 0; d < D; d++) sum[d]! += values[n * D + d]!;
-  return Float32Array.from(sum, (v) => v / (N - first));
-}

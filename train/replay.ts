@@ -1,8 +1,8 @@
 /** Runs a step's launches again from the state that the step began with: to find where a NaN comes from, and to measure ranges. */
 import { keep, scope } from "../engine/memory.ts";
+import { place } from "../kernels/shared/place.ts";
 import { indexIn, numel } from "../engine/shape.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
-import { place } from "../kernels/shared/place.ts";
 import { rangeOf, readRange } from "../kernels/shared/range.ts";
 import type { ParameterStore } from "../models/params.ts";
 import { debug, type NotFinite } from "./debug.ts";

@@ -1,14 +1,11 @@
 /** `tessera classify`: the most probable classes of image files. */
-import { readdirSync, statSync } from "node:fs";
-import { basename, extname, join } from "node:path";
 import { Option, type Command } from "commander";
 import { headChoices, type HeadChoice } from "../../models/heads.ts";
 import { PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
 import { UsageError } from "../../jobs/errors.ts";
-import { IMAGE_ENDINGS, isImageName } from "../../models/images/kinds.ts";
 import { shown } from "../../models/shown.ts";
-import { byCodePoint } from "../node/data/python-order.ts";
 import type { ClassifyArgs, Classified, ClassifyResult } from "../../jobs/classify.ts";
+import { imagesIn } from "../image-arguments.ts";
 import { parseModel } from "../model-options.ts";
 import { integer } from "../options.ts";
 import type { StoredType } from "../../jobs/files/dtype.ts";
@@ -68,7 +65,7 @@ export default function (program: Command): void {
         maps,
         resizePosEmbed,
         dtype,
-        images: named(images.flatMap(expand)),
+        images: imagesIn(images),
       };
       const { results, warmUpMs, imagesPerSecond } = await runJob<ClassifyResult>("classify", args, options);
       for (const { name, top, error } of results) {
@@ -91,29 +88,4 @@ function refuseFailed(results: readonly Classified[]): void {
   const got = `none for ${failed.length === 1 ? line(failed[0]!) : `the ${failed.length} of ${results.length} named above`}`;
   const message = `expected an answer for every image, got ${got}`;
   throw none ? new UsageError(message) : new Error(message);
-}
-
-/** The files; a folder is replaced by its images, sorted by name. */
-function expand(path: string): string[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) throw new UsageError(`expected an image or a folder at "${shown(path)}", got none`);
-  if (!stat.isDirectory()) return [path];
-  const found = readdirSync(path)
-    .filter((name) => isImageName(name) && !name.startsWith(".") && !statSync(join(path, name), { throwIfNoEntry: false })?.isDirectory())
-    .sort(byCodePoint)
-    .map((name) => join(path, name));
-  if (found.length === 0) throw new UsageError(`expected images (${IMAGE_ENDINGS}) in "${shown(path)}", got none`);
-  return found;
-}
-
-/** Gives each image a distinct name for its map files. */
-function named(paths: readonly string[]): ClassifyArgs["images"] {
-  const taken = new Set<string>();
-  return paths.map((path) => {
-    const own = basename(path, extname(path));
-    let stem = own;
-    for (let n = 2; taken.has(stem); n++) stem = `${own}-${n}`;
-    taken.add(stem);
-    return { path, stem };
-  });
 }

@@ -39,15 +39,22 @@ const heat = attention.element(int(row.mul(side).add(patch.x))).mul((side * side
 const overlay = new THREE.MeshBasicNodeMaterial();
 overlay.colorNode = vec4(mix(texture(target.texture).rgb, vec3(1, 0.3, 0), heat.mul(0.7)), 1);
 const quad = new THREE.QuadMesh(overlay);
+// `?offscreen` draws into a texture, where a software adapter cannot show a canvas.
+export const screen = new URLSearchParams(location.search).has("offscreen") ? new THREE.RenderTarget(512, 512) : null;
 
 let frame = 0;
-export function draw() {
+let drawing = false;
+export async function draw() {
+  if (drawing) return; // a GPU that is slower than the screen skips frames, not falls behind
+  drawing = true;
   knot.rotation.set(frame / 50, frame / 30, 0);
   renderer.setRenderTarget(target);
   renderer.render(scene, camera);
   watcher.look(picture);
-  renderer.setRenderTarget(null);
+  renderer.setRenderTarget(screen);
   quad.render(renderer);
   if (frame++ % ANSWER_EVERY === 0) void watcher.answer().then((label) => (document.querySelector("output").textContent = label));
+  await renderer.backend.device.queue.onSubmittedWorkDone();
+  drawing = false;
 }
 renderer.setAnimationLoop(draw);

@@ -3,19 +3,20 @@ import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
+import { wideWorkgroup } from "./wide-workgroup.ts";
 
 /** Threads that share a column (vector), and columns of a workgroup. Barriers are dear on CPU adapters. */
-const sizes = { gpu: { lanes: 64, columns: 4 }, cpu: { lanes: 1, columns: 16 } } as const;
+const sizes = { gpu: () => ({ lanes: wideWorkgroup() / 4, columns: 4 }), cpu: () => ({ lanes: 1, columns: 16 }) } as const;
 
 interface Config {
-  readonly on: keyof typeof sizes;
+  readonly lanes: number;
+  readonly columns: number;
   readonly count: number;
   readonly W: 1 | 4;
 }
 
 // The `lanes` threads of a column take rows in turn, then add up their sums.
-const kernel = kernelFamily(({ on, count, W }: Config) => {
-  const { lanes, columns } = sizes[on];
+const kernel = kernelFamily(({ lanes, columns, count, W }: Config) => {
   const T: Elem = W === 4 ? "vec4f" : "f32";
   const all = (line: (k: number) => string) => Array.from({ length: count }, (_, k) => line(k)).join(" ");
   const named = (name: string) => Object.fromEntries(Array.from({ length: count }, (_, k) => [name + k, T])) as Record<string, Elem>;
@@ -57,11 +58,12 @@ export function addParts<const P extends readonly Tensor[]>(
   if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D))
     throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
   const W = D % 4 === 0 ? 4 : 1;
-  const made = kernel({ on, count: parts.length, W })({
+  const { lanes, columns } = sizes[on]();
+  const made = kernel({ lanes, columns, count: parts.length, W })({
     inputs: Object.fromEntries(parts.map((t, k) => [`parts${k}`, t])),
     outputs: Object.fromEntries(parts.map((_, k) => [`y${k}`, [D]])),
     params: { rows, len: D / W },
-    groups: Math.ceil(D / W / sizes[on].columns),
+    groups: Math.ceil(D / W / columns),
   });
   return parts.map((_, k) => made[`y${k}`]!) as { [K in keyof P]: Tensor };
 }

@@ -23,7 +23,7 @@ export function deitGraph(g: Graph, x: string, c: DeitConfig): { readonly cls: s
   }
   const all = ended(t);
   const cls = () => g.at(all, 1, 0);
-  const mean = () => g.node("ReduceMean", [g.slice(all, 1, prefixTokens(c), tokens(c)), g.ints(1)], { keepdims: 0 });
+  const mean = () => g.node("ReduceMean", [g.slice(all, 1, prefixTokens(c), tokens(c))], { axes: [1], keepdims: 0 });
   const pooled = c.pool === "cls" ? cls() : c.pool === "mean" ? mean() : g.node("Concat", [cls(), mean()], { axis: 1 });
   return { cls: head("head", c.fcNorm ? norm("fc_norm", pooled) : pooled), dist: null };
 }

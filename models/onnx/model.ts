@@ -6,7 +6,6 @@ import { checkState } from "../check-state.ts";
 import type { HeadChoice } from "../heads.ts";
 import type { Model } from "../model.ts";
 import type { State } from "../params.ts";
-import { regnetBlocks } from "../regnet.ts";
 import { deitGraph } from "./deit.ts";
 import type { OnnxFile } from "./file.ts";
 import { Graph, type OnnxDtype } from "./graph.ts";
@@ -30,7 +29,7 @@ export function onnxModel(model: Model, state: State, o: OnnxOptions = {}): Onnx
   const g = new Graph(state, dtype);
   const x = g.input("pixel_values", [batch, ...model.imageShape]);
   const { cls, dist } = config.arch === "deit" ? deitGraph(g, x, config) : { cls: regnetGraph(g, x, config), dist: null };
-  const width = config.numClasses || (config.arch === "deit" ? config.dim : regnetBlocks(config).at(-1)!.width);
+  const width = config.numClasses || model.featureWidth;
   const output = (name: string, value: string) => g.output(name, value, [batch, width]);
   output(config.numClasses > 0 ? "logits" : "features", dist ? combined(g, head, cls, dist) : cls);
   if (config.numClasses > 0 && dist) {

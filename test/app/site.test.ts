@@ -18,7 +18,7 @@ import { parseCifar } from "../../train/data/dataset.ts";
 import { readWeights } from "../../models/checkpoints/weights.ts";
 import { axesOf, parseOnnx } from "../models/onnx-file.ts";
 
-const PAGES = ["index", "classify", "teach", "distil", "bench", "docs", "api", "recorded"] as const;
+const PAGES = ["index", "classify", "teach", "distil", "lab", "bench", "docs", "api", "recorded"] as const;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",

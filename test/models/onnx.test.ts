@@ -29,6 +29,15 @@ describe("a model's file", () => {
     ["plain", plain, [["logits"]], 5, 16],
     ["RegNetY", regnet, [["logits"]], 4, 32],
     ["headless", createModel({ ...TINY, numClasses: 0 }), [["features"]], 24, 16],
+    [
+      "LayerScale, registers, a norm before",
+      createModel({ ...TINY, distilled: false, layerScale: 1e-5, regTokens: 2, posEmbedCls: false, preNorm: true, qkvBias: false }),
+      [["logits"]],
+      5,
+      16,
+    ],
+    ["mean of patches, a norm after", createModel({ ...TINY, distilled: false, pool: "mean", fcNorm: true }), [["logits"]], 5, 16],
+    ["class token and mean, no head", createModel({ ...TINY, distilled: false, pool: "both", numClasses: 0 }), [["features"]], 48, 16],
     ["headless RegNetY", createModel({ ...regnet.config, numClasses: 0 }), [["features"]], 32, 32],
   ] as const)("%s: names, any number of images, opset 17, every parameter bit for bit", (_, model, outputs, width, size) => {
     const state = initialState(model.params, 3);

@@ -132,6 +132,7 @@ interface Run {
 /** The app in a visitor's browser, until it has saved its model or stopped. */
 async function visit(context: BrowserContext, search = ""): Promise<{ page: Page; run: Run; file: string | null; logged: string[] }> {
   const page = await context.newPage();
+  page.setDefaultTimeout(30 * MINUTE);
   const logged: string[] = [];
   page.on("console", (message) => message.type() === "log" && logged.push(message.text()));
   page.on("pageerror", (error) => search === "" && console.error("page:", error));

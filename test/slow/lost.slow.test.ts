@@ -124,6 +124,7 @@ describe("GPU process ended, in Chromium", () => {
     const browser = await launchBrowser();
     try {
       const page = await browser.newPage();
+      page.setDefaultTimeout(30 * MINUTE);
       await page.goto(server.url);
       await page.waitForFunction("globalThis.ready");
       await page.evaluate(

@@ -57,6 +57,7 @@ async function fillPublic(at: string): Promise<void> {
 /** What the page at this address found. */
 async function visit(url: string): Promise<Found> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(30 * MINUTE);
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));

@@ -73,6 +73,7 @@ afterAll(async () => {
 
 async function open(): Promise<Page> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(30 * MINUTE);
   page.on("pageerror", (error) => console.error("page:", error));
   await page.goto(server.url);
   await page.waitForFunction("globalThis.ready");

@@ -1,0 +1,100 @@
+/** What is known of an edit: values, gradients, faults, time, distance from the machine's ceiling. */
+import type { Finding } from "../../../checks/check.ts";
+import type { CaseVerdict } from "../../../jobs/lab/check.ts";
+import type { Roofline, TimeVerdict } from "../../../jobs/lab/time.ts";
+
+export interface Verdict {
+  readonly edit: number;
+  readonly cases: readonly CaseVerdict[];
+  /** Cases that run the kernel. */
+  readonly of: number;
+  readonly timed: { readonly time: TimeVerdict | null; readonly roofline: Roofline | null; readonly why: string } | null;
+  /** From the pause to the whole verdict; null while it is being made. */
+  readonly ms: number | null;
+}
+
+const figure = (value: number | null): string => (value === null ? "–" : String(Number(value.toPrecision(6))));
+
+export const isRight = ({ cases }: Verdict): boolean => cases.every(({ ok }) => ok);
+
+export function inWords({ cases, of, timed, ms }: Verdict): string {
+  const wrong = cases.filter(({ ok }) => !ok).length;
+  if (wrong > 0) return `wrong in ${wrong} of ${cases.length} cases`;
+  if (of === 0 && ms !== null) return "no case here runs this kernel";
+  if (ms === null) return `right so far: ${cases.length} of ${of || "…"} cases`;
+  return `right in ${cases.length} cases${timed?.time ? `, ${timed.time.verdict === "not told apart" ? "not told apart from the shipped kernel" : `${timed.time.ratio} times the shipped kernel's speed`}` : ""}`;
+}
+
+export function VerdictView({ verdict, old }: { readonly verdict: Verdict; readonly old: boolean }) {
+  const { cases, timed, ms } = verdict;
+  const gradients = [...new Set(cases.flatMap(({ gradients: g = {} }) => Object.keys(g)))];
+  return (
+    <section class="card lab-verdict" aria-label="Verdict" data-old={old} data-judged={ms === null ? "" : verdict.edit} data-right={isRight(verdict)}>
+      <div class="row spread">
+        <h2>{inWords(verdict)}</h2>
+        <span class="note">{old ? "of the text before" : ms === null ? "…" : `${(ms / 1000).toFixed(2)} s`}</span>
+      </div>
+      {timed && <Times {...timed} />}
+      {cases.flatMap(wrongLines).map((line) => (
+        <p class="error" key={line}>{line}</p>
+      ))}
+      <div class="scroll" tabIndex={0} role="region" aria-label="Cases">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">case</th>
+              <th scope="col">values</th>
+              {gradients.map((name) => (
+                <th scope="col" key={name}>d{name}</th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {cases.map(({ name, ok, values, gradients: g = {} }) => (
+              <tr key={name}>
+                <td>{ok ? "✓" : "✗"} {name}</td>
+                <td>{values ? error(values) : "–"}</td>
+                {gradients.map((input) => (
+                  <td key={input}>{g[input] ? error(g[input]) : "–"}</td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+const error = ({ ok, worst }: Finding): string => `${ok ? "" : "✗ "}${worst.toExponential(1)}`;
+
+function wrongLines({ name, values, gradients = {}, faults }: CaseVerdict): string[] {
+  const found = Object.entries({ y: values, ...Object.fromEntries(Object.entries(gradients).map(([input, f]) => [`d${input}`, f])) });
+  return [
+    ...faults.map((fault) => `${name}: ${fault}`),
+    ...found.flatMap(([what, f]) => (f && !f.ok ? [`${name}: ${what}[${f.at}]: expected ${figure(f.expected)}, got ${figure(f.got)}`] : [])),
+  ];
+}
+
+function Times({ time, roofline, why }: NonNullable<Verdict["timed"]>) {
+  if (!time || !roofline) return <p class="note">Not timed: {why}.</p>;
+  const { ceilings, fraction, gbps, gflops, boundBy } = roofline;
+  return (
+    <>
+      <dl class="facts">
+        <dt>Time, {time.size}</dt>
+        <dd data-time={time.verdict}>
+          {time.ms} ms, shipped {time.shippedMs} ms: {time.ratio} times its speed, 95 % range {time.ratioRange.join(" to ")} ({time.pairs} pairs): <strong>{time.verdict}</strong>
+        </dd>
+        <dt>Roofline</dt>
+        <dd data-roofline={fraction}>
+          {(100 * fraction).toFixed(0)} % of what {boundBy} allows here, measured in the same minute: {gbps} of {ceilings.copyGBps} GB/s{gflops === null ? "" : `, ${gflops} of ${ceilings.fmaGFlops} GFLOP/s`}
+          {fraction > 1 ? " (above 100 %: it stays in a cache)" : ""}
+        </dd>
+      </dl>
+      <div class="bars" aria-hidden="true">
+        <span class="track"><i style={{ width: `${Math.min(100, 100 * fraction)}%` }} /></span>
+      </div>
+    </>
+  );
+}

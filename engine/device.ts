@@ -1,7 +1,4 @@
-/**
- * The one device that the process works on: made, adopted from an app or from another copy of the package, and closed; and the errors that
- * WebGPU reports late.
- */
+/** The process's one device: made, adopted from an app or another copy of the package, and closed; and errors that WebGPU reports late. */
 import { adapterName, checkAdapter, describeAdapter, named, preference, requestDevice } from "./adapter.ts";
 import type { AdapterDescription, AdapterOptions } from "./adapter.ts";
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";

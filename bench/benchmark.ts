@@ -49,7 +49,10 @@ export type ModelWork = Extract<Work, { readonly op: "forward" | "train" }>;
 export type TrainWork = Extract<Work, { readonly op: "train" }>;
 export type Suite = "kernels" | "inference" | "train" | "scaling";
 
-/** "software": affordable where the processor plays the GPU. "gpu": large enough to keep a GPU busy. "large": on a software adapter, on request. */
+/**
+ * "software": affordable where the processor plays the GPU. "gpu": large enough to keep a GPU busy. "large": on a software adapter, on
+ * request.
+ */
 export type Affordable = "software" | "gpu" | "large";
 
 /** What kind of adapter measures. */

@@ -1,4 +1,4 @@
-/** Everything that is measured, as data. Who computes it is elsewhere: every contender gets the same case and the same inputs. */
+/** All benchmarks, as data; every contender gets the same benchmark and inputs. */
 import type { Adapter, Benchmark, Suite } from "./benchmark.ts";
 import { inference, training } from "./cases/models.ts";
 import { kernels } from "./cases/kernels.ts";

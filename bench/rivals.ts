@@ -77,7 +77,10 @@ export async function bundleRival(name: RivalName, where: Where): Promise<string
   return where === "node" ? new URL(`../${file}`, import.meta.url).href : `/${file}`;
 }
 
-/** A rival's module and its library in one piece. Libraries written for bundlers do not load in Node as they are, and in a page they are thousands of files. */
+/**
+ * A rival's module and its library in one piece. Libraries written for bundlers do not load in Node as they are, and in a page they are
+ * thousands of files.
+ */
 export async function moduleOf(name: RivalName, where: Where): Promise<string> {
   const module = MODULES[name][where];
   if (module === null) throw new Error(`bench: expected a rival that runs in ${where === "node" ? "Node" : "a page"}, got ${name}`);

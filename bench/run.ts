@@ -49,7 +49,10 @@ export interface Measured {
   readonly rivals: Readonly<Record<string, Timing | Failure>>;
   /** The rival's median over ours: above 1 we are faster. Only where both results agree. */
   readonly ratio: Readonly<Record<string, number>>;
-  /** Median of the same ratio over pairs of neighbouring samples, and the range that holds it in 95 of 100 cases. What regressions are judged by. */
+  /**
+   * Median of the same ratio over pairs of neighbouring samples, and the range that holds it in 95 of 100 cases. What regressions are
+   * judged by.
+   */
   readonly paired: Readonly<Record<string, { readonly ratio: number; readonly low: number; readonly high: number }>>;
   /** Least and most over those pairs. */
   readonly ratioRange: Readonly<Record<string, readonly [number, number]>>;
@@ -197,7 +200,7 @@ async function attempt(e: Running, body: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Runs every contender for the first time; who disagrees with ours fails. Returns the differences from ours. */
+/** Runs every contender once; one whose results differ from ours fails. Returns the differences. */
 async function compareResults(c: Benchmark, contenders: readonly Running[], now: () => number): Promise<(number | null)[]> {
   const inputs = inputsOf(c);
   for (const e of contenders) {
@@ -268,7 +271,7 @@ function timing(e: Running): Timing | Failure {
 
 /**
  * Largest |a - b|, relative to the largest |b| of the same array. Infinite where they have not the same form, are not finite,
- * or are nothing but zeros: memory that nobody wrote agrees with itself.
+ * or are all zeros, as memory that was never written is.
  */
 export function difference(a: readonly Float32Array[], b: readonly Float32Array[]): number {
   if (a.length !== b.length || a.some((x, i) => x.length !== b[i]!.length)) return Infinity;

@@ -1,4 +1,4 @@
-/** A session of the benchmark: the chosen cases, one after another, on the device there is. It knows neither Node nor a page. */
+/** A session of the benchmark: the chosen cases, one after another, on the current device. Free of Node and of the DOM. */
 import { getDevice, type AdapterDescription } from "../engine/device.ts";
 import type { Suite } from "./benchmark.ts";
 import { chosenCases } from "./cases.ts";

@@ -1,4 +1,4 @@
-/** The few numbers that samples are told by. Medians throughout: a machine's hiccups are long, never short. */
+/** Statistics of samples. Medians throughout: disturbances only ever lengthen a sample. */
 
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((x, y) => x - y);

@@ -1,6 +1,6 @@
 /// <reference types="vite/types/importMeta.d.ts" />
 /**
- * Every operation, and every case that holds a kernel to its reference: what the files of checks/cases export. A new file there is
+ * Every operation, and every case that holds a kernel to its reference: the exports of the files of checks/cases. A new file there is
  * found by itself: Node reads the folder, Vite (which serves and builds our pages) replaces `import.meta.glob` by the files.
  */
 import type { Case } from "./check.ts";
@@ -94,7 +94,7 @@ export const casesOf = ({ name, variants }: Op, variant?: string): Case[] =>
 /** `attention (shared): …`, `attention: …`, `attentionPacked (…`; `linear: …`. */
 const isOf = (test: string, op: string): boolean => new RegExp(`^${op}(Packed)?\\b`).test(test);
 
-/** Cases that name a variant are its own; those that name none are everybody's. */
+/** A case that names a variant belongs to that variant; a case that names none belongs to all. */
 function ofVariant(test: string, variants: readonly string[], wanted: string | undefined): boolean {
   const named = variants.find((v) => test.includes(`(${v})`) || test.endsWith(` by ${v}`));
   return wanted === undefined || named === undefined || named === wanted;

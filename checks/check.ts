@@ -7,7 +7,7 @@ import { readAll, Tensor } from "../engine/tensor.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import { AstrayError, guarded } from "./guarded.ts";
 
-/** One thing to hold, in Node and in a page alike. `run` throws when it does not; a case of `checkOp` resolves to a `Checked`. */
+/** One test, for Node and for a page. `run` throws if it fails; a case of `checkOp` resolves to a `Checked`. */
 export interface Case {
   /** `op: why this case is there` */
   readonly name: string;
@@ -32,7 +32,7 @@ export class Checked {
   readonly values: Finding;
   /** By the input's number. */
   readonly gradients: Readonly<Record<number, Finding>>;
-  /** What values hide: writes past an end, reads of memory that was never written. */
+  /** Faults that values do not show: writes past an end, reads of memory that was never written. */
   readonly faults: readonly string[];
 
   constructor(values: Finding, gradients: Readonly<Record<number, Finding>>, faults: readonly string[]) {
@@ -42,7 +42,7 @@ export class Checked {
   }
 }
 
-/** What `checkOp` found wrong, all of it; the message has the first. */
+/** All faults that `checkOp` found; the message has the first. */
 export class CheckError extends Error {
   override readonly name = "CheckError";
   readonly checked: Checked;
@@ -56,7 +56,7 @@ export class CheckError extends Error {
 export type Values = ArrayLike<number>;
 
 export interface Check {
-  /** Inputs' shapes, or their values where random ones in [-1, 1) will not do. */
+  /** Shapes of inputs, filled with random values in [-1, 1); or shapes with values. */
   readonly inputs: readonly (Shape | { readonly shape: Shape; readonly values: Values })[];
   readonly op: (...inputs: Tensor[]) => Tensor;
   /** The forward in f64. Backward needs no reference: differences of this one judge it. */
@@ -72,7 +72,8 @@ const STEP = 1e-5;
 const DIRECTIONS = 2;
 
 /**
- * Runs `op` on the GPU, once as users do and once in memory that shows writes past its ends (guarded.ts), and compares. For each input x, along random directions v,
+ * Runs `op` on the GPU, once as users do and once in memory that shows writes past its ends (guarded.ts), and compares. For each input x,
+ * along random directions v,
  *
  *   <dL/dx, v> = d/dt L(x + t v),   L = <reference(x), dy>,
  *
@@ -167,7 +168,7 @@ function listed(inputs: readonly (readonly [Shape, Values | null])[], op: Check[
 const told = (what: string, { at, got, expected }: Finding, tol: number): string =>
   `${what}[${at}]: expected ${expected}, got ${got} (tolerance ${tol.toExponential(1)})`;
 
-/** What running in guarded memory shows: writes astray, and results that are not the bits that users get. */
+/** Faults found in guarded memory: stray writes, and results whose bits differ from an ordinary run's. */
 async function memoryFaults(run: () => readonly Tensor[], seen: readonly Float32Array[], name: (i: number) => string): Promise<string[]> {
   let again: readonly Uint8Array[];
   try {

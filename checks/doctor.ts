@@ -1,4 +1,4 @@
-/** Every kernel's self-test on the adapter at hand, forward and backward against f64, and what the adapter is and can. */
+/** Every kernel's self-test on the current adapter, forward and backward against f64, and the adapter's description. */
 import { adapterName, getDevice, type Device, type Stats } from "../engine/device.ts";
 import { matricesOf } from "../kernels/gemm/matrix.ts";
 import { DeviceLostError } from "../engine/errors.ts";
@@ -39,7 +39,7 @@ export interface SelfTest {
 
 export const selfTests = (): SelfTest[] => Object.entries(suites).flatMap(([suite, cases]) => cases.map((test) => ({ suite, test })));
 
-/** Runs them in order; `onResult` hears of each. A lost device fails what comes after. */
+/** Runs them in order and calls `onResult` after each. After a device loss all further tests fail. */
 export async function runSelfTests(
   tests: readonly SelfTest[],
   onResult: (result: Tested, done: number) => void = () => undefined,

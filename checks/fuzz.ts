@@ -1,4 +1,4 @@
-/** Every kernel of a problem on random shapes, into memory that held NaN before and shows writes past its ends, against f64. */
+/** Runs every kernel of a problem on random shapes, in guarded memory (guarded.ts), against f64. */
 import { getDevice } from "../engine/device.ts";
 import { readAll } from "../engine/tensor.ts";
 import { uniform } from "./check.ts";
@@ -38,7 +38,7 @@ export function attentionQuestion(draws: Draws, max: number): string {
   return `${name} ${B}x${H}x${N}x${name === "attention" ? M : N}x${D}${draws.of(["", " fwd+bwd"])}`;
 }
 
-/** Runs the kernels of each question; throws at the first that is wrong. Returns how many ran. */
+/** Runs the kernels of each question; throws at the first wrong one. Returns the number of kernels run. */
 export async function fuzzKernels(
   question: (draws: Draws) => string,
   problemOf: (question: string) => Problem | null,

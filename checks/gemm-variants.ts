@@ -1,4 +1,4 @@
-/** Which kinds of products a case runs with, and what an adapter needs for them. */
+/** Kinds of products that cases run with, and the features that each needs. */
 import { TILES, type GemmVariant, type TileName } from "../kernels/gemm/tiles.ts";
 
 export const GEMM_KINDS = ["register", "subgroup", "shared"] as const satisfies readonly GemmVariant[];

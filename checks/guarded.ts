@@ -1,5 +1,5 @@
 /**
- * Runs an operation's launches in memory that shows where they go astray. Every buffer is new and larger than its tensor: before
+ * Runs an operation's launches in memory that shows stray reads and writes. Every buffer is new and larger than its tensor: before
  * and behind it lie canaries, and bindings reach over those behind, so that WebGPU's own bounds hide nothing. What launches are to
  * write is NaN before (all bits set), and so is what lies around inputs: what is left out, or read from outside, shows in the values.
  */
@@ -113,7 +113,7 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
   }
 }
 
-/** What a module calls its binding of this number. */
+/** A module's name for the binding of this number. */
 const nameOf = (code: string, binding: number): string =>
   new RegExp(`@binding\\(${binding}\\) var<[^>]*> (\\w+)`).exec(code)?.[1] ?? `binding ${binding}`;
 
@@ -121,7 +121,7 @@ const nameOf = (code: string, binding: number): string =>
 const placed = (b: Binding): Binding =>
   b.storage.placed ? { ...b, storage: b.storage.placed.storage, offset: b.offset + b.storage.placed.offset } : b;
 
-/** What buffers hold. */
+/** Contents of buffers. */
 async function read(buffers: readonly { readonly buffer: GPUBuffer; readonly size: number }[]): Promise<Uint8Array[]> {
   const device = getDevice();
   const { gpu } = device;

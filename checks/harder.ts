@@ -1,7 +1,7 @@
 /**
  * The same kernel under conditions that WGSL allows and adapters seldom choose: workgroups and threads in the other order, and workgroup
- * memory that holds a large number where WGSL would have zeros. A barrier that is missing, a value that another workgroup was to write
- * first, or one that nobody wrote, then shows in the results.
+ * memory that holds a large number instead of WGSL's zeros. A missing barrier, or reading a value that another workgroup or
+ * no thread has written, then shows in the results.
  */
 
 interface Parameter {
@@ -9,7 +9,7 @@ interface Parameter {
   readonly name: string;
 }
 
-/** What stands in workgroup memory: no sum and no maximum hides it. */
+/** Initial value of workgroup memory: large, so that sums and maxima show it. */
 const STRANGE = "1e30";
 
 /** The module's text with the order reversed and its memory filled, or null where there is nothing of it that can be told. */

@@ -1,4 +1,4 @@
-/** Cases of an operation made of what it tells about itself. */
+/** Makes an operation's cases from its catalog entry. */
 import type { Tensor } from "../engine/tensor.ts";
 import { checkOp, type Case, type Checked } from "./check.ts";
 import { differentiable, type Op, type Sized } from "./op.ts";

@@ -15,7 +15,7 @@ import { DEFAULT, farOff, type Problem } from "./problem.ts";
 const TOLERANCE = 1e-4;
 const STEP = 1e-5;
 
-/** The problem that a question is, or null where it is none of this operation's. */
+/** The problem of a question, or null if the question is another operation's. */
 export function opProblem(op: Op, question: string): Problem | null {
   const match = /^(\w+) (\d+(?:x\d+)*)( fwd\+bwd)?$/.exec(question);
   if (match?.[1] !== op.name) return null;

@@ -1,5 +1,5 @@
 /**
- * What an operation tells about itself, once: the verbs `op`, `doctor` and `tune`, the benchmark and the GPU run are made of it.
+ * An operation's catalog entry: the verbs `op`, `doctor` and `tune`, the benchmark and the GPU run derive from it.
  * Each file of checks/cases exports the operations that it checks (`ops`) beside its cases; catalog.ts finds them.
  *
  * Shapes are written with letters, "[..,D]": `..` stands for any number of leading axes, an axis may be a sum of products
@@ -25,9 +25,9 @@ export interface Input {
 
 export interface Attr<T = unknown> {
   readonly schema: z.ZodType<T>;
-  /** What a value must be, for people. */
+  /** What a value must be, as text. */
   readonly says: string;
-  /** What stands for a value that is not given; without one, the attribute must be given. */
+  /** The default; without one the attribute must be given. */
   readonly fallback?: { readonly value: T; readonly says: string };
 }
 
@@ -53,10 +53,10 @@ type Named<I extends string, T> = Readonly<Record<I, T>>;
 
 interface Facts<I extends string, A, V extends string> {
   readonly inputs: Named<I, string | Input>;
-  /** `y` and its shape first; then what people should know. */
+  /** `y` and its shape first, then further outputs and remarks. */
   readonly outputs: string;
   readonly attrs?: { readonly [K in keyof A]: Attr<A[K]> };
-  /** Kinds of kernels to choose from with --variant. */
+  /** Names of kernels that --variant can force. */
   readonly variants?: readonly V[];
   run(inputs: Named<I, Tensor>, attrs: A, variant: V | undefined): Tensor | Readonly<Record<string, Tensor>>;
   /** y in f64; gradients are judged by differences of it. */
@@ -64,19 +64,19 @@ interface Facts<I extends string, A, V extends string> {
   /** Optional inputs that are given when it is timed. */
   readonly timedWith?: readonly NoInfer<I>[];
   readonly timed: readonly Timed<NoInfer<A>>[];
-  /** Letters' order in a problem, where it is not that of their first appearance. */
+  /** Order of letters in a problem, if not that of first appearance. */
   readonly order?: readonly string[];
   /** Letters that follow from others: what is left out of a problem, or the result's own. */
   derived?(n: Readonly<Record<string, number>>, attrs: A): Readonly<Record<string, number>>;
   /** Attributes that follow from the sizes. */
   attrsOf?(n: Readonly<Record<string, number>>): Partial<NoInfer<A>>;
-  /** Multiply-adds of the forward (`rows`: the product of the leading axes); none where memory bounds it. */
+  /** Multiply-adds of the forward (`rows`: the product of the leading axes); omitted for operations bound by memory. */
   macs?(n: Readonly<Record<string, number>>, attrs: A): number;
   /** A problem's name in the benchmark; its sizes unless given. */
   label?(n: Readonly<Record<string, number>>, attrs: A): string;
   /** Whether its kernels look for a tuned choice (kernels/shared/tuning.ts) by its own name: one for both passes, or one for each. */
   readonly tuned?: "both" | "apart";
-  /** What a variant needs of the adapter for these sizes; null where it cannot take them. */
+  /** Requirements of a variant for these sizes; null if it cannot run them. */
   needs?(variant: V, n: Readonly<Record<string, number>>): Needs | null;
 }
 
@@ -211,7 +211,7 @@ function shapeOf(text: string, { lead, n }: Sizes, attrs: Readonly<Record<string
   return axesOf(text).flatMap((axis) => (axis === ".." ? lead : [axis.split("+").reduce((sum, term) => sum + product(term), 0)]));
 }
 
-/** An attribute: its schema, what a value must be in words, and what stands for it where it is not given. */
+/** An attribute: its schema, what a value must be in words, and its default. */
 export const attr = <T>(schema: z.ZodType<T>, says: string, ...fallback: [] | [value: T, says?: string]): Attr<T> =>
   fallback.length === 0
     ? { schema, says }

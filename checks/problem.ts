@@ -2,7 +2,7 @@
 import type { Device } from "../engine/device.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
-/** What a kernel wants of an adapter, beyond what every adapter has. */
+/** Requirements of a kernel beyond WebGPU's guaranteed limits. */
 export interface Needs {
   readonly features?: readonly string[];
   /** Threads in a workgroup. */
@@ -29,13 +29,13 @@ export interface Problem {
   readonly flops: number;
   /** The default first. */
   readonly candidates: readonly Candidate[];
-  /** What is wrong with these results, if anything. */
+  /** The fault of these results, or null. */
   fault(results: readonly Float32Array[]): string | null;
-  /** Gives the inputs' memory back. */
+  /** Frees the inputs. */
   dispose(): void;
 }
 
-/** What an adapter lacks for a kernel, if anything. */
+/** The requirement that an adapter does not meet, or null. */
 export function lacking({ limits, features }: Pick<Device, "limits" | "features">, needs: Needs): string | null {
   const feature = needs.features?.find((f) => !features.has(f));
   if (feature) return feature;

@@ -1,4 +1,4 @@
-/** What the engine asks of an adapter, and what an adapter says of itself. */
+/** Requests a device from an adapter, and describes the adapter. */
 import { AdapterError } from "./errors.ts";
 
 const OPTIONAL_FEATURES = [
@@ -9,7 +9,7 @@ const OPTIONAL_FEATURES = [
   "chromium-experimental-subgroup-matrix",
 ] as const;
 
-/** Limits of which kernels use more where there is more: each is asked for as large as the adapter has it. */
+/** Limits that kernels can use more of; each is requested at the adapter's maximum. */
 const LIMITS = /^max(BufferSize|StorageBuffer|Compute|BindingsPerBindGroup)/;
 
 export interface AdapterOptions {
@@ -27,7 +27,7 @@ export interface AdapterDescription {
   readonly architecture: string;
   readonly device: string;
   readonly description: string;
-  /** Runs on the CPU: its speed says nothing about a GPU. */
+  /** Runs on the CPU: times measured on it do not predict a GPU's. */
   readonly software: boolean;
   readonly features: readonly string[];
 }
@@ -48,7 +48,7 @@ export const named = (name: string, part: string): boolean => name.toLowerCase()
 export const preference = ({ powerPreference, request }: AdapterOptions): GPUPowerPreference =>
   powerPreference ?? request?.powerPreference ?? "high-performance";
 
-/** What an adapter says of itself, and whether it is software. */
+/** An adapter's names and features, and whether it is software. */
 export function describeAdapter({ info, features }: AdapterFacts): AdapterDescription {
   const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info ?? {};
   const name = adapterName({ vendor, architecture, device, description });
@@ -56,7 +56,7 @@ export function describeAdapter({ info, features }: AdapterFacts): AdapterDescri
   return { vendor, architecture, device, description, software, features: [...features] as string[] };
 }
 
-/** Throws AdapterError for an adapter that computes nothing, or has another name than the one asked for. */
+/** Throws AdapterError for a null adapter, and for one whose name does not contain `adapter`. */
 export function checkAdapter(description: AdapterDescription, { adapter }: AdapterOptions): void {
   const name = adapterName(description);
   if (/\bnull\b/i.test(name)) throw new AdapterError(`initDevice: expected an adapter that computes, got "${name}"`);

@@ -8,7 +8,7 @@ type Inputs = readonly (Tensor | null)[];
 
 interface OpSpec<I extends Inputs, A, S> {
   readonly name: string;
-  /** Checks, launches, and returns the result with what the backward needs of it. `differentiable`: whether one may follow. */
+  /** Checks the inputs, launches, and returns the result and what the backward needs. `differentiable`: whether a backward may follow. */
   forward(inputs: I, attrs: A, differentiable: boolean): { readonly y: Tensor; readonly saved: S };
   /**
    * dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`.
@@ -22,7 +22,7 @@ interface OpSpec<I extends Inputs, A, S> {
     needs: readonly boolean[],
     partial: Tensor | null,
   ): { readonly [K in keyof I]: Tensor | null };
-  /** An input, given at no other place, to whose partial gradient the backward adds its own: saves a launch where gradients meet. */
+  /** Index of an input (given once) to whose accumulated gradient the backward adds its own, which saves a launch. */
   readonly partialOf?: number;
 }
 
@@ -51,10 +51,10 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
   };
 }
 
-/** Whether what is computed from these now can be differentiated. */
+/** Whether a result computed from these inputs now would be differentiable. */
 export const differentiable = (inputs: Inputs): boolean => enabled && inputs.some((t) => t?.requiresGrad === true);
 
-/** Runs `body` without recording how its results were computed. */
+/** Runs `body` without the tape: its results have no gradient. */
 export function noGrad<T>(body: () => T): T {
   const before = enabled;
   enabled = false;
@@ -67,7 +67,7 @@ export function noGrad<T>(body: () => T): T {
 
 /**
  * dL/dt for each tensor of `wrt`, where L is `y` (one element) or, with `dy` of y's shape, sum(y * dy).
- * Gradients that meet are added in a fixed order. A tensor that `y` does not depend on gets zeros.
+ * Gradients of a tensor with several uses are added in a fixed order. A tensor that `y` does not depend on gets zeros.
  */
 export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
   if (!dy && y.size !== 1) throw new Error(`gradients: expected dy for a result of shape ${show(y.shape)}, got none`);
@@ -98,7 +98,7 @@ function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
   return wrt.map((t) => found.get(t) ?? fill(t.shape, 0));
 }
 
-/** Every computed tensor under `y`, results before what they were computed from. */
+/** Every computed tensor that `y` depends on, each before its own inputs. */
 function reachable(y: Tensor): Tensor[] {
   const seen = new Set<Tensor>();
   const stack = [y];

@@ -1,7 +1,4 @@
-/**
- * The one device that the process works on: made, adopted from an app or from another copy of the package, and closed; and the errors that
- * WebGPU reports late.
- */
+/** The process's one device: made, adopted from an app or another copy of the package, and closed; and errors that WebGPU reports late. */
 import { adapterName, checkAdapter, describeAdapter, named, preference, requestDevice } from "./adapter.ts";
 import type { AdapterDescription, AdapterOptions } from "./adapter.ts";
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
@@ -20,7 +17,7 @@ export interface DeviceOptions extends GpuOptions, AdapterOptions {
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** A WebGPU device, and whose it is. */
+/** A WebGPU device; `owned` is false for an app's. */
 interface Opened {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
@@ -32,25 +29,27 @@ interface Opened {
 export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
-  /** As WebGPU gives it: what kernels may ask beyond the description. */
+  /** WebGPU's own record of the adapter, for kernels that need more than the description. */
   readonly info: Partial<GPUAdapterInfo>;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
-  /** What WGSL can say here beyond its first version: names of language extensions. */
+  /** Names of WGSL's language extensions that the implementation has. */
   readonly language: ReadonlySet<string>;
-  /** Counters since the device was made. Public: a test or a user can hold the engine to them. */
+  /** Counters since the device was made; public, for tests and users. */
   readonly stats = {
     launches: 0,
     submits: 0,
     pipelinesCreated: 0,
     buffersCreated: 0,
     bindGroupsCreated: 0,
-    /** Bytes of tensors alive now, of plans' own memory included; `bytesPeak` is the most there ever was. */
+    /** Bytes of live tensors and of plans' memory; `bytesPeak` is the maximum so far. */
     bytesLive: 0,
     bytesPeak: 0,
     /** Bytes of free buffers kept for reuse. */
     bytesPooled: 0,
-    /** Bytes of all buffers that exist now: of tensors, rounded up as the pool has them, free ones, plans', and what is read back through. */
+    /**
+     * Bytes of all buffers that exist now: of tensors, rounded up as the pool has them, free ones, plans', and what is read back through.
+     */
     bytesAllocated: 0,
     bytesAllocatedPeak: 0,
     tensorsLive: 0,
@@ -71,7 +70,7 @@ export class Device {
     this.adapter = adapter;
     this.info = info;
     this.limits = gpu.limits;
-    // Features that are there unasked (an app's, or what another feature brings along) are hidden from kernels too.
+    // `without` also hides features that the device has unrequested: an app's, or those implied by another feature.
     this.features = new Set([...gpu.features].filter((feature) => !without.includes(feature)));
     this.language = language;
     this.owned = owned;
@@ -89,8 +88,8 @@ export class Device {
   }
 
   /**
-   * Runs WebGPU calls whose errors are the engine's. On an app's device error scopes keep them apart from the app's own, which reach the
-   * app as ever; on an owned device the device reports all of them.
+   * Runs the engine's own WebGPU calls. On an app's device error scopes separate their errors from the app's, which still reach the
+   * app; on an owned device the device reports all errors.
    */
   guard<T>(calls: () => T): T {
     if (this.owned) return calls();
@@ -103,7 +102,7 @@ export class Device {
         this.verify(
           this.gpu.popErrorScope().then(
             (error) => error && this.#report(error),
-            () => undefined, // the device is lost, which says so itself
+            () => undefined, // the device is lost: `lost` reports that
           ) as Promise<void>,
         );
       }
@@ -111,11 +110,11 @@ export class Device {
   }
 
   #report(error: GPUError): void {
-    // Commands with a pipeline that did not compile: the pipeline itself reports why, each time it is used.
+    // An invalid pipeline reports its own error each time it is used; errors that follow from it are dropped.
     if (!/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(error.message)) this.fail(typed(error));
   }
 
-  /** Gives the device up, and all memory on it; an app's device lives on. The next `initDevice()` makes or adopts another. */
+  /** Destroys the device and all memory on it; an app's device is left alone. The next `initDevice()` makes or adopts another. */
   close(): void {
     this.lostError ??= new DeviceLostError("device lost (destroyed): close() was called");
     if (this.owned) this.gpu.destroy();
@@ -128,13 +127,13 @@ export class Device {
     return this;
   }
 
-  /** Threads that a subgroup may have, where kernels can use subgroups and the adapter says how large they are. */
+  /** Smallest and largest subgroup, in threads; null if kernels cannot use subgroups or the adapter does not report sizes. */
   get subgroups(): { readonly min: number; readonly max: number } | null {
     const { subgroupMinSize: min, subgroupMaxSize: max } = this.info;
     return this.features.has("subgroups") && min && max ? { min, max } : null;
   }
 
-  /** Remembers an error that WebGPU reported late; the next `check()` throws it. The first one counts, and a shader's own before all. */
+  /** Keeps an error that WebGPU reported late; the next `check()` throws it. The first error wins, but a ShaderError replaces any other. */
   fail(error: Error): void {
     if (!this.#failed || (error instanceof ShaderError && !(this.#failed instanceof ShaderError))) this.#failed = error;
   }
@@ -142,7 +141,7 @@ export class Device {
   /** Throws what went wrong since the last check. */
   check(): void {
     if (this.lostError) throw this.lostError;
-    // While a shader is still being verified, what failed may only follow from it.
+    // While a shader is being verified, other errors may only follow from a fault in it.
     if (this.#failed && (this.#unverified === 0 || this.#failed instanceof ShaderError)) {
       const error = this.#failed;
       this.#failed = null;
@@ -170,7 +169,7 @@ export class Device {
       this.check();
       return value;
     } catch (error) {
-      // A mapping that a lost device aborted says nothing of the cause; give `lost` its turn to say it.
+      // A mapping that a device loss aborted does not name the loss; `lost` resolves in the next turn.
       if (!(error instanceof DeviceLostError)) await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.lostError) throw this.lostError;
       throw this.#failed ?? error;
@@ -191,7 +190,7 @@ let current: Device | undefined;
 let madeWith: DeviceOptions = {};
 let pending: Promise<Device> | undefined;
 
-/** What copies of the package that meet in one page know of each other: the device that one of them made, for the others to adopt. */
+/** State shared by several copies of the package in one page: the device that one made, for the others to adopt. */
 interface Copies {
   gpu?: GPUDevice;
 }
@@ -199,9 +198,9 @@ const copies = (): Copies => ((globalThis as { [COPIES]?: Copies })[COPIES] ??= 
 const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
 
 /**
- * Makes the process's device, or returns the one there is; calls at the same time get the same one. An option that is left out asks for
- * nothing: `initDevice()` takes whatever device there is. Throws AdapterError where there is no WebGPU or no such adapter, and where the
- * device there is was made with other options. A lost device is replaced by one with the same options; its tensors are gone. A second copy
+ * Makes the process's device, or returns the existing one; simultaneous calls get the same device. An option that is left out requires
+ * nothing: `initDevice()` accepts any existing device. Throws AdapterError if there is no WebGPU or no such adapter, or if the existing
+ * device was made with other options. A lost device is replaced by one with the same options; its tensors are gone. A second copy
  * of the package in one page adopts the first one's device.
  */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -210,7 +209,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
     checkSame(device, options);
     return device;
   }
-  // Of a lost device what it was made with; an app's device cannot be made again.
+  // A lost device is made again with its options; an app's device cannot be made again.
   const { device: before, ...again } = current ? madeWith : {};
   const all = { ...again, ...options };
   if (before && !options.device)
@@ -225,7 +224,7 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
   }
 }
 
-/** Throws where `options` ask for something that this device is not. */
+/** Throws AdapterError unless the device meets `options`. */
 function checkSame(device: Device, { device: gpu, adapter, powerPreference, without }: DeviceOptions): void {
   const refuse = (expected: string, got: string): never => {
     throw new AdapterError(`initDevice: expected ${expected}, got ${got} from an earlier call: close() it first`);
@@ -240,7 +239,7 @@ function checkSame(device: Device, { device: gpu, adapter, powerPreference, with
 
 const isFirefox = (): boolean => /\bFirefox\//.test(globalThis.navigator?.userAgent ?? "");
 
-/** Firefox looks for finished work every 100 ms, and at each submit: while something is awaited, empty submits make it look. */
+/** Firefox checks for finished work every 100 ms and at each submit: empty submits while waiting shorten the wait. */
 const NUDGE_MS = 2;
 const nudging =
   (gpu: GPUDevice) =>

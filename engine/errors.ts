@@ -1,11 +1,11 @@
 /** The errors that a caller may want to tell apart. Everything else is a plain `Error` with a one-line message. */
 
-/** No adapter, a null adapter, or one that does not meet what was asked for. */
+/** No adapter, a null adapter, or one that does not meet the options. */
 export class AdapterError extends Error {
   override readonly name = "AdapterError";
 }
 
-/** WebGPU refused a call: a bug in a kernel's host side. */
+/** WebGPU refused a call: a bug in the code that launches a kernel. */
 export class ValidationError extends Error {
   override readonly name = "ValidationError";
 }
@@ -15,7 +15,10 @@ export class OutOfMemoryError extends Error {
   override readonly name = "OutOfMemoryError";
 }
 
-/** A tensor or a launch beyond what the adapter takes: known before anything is allocated. A plain error by name, for it is the caller's to mend. */
+/**
+ * A tensor or a launch beyond what the adapter takes: known before anything is allocated. A plain error by name, for it is the caller's
+ * to mend.
+ */
 export class TooLargeError extends Error {}
 
 /** The device is gone (driver reset, tab in the background, `destroy()`); every tensor on it went with it. */
@@ -23,12 +26,12 @@ export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }
 
-/** A recorded plan whose buffers are no longer those it was recorded with. */
+/** A recorded plan uses a tensor that was freed or replaced since. */
 export class StalePlanError extends Error {
   override readonly name = "StalePlanError";
 }
 
-/** WGSL that does not compile; carries the first message's position and the whole module. */
+/** WGSL does not compile; `line` and `column` are of the first message, `code` is the whole module. */
 export class ShaderError extends Error {
   override readonly name = "ShaderError";
   readonly line: number;

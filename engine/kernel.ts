@@ -1,4 +1,4 @@
-/** Declares kernels: bindings are generated from named lists, so that the host and the WGSL cannot drift apart. */
+/** Declares kernels: bindings are generated from named lists, so that launch code and WGSL agree on their order. */
 import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
@@ -22,11 +22,11 @@ const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
   vec4h: ["f16"],
   u32: ["u32", "u8"],
   vec4u: ["u32", "u8", "f16"],
-  i32: ["i32"], // eight f16 as they lie are a vec4u too
+  i32: ["i32"], // a vec4u may also hold eight f16
 };
 const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
 
-/** A buffer of these elements. With "?" a launch may leave it out: the shader then declares no such buffer, and `code` is told by `has`. */
+/** Element type of a buffer. "?": a launch may omit the buffer; the shader then does not declare it, and `has` tells `code`. */
 type BufferType = Elem | `${Elem}?`;
 type Buffers = Readonly<Record<string, BufferType>>;
 type Numbers<S> = { readonly [K in keyof S]: number };
@@ -35,7 +35,7 @@ type OrNothing<B, T> = B extends `${string}?` ? T | null | undefined : T;
 type Give<B, T> = { readonly [K in keyof B as B[K] extends `${string}?` ? never : K]: OrNothing<B[K], T> } & {
   readonly [K in keyof B as B[K] extends `${string}?` ? K : never]?: T | null | undefined;
 };
-/** Which of a kernel's buffers a launch gives. */
+/** For each of a kernel's buffers, whether the launch has it. */
 type Has<B> = { readonly [K in keyof B]: boolean };
 
 /** An output to make: a shape (stored in the buffer's first type), or shape and type together: `y: x` makes y like the tensor x. */
@@ -65,7 +65,7 @@ export interface KernelSpec<I extends Buffers, U extends Buffers, O extends Buff
   readonly helpers?: string;
   /** Device features that the code needs. */
   readonly needs?: readonly string[];
-  /** Threads in a subgroup, where the adapter leaves that open (needs `subgroup-size-control`). */
+  /** Threads per subgroup, on adapters with several sizes (needs `subgroup-size-control`). */
   readonly subgroupSize?: number | undefined;
   /**
    * Body of the entry point. It sees `group` (u32: the workgroup's index in a 1-D launch), `wid` (vec3u: in a 2-D or 3-D one),
@@ -84,7 +84,7 @@ export type LaunchArgs<I, U, O, C, P> = Given<"inputs", Give<I, Tensor>> &
   Given<"params", Numbers<P>> &
   Grid;
 
-/** `threads`: number of threads needed, rounded up to whole workgroups. `groups`: workgroups, a count of any size (see `group`) or per dimension. */
+/** `threads`: threads needed, rounded up to whole workgroups. `groups`: workgroups, a count of any size (see `group`) or per dimension. */
 type Grid =
   | { readonly threads: number; readonly groups?: undefined }
   | { readonly groups: number | readonly [number, number, number?]; readonly threads?: undefined };
@@ -176,7 +176,7 @@ function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | und
   return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
 }
 
-/** Makes one kernel per configuration, on first use: for kernels whose text depends on more than sizes. */
+/** Makes one kernel per configuration, on first use: for kernels whose WGSL depends on more than constants. */
 /* @__NO_SIDE_EFFECTS__ */
 export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   const made = new Map<string, K>();
@@ -231,7 +231,7 @@ function fold(
 
 const uniforms = new WeakMap<Device, Map<string, GPUBuffer>>();
 
-/** A buffer with these params. Buffers are kept by content and never change, so replays need none of their own. */
+/** A uniform buffer with these params. Buffers are cached by content and never change, so replays reuse them. */
 function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], values: Readonly<Record<string, number>>): GPUBuffer {
   let cache = uniforms.get(device);
   if (!cache) uniforms.set(device, (cache = new Map()));

@@ -1,4 +1,4 @@
-/** One run of one kernel, and where it goes: to the GPU at once, or onto the recording in progress. */
+/** Launches of kernels: to the GPU at once, or onto the recording in progress. */
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -25,7 +25,7 @@ let recorder: { readonly launches: Launch[] } | null = null;
 
 export const isRecording = (): boolean => recorder !== null;
 
-/** Sends the launches of `body` to `to` instead of the GPU. */
+/** Appends the launches of `body` to `to` instead of running them. */
 export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () => T): T {
   if (recorder) throw new Error("record: expected no recording in progress, got a recording inside another");
   recorder = to;
@@ -103,7 +103,7 @@ function runNow(item: Launch): void {
   if (++open.count >= BATCH) flush();
 }
 
-/** Submits the launches that are waiting. Called before anything that must come after them. */
+/** Submits the waiting launches. Called before work that must follow them. */
 export function flush(): void {
   if (!open) return;
   const { device, encoder, pass } = open;

@@ -1,5 +1,5 @@
 /**
- * Where tensors' bytes live. A `Storage` is one buffer, or the promise of one while a step is being recorded.
+ * Memory of tensors. A `Storage` is one buffer, or a placeholder for one while a step is being recorded.
  * Buffers come from a pool and go back to it when the scope that made them ends.
  */
 import { getDevice, type Device } from "./device.ts";
@@ -10,11 +10,11 @@ export class Storage {
   readonly device: Device;
   /** `null` while only recorded, and after the memory went back to the pool. */
   buffer: GPUBuffer | null;
-  /** recorded: a plan will give it memory · live · freed */
+  /** recorded: without memory until its plan is made · live · freed */
   state: "recorded" | "live" | "freed";
-  /** Set on a recorded storage that shall be written straight into another: a gradient into the optimizer's buffer. */
+  /** Set on a recorded storage whose values are written straight into another, such as a gradient into the optimizer's buffer. */
   placed: { readonly storage: Storage; readonly offset: number } | null = null;
-  /** Bytes of the pool's bucket; 0 for a plan's memory, "borrowed" for a buffer of the app's, which no counter knows. */
+  /** Bytes of the pool's bucket; 0 for a plan's memory, "borrowed" for an app's buffer, which no counter counts. */
   readonly #bucket: number | "borrowed";
 
   constructor(device: Device, bytes: number, buffer: GPUBuffer | null, bucket: number | "borrowed") {
@@ -26,7 +26,7 @@ export class Storage {
     if (buffer && bucket !== "borrowed") account(device, this.bytes, 1);
   }
 
-  /** The buffer, or a reason why there is none. */
+  /** The buffer; throws if there is none, with the reason. */
   use(what: string): GPUBuffer {
     const device = getDevice();
     if (this.state === "live" && (this.device === device || this.device === device.origin)) return this.buffer!;
@@ -37,7 +37,7 @@ export class Storage {
     throw new Error(`${what}: expected a tensor of this device, got one of a device that is gone`);
   }
 
-  /** A recorded storage gets its memory (`buffer`), or turns out to live only inside the plan (`null`). */
+  /** Gives a recorded storage its memory (`buffer`), or marks it as existing only inside the plan (`null`). */
   settle(buffer: GPUBuffer | null): void {
     this.buffer = buffer;
     this.state = buffer ? "live" : "freed";
@@ -87,7 +87,7 @@ const collector = new FinalizationRegistry<Dropped>((dropped) => {
   );
 });
 
-/** From now on no scope frees this storage: if its tensors are dropped without dispose(), its memory comes back when it is collected. */
+/** Registers a storage that no scope frees: without dispose() its memory returns to the pool when it is garbage-collected. */
 function watch(storage: Storage): void {
   const { dropped } = storage;
   if (!dropped) return;
@@ -95,7 +95,7 @@ function watch(storage: Storage): void {
   collector.register(storage, dropped, storage);
 }
 
-/** Adds live memory to the counters, or takes it off. A plan's memory counts as no tensor. */
+/** Adds live memory to the counters (negative: removes it). A plan's memory counts no tensors. */
 export function account(device: Device, bytes: number, tensors: number): void {
   const { stats } = device;
   stats.bytesLive += bytes;
@@ -153,7 +153,7 @@ export function allocate(bytes: number, what: string): Storage {
   return storage;
 }
 
-/** Memory of the app's: freeing it leaves the buffer alone. */
+/** An app's buffer as a storage: freeing it leaves the buffer alone. */
 export const borrow = (buffer: GPUBuffer): Storage => new Storage(getDevice(), buffer.size, buffer, "borrowed");
 
 /** A storage without memory yet, for a recording. */
@@ -168,7 +168,7 @@ function checkSize(device: Device, bytes: number, what: string): void {
   if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
 }
 
-/** Destroys the pool's unused buffers; launches that wait to be submitted may still name them, see `trimPool` of launch.ts. */
+/** Destroys the pool's unused buffers. Launches that are not yet submitted may still use them: see `trimPool` of launch.ts. */
 export function clearPool(): void {
   const device = getDevice();
   for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
@@ -177,7 +177,7 @@ export function clearPool(): void {
 
 const scopes: Set<Storage>[] = [];
 
-/** The innermost scope frees this storage, or else the collector. */
+/** Assigns a new storage to the innermost scope; without a scope, garbage collection frees it. */
 function own(storage: Storage): void {
   const scope = scopes.at(-1);
   if (scope) scope.add(storage);
@@ -185,8 +185,8 @@ function own(storage: Storage): void {
 }
 
 /**
- * Runs `body`; what it allocated goes back to the pool when it returns, but for the tensors in its result (a tensor, or
- * arrays and objects of them), which pass to the scope around it. Synchronous only: read results outside.
+ * Runs `body`, then frees the memory that it allocated, except of the tensors in its result (a tensor, or
+ * arrays and objects of them), which pass to the enclosing scope. Synchronous only: read results outside.
  */
 export function scope<T>(body: () => T): T {
   const { result, storages } = collect(body);
@@ -199,7 +199,7 @@ export function scope<T>(body: () => T): T {
   return result;
 }
 
-/** Runs `body` and hands over all that it allocated, to be freed by the caller. */
+/** Runs `body` and returns the storages that it allocated, which the caller frees. */
 export function collect<T>(body: () => T): { result: T; storages: ReadonlySet<Storage> } {
   const inner = new Set<Storage>();
   scopes.push(inner);

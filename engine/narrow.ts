@@ -1,6 +1,6 @@
 /**
- * f16 storage for kernels that are written once, in f32: the text's loads from narrow buffers become f32, its stores to them f16.
- * All arithmetic stays in f32. Subscripts are the only way to a buffer, so the text itself says where its loads and stores are.
+ * f16 storage for kernels written in f32: loads from narrow buffers are converted to f32, stores to them to f16.
+ * All arithmetic stays in f32. Kernels reach buffers only by subscripts, so loads and stores can be found in the text.
  */
 
 /** The element type of a buffer as WGSL sees it. */
@@ -38,7 +38,7 @@ export function narrowed(text: string, wide: ReadonlyMap<string, Elem>): string 
   return out + text.slice(at);
 }
 
-/** Where the bracket ends that was opened just before `from`. */
+/** Index of the bracket that closes the one opened just before `from`. */
 function closing(text: string, from: number): number {
   let depth = 1;
   for (let i = from; i < text.length; i++) {

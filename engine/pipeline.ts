@@ -21,7 +21,7 @@ export class Pipeline {
     ({ bindGroup: this.layout, pipeline: this.#pipelineLayout } = layoutOf(device, signature));
   }
 
-  /** The pipeline, compiled now if it was not yet. */
+  /** The pipeline; compiles it first if needed. */
   get gpu(): GPUComputePipeline {
     if (this.#broken) throw this.#broken;
     if (!this.#gpu) {
@@ -58,7 +58,7 @@ export class Pipeline {
     if (error) throw (this.#broken = new ValidationError(`${this.label}: ${error.message}`));
   }
 
-  /** Throws the compiler's own message if there is one: it has line and column, WebGPU's has not. */
+  /** Throws the compiler's message if there is one, since it has line and column; else WebGPU's. */
   async #explain(module: GPUShaderModule, refused: Promise<GPUError | null>): Promise<void> {
     const [{ messages }, error] = await Promise.all([module.getCompilationInfo(), refused]);
     const errors = messages.filter((m) => m.type === "error");

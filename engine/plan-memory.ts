@@ -46,7 +46,7 @@ export function assignMemory(device: Device, label: string, launches: readonly L
   const slots: { bytes: number; lives: { first: number; last: number }[]; storages: Storage[] }[] = [];
   for (const [storage, life] of [...lives].sort((a, b) => b[0].bytes - a[0].bytes)) {
     const free = slots.filter((s) => s.lives.every((other) => other.last < life.first || other.first > life.last));
-    let slot = free.at(-1); // slots are made in falling size, so the last that fits is the smallest
+    let slot = free.at(-1); // slots are sorted by falling size, so the last free one is the smallest
     if (!slot) slots.push((slot = { bytes: storage.bytes, lives: [], storages: [] }));
     slot.lives.push(life);
     slot.storages.push(storage);

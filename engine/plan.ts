@@ -14,7 +14,7 @@ import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
 export interface RecordOptions {
   /** Shown in errors and traces. */
   readonly label?: string;
-  /** Called as pipelines get compiled. */
+  /** Called after each compiled pipeline. */
   readonly onCompile?: (done: number, total: number) => void;
 }
 
@@ -28,11 +28,11 @@ interface Step {
 }
 
 export interface Plan<T> {
-  /** What the recorded function returned; its tensors hold the values of the latest run. */
+  /** The recorded function's result; its tensors hold the values of the latest run. */
   readonly result: T;
-  /** Launches per run, after dead ones were dropped. */
+  /** Launches per run, without those whose results are unused. */
   readonly launches: number;
-  /** Bytes of the plan's own buffers: everything but what existed before. */
+  /** Bytes of the buffers that the plan allocated. */
   readonly bytes: number;
   /** Names of the kernels in order, for inspection. */
   readonly kernels: readonly string[];
@@ -40,7 +40,10 @@ export interface Plan<T> {
   readonly steps: readonly Step[];
   /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
-  /** Puts the step into an app's own encoder, to be submitted by the app; what the app encoded before, the step sees. Throws as `run()` does. */
+  /**
+   * Encodes the step into an app's encoder, which the app submits; it sees the results of commands encoded before. Throws as `run()`
+   * does.
+   */
   encode(encoder: GPUCommandEncoder): void;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
@@ -48,7 +51,7 @@ export interface Plan<T> {
   dispose(): void;
 }
 
-/** Records `body` (synchronous; reads nothing) and returns its plan, ready to run. */
+/** Records `body`, a synchronous function that reads no values back, and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
   const draft = drafted(body, options.label ?? "plan");
   const { device, launches, release } = draft;
@@ -58,7 +61,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
     await device.wait(Promise.resolve());
     return plan;
   } catch (error) {
-    release(); // out of memory, above all: a smaller attempt needs it back
+    release(); // after out of memory, a smaller attempt needs this memory
     throw error;
   }
 }
@@ -89,7 +92,7 @@ function drafted<T>(body: () => T, label: string): Draft<T> {
     ...{ label, device, result, results, launches: dropDead(all, results) },
     give: (memory) => (held = memory),
     release() {
-      flush(); // launches that wait may read the results
+      flush(); // waiting launches may read the results
       if (held) {
         for (const storage of results) if (held.homes.has(storage)) storage.free();
         for (const buffer of held.buffers) destroyBuffer(device, buffer);

@@ -1,6 +1,6 @@
 /**
- * Has kernels run another WGSL text than their own, bindings and workgroups as they are: for those who are writing a kernel, and for
- * checks that run one under harder conditions. Launches already recorded keep the text that they were recorded with.
+ * Replaces kernels' WGSL, with unchanged bindings and workgroups: for people who write a kernel, and for
+ * checks that run a kernel under harder conditions. Launches recorded before keep their text.
  */
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 
@@ -10,12 +10,15 @@ export interface Module {
   readonly code: string;
 }
 
-/** Another text for a kernel's module, or null to leave it. Sees the text that rewrites before it left. */
+/**
+ * The new text of a kernel's module, or null to keep it. Rewrites are applied in order of registration, each to the result of the one
+ * before.
+ */
 export type Rewrite = (module: Module) => string | null;
 
 const rewrites: Rewrite[] = [];
 
-/** Asks `rewrite` at every launch from now on, after those asked before. Returns what ends that. */
+/** Applies `rewrite` to every launch from now on. Returns a function that ends it. */
 export function rewriteModules(rewrite: Rewrite): () => void {
   rewrites.push(rewrite);
   return () => void rewrites.splice(rewrites.indexOf(rewrite), 1);

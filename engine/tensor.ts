@@ -12,17 +12,17 @@ export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, f16: 2, i32
 
 const arrays = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array } as const;
 
-/** What `read()` gives; f16 comes as its bits. */
+/** Type of the values that `read()` returns; f16 is returned as its bits. */
 export type DataOf<D extends DType> = InstanceType<(typeof arrays)[D]>;
 
-/** The edge from a result back to what it was computed from. */
+/** Edge of the tape from a result to its inputs. */
 export interface GraphNode {
   readonly name: string;
-  /** Later nodes have higher numbers: an order in which gradients can flow. */
+  /** Later nodes have higher numbers; gradients flow in falling order. */
   readonly order: number;
   readonly inputs: readonly (Tensor | null)[];
   readonly backward: (dy: Tensor, partial: Tensor | null) => readonly (Tensor | null)[];
-  /** The input whose gradient so far `backward` is given as `partial`, and adds to. */
+  /** Index of the input whose accumulated gradient `backward` gets as `partial` and adds to. */
   readonly partialOf: number | null;
 }
 
@@ -64,8 +64,8 @@ export class Tensor {
   }
 
   /**
-   * A tensor over an app's own buffer, from byte `offset` (a multiple of 256) on. Borrowed: `dispose()` leaves the buffer alone, and no
-   * counter counts it. The buffer must be of this device and have the usage STORAGE; COPY_SRC too to be read, COPY_DST to be written.
+   * A tensor over an app's buffer, starting at byte `offset` (a multiple of 256). Borrowed: `dispose()` leaves the buffer alone, and no
+   * counter counts it. The buffer must belong to this device and have usage STORAGE; reading needs COPY_SRC, writing COPY_DST.
    */
   static fromBuffer(
     buffer: GPUBuffer,
@@ -123,14 +123,14 @@ export class Tensor {
     return new Tensor(shape, this.dtype, this.storage, this.offset);
   }
 
-  /** The same values, cut off from how they were computed. */
+  /** The same values without the tape: no gradient flows through the result. */
   detach(): Tensor {
     return new Tensor(this.shape, this.dtype, this.storage, this.offset);
   }
 
   /**
-   * Where the values lie, for an app's own WebGPU code: bytes from `offset` on. What was launched so far is submitted first, so that commands
-   * which the app submits next see it. The pool may hand the buffer on after `dispose()`.
+   * The buffer that holds the values from byte `offset` on, for an app's own WebGPU code. Submits waiting launches first, so that commands
+   * which the app submits next see their results. After `dispose()` the pool may reuse the buffer.
    */
   buffer(): { buffer: GPUBuffer; offset: number; bytes: number } {
     if (isRecording()) throw new Error("Tensor.buffer: expected to be outside a recording, got inside one");
@@ -138,13 +138,13 @@ export class Tensor {
     return { buffer: this.storage.use("Tensor.buffer"), offset: this.offset, bytes: this.bytes };
   }
 
-  /** Gives the memory back to the pool now, with every view of it. */
+  /** Returns the memory to the pool now; views of the tensor become invalid too. */
   dispose(): void {
     this.storage.free();
   }
 }
 
-/** Bytes of a tensor that is to be made; throws unless its shape and type can be. */
+/** Bytes of a tensor of this shape and type; throws if either is invalid. */
 function checkedBytes(what: string, shape: Shape, dtype: DType): number {
   checkShape(what, shape);
   if (!Object.hasOwn(dtypeBytes, dtype)) throw new Error(`${what}: expected dtype ${Object.keys(dtypeBytes).join(", ")}, got "${dtype}"`);
@@ -154,7 +154,7 @@ function checkedBytes(what: string, shape: Shape, dtype: DType): number {
 function upload(tensor: Tensor, data: ArrayLike<number>): void {
   const device = getDevice();
   device.check();
-  flush(); // launches still waiting may use the same memory, and a queue write would overtake them
+  flush(); // waiting launches may use the same memory, and a queue write would overtake them
   const Typed = arrays[tensor.dtype];
   let typed: ArrayBufferView = data instanceof Typed ? data : new Typed(data);
   if (typed.byteLength % 4 !== 0) {

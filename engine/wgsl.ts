@@ -1,4 +1,4 @@
-/** A kernel's whole WGSL module: bindings from its named buffers, structs and constants from its scalars, then its own code. */
+/** Assembles a kernel's WGSL module: bindings from its named buffers, structs and constants from its scalars, then its code. */
 import { narrowed, narrowElems, type Elem } from "./narrow.ts";
 import type { Binding } from "./launch.ts";
 import type { Tensor } from "./tensor.ts";
@@ -16,7 +16,7 @@ export interface Slot {
   readonly access: Binding["access"];
 }
 
-/** A buffer with the tensor that a launch gives for it. */
+/** A buffer and the launch's tensor for it. */
 export interface Bound extends Slot {
   readonly tensor: Tensor;
 }
@@ -41,7 +41,7 @@ interface Module {
   readonly code: string;
 }
 
-/** The whole WGSL module: declarations made from the spec, then its code. */
+/** The whole WGSL module. */
 export function source(spec: Module, bound: readonly Bound[], constants: Readonly<Record<string, number>>, folded: number): string {
   const { name, code, helpers = "", needs = [], subgroupSize } = spec;
   const [x, y] = spec.workgroup;

@@ -3,7 +3,7 @@
  *
  *   y_i = sum_j P_ij v_j,   P_ij = exp(s_ij) / sum_j exp(s_ij),   s_ij = scale * q_i . k_j
  *
- * Forward goes over the keys once with a running maximum, and saves L_i = log2 sum_j exp(s_ij). Backward makes P again from it:
+ * Forward goes over the keys once with a running maximum, and saves L_i = log2 sum_j exp(s_ij). Backward recomputes P from it:
  *
  *   dP_ij = dy_i . v_j    delta_i = dy_i . y_i    dS_ij = P_ij (dP_ij - delta_i)
  *   dq_i = scale * sum_j dS_ij k_j    dk_j = scale * sum_i dS_ij q_i    dv_j = sum_i P_ij dy_i
@@ -23,9 +23,9 @@ import { attentionByProducts, packedAttentionByProducts, probabilityBytes } from
 export { ATTENTION_VARIANTS, type AttentionVariant };
 
 export interface AttentionOptions {
-  /** D ** -0.5 unless given. */
+  /** Default: D ** -0.5. */
   readonly scale?: number | undefined;
-  /** Chosen by the adapter unless given. */
+  /** Default: chosen for the adapter. */
   readonly variant?: AttentionVariant | undefined;
 }
 
@@ -67,7 +67,7 @@ const packedOp = defineOp({
 
 export const MAX_HEAD_WIDTH = 128;
 
-/** The variant that the tuner measured to be fastest, if it measured this shape. */
+/** The fastest variant by the tuning table in use, if it has this shape. */
 function measured(name: string, { B, H, N, M, D }: Omit<Sizes, "scale">, training: boolean): AttentionVariant | undefined {
   const choice = chosen(`${name} ${B}x${H}x${N}x${M}x${D}${training ? " fwd+bwd" : ""}`);
   return ATTENTION_VARIANTS.find((v) => v === choice);
@@ -86,7 +86,8 @@ function checked(
   return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training) };
 }
 
-// Largest P, in bytes, that is kept. On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's at 197 tokens, 0.64 and 0.31 at 577
+// Largest P, in bytes, that is kept. On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's
+// at 197 tokens, 0.64 and 0.31 at 577
 // (bench/gpu, step profile).
 const MOST_PROBABILITIES = 2 ** 30;
 
@@ -94,7 +95,8 @@ function usual(sizes: Omit<Sizes, "scale">, training: boolean): AttentionVariant
   const { adapter, limits, subgroups } = getDevice();
   const kept = probabilityBytes(sizes) <= Math.min(MOST_PROBABILITIES, limits.maxStorageBufferBindingSize);
   if (!adapter.software) return kept ? "batched" : "shared-64";
-  // Of processors, llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.88 to
+  // Of processors, llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.88
+  // to
   // 2.2 of it below; without gradients 0.9 to 1.7 (bench/results/README.md).
   return training && kept && subgroups !== null && sizes.M >= 128 && sizes.D >= 64 ? "batched" : "register";
 }

@@ -3,15 +3,15 @@
  *
  *   y = n * weight + bias,   n = (x - mean) * rstd,   rstd = 1 / sqrt(variance + eps);   with relu, y = max(that, 0)
  *
- * In training, mean and (biased) variance are the batch's, and the running ones move towards them:
- * running = (1 - momentum) * running + momentum * batch, with the unbiased variance. Otherwise they are the running ones.
+ * In training, mean and (biased) variance are the batch's, and the running statistics are updated:
+ * running = (1 - momentum) * running + momentum * batch, with the unbiased variance. In inference the running statistics are used.
  *
  * Backward, with g = dy, masked by y > 0 with relu, and means and sums over a channel's N = B * P values:
  *
  *   dx = weight * rstd * (g - mean(g) - n * mean(g * n)) in training,   dx = weight * rstd * g otherwise
  *   dweight = sum of g * n,   dbias = sum of g
  *
- * Sums are made in two stages, stripes of images and then all; variances of stripes are combined as in Chan et al. 1979.
+ * Sums have two stages, stripes of images and then all stripes; variances of stripes are combined as in Chan et al. 1979.
  *
  * Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
  */
@@ -31,7 +31,7 @@ const WG = 64;
 const statsKernel = kernelFamily((stripes: Stripes) => {
   const { elem, type, add, at, width } = typesOf(stripes);
   const { workgroup, helpers, needs, setup, each, sum, one } = channelWords(stripes);
-  // Read twice; or once: differences from a thread's own first values, so that squares do not cancel, then from the mean.
+  // Reads x twice; or once, by differences from the thread's first values, so that squares do not cancel, then from the mean.
   const twice = /* wgsl */ `
     var s = ${type}();
     ${each((i) => `s += x[${at(i)}];`)}
@@ -202,17 +202,17 @@ const inputKernel = kernelFamily(({ wide, ...layout }: Pick<Stripes, keyof Chann
 });
 
 export interface BatchNormOptions {
-  /** Normalise by the batch's own statistics, and move the running ones. */
+  /** Normalise by the batch's statistics, and update the running ones. */
   readonly training?: boolean;
   readonly eps?: number;
   readonly momentum?: number;
   /** Apply max(y, 0) as well. */
   readonly relu?: boolean;
-  /** Chosen by the adapter unless given. */
+  /** Default: chosen for the adapter. */
   readonly variant?: BatchNormVariant | undefined;
 }
 
-// Workgroups needed to fill the adapter; fewer channels are cut into more stripes.
+// Workgroups needed to fill the adapter; with fewer channels than this, channels are cut into more stripes.
 const WORKGROUPS = { shared: 1024, register: 1024, once: 2048 } as const;
 
 const op = defineOp({

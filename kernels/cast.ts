@@ -1,11 +1,11 @@
-/** Element types: y = x rounded to f16, or widened to f32. dx = dy as x's type; a gradient that already has it passes. */
+/** Element types: y = x rounded to f16, or widened to f32. dx = dy as x's type; a gradient of that type is passed on unchanged. */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
 const WG = 64;
 
-// One thread per four elements, or per element where they are no whole fours.
+// One thread per four elements, or per element if their number is not a multiple of four.
 const kernel = kernelFamily(({ elem }: { elem: "f32" | "vec4f" }) =>
   defineKernel({
     name: "cast",
@@ -34,7 +34,7 @@ const op = defineOp({
   backward: (dy, _, [x]) => [converted(dy, x.dtype as "f32" | "f16")],
 });
 
-/** x: f32 or f16, of any shape. Returns its values as `dtype`; x itself if it has it. */
+/** x: f32 or f16, of any shape. Returns its values as `dtype`; x itself if that is its type. */
 export function cast(x: Tensor, dtype: "f32" | "f16"): Tensor {
   if (x.dtype !== "f32" && x.dtype !== "f16") throw new Error(`cast: expected f32 or f16, got ${x.dtype}`);
   return x.dtype === dtype ? x : op([x], dtype);

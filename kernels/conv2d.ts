@@ -9,7 +9,8 @@
  *   dweight[o,c,u,v] = sum over b, i, j of dy[b,o,i,j] * x[b, gC + c, i*stride + u - padding, j*stride + v - padding]
  *   dbias[o] = sum over b, i, j of dy[b,o,i,j]
  *
- * Direct, without an im2col buffer (`conv/direct.ts`, `conv/weight.ts`). A 1x1 convolution, and one that cuts the image into patches, is a matrix product.
+ * Direct, without an im2col buffer (`conv/direct.ts`, `conv/weight.ts`). A 1x1 convolution, and one that cuts the image into patches, is a
+ * matrix product.
  *
  * Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", https://arxiv.org/abs/1603.07285
  */
@@ -134,7 +135,10 @@ const op = defineOp({
   },
 });
 
-/** x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null. Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride) + 1. */
+/**
+ * x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null. Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride)
+ * + 1.
+ */
 export const conv2d = (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor =>
   op([x, weight, bias], options);
 
@@ -194,7 +198,7 @@ function geometry(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number
   };
 }
 
-/** The patches that this convolution cuts an image into, if it does nothing else. */
+/** The patches of a convolution whose stride equals its kernel's size; null for other convolutions. */
 const cutsPatches = ({ C, H, W, kh, kw, stride, padding, groups }: Geometry): PatchSizes | null =>
   stride > 1 && kh === stride && kw === stride && padding === 0 && groups === 1 && H % stride === 0 && W % stride === 0
     ? { C, H, W, p: stride }

@@ -1,9 +1,9 @@
 /**
- * Stochastic depth: a residual branch left out for whole samples.
+ * Stochastic depth: drops a residual branch for whole samples.
  *
  *   y = x * f,   f = keep / (1 - rate),   keep = 1 where u >= rate, u uniform in [0, 1)      dx = dy * f
  *
- * u is Philox's with key (seed, stream) and counter (sample, 0, step, 0): backward may draw the same again. Ops that share a
+ * u is Philox's with key (seed, stream) and counter (sample, 0, step, 0): backward can draw the same numbers again. Ops that share a
  * seed and a step take different streams. A model's branches get their factors f from one launch, and the layers that end
  * them apply those (`linear.ts`, `mlp.ts`).
  *
@@ -23,9 +23,9 @@ interface Draws {
 }
 
 export interface DropPathOptions extends Draws {
-  /** Chance to be dropped, in [0, 1). */
+  /** Probability that a sample is dropped, in [0, 1). */
   readonly rate: number;
-  /** A u32 of this op's own. */
+  /** A u32 that no other op uses with the same seed. */
   readonly stream: number;
 }
 

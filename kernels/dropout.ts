@@ -1,9 +1,9 @@
 /**
- * Dropout: single elements left out, the others scaled up.
+ * Dropout: zeroes single elements and scales up the others.
  *
  *   y = x * keep / (1 - rate),   keep = 1 where u >= rate, u uniform in [0, 1)      dx = dy * keep / (1 - rate)
  *
- * Nothing is saved: backward draws the same u again, from Philox with key (seed, stream) and counter (block, 0, step, 0); a
+ * Saves nothing: backward draws the same u again, from Philox with key (seed, stream) and counter (block, 0, step, 0); a
  * block is four elements. Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
  */
 import { defineOp } from "../engine/autograd.ts";
@@ -17,7 +17,7 @@ export interface DropoutOptions {
   readonly rate: number;
   readonly seed: Scalar;
   readonly step: Scalar;
-  /** A u32 of this layer's own: ops that share seed and step differ by it. */
+  /** A u32 that no other layer uses with the same seed and step. */
   readonly stream: number;
 }
 

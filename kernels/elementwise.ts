@@ -18,7 +18,7 @@ const WG = 256;
 
 type Width = 1 | 4;
 const typeOf = (W: Width) => (W === 4 ? "vec4f" : "f32");
-/** Elements per thread: four where all is whole fours. */
+/** Elements per thread: four if n is a multiple of four. */
 const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
 
 /** WGSL for numbers or vectors T. */
@@ -105,7 +105,7 @@ function scaled(x: Tensor, factor: number): Tensor {
 /** x times a number. */
 export const scale = (x: Tensor, factor: number): Tensor => scaleOp([x], factor);
 
-/** At most this many axes after neighbours that broadcast alike are merged. */
+/** Largest number of axes, after merging neighbours that broadcast alike. */
 const RANK = 4;
 
 /* @__NO_SIDE_EFFECTS__ */
@@ -194,7 +194,7 @@ export const average = binary("average", { y: "0.5 * (a + b)", da: "0.5 * dy", d
 /** a * b, NumPy broadcasting. */
 export const mul = binary("mul", { y: "a * b", da: "dy * b", db: "dy * a" });
 
-/** Drops axes of length 1 and merges neighbours that both operands walk through alike. */
+/** Drops axes of length 1 and merges neighbours with compatible strides in both operands. */
 function mergeAxes(shape: Shape, a: readonly number[], b: readonly number[]) {
   const sizes: number[] = [],
     ma: number[] = [],

@@ -1,5 +1,5 @@
 /**
- * The mean of each channel of an image.
+ * Global average pooling: the mean of each channel of an image.
  *
  *   y[b,c] = mean over p of x[b,c,p]     dx[b,c,p] = dy[b,c] / P
  *

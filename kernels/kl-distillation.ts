@@ -1,5 +1,5 @@
 /**
- * Soft distillation: how far the student's softened probabilities are from the teacher's.
+ * Soft distillation: KL divergence between the teacher's and the student's softened probabilities.
  *
  *   L = tau^2 / n * sum over b, k of pt * (log pt - log ps),   pt = softmax(teacher / tau),   ps = softmax(student / tau)
  *
@@ -120,7 +120,7 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
   };
 });
 
-/** The kernels for rows of logits, what they share, and workgroups for rows and for vectors. */
+/** The kernels for rows of logits, their common params, and counts of workgroups and threads. */
 function plan(student: Tensor, variant: RowVariant) {
   const [B, K] = student.shape as [number, number];
   const W = widthOf(variant, K),

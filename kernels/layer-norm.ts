@@ -106,7 +106,7 @@ const op = defineOp({
 });
 
 export interface LayerNormOptions extends RowOptions {
-  /** Added to the variance; 1e-6 unless given. */
+  /** Added to the variance. Default: 1e-6. */
   readonly eps?: number | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * A fully connected layer, with what commonly follows it.
+ * A fully connected layer with fused activation, sample factors and residual.
  *
  *   y = f * s * act(u) + residual,   u = x W^T + bias,   act an activation or the identity, f a factor per sample, s one per column (1 each unless given)
  *
@@ -20,15 +20,15 @@ import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface LinearOptions {
-  /** Applied to x W^T + bias; "none" unless given. */
+  /** Applied to x W^T + bias. Default: "none". */
   readonly activation?: Activation;
-  /** Added last; of y's shape. */
+  /** Added last; has y's shape. */
   readonly residual?: Tensor | undefined;
   /** [O]: LayerScale of this branch. Not beside an activation. */
   readonly scale?: Tensor | undefined;
   /** Stochastic depth of this branch. */
   readonly factors?: SampleFactors | undefined;
-  /** Force a kind of kernel; by adapter unless given. */
+  /** Kind of kernel. Default: chosen for the adapter. */
   readonly variant?: GemmVariant | undefined;
 }
 
@@ -60,7 +60,7 @@ const op = defineOp({
     if (scale && (activation !== "none" || !sameShape(scale.shape, [O])))
       throw new Error(`linear: expected a scale [${O}] and no activation, got ${show(scale.shape)} and activation "${activation}"`);
     if (factors) checkFactors("linear", factors, shape);
-    // Only a backward reads u, and it does not follow for the residual alone.
+    // Only the backward of x, weight and bias reads u.
     const keepsU =
       differentiable && (activation !== "none" ? [x, weight, bias].some((t) => t?.requiresGrad) : scale?.requiresGrad === true);
     const rows = x.size / I;
@@ -113,7 +113,10 @@ const op = defineOp({
   },
 });
 
-/** x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O]. Returns factors * scale * act(x weight^T + bias) + residual: [.., O]. */
+/**
+ * x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O]. Returns factors * scale * act(x weight^T + bias) + residual: [..,
+ * O].
+ */
 export const linear = (
   x: Tensor,
   weight: Tensor,

@@ -18,7 +18,7 @@ export interface MatmulOptions {
   readonly transposeA?: boolean;
   /** b is stored as [.., N, K]. */
   readonly transposeB?: boolean;
-  /** Force a kind of kernel; by adapter unless given. */
+  /** Kind of kernel. Default: chosen for the adapter. */
   readonly variant?: GemmVariant | undefined;
 }
 
@@ -42,7 +42,7 @@ const op = defineOp({
     const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
     const shape = [...lead, ta ? cols(a) : rows(a), tb ? rows(b) : cols(b)];
     const K = ta ? rows(a) : cols(a);
-    // One b for all: the batch is just more rows.
+    // b is shared by the batch: the batch axes become rows.
     const folded = !ta && numel(b.shape.slice(0, -2)) === 1;
     const M = folded ? numel(lead) * rows(a) : shape.at(-2)!;
     const batch = folded ? { sizes: [], a: [], b: [], y: [] } : batchOf(lead, a.shape, b.shape, shape);

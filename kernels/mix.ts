@@ -1,5 +1,5 @@
 /**
- * Mixing a batch with itself in reverse order, as DeiT's mixup and CutMix do; and the labels that go with it.
+ * Mixes a batch with itself in reverse order, as DeiT's mixup and CutMix do, and mixes the labels.
  *
  *   mixup:  y_b = lam x_b + (1 - lam) x_{B-1-b}
  *   cutmix: y_b = x_{B-1-b} inside the box, x_b outside

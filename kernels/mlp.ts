@@ -1,5 +1,5 @@
 /**
- * Two fully connected layers with an activation between them (GELU unless given), as one op: the hidden layer is its own.
+ * Two fully connected layers with an activation (default GELU) between them, as one op: the hidden layer is no tensor of the tape.
  *
  *   y = f * s * v + residual,   v = act(u) W2^T + b2,   u = x W1^T + b1,   f a factor per sample, s one per column (1 each unless given)
  *
@@ -20,15 +20,15 @@ import { checkActivation, type Activation } from "./shared/activations.ts";
 import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface MlpOptions {
-  /** Between the layers; "gelu" unless given. */
+  /** Between the layers. Default: "gelu". */
   readonly activation?: Activation;
-  /** Added last; of y's shape. */
+  /** Added last; has y's shape. */
   readonly residual?: Tensor | undefined;
   /** [O]: LayerScale of this branch (linear.ts). */
   readonly scale?: Tensor | undefined;
   /** Stochastic depth of this branch. */
   readonly factors?: SampleFactors | undefined;
-  /** Force a kind of kernel; by adapter unless given. */
+  /** Kind of kernel. Default: chosen for the adapter. */
   readonly variant?: GemmVariant | undefined;
 }
 
@@ -108,7 +108,8 @@ const op = defineOp({
 });
 
 /**
- * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O]. Returns factors * scale * (act(x w1^T + b1) w2^T + b2) +
+ * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O]. Returns factors * scale * (act(x w1^T + b1) w2^T +
+ * b2) +
  * residual: [.., O].
  */
 export const mlp = (

@@ -9,7 +9,7 @@
  *   expand:  y = x repeated                dx = sum of dy over the repeats
  *   reshape: y = x, a view: no launch      dx = dy
  *
- * A result that is all of x in its own order is a view as well.
+ * A result with all of x in its order is a view too.
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
@@ -19,7 +19,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
 
 const WG = 64;
-const MAX_INPUTS = 7; // with the output 8 storage buffers, the limit that every WebGPU adapter has
+const MAX_INPUTS = 7; // with the output 8 storage buffers, which every WebGPU adapter allows
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Four values at once where all of these lengths are whole fours. */

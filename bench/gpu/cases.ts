@@ -51,7 +51,7 @@ export function kernelCases(smoke: boolean): Benchmark[] {
   return [...new Map(all.map((c) => [c.name, c])).values()];
 }
 
-/** What Dawn's checks could cost: products, rows, attention. */
+/** Benchmarks that measure the cost of Dawn's checks: products, rows, attention. */
 export const uncheckedCases = (smoke: boolean): Benchmark[] =>
   smoke ? kernelCases(true).slice(0, 2) : kernelCases(false).slice(0, gemms.length + attentions.length + rows.length);
 

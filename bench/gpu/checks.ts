@@ -1,4 +1,4 @@
-/** The steps that tell whether anything else counts: what the adapter is, and every kernel's self-test on it. */
+/** The first steps: the adapter's description, and every kernel's self-test on it. */
 import { describeDevice, runSelfTests, selfTests } from "../../checks/doctor.ts";
 import { closeDevice } from "../../engine/device.ts";
 import { open, save, stopwatch, type Run, type Toggles } from "./step.ts";

@@ -46,7 +46,7 @@ export interface MatrixResult {
 
 const ORDINARY = "the ordinary kernel";
 
-/** So many compile at once, and then race; in a short run fewer, so that there is a result before it ends. */
+/** Kernels that are compiled together and then raced; fewer in a short run, so that it ends with a result. */
 const batchOf = ({ seconds }: Run): number => (isShort({ seconds }) ? 6 : 24);
 const isShort = ({ seconds }: Pick<Run, "seconds">): boolean => seconds < 30;
 

@@ -33,7 +33,7 @@ export type ModelResult = ModelRun & { readonly imagesPerSecond: number | null; 
 const nameOf = ({ mode, size, dtype, toggles }: Omit<ModelRun, "batch">): string =>
   `${mode}-${size}-${dtype}${toggles === "unsafe" || toggles === "matrix" ? `-${toggles}` : ""}`;
 
-/** Each from the largest batch down until one runs. `which`: without it all sizes and modes. */
+/** Tries batches from the largest down until one runs. `which`: default all sizes and modes. */
 export function models(step: string, run: Run, wanted: readonly Omit<ModelRun, "batch">[]): void {
   const over = stopwatch(run.seconds);
   const results: ModelResult[] = [];

@@ -13,7 +13,10 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 export const ARCHIVE = join(root, "build/gpu/tessera-gpu-bench.tar.gz");
 const MOST_BYTES = 60e6;
 
-/** What a bare machine may lack: the loader; what NVIDIA's driver links to; what Node and Dawn do. Libraries of the C runtime stay the machine's. */
+/**
+ * What a bare machine may lack: the loader; what NVIDIA's driver links to; what Node and Dawn do. Libraries of the C runtime stay the
+ * machine's.
+ */
 const LIBRARIES = [
   "libvulkan.so.1",
   "libX11.so.6",

@@ -51,7 +51,7 @@ interface Posed {
   readonly wanted?: readonly string[];
   /** Row kernels, if the operation has any, unless given. */
   readonly variants?: readonly string[];
-  /** The input whose place labels of so many classes take. */
+  /** Labels of `classes` classes in place of the input `of`. */
   readonly labels?: { readonly of: string; readonly classes: number };
 }
 

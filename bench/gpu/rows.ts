@@ -21,7 +21,7 @@ const SAMPLE_MS = 5;
 /** Before each pass is timed: a GPU that was idle has low clocks. */
 const WARM_MS = 150;
 const ROUNDS = 7;
-/** Variants so much slower than the best in the first turn are not timed further. */
+/** Variants slower than the best by this factor in the first turn are not timed further. */
 const HOPELESS = 3;
 /** Largest difference between two variants' results, relative to the largest value: sums of up to 10^5 values in other orders. */
 const TOLERANCE = 1e-4;
@@ -68,7 +68,7 @@ const fillKernel = defineKernel({
 const filled = (shape: Shape, seed: number, low = -1, high = 1): Tensor =>
   fillKernel({ outputs: { y: shape }, params: { n: numel(shape), seed, low, high }, threads: numel(shape) }).y;
 
-// Of every so many values: the largest difference, the largest |b|, and how many are not finite.
+// Per thread: the largest difference, the largest |b|, and the number of values that are not finite.
 const differenceKernel = defineKernel({
   name: "bench.difference",
   inputs: { a: "f32", b: "f32" },

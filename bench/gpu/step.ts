@@ -31,9 +31,9 @@ export type Toggles = keyof typeof TOGGLES;
 export interface Run {
   /** Folder of results. */
   readonly out: string;
-  /** Everything small, to see that it works; also on a software adapter. */
+  /** Small sizes only, as a test that the run works; also on a software adapter. */
   readonly smoke: boolean;
-  /** After so long a step begins nothing new. */
+  /** Seconds after which a step starts nothing new. */
   readonly seconds: number;
 }
 
@@ -54,7 +54,7 @@ export async function open(toggles: Toggles, { out, smoke }: Run): Promise<Devic
   return device;
 }
 
-/** Replaces a step's file as a whole: who is killed leaves the last one that was complete. */
+/** Replaces a step's file atomically: a killed process leaves the last complete one. */
 export function save(out: string, step: string, result: object): void {
   mkdirSync(join(out, "steps"), { recursive: true });
   const file = join(out, "steps", `${step}.json`);
@@ -62,13 +62,13 @@ export function save(out: string, step: string, result: object): void {
   renameSync(`${file}.part`, file);
 }
 
-/** What a step left, or `null`. */
+/** A step's saved result, or `null`. */
 export function read<T>(out: string, step: string): T | null {
   const file = join(out, "steps", `${step}.json`);
   return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : null;
 }
 
-/** Whether a step's time is over. */
+/** Whether the step's time limit is over. */
 export function stopwatch(seconds: number): () => boolean {
   const from = performance.now();
   return () => performance.now() - from > 1000 * seconds;

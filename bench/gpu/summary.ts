@@ -1,4 +1,4 @@
-/** All steps' results as one file in the benchmark's format, and a table of what was to be reached. */
+/** All steps' results as one file in the benchmark's format, and a table of the goals. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ResultFile } from "../result-file.ts";

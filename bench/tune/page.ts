@@ -1,6 +1,7 @@
 /**
- * Tuning in a web page: `tunePage` measures on a visitor's adapter what a model asks, once; later visits call `pageTuning` and use what
- * was found. Tables are kept in the origin's IndexedDB, one per adapter, as cli/node/tuning-cache.ts keeps them in files. Works in workers too.
+ * Tuning in a web page: `tunePage` measures a model's questions on a visitor's adapter, once; later visits call `pageTuning` and use what
+ * was found. Tables are kept in the origin's IndexedDB, one per adapter, as cli/node/tuning-cache.ts keeps them in files. Works in workers
+ * too.
  *
  *   useTuning((await pageTuning()) ?? (await tunePage(modelQuestions(model, 1, false))));
  */
@@ -39,7 +40,7 @@ const done = <T>(request: IDBRequest<T>): Promise<T> =>
     request.onerror = () => reject(request.error ?? new Error("IndexedDB: expected an answer, got none"));
   });
 
-/** `null` where pages may keep nothing: private windows of some browsers, blocked storage. */
+/** `null` if pages cannot store data: private windows of some browsers, blocked storage. */
 async function open(): Promise<IDBDatabase | null> {
   try {
     const request = indexedDB.open(DATABASE, 1);
@@ -50,7 +51,7 @@ async function open(): Promise<IDBDatabase | null> {
   }
 }
 
-/** What is to be used on this adapter: this origin's table, else the one that ships; `null` if there is neither. */
+/** The tuning table for this adapter: this origin's, else the shipped one; `null` if there is neither. */
 export async function pageTuning(adapter: AdapterDescription = getDevice().adapter): Promise<Tuning | null> {
   const db = await open();
   if (!db) return knownTuning(adapter);

@@ -1,4 +1,4 @@
-/** What there is to tune: the questions that a model's kernels ask, or those of one operation on one shape. */
+/** Questions to tune: those that a model's kernels ask, or those of one operation on one shape. */
 import { ops } from "../../checks/catalog.ts";
 import { gemmProblem } from "../../checks/gemm-problem.ts";
 import { differentiable, type Op } from "../../checks/op.ts";
@@ -16,7 +16,7 @@ export function problemOf(question: string): Problem | null {
   return gemmProblem(question) ?? (op ? opProblem(op, question) : null);
 }
 
-/** What `model` asks on so many images, for its parameters' gradients too when training. Nothing runs. */
+/** The questions of `model` on `batch` images; with `training` also those of its gradients. Runs nothing. */
 export function modelQuestions(model: Model, batch: number, training: boolean): string[] {
   const params = Object.fromEntries(model.params.map(({ name, shape }) => [name, Tensor.zeros(shape)]));
   const trained = model.params.filter(({ trainable }) => trainable).map(({ name }) => params[name]!);
@@ -24,7 +24,7 @@ export function modelQuestions(model: Model, batch: number, training: boolean): 
   return asked([...Object.values(params), x], training ? trained : [], () => model.forward(params, x, { training }).logits);
 }
 
-/** What `op` asks on one shape, with all its gradients when training; the operation itself where it has no kernels to choose from. */
+/** The questions of `op` on one shape, with `training` also those of its gradients; the operation itself if it has no variants. */
 export function opQuestions(op: Op, sizes: string, training: boolean): string[] {
   const { inputs, attrs } = op.problem(sizes, op.timed[0]?.attrs);
   const tensors = Object.fromEntries(

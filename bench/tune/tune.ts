@@ -16,9 +16,9 @@ import { DEFAULT, lacking, type Problem } from "../../checks/problem.ts";
 const SAMPLE_MS = 20;
 const ROUNDS = 9;
 const WARM_MS = 300;
-/** Candidates so much slower than the best in the first round are not timed further. */
+/** Candidates slower than the best by this factor in the first round are not timed further. */
 const HOPELESS = 1.5;
-/** What another kernel than the default must win by. */
+/** Factor by which another kernel must beat the default. */
 const MARGIN = 1.03;
 
 export interface Measurement {

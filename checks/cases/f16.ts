@@ -57,7 +57,10 @@ function poison(sizes: readonly number[]): void {
   });
 }
 
-/** Values within `roundings` units of 1 + |expected|; gradients along a direction within four of them, of dy's, x's and their own rounding, of 1 + their norm. */
+/**
+ * Values within `roundings` units of 1 + |expected|; gradients along a direction within four of them, of dy's, x's and their own
+ * rounding, of 1 + their norm.
+ */
 export async function checkHalf({ inputs, op, reference, roundings = 1, wide = [], grads }: HalfCheck): Promise<void> {
   const shapes = inputs.map((i) => ("shape" in i ? i.shape : i));
   const values = inputs.map((i, k) => ("shape" in i ? Float64Array.from(i.values, toHalf) : halves(numel(i), k + 1)));

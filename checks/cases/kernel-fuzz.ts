@@ -1,4 +1,6 @@
-/** Products and attention on a few random shapes; test/slow/kernels.slow.test.ts takes more. `shared` tiles compile slowly on processors. */
+/**
+ * Products and attention on a few random shapes; test/slow/kernels.slow.test.ts takes more. `shared` tiles compile slowly on processors.
+ */
 import type { Case } from "../check.ts";
 import { attentionQuestion, fuzzKernels, gemmQuestion } from "../fuzz.ts";
 import { gemmProblem } from "../gemm-problem.ts";

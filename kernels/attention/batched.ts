@@ -2,7 +2,7 @@
  * Scaled dot-product attention by batched products, with the N x M matrix P in memory. On a GPU whose products run near
  * its peak this can beat the fused kernels; in training P is saved for the backward. The tuner measures which is faster.
  *
- * Rows of S and P are M long and stored in multiples of four, which are what products load; P's rest is zeros.
+ * Rows of S and P have M elements and are stored padded to a multiple of four, since products load four at a time; P's padding is zero.
  *
  *   S = scale * q k^T,   P = softmax(S),   y = P v
  *   dv = P^T dy,   dS = P * (dy v^T - rowsum(P * dy v^T)),   dq = scale * dS k,   dk = scale * dS^T q
@@ -19,7 +19,7 @@ import { gemm } from "../gemm/gemm.ts";
 import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
 import { softmaxRowsBackward } from "../rows/softmax.ts";
 
-/** Where a head's rows lie in a tensor. */
+/** Position and distance of a head's rows in a tensor. */
 type Place = Omit<Operand, "tensor" | "transposed" | "map">;
 
 /** [B,H,rows,D], and [B,N,thirds,H,D] from one of its thirds on. */
@@ -223,8 +223,8 @@ const packedOp = defineOp({
   },
 });
 
-/** As `attention`, whose checks have been made. */
+/** `attention` without its checks. */
 export const attentionByProducts = (q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor => op([q, k, v], sizes);
 
-/** As `attentionPacked`, whose checks have been made. */
+/** `attentionPacked` without its checks. */
 export const packedAttentionByProducts = (qkv: Tensor, sizes: Sizes): Tensor => packedOp([qkv], sizes);

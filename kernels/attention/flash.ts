@@ -35,11 +35,11 @@ import {
   type Side,
 } from "./rows.ts";
 
-/** Kind of kernel, with its threads per workgroup unless they are the default; `batched` is batched.ts. */
+/** A kind of fused kernel, with its threads per workgroup if not the default; or `batched` (batched.ts). */
 export type AttentionVariant = FusedVariant | "batched";
 export type FusedVariant = keyof typeof BLOCKS;
 
-// Fewer threads waste less past the last of 197 tokens; more share what they stream.
+// Fewer threads waste less past the last of 197 tokens; more threads share the streamed rows.
 const BLOCKS = {
   register: { kind: "register", threads: 16 },
   "register-32": { kind: "register", threads: 32 },
@@ -212,7 +212,7 @@ const kernels = kernelFamily((config: Config) => {
     forward,
     backwardQ,
     backwardKV: defineKernel({ ...backwardKV, outputs: { dk: T, dv: T }, code: backwardKV.code("dk", "dv") }),
-    // Fills the two thirds of dqkv that backwardQ left.
+    // Fills the two thirds of dqkv that backwardQ did not write.
     backwardKVPacked: defineKernel({ ...backwardKV, updates: { dqkv: T }, code: backwardKV.code("dqkv", "dqkv") }),
   };
 });

@@ -1,6 +1,7 @@
 /**
  * WGSL pieces of the fused attention kernels (flash.ts): a thread, or a few of them, owns a row and streams other rows past it. A row is a
- * head's D elements of one token, in vectors of type T; a thread keeps its share of a row in an array. In names of variables, `_at` is where
+ * head's D elements of one token, in vectors of type T; a thread keeps its share of a row in an array. In names of variables, `_at` is
+ * where
  * a head's first row starts and `_step` the distance from row to row, in vectors.
  */
 
@@ -60,7 +61,10 @@ type Place = "q" | "k" | "v" | "y";
 /** A buffer, and where its rows are. */
 export type Side = readonly [buffer: string, place: Place];
 
-/** `text(j)` for each vector j of the thread's share: a loop whose length drivers do not know (unrolled, a row of 64 takes a CPU adapter seconds), or unrolled. */
+/**
+ * `text(j)` for each vector j of the thread's share: a loop whose length drivers do not know (unrolled, a row of 64 takes a CPU adapter
+ * seconds), or unrolled.
+ */
 export const perVector = ({ rolled, share }: Rows, text: (j: string) => string): string =>
   rolled ? `for (var j = 0u; j < p.share; j++) { ${text("j")} }` : Array.from({ length: share }, (_, j) => text(`${j}u`)).join("\n      ");
 
@@ -107,7 +111,8 @@ export const storeRow = (rows: Rows, to: Side, name: string, factor: string): st
 type Streamed = (r: number, j: string) => string;
 
 /**
- * Streams `count` rows of `a` and `b` past the own one. `body` multiplies the rows at hand, whose first has the number `first`; past the end
+ * Streams `count` rows of `a` and `b` past the own one. `body` multiplies the rows at hand, whose first has the number `first`; past the
+ * end
  * the last row is repeated.
  */
 export const stream = (rows: Rows, count: "n" | "m", a: Side, b: Side, body: (a: Streamed, b: Streamed) => string): string =>

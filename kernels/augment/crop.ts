@@ -1,5 +1,5 @@
 /**
- * The part of each image that is seen: crop, padding, resize and flip of a batch in one launch, to the bit as Pillow does them.
+ * Crop, padding, resize and flip of a batch of images in one launch, bit-equal to Pillow.
  *
  *   y[i, j] = B(sum over k of down_i[k] B(sum over l of across_j[l] x[i_0 + k, j_0 + l])),   B(s) = clamp((2^21 + s) >> 22, 0, 255)
  *

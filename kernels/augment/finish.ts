@@ -1,9 +1,11 @@
 /**
- * Pixels to what a model reads, with boxes erased: y = (byte / 255 - mean[c]) / std[c], and inside a box normal noise or zero. As images, or
+ * Pixels to a model's input, with boxes erased: y = (byte / 255 - mean[c]) / std[c], and inside a box normal noise or zero. As images, or
  * straight in the layout of their patches.
  *
- * Noise is the box's own: element e of the box, counted channel by channel and row by row, is draws 2e and 2e + 1 of Philox with key (seed, "nois"),
- * as `Random.normal` takes them; in mode "rand" e is the channel. Later boxes lie over earlier ones. Zhong et al. 2017, https://arxiv.org/abs/1708.04896
+ * Noise is the box's own: element e of the box, counted channel by channel and row by row, is draws 2e and 2e + 1 of Philox with key (seed,
+ * "nois"),
+ * as `Random.normal` takes them; in mode "rand" e is the channel. Later boxes lie over earlier ones. Zhong et al. 2017,
+ * https://arxiv.org/abs/1708.04896
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { philoxWgsl } from "../shared/random.ts";
@@ -17,7 +19,7 @@ const BOX = 6;
 export const ERASE_MODES = ["const", "rand", "pixel"] as const;
 export const ERASE_NOISE = 0x6e6f6973; // "nois"
 
-/** What is erased, and with which noise. */
+/** A box to erase, and its noise. */
 export interface ErasedBox {
   readonly top: number;
   readonly left: number;
@@ -102,7 +104,10 @@ export interface FinishOptions {
   readonly patch?: number | undefined;
 }
 
-/** x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`. Returns f32 (B, 3, H, W), or with `patch` p (B, P, 3 p p), P = (H / p) (W / p). */
+/**
+ * x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`. Returns f32 (B, 3, H, W), or with `patch` p (B, P, 3 p p), P = (H / p) (W /
+ * p).
+ */
 export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std, patch }: FinishOptions): Tensor {
   const [B = 0, height = 0, width = 0] = x.shape;
   if (x.dtype !== "u32" || x.shape.length !== 3)

@@ -1,11 +1,12 @@
 /**
- * Mixup and CutMix of a whole batch in one launch, each image by a record of its own; and the labels that go with it.
+ * Mixup and CutMix of a whole batch in one launch, each image by its own record; and the mixed labels.
  *
  *   y_b = x_c inside b's box;  lam_b x_b + (1 - lam_b) x_c outside
  *   t_b = share_b s(l_b) + (1 - share_b) s(l_c),   s(l) = (1 - e) onehot(l) + e / K
  *
  * c is b's partner: of every M images in a row the first and the last, the second and the last but one, and so on; M = B unless a batch has
- * several parts that are mixed each on its own. Images may come in the layout of their patches, and leave in it. Batch, pair and element modes differ in the records alone. Inputs of a model: no gradient flows back.
+ * several parts that are mixed each on its own. Images may come in the layout of their patches, and leave in it. Batch, pair and element
+ * modes differ in the records alone. Inputs of a model: no gradient flows back.
  * Zhang et al. 2018, https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899
  */
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
@@ -73,7 +74,10 @@ interface MixOptions {
   readonly groupSize?: number | undefined;
 }
 
-/** x: f32 (B, C, H, W), or with `patch` p square images as (B, P, C p p); records: u32 (B, 6) from `encodeMix`. Returns what x is. */
+/**
+ * x: f32 (B, C, H, W), or with `patch` p square images as (B, P, C p p); records: u32 (B, 6) from `encodeMix`. Returns the same layout as
+ * x.
+ */
 export function mixImages(
   x: Tensor,
   records: Tensor,

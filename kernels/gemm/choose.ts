@@ -1,4 +1,4 @@
-/** Which kernel multiplies a product: its tile, whether its sum is cut, and how wide it loads. */
+/** Chooses a product's kernel: its tile, how the sum along K is cut, and the width of loads. */
 import { numel } from "../../engine/shape.ts";
 import { chosen } from "../shared/tuning.ts";
 import { NO_SLOTS, type Tile } from "./config.ts";
@@ -13,7 +13,7 @@ export interface Choice {
   /** Shares that the sum along K is cut into, and a share's length. */
   readonly splits: number;
   readonly chunk: number;
-  /** Sums of op(A) are the product's own, or have a kernel to themselves. */
+  /** Whether the product's kernel or a separate kernel sums op(A). */
   readonly sums: "own" | "apart" | null;
   /** Workgroups for the sums, after the product's. */
   readonly sumGroups: number;
@@ -36,7 +36,7 @@ export function choose(g: Gemm, d: Described): Choice {
     scaledK: d.scaledK,
     edge: M % m !== 0 || N % n !== 0 || a.rows !== undefined || b.rows !== undefined,
     tail: K % k !== 0 || chunk % k !== 0,
-    // Shares are finished when they are added.
+    // With several shares, the kernel that adds them applies the slots.
     slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: sums === "own", dots: d.slots.dots },
   };
   return {
@@ -50,7 +50,7 @@ export function choose(g: Gemm, d: Described): Choice {
 }
 
 /**
- * Vectors of four elements: what is loaded or stored so must lie at multiples of four, and a row of it must be whole fours.
+ * Vectors of four elements: positions must be multiples of four, and so must the length of a row.
  *
  *   matrix   forbidden by        what must be a multiple of four
  *   a, b     a map               between rows, a row's length unless padded, the offset, the tensor, between matrices
@@ -67,7 +67,7 @@ function vectors(kind: Tile["kind"], { a, b, M, N, K, custom, rowBias }: Gemm, {
   };
 }
 
-/** Tensor cores multiply plain matrices, and leave sums of op(A) to a kernel that wants whole columns. */
+/** Tensor cores need plain matrices; a separate kernel, which needs whole columns, then sums op(A). */
 function forbidsTensorCores({ a, b, M, K, sums, dots, variant, custom }: Gemm, { along, ld, maps }: Described): boolean {
   const wholeColumns = !along.a && ld.a === M && a.tensor.size === K * M;
   return (
@@ -89,10 +89,10 @@ const matrixQuestion = ({ a, b, M, N, K, rowBias }: Gemm, { along, ld, offset, s
   c: [ld.c, ...steps.c, ...(rowBias ? [M] : [])],
 });
 
-/** The caller's tile, or the one measured to be fastest here, or the one that suits such an adapter. */
+/** The caller's tile, else the tuned one, else the default for the adapter and shape. */
 function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
   if (typeof variant === "object") return laned(variant);
-  const plain = !a.map && !b.map && !out?.map; // what the tuner can pose again
+  const plain = !a.map && !b.map && !out?.map; // products that the tuner can measure
   const name =
     variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
   if (name !== undefined && isTile(name)) return laned(TILES[name]);

@@ -1,4 +1,4 @@
-/** What the kernels of `gemm.ts` are made from: a tile, how the operands lie, and what happens to each element of C. */
+/** Configuration of `gemm.ts`'s kernels: a tile, the operands' layout, and the operations on each element of C. */
 import type { Activation } from "../shared/activations.ts";
 import type { AddressMap } from "../shared/address-map.ts";
 import { range } from "../shared/unroll.ts";
@@ -14,21 +14,21 @@ export interface Tile {
   readonly tm: number;
   readonly tn: number;
   readonly bk: number;
-  /** Shared only: how slabs follow each other, see shared.ts; `plain` unless given. */
+  /** Shared only: order of loads and products, see shared.ts. Default: `plain`. */
   readonly flow?: Flow;
 }
 
 export type Flow = "plain" | "ahead" | "double";
 
 export interface Slots {
-  /** Which of an element's indices its bias goes by. */
+  /** Whether the bias is per row or per column. */
   readonly bias: "m" | "n" | null;
   /** A batch norm with fixed statistics by one of an element's indices. */
   readonly norm: { readonly by: "m" | "n"; readonly eps: number } | null;
   readonly activation: Activation;
-  /** Also what the activation is applied to. */
+  /** Also write the pre-activation. */
   readonly preActivation: boolean;
-  /** The activation by whose derivative an element is multiplied. */
+  /** Multiply by this activation's derivative. */
   readonly gradOf: Activation;
   /** Which of an element's indices its scale goes by. */
   readonly scale: "m" | "n" | null;
@@ -37,7 +37,7 @@ export interface Slots {
   /** Also the sums of op(A) along K, and those of op(A) times another matrix. */
   readonly sums: boolean;
   readonly dots: boolean;
-  /** WGSL of the caller's own last step, and the names of the buffers that it reads. */
+  /** The caller's WGSL for the last step, and the names of the buffers that it reads. */
   readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
 }
 
@@ -57,7 +57,7 @@ export const NO_SLOTS: Slots = {
 
 export interface Config {
   readonly tile: Tile;
-  /** Whether each operand's neighbours in memory are neighbours along K. */
+  /** Whether each operand is contiguous along K. */
   readonly aAlongK: boolean;
   readonly bAlongK: boolean;
   readonly maps: { readonly a: AddressMap | null; readonly b: AddressMap | null; readonly c: AddressMap | null };
@@ -74,7 +74,7 @@ export interface Config {
   readonly slots: Slots;
 }
 
-/** Where row (along M or N) and where column (along K) `i` of operand `t` lies, from its matrix's first element. */
+/** WGSL of the offsets of row `i` (along M or N) and of column `i` (along K) of operand `t`, from its matrix's first element. */
 export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row: (i: string) => string; along: (i: string) => string } {
   const alongK = t === "a" ? aAlongK : bAlongK;
   const map = maps[t];
@@ -87,7 +87,10 @@ export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row
 /** What a sum of row `m` of op(A) is multiplied by when it is written. */
 export const scaledSum = ({ scale }: Slots, m: string): string => (scale === "m" ? ` * scale[${m}]` : "");
 
-/** WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0` to `k1`, and where matrices begin. */
+/**
+ * WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0`
+ * to `k1`, and where matrices begin.
+ */
 export function tileWgsl(rank: number): string {
   const base = (t: "a" | "b" | "c", from: string) =>
     `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;

@@ -1,4 +1,4 @@
-/** What a product is: operands where they lie, and what happens to each element. */
+/** Describes a product: its operands' layout, and the operations on each element of the result. */
 import { numel, type Shape } from "../../engine/shape.ts";
 import type { DType, Tensor } from "../../engine/tensor.ts";
 import type { Activation } from "../shared/activations.ts";
@@ -11,13 +11,13 @@ export interface Operand {
   readonly tensor: Tensor;
   /** Stored the other way round: a as (K, M), b as (N, K). */
   readonly transposed?: boolean;
-  /** Between stored rows; the row's length unless given. */
+  /** Distance between stored rows. Default: the row's length. */
   readonly ld?: number;
-  /** Where op(A)'s or op(B)'s rows and columns lie, if not at even distances; `ld` is unused. Compiled in: a pipeline per text. */
+  /** Offsets of op(A)'s or op(B)'s rows and columns, if not at even distances; `ld` is then unused. Compiled in: one pipeline per text. */
   readonly map?: AddressMap;
-  /** Between matrices, one per batch axis; 0 repeats. Dense unless given. */
+  /** Distance between matrices, one per batch axis; 0 repeats a matrix. Default: dense. */
   readonly batch?: readonly number[];
-  /** Of the first element. */
+  /** Index of the first element. */
   readonly offset?: number;
   /** Number of valid rows of op(A), or columns of op(B), where the product has more: reads beyond it repeat the last. */
   readonly rows?: number;
@@ -40,7 +40,7 @@ export interface FixedNorm {
   readonly eps: number;
 }
 
-/** What happens to each element before it is written, in this order. Tensors lie as the result does unless said. */
+/** Operations on each element before it is written, in this order. Tensors have the result's layout unless noted. */
 export interface Epilogue {
   /** (N): added. */
   readonly bias?: Tensor | undefined;
@@ -49,9 +49,9 @@ export interface Epilogue {
   /** Batch norm with fixed statistics, f32 each: (M) or (N), as `by` says. */
   readonly norm?: (FixedNorm & { readonly by: "m" | "n" }) | undefined;
   readonly activation?: Activation | undefined;
-  /** Also return what the activation was applied to. */
+  /** Also return the pre-activation. */
   readonly preActivation?: boolean;
-  /** Multiply by the derivative of an activation at these: the way back through it. */
+  /** Multiply by an activation's derivative at these pre-activations: its backward. */
   readonly gradOf?: { readonly activation: Activation; readonly at: Tensor } | undefined;
   /** (N), f32: multiply by these. */
   readonly scale?: Tensor | undefined;
@@ -59,7 +59,7 @@ export interface Epilogue {
   readonly factors?: { readonly tensor: Tensor; readonly at: number; readonly rows: number } | undefined;
   /** Added. */
   readonly residual?: Tensor | undefined;
-  /** WGSL of the caller's own: changes `v` (f32) of row `m` and column `n`. */
+  /** The caller's WGSL, which changes `v` (f32) of row `m` and column `n`. */
   readonly custom?: { readonly code: string; readonly inputs: Readonly<Record<string, Tensor>> } | undefined;
 }
 
@@ -73,25 +73,28 @@ export interface Gemm extends Epilogue {
   readonly batch?: readonly number[];
   /** Of the result. */
   readonly shape: Shape;
-  /** How the result and the pre-activation are stored; like `a` unless given. Sums are f32. */
+  /** Type of the result and the pre-activation. Default: `a`'s type. Sums are f32. */
   readonly store?: DType;
-  /** Where the result's rows (or rows and columns) and matrices lie in it, if not densely one after the other. */
+  /** Offsets of the result's rows (or rows and columns) and matrices, if not dense. */
   readonly out?: { readonly ld?: number; readonly map?: AddressMap; readonly batch: readonly number[] };
   readonly alpha?: number;
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
-  /** Also return (M): the sums along K of op(A), without its scale, times this, which lies as A does. Where A is transposed; not in a batch. */
+  /**
+   * Also return (M): the sums along K of op(A), without its scale, times this, which lies as A does. Where A is transposed; not in a
+   * batch.
+   */
   readonly dots?: Tensor | undefined;
-  /** Chosen by adapter unless given. */
+  /** Default: chosen for the adapter. */
   readonly variant?: GemmVariant | Tile | undefined;
 }
 
-/** A product with everything said that a caller may leave out. */
+/** A product with defaults filled in. */
 export interface Described {
   readonly batch: readonly number[];
   /** Matrices in the batch. */
   readonly matrices: number;
-  /** Whether neighbours in memory are neighbours along K. */
+  /** Whether each operand is contiguous along K. */
   readonly along: { readonly a: boolean; readonly b: boolean };
   /** Elements between stored rows, from the tensor's beginning to the first matrix, and from matrix to matrix. */
   readonly ld: { readonly a: number; readonly b: number; readonly c: number };
@@ -102,7 +105,7 @@ export interface Described {
   /** op(A) is scaled along K, where it is loaded. A scale along M is a slot's. */
   readonly scaledK: boolean;
   readonly slots: Slots;
-  /** What the slots read. */
+  /** Buffers that the slots read. */
   readonly read: Readonly<Record<string, Tensor | null | undefined>>;
 }
 

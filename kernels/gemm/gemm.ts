@@ -1,11 +1,11 @@
 /**
- * Batched matrix products C = alpha op(A) op(B), then what the caller wants done to each element of C. Not an op itself.
+ * Batched matrix products C = alpha op(A) op(B), then the caller's operations on each element of C. Not an op itself.
  *
- * Operands are read where they lie, transposed or not, at any distance between rows and between batches (0 repeats one), or
- * where a map of their rows and columns says, so that nothing is copied to be multiplied.
- * Three kinds of kernel: `shared` stages tiles of A and B in workgroup memory, which is what GPUs run best; `subgroup` has its lanes pass
- * A around, which is what processors run best; `register` keeps a tile of C per thread and shares nothing, for processors whose
- * adapter has no subgroups.
+ * Operands are read in place, transposed or not, at any distance between rows and between batches (0 repeats one), or
+ * by a map of their rows and columns, so that nothing is copied first.
+ * Three kinds of kernel: `shared` stages tiles of A and B in workgroup memory, fastest on GPUs; `subgroup` has its lanes pass
+ * A around, fastest on CPU adapters; `register` keeps a tile of C per thread and shares nothing, for CPU adapters
+ * without subgroups.
  *
  * The tiles follow the plan of V. Volkov and J. Demmel 2008, "Benchmarking GPUs to tune dense linear algebra",
  * https://doi.org/10.1109/SC.2008.5214359
@@ -24,7 +24,7 @@ export interface Product {
   readonly dots: Tensor | null;
 }
 
-/** The product. No checks: callers know their shapes. */
+/** The product. Does not check shapes: callers do. */
 export function gemm(g: Gemm): Product {
   const d = describe(g);
   return run(g, d, choose(g, d));

@@ -10,7 +10,7 @@ import { activationOf, type Activation } from "../shared/activations.ts";
 
 type Buffers = Readonly<Record<string, Elem | `${Elem}?`>>;
 
-/** What the slots read; a launch gives null for those that are empty. */
+/** Buffers that the slots read; a launch passes null for empty slots. */
 export function slotInputs(s: Slots, elem: Elem): Buffers {
   const norm: `${Elem}?` = s.norm?.by === "m" ? "f32?" : `${elem}?`;
   return {
@@ -118,7 +118,7 @@ function registerCode(c: Config): string {
     }`;
 }
 
-// Workgroups past the product's own: one thread per row of op(A), in stripes so that no share is lost on a large sum.
+// Workgroups past the product's: one thread per row of op(A), in stripes, so that small terms are not lost in a large sum.
 function sumsCode(c: Config): string {
   const { row, along } = placeOf("a", c);
   const at = `p.a_offset + ${row("m")} + ${along("k")}`;
@@ -143,7 +143,7 @@ function sumsCode(c: Config): string {
     }`;
 }
 
-/** Writes a thread's tile of C: by a loop whose bound no driver knows, so that the text, and with it the time to compile, stays small. */
+/** Writes a thread's tile of C by a loop whose bound is no constant, so that drivers do not unroll it: unrolled, it compiles slowly. */
 function loopedCells({ tile: { x, tm, tn }, slots, edge, maps, vec }: Config): string {
   const W = vec ? 4 : 1,
     across = tn / W,
@@ -161,7 +161,7 @@ function loopedCells({ tile: { x, tm, tn }, slots, edge, maps, vec }: Config): s
     }`;
 }
 
-/** The same, each vector (or element) of it by text of its own: a GPU keeps in registers what no variable indexes. */
+/** The same, unrolled: a GPU keeps an array in registers only if no variable indexes it. */
 function sharedCells({ tile: { x, y, tm, tn }, slots, edge, maps, vec }: Config): string {
   const cell = (i: number, quad: number, j: number) => /* wgsl */ `
     {

@@ -1,5 +1,5 @@
 /**
- * The WGSL of `matrix.ts`: a tile of a product by subgroup matrices, which GPUs with tensor cores multiply there.
+ * The WGSL of `matrix.ts`: a tile of a product by subgroup matrices, which run on a GPU's tensor cores.
  *
  * A workgroup stages slabs of A and B in workgroup memory as they lie in memory, transposed or not: the load of a subgroup matrix
  * takes either order. Each subgroup keeps its part of C in matrices of f32 and hands it over through workgroup memory at the end.
@@ -21,7 +21,7 @@ function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
     const s = `(li + ${r * threads}u)`,
       line = `${s} / ${per}u`,
       at = `${s} % ${per}u`;
-    // Past the edge: the last one, which is not written.
+    // Past the edge the last row or column is read; its results are not written.
     const inside = (row: string, width: number) => (c.edge ? `min(${row}, p.${size} - ${width}u)` : row);
     return alongK
       ? `let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u; let ${t}_from${r} = ${t}_base / ${word}u + (${inside(`${t}_row0 + ${line}`, 1)}) * ld${t} + ${at};`
@@ -29,7 +29,7 @@ function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
   });
 }
 
-/** WGSL that does `each` for every round of loads; a last round that is not whole is for some threads only. */
+/** WGSL of `each` for every round of loads; in a partial last round only some threads load. */
 function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number) => string): string {
   const { loads } = slabOf(t, c);
   return unrollLines(Math.ceil(loads / threads), (r) =>

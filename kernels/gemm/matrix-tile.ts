@@ -1,7 +1,7 @@
 /** Tiles of subgroup matrices, and how their slabs lie in workgroup memory. */
 import type { Slots } from "./config.ts";
 
-/** What a subgroup multiplies at once: (M, K) by (K, N), summed in f32. */
+/** A subgroup's matrix product: (M, K) by (K, N), summed in f32. */
 export interface MatrixShape {
   readonly M: number;
   readonly N: number;
@@ -50,7 +50,7 @@ export interface MatrixConfig {
   readonly slots: Slots;
 }
 
-/** Elements in 16 bytes: what a thread reads at once. */
+/** Elements per load of 16 bytes. */
 export const wordOf = ({ input }: MatrixShape): number => (input === "f16" ? 8 : 4);
 
 /**
@@ -79,7 +79,7 @@ export function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): 
 
 export const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
 
-/** Where subgroups hand over: in parts of a slab, if there are enough and large enough ones, or in memory of their own. */
+/** Where subgroups hand over C: in parts of a slab if there are enough large ones, else in separate memory. */
 export function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
   const { tile } = c,
     needed = patchOf(c).floats / 4;
@@ -90,7 +90,7 @@ export function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | 
   return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
 }
 
-/** Workgroup memory that a kernel takes. */
+/** Bytes of workgroup memory of a kernel. */
 export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
   const slabs = (["a", "b"] as const)
     .map((t) => slabOf(t, c))

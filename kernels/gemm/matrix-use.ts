@@ -1,4 +1,6 @@
-/** Whether products run on tensor cores. Products import nothing else of them, so an app that never turns them on bundles none of their kernels. */
+/**
+ * Switch for products on tensor cores. Products import only this file, so an app that never turns them on does not bundle their kernels.
+ */
 import { getDevice, type Device } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import type { matrixKernel } from "./matrix-kernel.ts";
@@ -24,7 +26,7 @@ export interface MatrixChoice {
   kernel(c: Pick<MatrixConfig, "aAlongK" | "bAlongK" | "rank" | "edge" | "tail" | "slots">): ReturnType<typeof matrixKernel>;
 }
 
-/** Null where the ordinary kernels are to run. */
+/** Returns null if the ordinary kernels are to run. */
 export type ChooseMatrix = (question: MatrixQuestion) => MatrixChoice | null;
 
 const inUse = new WeakMap<Device, ChooseMatrix>();

@@ -1,6 +1,6 @@
 /**
  * Products on tensor cores, by Dawn's experimental subgroup matrices: C (f32 or f16) = A B of f16 operands, summed in f32 (Metal: f32
- * operands). Off unless `useSubgroupMatrix()` turned it on for the device, which it only does after a small product came out right.
+ * operands). Off until `useSubgroupMatrix()` turns it on for the device, which it does only after a small product came out right.
  */
 import { getDevice, type Device } from "../../engine/device.ts";
 import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
@@ -54,8 +54,8 @@ const TILES: readonly (readonly [MatrixTile, number])[] = [
 const ENOUGH_TILES = 128;
 
 /**
- * Turns products on tensor cores on for the current device, or off again. On only where the device was opened with the experimental
- * feature, and a small product comes out exactly right; otherwise says why not, and the ordinary kernels run on. Dawn in Node offers
+ * Turns products on tensor cores on or off for the current device. Stays off unless the device was opened with the experimental
+ * feature and a small product comes out exactly right; then `reason` says why, and the ordinary kernels run. Dawn in Node offers
  * the feature with `enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model` (NVIDIA: and `vulkan_enable_f16_on_nvidia`), Chrome
  * with chrome://flags/#enable-unsafe-webgpu. Plans recorded before keep their kernels.
  */
@@ -67,7 +67,7 @@ export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boole
   return { on: setup !== null, reason };
 }
 
-/** The tile that multiplies this, if one can. */
+/** The best tile for a product, or null. */
 function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c }: MatrixQuestion): MatrixChoice | null {
   if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < 32) return null;
   const word = wordOf(setup.shape);
@@ -81,7 +81,9 @@ function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices,
   return best ? { tile: best.t, kernel: (config) => matrixKernel({ ...setup, tile: best.t, direct: false, ...config }) } : null;
 }
 
-/** Matrices that the adapter's subgroups multiply at once, (M, K) by (K, N), where the experimental feature is there. Types as in WGSL. */
+/**
+ * Matrix shapes that the adapter's subgroups multiply, (M, K) by (K, N), with WGSL's type names; empty without the experimental feature.
+ */
 export function matricesOf({ features, info }: Device): SubgroupMatrix[] {
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrix> };
   if (!features.has(SUBGROUP_MATRIX)) return [];
@@ -105,7 +107,7 @@ export function matrixShapes(device: Device = getDevice()): MatrixShape[] {
     .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
 }
 
-/** Threads of a subgroup, which must be known: the adapter has one size only, or lets the kernel say. */
+/** Threads per subgroup, if the adapter has one size or lets the kernel choose; else null. */
 export function matrixLanes({ subgroups, features }: Pick<Device, "subgroups" | "features">): { lanes: number; sized: boolean } | null {
   if (!subgroups) return null;
   const sized = subgroups.min !== subgroups.max;
@@ -182,7 +184,7 @@ export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: Matrix
   }).y;
 }
 
-/** The half nearest to each value, as its bits, for values that a half can hold. */
+/** Each value as the bits of the nearest f16; values must be in f16's range. */
 export function halfBits(values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from(values, (v) => {
     const sign = v < 0 || Object.is(v, -0) ? 0x8000 : 0,
@@ -200,7 +202,10 @@ const SYNTAXES: readonly { readonly syntax: MatrixSyntax; readonly words: boolea
   { syntax: "boolean", words: false },
 ];
 
-/** Multiplies 2 x 2 matrices along each axis, transposed and not, and says what is wrong with the result, if anything. Whole numbers: no rounding. */
+/**
+ * Multiplies 2 x 2 matrices along each axis, transposed and not, and says what is wrong with the result, if anything. Whole numbers: no
+ * rounding.
+ */
 export async function matrixFault(setup: MatrixSetup): Promise<string | null> {
   const {
     shape: { M, N, K, input },
@@ -241,7 +246,7 @@ export async function matrixFault(setup: MatrixSetup): Promise<string | null> {
 
 export interface Probed {
   readonly setup: MatrixSetup | null;
-  /** Each combination tried, and what was wrong with it. */
+  /** Each combination tried, and its fault. */
   readonly tried: readonly {
     readonly shape: MatrixShape;
     readonly syntax: MatrixSyntax;

@@ -29,7 +29,8 @@ export function slabs(t: Tile): string {
 /**
  * Declares `m0`, `n0` and the sums: `c{i}_{quad}`, a vec4f of row i of the thread's.
  *
- * The body of `gemm.shared`, flow `plain`, for a tile of 16 x 16 by 4 x 4 threads, 8 deep, A stored as (K, M), in vectors and without edges:
+ * The body of `gemm.shared`, flow `plain`, for a tile of 16 x 16 by 4 x 4 threads, 8 deep, A stored as (K, M), in vectors and without
+ * edges:
  *
  *     let tile_n = group % p.tiles_n;
  *     let tile_m = group / p.tiles_n % p.tiles_m;

@@ -9,7 +9,7 @@ const register = (tm: number, tn: number, y = 8): Tile => ({ kind: "register", x
 const subgroup = (tm: number, tn: number): Tile => ({ kind: "subgroup", x: 8, y: 1, tm, tn, bk: 1 });
 const shared = (x: number, y: number, tm: number, tn: number, bk: number, flow: Flow): Tile => ({ kind: "shared", x, y, tm, tn, bk, flow });
 
-/** Every tile there is. `register-MxN` and `subgroup-MxN` are what one thread computes, `shared-MxN` what a workgroup does. */
+/** All tiles. Names give the tile of C per thread (`register-MxN`, `subgroup-MxN`) or per workgroup (`shared-MxN`). */
 export const TILES = {
   "register-8x8": register(8, 8),
   "register-8x4": register(8, 4),
@@ -34,7 +34,7 @@ export const TILES = {
 } as const satisfies Readonly<Record<string, Tile>>;
 export type TileName = keyof typeof TILES;
 
-/** A kind, whose tile then goes by the shape, or one tile. */
+/** A tile, or a kind whose tile is chosen by shape. */
 export type GemmVariant = Kind | TileName;
 
 export const isTile = (name: string): name is TileName => Object.hasOwn(TILES, name);
@@ -42,10 +42,10 @@ export const isKind = (name: string | undefined): name is Kind => name === "regi
 
 export const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Math.ceil(M / (t.y * t.tm)), Math.ceil(N / (t.x * t.tn))];
 
-/** Threads of the smallest subgroup: a workgroup of as many is a single subgroup. 1 where kernels cannot use subgroups. */
+/** Threads of the smallest subgroup: a workgroup of that size is a single subgroup. 1 without subgroups. */
 const lanesHere = (): number => getDevice().subgroups?.min ?? 1;
 
-/** The tile as this adapter's subgroups have it. */
+/** The tile with this adapter's subgroup size. */
 export function laned(t: Tile): Tile {
   if (t.kind !== "subgroup") return t;
   if (lanesHere() === 1) throw new Error("gemm: expected an adapter with subgroups for a subgroup tile, got one without");
@@ -61,7 +61,7 @@ interface Shape {
   readonly cuts: number;
 }
 
-/** The kind that suits such an adapter: on a processor barriers are what costs, and what a subgroup passes around need not be loaded. */
+/** The default kind for the adapter: on a CPU adapter barriers are the main cost, and shuffles within a subgroup save loads. */
 export const usualKind = (): Kind => (!getDevice().adapter.software ? "shared" : lanesHere() > 1 ? "subgroup" : "register");
 
 export const usualTile = (kind: Kind, shape: Shape): Tile =>
@@ -75,7 +75,7 @@ function registerTile({ M, N }: Shape): Tile {
 // Cost of a load on a processor, in multiply-adds: lanes are loaded one by one.
 const LOAD_PER_LANE = 3;
 
-/** The tile with the least work, edges and loads counted. */
+/** The tile with the least work, including edges and loads. */
 function subgroupTile({ M, N }: Shape): Tile {
   const lanes = lanesHere();
   let best: Tile | undefined,
@@ -103,7 +103,7 @@ const WORTH = [
 /** Workgroups needed to fill a large GPU. */
 export const ENOUGH_TILES = 256;
 
-/** The tile that is fastest where it wastes something at the edges and, unless the sum can be cut, leaves a GPU's parts idle. */
+/** The tile with the highest estimated speed, given waste at the edges and idle parts of the GPU. */
 function sharedTile({ M, N, matrices, cuts }: Shape): Tile {
   const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = getDevice().limits;
   let best: Tile = TILES["shared-32x32"],

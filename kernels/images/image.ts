@@ -1,5 +1,5 @@
 /**
- * Pictures to a model's input on the GPU: a texture's texels are resized along the width, then along the height, in integers, as
+ * Converts pictures to a model's input on the GPU: texels are resized along the width, then along the height, in integers, as
  * Pillow does it and as models/images/preprocess.ts does it on the CPU, to the bit.
  *
  *   y = clamp((2^21 + sum of q x) >> 22, 0, 255),   q = the weights in units of 2^-22
@@ -9,7 +9,7 @@ import { flush } from "../../engine/launch.ts";
 import { allocate, createBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
 import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
-/** What `copyExternalImageToTexture` takes, raw pixels, and textures. Anything with `data`, `width` and `height` is RGBA bytes. */
+/** Sources of `copyExternalImageToTexture`, raw pixels, and textures. An object with `data`, `width` and `height` holds RGBA bytes. */
 export type ImageSource =
   | ImageData
   | ImageBitmap
@@ -20,7 +20,10 @@ export type ImageSource =
   | VideoFrame
   | GPUTexture;
 
-/** How a picture comes to size x size pixels: its short side (or both, if `square`) to `resize` pixels, then the centre. */
+/**
+ * How a picture becomes size x size pixels: its short side (both sides if `square`) is resized to `resize` pixels, then the centre is cut
+ * out.
+ */
 export interface ImageSteps {
   readonly size: number;
   readonly resize: number;
@@ -37,11 +40,11 @@ interface Target {
 
 const WG = 64;
 
-/** Writes the picture, as the steps make it, into the target. Two launches, submitted at once. */
+/** Writes the picture, resized and cropped by `steps`, into the target. Two launches, submitted at once. */
 export function placedImage(what: string, image: ImageSource, steps: ImageSteps, target: Target): void {
   const device = getDevice();
   device.check();
-  flush(); // launches that wait may use the same memory
+  flush(); // waiting launches may use the same memory
   device.guard(() => {
     const { texture, width, height } = textureOf(what, device, image);
     const { columns, rows } = tablesOf(device, width, height, steps);
@@ -72,7 +75,7 @@ export function placedImage(what: string, image: ImageSource, steps: ImageSteps,
     device.gpu.queue.submit([encoder.finish()]);
     device.stats.launches += 2;
     device.stats.submits++;
-    wide.free(); // commands that use it next come later in the queue
+    wide.free(); // later uses of this memory come later in the queue
   });
 }
 
@@ -150,7 +153,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
 }`;
 };
 
-/** What is kept of a device for the next picture: a video's frames need nothing new. */
+/** A device's objects that are reused between pictures, so that frames of a video create nothing. */
 interface Kept {
   readonly pipelines: Map<string, GPUComputePipeline>;
   readonly tables: Map<string, Tables>;
@@ -178,7 +181,7 @@ function pipelineOf(device: Device, code: string): GPUComputePipeline {
   return pipeline;
 }
 
-/** Indices into storage are u32 values in a uniform, a buffer for each of the few that a batch has. */
+/** A uniform buffer with this index into the storage; one per index, of which a batch has few. */
 function wordOffset(device: Device, at: number): GPUBuffer {
   const { offsets } = keptOf(device);
   let buffer = offsets.get(at);
@@ -195,7 +198,7 @@ function filled(device: Device, data: Uint32Array, usage: number): GPUBuffer {
 
 interface Table {
   readonly buffer: GPUBuffer;
-  /** The inputs that any output needs. */
+  /** Index of the first input that any output uses, and their number. */
   readonly first: number;
   readonly span: number;
 }
@@ -230,7 +233,7 @@ function tablesOf(device: Device, width: number, height: number, { size, resize,
   return found;
 }
 
-/** Where the middle `size` of `whole` begins, as torchvision's CenterCrop finds it: halves go to the even neighbour. */
+/** Offset of the centred `size` pixels in `whole`, as torchvision's CenterCrop rounds it: halves to even. */
 function middle(whole: number, size: number): number {
   const half = (whole - size) / 2;
   return half % 1 === 0.5 && Math.floor(half) % 2 === 0 ? Math.floor(half) : Math.round(half);
@@ -248,7 +251,7 @@ function tableOf(device: Device, bands: readonly Band[]): Table {
 const isTexture = (image: ImageSource): image is GPUTexture => "createView" in image;
 const isPixels = (image: ImageSource): image is ImageData => "data" in image;
 
-/** The size of a picture in pixels, as it is shown. */
+/** The size of a picture in pixels, with its orientation applied. */
 export function sizeOf(image: ImageSource): { width: number; height: number } {
   if ("naturalWidth" in image) return { width: image.naturalWidth, height: image.naturalHeight };
   if ("videoWidth" in image) return { width: image.videoWidth, height: image.videoHeight };

@@ -1,4 +1,4 @@
-/** Gradients of several batches added up: sum <- keep sum + share g, in place; a `keep` of 0 begins anew. An update rule: no backward. */
+/** Accumulates gradients of several batches: sum <- keep sum + share g, in place; `keep` 0 starts over. An update rule: no backward. */
 import { defineKernel } from "../../engine/kernel.ts";
 import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
@@ -6,7 +6,7 @@ import type { Tensor } from "../../engine/tensor.ts";
 
 const WG = 256;
 
-// One thread per four elements. Beginning anew selects: zero times what is not finite is not zero.
+// One thread per four elements. With `keep` 0 the sum is selected away, since 0 * NaN is not 0.
 const kernel = defineKernel({
   name: "accumulate",
   inputs: { g: "vec4f", scalars: "u32" }, // (n), (any)

@@ -23,7 +23,7 @@ export interface AdamWOptions {
   readonly beta2?: number;
   readonly eps?: number;
   readonly weightDecay: number;
-  /** `gradNorm`'s result: if it says that gradients are not finite, nothing changes. */
+  /** `gradNorm`'s result: if it reports gradients that are not finite, nothing changes. */
   readonly finite?: Tensor;
   /** Largest norm; gradients are scaled down to it. Needs `finite`. */
   readonly clip?: number;

@@ -1,11 +1,12 @@
 /**
- * Adam's bias corrections by the updates that were made: one that is skipped for gradients that are not finite does not count, as a
+ * Adam's bias corrections by the number of updates made: an update skipped because of gradients that are not finite does not count, as a
  * `torch.amp.GradScaler` does not call `optimizer.step` for it.
  *
  *   finite:      n <- t - skipped;  bias1 <- 1 - beta1^n;  bias2 <- 1 - beta2^n
  *   not finite:  skipped <- skipped + 1
  *
- * Only the GPU knows in time which updates are skipped. 1 - beta^n = -expm1(n log beta) by its Taylor series near 0, where the difference
+ * Runs on the GPU, since the CPU learns too late which updates are skipped. 1 - beta^n = -expm1(n log beta) by its Taylor series near 0,
+ * where the difference
  * would lose digits. Kingma and Ba 2015, https://arxiv.org/abs/1412.6980. An update rule: no backward.
  */
 import { defineKernel } from "../../engine/kernel.ts";

@@ -6,7 +6,7 @@ import type { Tensor } from "../../engine/tensor.ts";
 
 const WG = 256;
 
-// One thread per four elements. Written as a step towards params: what is averaged from equal values stays equal.
+// One thread per four elements. Written as a step towards params, so that the average of equal values stays equal.
 const kernel = defineKernel({
   name: "ema",
   inputs: { params: "vec4f", scalars: "u32", norm: "f32?" }, // (n), (any), (2)

@@ -1,7 +1,7 @@
 /**
  * The norm of a flat gradient buffer, and whether every element is finite.
  *
- * Two stages in a fixed order. Finiteness is read off the exponent bits, for WGSL may assume that NaN and infinity never occur.
+ * Two stages in a fixed order. Finiteness is tested on exponent bits, since WGSL may assume that NaN and infinity never occur.
  */
 import { defineKernel } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
@@ -9,7 +9,7 @@ import type { Tensor } from "../../engine/tensor.ts";
 import { workgroupSum } from "../shared/reduce.ts";
 
 const WG = 256;
-/** Most workgroups of the first stage, and loads in flight per thread. */
+/** Largest number of workgroups of the first stage, and loads in flight per thread. */
 const PARTS = 1024;
 const FLIGHT = 4;
 

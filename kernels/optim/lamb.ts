@@ -30,7 +30,7 @@ export interface LambOptions {
   readonly beta2?: number;
   readonly eps?: number;
   readonly weightDecay: number;
-  /** `gradNorm`'s result: if it says that gradients are not finite, nothing changes. */
+  /** `gradNorm`'s result: if it reports gradients that are not finite, nothing changes. */
   readonly finite: Tensor;
   /** Largest norm of all gradients together; larger ones are scaled down to it. */
   readonly clip?: number;

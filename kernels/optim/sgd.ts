@@ -17,7 +17,7 @@ export interface SgdOptions {
   readonly momentum?: number;
   readonly nesterov?: boolean;
   readonly weightDecay: number;
-  /** `gradNorm`'s result: if it says that gradients are not finite, nothing changes. */
+  /** `gradNorm`'s result: if it reports gradients that are not finite, nothing changes. */
   readonly finite?: Tensor;
   /** Largest norm; gradients are scaled down to it. Needs `finite`. */
   readonly clip?: number;

@@ -82,6 +82,6 @@ export function rowVariant(op: string, x: Pick<Tensor, "shape" | "size">, asked?
 }
 
 export interface RowOptions {
-  /** Chosen by the adapter unless given. */
+  /** Default: chosen for the adapter. */
   readonly variant?: RowVariant | undefined;
 }

@@ -1,5 +1,6 @@
 /**
- * Tables that ship, measured by `tune` on common adapters: the kernel for each shape where one was clearly faster than the default.
+ * Tuning tables that ship, measured by `tune` on common adapters: the kernel for each shape for which one was clearly faster than the
+ * default.
  * None so far.
  */
 import { adapterName, type AdapterDescription } from "../../engine/device.ts";
@@ -7,7 +8,7 @@ import type { Tuning } from "./tuning.ts";
 
 const KNOWN: readonly { readonly name: string; readonly adapter: RegExp; readonly choices: Readonly<Record<string, string>> }[] = [];
 
-/** The table that ships for such an adapter, if one does. */
+/** The shipped table for an adapter, or null. */
 export function knownTuning(adapter: AdapterDescription): Tuning | null {
   const name = adapterName(adapter);
   const known = KNOWN.find((k) => k.adapter.test(name));

@@ -1,4 +1,4 @@
-/** A tensor's values in existing memory: a gradient in the optimizer's flat buffer. No gradient flows through it. */
+/** Writes a tensor's values into existing memory, such as a gradient into the optimizer's flat buffer. No gradient flows through it. */
 import { defineKernel } from "../../engine/kernel.ts";
 import { recorded, type Binding, type Launch } from "../../engine/launch.ts";
 import type { Storage } from "../../engine/memory.ts";
@@ -17,7 +17,7 @@ const copyKernel = defineKernel({ ...copy, name: "place.copy", outputs: { y: "f3
 const copyIntoKernel = defineKernel({ ...copy, name: "place.copyInto", updates: { y: "f32" } });
 
 /**
- * Makes `target` (existing memory) hold `tensor`. While recording this costs nothing if the tensor's own kernel can write
+ * Makes `target` (existing memory) hold `tensor`. While recording this costs no launch if the tensor's own kernel can write
  * there directly; otherwise it is a copy.
  */
 export function place(tensor: Tensor, target: Tensor): void {

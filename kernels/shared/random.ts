@@ -1,6 +1,6 @@
 /**
  * Counter-based random numbers, Philox4x32-10: the same bits in WGSL and in TypeScript, from (seed, stream) and a counter,
- * so that a draw depends on what it is for and not on what was drawn before.
+ * so that a draw does not depend on earlier draws.
  *
  * Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", https://doi.org/10.1145/2063384.2063405
  */
@@ -48,7 +48,7 @@ export class Random {
   #at: number;
   #block: Block | null = null;
 
-  /** `stream` names what the numbers are for; `at` is the first counter (128-bit counters are not needed: 2^32 blocks each). */
+  /** `stream`: a u32 per use of random numbers, so that uses are independent; `at`: the first block's counter. */
   constructor(seed: number, stream = 0, at = 0) {
     this.#key = [seed >>> 0, stream >>> 0];
     this.#at = at * 4;

@@ -52,9 +52,9 @@ fn workgroup_max(v: f32, t: u32) -> f32 {
 
 const WG = 64;
 
-/** Threads needed to fill the adapter: longer sums are cut until they make as many. */
+/** Threads needed to fill the adapter: long sums are cut into parts until they have this many threads. */
 const threadsToFill = (): number => (getDevice().adapter.software ? 2 ** 12 : 2 ** 17);
-/** Fewest values per thread of a sum that is cut. */
+/** Smallest number of values per thread in a sum that is cut. */
 const MIN_PER_THREAD = 16;
 /** Loads in flight per thread. */
 export const FLIGHT = 4;
@@ -98,7 +98,7 @@ const sumColumnsKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
   });
 });
 
-/** Most values of a row per workgroup, and most workgroups per row, which wins. */
+/** Largest number of values of a row per workgroup, and of workgroups per row; the second limit wins. */
 const CHUNK = 2 ** 15;
 const PARTS = 1024;
 

@@ -1,12 +1,12 @@
-/** Pillow's resampling as weights: for each output of an axis the inputs that it is made of. Found in f64 on the CPU. */
+/** Pillow's resampling as weights: for each output along an axis, its inputs and their weights, computed in f64 on the CPU. */
 
-/** One output: the inputs from number `from` on, and their weights. */
+/** One output: index of its first input, and the weights of it and the following inputs. */
 export interface Band {
   readonly from: number;
   readonly weights: readonly number[];
 }
 
-/** A filter over distances, 0 from `support` on. */
+/** A filter: weight by distance, 0 at distances of `support` and more. */
 export interface Filter {
   readonly support: number;
   at(distance: number): number;
@@ -26,8 +26,8 @@ export const BICUBIC = keys(-0.5);
 export const BILINEAR: Filter = { support: 1, at: (distance) => Math.max(0, 1 - Math.abs(distance)) };
 
 /**
- * Pillow's resize: the filter grows with the scale when shrinking, and what falls outside of the image is left out. Of the `output` bands only
- * `count` from number `first` on are made.
+ * Pillow's resize: when shrinking, the filter is widened by the scale; pixels outside the image are left out. Of the `output` bands only
+ * `count`, starting at `first`, are computed.
  */
 export function antialiasedBands(input: number, output: number, filter: Filter, first = 0, count = output - first): Band[] {
   const scale = input / output;
@@ -43,7 +43,7 @@ export function antialiasedBands(input: number, output: number, filter: Filter, 
   });
 }
 
-/** Pillow rounds the weights of 8-bit images to this many binary places. */
+/** Binary places to which Pillow rounds the weights of 8-bit images. */
 export const PRECISION = 22;
 
 /** Weights in units of 2^-22. */

@@ -1,4 +1,4 @@
-/** Each sample of a batch times a factor of its own: stochastic depth, where it ends a branch and where gradients enter it. */
+/** Multiplies each sample of a batch by its factor: stochastic depth at the end of a branch, and its gradient. */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show, type Shape } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
@@ -32,7 +32,7 @@ const scaleKernel = kernelFamily(({ W, WG }: { W: 1 | 4; WG: number }) => {
   });
 });
 
-/** x: (B, ...). Returns x with each sample times its factor; no op of its own. */
+/** x: (B, ...). Returns x with each sample times its factor. Not differentiable by itself. */
 export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   const B = x.shape[0]!;
   const W = (x.size / B) % 4 === 0 ? 4 : 1;
@@ -42,7 +42,7 @@ export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   return scaleKernel({ W, WG })({ inputs: { x, factors: tensor }, outputs: { y: x }, params: { at, len, chunks }, groups: B * chunks }).y;
 }
 
-/** Throws unless there is a factor for each sample of a result of this shape. */
+/** Throws unless `factors` holds one factor per sample of a result of this shape. */
 export function checkFactors(name: string, { tensor, at }: SampleFactors, shape: Shape): void {
   if (shape.length < 2 || at + shape[0]! > tensor.size)
     throw new Error(`${name}: expected factors from element ${at} on for a result ${show(shape)}, got ${show(tensor.shape)}`);

@@ -1,4 +1,4 @@
-/** Numbers that change from step to step (learning rate, seeds, mixing factors) as data: one small buffer, one write per step. */
+/** Numbers that change per step (learning rate, seeds, mixing factors) as data: one small buffer, one write per step. */
 import { Tensor } from "../../engine/tensor.ts";
 
 /** One number in a u32 tensor; WGSL reads `scalars[AT]`, floats by bitcast. */
@@ -46,7 +46,7 @@ export class Scalars<const T extends ScalarTypes> {
   }
 }
 
-/** A constant where a per-step scalar is expected. */
+/** A constant for an argument that expects a per-step scalar. */
 export function constant(value: number, type: "f32" | "u32" = "f32"): Scalar {
   const words = type === "u32" ? [value] : new Uint32Array(new Float32Array([value]).buffer);
   return { tensor: Tensor.from(words, [1], "u32"), at: 0 };

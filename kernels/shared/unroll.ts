@@ -1,4 +1,4 @@
-/** WGSL text repeated with a number, where the loop is better written out than left to the driver. */
+/** Unrolled WGSL: text repeated with a number. */
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 

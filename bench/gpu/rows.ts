@@ -12,7 +12,7 @@ import { record, type Plan } from "../../engine/plan.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { measureCeilings } from "../ceilings.ts";
-import { profile } from "../profile.ts";
+import { profile } from "../../tasks/profile.ts";
 import { median, round } from "../stats.ts";
 import { rowProblems, type RowProblem } from "./rows-problems.ts";
 import { open, save, stopwatch, type Run } from "./step.ts";

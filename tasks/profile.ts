@@ -14,8 +14,7 @@ export interface LaunchTime {
 const MAX_QUERIES = 4096;
 
 /**
- * Runs a plan once with a pass per launch, and returns each launch's time by the GPU's own clock. Slower than `plan.run()`. Needs an
- * adapter
+ * Runs a plan once with a pass per launch, and returns each launch's time by the GPU's own clock. Slower than `plan.run()`. Needs an adapter
  * with `timestamp-query`, and a plan of at most 2,048 launches.
  */
 export async function profile({ steps, kernels }: Plan<unknown>): Promise<LaunchTime[]> {

@@ -27,7 +27,7 @@ export { normalizeImages } from "./kernels/augment/normalize.ts";
 export { batchNorm } from "./kernels/batch-norm.ts";
 export { conv2d } from "./kernels/conv2d.ts";
 export { crossEntropy } from "./kernels/cross-entropy.ts";
-export { add, gelu, mul, relu, scale, sigmoid } from "./kernels/elementwise.ts";
+export { add, gelu, mul, relu, scale, sigmoid, silu } from "./kernels/elementwise.ts";
 export { globalAvgPool } from "./kernels/global-avg-pool.ts";
 export { klDistillation } from "./kernels/kl-distillation.ts";
 export { layerNorm } from "./kernels/layer-norm.ts";
@@ -35,6 +35,7 @@ export { linear } from "./kernels/linear.ts";
 export { matmul } from "./kernels/matmul.ts";
 export { mlp } from "./kernels/mlp.ts";
 export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
+export { rmsNorm } from "./kernels/rms-norm.ts";
 export { logSoftmax, softmax } from "./kernels/softmax.ts";
 
 export { attentionMaps, attentionWeights, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";

@@ -1,7 +1,6 @@
 /** The GPU memory that a run of training takes, said before any of it is taken. */
 import type { Stats } from "../engine/device.ts";
 import { rehearsePlan } from "../engine/plan.ts";
-import { rehearse } from "../engine/rehearse.ts";
 import { rehearseRead, Tensor } from "../engine/tensor.ts";
 import { storedModel } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
@@ -11,6 +10,7 @@ import type { ImageSource } from "./input/source.ts";
 import { makeStepInput } from "./input/step-input.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { Recipe } from "./recipe.ts";
+import { rehearse } from "./rehearse.ts";
 import { stateOf } from "./replay.ts";
 import { evalBatch, loadTeacher } from "./run.ts";
 import { draftStep } from "./step.ts";

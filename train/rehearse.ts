@@ -4,9 +4,9 @@
  * The work runs as it is, on a stand-in for the device: buffers are counted and hold nothing, commands go nowhere. What is counted is
  * therefore what the real run allocates, whatever that is.
  */
-import { Device, getDevice, withDevice } from "./device.ts";
-import { flush, isRecording } from "./launch.ts";
-import { scope } from "./memory.ts";
+import { Device, getDevice, withDevice } from "../engine/device.ts";
+import { flush, isRecording } from "../engine/launch.ts";
+import { scope } from "../engine/memory.ts";
 
 /**
  * Runs `body`, synchronous, on a stand-in for the current device; nothing is allocated, and what there is may be used. Plans in it are made

@@ -35,7 +35,8 @@ import { adamwStep } from "tessera-gpu/kernels/optim/adamw";
 import { crossEntropy } from "tessera-gpu/kernels/cross-entropy";
 import { linear } from "tessera-gpu/kernels/linear";
 import { sgdStep } from "tessera-gpu/kernels/optim/sgd";
-import { deit, deitParams, type DeitConfig } from "tessera-gpu/models/deit";
+import { deit, deitParams } from "tessera-gpu/models/deit";
+import { DEIT, type DeitConfig } from "tessera-gpu/models/deit-config";
 import { initialState, ParameterStore } from "tessera-gpu/models/params";
 
 const STEPS = 20;
@@ -74,7 +75,7 @@ async function trainLinear(): Promise<number[]> {
 }
 
 async function trainDeit(): Promise<number[]> {
-  const config: DeitConfig = { arch: "deit", imgSize: 8, patchSize: 4, inChans: 3, dim: 16, depth: 1, heads: 2, mlpRatio: 2, numClasses: K, distilled: true };
+  const config: DeitConfig = { ...DEIT, imgSize: 8, patchSize: 4, dim: 16, depth: 1, heads: 2, mlpRatio: 2, numClasses: K, distilled: true };
   const { x, labels } = batch([B, 3, 8, 8]);
   const specs = deitParams(config);
   const store = new ParameterStore("page", specs, initialState(specs, 0));

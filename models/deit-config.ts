@@ -93,7 +93,7 @@ export function checkDeitConfig(c: DeitConfig): void {
     if (typeof c[key] !== "boolean") refuse(`${key} to be true or false`, c[key]);
   if (c.layerScale !== null && !Number.isFinite(c.layerScale)) refuse("layerScale of a number or null", c.layerScale);
   if (!(Number.isInteger(c.regTokens) && c.regTokens >= 0)) refuse("regTokens of 0 or more", c.regTokens);
-  if (!(c.eps > 0)) refuse("a positive eps", c.eps);
+  if (!(typeof c.eps === "number" && c.eps > 0)) refuse("a positive eps", c.eps);
   if (!POOLS.includes(c.pool)) refuse(`pool ${POOLS.map((p) => `"${p}"`).join(" or ")}`, c.pool);
   if (c.distilled && (c.regTokens > 0 || c.pool !== "cls" || c.fcNorm))
     refuse("no registers, pooling of patches or fcNorm in a distilled model", { regTokens: c.regTokens, pool: c.pool, fcNorm: c.fcNorm });

@@ -63,7 +63,7 @@ test("bad usage is one line", async () => {
       'expected positive integers with x between them, e.g. 197x192x768 for --shape <sizes>, got "3x"',
     ],
     [["--op", "matmul", "--shape", "3x4"], "expected sizes ..xMxKxN, got 3x4"],
-    [["--op", "nope", "--shape", "3"], "expected one of attention, "],
+    [["--op", "nope", "--shape", "3"], "expected one of adamw, attention, "],
     [["--model", "deit_huge"], 'got "deit_huge"'],
   ] as const) {
     const { code, stderr } = await tessera("tune", ...args);

@@ -1,6 +1,7 @@
 /** The command `op`, from file to file: names, attributes, gradients and refusals of every operation. */
 import opJob, { type OpArgs } from "../../jobs/op.ts";
 import { ops } from "../../checks/catalog.ts";
+import { differentiable } from "../../checks/op.ts";
 import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
 import { close, dot, uniform, type Case } from "../../checks/check.ts";
 import { memoryHost } from "../memory-host.ts";
@@ -217,7 +218,7 @@ const a = { shape: [2, 3] },
   b = { shape: [3, 2] },
   logits = { shape: [2, 5] };
 const REFUSALS: readonly (readonly [why: string, message: RegExp, name: string, given: Given, options?: Partial<OpArgs>])[] = [
-  ["an unknown operation", /^expected one of attention, .*, got "matmull"$/, "matmull", { a, b }],
+  ["an unknown operation", /^expected one of adamw, attention, .*, got "matmull"$/, "matmull", { a, b }],
   ["a missing input", /^expected tensors a, b, dy \(optional\) in in, got a$/, "matmul", { a }],
   ["an input too many", /^expected tensors a, b, .* got a, b, c$/, "matmul", { a, b, c: a }],
   ["shapes that do not fit", /^expected a \[..,M,K\] and b \[..,K,N\], got \[2,3\] and \[2,3\]$/, "matmul", { a, b: a }],
@@ -302,7 +303,7 @@ const REFUSALS: readonly (readonly [why: string, message: RegExp, name: string, 
 
 export const cases: Case[] = [
   ...Object.keys(ops)
-    .filter((name) => !Object.values(ops[name]!.inputs).every(({ bytes }) => bytes))
+    .filter((name) => differentiable(ops[name]!).length > 0)
     .map((name) => ({ name: `op ${name}: outputs by name, gradients along a direction`, run: () => checkGradients(name) })),
   {
     name: "op: values that can be checked by hand",

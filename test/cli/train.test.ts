@@ -149,6 +149,7 @@ describe("train and eval", { timeout: 600_000 }, () => {
       "50",
       "--eval-every",
       "100",
+      ...(where === "chromium" ? ["--auto-augment", "null", "--erasing", "0"] : []), // whose kernels a page compiles for half a minute
     ];
     const out = at(`stopped-${where}`);
     const child = spawn(process.execPath, ["cli/tessera.mjs", ...args, "--out", out, "--save-every", "1"], {

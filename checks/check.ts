@@ -13,6 +13,8 @@ export interface Case {
   readonly name: string;
   /** Device features without which the case cannot run. */
   readonly needs?: readonly string[];
+  /** Takes a page's software adapter long: runs there in the slow suite only. */
+  readonly long?: boolean;
   run(): Promise<unknown>;
 }
 

@@ -5,8 +5,8 @@ import type { Case } from "../checks/check.ts";
 import { lacking, listCases } from "./all-cases.ts";
 
 /**
- * Of the kernels that a case is there with, two per case, and other ones for the next case: a page compiles them for minutes. A case's name has
- * its kernel in brackets. Node runs every pair, and so does test/slow/chromium.slow.test.ts in a page.
+ * Of the kernels that a case is there with, two per case, and other ones for the next case: a page compiles them for minutes. Node runs every
+ * pair, and so does test/slow/chromium.slow.test.ts in a page.
  */
 export function fewerKernels(cases: readonly Case[]): Case[] {
   const byReason = new Map<string, Case[]>();
@@ -16,8 +16,8 @@ export function fewerKernels(cases: readonly Case[]): Case[] {
   );
 }
 
-/** A case's name without its kernel's. */
-export const reasonOf = (name: string): string => name.replace(/\([^)]*\)/, "()");
+/** A case's name without its kernel's: `op (kernel): why`, or `op: why, by kernel`. */
+export const reasonOf = (name: string): string => name.replace(/\([^)]*\)|, by [\w-]+$/, "()");
 
 /** Declares the tests of every `of`-th case file, from number `part` on; with every kernel if `everyKernel`. */
 export async function declareChromiumCases(part: number, of: number, everyKernel = false): Promise<void> {
@@ -32,7 +32,7 @@ export async function declareChromiumCases(part: number, of: number, everyKernel
 
   for (const { file, cases } of (await listCases()).filter((_, i) => i % of === part)) {
     describe(`chromium ${file}`, () => {
-      for (const one of everyKernel ? cases : fewerKernels(cases)) {
+      for (const one of everyKernel ? cases : fewerKernels(cases.filter(({ long }) => !long))) {
         const lacks = lacking(one, adapter.features);
         if (lacks) test.skip(`${one.name} (skipped: the page's adapter lacks ${lacks})`);
         else test(one.name, () => chromium.runModule("/test/all-cases.ts", "runCase", [file, one.name]).then(() => undefined));

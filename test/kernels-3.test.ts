@@ -19,4 +19,4 @@ test("a page runs each case with one or two of its kernels, each kind of kernel 
 });
 
 /** `layerNorm (team`: an operation and its kernel without the kernel's size. */
-const kindOf = (name: string): string => `${/^\w*/.exec(name)![0]} (${/\(([a-z]*)/i.exec(name)?.[1] ?? ""}`;
+const kindOf = (name: string): string => `${/^\w*/.exec(name)![0]} (${/(?:\(|, by )([a-z]*)/i.exec(name)?.[1] ?? ""}`;

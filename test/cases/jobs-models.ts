@@ -125,6 +125,7 @@ export const cases: Case[] = [
   })),
   {
     name: "grad: a RegNetY in training mode",
+    long: true,
     async run() {
       const grads = await out(filesOf(regnety), (host) => gradJob(host, { ...noDistillation, ...paths, model: regnetConfig() }));
       same("loss", values(grads, "loss"), [regnety.train.loss]);

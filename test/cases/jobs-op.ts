@@ -331,6 +331,7 @@ export const cases: Case[] = [
     .filter(([, { variants }]) => variants.length > 0)
     .map(([name, { variants }]) => ({
       name: `op ${name}: variants agree`,
+      long: true,
       async run() {
         const { given, attrs = {} } = SAMPLES[name] ?? smallSample(name);
         const [first, ...others] = await Promise.all(variants.map((variant) => runOp(name, given, { attrs, variant })));

@@ -8,55 +8,24 @@ import { decodeImage } from "../../cli/node/decode-image.ts";
 import { nodeHost } from "../../cli/node/host.ts";
 import type { Host } from "../../jobs/host.ts";
 import classifyJob, { type ClassifyResult } from "../../jobs/classify.ts";
-import { main } from "../../cli/main.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { attentionProbabilities, headMaps, rollout } from "../../models/attention-maps.ts";
 import { createModel } from "../../models/model.ts";
 import { overlay } from "../../models/images/overlay.ts";
-import { loadParams, type State } from "../../models/params.ts";
-import { resizedPosEmbed } from "../../models/pos-embed.ts";
+import { loadParams } from "../../models/params.ts";
 import { toPlanes } from "../../models/images/preprocess.ts";
 import { preprocess, preprocessing, PROTOCOLS, type Protocol } from "../../models/images/protocols.ts";
-import { parseSafetensors, writeSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { writeWeights } from "../../models/checkpoints/weights.ts";
 import { Evaluator } from "../../train/evaluate.ts";
-import { fillState } from "../golden/fill.ts";
+import { config, SIZE, tessera, weightsOf } from "./small-deit.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tessera-classify-"));
 const at = (name: string) => join(folder, name);
 afterAll(() => rmSync(folder, { recursive: true }));
 afterEach(() => void vi.restoreAllMocks());
 
-/** A command line in this process. */
-async function tessera(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = "",
-    stderr = "";
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((stderr += text), true));
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((stdout += text), true));
-  const code = await main(args);
-  return { code, stdout, stderr };
-}
-
-const SIZE = 48;
-const config = (more: object = {}) =>
-  ({
-    arch: "deit",
-    imgSize: SIZE,
-    patchSize: 16,
-    inChans: 3,
-    dim: 16,
-    depth: 2,
-    heads: 2,
-    mlpRatio: 2,
-    numClasses: 1000,
-    distilled: true,
-    ...more,
-  }) as const;
-function weightsOf(model: ReturnType<typeof createModel>): State {
-  const values = fillState(model.params.map((p) => [p.name, p.shape]));
-  return new Map(model.params.map((p) => [p.name, { shape: p.shape, data: values.get(p.name)! }]));
-}
 const distilled = createModel(config());
 const state = weightsOf(distilled);
 const names = IMAGENET_LABELS;
@@ -316,54 +285,4 @@ describe("classify", { timeout: 60_000 }, () => {
     );
     expect(existsSync(at("more"))).toBe(false);
   });
-});
-
-describe("--resize-pos-embed", { timeout: 60_000 }, () => {
-  const larger = config({ imgSize: 64, numClasses: 10 }),
-    smaller = config({ imgSize: 32, numClasses: 10 });
-  const [large, small] = [createModel(larger), createModel(smaller)];
-  const given = weightsOf(small);
-  beforeAll(() => {
-    writeFileSync(at("32.safetensors"), writeWeights(given, { config: smaller }));
-    writeFileSync(at("64.safetensors"), writeWeights(resizedPosEmbed(given, large), { config: larger }));
-    const x = Float32Array.from({ length: 3 * 64 * 64 }, (_, i) => Math.sin(i));
-    writeFileSync(at("x.safetensors"), writeSafetensors([["x", { dtype: "F32", shape: [1, 3, 64, 64], data: x }]]));
-  });
-  const COMMANDS: Record<string, (weights: string, out: string) => string[]> = {
-    forward: (weights, out) => [
-      "forward",
-      "--config",
-      JSON.stringify(larger),
-      "--weights",
-      weights,
-      "--in",
-      at("x.safetensors"),
-      "--out",
-      out,
-    ],
-    eval: (weights, out) => ["eval", "--model", JSON.stringify(larger), "--weights", weights, "--json", out],
-    classify: (weights, out) => ["classify", at("images/rgb.jpg"), "--model", JSON.stringify(larger), "--weights", weights, "--json", out],
-  };
-  const RESULTS: Record<string, (file: string) => unknown> = {
-    forward: (file) =>
-      [...parseSafetensors(new Uint8Array(readFileSync(file))).tensors].map(([name, t]) => [name, [...(t.data as Float32Array)]]),
-    eval: (file) => (({ count, model, cls, dist }) => ({ count, model, cls, dist }))(JSON.parse(readFileSync(file, "utf8"))),
-    classify: (file) => JSON.parse(readFileSync(file, "utf8")).results,
-  };
-  test.each(Object.keys(COMMANDS))(
-    "%s of weights of another resolution: on request as with weights that were made to fit, else refused",
-    async (verb) => {
-      const command = COMMANDS[verb]!,
-        out = [at(`${verb}-a`), at(`${verb}-b`)] as const;
-      const { code, stderr } = await tessera(...command(at("32.safetensors"), out[0]));
-      expect(code).toBe(2);
-      expect(stderr).toMatch(
-        /misshapen: pos_embed is \[1,6,16\], expected \[1,18,16\] \(only the position embedding differs: --resize-pos-embed interpolates it\)/,
-      );
-      expect(existsSync(out[0])).toBe(false);
-      expect(await tessera(...command(at("32.safetensors"), out[0]), "--resize-pos-embed")).toMatchObject({ code: 0 });
-      expect(await tessera(...command(at("64.safetensors"), out[1]))).toMatchObject({ code: 0 });
-      expect(RESULTS[verb]!(out[0])).toEqual(RESULTS[verb]!(out[1]));
-    },
-  );
 });

@@ -29,7 +29,7 @@ interface Live {
 }
 
 /** Batches are powers of two up to this, so that few sizes are compiled and nothing is padded. */
-const MOST = 16;
+const BATCH_MAX = 16;
 
 /** A call fails after this number of lost devices in a row. */
 const TRIES = 4;
@@ -61,7 +61,7 @@ export class Runtime {
     const results: Float32Array[][] = [];
     while (results.length < pictures.length) {
       const left = pictures.length - results.length;
-      const size = Math.min(MOST, 2 ** Math.floor(Math.log2(left)));
+      const size = Math.min(BATCH_MAX, 2 ** Math.floor(Math.log2(left)));
       const batch = pictures.slice(results.length, results.length + size);
       signal?.throwIfAborted();
       results.push(...(await this.#recovering((live) => this.#batch(live, name, pass, batch))));

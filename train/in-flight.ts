@@ -1,7 +1,7 @@
 /** Updates whose numbers have not arrived from the GPU yet. */
 
 /** Most updates in flight. More would only make the queue longer. */
-const MOST = 1;
+const IN_FLIGHT = 1;
 
 export class InFlight {
   readonly #pending: Promise<void>[] = [];
@@ -15,7 +15,7 @@ export class InFlight {
 
   /** Waits until another update may be submitted. Rejects with the first failure. */
   async throttle(): Promise<void> {
-    while (this.#pending.length > MOST) await this.#pending.shift();
+    while (this.#pending.length > IN_FLIGHT) await this.#pending.shift();
   }
 
   /** Waits for all. Rejects with the first failure. */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { nodeImages } from "../../cli/node/images.ts";
 import { toPlanes } from "../../models/images/preprocess.ts";
 import { applyOps } from "../../train/augment/ops.ts";
@@ -178,19 +178,22 @@ describe("the queue", () => {
     let reads = 0;
     return { platform: { ...platform, read: (from) => (reads++, platform.read(from)) }, reads: () => reads };
   }
-  const settle = () => new Promise((resolve) => setTimeout(resolve, 300));
+  /** Time in which a queue without a limit would have read on. */
+  const grace = () => new Promise((resolve) => setTimeout(resolve, 300));
 
   test("holds no more than it may, and ends where it is closed", async () => {
     const { platform: counted, reads } = counting();
     const pipeline = new InputPipeline(source, { ...defaults, platform: counted, ahead: 2 });
-    await settle();
+    await vi.waitUntil(() => reads() >= 2 * BATCH, { timeout: 60_000 });
+    await grace();
     expect(reads()).toBe(2 * BATCH);
     await pipeline.next();
-    await settle();
+    await vi.waitUntil(() => reads() >= 3 * BATCH, { timeout: 60_000 });
+    await grace();
     expect(reads()).toBe(3 * BATCH);
     await pipeline.close();
     await expect(pipeline.next()).rejects.toThrow("input: the pipeline was closed");
-    await settle();
+    await grace();
     expect(reads()).toBe(3 * BATCH);
   });
   test("a caller that waits hears when it is closed, with and without workers", async () => {

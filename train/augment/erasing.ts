@@ -24,7 +24,7 @@ export interface EraseBox extends Box {
   readonly seed: number;
 }
 
-const [LEAST, MOST] = [0.02, 1 / 3];
+const [LEAST_SHARE, MOST_SHARE] = [0.02, 1 / 3];
 const ASPECT = [Math.log(0.3), Math.log(1 / 0.3)] as const;
 
 export function sampleErasing({ prob, count }: Pick<Erasing, "prob" | "count">, height: number, width: number, draws: Draws): Box[] {
@@ -33,7 +33,7 @@ export function sampleErasing({ prob, count }: Pick<Erasing, "prob" | "count">, 
   const many = count === 1 ? 1 : 1 + draws.int(count);
   for (let k = 0; k < many; k++) {
     for (let attempt = 0; attempt < 10; attempt++) {
-      const area = (draws.uniform(LEAST, MOST) * (height * width)) / many;
+      const area = (draws.uniform(LEAST_SHARE, MOST_SHARE) * (height * width)) / many;
       const aspect = Math.exp(draws.uniform(...ASPECT));
       const h = roundHalfEven(Math.sqrt(area * aspect));
       const w = roundHalfEven(Math.sqrt(area / aspect));

@@ -223,7 +223,8 @@ export const cases: Case[] = [
     async run() {
       const steps: StepMetrics[] = [];
       const { epochs } = await run({ maxSteps: 10, evalEvery: 1, onMetrics: (m) => m.kind === "step" && steps.push(m) });
-      if (steps.length !== 10 || epochs.length !== 2) throw new Error(`expected 10 steps of 2 epochs, got ${steps.length} of ${epochs.length}`);
+      if (steps.length !== 10 || epochs.length !== 2)
+        throw new Error(`expected 10 steps of 2 epochs, got ${steps.length} of ${epochs.length}`);
       for (const { inputWait } of [...steps, ...epochs])
         if (!(inputWait >= 0 && inputWait < 1)) throw new Error(`expected a share of the time, got ${inputWait}`);
     },

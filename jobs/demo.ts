@@ -5,14 +5,14 @@
 import { adapterName, getDevice } from "../engine/device.ts";
 import { readWeights } from "../models/checkpoints/weights.ts";
 import { createModel, type Model } from "../models/model.ts";
-import { countParams, loadParams } from "../models/params.ts";
-import { parseCifar, type ImageSet } from "../train/data/dataset.ts";
-import { Evaluator } from "../train/evaluate.ts";
-import { memoryOnly } from "../train/input/memory.ts";
-import { memorySource } from "../train/input/source.ts";
+import { countParams } from "../models/params.ts";
+import { parseCifar } from "../train/data/dataset.ts";
+import type { EpochMetrics } from "../train/metrics.ts";
 import { makeRecipe } from "../train/recipe.ts";
-import { dispose, sample } from "./demo/samples.ts";
-import { fit, normalization, RECIPE, type Trained } from "./demo/sizing.ts";
+import { answersOf, compare, top1Of } from "./demo/answers.ts";
+import { sample } from "./demo/samples.ts";
+import { fit, RECIPE } from "./demo/sizing.ts";
+import type { Trained } from "./demo/trained.ts";
 import type { Host } from "./host.ts";
 import { thinned, type ReportData, type RunSummary } from "./report-data.ts";
 import trainJob, { percent, type TrainArgs, type TrainSummary } from "./train.ts";
@@ -38,7 +38,10 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
   const [trainSet, testSet] = [parseCifar(await host.readFile(data.trainPath)), parseCifar(await host.readFile(data.testPath))];
   const { state, info } = readWeights(await host.readFile(args.teacher));
   const teacher = { model: createModel(info!.config as unknown as Record<string, unknown>), state };
-  const teacherTop1 = await evaluateTeacher(host, teacher, testSet);
+  const answers = (model: Trained, label: string) =>
+    answersOf(model, testSet, (done) => host.progress({ label: `${label}: evaluating`, done, total: testSet.count }));
+  const taught = await answers(teacher, "teacher");
+  const teacherTop1 = top1Of(taught, testSet);
   host.log({ message: `teacher ${describeModel(teacher.model)}: test top-1 ${percent(teacherTop1)}` });
 
   const { adapter } = getDevice();
@@ -46,7 +49,13 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
   const model = createModel(size.config);
   host.log({ message: `student ${describeModel(model)}: ${size.epochs} epochs of ${trainSet.count} images, twice` });
   const { distilled, plain } = await trainBoth(host, args, data, size);
-  const shown = await sample(testSet, teacher, await trained(host, distilled), await trained(host, plain));
+  const student = await trained(host, distilled);
+  const all = {
+    teacher: taught,
+    distilled: await answers(student, "distilled"),
+    plain: await answers(await trained(host, plain), "without the teacher"),
+  };
+  const shown = await sample(testSet, all, student);
   return {
     title: "A vision transformer distilled from a convolutional teacher",
     date: args.date,
@@ -57,6 +66,7 @@ export default async function demoJob(host: Host, args: DemoArgs): Promise<Repor
     student: { name: "DeiT, distilled", ...factsOf(model), config: model.config as unknown as Record<string, unknown> },
     teacher: { name: "RegNetY", ...factsOf(teacher.model), top1: teacherTop1, trainedOn: args.teacherNote },
     ...shown,
+    comparison: compare(testSet.labels, all.teacher, all.distilled, all.plain),
     runs: [distilled.run, plain.run],
     seconds: (performance.now() - startMs) / 1000,
   };
@@ -87,9 +97,16 @@ async function trainBoth(
     recipe: { ...recipe, distillation: "hard" },
     teacher: { weights: args.teacher },
   });
-  const plain = await run(host, {
-    ...{ ...common, model: { ...config, distilled: false }, label: "without the teacher", out: `${args.out}/plain`, recipe },
-  });
+  const plain = await run(
+    host,
+    { ...common, model: { ...config, distilled: false }, label: "without the teacher", out: `${args.out}/plain`, recipe },
+    ({ epoch, test }) => {
+      const beside = distilled.run.epochs.find((m) => m.epoch === epoch)!.test;
+      host.log({
+        message: `both after epoch ${epoch + 1}: distilled ${percent(beside.model.top1)}, without the teacher ${percent(test.model.top1)}`,
+      });
+    },
+  );
   return { distilled, plain };
 }
 
@@ -100,21 +117,9 @@ const trained = async (host: Host, { summary }: Ran): Promise<Trained> => ({
 
 const factsOf = (model: Model) => ({ params: countParams(model.params), macs: model.macs });
 
-async function evaluateTeacher(host: Host, teacher: Trained, test: ImageSet): Promise<number> {
-  const params = loadParams("teacher", teacher.model.params, teacher.state);
-  const evaluator = await Evaluator.create(teacher.model, params, normalization, 100);
-  const { model } = await evaluator.evaluate(memorySource(test, "test images"), {
-    platform: memoryOnly,
-    onProgress: (done) => host.progress({ label: "teacher: evaluating", done, total: test.count }),
-  });
-  evaluator.dispose();
-  dispose(params);
-  return model.top1;
-}
-
-async function run(host: Host, args: TrainArgs): Promise<Ran> {
+async function run(host: Host, args: TrainArgs, onEpoch?: (m: EpochMetrics) => void): Promise<Ran> {
   const startMs = performance.now();
-  const summary = await trainJob(host, args);
+  const summary = await trainJob(host, args, onEpoch);
   return {
     summary,
     run: {

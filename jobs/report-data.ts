@@ -1,5 +1,6 @@
 /** Data of a training's report, or of two side by side; embedded in the page as JSON. */
 import type { EpochMetrics, StepMetrics } from "../train/train.ts";
+import type { Comparison } from "./demo/answers.ts";
 
 export interface RunSummary {
   /** "distilled" or "without the teacher". */
@@ -59,6 +60,8 @@ export interface ReportData {
   readonly patches: number;
   readonly runs: readonly RunSummary[];
   readonly samples: readonly Sample[];
+  /** Of two runs on the same test images: what each gets right. Absent where there is one run. */
+  readonly comparison?: Comparison;
   readonly seconds: number;
 }
 

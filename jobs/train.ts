@@ -58,12 +58,13 @@ const factsOf = (model: Model): ModelFacts => ({
 /** Seconds between saves: the most training that a lost device costs. */
 const SAVE_SECONDS = 300;
 
-export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
+/** `onEpoch` is called with each evaluation, for a job that trains as a part of its own work. */
+export default async function trainJob(host: Host, args: TrainArgs, onEpoch?: (m: EpochMetrics) => void): Promise<TrainSummary> {
   const startMs = performance.now();
   const run = await prepare(host, args);
   const { paths, log } = run;
   const { model, normalization, teacher, train: images, test } = run.options;
-  const result = await train({ ...run.options, ...callbacks(host, args, run) }).catch((error: Error) => {
+  const result = await train({ ...run.options, ...callbacks(host, args, run, onEpoch) }).catch((error: Error) => {
     throw explained(error, args, run);
   });
   const info = { config: model.config, classes: [...images.classes], ...normalization };
@@ -156,7 +157,7 @@ async function checkFolder(host: Host, { resume, overwrite, out }: TrainArgs, { 
 }
 
 /** Callbacks of the run: metrics, checkpoints, stop requests. */
-function callbacks(host: Host, args: TrainArgs, run: Prepared): Partial<TrainOptions> {
+function callbacks(host: Host, args: TrainArgs, run: Prepared, onEpoch?: (m: EpochMetrics) => void): Partial<TrainOptions> {
   const label = labelOf(args);
   const curve = new Curve();
   for (const m of run.log.lines) if (m.kind === "step") curve.add(m.loss);
@@ -166,7 +167,10 @@ function callbacks(host: Host, args: TrainArgs, run: Prepared): Partial<TrainOpt
     onCorrupt: ({ name, reason }) => host.log({ message: `${label}: ${name} left out: ${reason}` }),
     onMetrics(m) {
       run.log.add(m);
-      if (m.kind === "epoch") return host.log({ message: `${label}: ${describe(m)}` });
+      if (m.kind === "epoch") {
+        host.log({ message: `${label}: ${describe(m)}` });
+        return onEpoch?.(m);
+      }
       curve.add(m.loss);
       host.progress({ label, done: m.step, total: m.totalSteps, curve: curve.points, note: noteOf(m) });
       if (!m.finite)

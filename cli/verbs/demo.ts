@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { ReportData } from "../../jobs/report-data.ts";
+import type { Comparison } from "../../jobs/demo/answers.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { nodeHost } from "../node/host.ts";
 import type { DemoArgs } from "../../jobs/demo.ts";
@@ -53,7 +54,7 @@ export default function (program: Command): void {
 }
 
 /** The demo's result as a table. */
-function summary({ runs, teacher, adapter, student, seconds }: ReportData): string {
+function summary({ runs, teacher, adapter, student, seconds, comparison }: ReportData): string {
   const percent = (v: number | undefined) => (v === undefined ? "–" : `${(100 * v).toFixed(1)} %`);
   const rows = runs.map((run) => {
     const last = run.epochs.at(-1)!;
@@ -75,7 +76,18 @@ function summary({ runs, teacher, adapter, student, seconds }: ReportData): stri
     `adapter: ${adapter.name}${adapter.software ? " (software)" : ""}, in ${adapter.where}`,
     `student: ${student.name}, ${(student.params / 1e6).toFixed(2)} M parameters; teacher: ${teacher?.name ?? "none"}, test top-1 ${percent(teacher?.top1 ?? undefined)}`,
     ...lines,
+    ...(comparison ? [verdict(comparison)] : []),
     `in ${seconds.toFixed(0)} s`,
     "",
   ].join("\n");
+}
+
+/** Below this the two students are told apart. */
+const CLEAR = 0.01;
+
+/** What the test images say of the two students, as a sentence. */
+function verdict({ groups: { distilled, plain }, p }: Comparison): string {
+  const finding = p >= CLEAR ? "not told apart" : distilled.images > plain.images ? "the teacher helped" : "the teacher did harm";
+  const chance = p < 1e-4 ? p.toExponential(0) : p.toPrecision(2);
+  return `${finding}: right with it alone ${distilled.images} test images, without it alone ${plain.images}; McNemar's exact test, p = ${chance}`;
 }

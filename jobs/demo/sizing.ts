@@ -1,18 +1,12 @@
 /** The demo's student: its recipe, and the largest size that fits the adapter's time. */
-import { createModel, type Model } from "../../models/model.ts";
-import type { State } from "../../models/params.ts";
-import { CIFAR10_MEAN, CIFAR10_STD, gather, type ImageSet } from "../../train/data/dataset.ts";
+import { createModel } from "../../models/model.ts";
+import { gather, type ImageSet } from "../../train/data/dataset.ts";
 import { memoryOnly } from "../../train/input/memory.ts";
 import { memorySource } from "../../train/input/source.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train } from "../../train/train.ts";
 import type { Host } from "../host.ts";
-
-/** A model with its weights. */
-export interface Trained {
-  readonly model: Model;
-  readonly state: State;
-}
+import { normalization, type Trained } from "./trained.ts";
 
 /** Students by cost, smallest first. The first fits software adapters. */
 const STUDENTS = [
@@ -45,8 +39,6 @@ export const RECIPE = {
   erasing: 0,
   repeats: 1,
 } as const;
-
-export const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
 
 /** The largest student, and its most epochs, that fit `budget` seconds: found by timing a few distillation steps. */
 export async function fit(

@@ -102,6 +102,15 @@ const DATA: ReportData = {
   patches: PATCHES,
   runs: [run("distilled", "hard", 0.09, 0), run("without the teacher", "none", 0, 7)],
   samples: Array.from({ length: 6 }, (_, n) => sample(n)),
+  comparison: {
+    groups: {
+      both: { images: 700, teacherRight: 690, asTeacher: 692 },
+      distilled: { images: 251, teacherRight: 240, asTeacher: 241 },
+      plain: { images: 189, teacherRight: 150, asTeacher: 30 },
+      neither: { images: 860, teacherRight: 500, asTeacher: 260 },
+    },
+    p: 0.003_59,
+  },
   seconds: 401.25,
 };
 
@@ -170,6 +179,13 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
     expect(await page.$eval("h1", (e) => e.textContent)).toBe(DATA.title);
     expect(await page.$eval("pre", (e) => e.textContent)).toBe(DATA.command);
     expect(await page.$eval("header + .lead ~ p:last-of-type", (e) => e.textContent)).toContain(DATA.adapter.name);
+  });
+
+  test("says whether the students are told apart, and what the teacher answered", async () => {
+    expect(await page.$eval("#verdict", (e) => e.textContent)).toBe(
+      "The teacher helped: 251 test images are right with the teacher alone and 189 without it alone; of students who are equally good, two would differ that much with a probability of p = 0.00359 (McNemar’s exact test). One run each.",
+    );
+    expect((await cells("comparison"))[1]).toEqual(["Only the distilled one", "251", "240", "241"]);
   });
 
   test("software is called software", async () => {

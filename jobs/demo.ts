@@ -11,7 +11,7 @@ import type { EpochMetrics } from "../train/metrics.ts";
 import { makeRecipe } from "../train/recipe.ts";
 import { answersOf, compare, top1Of } from "./demo/answers.ts";
 import { sample } from "./demo/samples.ts";
-import { fit, RECIPE } from "./demo/sizing.ts";
+import { DISTILLATION, fit, RECIPE } from "./demo/sizing.ts";
 import type { Trained } from "./demo/trained.ts";
 import type { Host } from "./host.ts";
 import { thinned, type ReportData, type RunSummary } from "./report-data.ts";
@@ -94,7 +94,7 @@ async function trainBoth(
   } as const;
   const distilled = await run(host, {
     ...{ ...common, model: config, label: "distilled", out: `${args.out}/distilled` },
-    recipe: { ...recipe, distillation: "hard" },
+    recipe: { ...recipe, ...DISTILLATION },
     teacher: { weights: args.teacher },
   });
   const plain = await run(

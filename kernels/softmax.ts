@@ -5,8 +5,8 @@
  *   logSoftmax:  y = x - max - log sum exp(x - max)        dx = dy - exp(y) * sum(dy)
  *
  * The WGSL is in rows/softmax.ts. The row's maximum keeps exp in range: Bridle 1990, "Probabilistic interpretation of feedforward
- * classification network
- * outputs", https://doi.org/10.1007/978-3-642-76153-9_28; Goodfellow et al. 2016, section 4.1, https://www.deeplearningbook.org
+ * classification network outputs", https://doi.org/10.1007/978-3-642-76153-9_28; Goodfellow et al. 2016, section 4.1,
+ * https://www.deeplearningbook.org
  */
 import { defineOp } from "../engine/autograd.ts";
 import { show } from "../engine/shape.ts";

@@ -40,6 +40,12 @@ export const RECIPE = {
   repeats: 1,
 } as const;
 
+/**
+ * The teacher's probabilities, not its best class: with 2,000 images and 42 epochs, on llvmpipe, the student ends at 44.6 %, with hard labels
+ * at 40.9 %, without a teacher at 38.0 % (one run each; a learning rate of 3e-3 changes none of them by a point).
+ */
+export const DISTILLATION = { distillation: "soft", alpha: 0.9, tau: 2, reduction: "batchmean" } as const;
+
 /** The largest student, and its most epochs, that fit `budget` seconds: found by timing a few distillation steps. */
 export async function fit(
   host: Host,
@@ -60,7 +66,7 @@ export async function fit(
       platform: memoryOnly,
       seed,
       normalization,
-      recipe: makeRecipe({ ...RECIPE, epochs: 1, warmupEpochs: 0, distillation: "hard" }),
+      recipe: makeRecipe({ ...RECIPE, epochs: 1, warmupEpochs: 0, ...DISTILLATION }),
       maxSteps: 9,
       onCompile: (done, total) => host.progress({ label: "sizing the student to this adapter: compiling kernels", done, total }),
     });

@@ -1,8 +1,7 @@
 /**
  * WGSL pieces of the fused attention kernels (flash.ts): a thread, or a few of them, owns a row and streams other rows past it. A row is a
  * head's D elements of one token, in vectors of type T; a thread keeps its share of a row in an array. In names of variables, `_at` is
- * where
- * a head's first row starts and `_step` the distance from row to row, in vectors.
+ * where a head's first row starts and `_step` the distance from row to row, in vectors.
  */
 
 export type Kind = "register" | "shared";
@@ -112,8 +111,7 @@ type Streamed = (r: number, j: string) => string;
 
 /**
  * Streams `count` rows of `a` and `b` past the own one. `body` multiplies the rows at hand, whose first has the number `first`; past the
- * end
- * the last row is repeated.
+ * end the last row is repeated.
  */
 export const stream = (rows: Rows, count: "n" | "m", a: Side, b: Side, body: (a: Streamed, b: Streamed) => string): string =>
   rows.kind === "shared" ? streamTiles(rows, count, a, b, body) : streamLanes(rows, count, a, b, body);

@@ -1,7 +1,6 @@
 /**
  * Gaussian blur of those images of a batch whose record says so, Pillow's to the bit: three box blurs along x, then three along y, each
- * rounded
- * to bytes; pixels beyond the image are its border's.
+ * rounded to bytes; pixels beyond the image are its border's.
  *
  *   y_i = (weight (sum of x from i - r to i + r) + part (x_{i-r-1} + x_{i+r+1}) + 2^23) >> 24
  *

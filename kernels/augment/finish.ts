@@ -3,8 +3,7 @@
  * straight in the layout of their patches.
  *
  * Noise is the box's own: element e of the box, counted channel by channel and row by row, is draws 2e and 2e + 1 of Philox with key (seed,
- * "nois"),
- * as `Random.normal` takes them; in mode "rand" e is the channel. Later boxes lie over earlier ones. Zhong et al. 2017,
+ * "nois"), as `Random.normal` takes them; in mode "rand" e is the channel. Later boxes lie over earlier ones. Zhong et al. 2017,
  * https://arxiv.org/abs/1708.04896
  */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";

@@ -21,9 +21,8 @@ let below: Uint32Array | null = null;
 
 /**
  * Two words for each pair low < high, at high (high - 1) / 2 + low: bit k is set where the f64 result is below 255 k / g, the whole
- * quotient
- * of v = low + k (high - low) / g with g the greatest common divisor of high - low and 255. Where g is above 63 the scale is 1, 1.5 or 3,
- * and nothing is rounded.
+ * quotient of v = low + k (high - low) / g with g the greatest common divisor of high - low and 255. Where g is above 63 the scale is 1,
+ * 1.5 or 3, and nothing is rounded.
  */
 function roundedBelow(): Uint32Array {
   if (below) return below;

@@ -2,9 +2,8 @@
  * One operation per image of a batch, all in one launch: each image's record names its operation and arguments.
  *
  * Operations on bytes, and blends, are Pillow's to the bit. A blend is d + a (v - d), both steps rounded to f32; the product is rounded
- * with
- * integers here, because WGSL may fuse a product and a sum. Affine maps interpolate bicubically (a = -1) in f32 where Pillow has f64; the
- * source's position is exact to about 2^-24 pixels, being summed from two parts.
+ * with integers here, because WGSL may fuse a product and a sum. Affine maps interpolate bicubically (a = -1) in f32 where Pillow has f64;
+ * the source's position is exact to about 2^-24 pixels, being summed from two parts.
  * https://pillow.readthedocs.io/en/stable/reference/ImageOps.html; Cubuk et al. 2019, https://arxiv.org/abs/1909.13719
  */
 import { defineKernel } from "../../engine/kernel.ts";

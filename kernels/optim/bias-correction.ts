@@ -6,8 +6,7 @@
  *   not finite:  skipped <- skipped + 1
  *
  * Runs on the GPU, since the CPU learns too late which updates are skipped. 1 - beta^n = -expm1(n log beta) by its Taylor series near 0,
- * where the difference
- * would lose digits. Kingma and Ba 2015, https://arxiv.org/abs/1412.6980. An update rule: no backward.
+ * where the difference would lose digits. Kingma and Ba 2015, https://arxiv.org/abs/1412.6980. An update rule: no backward.
  */
 import { defineKernel } from "../../engine/kernel.ts";
 import type { Scalar } from "../shared/scalars.ts";

@@ -26,9 +26,8 @@ export const typesOf = ({ P, vec }: ChannelLayout) => ({
 
 /**
  * What a stripe (wid.y: `images` images of a channel, the last one may be shorter) is mapped to. `shared`: a workgroup, which reads it
- * twice
- * for the statistics; `once`: a larger workgroup, which reads it once, several vectors at a time; `register`: a thread, where barriers are
- * dear.
+ * twice for the statistics; `once`: a larger workgroup, which reads it once, several vectors at a time; `register`: a thread, where
+ * barriers are dear.
  */
 export type BatchNormVariant = "shared" | "register" | "once";
 export const BATCH_NORM_VARIANTS: readonly BatchNormVariant[] = ["shared", "register", "once"];

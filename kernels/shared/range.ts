@@ -1,7 +1,6 @@
 /**
  * What values a tensor has: the range of the finite ones, and where the first of the others is. Told apart by the exponent bits, for WGSL
- * may
- * assume that NaN and infinity do not occur.
+ * may assume that NaN and infinity do not occur.
  */
 import { defineKernel } from "../../engine/kernel.ts";
 import { indexIn, numel } from "../../engine/shape.ts";

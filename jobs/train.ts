@@ -15,6 +15,7 @@ import type { Host } from "./host.ts";
 import { describeLayers } from "../train/debug-text.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
+import { unlessStopped } from "./stop.ts";
 import { readSettings, type TrainArgs } from "./train/settings.ts";
 
 export type { TrainArgs } from "./train/settings.ts";
@@ -60,7 +61,7 @@ const SAVE_SECONDS = 300;
 
 export default async function trainJob(host: Host, args: TrainArgs): Promise<TrainSummary> {
   const startMs = performance.now();
-  const run = await prepare(host, args);
+  const run = await unlessStopped(host, prepare(host, args));
   const { paths, log } = run;
   const { model, normalization, teacher, train: images, test } = run.options;
   const result = await train({ ...run.options, ...callbacks(host, args, run) }).catch((error: Error) => {

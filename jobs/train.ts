@@ -15,6 +15,7 @@ import type { Host } from "./host.ts";
 import { describeLayers } from "../train/debug-text.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
+import { unlessStopped } from "./stop.ts";
 import { readSettings, type TrainArgs } from "./train/settings.ts";
 
 export type { TrainArgs } from "./train/settings.ts";
@@ -61,7 +62,7 @@ const SAVE_SECONDS = 300;
 /** `onEpoch` is called with each evaluation, for a job that trains as a part of its own work. */
 export default async function trainJob(host: Host, args: TrainArgs, onEpoch?: (m: EpochMetrics) => void): Promise<TrainSummary> {
   const startMs = performance.now();
-  const run = await prepare(host, args);
+  const run = await unlessStopped(host, prepare(host, args));
   const { paths, log } = run;
   const { model, normalization, teacher, train: images, test } = run.options;
   const result = await train({ ...run.options, ...callbacks(host, args, run, onEpoch) }).catch((error: Error) => {

@@ -5,6 +5,7 @@ import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type Deit
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
 import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
 import {
+  checkRegnetConfig,
   regnet,
   regnetActivations,
   regnetBlocks,
@@ -15,6 +16,7 @@ import {
   type RegNetConfig,
 } from "./regnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
+import { quote, shownValue } from "./shown.ts";
 
 export interface ForwardOptions extends DeitOptions {
   /** Batch statistics and stochastic depth. */
@@ -61,20 +63,20 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
   if (typeof what === "string") {
     const name = HEADLESS.test(what) ? what : what.replace(TAG, "");
     const config = deitConfig(what) ?? regnetConfig(name);
-    if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
-    return build(name, numClasses === undefined ? config : { ...config, numClasses });
+    if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got ${quote(what)}`);
+    return build(numClasses === undefined ? config : { ...config, numClasses }, name);
   }
   const given = numClasses === undefined ? what : { ...what, numClasses };
   if (given["arch"] === "deit" || given["arch"] === "vit") {
     const config: DeitConfig = { ...merge(DEIT, given), arch: "deit" };
-    return build(nameOf(config) ?? "custom deit", config);
+    return build(config);
   }
   if (given["arch"] === "regnety") {
     const base = { ...regnetConfig("regnety_002")!, imgSize: 224 };
     const config = merge(base, given);
-    return build(nameOf(config) ?? "custom regnety", config);
+    return build(config);
   }
-  throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${JSON.stringify(given["arch"])}`);
+  throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${shownValue(given["arch"])}`);
 }
 
 /** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
@@ -89,19 +91,20 @@ export function nameOf(config: DeitConfig | RegNetConfig): string | null {
 
 function merge<T extends object>(base: T, given: Readonly<Record<string, unknown>>): T {
   for (const key of Object.keys(given)) {
-    if (!(key in base)) throw new Error(`model: expected ${Object.keys(base).join(", ")}, got "${key}"`);
+    if (!Object.hasOwn(base, key)) throw new Error(`model: expected ${Object.keys(base).join(", ")}, got ${quote(key)}`);
   }
   return { ...base, ...given };
 }
 
-function build(name: string, config: DeitConfig | RegNetConfig): Model {
+/** Without a name it gets timm's of its config. */
+function build(config: DeitConfig | RegNetConfig, name?: string): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
     const { dim, heads } = config;
     if (dim / heads > MAX_HEAD_WIDTH)
       throw new Error(`deit: expected dim / heads of at most ${MAX_HEAD_WIDTH}, got ${dim / heads} (dim ${dim}, heads ${heads})`);
     return {
-      name,
+      name: name ?? nameOf(config) ?? "custom deit",
       config,
       params: deitParams(config),
       numClasses: config.numClasses,
@@ -115,8 +118,9 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
         deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}), ...(training && dropout ? { dropout } : {}) }),
     };
   }
+  checkRegnetConfig(config);
   return {
-    name,
+    name: name ?? nameOf(config) ?? "custom regnety",
     config,
     params: regnetParams(config),
     numClasses: config.numClasses,

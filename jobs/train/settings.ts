@@ -8,7 +8,7 @@ import { openSource, type DataFiles } from "../../train/data/open.ts";
 import type { MemoryEstimate } from "../../train/estimate.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { checkRun, type TrainOptions } from "../../train/train.ts";
-import { refusing, UsageError } from "../errors.ts";
+import { asUsage, refusing } from "../errors.ts";
 import { checkDtype } from "../files/dtype.ts";
 import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "../files/load-model.ts";
 import { readWeightsFile } from "../files/weights-file.ts";
@@ -84,8 +84,8 @@ export async function readSettings(host: Host, args: TrainArgs): Promise<Setting
 const memoryOf = ({ memoryBytes }: Host): number | undefined => (getDevice().adapter.software ? memoryBytes : undefined);
 
 const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
-  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
-    throw new UsageError(error.message);
+  openSource(files, (from) => host.images.read(from), classes).catch((error: unknown) => {
+    throw asUsage(error);
   });
 
 /** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */

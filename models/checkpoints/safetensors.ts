@@ -6,7 +6,7 @@
  * https://github.com/huggingface/safetensors#format
  */
 import { ARRAYS, bitsOf, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
-import { quote } from "../shown.ts";
+import { quote, shownValue } from "../shown.ts";
 import { checkHeaderText } from "./safetensors-header.ts";
 
 export type { SafeDtype, SafeTensor } from "./dtypes.ts";
@@ -122,7 +122,7 @@ function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; text: s
 
 function readMetadata(value: unknown): Record<string, string> {
   if (value === undefined || value === null) return {};
-  if (!isObject(value)) fail(`${METADATA} to be an object`, show(value));
+  if (!isObject(value)) fail(`${METADATA} to be an object`, shownValue(value));
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") fail(`text for ${METADATA} ${quote(key)}`, typeof text);
   }
@@ -142,16 +142,16 @@ function readInfo(name: string, info: unknown, size: number): Info {
   // The reference also takes the three values as a list; it passes over other keys.
   const fields = Array.isArray(info) && info.length === 3 ? { dtype: info[0], shape: info[1], data_offsets: info[2] } : info;
   if (!isObject(fields) || !["dtype", "shape", "data_offsets"].every((key) => Object.hasOwn(fields, key))) {
-    return fail(`dtype, shape and data_offsets for ${what}`, isObject(fields) ? show(Object.keys(fields)) : show(info));
+    return fail(`dtype, shape and data_offsets for ${what}`, isObject(fields) ? shownValue(Object.keys(fields)) : shownValue(info));
   }
   const { dtype, shape, data_offsets: offsets } = fields;
   if (typeof dtype !== "string" || !Object.hasOwn(ARRAYS, dtype)) {
-    return fail(`dtype of ${what} to be one of ${Object.keys(ARRAYS).join(", ")}`, show(dtype));
+    return fail(`dtype of ${what} to be one of ${Object.keys(ARRAYS).join(", ")}`, shownValue(dtype));
   }
   const bytes = (elements(name, shape) * bitsOf(dtype as SafeDtype)) / 8;
   const [begin, end] = Array.isArray(offsets) ? (offsets as unknown[]) : [];
   if (!Array.isArray(offsets) || offsets.length !== 2 || !isCount(begin) || !isCount(end) || begin > end || end > size) {
-    return fail(`data_offsets of ${what} in order within ${size} bytes of data`, show(offsets));
+    return fail(`data_offsets of ${what} in order within ${size} bytes of data`, shownValue(offsets));
   }
   if (end - begin !== bytes) fail(`${bytes} bytes for ${what} ${dtype} [${(shape as number[]).join(",")}]`, `${end - begin}`);
   return { name, dtype: dtype as SafeDtype, shape: shape as number[], begin, end };
@@ -159,7 +159,7 @@ function readInfo(name: string, info: unknown, size: number): Info {
 
 /** Throws unless `shape` is a list of counts whose product fits in 64 bits. */
 function elements(name: string, shape: unknown): number {
-  const refuse = () => fail(`shape of ${quote(name)} to be counts below 2^53 with a product below 2^64`, show(shape));
+  const refuse = () => fail(`shape of ${quote(name)} to be counts below 2^53 with a product below 2^64`, shownValue(shape));
   if (!Array.isArray(shape)) return refuse();
   let count = 1n;
   for (const d of shape as unknown[]) {
@@ -173,16 +173,6 @@ function elements(name: string, shape: unknown): number {
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
-/** A value of the header, shallowly: a hostile one may be nested a million deep. */
-function show(value: unknown): string {
-  if (Array.isArray(value))
-    return `[${value
-      .slice(0, 8)
-      .map((v) => (Array.isArray(v) ? "a list" : show(v)))
-      .join(",")}${value.length > 8 ? ",…" : ""}]`;
-  return isObject(value) ? "an object" : typeof value === "string" ? quote(value) : String(value);
-}
 
 function fail(expected: string, got: string): never {
   throw new Error(`safetensors: expected ${expected}, got ${got}`);

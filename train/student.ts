@@ -1,8 +1,8 @@
 /** The student as a run trains it: the model with its storage, or with LoRA's additions over frozen weights. */
 import { initialLora, makeLora, mergedLora, withLora, type Lora } from "../models/lora.ts";
-import { storedModel, storedParams } from "../models/mixed-precision.ts";
+import { loadStored, storedModel } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
-import { loadParams, type Params, type State } from "../models/params.ts";
+import type { Params, State } from "../models/params.ts";
 import { loraOptions, type Recipe } from "./recipe.ts";
 
 export interface Student {
@@ -25,7 +25,7 @@ export function makeStudent(model: Model, recipe: Recipe, state: State | null, s
   const stored = storedModel(model, recipe.dtype);
   const lora = loraOf(model, recipe);
   if (!lora) return { model: stored, state, frozen: {}, whole: (learned) => learned };
-  const frozen = storedParams(loadParams(model.name, model.params, state), recipe.frozenDtype);
+  const frozen = loadStored(model.name, model.params, state, recipe.frozenDtype);
   return {
     model: withLora(stored, frozen, lora),
     state: state && initialLora(lora, state, seed),

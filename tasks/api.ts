@@ -6,9 +6,9 @@ import type { RegNetConfig } from "../models/regnet.ts";
 import type { DownloadCache } from "../models/checkpoints/url.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import type { Recipe } from "../train/recipe.ts";
-import type { LoraOptions } from "./lora.ts";
+import type { LoraOptions } from "../models/lora.ts";
 
-export type { LoraOptions } from "./lora.ts";
+export type { LoraOptions } from "../models/lora.ts";
 
 export type ModelConfig = DeitConfig | RegNetConfig;
 

@@ -2,7 +2,6 @@
 import type { Stats } from "../engine/device.ts";
 import { rehearsePlan } from "../engine/plan.ts";
 import { rehearseRead, Tensor } from "../engine/tensor.ts";
-import { storedModel } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, type Params } from "../models/params.ts";
 import { draftEvaluation } from "./evaluate.ts";
@@ -14,6 +13,7 @@ import { rehearse } from "./rehearse.ts";
 import { stateOf } from "./replay.ts";
 import { evalBatch, loadTeacher } from "./run.ts";
 import { draftStep } from "./step.ts";
+import { makeStudent } from "./student.ts";
 import { trains } from "./trained.ts";
 
 /** Bytes of GPU buffers. */
@@ -71,14 +71,16 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   };
   const [, height, width] = model.imageShape;
   const { images = [3, height, width], trainCount = Infinity, testCount = Infinity, teacher: teacherModel } = o;
-  const stored = storedModel(model, recipe.dtype);
   const evaluation = (of: Model, params: Params, batch: number) => {
     const { images, body } = draftEvaluation(of, params, ANY, batch);
     const plan = rehearsePlan(body);
     rehearseRead(plan.result);
     return { images, plan };
   };
-  const [store, weights] = taken(() => new ParameterStore(model.name, model.params, null, trains(recipe.trainOnly)));
+  const [{ student, store }, weights] = taken(() => {
+    const student = makeStudent(model, recipe, null, 0);
+    return { student: student.model, store: new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly)) };
+  });
   const [optimizer, state] = taken(() => new Optimizer(recipe, store));
   const [teacher, teacherWeights] = taken(() => teacherModel && loadTeacher({ model: teacherModel, state: null }, recipe.teacherDtype));
   if (teacher && recipe.cacheTeacher) {
@@ -88,7 +90,7 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   }
   const [step, input] = taken(() => {
     const source = makeStepInput({ model, recipe, seed: 0, normalization: ANY, train: { shape: images }, augment: o.augment });
-    return draftStep({ model: stored, store, optimizer, recipe, input: (patch) => source.launch(patch), teacher: teacher ?? null });
+    return draftStep({ model: student, store, optimizer, recipe, input: (patch) => source.launch(patch), teacher: teacher ?? null });
   });
   const [, activations] = taken(() => {
     const { loss, base, distill, correct, norm } = rehearsePlan(step.batch).result;
@@ -96,7 +98,7 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
     rehearseRead([loss, base, distill ?? base, correct, ...(norm ? [norm] : [])]);
   });
   const [, copies] = taken(() => o.copies && stateOf(store, optimizer, step).map(({ shape }) => Tensor.zeros(shape)));
-  const [, evaluating] = taken(() => evaluation(stored, store.tensors, o.evalBatchSize ?? evalBatch(recipe, testCount)));
+  const [, evaluating] = taken(() => evaluation(student, store.tensors, o.evalBatchSize ?? evalBatch(recipe, testCount)));
   for (const tensor of store.buffers) rehearseRead([tensor]); // a checkpoint
   const gradients = sizeOf(store.grads);
   const sum = step.sum ? sizeOf(step.sum) : 0;

@@ -64,7 +64,9 @@ type Settings = Pick<
 /** Reads the data's list, the weights and the teacher; refuses what cannot become a run. */
 export async function readSettings(host: Host, args: TrainArgs): Promise<Settings> {
   const recipe = refusing(() => makeRecipe(args.recipe));
-  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
+  if (recipe.trainOnly === "lora" && args.initial === undefined)
+    throw new UsageError('expected --weights for trainOnly "lora", which leaves them frozen, got none');
+  for (const dtype of [recipe.dtype, recipe.teacherDtype, recipe.frozenDtype]) checkDtype(dtype);
   const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
   const train = await open(host, args.train, typeof given === "number" ? given : undefined);
   const test = await open(host, args.test, train.classes);

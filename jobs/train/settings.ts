@@ -8,7 +8,7 @@ import { openSource, type DataFiles } from "../../train/data/open.ts";
 import type { MemoryEstimate } from "../../train/estimate.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { checkRun, type TrainOptions } from "../../train/train.ts";
-import { asUsage, refusing } from "../errors.ts";
+import { asUsage, refusing, UsageError } from "../errors.ts";
 import { checkDtype } from "../files/dtype.ts";
 import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "../files/load-model.ts";
 import { readWeightsFile } from "../files/weights-file.ts";

@@ -88,6 +88,15 @@ async function library(to) {
     write(join(to, path.replace(/\.ts$/, ".js")), shrink(path, { code, map: readable ? own : undefined }), join(ROOT, path));
   }
   rmSync(types, { recursive: true, force: true });
+  // No import map reaches a worker: its module takes the one file, which names no package.
+  const worker = join(to, "tasks/model-worker.js");
+  writeFileSync(worker, readFileSync(worker, "utf8").replace('"./load-model.js"', '"../tessera.js"'));
+  await bundle(
+    "tasks/messages.ts",
+    join(to, "tasks"),
+    "messages.js",
+    "// Comlink: Copyright 2019 Google LLC, SPDX-License-Identifier: Apache-2.0",
+  );
   // Beside the three dependencies there is no fourth: this package is inside of the one module that uses it.
   await bundle("models/onnx/wire.ts", join(to, "models/onnx"), "wire.js", PROTOBUF);
   await bundle("index.ts", to, "tessera.js", PROTOBUF);
@@ -98,7 +107,7 @@ const PROTOBUF = ["varint", "binary-encoding"]
   .map((name) => /^(?:\/\/.*\n)+/.exec(readFileSync(join(ROOT, `node_modules/@bufbuild/protobuf/dist/esm/wire/${name}.js`), "utf8"))[0])
   .join("//\n");
 
-/** A module with all that it imports, other packages too, in one file that begins with `banner`. */
+/** A module with all that it imports, other packages too, in one file without line breaks that begins with `banner`. */
 async function bundle(path, to, name, banner) {
   await build({
     configFile: false,
@@ -112,9 +121,12 @@ async function bundle(path, to, name, banner) {
       target: "es2023",
       minify: true,
       lib: { entry: join(ROOT, path), formats: ["es"], fileName: () => name },
-      rolldownOptions: { output: { codeSplitting: false, postBanner: banner } },
+      rolldownOptions: { output: { codeSplitting: false } },
     },
   });
+  const file = join(to, name);
+  const { code } = minifySync(name, readFileSync(file, "utf8"), { compress: false, mangle: false, codegen: { legalComments: "none" } });
+  writeFileSync(file, `${banner}\n${code}`);
 }
 
 /** cli/dist/: the folders of the repository that the command line is made of, laid out as there, and the files that they read. */

@@ -1,7 +1,8 @@
 /** The worker's side of `loadModelInWorker`: models that answer messages. A dedicated worker serves its page, a shared one every tab of the origin. */
-import { expose, proxy, type ProxyMarked } from "comlink";
-import type { Example, FineTuneOptions, ImageInput, LoadOptions, VisionModel } from "./api.ts";
+import type { Common, Example, FineTuneOptions, ImageInput, LoadOptions, VisionModel } from "./api.ts";
 import { loadModel } from "./load-model.ts";
+import { expose, proxy, type ProxyMarked } from "./messages.ts";
+import { SharedModels } from "./shared-models.ts";
 
 /** Functions of the page by name, of its store `get`, `set` and `delete`; each call crosses to the page. */
 export type Hooks = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>;
@@ -38,9 +39,10 @@ export type RemoteModel = Omit<VisionModel, Answer | "fineTune"> & {
   ): Promise<{ readonly model: RemoteModel & ProxyMarked; readonly finished: boolean; readonly epochs: readonly unknown[] }>;
 };
 
-/** The calls of one page that are under way, by the page's numbers. */
-class Calls {
+/** One page of the worker's: its calls that are under way, by its numbers, and the models that it has. */
+class Client {
   readonly #running = new Map<number, AbortController>();
+  readonly #held = new Set<() => void>();
 
   async run<T>(call: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
@@ -55,13 +57,27 @@ class Calls {
   abort(call: number): void {
     this.#running.get(call)?.abort();
   }
+
+  /** Has `release` called once: when the page asks for it, or is gone. */
+  hold(release: () => void): () => void {
+    const once = () => {
+      if (this.#held.delete(once)) release();
+    };
+    this.#held.add(once);
+    return once;
+  }
+
+  gone(): void {
+    for (const controller of this.#running.values()) controller.abort();
+    for (const release of this.#held) release();
+  }
 }
 
-function remote(calls: Calls, model: VisionModel, dispose = () => model.dispose()): RemoteModel & ProxyMarked {
+function remote(client: Client, model: VisionModel, release = () => model.dispose()): RemoteModel & ProxyMarked {
   const answer =
     (ask: (images: never, o: object) => Promise<unknown>) =>
     (call: number, images: ImageInput | readonly ImageInput[], o: object): Promise<unknown> =>
-      calls.run(call, (signal) => ask(images as never, { ...o, signal }));
+      client.run(call, (signal) => ask(images as never, { ...o, signal }));
   return proxy({
     labels: model.labels,
     config: model.config,
@@ -69,11 +85,11 @@ function remote(calls: Calls, model: VisionModel, dispose = () => model.dispose(
     features: answer(model.features.bind(model)),
     attention: answer(model.attention.bind(model)),
     save: model.save.bind(model),
-    dispose,
+    dispose: client.hold(release),
     fineTune: (call: number, examples: RemoteExamples, options: SentOptions, hooks: Hooks) =>
-      calls.run(call, async (signal) => {
+      client.run(call, async (signal) => {
         const tuned = await model.fineTune(generated(examples), { ...received<FineTuneOptions>(options, hooks), signal });
-        return proxy({ model: remote(calls, tuned.model), finished: tuned.finished, epochs: tuned.epochs });
+        return proxy({ model: remote(client, tuned.model), finished: tuned.finished, epochs: tuned.epochs });
       }),
   }) as unknown as RemoteModel & ProxyMarked;
 }
@@ -82,34 +98,28 @@ async function* generated(examples: RemoteExamples): AsyncGenerator<Example> {
   for (let example = await examples.next(); example; example = await examples.next()) yield example;
 }
 
-/** Models shared by several tabs, by file and options. */
-const shared = new Map<string, { readonly model: Promise<VisionModel>; users: number }>();
+const shared = new SharedModels();
 
 /** What one page, or tab, can ask for. */
-const connection = (calls = new Calls()) => ({
+const connection = (client = new Client()) => ({
   async load(call: number, from: string | Blob | Uint8Array, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
-    return calls.run(call, async (signal) => remote(calls, await loadModel(from, { ...received<LoadOptions>(options, hooks), signal })));
+    return client.run(call, async (signal) => remote(client, await loadModel(from, { ...received<LoadOptions>(options, hooks), signal })));
   },
 
   /** `key` identifies file and options; tabs with the same key share one model. */
-  async share(key: string, from: string | Blob | Uint8Array, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
-    const entry = shared.get(key) ?? { model: loadModel(from, received<LoadOptions>(options, hooks)), users: 0 };
-    shared.set(key, entry);
-    entry.users++;
-    const release = () => {
-      if (--entry.users > 0) return;
-      shared.delete(key);
-      void entry.model.then((model) => model.dispose());
-    };
-    try {
-      return remote(calls, await entry.model, release);
-    } catch (error) {
-      shared.delete(key);
-      throw error;
-    }
+  async share(call: number, key: string, from: string, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
+    const { onProgress, ...o } = received<LoadOptions>(options, hooks);
+    const common = (signal: AbortSignal): Common => (onProgress ? { signal, onProgress } : { signal });
+    const { model, release } = await client.run(call, (signal) =>
+      shared.use(key, common(signal), (told) => loadModel(from, { ...o, ...told })),
+    );
+    return remote(client, model, release);
   },
 
-  abort: (call: number): void => calls.abort(call),
+  abort: (call: number): void => client.abort(call),
+
+  /** The page holds a lock of this name as long as it lives. */
+  livesWith: (lock: string): void => void navigator.locks.request(lock, () => client.gone()),
 });
 
 export type WorkerApi = ReturnType<typeof connection>;

@@ -1,5 +1,4 @@
 /** `loadModel` in a module worker that comes with the package: the page's thread stays free. The worker's side is model-worker.ts. */
-import { proxy, releaseProxy, transfer, wrap, type ProxyMarked, type Remote } from "comlink";
 import { AdapterError, DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
 import type {
   AnswerOptions,
@@ -14,6 +13,7 @@ import type {
   VisionModel,
 } from "./api.ts";
 import { ExamplesError, PictureError, StoreError, WeightsError } from "./errors.ts";
+import { proxy, type ProxyMarked, type Remote, releaseProxy, transfer, wrap } from "./messages.ts";
 import type { Answer, Hooks, RemoteModel, SentOptions, WorkerApi } from "./model-worker.ts";
 
 export interface WorkerOptions extends LoadOptions {
@@ -36,14 +36,16 @@ export async function loadModelInWorker(
 ): Promise<VisionModel> {
   if (o.cache)
     throw new Error("loadModelInWorker: expected cache to be left out or null, got one of the page: the worker keeps downloads itself");
-  const { api, failed, close } = shared ? connectShared() : start();
+  const { api, failed, close } = shared ? await connectShared() : start();
   const source = from instanceof Blob || from instanceof Uint8Array ? from : absolute(from);
   const { signal, ...options } = o;
   try {
     const { values, hooks } = parted(options);
-    const loading = shared
-      ? api.share(keyOf(source, options), source as string, values, hooks)
-      : called(api, signal, (call) => api.load(call, source as string, values, hooks));
+    const loading = called(api, signal, (call) =>
+      shared
+        ? api.share(call, keyOf(source, options), source as string, values, hooks)
+        : api.load(call, source as string | Blob | Uint8Array, values, hooks),
+    );
     const model = await Promise.race([loading, failed]);
     return await local(api, model as unknown as Remote<RemoteModel>, close);
   } catch (error) {
@@ -62,19 +64,53 @@ interface Connection {
 const failureOf = (worker: Worker | SharedWorker): Promise<never> =>
   new Promise((_, reject) => {
     worker.onerror = (event) =>
-      reject(new Error(`loadModelInWorker: expected the worker's module to load, got ${(event as ErrorEvent).message || "an error"}`));
+      reject(
+        new Error(
+          `loadModelInWorker: expected the worker's module to load, got ${(event as ErrorEvent).message || "an error"} (a bundler that does not ` +
+            "follow new Worker(new URL(…)) needs tessera-gpu/tasks/model-worker.js as a second entry named model-worker)",
+        ),
+      );
   });
 
+const MODULE = { type: "module", name: "tessera-gpu" } as const;
+
 function start(): Connection {
-  const worker = new Worker(new URL("./model-worker.ts", import.meta.url), { type: "module", name: "tessera-gpu" });
+  const worker = packagesWorker();
   return { api: wrap<WorkerApi>(worker), failed: failureOf(worker), close: () => worker.terminate() };
 }
 
-function connectShared(): Connection {
+/** A page may not start a worker at the address of another site, such as a CDN, but one of its own that imports that address. */
+function packagesWorker(): Worker {
+  try {
+    return new Worker(new URL("./model-worker.ts", import.meta.url), MODULE);
+  } catch (error) {
+    if ((error as Error).name !== "SecurityError") throw error;
+    const here = import.meta.url; // by a name, since bundlers would copy the file at a literal address
+    const script = `import ${JSON.stringify(new URL("./model-worker.ts", here))};`;
+    return new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), MODULE);
+  }
+}
+
+async function connectShared(): Promise<Connection> {
   if (typeof SharedWorker === "undefined")
     throw new Error("loadModelInWorker: expected a browser with SharedWorker for shared, got one without: leave it out");
-  const worker = new SharedWorker(new URL("./model-worker.ts", import.meta.url), { type: "module", name: "tessera-gpu" });
-  return { api: wrap<WorkerApi>(worker.port), failed: failureOf(worker), close: () => worker.port.close() };
+  const worker = new SharedWorker(new URL("./model-worker.ts", import.meta.url), MODULE);
+  const api = wrap<WorkerApi>(worker.port);
+  const { name, release } = await lockOfThisTab();
+  void api.livesWith(name);
+  const close = () => {
+    release();
+    worker.port.close();
+  };
+  return { api, failed: failureOf(worker), close };
+}
+
+/** A lock that is free once the tab is closed, however it ends, or when released. */
+function lockOfThisTab(): Promise<{ readonly name: string; readonly release: () => void }> {
+  const name = `tessera-gpu ${crypto.randomUUID()}`;
+  return new Promise((resolve, reject) => {
+    navigator.locks.request(name, () => new Promise<void>((release) => resolve({ name, release }))).catch(reject);
+  });
 }
 
 const absolute = (url: string | URL): string => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
@@ -130,6 +166,7 @@ function watchedStore(store: Store): { store: Store; refused: Uint8Array | null 
 /** Wraps a model of the worker as one of the page. Closing the last model ends the worker. */
 async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: () => void, users = { count: 0 }): Promise<VisionModel> {
   users.count++;
+  let disposed = false;
   const [labels, config] = (await Promise.all([model.labels, model.config])) as unknown as [readonly string[], ModelConfig];
   const ask = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -169,6 +206,8 @@ async function local(api: Remote<WorkerApi>, model: Remote<RemoteModel>, close: 
       return { model: await local(api, tuned.model as unknown as Remote<RemoteModel>, close, users), finished, epochs };
     },
     dispose() {
+      if (disposed) return;
+      disposed = true;
       void model.dispose().then(() => {
         model[releaseProxy]();
         if (--users.count === 0) close();

@@ -116,25 +116,49 @@ test("a plain page with the one file", { timeout: 30 * MINUTE }, async () => {
   same("the one file in a module worker", await visitFolder(at));
 });
 
-test("a plain page with an import map to every module", { timeout: 30 * MINUTE }, async () => {
-  const at = await project("import-map", [], ["page.js"]);
+test("a plain page with an import map to every module, its worker too", { timeout: 30 * MINUTE }, async () => {
+  const at = await project("import-map", [], ["page-and-worker.js:page.js"]);
   const imports = {
     "tessera-gpu": "/node_modules/tessera-gpu/dist/index.js",
+    "tessera-gpu/worker": "/node_modules/tessera-gpu/dist/tasks/worker.js",
     ...Object.fromEntries(["zod", "zod/mini", "zod/locales"].map((name) => [name, `/node_modules/${name}/index.js`])),
   };
   html(at, `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="/page.js"></script>`);
   same("module by module", await visitFolder(at));
 });
 
-test("esbuild", { timeout: 30 * MINUTE }, async () => {
-  const at = await project("esbuild", ["esbuild@0.28"], ["page.js:main.js"]);
-  await run(at, "npx", "esbuild", "main.js", "--bundle", "--format=esm", "--splitting", "--minify", "--outdir=dist");
+test("a plain page with everything from another site, its worker too", { timeout: 30 * MINUTE }, async () => {
+  const at = await project("cdn", [], ["page-and-worker.js:page.js"]);
+  const cdn = await serveFolder(join(at, "node_modules/tessera-gpu/dist"));
+  const imports = { "tessera-gpu": `${cdn.url}tessera.js`, "tessera-gpu/worker": `${cdn.url}tasks/worker.js` };
+  html(at, `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="/page.js"></script>`);
+  same("from another site", await visitFolder(at));
+  await cdn.close();
+});
+
+/** What esbuild and Rollup have to be given, since they do not follow `new Worker(new URL(…))`. */
+const WORKER = "tessera-gpu/tasks/model-worker.js";
+
+test("esbuild, its worker too", { timeout: 30 * MINUTE }, async () => {
+  const at = await project("esbuild", ["esbuild@0.28"], ["page-and-worker.js:main.js"]);
+  await run(
+    at,
+    "npx",
+    "esbuild",
+    "main.js",
+    `model-worker=${WORKER}`,
+    "--bundle",
+    "--format=esm",
+    "--splitting",
+    "--minify",
+    "--outdir=dist",
+  );
   html(at, '<script type="module" src="/dist/main.js"></script>');
   same(version(at, "esbuild"), await visitFolder(at));
 });
 
-test("Rollup", { timeout: 30 * MINUTE }, async () => {
-  const at = await project("rollup", ["rollup@4", "@rollup/plugin-node-resolve@16"], ["page.js:main.js", "rollup.config.js"]);
+test("Rollup, its worker too", { timeout: 30 * MINUTE }, async () => {
+  const at = await project("rollup", ["rollup@4", "@rollup/plugin-node-resolve@16"], ["page-and-worker.js:main.js", "rollup.config.js"]);
   await run(at, "npx", "rollup", "-c", "--silent");
   html(at, '<script type="module" src="/dist/main.js"></script>');
   same(version(at, "rollup"), await visitFolder(at));

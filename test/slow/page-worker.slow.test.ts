@@ -1,5 +1,7 @@
 /** A page that trains in the library's worker: its own thread stays free. Tabs that share have the model's memory once. From the packed tarball. */
 import { readFile, readdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Browser, Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -38,9 +40,19 @@ globalThis.teach = async () => {
   await new Promise((resolve) => setTimeout(resolve, 200)); // entries come late
   return { finished, steps: steps.length, best: best.label, told };
 };
+globalThis.loadModelInWorker = loadModelInWorker;
 globalThis.share = async () => {
   globalThis.model = await loadModelInWorker("/model.safetensors", { shared: true });
   return (await model.classify(photos[0].image)).length;
+};
+/** Begins to load a shared model; what came of it, once it is known. */
+globalThis.begin = (url) => {
+  globalThis.stop = new AbortController();
+  globalThis.progressed = false;
+  globalThis.outcome = loadModelInWorker(url, { shared: true, signal: stop.signal, onProgress: () => (progressed = true) }).then(
+    (model) => model.labels.length,
+    (error) => error.name,
+  );
 };
 globalThis.ready = true;
 `;
@@ -55,12 +67,13 @@ const COUNTER = `{
 }
 `;
 
+const MODEL = tinyFile({ ...TINY, imgSize: 64, patchSize: 8, dim: 96, depth: 4 });
 const folder = projectsFolder();
 let server: Awaited<ReturnType<typeof serveFolder>>, browser: Browser;
 
 beforeAll(async () => {
   const served = await builtApp(folder, PAGE);
-  await writeFile(join(served, "model.safetensors"), tinyFile({ ...TINY, imgSize: 64, patchSize: 8, dim: 96, depth: 4 }));
+  await writeFile(join(served, "model.safetensors"), MODEL);
   const assets = join(served, "assets");
   for (const name of (await readdir(assets)).filter((file) => file.startsWith("model-worker")))
     await writeFile(join(assets, name), COUNTER + (await readFile(join(assets, name), "utf8")));
@@ -126,10 +139,54 @@ test("two tabs that share hold the model's bytes once", { timeout: 30 * MINUTE }
   expect(await second.evaluate("share()")).toBe(5);
   const together = await bytes();
   console.log(`GPU bytes of the shared worker: ${alone} with one tab, ${together} with two`);
-  expect(alone).toBeGreaterThan(4 * 4 * 12 * 96 * 96); // the parameters are there
+  expect(alone).toBeGreaterThan(MODEL.length); // the parameters are there
   expect(together).toBe(alone);
   expect(browser.targets().filter((t) => t.type() === "shared_worker")).toHaveLength(1);
-  await first.evaluate("model.dispose()");
-  expect(await second.evaluate("share()")).toBe(5); // it lives for the other tab
+
+  expect(await first.evaluate(`loadModelInWorker("/model.safetensors?own", { shared: true }).then((own) => own.labels.length)`)).toBe(5);
+  expect(await bytes()).toBeGreaterThan(alone);
+  await first.close();
+  await expect.poll(bytes, { timeout: MINUTE }).toBe(alone); // what it alone used is gone, what the other uses is not
+  expect(await second.evaluate("model.classify(photos[1].image).then((answer) => answer.length)")).toBe(5);
+  await second.close();
+});
+
+test("a shared load goes on for the tabs that did not stop it, and ends with the last", { timeout: 30 * MINUTE }, async () => {
+  const slow = await halfServed();
+  const [first, second] = [await open(), await open()];
+  for (const page of [first, second]) {
+    await page.evaluate(`begin("${slow.url}model")`);
+    await page.waitForFunction("progressed");
+  }
+  await first.evaluate("stop.abort()");
+  expect(await first.evaluate("outcome")).toBe("AbortError");
+  slow.serveRest();
+  expect(await second.evaluate("outcome")).toBe(5);
+
+  await first.evaluate(`begin("${slow.url}other")`);
+  await first.waitForFunction("progressed");
+  await first.evaluate("stop.abort()");
+  expect(await first.evaluate("outcome")).toBe("AbortError");
+  await expect.poll(slow.ended, { timeout: MINUTE }).toEqual(["/model: whole", "/other: cut off"]);
+  slow.close();
   await Promise.all([first.close(), second.close()]);
 });
+
+/** A server on another port that gives a model's first half, and the rest when told to. */
+async function halfServed() {
+  let serveRest: () => void = () => undefined;
+  const ended: string[] = [];
+  const server = createServer((request, response) => {
+    response.writeHead(200, { "content-length": MODEL.length, "access-control-allow-origin": "*" });
+    response.write(MODEL.subarray(0, MODEL.length / 2));
+    serveRest = () => response.end(MODEL.subarray(MODEL.length / 2));
+    response.on("close", () => ended.push(`${request.url}: ${response.writableFinished ? "whole" : "cut off"}`));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    serveRest: () => serveRest(),
+    ended: () => ended,
+    close: () => void server.close(),
+  };
+}

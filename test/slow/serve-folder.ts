@@ -18,7 +18,9 @@ export async function serveFolder(folder: string): Promise<{ readonly url: strin
     const file = path.endsWith("/") ? `${path}index.html` : path;
     try {
       const body = await readFile(join(folder, file));
-      response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }).end(body);
+      response
+        .writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "access-control-allow-origin": "*" })
+        .end(body);
     } catch {
       response.writeHead(404).end();
     }

@@ -1,4 +1,4 @@
-/** In a page whose bundler knows `new Worker(new URL(…))`: the answers of this thread and of the package's worker. */
+/** In a page: the answers of this thread and of the package's worker. */
 import { loadModel } from "tessera-gpu";
 import { loadModelInWorker } from "tessera-gpu/worker";
 import { answers, outcome } from "./answers.js";

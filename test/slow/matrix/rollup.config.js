@@ -1,3 +1,5 @@
 import resolve from "@rollup/plugin-node-resolve";
 
-export default { input: "main.js", output: { dir: "dist", format: "es" }, plugins: [resolve({ browser: true })] };
+const input = { main: "main.js", "model-worker": "tessera-gpu/tasks/model-worker.js" };
+
+export default { input, output: { dir: "dist", format: "es" }, plugins: [resolve({ browser: true })] };

@@ -3,13 +3,16 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
-import { build } from "vite";
+import { build, type Rolldown } from "vite";
+import { HOME } from "./rivals.ts";
 
 export interface Size {
   readonly does: string;
   readonly raw: number;
   readonly gzip: number;
   readonly brotli: number;
+  /** Of `gzip`, what is there before the app's first line runs. */
+  readonly atOnce: number;
   /** The files by extension, in bytes as they are. */
   readonly files: Readonly<Record<string, number>>;
 }
@@ -27,7 +30,7 @@ const APPS: Readonly<Record<string, { readonly does: string; readonly source: st
       import { gradients } from "ROOT/engine/autograd.ts";
       import { initDevice } from "ROOT/engine/device.ts";
       import { record } from "ROOT/engine/plan.ts";
-import { place } from "ROOT/kernels/shared/place.ts";
+      import { place } from "ROOT/kernels/shared/place.ts";
       import { Scalars } from "ROOT/kernels/shared/scalars.ts";
       import { Tensor } from "ROOT/engine/tensor.ts";
       import { adamwStep } from "ROOT/kernels/optim/adamw.ts";
@@ -56,6 +59,32 @@ import { place } from "ROOT/kernels/shared/place.ts";
       import { parseSafetensors } from "ROOT/models/checkpoints/safetensors.ts";
       globalThis.app = { initDevice, record, deit, deitConfig, deitParams, loadParams, parseSafetensors };`,
   },
+  "ours, two lines that classify": {
+    does: "loads a model, classifies pictures of any kind",
+    source: `
+      import { loadModel } from "ROOT/tasks/load-model.ts";
+      const model = await loadModel("/deit.safetensors", { model: "deit_tiny_distilled_patch16_224" });
+      console.log(await model.classify("/photo.png"));`,
+  },
+  "ours, fine-tuner": {
+    does: "teaches a model its own classes, keeps the run and the result",
+    source: `
+      import { loadModel } from "ROOT/tasks/load-model.ts";
+      import { opfs } from "ROOT/tasks/stores.ts";
+      const base = await loadModel("/deit.safetensors", { model: "deit_tiny_distilled_patch16_224" });
+      const { model } = await base.fineTune([{ image: "/a.png", label: "a" }, { image: "/b.png", label: "b" }], { checkpoint: opfs("run") });
+      await opfs("mine").set(await model.save());`,
+  },
+  "ours, engine only": {
+    does: "kernels, tensors, plans and gradients; operations are the app's to write",
+    source: `
+      import { gradients } from "ROOT/engine/autograd.ts";
+      import { initDevice } from "ROOT/engine/device.ts";
+      import { defineKernel } from "ROOT/engine/kernel.ts";
+      import { record } from "ROOT/engine/plan.ts";
+      import { Tensor } from "ROOT/engine/tensor.ts";
+      globalThis.app = { defineKernel, gradients, initDevice, record, Tensor };`,
+  },
   tfjs: {
     does: "trains on WebGPU: core with all gradients, Adam; the model is the app's to write",
     source: `
@@ -70,11 +99,18 @@ import { place } from "ROOT/kernels/shared/place.ts";
       import { InferenceSession, Tensor } from "onnxruntime-web/webgpu";
       globalThis.app = { InferenceSession, Tensor };`,
   },
+  "transformers.js": {
+    does: "loads an ONNX model by its folder, classifies pictures; on ONNX Runtime Web",
+    source: `
+      import { pipeline } from "@huggingface/transformers";
+      const classify = await pipeline("image-classification", "/deit", { device: "webgpu" });
+      console.log(await classify("/photo.png"));`,
+  },
 };
 
-/** Builds each app below bench/rivals, whose libraries have to be installed, and weighs what came out. */
+/** Builds each app beside the rivals' libraries, which have to be installed, and weighs what came out. */
 export async function bundleSizes(): Promise<Record<string, Size | { readonly error: string }>> {
-  const folder = join(root, "bench/rivals/node_modules/.size");
+  const folder = join(HOME, "node_modules/.size");
   await rm(folder, { recursive: true, force: true });
   const sizes: Record<string, Size | { readonly error: string }> = {};
   for (const [name, { does, source }] of Object.entries(APPS)) {
@@ -82,14 +118,14 @@ export async function bundleSizes(): Promise<Record<string, Size | { readonly er
       const app = join(folder, name.replace(/\W+/g, "-"));
       await mkdir(app, { recursive: true });
       await writeFile(join(app, "index.html"), `<!doctype html><script type="module" src="./main.ts"></script>`);
-      await writeFile(join(app, "main.ts"), source.replaceAll("ROOT/", root));
-      await build({
+      await writeFile(join(app, "main.ts"), source.replaceAll(/"ROOT\/(.*)\.ts"/g, `"${root}$1${import.meta.url.slice(-3)}"`));
+      const built = await build({
         configFile: false,
         root: app,
         logLevel: "error",
         build: { target: "esnext", outDir: "dist", assetsInlineLimit: 0, modulePreload: false },
       });
-      sizes[name] = await weigh(join(app, "dist"), does);
+      sizes[name] = { does, ...(await weigh(join(app, "dist"), firstFiles(built as Rolldown.RolldownOutput))) };
     } catch (error) {
       sizes[name] = { error: (error as Error).message.split("\n")[0]! };
     }
@@ -98,17 +134,27 @@ export async function bundleSizes(): Promise<Record<string, Size | { readonly er
   return sizes;
 }
 
-async function weigh(folder: string, does: string): Promise<Size> {
-  const total = { raw: 0, gzip: 0, brotli: 0 };
+/** The page's own module and all that it imports, and so on. */
+function firstFiles({ output }: Rolldown.RolldownOutput): ReadonlySet<string> {
+  const chunks = new Map(output.filter((file) => file.type === "chunk").map((chunk) => [chunk.fileName, chunk]));
+  const first = new Set([...chunks.values()].filter(({ isEntry }) => isEntry).map(({ fileName }) => fileName));
+  for (const name of first) for (const imported of chunks.get(name)?.imports ?? []) first.add(imported);
+  return first;
+}
+
+async function weigh(folder: string, first: ReadonlySet<string>): Promise<Omit<Size, "does">> {
+  const total = { raw: 0, gzip: 0, brotli: 0, atOnce: 0 };
   const files: Record<string, number> = {};
   for (const file of await readdir(join(folder, "assets"))) {
     const bytes = await readFile(join(folder, "assets", file));
     const extension = file.split(".").at(-1)!;
     files[extension] = (files[extension] ?? 0) + bytes.length;
     total.raw += bytes.length;
-    total.gzip += gzipSync(bytes, { level: 9 }).length;
+    const gzip = gzipSync(bytes, { level: 9 }).length;
+    total.gzip += gzip;
+    if (first.has(`assets/${file}`)) total.atOnce += gzip;
     // Its best level takes minutes for a large wasm file and gains a percent.
     total.brotli += brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: bytes.length > 3e6 ? 6 : 11 } }).length;
   }
-  return { does, ...total, files };
+  return { ...total, files };
 }

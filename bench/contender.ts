@@ -39,7 +39,7 @@ export interface RivalOptions {
   readonly wait: <T>(promise: Promise<T>) => Promise<T>;
   /** Our adapter; a rival on another one must refuse. */
   readonly adapter: AdapterId;
-  /** For files that a library loads by itself, a URL with a slash behind: of bench/rivals in Node, of the folder of libraries in a page. */
+  /** For files that a library loads by itself, a URL with a slash behind: in Node the folder of `npm ci`, in a page its node_modules. */
   readonly base: string;
 }
 

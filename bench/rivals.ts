@@ -5,8 +5,9 @@ import { copyFile, mkdir, readdir, readFile, rename, stat, writeFile } from "nod
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { build } from "vite";
+import { build, type Plugin } from "vite";
 import { nodeGPU } from "../tasks/node.ts";
+import { defaultCacheDir } from "./cache-dir.ts";
 
 type Where = "node" | "chromium";
 
@@ -33,10 +34,16 @@ export const rivalsIn = (where: Where): RivalName[] =>
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = join(root, "bench/rivals");
-const CACHE = "node_modules/.cache/tessera";
 
-/** Where the rivals' own files are: in Node bench/rivals, in a page the libraries that they have installed. */
-export const rivalsBase = (where: Where): string => (where === "node" ? `${pathToFileURL(FOLDER).href}/` : "/bench/rivals/node_modules/");
+/** Where their libraries are: in the repository beside their modules; an installed package's folder is not ours to write to. */
+export const HOME = import.meta.url.endsWith(".ts") ? FOLDER : join(defaultCacheDir(), "rivals");
+
+/** A file or folder of HOME for whoever loads it: in a page Vite serves what is outside of its root below /@fs/. */
+const addressOf = (path: string, where: Where): string =>
+  where === "node" ? pathToFileURL(join(HOME, path)).href : `/@fs/${join(HOME, path).replaceAll("\\", "/").replace(/^\//, "")}`;
+
+/** Where the rivals' own files are: in Node those of HOME, in a page the libraries that are installed there. */
+export const rivalsBase = (where: Where): string => addressOf(where === "node" ? "./" : "node_modules/", where);
 
 /**
  * Installs the libraries of bench/rivals/package.json as its lock file has them, unless they are. They are large and nothing
@@ -44,19 +51,22 @@ export const rivalsBase = (where: Where): string => (where === "node" ? `${pathT
  */
 export async function installRivals(say: (message: string) => void): Promise<void> {
   const lock = await readFile(join(FOLDER, "package-lock.json"));
-  const stamp = join(FOLDER, "node_modules/.installed");
+  const stamp = join(HOME, "node_modules/.installed");
   if (existsSync(stamp) && (await readFile(stamp)).equals(lock)) return;
-  say("installing the rivals' libraries into bench/rivals/node_modules (once, some 400 MB)");
+  say(`installing the rivals' libraries into ${HOME} (once, some 500 MB)`);
+  await mkdir(HOME, { recursive: true });
+  if (HOME !== FOLDER)
+    for (const name of ["package.json", "package-lock.json", "torch_bench.py"]) await copyFile(join(FOLDER, name), join(HOME, name));
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   try {
     await promisify(execFile)(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
-      cwd: FOLDER,
+      cwd: HOME,
       shell: process.platform === "win32",
     });
   } catch (error) {
     const { stderr } = error as { stderr?: string };
     throw new Error(
-      `bench: expected "npm ci" in bench/rivals to install the rivals, got ${
+      `bench: expected "npm ci" in ${HOME} to install the rivals, got ${
         stderr
           ?.trim()
           .split("\n")
@@ -69,12 +79,12 @@ export async function installRivals(say: (message: string) => void): Promise<voi
 
 /** Bundles a rival's module as `moduleOf` does, and returns where a benchmark in Node or in a served page can import it from. */
 export async function bundleRival(name: RivalName, where: Where): Promise<string> {
-  const file = `${CACHE}/${name}-${where}.mjs`;
-  await mkdir(join(root, CACHE), { recursive: true });
-  const partial = join(root, `${file}.${process.pid}`);
+  const file = `node_modules/.bundles/${name}-${where}.mjs`;
+  await mkdir(join(HOME, "node_modules/.bundles"), { recursive: true });
+  const partial = join(HOME, `${file}.${process.pid}`);
   await writeFile(partial, await moduleOf(name, where));
-  await rename(partial, join(root, file));
-  return where === "node" ? new URL(`../${file}`, import.meta.url).href : `/${file}`;
+  await rename(partial, join(HOME, file));
+  return addressOf(file, where);
 }
 
 /**
@@ -87,6 +97,16 @@ export async function moduleOf(name: RivalName, where: Where): Promise<string> {
   return bundleModule(`bench/rivals/${module}${import.meta.url.slice(-3)}`, where);
 }
 
+/** Finds the libraries that the rivals' modules name in HOME. */
+const librariesOfHome: Plugin = {
+  name: "rivals",
+  enforce: "pre",
+  resolveId(source, importer) {
+    if (!importer?.startsWith(FOLDER) || importer.includes("node_modules") || !/^[@\w]/.test(source)) return null;
+    return this.resolve(source, join(HOME, "package.json"), { skipSelf: true });
+  },
+};
+
 /** A module of this repository with all that it imports, as one. */
 export async function bundleModule(path: string, where: Where): Promise<string> {
   const node = where === "node",
@@ -95,6 +115,7 @@ export async function bundleModule(path: string, where: Where): Promise<string> 
     configFile: false,
     root,
     logLevel: "error",
+    plugins: [librariesOfHome],
     ssr: { noExternal: true, target: "node" },
     build: {
       write: false,
@@ -123,7 +144,7 @@ const LOADED: Partial<Record<RivalName, { readonly folder: string; readonly file
 export async function copyLoaded(name: RivalName, base: string): Promise<number> {
   const loaded = LOADED[name];
   if (!loaded) return 0;
-  const from = join(FOLDER, "node_modules", loaded.folder),
+  const from = join(HOME, "node_modules", loaded.folder),
     to = join(base, loaded.folder);
   await mkdir(to, { recursive: true });
   let bytes = 0;

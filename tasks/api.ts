@@ -43,6 +43,8 @@ export interface LoadOptions extends Common {
   readonly head?: "mean" | "class" | "distillation";
   /** Cache of downloads; default: the page's Cache; `null`: none. */
   readonly cache?: DownloadCache | null;
+  /** Milliseconds without a byte after which a download is tried again, four times in all; 30,000 unless given. */
+  readonly timeoutMs?: number;
 }
 
 export interface Prediction {

@@ -72,8 +72,6 @@ const failureOf = (worker: Worker | SharedWorker): Promise<never> =>
       );
   });
 
-const MODULE = { type: "module", name: "tessera-gpu" } as const;
-
 function start(): Connection {
   const worker = packagesWorker();
   return { api: wrap<WorkerApi>(worker), failed: failureOf(worker), close: () => worker.terminate() };
@@ -82,19 +80,19 @@ function start(): Connection {
 /** A page may not start a worker at the address of another site, such as a CDN, but one of its own that imports that address. */
 function packagesWorker(): Worker {
   try {
-    return new Worker(new URL("./model-worker.ts", import.meta.url), MODULE);
+    return new Worker(new URL("./model-worker.ts", import.meta.url), { type: "module", name: "tessera-gpu" });
   } catch (error) {
     if ((error as Error).name !== "SecurityError") throw error;
     const here = import.meta.url; // by a name, since bundlers would copy the file at a literal address
     const script = `import ${JSON.stringify(new URL("./model-worker.ts", here))};`;
-    return new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), MODULE);
+    return new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module", name: "tessera-gpu" });
   }
 }
 
 async function connectShared(): Promise<Connection> {
   if (typeof SharedWorker === "undefined")
     throw new Error("loadModelInWorker: expected a browser with SharedWorker for shared, got one without: leave it out");
-  const worker = new SharedWorker(new URL("./model-worker.ts", import.meta.url), MODULE);
+  const worker = new SharedWorker(new URL("./model-worker.ts", import.meta.url), { type: "module", name: "tessera-gpu" });
   const api = wrap<WorkerApi>(worker.port);
   const { name, release } = await lockOfThisTab();
   void api.livesWith(name);

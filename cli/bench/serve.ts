@@ -1,6 +1,6 @@
 /** `bench --page`: the page that measures in one's own browser, built into a folder or served from here. */
 import { join } from "node:path";
-import { defaultCacheDir } from "../node/data/cifar10.ts";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
 import { print } from "../output.ts";
 import { IN_REPOSITORY, shipped, VERSION } from "../place.ts";
 import { commit, rivalsOf, say, type BenchOptions } from "./prepare.ts";

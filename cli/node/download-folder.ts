@@ -4,7 +4,7 @@ import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { withoutQuery } from "../../models/checkpoints/fetch-file.ts";
 import type { DownloadCache } from "../../models/checkpoints/url.ts";
-import { defaultCacheDir } from "./data/cifar10.ts";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
 import { readWhole, writeAtomic } from "./files.ts";
 
 interface Record {

@@ -5,7 +5,7 @@ import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IN_REPOSITORY, shipped } from "../place.ts";
-import { defaultCacheDir } from "./data/cifar10.ts";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
 import { writeAtomic } from "./files.ts";
 
 const PROBE = fileURLToPath(new URL("./probe.mjs", import.meta.url));

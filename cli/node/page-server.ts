@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createServer, type Plugin } from "vite";
+import { createServer, searchForWorkspaceRoot, type Plugin } from "vite";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
 import { errorData, UsageError } from "../../jobs/errors.ts";
 import type { Host, Progress } from "../../jobs/host.ts";
 import { ROOT } from "../place.ts";
@@ -32,14 +33,23 @@ export async function servePage(host: Host): Promise<PageServer> {
     // A dependency discovered late would reload the page and end its job.
     optimizeDeps: { noDiscovery: true, include: [] },
     // Nothing reloads under a running job: no watching, no socket. Other origins get no answer that they can read.
-    server: { host: "127.0.0.1", port: 0, cors: false, hmr: false, ws: false, watch: null, headers: isolated },
+    server: {
+      host: "127.0.0.1",
+      port: 0,
+      cors: false,
+      hmr: false,
+      ws: false,
+      watch: null,
+      headers: isolated,
+      fs: { allow: [searchForWorkspaceRoot(ROOT), join(defaultCacheDir(), "rivals")] },
+    },
   });
   await server.listen();
   const { port } = server.httpServer!.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}${PAGE}`, token, close: () => server.close() };
 }
 
-/** Vite's own services (`/__open-in-editor`), and files and folders that begin with a dot. What is outside of ROOT, Vite allows as far as a module imports it. */
+/** Vite's own services (`/__open-in-editor`), and files and folders that begin with a dot. What is outside of ROOT, Vite allows as far as a module imports it, and the benchmark's rivals. */
 const hidden = (path: string): boolean =>
   path.startsWith("/__") || (!path.startsWith("/@fs/") && /(^|\/)\./.test(decodeURIComponent(path)));
 

@@ -9,7 +9,7 @@ import type { Tuning } from "../../kernels/shared/tuning.ts";
 import { knownTuning } from "../../kernels/shared/known-tunings.ts";
 import { note } from "../output.ts";
 import { writeAtomic } from "./files.ts";
-import { defaultCacheDir } from "./data/cifar10.ts";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
 
 const table = z.object({
   format: z.literal(1),

@@ -1,7 +1,7 @@
 /** Settings that every use of Vite here shares. */
 import { join } from "node:path";
 import type { InlineConfig } from "vite";
-import { defaultCacheDir } from "./data/cifar10.ts";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
 
 /** Headers that let a page have SharedArrayBuffer and precise timers. */
 export const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };

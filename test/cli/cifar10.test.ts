@@ -2,7 +2,8 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { defaultCacheDir, fetchCifar10, toRecords } from "../../cli/node/data/cifar10.ts";
+import { defaultCacheDir } from "../../bench/cache-dir.ts";
+import { fetchCifar10, toRecords } from "../../cli/node/data/cifar10.ts";
 
 test("toRecords: label first, then red, green and blue planes", () => {
   const rgb = Uint8Array.from({ length: 2 * 3072 }, (_, i) => (i % 3) * 80 + Math.floor(i / 3072));

@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { balancedSubset, parseCifar, writeCifar } from "../../../train/data/dataset.ts";
 import { shipped } from "../../place.ts";
 import { writeAtomic } from "../files.ts";
-import { defaultCacheDir, fetchCifar10 } from "./cifar10.ts";
+import { defaultCacheDir } from "../../../bench/cache-dir.ts";
+import { fetchCifar10 } from "./cifar10.ts";
 
 const SEED = 0;
 const SPLITS = {

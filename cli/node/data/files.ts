@@ -5,7 +5,7 @@ import { shown } from "../../../models/shown.ts";
 import type { DataFiles } from "../../../train/data/open.ts";
 import { FASHION_MNIST_CLASSES } from "../../../train/data/idx.ts";
 import { UsageError } from "../../../jobs/errors.ts";
-import { defaultCacheDir } from "./cifar10.ts";
+import { defaultCacheDir } from "../../../bench/cache-dir.ts";
 import { imageFolder } from "./image-folder.ts";
 import { byCodePoint } from "./python-order.ts";
 import { choose, splitNameIn, type Split } from "./splits.ts";

@@ -131,7 +131,7 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   };
   const log = await RunLog.open(host, paths, savedStep);
   host.log({
-    message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory${memory.copies > 0 ? ", and more while it looks into an update" : ""}`,
+    message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory${memory.replay > 0 ? `, and ${mebibytes(memory.replay)} more while it looks into an update` : ""}`,
   });
   return { options, paths, log, savedStep };
 }

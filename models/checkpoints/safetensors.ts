@@ -6,6 +6,7 @@
  * https://github.com/huggingface/safetensors#format
  */
 import { ARRAYS, bitsOf, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
+import { type FileBytes, partOf, viewOf } from "./file-bytes.ts";
 import { quote, shownValue } from "../shown.ts";
 import { checkHeaderText } from "./safetensors-header.ts";
 
@@ -30,12 +31,13 @@ const METADATA = "__metadata__";
 const MAX_HEADER_BYTES = 100_000_000; // the reference reader's limit
 
 /**
- * Allocates nothing for tensors: `data` is a view of `bytes` where alignment allows, else a copy that each access makes.
+ * Allocates nothing for tensors: `data` is a view of `bytes` where alignment allows, else a copy that each access makes; of a file that is no
+ * array it is read.
  * Throws `safetensors: expected …, got …` for anything but a well-formed file of known dtypes without holes, overlaps or rest.
  */
-export function parseSafetensors(bytes: Uint8Array): SafeFile {
+export function parseSafetensors(bytes: FileBytes): SafeFile {
   const header = readHeader(bytes);
-  const buffer = bytes.subarray(LENGTH_BYTES + header.length);
+  const buffer = partOf(bytes, LENGTH_BYTES + header.length, bytes.length);
   const metadata = readMetadata(header.json[METADATA]);
   const entries = Object.entries(header.json)
     .filter(([name]) => name !== METADATA)
@@ -48,7 +50,7 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
   for (const { name, dtype, shape, begin, end } of entries) {
     if (begin !== at)
       fail(`${quote(name)} to start at byte ${at}, where ${previous} ends`, `${begin}, ${begin < at ? "an overlap" : "a hole"}`);
-    tensors.set(name, lazyTensor(dtype, shape, buffer.subarray(begin, end)));
+    tensors.set(name, lazyTensor(dtype, shape, partOf(buffer, begin, end)));
     at = end;
     previous = quote(name);
   }
@@ -102,9 +104,9 @@ function checkEntry(name: string, { dtype, shape, data }: SafeTensor): void {
   if (8 * data.byteLength !== count * bitsOf(dtype)) fail(`${count} values for ${quote(name)} [${shape.join(",")}]`, String(data.length));
 }
 
-function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; text: string; length: number } {
+function readHeader(bytes: FileBytes): { json: Record<string, unknown>; text: string; length: number } {
   if (bytes.length < LENGTH_BYTES) fail(`a file of at least ${LENGTH_BYTES} bytes`, `${bytes.length}`);
-  const declared = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  const declared = viewOf(bytes, 0, LENGTH_BYTES).getBigUint64(0, true);
   const most = Math.min(bytes.length - LENGTH_BYTES, MAX_HEADER_BYTES);
   if (declared < 2n || declared > BigInt(most)) fail(`a header of 2 to ${most} bytes in a file of ${bytes.length}`, `${declared}`);
   const length = Number(declared);

@@ -1,6 +1,6 @@
 /**
- * Everything that may befall a run, drawn from a seed and counted: `npm run test:chaos`. TESSERA_SEED draws others. The table of tries
- * and survivals is written to CHAOS.md beside this file.
+ * Everything that may befall a run, drawn from a seed and counted: `npm run test:chaos`. TESSERA_SEED draws others, TESSERA_TRIES makes as many
+ * times the tries. The table of tries and survivals is written to CHAOS.md beside this file.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,6 +17,7 @@ import { kills } from "./chaos/kills.ts";
 import { folder } from "./chaos/training.ts";
 
 const SEED = Number(process.env["TESSERA_SEED"] ?? 14);
+const TRIES = Number(process.env["TESSERA_TRIES"] ?? 1);
 const MINUTE = 60_000;
 
 // Downloads of the suite are kept apart from the user's.
@@ -30,8 +31,9 @@ const adapter = adapterName(getDevice().adapter);
 afterEach(() => void vi.restoreAllMocks());
 
 /** Makes all tries of a fault, whatever the first ones lose, and keeps their row. */
-async function count({ name, tries, survives, attempt }: Fault, stream: number): Promise<string[]> {
+async function count({ name, survives, attempt, ...fault }: Fault, stream: number): Promise<string[]> {
   const random = new Random(SEED, stream);
+  const tries = TRIES * fault.tries;
   const startMs = performance.now();
   const lost: string[] = [];
   const notes: string[] = [];

@@ -51,7 +51,7 @@ let runs = 0;
 
 const lost: Fault = {
   name: "lost device, in Node, without and with workers",
-  tries: 6,
+  tries: 4,
   survives: "told as that, with the standing checkpoint; goes on to the same bits",
   async attempt(random, number) {
     await openNode();
@@ -73,7 +73,7 @@ const lost: Fault = {
 
 const memory: Fault = {
   name: "GPU memory that is out, in Node, without and with workers",
-  tries: 4,
+  tries: 2,
   survives: "told as that and saved; goes on to the same bits",
   async attempt(random, number) {
     await openNode();
@@ -108,7 +108,7 @@ let unbrokenInPage: Promise<Buffer> | null = null;
 
 const ended: Fault = {
   name: "GPU process ended, in Chromium",
-  tries: 3,
+  tries: 2,
   survives: "told as a lost device, with the standing checkpoint; goes on to the same bits",
   async attempt(random) {
     const expected = await (unbrokenInPage ??= inPage(args("page-whole")).then(() => weights("page-whole")));

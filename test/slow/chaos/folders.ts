@@ -41,7 +41,7 @@ const somewhere = (random: Random): number => 1 + random.int(STEPS / 2);
 
 const full: Fault = {
   name: "full disk",
-  tries: 3,
+  tries: 2,
   survives: "exit 1, file and standing checkpoint named; with room again, goes on to the same bits",
   unable,
   attempt: (random) =>
@@ -70,13 +70,13 @@ const full: Fault = {
 
 const readOnly: Fault = {
   name: "read-only folder, from the start or in mid-run",
-  tries: 3,
+  tries: 2,
   survives: "from the start exit 2 before any work; in mid-run exit 1, the checkpoint stands and goes on to the same bits",
   unable,
   attempt: (random, number) =>
     onDisk(8192, async (disk, remount) => {
       const out = join(disk, "run");
-      if (number % 5 === 0) {
+      if (number % 2 === 0) {
         remount("ro");
         const { how, stderr } = await begin(small, out).ended;
         expect(how, stderr).toBe(2);
@@ -103,13 +103,13 @@ const readOnly: Fault = {
 
 const removed: Fault = {
   name: "folder removed in mid-run",
-  tries: 3,
+  tries: 2,
   survives: "made again: the run ends in the same weights",
   async attempt(random) {
     const out = join(folder, `removed-${disks++}`);
     const running = begin(small, out);
     await reached(somewhere(random), out, running);
-    rmSync(out, { recursive: true, force: true, maxRetries: 3 });
+    rmSync(out, { recursive: true, force: true, maxRetries: 5 });
     const { how, stderr } = await running.ended;
     expect(how, stderr).toBe(0);
     await expectWhole(small, out);
@@ -119,7 +119,7 @@ const removed: Fault = {
 
 const twoWriters: Fault = {
   name: "two trainings at once in one folder",
-  tries: 5,
+  tries: 2,
   survives: "one is refused with exit 2 and the other's process named; the other ends in the same bits",
   async attempt(random) {
     await whole(small);

@@ -15,7 +15,7 @@ let at = fresh();
 
 const killed: Fault = {
   name: "kill -9 at a random moment",
-  tries: 10,
+  tries: 6,
   survives: SAME,
   async attempt(random) {
     const { ms } = await whole(small);
@@ -49,7 +49,7 @@ const endOfKilled: Fault = {
 
 const killedWriting: Fault = {
   name: "kill -9 while a checkpoint is written",
-  tries: 4,
+  tries: 3,
   survives: `${SAME}; what the writer left is removed`,
   async attempt(random) {
     const out = fresh();

@@ -9,9 +9,9 @@ import { checkpointPosition } from "../../../train/checkpoint.ts";
 
 export const folder = mkdtempSync(join(tmpdir(), "tessera-chaos-"));
 
-export const STEPS = 40;
+export const STEPS = 20;
 const MODEL = { arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true };
-/** Its checkpoint is large enough to be caught while it is written: 20 MB. */
+/** Its checkpoint is large enough to be caught while it is written: 25 MB. */
 const WIDE = { ...MODEL, dim: 256, heads: 4, depth: 2 };
 
 export interface Training {
@@ -23,12 +23,15 @@ const training = (model: object, steps: number): Training => ({
   args: [
     ...["train", "--model", JSON.stringify(model), "--batch-size", "20", "--epochs", "2", "--warmup-epochs", "0"],
     ...["--max-steps", String(steps), "--save-every", "1", "--eval-every", "100"],
+    ...["--auto-augment", "null", "--erasing", "0"], // whose kernels take seconds to compile, at each start
   ],
 });
 export const small = training(MODEL, STEPS);
 export const wide = training(WIDE, 6);
 
 export interface Ended {
+  /** Most memory of its that was resident, in MiB; 0 where it was ended by a signal. */
+  readonly mostMiB: number;
   /** Exit code, or the signal that ended it. */
   readonly how: number | string;
   readonly stderr: string;
@@ -43,11 +46,16 @@ export interface Running {
 /** Starts a command line in a process of its own. */
 export function start(args: readonly string[]): Running {
   const fromMs = performance.now();
-  const child = spawn(process.execPath, ["cli/tessera.mjs", ...args], { stdio: ["ignore", "ignore", "pipe"] });
-  let stderr = "";
-  child.stderr.on("data", (text) => (stderr += text));
+  const child = spawn(process.execPath, ["--import", "./test/slow/chaos/say-memory.mjs", "cli/tessera.mjs", ...args], {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  });
+  let [stderr, memory] = ["", ""];
+  child.stderr!.on("data", (text) => (stderr += text));
+  child.stdio[3]!.on("data", (text) => (memory += text));
   const ended = new Promise<Ended>((resolve) =>
-    child.on("close", (code, signal) => resolve({ how: signal ?? code!, stderr, ms: performance.now() - fromMs })),
+    child.on("close", (code, signal) =>
+      resolve({ how: signal ?? code!, stderr, mostMiB: Math.round(Number(memory) / 1024), ms: performance.now() - fromMs }),
+    ),
   );
   return { child, ended };
 }

@@ -14,6 +14,7 @@ import {
   regnetParams,
   type RegNetConfig,
 } from "./regnet.ts";
+import { resnet, resnetConfig, resnetCost, resnetNames, resnetParams, resnetWidth, type ResNetConfig } from "./resnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 
 export interface ForwardOptions extends DeitOptions {
@@ -21,9 +22,11 @@ export interface ForwardOptions extends DeitOptions {
   readonly training?: boolean;
 }
 
+export type ModelConfig = DeitConfig | RegNetConfig | ResNetConfig;
+
 export interface Model {
   readonly name: string;
-  readonly config: DeitConfig | RegNetConfig;
+  readonly config: ModelConfig;
   readonly params: readonly ParamSpec[];
   readonly numClasses: number;
   readonly distilled: boolean;
@@ -42,7 +45,7 @@ export interface Model {
 }
 
 /** Every name that `createModel` knows. */
-export const modelNames: readonly string[] = [...deitNames, ...regnetNames];
+export const modelNames: readonly string[] = [...deitNames, ...regnetNames, ...resnetNames];
 
 /** timm's name of a model's weights behind the model's own, e.g. `.fb_in1k`. */
 const TAG = /\.\w+$/;
@@ -60,7 +63,7 @@ const TAG = /\.\w+$/;
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {
     const name = HEADLESS.test(what) ? what : what.replace(TAG, "");
-    const config = deitConfig(what) ?? regnetConfig(name);
+    const config = configOf(what, name);
     if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
     return build(name, numClasses === undefined ? config : { ...config, numClasses });
   }
@@ -74,17 +77,24 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
     const config = merge(base, given);
     return build(nameOf(config) ?? "custom regnety", config);
   }
-  throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${JSON.stringify(given["arch"])}`);
+  if (given["arch"] === "resnet") {
+    const config = merge(resnetConfig("resnet18")!, given);
+    return build(nameOf(config) ?? "custom resnet", config);
+  }
+  throw new Error(`model: expected "arch" to be "deit", "regnety" or "resnet", got ${JSON.stringify(given["arch"])}`);
 }
 
+/** `bare`: the name without the tag of its weights, which decides only about a transformer's head. */
+const configOf = (name: string, bare = name): ModelConfig | null => deitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare);
+
 /** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
-export function nameOf(config: DeitConfig | RegNetConfig): string | null {
+export function nameOf(config: ModelConfig): string | null {
   const free = config.arch === "deit" ? ["numClasses"] : ["numClasses", "imgSize"];
-  const same = (base: DeitConfig | RegNetConfig) =>
+  const same = (base: ModelConfig) =>
     Object.entries(base).every(
       ([key, value]) => free.includes(key) || JSON.stringify(value) === JSON.stringify((config as unknown as Record<string, unknown>)[key]),
     );
-  return modelNames.find((name) => same((deitConfig(name) ?? regnetConfig(name))!)) ?? null;
+  return modelNames.find((name) => same(configOf(name)!)) ?? null;
 }
 
 function merge<T extends object>(base: T, given: Readonly<Record<string, unknown>>): T {
@@ -94,7 +104,7 @@ function merge<T extends object>(base: T, given: Readonly<Record<string, unknown
   return { ...base, ...given };
 }
 
-function build(name: string, config: DeitConfig | RegNetConfig): Model {
+function build(name: string, config: ModelConfig): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
     const { dim, heads } = config;
@@ -115,20 +125,27 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
         deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}), ...(training && dropout ? { dropout } : {}) }),
     };
   }
+  const convolutional = { name, config, numClasses: config.numClasses, distilled: false, patch: null } as const;
+  const imageShape = [3, config.imgSize, config.imgSize] as const;
+  if (config.arch === "resnet")
+    return {
+      ...convolutional,
+      imageShape,
+      params: resnetParams(config),
+      featureWidth: resnetWidth(config),
+      ...resnetCost(config),
+      forward: (p, x, { training = false, tap } = {}) => single(resnet(p, x, config, { training, ...(tap ? { tap } : {}) })),
+    };
   return {
-    name,
-    config,
+    ...convolutional,
+    imageShape,
     params: regnetParams(config),
-    numClasses: config.numClasses,
-    distilled: false,
     featureWidth: regnetBlocks(config).at(-1)!.width,
-    imageShape: [3, config.imgSize, config.imgSize],
-    patch: null,
     macs: regnetMacs(config, config.imgSize, config.imgSize),
     activations: regnetActivations(config, config.imgSize, config.imgSize),
-    forward(p, x, { training = false, tap } = {}) {
-      const logits = regnet(p, x, config, { training, ...(tap ? { tap } : {}) });
-      return { logits, logitsCls: logits, logitsDist: null };
-    },
+    forward: (p, x, { training = false, tap } = {}) => single(regnet(p, x, config, { training, ...(tap ? { tap } : {}) })),
   };
 }
+
+/** The output of a model with one head. */
+const single = (logits: Tensor): DeitOutput => ({ logits, logitsCls: logits, logitsDist: null });

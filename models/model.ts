@@ -15,6 +15,7 @@ import {
   regnetParams,
   type RegNetConfig,
 } from "./regnet.ts";
+import { resnet, resnetConfig, resnetCost, resnetNames, resnetParams, resnetWidth, type ResNetConfig } from "./resnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 import { quote, shownValue } from "./shown.ts";
 
@@ -23,9 +24,11 @@ export interface ForwardOptions extends DeitOptions {
   readonly training?: boolean;
 }
 
+export type ModelConfig = DeitConfig | RegNetConfig | ResNetConfig;
+
 export interface Model {
   readonly name: string;
-  readonly config: DeitConfig | RegNetConfig;
+  readonly config: ModelConfig;
   readonly params: readonly ParamSpec[];
   readonly numClasses: number;
   readonly distilled: boolean;
@@ -44,7 +47,7 @@ export interface Model {
 }
 
 /** Every name that `createModel` knows. */
-export const modelNames: readonly string[] = [...deitNames, ...regnetNames];
+export const modelNames: readonly string[] = [...deitNames, ...regnetNames, ...resnetNames];
 
 /** timm's name of a model's weights behind the model's own, e.g. `.fb_in1k`. */
 const TAG = /\.\w+$/;
@@ -62,7 +65,7 @@ const TAG = /\.\w+$/;
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {
     const name = HEADLESS.test(what) ? what : what.replace(TAG, "");
-    const config = deitConfig(what) ?? regnetConfig(name);
+    const config = configOf(what, name);
     if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got ${quote(what)}`);
     return build(numClasses === undefined ? config : { ...config, numClasses }, name);
   }
@@ -76,17 +79,21 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
     const config = merge(base, given);
     return build(config);
   }
-  throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${shownValue(given["arch"])}`);
+  if (given["arch"] === "resnet") return build(merge(resnetConfig("resnet18")!, given));
+  throw new Error(`model: expected "arch" to be "deit", "regnety" or "resnet", got ${shownValue(given["arch"])}`);
 }
 
+/** `bare`: the name without the tag of its weights, which decides only about a transformer's head. */
+const configOf = (name: string, bare = name): ModelConfig | null => deitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare);
+
 /** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
-export function nameOf(config: DeitConfig | RegNetConfig): string | null {
+export function nameOf(config: ModelConfig): string | null {
   const free = config.arch === "deit" ? ["numClasses"] : ["numClasses", "imgSize"];
-  const same = (base: DeitConfig | RegNetConfig) =>
+  const same = (base: ModelConfig) =>
     Object.entries(base).every(
       ([key, value]) => free.includes(key) || JSON.stringify(value) === JSON.stringify((config as unknown as Record<string, unknown>)[key]),
     );
-  return modelNames.find((name) => same((deitConfig(name) ?? regnetConfig(name))!)) ?? null;
+  return modelNames.find((name) => same(configOf(name)!)) ?? null;
 }
 
 function merge<T extends object>(base: T, given: Readonly<Record<string, unknown>>): T {
@@ -97,7 +104,7 @@ function merge<T extends object>(base: T, given: Readonly<Record<string, unknown
 }
 
 /** Without a name it gets timm's of its config. */
-function build(config: DeitConfig | RegNetConfig, name?: string): Model {
+function build(config: ModelConfig, name?: string): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
     const { dim, heads } = config;
@@ -118,21 +125,35 @@ function build(config: DeitConfig | RegNetConfig, name?: string): Model {
         deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}), ...(training && dropout ? { dropout } : {}) }),
     };
   }
-  checkRegnetConfig(config);
-  return {
-    name: name ?? nameOf(config) ?? "custom regnety",
-    config,
-    params: regnetParams(config),
+  if (config.arch === "regnety") checkRegnetConfig(config);
+  const convolutional = {
+    name: name ?? nameOf(config) ?? `custom ${config.arch}`,
     numClasses: config.numClasses,
     distilled: false,
-    featureWidth: regnetBlocks(config).at(-1)!.width,
-    imageShape: [3, config.imgSize, config.imgSize],
     patch: null,
+  } as const;
+  const imageShape = [3, config.imgSize, config.imgSize] as const;
+  if (config.arch === "resnet")
+    return {
+      ...convolutional,
+      config,
+      imageShape,
+      params: resnetParams(config),
+      featureWidth: resnetWidth(config),
+      ...resnetCost(config),
+      forward: (p, x, { training = false, tap } = {}) => single(resnet(p, x, config, { training, ...(tap ? { tap } : {}) })),
+    };
+  return {
+    ...convolutional,
+    config,
+    imageShape,
+    params: regnetParams(config),
+    featureWidth: regnetBlocks(config).at(-1)!.width,
     macs: regnetMacs(config, config.imgSize, config.imgSize),
     activations: regnetActivations(config, config.imgSize, config.imgSize),
-    forward(p, x, { training = false, tap } = {}) {
-      const logits = regnet(p, x, config, { training, ...(tap ? { tap } : {}) });
-      return { logits, logitsCls: logits, logitsDist: null };
-    },
+    forward: (p, x, { training = false, tap } = {}) => single(regnet(p, x, config, { training, ...(tap ? { tap } : {}) })),
   };
 }
+
+/** The output of a model with one head. */
+const single = (logits: Tensor): DeitOutput => ({ logits, logitsCls: logits, logitsDist: null });

@@ -59,7 +59,7 @@ export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadO
 const nameOf = (from: string | URL | Blob | Uint8Array): string =>
   typeof from === "string" || from instanceof URL ? `${from}` : from instanceof Blob && "name" in from ? `${from.name}` : "the given bytes";
 
-async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, onProgress }: LoadOptions): Promise<Uint8Array> {
+async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, timeoutMs, onProgress }: LoadOptions): Promise<Uint8Array> {
   if (from instanceof Uint8Array) return from;
   if (from instanceof Blob) return new Uint8Array(await from.arrayBuffer());
   const base = (globalThis as { document?: { baseURI: string } }).document?.baseURI ?? globalThis.location?.href;
@@ -68,6 +68,7 @@ async function bytesOf(from: string | URL | Blob | Uint8Array, { cache, signal, 
     const { bytes } = await loadUrl(url, {
       cache: cache === undefined ? await pageCache() : cache,
       signal,
+      timeoutMs,
       onProgress: (done, total) => onProgress?.({ phase: "download", done, total }),
     });
     return bytes;

@@ -5,7 +5,7 @@ import { NO_SLOTS, type Tile } from "./config.ts";
 import type { Described, Gemm, Operand } from "./describe.ts";
 import { gemmKernel } from "./kernels.ts";
 import { matrixChoice, type MatrixQuestion } from "./matrix-use.ts";
-import { ENOUGH_TILES, isKind, isTile, laned, TILES, usualKind, usualTile } from "./tiles.ts";
+import { ENOUGH_TILES, isKind, isTile, onDevice, TILES, usualKind, usualTile } from "./tiles.ts";
 
 export interface Choice {
   readonly kernel: ReturnType<typeof gemmKernel>;
@@ -91,12 +91,14 @@ const matrixQuestion = ({ a, b, M, N, K, rowBias }: Gemm, { along, ld, offset, s
 
 /** The caller's tile, else the tuned one, else the default for the adapter and shape. */
 function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
-  if (typeof variant === "object") return laned(variant);
+  if (typeof variant === "object") return onDevice(variant);
   const plain = !a.map && !b.map && !out?.map; // products that the tuner can measure
   const name =
     variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
-  if (name !== undefined && isTile(name)) return laned(TILES[name]);
-  return laned(usualTile(isKind(name) ? name : usualKind(), { M, N, matrices, cuts: out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)) }));
+  if (name !== undefined && isTile(name)) return onDevice(TILES[name]);
+  return onDevice(
+    usualTile(isKind(name) ? name : usualKind(), { M, N, matrices, cuts: out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)) }),
+  );
 }
 
 // Long sums with few tiles are cut along K; each share is at least this long.

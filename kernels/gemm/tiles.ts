@@ -45,8 +45,11 @@ export const tilesOf = (t: Tile, M: number, N: number): [number, number] => [Mat
 /** Threads of the smallest subgroup: a workgroup of that size is a single subgroup. 1 without subgroups. */
 const lanesHere = (): number => getDevice().subgroups?.min ?? 1;
 
-/** The tile with this adapter's subgroup size. */
-export function laned(t: Tile): Tile {
+/** The tile with this adapter's subgroup size. Throws where the device has not what it takes. */
+export function onDevice(t: Tile): Tile {
+  const { maxComputeWorkgroupStorageSize: memory } = getDevice().limits;
+  if (t.kind === "shared" && sharedBytes(t) > memory)
+    throw new Error(`gemm: expected a device that allows workgroups of ${sharedBytes(t)} bytes, got one of at most ${memory}`);
   if (t.kind !== "subgroup") return t;
   if (lanesHere() === 1) throw new Error("gemm: expected an adapter with subgroups for a subgroup tile, got one without");
   return { ...t, x: lanesHere() };

@@ -6,6 +6,8 @@ interface Entry {
   readonly loading: AbortController;
   /** Tabs that want to hear how far the load is. */
   readonly told: Set<(p: Progress) => void>;
+  /** What they were told last, for a tab that comes later. */
+  readonly latest: () => Progress | null;
   users: number;
 }
 
@@ -25,6 +27,8 @@ export class SharedModels {
     const entry = this.#entries.get(key) ?? this.#begin(key, load);
     entry.users++;
     if (onProgress) entry.told.add(onProgress);
+    const latest = entry.latest();
+    if (latest) onProgress?.(latest);
     const release = () => {
       if (onProgress) entry.told.delete(onProgress);
       if (--entry.users > 0) return;
@@ -46,8 +50,12 @@ export class SharedModels {
   #begin(key: string, load: (o: Common) => Promise<VisionModel>): Entry {
     const loading = new AbortController();
     const told: Entry["told"] = new Set();
-    const model = load({ signal: loading.signal, onProgress: (p) => told.forEach((tell) => tell(p)) });
-    const entry = { model, loading, told, users: 0 };
+    let latest: Progress | null = null;
+    const onProgress = (p: Progress) => {
+      latest = p;
+      for (const tell of told) tell(p);
+    };
+    const entry: Entry = { model: load({ signal: loading.signal, onProgress }), loading, told, latest: () => latest, users: 0 };
     this.#entries.set(key, entry);
     return entry;
   }

@@ -63,6 +63,8 @@ test("every tab that waits hears of progress, and one that comes after a failure
     ["x", progress],
     ["y", progress],
   ]);
+  tabs.push(models.use("a", { onProgress: (p) => heard.push(["late", p]) }, load));
+  expect(heard.at(-1)).toEqual(["late", progress]);
   fail(new Error("404"));
   for (const tab of tabs) await expect(tab).rejects.toThrow("404");
   void models.use("a", {}, load);

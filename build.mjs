@@ -25,7 +25,7 @@ const byLine = (map, source) =>
   JSON.stringify({ version: 3, sources: [source], names: [], mappings: encode(decode(map.mappings).map((line) => line.slice(0, 1))) });
 
 /** What the library's package holds the TypeScript of, to read and for maps to lead to; with all of it, it would be over 2 MB. package.json's `files` says the same. */
-const READABLE = /^(index\.ts|engine\/.*|tasks\/(?!imagenet)[^/]+|kernels\/[^/]+)$/;
+const READABLE = /^(index\.ts|engine\/.*|kernels\/[^/]+)$/;
 
 /** A TypeScript module as JavaScript and a source map. */
 function compile(path) {

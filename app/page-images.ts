@@ -1,4 +1,5 @@
 /** Files and images for the input pipeline, in a page or a worker of it. */
+import { toError, type ErrorData } from "../jobs/errors.ts";
 import type { ImagePlatform } from "../train/input/source.ts";
 import { decodeImage, encodePng } from "../models/images/decode.ts";
 
@@ -8,7 +9,7 @@ export function pageImages(fileUrl: string): ImagePlatform {
     async read({ path, offset = 0, length }) {
       const part = `&offset=${offset}${length === undefined ? "" : `&length=${length}`}`;
       const response = await fetch(`${fileUrl}?path=${encodeURIComponent(path)}${part}`);
-      if (!response.ok) throw new Error(((await response.json()) as { message: string }).message);
+      if (!response.ok) throw toError((await response.json()) as ErrorData);
       return new Uint8Array(await response.arrayBuffer());
     },
     decode: decodeImage,

@@ -4,6 +4,7 @@
  * Times of two runs cannot be compared: the machine was another. Ratios to a rival can: it took turns with us. A case has
  * regressed where the new ratio's whole range lies below the old one's and its median fell by more than the noise of both.
  */
+import { shown } from "../models/shown.ts";
 import type { Failure } from "./run.ts";
 import { geometricMean, round } from "./stats.ts";
 
@@ -51,7 +52,7 @@ export const kindOf = ({ adapter: a, where }: Results): string =>
 
 export function compare(before: Results, after: Results): Comparison {
   if (kindOf(before) !== kindOf(after))
-    throw new Error(`compare: expected two results of one kind of adapter, got ${kindOf(before)} and ${kindOf(after)}`);
+    throw new Error(`compare: expected two results of one kind of adapter, got ${shown(kindOf(before))} and ${shown(kindOf(after))}`);
   const old = new Map(before.cases.map((c) => [c.name, c]));
   const changes: Change[] = [],
     lost: string[] = [];

@@ -1,5 +1,8 @@
 /** A result file of the benchmark, and one out of several: the suites of a machine measured one after another. */
+import { en } from "zod/locales";
+import * as z from "zod/mini";
 import { adapterName } from "../engine/device.ts";
+import { quote, shown } from "../models/shown.ts";
 import { peakFraction, type Ceilings } from "./ceilings.ts";
 import type { Limits, Measured } from "./run.ts";
 
@@ -76,47 +79,81 @@ export interface NamedResult {
   readonly result: ResultFile;
 }
 
-const NUMBERS = {
-  timing: ["medianMs", "minMs", "maxMs", "q1Ms", "q3Ms", "runs", "runsPerSample", "firstMs", "drift"],
-  paired: ["ratio", "low", "high"],
-  ceilings: ["copyGBps", "fmaGFlops"],
-  limits: ["samples", "seconds", "atMostSeconds", "sampleMs"],
-} as const;
-const has = (value: unknown, kind: keyof typeof NUMBERS): boolean =>
-  isObject(value) && NUMBERS[kind].every((key) => typeof value[key] === "number");
-const isList = (value: unknown): boolean => value === undefined || (Array.isArray(value) && value.every(isObject));
+z.config(en());
 
-/** Checks that `value`, parsed JSON of what `source` names, is a result of `bench --json`. */
+const positive = z.number().check(z.positive());
+const text = z.string();
+const list = <T extends z.core.$ZodType>(of: T) => z.optional(z.array(of));
+const numbers = z.optional(z.number());
+
+const timing = z.looseObject({
+  ...{ medianMs: positive, minMs: positive, maxMs: positive, q1Ms: positive, q3Ms: positive, runs: positive, runsPerSample: positive },
+  ...{ firstMs: z.number(), drift: z.number(), gpuMs: numbers, launches: numbers, threadMs: numbers, memoryBytes: numbers },
+  error: z.optional(z.never()),
+});
+const contender = z.union([timing, z.looseObject({ error: text })], "expected times, or an error");
+
+const measured = z.looseObject({
+  ...{ name: text, suite: text, flops: z.number(), bytes: z.number(), tolerance: z.number(), toleranceReason: z.optional(text) },
+  ours: contender,
+  rivals: z.record(z.string(), contender),
+  ratio: z.record(z.string(), positive),
+  paired: z.record(z.string(), z.looseObject({ ratio: positive, low: positive, high: positive })),
+  difference: z.nullable(z.number()),
+  peakFraction: z.nullable(z.number()),
+});
+
+const schema = z.looseObject({
+  adapter: z.looseObject({
+    ...{ vendor: text, architecture: text, device: text, description: text, software: z.boolean() },
+    ...{ features: z.array(text), toggles: z.array(text) },
+  }),
+  ...{ where: text, commit: text, date: text, seconds: numbers },
+  versions: z.record(z.string(), text),
+  rivalFlags: z.record(z.string(), z.record(z.string(), z.unknown())),
+  absent: z._default(z.record(z.string(), text), {}),
+  limits: z.looseObject({ samples: z.number(), seconds: z.number(), atMostSeconds: z.number(), sampleMs: z.number() }),
+  ceilings: z.looseObject({ copyGBps: positive, fmaGFlops: positive }),
+  cases: z.array(measured),
+  bundle: z.optional(
+    z.record(
+      z.string(),
+      z.union([z.looseObject({ error: text }), z.looseObject({ does: text, raw: z.number(), gzip: z.number(), brotli: z.number() })]),
+    ),
+  ),
+  first: list(
+    z.looseObject({ case: text, contender: text, firstMs: numbers, medianMs: numbers, memoryBytes: numbers, error: z.optional(text) }),
+  ),
+  notRun: list(text),
+  stopped: z.optional(text),
+  browser: z.optional(z.looseObject({ userAgent: text, isolated: z.boolean(), cores: z.number() })),
+  targets: list(
+    z.looseObject({
+      ...{ what: text, least: z.number(), aim: z.number(), unit: text, got: z.nullable(z.number()), note: z.optional(text) },
+    }),
+  ),
+  torch: z.nullish(
+    z.looseObject({
+      version: text,
+      device: text,
+      runs: z.array(
+        z.looseObject({
+          ...{ mode: text, size: text, kind: text, compiled: z.boolean() },
+          ...{ batch: numbers, imagesPerSecond: numbers, error: z.optional(text) },
+        }),
+      ),
+    }),
+  ),
+});
+
+/** Checks that `value`, parsed JSON of what `source` names, is a result of `bench --json`, with all that a report reads. */
 export function resultFile(value: unknown, source: string): ResultFile {
-  const lacks = (what: string): Error => new Error(`${source}: expected a result of the benchmark (bench --json), got ${what}`);
-  if (!isObject(value)) throw lacks("JSON of another kind");
-  for (const key of ["adapter", "versions", "rivalFlags", "ceilings", "limits"])
-    if (!isObject(value[key])) throw lacks(`none of its "${key}"`);
-  for (const key of ["where", "commit", "date"]) if (typeof value[key] !== "string") throw lacks(`none of its "${key}"`);
-  const cases = value["cases"];
-  if (!Array.isArray(cases)) throw lacks(`none of its "cases"`);
-  for (const c of cases as readonly unknown[]) {
-    if (!isObject(c) || typeof c["name"] !== "string") throw lacks("a case without a name");
-    for (const key of ["ours", "rivals", "ratio", "paired"]) if (!isObject(c[key])) throw lacks(`case "${c["name"]}" without "${key}"`);
-    for (const t of [c["ours"], ...Object.values(c["rivals"] as object)]) {
-      if (!has(t, "timing") && !(isObject(t) && typeof t["error"] === "string"))
-        throw lacks(`case "${c["name"]}" with a contender that has neither times nor an error`);
-    }
-    if (!Object.values(c["paired"] as object).every((p) => has(p, "paired")))
-      throw lacks(`case "${c["name"]}" with a ratio without its range`);
-    if (typeof c["flops"] !== "number" || typeof c["bytes"] !== "number" || typeof c["tolerance"] !== "number")
-      throw lacks(`case "${c["name"]}" without its FLOPs, bytes or tolerance`);
-  }
-  for (const key of ["ceilings", "limits"] as const) if (!has(value[key], key)) throw lacks(`"${key}" without ${NUMBERS[key].join(", ")}`);
-  const { features, toggles } = value["adapter"] as { features: unknown; toggles: unknown };
-  if (!Array.isArray(features) || !Array.isArray(toggles)) throw lacks("an adapter without its features and toggles");
-  for (const key of ["first", "targets"]) if (!isList(value[key])) throw lacks(`"${key}" that is no list`);
-  if (value["notRun"] !== undefined && !Array.isArray(value["notRun"])) throw lacks(`"notRun" that is no list`);
-  if (value["bundle"] !== undefined && !(isObject(value["bundle"]) && Object.values(value["bundle"]).every(isObject)))
-    throw lacks(`"bundle" of another kind`);
-  if (value["torch"] && !(isObject(value["torch"]) && value["torch"]["runs"] !== undefined && isList(value["torch"]["runs"])))
-    throw lacks(`"torch" without its runs`);
-  return { absent: {}, ...value } as unknown as ResultFile;
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data as unknown as ResultFile;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new Error(
+    `${shown(source)}: expected a result of the benchmark (bench --json), got one whose ${quote(path.join(".") || "content")} is wrong: ${shown(message)}`,
+  );
 }
 
 /**
@@ -168,10 +205,10 @@ export function mergeResults(results: readonly ResultFile[]): ResultFile {
   if (!first) throw new Error("merge: expected at least one result, got none");
   for (const other of rest)
     if (sourceOf(other) !== sourceOf(first))
-      throw new Error(`merge: expected results of ${sourceOf(first)}, got one of ${sourceOf(other)}`);
+      throw new Error(`merge: expected results of ${shown(sourceOf(first))}, got one of ${shown(sourceOf(other))}`);
   const cases = results.flatMap((r) => r.cases);
   const twice = cases.find((c, i) => cases.findIndex((other) => other.name === c.name) < i);
-  if (twice) throw new Error(`merge: expected every case once, got "${twice.name}" twice`);
+  if (twice) throw new Error(`merge: expected every case once, got ${quote(twice.name)} twice`);
   const rivalFlags = union(
     results.map((r) => r.rivalFlags),
     "flags",
@@ -214,7 +251,7 @@ function union<T>(records: readonly Readonly<Record<string, T>>[], what: string)
   const all: Record<string, T> = {};
   for (const [name, value] of records.flatMap((r) => Object.entries(r))) {
     if (name in all && JSON.stringify(all[name]) !== JSON.stringify(value))
-      throw new Error(`merge: expected one ${what} of ${name}, got ${JSON.stringify(all[name])} and ${JSON.stringify(value)}`);
+      throw new Error(`merge: expected one ${what} of ${shown(name)}, got ${JSON.stringify(all[name])} and ${JSON.stringify(value)}`);
     all[name] = value;
   }
   return all;

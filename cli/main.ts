@@ -20,7 +20,7 @@ import { readdirSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../jobs/errors.ts";
 import { expectWritable } from "./node/files.ts";
-import { configureDownloads } from "./node/host.ts";
+import { configureDownloads, stoppedExitCode } from "./node/host.ts";
 import { stopProgress } from "./node/progress.ts";
 import { number } from "./options.ts";
 import { finish, note } from "./output.ts";
@@ -47,6 +47,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const debug = args.includes("--debug");
     const text = debug && error instanceof Error && !(error instanceof CommanderError) ? (error.stack ?? message) : message.split("\n")[0]!;
     note(`tessera${verb ? ` ${verb.name()}` : ""}: ${text}`);
+    if (error instanceof Error && error.name === "StoppedError") return stoppedExitCode();
     return usage ? 2 : 1;
   }
 }

@@ -1,5 +1,8 @@
 /** The errors that a caller may want to tell apart. Everything else is a plain `Error` with a one-line message. */
 
+/** Whether an error is a plain one, which says what is wrong with an input; the others, the runtime's own among them, are about something else. */
+export const isPlain = (error: unknown): error is Error => error instanceof Error && error.name === "Error";
+
 /** No adapter, a null adapter, or one that does not meet the options. */
 export class AdapterError extends Error {
   override readonly name = "AdapterError";

@@ -1,5 +1,6 @@
 /** `classify`: top-k classes of image files, and on request attention maps. */
 import { noGrad } from "../engine/autograd.ts";
+import { isPlain } from "../engine/errors.ts";
 import { record } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/augment/normalize.ts";
@@ -101,7 +102,8 @@ export default async function classifyJob(host: Host, args: ClassifyArgs): Promi
       try {
         seen.push({ path, stem, image: preprocess(await readImage(host, path), steps) });
       } catch (error) {
-        failed.set(path, (error as Error).message);
+        if (!isPlain(error)) throw error; // a lost device, no memory left
+        failed.set(path, error.message);
       }
     }
     const answers = new Map<string, Classified>();

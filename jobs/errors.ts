@@ -1,3 +1,4 @@
+import { isPlain } from "../engine/errors.ts";
 import { StateError } from "../models/check-state.ts";
 import { remedy } from "./files/remedy.ts";
 
@@ -15,13 +16,16 @@ export function refusing<T>(body: () => T, path?: string): T {
   try {
     return body();
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== "Error") throw error;
+    if (!isPlain(error)) throw error;
     // The library names its functions and models first (`model: expected …`); a command's own name is put there.
     const text = error.message.replace(/^[\w. -]+: (?=expected )/, "");
     const hint = error instanceof StateError ? remedy(error) : "";
     throw new UsageError(`${text}${hint}${path === undefined ? "" : ` (${path})`}`);
   }
 }
+
+/** For `catch` of work on the user's input: a plain `Error` as a `UsageError` of the same text, any other as it is. */
+export const asUsage = (error: unknown): unknown => (isPlain(error) ? new UsageError(error.message) : error);
 
 /** An error as plain data, to cross from a page to Node. */
 export interface ErrorData {

@@ -6,7 +6,7 @@ import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import { openSource, type DataFiles } from "../train/data/open.ts";
 import { Evaluator, type Evaluation } from "../train/evaluate.ts";
 import { checkDtype, type StoredType } from "./files/dtype.ts";
-import { refusing, UsageError } from "./errors.ts";
+import { asUsage, refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { shown } from "../models/shown.ts";
 import { checkClassifier, dataStatistics, fittedState, loadModel, ownStatistics, type ModelChoice } from "./files/load-model.ts";
@@ -39,8 +39,8 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
   checkClassifier(model);
   // The file's own classes, if it names any, give the order of its logits.
   const files = weights.info?.classes ? numberedAs(args.data, weights.info.classes, host) : args.data;
-  const images = await openSource(files, (from) => host.images.read(from), model.numClasses).catch((error: Error) => {
-    throw new UsageError(error.message);
+  const images = await openSource(files, (from) => host.images.read(from), model.numClasses).catch((error: unknown) => {
+    throw asUsage(error);
   });
   const params = storedParams(
     refusing(() => loadParams(model.name, model.params, fittedState(model, weights, args.resizePosEmbed, args.weights)), args.weights),

@@ -1,5 +1,6 @@
 /** `features`: what a model makes of pictures before its classifier, as a file; and on request its patches' principal components as pictures. */
 import { noGrad } from "../engine/autograd.ts";
+import { isPlain } from "../engine/errors.ts";
 import { record } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { normalizeImages } from "../kernels/augment/normalize.ts";
@@ -14,7 +15,7 @@ import { featurePass, patchRows } from "../tasks/features.ts";
 import { componentPictures } from "../tasks/principal.ts";
 import { openSource, type DataFiles } from "../train/data/open.ts";
 import { interleaved, readImage as readSource } from "../train/input/source.ts";
-import { refusing, UsageError } from "./errors.ts";
+import { asUsage, refusing, UsageError } from "./errors.ts";
 import { readImage, writePng } from "./files/image-files.ts";
 import { loadModel, type ModelChoice } from "./files/load-model.ts";
 import { checkNames, floatsOf, readTensors } from "./files/tensor-file.ts";
@@ -98,7 +99,8 @@ export default async function featuresJob(host: Host, args: FeaturesArgs): Promi
         try {
           seen.push({ item, image: preprocess(await item.read(), steps) });
         } catch (error) {
-          failed.push({ name: item.name, reason: (error as Error).message });
+          if (!isPlain(error)) throw error; // a lost device, no memory left
+          failed.push({ name: item.name, reason: error.message });
         }
       }
       if (seen.length === 0) continue;
@@ -163,8 +165,8 @@ function fileOf(
 
 async function itemsOf(host: Host, { images, data }: FeaturesArgs): Promise<Item[]> {
   if (images) return images.map(({ path, stem }) => ({ name: path, stem, read: () => readImage(host, path) }));
-  const source = await openSource(data!, (from) => host.images.read(from)).catch((error: Error) => {
-    throw new UsageError(error.message);
+  const source = await openSource(data!, (from) => host.images.read(from)).catch((error: unknown) => {
+    throw asUsage(error);
   });
   return Array.from({ length: source.count }, (_, i) => ({
     name: source.name(i),

@@ -2,6 +2,7 @@
  * The machine as a job sees it: files, images, progress. A job written against `Host` runs unchanged in Node (`nodeHost` in
  * cli/node/host.ts) and inside a page (`pageHost` in app/page-host.ts).
  */
+import type { FileBytes } from "../models/checkpoints/file-bytes.ts";
 import type { ImagePlatform } from "../train/input/source.ts";
 
 /** How far a job is: `done` of `total` steps of what `label` names. `note` is shown beside it, e.g. the loss. */
@@ -17,6 +18,8 @@ export interface Progress {
 export interface Host {
   /** Paths are relative to where the command was started; an http(s) URL is fetched, once. A file that cannot be read is a `UsageError`. */
   readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** A file that is too large for an array, read when its bytes are asked for; `null` for any other. Not in a page. */
+  openLarge?(path: string): Promise<FileBytes | null>;
   /** Parts of files, decoders and threads, for the input pipeline. */
   readonly images: ImagePlatform;
   /** Atomic: whoever reads `path` sees the old content or the new, whole. Makes the folder if it is missing. */

@@ -4,17 +4,20 @@ import { DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
 import type { Model } from "../models/model.ts";
 import { countParams, type State } from "../models/params.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
+import { ADAPTER_FILES, writeAdapter } from "../models/checkpoints/peft.ts";
 import { replaceHead, writeWeights, type Weights } from "../models/checkpoints/weights.ts";
 import { checkpointPosition } from "../train/checkpoint.ts";
 import { ResumeError } from "../train/identity.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import type { Recipe } from "../train/recipe.ts";
+import { loraOf } from "../train/student.ts";
 import { train, type TrainOptions } from "../train/train.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { describeLayers } from "../train/debug-text.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
+import { unlessStopped } from "./stop.ts";
 import { readSettings, type TrainArgs } from "./train/settings.ts";
 
 export type { TrainArgs } from "./train/settings.ts";
@@ -61,7 +64,7 @@ const SAVE_SECONDS = 300;
 /** `onEpoch` is called with each evaluation, for a job that trains as a part of its own work. */
 export default async function trainJob(host: Host, args: TrainArgs, onEpoch?: (m: EpochMetrics) => void): Promise<TrainSummary> {
   const startMs = performance.now();
-  const run = await prepare(host, args);
+  const run = await unlessStopped(host, prepare(host, args));
   const { paths, log } = run;
   const { model, normalization, teacher, train: images, test } = run.options;
   const result = await train({ ...run.options, ...callbacks(host, args, run, onEpoch) }).catch((error: Error) => {
@@ -69,6 +72,12 @@ export default async function trainJob(host: Host, args: TrainArgs, onEpoch?: (m
   });
   const info = { config: model.config, classes: [...images.classes], ...normalization };
   await save(host, run, paths.weights, writeWeights(result.state, info));
+  const lora = loraOf(model, run.options.recipe);
+  if (lora) {
+    const adapter = writeAdapter(model, lora, result.learned);
+    await save(host, run, paths.adapter, adapter.weights);
+    await save(host, run, paths.adapterConfig, adapter.config);
+  }
   if (result.ema) await save(host, run, paths.ema, writeWeights(result.ema, info));
   const { adapter, stats } = getDevice();
   return {
@@ -92,7 +101,7 @@ export default async function trainJob(host: Host, args: TrainArgs, onEpoch?: (m
 
 /** A run with its arguments read and checked. */
 interface Prepared {
-  readonly paths: Readonly<Record<"checkpoint" | "weights" | "ema" | "metrics" | "events", string>>;
+  readonly paths: Readonly<Record<"checkpoint" | "weights" | "ema" | "metrics" | "events" | "adapter" | "adapterConfig", string>>;
   readonly log: RunLog;
   readonly options: TrainOptions;
   /** Update number of the newest checkpoint in the folder. */
@@ -122,7 +131,7 @@ async function prepare(host: Host, args: TrainArgs): Promise<Prepared> {
   };
   const log = await RunLog.open(host, paths, savedStep);
   host.log({
-    message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory${memory.copies > 0 ? ", and more while it looks into an update" : ""}`,
+    message: `${labelOf(args)}: takes ${mebibytes(memory.peak)} of GPU memory${memory.replay > 0 ? `, and ${mebibytes(memory.replay)} more while it looks into an update` : ""}`,
   });
   return { options, paths, log, savedStep };
 }
@@ -145,6 +154,8 @@ const pathsIn = (folder: string): Prepared["paths"] => ({
   ema: `${folder}/model_ema.safetensors`,
   metrics: `${folder}/metrics.jsonl`,
   events: `${folder}/events.out.tfevents.tessera`,
+  adapter: `${folder}/${ADAPTER_FILES.weights}`,
+  adapterConfig: `${folder}/${ADAPTER_FILES.config}`,
 });
 
 /** Throws if the folder holds a run and neither `resume` nor `overwrite` is given, so that two runs never mix. */

@@ -1,5 +1,7 @@
 /** What a vision transformer is made of: sizes, and the switches in which the families of timm's `VisionTransformer` differ. */
 
+import { shownValue } from "./shown.ts";
+
 export interface DeitConfig {
   readonly arch: "deit";
   readonly imgSize: number;
@@ -77,18 +79,20 @@ export const featureWidth = (c: DeitConfig): number => (c.pool === "both" ? 2 : 
 // Far beyond any trained model; a config in a file may claim anything, and lists of this length are made from it.
 const MOST_DEPTH = 1000,
   MOST_PARAMETERS = 2 ** 33;
+/** Side of an image in pixels, far beyond what any adapter holds. */
+const MOST_SIDE = 2 ** 16;
 
 /** Throws unless the sizes fit each other and are those of a model that can be. */
 export function checkDeitConfig(c: DeitConfig): void {
   const refuse = (expected: string, got: unknown): never => {
-    throw new Error(`deit: expected ${expected}, got ${JSON.stringify(got)}`);
+    throw new Error(`deit: expected ${expected}, got ${shownValue(got)}`);
   };
   for (const key of ["imgSize", "patchSize", "inChans", "dim", "depth", "heads", "mlpRatio"] as const) {
     if (!(typeof c[key] === "number" && c[key] > 0) || (key !== "mlpRatio" && !Number.isInteger(c[key])))
-      throw new Error(`deit: expected a positive ${key}, got ${JSON.stringify(c[key])}`);
+      throw new Error(`deit: expected a positive ${key}, got ${shownValue(c[key])}`);
   }
   if (!(Number.isInteger(c.numClasses) && c.numClasses >= 0))
-    throw new Error(`deit: expected numClasses of 0 or more, got ${JSON.stringify(c.numClasses)}`);
+    throw new Error(`deit: expected numClasses of 0 or more, got ${shownValue(c.numClasses)}`);
   for (const key of ["distilled", "posEmbedCls", "preNorm", "qkvBias", "finalNorm", "fcNorm"] as const)
     if (typeof c[key] !== "boolean") refuse(`${key} to be true or false`, c[key]);
   if (c.layerScale !== null && !Number.isFinite(c.layerScale)) refuse("layerScale of a number or null", c.layerScale);
@@ -96,7 +100,9 @@ export function checkDeitConfig(c: DeitConfig): void {
   if (!(typeof c.eps === "number" && c.eps > 0)) refuse("a positive eps", c.eps);
   if (!POOLS.includes(c.pool)) refuse(`pool ${POOLS.map((p) => `"${p}"`).join(" or ")}`, c.pool);
   if (c.distilled && (c.regTokens > 0 || c.pool !== "cls" || c.fcNorm))
-    refuse("no registers, pooling of patches or fcNorm in a distilled model", { regTokens: c.regTokens, pool: c.pool, fcNorm: c.fcNorm });
+    throw new Error(
+      `deit: expected no registers, pooling of patches or fcNorm in a distilled model, got regTokens ${c.regTokens}, pool "${c.pool}", fcNorm ${c.fcNorm}`,
+    );
   if (c.fcNorm && (!c.finalNorm || c.pool === "both")) refuse('fcNorm beside finalNorm and pool "cls" or "mean"', c.pool);
   if (c.imgSize % c.patchSize !== 0)
     throw new Error(`deit: expected imgSize to be a multiple of patchSize ${c.patchSize}, got ${c.imgSize}`);
@@ -105,4 +111,5 @@ export function checkDeitConfig(c: DeitConfig): void {
   if (c.depth > MOST_DEPTH) throw new Error(`deit: expected a depth of at most ${MOST_DEPTH}, got ${c.depth}`);
   const parameters = c.dim * (c.depth * (4 * c.dim + 2 * mlpWidth(c)) + tokens(c) + c.inChans * c.patchSize ** 2 + 2 * c.numClasses);
   if (parameters > MOST_PARAMETERS) throw new Error(`deit: expected at most ${MOST_PARAMETERS} parameters, got some ${parameters}`);
+  if (c.imgSize > MOST_SIDE) throw new Error(`deit: expected an imgSize of at most ${MOST_SIDE}, got ${c.imgSize}`);
 }

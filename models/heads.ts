@@ -6,12 +6,12 @@
  */
 import type { Shape } from "../engine/shape.ts";
 
-/** Whether a parameter belongs to a classifier: of DeiT, its distillation head, or RegNet, by timm's names. */
-export const isHead = (name: string): boolean => /^head(_dist|\.fc)?\.(weight|bias)$/.test(name);
+/** Whether a parameter belongs to a classifier: of DeiT, its distillation head, RegNet or ResNet, by timm's names. */
+export const isHead = (name: string): boolean => /^(head(_dist|\.fc)?|fc)\.(weight|bias)$/.test(name);
 
 /** The number of classes that a state's classifier has; 0 where it has none. */
 export const classesIn = (state: ReadonlyMap<string, { readonly shape: Shape }>): number =>
-  (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0] ?? 0;
+  (state.get("head.weight") ?? state.get("head.fc.weight") ?? state.get("fc.weight"))?.shape[0] ?? 0;
 
 /** Whether a parameter belongs to the distillation head. */
 export const isDistillationHead = (name: string): boolean => isHead(name) && name.startsWith("head_dist.");

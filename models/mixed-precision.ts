@@ -1,13 +1,16 @@
 /** Models whose activations and matrices are stored as f16; sums, norms' parameters, biases and outputs are f32. */
 import { noGrad } from "../engine/autograd.ts";
-import type { Tensor } from "../engine/tensor.ts";
+import type { Shape } from "../engine/shape.ts";
+import { Tensor } from "../engine/tensor.ts";
 import { cast } from "../kernels/cast.ts";
 import type { Model } from "./model.ts";
-import type { Params } from "./params.ts";
+import { checkState } from "./check-state.ts";
+import { toF16 } from "./half.ts";
+import { loadParams, type Params, type ParamSpec, type State } from "./params.ts";
 
 export type StoredType = "f32" | "f16";
 
-const isMatrix = (name: string, { shape }: Tensor): boolean => shape.length > 1 && name.endsWith(".weight");
+const isMatrix = (name: string, { shape }: { readonly shape: Shape }): boolean => shape.length > 1 && name.endsWith(".weight");
 
 const halved = (params: Params): Params =>
   Object.fromEntries(Object.entries(params).map(([name, t]) => [name, isMatrix(name, t) ? cast(t, "f16") : t]));
@@ -27,6 +30,19 @@ export function storedModel(model: Model, dtype: StoredType): Model {
       return { logits, logitsCls, logitsDist: out.logitsDist && cast(out.logitsDist, "f32") };
     },
   };
+}
+
+/** Parameters for inference from a state, so stored; matrices are rounded on the CPU, and never take f32's memory. */
+export function loadStored(what: string, specs: readonly ParamSpec[], state: State | null, dtype: StoredType): Params {
+  if (dtype === "f32") return loadParams(what, specs, state);
+  if (state) checkState(what, specs, state);
+  const tensorOf = (spec: ParamSpec): Tensor => {
+    const stored = isMatrix(spec.name, spec) ? "f16" : "f32";
+    if (!state) return Tensor.zeros(spec.shape, stored);
+    const { data } = state.get(spec.name)!;
+    return Tensor.from(stored === "f16" ? toF16(spec.name, data) : data, spec.shape, stored);
+  };
+  return Object.fromEntries(specs.map((spec) => [spec.name, tensorOf(spec)]));
 }
 
 /** Parameters for inference so stored: matrices take half the memory, and their f32 goes back to the pool. */

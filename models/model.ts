@@ -5,6 +5,7 @@ import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type Deit
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
 import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
 import {
+  checkRegnetConfig,
   regnet,
   regnetActivations,
   regnetBlocks,
@@ -14,16 +15,20 @@ import {
   regnetParams,
   type RegNetConfig,
 } from "./regnet.ts";
+import { resnet, resnetConfig, resnetCost, resnetNames, resnetParams, resnetWidth, type ResNetConfig } from "./resnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
+import { quote, shownValue } from "./shown.ts";
 
 export interface ForwardOptions extends DeitOptions {
   /** Batch statistics and stochastic depth. */
   readonly training?: boolean;
 }
 
+export type ModelConfig = DeitConfig | RegNetConfig | ResNetConfig;
+
 export interface Model {
   readonly name: string;
-  readonly config: DeitConfig | RegNetConfig;
+  readonly config: ModelConfig;
   readonly params: readonly ParamSpec[];
   readonly numClasses: number;
   readonly distilled: boolean;
@@ -42,7 +47,7 @@ export interface Model {
 }
 
 /** Every name that `createModel` knows. */
-export const modelNames: readonly string[] = [...deitNames, ...regnetNames];
+export const modelNames: readonly string[] = [...deitNames, ...regnetNames, ...resnetNames];
 
 /** timm's name of a model's weights behind the model's own, e.g. `.fb_in1k`. */
 const TAG = /\.\w+$/;
@@ -60,48 +65,53 @@ const TAG = /\.\w+$/;
 export function createModel(what: string | Readonly<Record<string, unknown>>, numClasses?: number): Model {
   if (typeof what === "string") {
     const name = HEADLESS.test(what) ? what : what.replace(TAG, "");
-    const config = deitConfig(what) ?? regnetConfig(name);
-    if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got "${what}"`);
-    return build(name, numClasses === undefined ? config : { ...config, numClasses });
+    const config = configOf(what, name);
+    if (!config) throw new Error(`model: expected a timm name such as deit_tiny_distilled_patch16_224 or regnety_004, got ${quote(what)}`);
+    return build(numClasses === undefined ? config : { ...config, numClasses }, name);
   }
   const given = numClasses === undefined ? what : { ...what, numClasses };
   if (given["arch"] === "deit" || given["arch"] === "vit") {
     const config: DeitConfig = { ...merge(DEIT, given), arch: "deit" };
-    return build(nameOf(config) ?? "custom deit", config);
+    return build(config);
   }
   if (given["arch"] === "regnety") {
     const base = { ...regnetConfig("regnety_002")!, imgSize: 224 };
     const config = merge(base, given);
-    return build(nameOf(config) ?? "custom regnety", config);
+    return build(config);
   }
-  throw new Error(`model: expected "arch" to be "deit" or "regnety", got ${JSON.stringify(given["arch"])}`);
+  if (given["arch"] === "resnet") return build(merge(resnetConfig("resnet18")!, given));
+  throw new Error(`model: expected "arch" to be "deit", "regnety" or "resnet", got ${shownValue(given["arch"])}`);
 }
 
+/** `bare`: the name without the tag of its weights, which decides only about a transformer's head. */
+const configOf = (name: string, bare = name): ModelConfig | null => deitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare);
+
 /** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
-export function nameOf(config: DeitConfig | RegNetConfig): string | null {
+export function nameOf(config: ModelConfig): string | null {
   const free = config.arch === "deit" ? ["numClasses"] : ["numClasses", "imgSize"];
-  const same = (base: DeitConfig | RegNetConfig) =>
+  const same = (base: ModelConfig) =>
     Object.entries(base).every(
       ([key, value]) => free.includes(key) || JSON.stringify(value) === JSON.stringify((config as unknown as Record<string, unknown>)[key]),
     );
-  return modelNames.find((name) => same((deitConfig(name) ?? regnetConfig(name))!)) ?? null;
+  return modelNames.find((name) => same(configOf(name)!)) ?? null;
 }
 
 function merge<T extends object>(base: T, given: Readonly<Record<string, unknown>>): T {
   for (const key of Object.keys(given)) {
-    if (!(key in base)) throw new Error(`model: expected ${Object.keys(base).join(", ")}, got "${key}"`);
+    if (!Object.hasOwn(base, key)) throw new Error(`model: expected ${Object.keys(base).join(", ")}, got ${quote(key)}`);
   }
   return { ...base, ...given };
 }
 
-function build(name: string, config: DeitConfig | RegNetConfig): Model {
+/** Without a name it gets timm's of its config. */
+function build(config: ModelConfig, name?: string): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
     const { dim, heads } = config;
     if (dim / heads > MAX_HEAD_WIDTH)
       throw new Error(`deit: expected dim / heads of at most ${MAX_HEAD_WIDTH}, got ${dim / heads} (dim ${dim}, heads ${heads})`);
     return {
-      name,
+      name: name ?? nameOf(config) ?? "custom deit",
       config,
       params: deitParams(config),
       numClasses: config.numClasses,
@@ -115,20 +125,35 @@ function build(name: string, config: DeitConfig | RegNetConfig): Model {
         deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}), ...(training && dropout ? { dropout } : {}) }),
     };
   }
-  return {
-    name,
-    config,
-    params: regnetParams(config),
+  if (config.arch === "regnety") checkRegnetConfig(config);
+  const convolutional = {
+    name: name ?? nameOf(config) ?? `custom ${config.arch}`,
     numClasses: config.numClasses,
     distilled: false,
-    featureWidth: regnetBlocks(config).at(-1)!.width,
-    imageShape: [3, config.imgSize, config.imgSize],
     patch: null,
+  } as const;
+  const imageShape = [3, config.imgSize, config.imgSize] as const;
+  if (config.arch === "resnet")
+    return {
+      ...convolutional,
+      config,
+      imageShape,
+      params: resnetParams(config),
+      featureWidth: resnetWidth(config),
+      ...resnetCost(config),
+      forward: (p, x, { training = false, tap } = {}) => single(resnet(p, x, config, { training, ...(tap ? { tap } : {}) })),
+    };
+  return {
+    ...convolutional,
+    config,
+    imageShape,
+    params: regnetParams(config),
+    featureWidth: regnetBlocks(config).at(-1)!.width,
     macs: regnetMacs(config, config.imgSize, config.imgSize),
     activations: regnetActivations(config, config.imgSize, config.imgSize),
-    forward(p, x, { training = false, tap } = {}) {
-      const logits = regnet(p, x, config, { training, ...(tap ? { tap } : {}) });
-      return { logits, logitsCls: logits, logitsDist: null };
-    },
+    forward: (p, x, { training = false, tap } = {}) => single(regnet(p, x, config, { training, ...(tap ? { tap } : {}) })),
   };
 }
+
+/** The output of a model with one head. */
+const single = (logits: Tensor): DeitOutput => ({ logits, logitsCls: logits, logitsDist: null });

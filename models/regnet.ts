@@ -14,6 +14,7 @@ import { reshape } from "../kernels/movement.ts";
 import { linear } from "../kernels/linear.ts";
 import { scaleChannels } from "../kernels/scale-channels.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
+import { shownValue } from "./shown.ts";
 
 export interface RegNetConfig {
   readonly arch: "regnety";
@@ -131,22 +132,21 @@ const MOST_DEPTH = 1000,
 export function checkRegnetConfig(c: RegNetConfig): void {
   for (const key of ["imgSize", "w0", "groupWidth", "depth", "stemWidth", "stemStride"] as const) {
     if (!(Number.isInteger(c[key]) && c[key] > 0))
-      throw new Error(`regnety: expected a positive integer ${key}, got ${JSON.stringify(c[key])}`);
+      throw new Error(`regnety: expected a positive integer ${key}, got ${shownValue(c[key])}`);
   }
   if (!(Number.isInteger(c.numClasses) && c.numClasses >= 0))
-    throw new Error(`regnety: expected numClasses of 0 or more, got ${JSON.stringify(c.numClasses)}`);
+    throw new Error(`regnety: expected numClasses of 0 or more, got ${shownValue(c.numClasses)}`);
   if (!(Number.isFinite(c.wa) && c.wa >= 0) || !(Number.isFinite(c.wm) && c.wm > 1))
-    throw new Error(`regnety: expected wa of 0 or more and wm above 1, got ${JSON.stringify(c.wa)} and ${JSON.stringify(c.wm)}`);
-  if (!(Number.isFinite(c.seRatio) && c.seRatio > 0))
-    throw new Error(`regnety: expected a positive seRatio, got ${JSON.stringify(c.seRatio)}`);
+    throw new Error(`regnety: expected wa of 0 or more and wm above 1, got ${shownValue(c.wa)} and ${shownValue(c.wm)}`);
+  if (!(Number.isFinite(c.seRatio) && c.seRatio > 0)) throw new Error(`regnety: expected a positive seRatio, got ${shownValue(c.seRatio)}`);
   if (!Array.isArray(c.strides) || c.strides.length === 0 || !c.strides.every((s) => Number.isInteger(s) && s > 0))
-    throw new Error(`regnety: expected strides as a list of positive integers, got ${JSON.stringify(c.strides)}`);
+    throw new Error(`regnety: expected strides as a list of positive integers, got ${shownValue(c.strides)}`);
   if (c.w0 < 8) throw new Error(`regnety: expected w0 of 8 or more, got ${c.w0}`); // widths are rounded to multiples of 8
   if (c.stemWidth * c.seRatio < 1)
     throw new Error(`regnety: expected seRatio of at least 1 / stemWidth, got ${c.seRatio} of ${c.stemWidth}`);
   if (c.depth > MOST_DEPTH) throw new Error(`regnety: expected a depth of at most ${MOST_DEPTH}, got ${c.depth}`);
   const widest = c.wm * (c.w0 + c.wa * (c.depth - 1)); // rounding to a power of wm at most multiplies by that much
-  const sizes = { width: Math.max(widest, c.stemWidth), numClasses: c.numClasses, seRatio: c.seRatio };
+  const sizes = { width: Math.max(widest, c.stemWidth), numClasses: c.numClasses, seRatio: c.seRatio, imgSize: c.imgSize };
   for (const [key, size] of Object.entries(sizes))
     if (size > MOST_WIDTH) throw new Error(`regnety: expected a ${key} of at most ${MOST_WIDTH}, got ${size}`);
 }

@@ -8,3 +8,13 @@ export const shown = (text: string): string => text.replace(CONTROL, (c) => `\\u
 
 /** `text` in double quotes, on one line and at most 80 characters of it. */
 export const quote = (text: string): string => shown(JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text));
+
+/** A value of parsed JSON on one line, shallowly: a hostile one may be nested a million deep, where JSON.stringify fails. */
+export function shownValue(value: unknown): string {
+  if (Array.isArray(value)) {
+    const items = value.slice(0, 8).map((item) => (Array.isArray(item) ? "a list" : shownValue(item)));
+    return `[${items.join(",")}${value.length > 8 ? ",…" : ""}]`;
+  }
+  if (typeof value === "string") return quote(value);
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}

@@ -1,16 +1,15 @@
 /** Types of the functions that an app calls: loading, classifying, fine-tuning. */
 import type { ImageSource } from "../kernels/images/image.ts";
-import type { DeitConfig } from "../models/deit.ts";
+import type { ModelConfig } from "../models/model.ts";
 import type { Protocol } from "../models/images/protocols.ts";
-import type { RegNetConfig } from "../models/regnet.ts";
 import type { DownloadCache } from "../models/checkpoints/url.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import type { Recipe } from "../train/recipe.ts";
-import type { LoraOptions } from "./lora.ts";
+import type { LoraOptions } from "../models/lora.ts";
 
-export type { LoraOptions } from "./lora.ts";
+export type { LoraOptions } from "../models/lora.ts";
 
-export type ModelConfig = DeitConfig | RegNetConfig;
+export type { ModelConfig };
 
 /** A picture: a URL, a file, or an object of the platform that holds pixels. */
 export type ImageInput = string | URL | Blob | ImageSource;

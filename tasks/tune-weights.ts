@@ -1,7 +1,7 @@
 /** Fine-tuning of a model's weights on batches of augmented pictures, through stops and lost devices. */
 import { DeviceLostError } from "../engine/errors.ts";
 import { readAnyWeights } from "../models/checkpoints/formats.ts";
-import { loadParams, type State } from "../models/params.ts";
+import type { State } from "../models/params.ts";
 import { ResumeError } from "../train/identity.ts";
 import { memoryOnly } from "../train/input/memory.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
@@ -11,7 +11,7 @@ import type { FineTuneOptions, TuneEpoch } from "./api.ts";
 import { reopenDevice } from "./device.ts";
 import { reasonOf, StoreError } from "./errors.ts";
 import { asOpened, asSeen } from "./examples.ts";
-import { initialLora, makeLora, mergedLora, withLora } from "./lora.ts";
+import { makeLora, mergedLora, type LoraOptions } from "../models/lora.ts";
 import type { Outcome, Task } from "./parts.ts";
 
 /** Seconds between snapshots: the most training that a closed tab or a lost device costs. */
@@ -24,6 +24,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
   const { parts, split, seed } = task;
   const { labels } = split;
   const { model, steps } = parts;
+  const lora = which === "lora" ? makeLora(model, o.lora) : null;
   const recipe = tuningRecipe(task, which, o);
   const images = { augmented: o.augment !== "none", size: steps.size };
   const source = images.augmented ? asOpened(split.train, labels) : asSeen(split.train, labels, steps);
@@ -44,22 +45,20 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
       o.onProgress?.({ phase: "evaluate", done: metrics.epoch + 1, total: recipe.epochs });
     }
   };
-  const lora = which === "lora" ? makeLora(model, o.lora) : null;
   const whole = (learned: State) => (lora ? mergedLora(lora, parts.state, learned) : learned);
   let snapshot = task.kept;
   for (;;) {
-    const device = await reopenDevice();
-    const frozen = lora ? loadParams(model.name, model.params, parts.state) : {};
+    await reopenDevice();
     try {
       const { state, finished } = await train({
-        model: lora ? withLora(model, frozen, lora) : model,
+        model,
         recipe,
         seed,
         train: source,
         test: held,
         platform: memoryOnly,
         normalization: steps,
-        initial: lora ? initialLora(lora, parts.state, seed) : parts.state,
+        initial: parts.state,
         resume: snapshot ?? undefined,
         evalBatchSize: Math.min(held.count, 16),
         evalEvery: split.held.length > 0 ? 1 : recipe.epochs,
@@ -74,7 +73,7 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
           await task.keep(bytes);
         },
       });
-      return { state: whole(state), finished, epochs };
+      return { state, finished, epochs };
     } catch (error) {
       if (error instanceof DeviceLostError && ++reported.losses < LOSSES) continue;
       // The signal interrupts an evaluation; the snapshot holds the training until then.
@@ -85,8 +84,6 @@ export async function tuneWeights(task: Task, which: "lora" | "attention" | "all
           `fineTune: expected the store to hold this run or none, got another one's (${reasonOf(error)}): delete() it, or use another store`,
         );
       throw error;
-    } finally {
-      if (!device.lostError) for (const tensor of Object.values(frozen)) tensor.dispose();
     }
   }
 }
@@ -115,11 +112,18 @@ function tuningRecipe({ parts, split }: Task, which: "lora" | "attention" | "all
     repeats: 1,
     // Batches are too small for statistics of their own: batch norms keep what they learned.
     trainMode: transformer,
-    trainOnly: which === "lora" ? "all" : which, // of the parameters that withLora leaves trainable
+    trainOnly: which,
+    ...(which === "lora" ? loraSettings(o.lora) : {}),
     ...augmentation,
     ...o.recipe,
   });
 }
+
+const loraSettings = ({ rank = 8, alpha, targets = ["qkv", "proj"] }: LoraOptions = {}) => ({
+  loraRank: rank,
+  loraAlpha: alpha ?? null,
+  loraTargets: targets.join(","),
+});
 
 /** A batch size of at most `most` for which the dropped last batch of an epoch is small; an even number if pictures are mixed. */
 function balanced(count: number, most: number, even: boolean): number {

@@ -27,7 +27,8 @@ function attempted(o: Settings, recipe: Recipe): MemoryEstimate | string {
     const copies = o.debugNan === true || o.statsEvery !== undefined;
     const counts = { trainCount: train.count, testCount: test.count, evalBatchSize };
     const memory = estimate(model, recipe, { teacher: teacher?.model, images: train.shape, augment, copies, ...counts });
-    return memory.peak <= memoryLimit ? memory : `expected at most ${memoryLimit} bytes of GPU memory, got ${memory.peak}`;
+    const most = memory.peak + memory.replay;
+    return most <= memoryLimit ? memory : `expected at most ${memoryLimit} bytes of GPU memory, got ${most}`;
   } catch (error) {
     if (!(error instanceof TooLargeError)) throw error;
     const [what, text] = error.message.split(/: (?=expected )/);

@@ -1,6 +1,7 @@
 /** The record in a checkpoint: the run's identity and position. */
 import * as z from "zod/mini";
 import { ResumeError, type RunIdentity } from "./identity.ts";
+import { shownValue } from "../models/shown.ts";
 import type { Position } from "./position.ts";
 
 /** Metadata for other tools; not needed to resume. */
@@ -45,7 +46,7 @@ export function readMeta(metadata: Readonly<Record<string, string>>): Meta {
     throw new ResumeError("expected a checkpoint of a run, got a file without its record (weights alone cannot be resumed)");
   const meta = parseJson(text) as Meta | null;
   if (meta?.format !== "tessera-checkpoint" || (meta.version !== 1 && meta.version !== 2))
-    throw new ResumeError(`expected checkpoint version 1 or 2, got ${meta?.format} ${meta?.version}`);
+    throw new ResumeError(`expected checkpoint version 1 or 2, got ${shownValue(meta?.format)} ${shownValue(meta?.version)}`);
   const checked = schema.safeParse(meta);
   if (!checked.success) {
     const { path, message } = checked.error.issues[0]!;

@@ -1,8 +1,8 @@
 /** The GPU memory that a run of training takes, said before any of it is taken. */
 import type { Stats } from "../engine/device.ts";
+import { scope } from "../engine/memory.ts";
 import { rehearsePlan } from "../engine/plan.ts";
 import { rehearseRead, Tensor } from "../engine/tensor.ts";
-import { storedModel } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, type Params } from "../models/params.ts";
 import { draftEvaluation } from "./evaluate.ts";
@@ -13,7 +13,8 @@ import type { Recipe } from "./recipe.ts";
 import { rehearse } from "./rehearse.ts";
 import { stateOf } from "./replay.ts";
 import { evalBatch, loadTeacher } from "./run.ts";
-import { draftStep } from "./step.ts";
+import { draftStep, type StepDraft } from "./step.ts";
+import { makeStudent } from "./student.ts";
 import { trains } from "./trained.ts";
 
 /** Bytes of GPU buffers. */
@@ -32,9 +33,11 @@ export interface MemoryEstimate {
   readonly activations: number;
   /** The same for an evaluation, with its images. */
   readonly evaluation: number;
-  /** Copies of what a step changes, where updates are looked into (`debugNan`, `statsEvery`); not what looking into one takes. */
+  /** Copies of what a step changes, where updates are looked into (`debugNan`, `statsEvery`). */
   readonly copies: number;
-  /** The most there is at once: all of these, and what values are read back through. */
+  /** What looking into an update takes beside the peak: all that a step computes, at once. With `debugNan` only for one that is not finite. */
+  readonly replay: number;
+  /** The most there is at once: all of these but `replay`, and what values are read back through. */
   readonly peak: number;
 }
 
@@ -59,26 +62,27 @@ const ANY = { mean: [0, 0, 0], std: [1, 1, 1] };
  * with tensors that have sizes alone. Throws where the adapter cannot hold one of its tensors.
  */
 export function estimate(model: Model, recipe: Recipe, o: EstimateOptions = {}): MemoryEstimate {
-  const { result, stats } = rehearse((stats) => rehearseRun(model, recipe, o, stats));
-  return { ...result, peak: stats.bytesAllocatedPeak };
+  return rehearse((stats) => rehearseRun(model, recipe, o, stats)).result;
 }
 
 /** Makes what `makeRun` makes, in its order, and reads what a run reads. */
-function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: Stats): Omit<MemoryEstimate, "peak"> {
+function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: Stats): MemoryEstimate {
   const taken = <T>(make: () => T): [made: T, bytes: number] => {
     const before = stats.bytesAllocated;
     return [make(), stats.bytesAllocated - before];
   };
   const [, height, width] = model.imageShape;
   const { images = [3, height, width], trainCount = Infinity, testCount = Infinity, teacher: teacherModel } = o;
-  const stored = storedModel(model, recipe.dtype);
   const evaluation = (of: Model, params: Params, batch: number) => {
     const { images, body } = draftEvaluation(of, params, ANY, batch);
     const plan = rehearsePlan(body);
     rehearseRead(plan.result);
     return { images, plan };
   };
-  const [store, weights] = taken(() => new ParameterStore(model.name, model.params, null, trains(recipe.trainOnly)));
+  const [{ student, store }, weights] = taken(() => {
+    const student = makeStudent(model, recipe, null, 0);
+    return { student: student.model, store: new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly)) };
+  });
   const [optimizer, state] = taken(() => new Optimizer(recipe, store));
   const [teacher, teacherWeights] = taken(() => teacherModel && loadTeacher({ model: teacherModel, state: null }, recipe.teacherDtype));
   if (teacher && recipe.cacheTeacher) {
@@ -88,7 +92,7 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   }
   const [step, input] = taken(() => {
     const source = makeStepInput({ model, recipe, seed: 0, normalization: ANY, train: { shape: images }, augment: o.augment });
-    return draftStep({ model: stored, store, optimizer, recipe, input: (patch) => source.launch(patch), teacher: teacher ?? null });
+    return draftStep({ model: student, store, optimizer, recipe, input: (patch) => source.launch(patch), teacher: teacher ?? null });
   });
   const [, activations] = taken(() => {
     const { loss, base, distill, correct, norm } = rehearsePlan(step.batch).result;
@@ -96,14 +100,23 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
     rehearseRead([loss, base, distill ?? base, correct, ...(norm ? [norm] : [])]);
   });
   const [, copies] = taken(() => o.copies && stateOf(store, optimizer, step).map(({ shape }) => Tensor.zeros(shape)));
-  const [, evaluating] = taken(() => evaluation(stored, store.tensors, o.evalBatchSize ?? evalBatch(recipe, testCount)));
+  const [, evaluating] = taken(() => evaluation(student, store.tensors, o.evalBatchSize ?? evalBatch(recipe, testCount)));
   for (const tensor of store.buffers) rehearseRead([tensor]); // a checkpoint
+  const peak = stats.bytesAllocatedPeak;
+  if (o.copies) replayed(step);
   const gradients = sizeOf(store.grads);
   const sum = step.sum ? sizeOf(step.sum) : 0;
   return {
     ...{ parameters: weights - gradients, gradients: gradients + sum, optimizer: state, teacher: teacherWeights },
     ...{ input: input - sum, activations, evaluation: evaluating, copies },
+    ...{ replay: stats.bytesAllocatedPeak - peak, peak },
   };
+}
+
+/** Runs a step launch by launch, as `debug` does: what it computes stays until its end. */
+function replayed({ batch, update }: StepDraft): void {
+  scope(() => void batch());
+  if (update) scope(() => void update());
 }
 
 const sizeOf = ({ storage }: Tensor): number => storage.buffer!.size;

@@ -28,12 +28,25 @@ export interface Origin {
   readonly testImages: number;
   readonly testDigest: string;
   readonly teacherDigest: string | null;
+  /** Of the weights that LoRA's additions go to; only of such runs. */
+  readonly frozenDigest?: string;
   readonly augment: "gpu" | "cpu";
   readonly mean: readonly number[];
   readonly std: readonly number[];
 }
 
-export async function identify({ seed, recipe, model, train, test, platform, teacher, augment = "gpu", normalization }: TrainOptions) {
+export async function identify({
+  seed,
+  recipe,
+  model,
+  initial,
+  train,
+  test,
+  platform,
+  teacher,
+  augment = "gpu",
+  normalization,
+}: TrainOptions) {
   const origin: Origin = {
     trainImages: train.count,
     trainClasses: train.classes.length,
@@ -41,6 +54,7 @@ export async function identify({ seed, recipe, model, train, test, platform, tea
     testImages: test.count,
     testDigest: await digestImages(test, platform),
     teacherDigest: teacher ? await digestState(teacher.state, teacher.model.config) : null,
+    ...(recipe.trainOnly === "lora" && initial ? { frozenDigest: await digestState(initial, model.config) } : {}),
     augment,
     mean: [...normalization.mean],
     std: [...normalization.std],

@@ -61,7 +61,10 @@ export interface TrainOptions {
 }
 
 export interface TrainResult {
+  /** All weights of the model; LoRA's additions are merged. */
   readonly state: State;
+  /** What was trained: `state` itself, or LoRA's matrices and the classifiers, by the names of `withLora`. */
+  readonly learned: State;
   /** The moving average of the weights; `null` where the recipe keeps none. */
   readonly ema: State | null;
   readonly position: Position;

@@ -1,8 +1,11 @@
 /** Every hyperparameter of a training run, with its source. Defaults are the paper's (table 9) and the official code's. */
 import { en } from "zod/locales";
 import * as z from "zod/mini";
+import { LORA_TARGETS, type LoraOptions } from "../models/lora.ts";
 
 z.config(en());
+
+const LORA_TARGETS_EXPECTED = `expected layers of ${Object.keys(LORA_TARGETS).join(", ")}, with commas`;
 
 /** Kernels compute in f32: a number that is 0 or infinite there is refused. */
 const single = z.number().check(z.refine((v) => Number.isFinite(Math.fround(v)), "expected a number of at most 3.4e38"));
@@ -67,10 +70,18 @@ export const recipeSchema = z.strictObject({
   dropout: item(below1, 0, "share of elements dropped after the position embedding and in each branch, in [0, 1)"),
   trainMode: item(z.boolean(), true, "train with dropped blocks and elements and batch statistics; false: as the model is evaluated"),
   trainOnly: item(
-    z.enum(["all", "head", "attention"]),
+    z.enum(["all", "head", "attention", "lora"]),
     "all",
-    "parameters that are trained: all, head (classifiers alone) or attention (also attention and position embedding)",
+    "parameters that are trained: all, head (classifiers alone), attention (also attention and position embedding) or lora (classifiers, and low-rank additions to the blocks' matrices)",
   ),
+  loraRank: item(count, 8, "lora: rank of the additions, 1 or more"),
+  loraAlpha: item(z.nullable(positive), null, "lora: the additions count by alpha / rank, above 0; null: alpha is the rank"),
+  loraTargets: item(
+    z.string().check(z.refine((text) => text.split(",").every((target) => Object.hasOwn(LORA_TARGETS, target)), LORA_TARGETS_EXPECTED)),
+    "qkv,proj",
+    "lora: layers of each block that get additions, of qkv, proj, fc1 and fc2, with commas",
+  ),
+  frozenDtype: item(z.enum(["f32", "f16"]), "f32", "lora: storage of the frozen matrices, f32 or f16; the additions and all sums stay f32"),
   emaDecay: item(z.nullable(share), 0.99996, "decay per update of the weights' moving average, in [0, 1]; null: none is kept"),
 
   crop: item(
@@ -151,6 +162,13 @@ export function makeRecipe(settings: Readonly<Record<string, unknown>> = {}): Re
   throw new Error(`recipe: ${path.join(".") || "settings"}: ${message}`);
 }
 
+/** The settings of `trainOnly` "lora". */
+export const loraOptions = ({ loraRank: rank, loraAlpha, loraTargets }: Recipe): LoraOptions => ({
+  rank,
+  alpha: loraAlpha ?? rank,
+  targets: loraTargets.split(",") as (keyof typeof LORA_TARGETS)[],
+});
+
 /** The facts about a student that `checkRecipe` needs. */
 export interface StudentFacts {
   readonly distilled: boolean;
@@ -175,8 +193,13 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
     if (teacher) refuse('distillation "soft" or "hard" with a teacher', '"none"');
     if (singleToken || recipe.cacheTeacher) refuse(`a distillation for ${singleToken ? "singleToken" : "cacheTeacher"}`, '"none"');
   }
-  if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention"))
-    refuse(`a transformer for ${recipe.dropout > 0 ? `dropout ${recipe.dropout}` : 'trainOnly "attention"'}`, "a convolutional network");
+  if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention" || recipe.trainOnly === "lora"))
+    refuse(
+      `a transformer for ${recipe.dropout > 0 ? `dropout ${recipe.dropout}` : `trainOnly "${recipe.trainOnly}"`}`,
+      "a convolutional network",
+    );
+  if (recipe.frozenDtype !== "f32" && recipe.trainOnly !== "lora")
+    refuse(`trainOnly "lora" for frozenDtype "${recipe.frozenDtype}"`, `"${recipe.trainOnly}"`);
   if (batchSize % accumulate !== 0) refuse(`a batch that ${accumulate} equal batches make up`, `${batchSize} images`);
   if (recipe.repeats > 1 && batchSize % recipe.shards !== 0)
     refuse(`a batch that ${recipe.shards} shards divide for ${recipe.repeats} repeats`, `${batchSize} images`);

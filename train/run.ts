@@ -15,10 +15,12 @@ import type { Position } from "./position.ts";
 import type { Recipe } from "./recipe.ts";
 import { Replay } from "./replay.ts";
 import { recordStep, type TrainStep } from "./step.ts";
+import { makeStudent, type Student } from "./student.ts";
 import { computeTeacherLogits } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";
 
 export interface Run {
+  readonly student: Student;
   readonly store: ParameterStore;
   readonly optimizer: Optimizer;
   readonly input: StepInput;
@@ -41,8 +43,9 @@ interface Disposable {
 /** `own` registers an object to dispose of when the run ends, also by an error. */
 export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T extends Disposable>(thing: T) => T): Promise<Run> {
   const { model, recipe, seed } = o;
-  const stored = storedModel(model, recipe.dtype);
-  const store = own(new ParameterStore(model.name, model.params, o.initial ?? initialState(model.params, seed), trains(recipe.trainOnly)));
+  const student = makeStudent(model, recipe, o.initial ?? initialState(model.params, seed), seed);
+  for (const tensor of Object.values(student.frozen)) own(tensor);
+  const store = own(new ParameterStore(model.name, student.model.params, student.state, trains(recipe.trainOnly)));
   const optimizer = own(new Optimizer(recipe, store));
   await optimizer.initEma();
   const teacher = o.teacher ? loadTeacher(o.teacher, recipe.teacherDtype) : null;
@@ -53,14 +56,16 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   const { onCompile } = o;
   const launchInput = (patch?: number) => input.launch(patch);
   const step = own(
-    await recordStep({ model: stored, store, optimizer, recipe, input: launchInput, teacher, ...(onCompile ? { onCompile } : {}) }),
+    await recordStep({ model: student.model, store, optimizer, recipe, input: launchInput, teacher, ...(onCompile ? { onCompile } : {}) }),
   );
-  const evaluator = own(await Evaluator.create(stored, store.tensors, o.normalization, o.evalBatchSize ?? evalBatch(recipe, o.test.count)));
+  const evaluator = own(
+    await Evaluator.create(student.model, store.tensors, o.normalization, o.evalBatchSize ?? evalBatch(recipe, o.test.count)),
+  );
   const position = resumed?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
   const pipeline = startPipeline(o, input, position);
   const replay = o.debugNan || o.statsEvery ? own(new Replay({ store, step, optimizer })) : null;
   return {
-    ...{ store, optimizer, input, step, evaluator, pipeline, teacherLogits, position, replay },
+    ...{ student, store, optimizer, input, step, evaluator, pipeline, teacherLogits, position, replay },
     inFlight: new InFlight(),
     throughput: new Throughput(recipe.batchSize),
   };

@@ -93,10 +93,12 @@ async function evaluateEpoch(
 }
 
 async function resultOf({ recipe }: TrainOptions, r: Run, epochs: readonly EpochMetrics[], { totalSteps }: Length): Promise<TrainResult> {
-  const { store, optimizer, step, position } = r;
+  const { student, store, optimizer, step, position } = r;
+  const learned = await store.state();
   return {
-    state: await store.state(),
-    ema: optimizer.ema ? await store.state(optimizer.ema.flat, optimizer.ema.stats) : null,
+    state: student.whole(learned),
+    learned,
+    ema: optimizer.ema ? student.whole(await store.state(optimizer.ema.flat, optimizer.ema.stats)) : null,
     position,
     epochs,
     finished: position.step >= totalSteps,

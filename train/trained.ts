@@ -10,5 +10,5 @@ import type { Recipe } from "./recipe.ts";
 export function trains(which: Recipe["trainOnly"]): (spec: ParamSpec) => boolean {
   if (which === "head") return ({ name }) => isHead(name);
   if (which === "attention") return ({ name }) => isHead(name) || name === "pos_embed" || name.includes(".attn.");
-  return () => true;
+  return () => true; // of the parameters that `withLora` leaves, where it is "lora"
 }

@@ -80,3 +80,21 @@ export const scaleReference =
   (P: number) =>
   (x: Float64Array, s: Float64Array): Float64Array =>
     x.map((v, i) => v * s[Math.floor(i / P)]!);
+
+/** Windows of `kernel` x `kernel` pixels; padding is below every pixel. */
+export const maxPoolReference =
+  (
+    [, , H = 0, W = 0]: readonly number[],
+    { kernel, stride, padding }: { readonly kernel: number; readonly stride: number; readonly padding: number },
+  ) =>
+  (x: Float64Array): Float64Array => {
+    const [HO, WO] = [H, W].map((size) => Math.floor((size + 2 * padding - kernel) / stride) + 1) as [number, number];
+    return Float64Array.from({ length: (x.length / (H * W)) * HO * WO }, (_, t) => {
+      const [image, i, j] = [Math.floor(t / (HO * WO)), Math.floor(t / WO) % HO, t % WO];
+      let best = -Infinity;
+      for (let h = i * stride - padding; h < i * stride - padding + kernel; h++)
+        for (let w = j * stride - padding; w < j * stride - padding + kernel; w++)
+          if (h >= 0 && h < H && w >= 0 && w < W) best = Math.max(best, x[image * H * W + h * W + w]!);
+      return best;
+    });
+  };

@@ -1,9 +1,11 @@
 /** `bench --check` and `--write-baseline`: several rounds of the chosen cases, held to an earlier result of the same kind of adapter. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { compare, pool, type Comparison, type Results } from "../../bench/compare.ts";
 import type { BenchResult } from "../../bench/session.ts";
-import { UsageError } from "../../jobs/errors.ts";
+import { resultFile } from "../../bench/result-file.ts";
+import { refusing, UsageError } from "../../jobs/errors.ts";
+import { readJson } from "../model-options.ts";
 import { nodeHost } from "../node/host.ts";
 import { note, print } from "../output.ts";
 import { shipped } from "../place.ts";
@@ -62,5 +64,6 @@ const baselineFile = ({ adapter, where }: Report): string =>
 
 function readBaseline(file: string): Results {
   if (!existsSync(file)) throw new UsageError(`expected an earlier result at ${file}, got none: bench --quick --write-baseline makes one`);
-  return JSON.parse(readFileSync(file, "utf8")) as Results;
+  const content = readJson(file);
+  return refusing(() => resultFile(content, file));
 }

@@ -2,6 +2,8 @@
  * Image files to RGB bytes in Node, as Pillow's `convert("RGB")` has them: colour profiles and gamma ignored, transparency dropped, CMYK
  * without colour management. Of 16 bits the upper 8 stay, of grey too, which Pillow would clip. models/images/decode.ts does it in a page.
  */
+import type Sharp from "sharp";
+import { isPlain } from "../../engine/errors.ts";
 import { decodeBmp, decodePnm } from "../../models/images/bitmap.ts";
 import { splitOrientation, turned } from "../../models/images/exif.ts";
 import { checkSize, imageHeader } from "../../models/images/header.ts";
@@ -19,8 +21,10 @@ export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }:
   if (kind === "BMP") return decodeBmp(encoded);
   if (kind === "PNM") return decodePnm(encoded);
   const { orientation, file } = splitOrientation(encoded);
+  const { default: sharp } = await import("sharp"); // loaded late: most commands need no image library
   const decode = () =>
-    pixels(file).catch((error: Error) => {
+    pixels(sharp, file).catch((error: Error) => {
+      if (!isPlain(error)) throw error; // no memory left
       // libvips keeps one error text for all threads, so its text may be about another file.
       throw error instanceof SizeError ? error : new Error(`expected a whole ${kind} image, got one that is damaged or cut short`);
     });
@@ -31,8 +35,7 @@ export async function decodeImage(encoded: Uint8Array<ArrayBuffer>, { upright }:
 
 class SizeError extends Error {}
 
-async function pixels(file: Uint8Array): Promise<RgbImage> {
-  const { default: sharp } = await import("sharp"); // loaded late: most commands need no image library
+async function pixels(sharp: typeof Sharp, file: Uint8Array): Promise<RgbImage> {
   const image = sharp(file, { ignoreIcc: true, failOn: "truncated", pages: 1, limitInputPixels: false });
   const { width, height, space } = await image.metadata();
   try {

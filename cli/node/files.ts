@@ -1,9 +1,10 @@
 /** Files read and written whole. */
 import { constants as bufferLimits } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import type { FileBytes } from "../../models/checkpoints/file-bytes.ts";
 import { UsageError } from "../../jobs/errors.ts";
 
 // Bytes per read: Node's readFile stops at 2 GiB, and holds a large file twice for a moment.
@@ -38,6 +39,32 @@ export async function readWhole(path: string, pipeTimeoutMs = 30_000): Promise<U
   } finally {
     await file.close();
   }
+}
+
+/** From here on a file is read in parts: an array of Node 20 has at most 4 GiB. */
+const LARGE = 2 ** 31;
+
+/** A file of LARGE bytes or more, read when its bytes are asked for; `null` for any other, or where there is none. */
+export async function openLarge(path: string): Promise<FileBytes | null> {
+  const stats = await stat(path).catch(() => null);
+  if (!stats?.isFile() || stats.size < LARGE) return null;
+  const { size } = stats;
+  return { length: size, subarray: (begin, end) => readPart(path, begin, Math.min(end, size)) };
+}
+
+function readPart(path: string, begin: number, end: number): Uint8Array {
+  const bytes = new Uint8Array(Math.max(0, end - begin));
+  const file = openSync(path, "r");
+  try {
+    for (let at = 0; at < bytes.length; ) {
+      const got = readSync(file, bytes, at, Math.min(READ_BYTES, bytes.length - at), begin + at);
+      if (got === 0) throw new Error(`weights: expected ${end} bytes in "${path}", got ${begin + at}: it became shorter`);
+      at += got;
+    }
+  } finally {
+    closeSync(file);
+  }
+  return bytes;
 }
 
 async function readPipe(file: FileHandle, timeoutMs: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -5,7 +5,7 @@ import type { Host } from "../../jobs/host.ts";
 import { nodeImages } from "./images.ts";
 import { UsageError } from "../../jobs/errors.ts";
 import { note } from "../output.ts";
-import { readWhole, writeAtomic } from "./files.ts";
+import { openLarge, readWhole, writeAtomic } from "./files.ts";
 import { showProgress, stopProgress } from "./progress.ts";
 
 /** The machine that Node runs on. `onLog` replaces the line on stderr that `log` writes. */
@@ -21,6 +21,7 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         );
       }
     },
+    openLarge,
     writeFile: (path, bytes) =>
       writeAtomic(path, bytes).catch((error: unknown) => {
         throw new Error(`expected a file that can be written at "${path}", got ${(error as NodeJS.ErrnoException).code ?? String(error)}`);

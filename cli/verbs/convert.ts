@@ -1,9 +1,10 @@
 /** `tessera convert`: checkpoints between timm's, Hugging Face's and PyTorch's layouts, and to ONNX. Needs no adapter. */
 import { basename, dirname, join } from "node:path";
 import { Option, type Command } from "commander";
-import type { Container } from "../../models/checkpoints/formats.ts";
+import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts";
 import { headChoices } from "../../models/heads.ts";
 import { refusing, UsageError } from "../../jobs/errors.ts";
+import type { Host } from "../../jobs/host.ts";
 import { shown } from "../../models/shown.ts";
 import { nodeHost } from "../node/host.ts";
 import { writeJson } from "../run-job.ts";
@@ -15,6 +16,7 @@ interface Options extends ConvertOnnxOptions {
   readonly shardMb: string;
   readonly ema?: boolean;
   readonly key?: string;
+  readonly adapter?: string;
 }
 
 const INDEX = ".safetensors.index.json";
@@ -45,6 +47,7 @@ export default function (program: Command): void {
       "--key <name>",
       "for a checkpoint with several models: key of the state dict (a.b for a dict within a dict), or the prefix of its names",
     )
+    .option("--adapter <folder>", "merge a LoRA adapter (PEFT's adapter_model.safetensors and adapter_config.json) into the weights first")
     .option("--model <name|json>", "for onnx, if the file does not name its model: timm name, JSON file, or JSON")
     .addOption(
       new Option("--dtype <name>", "for onnx: how weights are stored and computed with; inputs and outputs are f32 (default: f32)").choices(
@@ -65,12 +68,9 @@ export default function (program: Command): void {
       const container = containerOf(options.out);
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
-      const [{ convertedFile, convertedShards, convertWeights }, { readAnyWeightsFile }] = await Promise.all([
-        import("../../jobs/convert/weights.ts"),
-        import("../../jobs/files/weights-file.ts"),
-      ]);
+      const { convertedFile, convertedShards, convertWeights } = await import("../../jobs/convert/weights.ts");
       const host = nodeHost();
-      const read = await readAnyWeightsFile(host, options.in, { ema: options.ema, key: options.key });
+      const read = await readInput(host, options);
       const done = refusing(() => convertWeights(read, { to, from: options.from === "auto" ? undefined : options.from }), options.in);
 
       const files = new Map<string, Uint8Array>();
@@ -109,13 +109,19 @@ export default function (program: Command): void {
 }
 
 async function toOnnx(options: Options): Promise<void> {
-  const [{ convertFileToOnnx }, { readAnyWeightsFile }] = await Promise.all([
-    import("../convert-onnx.ts"),
-    import("../../jobs/files/weights-file.ts"),
-  ]);
+  const { convertFileToOnnx } = await import("../convert-onnx.ts");
   const host = nodeHost();
-  const { ema, key } = options;
-  await convertFileToOnnx(host, await readAnyWeightsFile(host, options.in, { ema, key }), options);
+  await convertFileToOnnx(host, await readInput(host, options), options);
+}
+
+/** The file, with an adapter merged into it where one is given. */
+async function readInput(host: Host, { in: path, ema, key, adapter }: Options): Promise<AnyWeights> {
+  const [{ readAnyWeightsFile }, { withAdapter }] = await Promise.all([
+    import("../../jobs/files/weights-file.ts"),
+    import("../../jobs/convert/adapter.ts"),
+  ]);
+  const read = await readAnyWeightsFile(host, path, { ema, key });
+  return adapter === undefined ? read : withAdapter(host, read, adapter);
 }
 
 function containerOf(path: string): Container | "sharded" {

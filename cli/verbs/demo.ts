@@ -89,5 +89,5 @@ const CLEAR = 0.01;
 function verdict({ groups: { distilled, plain }, p }: Comparison): string {
   const finding = p >= CLEAR ? "not told apart" : distilled.images > plain.images ? "the teacher helped" : "the teacher did harm";
   const chance = p < 1e-4 ? p.toExponential(0) : p.toPrecision(2);
-  return `${finding}: right with it alone ${distilled.images} test images, without it alone ${plain.images}; McNemar's exact test, p = ${chance}`;
+  return `${finding}: only the distilled student gets ${distilled.images} of the test images right, only the other one ${plain.images} (McNemar's exact test, p = ${chance})`;
 }

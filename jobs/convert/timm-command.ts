@@ -4,16 +4,14 @@
  *
  * https://github.com/huggingface/pytorch-image-models/blob/main/train.py (1.0.29)
  */
-import type { DeitConfig } from "../../models/deit.ts";
-import { modelNames, nameOf } from "../../models/model.ts";
-import type { RegNetConfig } from "../../models/regnet.ts";
+import { modelNames, nameOf, type ModelConfig } from "../../models/model.ts";
 import { quote, shown } from "../../models/shown.ts";
 import type { Recipe } from "../../train/recipe.ts";
 import { linearScaledLr } from "../../train/schedule.ts";
 import { cropKind } from "../../train/input/step-input.ts";
 
 export interface TimmRun {
-  readonly config: DeitConfig | RegNetConfig;
+  readonly config: ModelConfig;
   /** Weights with timm's names. */
   readonly weights: string;
   readonly recipe: Recipe;
@@ -83,11 +81,17 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
 
 type Flag = (name: string, ...values: (string | number)[]) => void;
 
-function model(config: DeitConfig | RegNetConfig, flag: Flag, notes: string[]): void {
+function model(config: ModelConfig, flag: Flag, notes: string[]): void {
   const name = nameOf(config);
   if (config.arch === "regnety") {
     if (name === null) notes.push("timm has no RegNetY of this size by name: --model is to be replaced");
     flag("model", name ?? "regnety_002");
+    flag("img-size", config.imgSize);
+    return;
+  }
+  if (config.arch === "resnet") {
+    if (name === null) notes.push("timm has no ResNet of this size by name: --model is to be replaced");
+    flag("model", name ?? "resnet18");
     flag("img-size", config.imgSize);
     return;
   }

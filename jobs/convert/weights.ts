@@ -6,7 +6,8 @@ import { deitParams } from "../../models/deit.ts";
 import { isDistillationHead } from "../../models/heads.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
 import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
-import type { State } from "../../models/params.ts";
+import type { ParamSpec, State } from "../../models/params.ts";
+import { resnetConfigOf, resnetParams } from "../../models/resnet.ts";
 import { quote } from "../../models/shown.ts";
 import { regnetToHuggingFace } from "../../models/checkpoints/regnet-names.ts";
 import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
@@ -45,15 +46,16 @@ export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Na
 }
 
 /**
- * Throws unless the names are those of some DeiT or RegNetY, and a DeiT's shapes fit each other. Either may lack its classifier; a
+ * Throws unless the names are those of some DeiT, RegNetY or ResNet, and a DeiT's or ResNet's shapes fit each other. Either may lack its classifier; a
  * distilled DeiT may lack its second one alone (Hugging Face's DeiTForImageClassification).
  */
 function checkNames(state: State): void {
   if (state.has("patch_embed.proj.weight")) checkDeit(state);
+  else if (state.has("layer1.0.conv1.weight")) checkTensors(resnetParams(resnetConfigOf(state)), state);
   else if ([...state.keys()].some((name) => regnetToHuggingFace(name) === null) || !state.has("stem.conv.weight")) {
     const names = [...state.keys()].slice(0, 4).map(quote).join(", ");
     throw new Error(
-      `weights: expected the names of a DeiT, ViT or RegNetY, got ${names}${state.size > 4 ? ` and ${state.size - 4} more` : ""}`,
+      `weights: expected the names of a DeiT, ViT, RegNetY or ResNet, got ${names}${state.size > 4 ? ` and ${state.size - 4} more` : ""}`,
     );
   }
 }
@@ -61,6 +63,10 @@ function checkNames(state: State): void {
 function checkDeit(state: State): void {
   const oneHead = ![...state.keys()].some(isDistillationHead);
   const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && isDistillationHead(s.name)));
+  checkTensors(specs, state);
+}
+
+function checkTensors(specs: readonly ParamSpec[], state: State): void {
   const wrong = misfits(specs, state);
   if (wrong.length > 0) throw new Error(`weights: expected the ${specs.length} tensors of this model, got ${wrong.join("; ")}`);
 }

@@ -14,7 +14,7 @@ export async function readWeightsFile(host: Host, path: string): Promise<Weights
 /** With the file's own names. */
 export async function readAnyWeightsFile(host: Host, path: string, options: ReadOptions = {}): Promise<AnyWeights> {
   try {
-    return await readWeightFiles(path, (file) => host.readFile(file), options);
+    return await readWeightFiles(path, async (file) => (await host.openLarge?.(file)) ?? host.readFile(file), options);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     return refusing(() => {

@@ -8,7 +8,7 @@ import { openSource, type DataFiles } from "../../train/data/open.ts";
 import type { MemoryEstimate } from "../../train/estimate.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { checkRun, type TrainOptions } from "../../train/train.ts";
-import { refusing, UsageError } from "../errors.ts";
+import { asUsage, refusing, UsageError } from "../errors.ts";
 import { checkDtype } from "../files/dtype.ts";
 import { dataStatistics, loadTeacher, ownStatistics, type Statistics } from "../files/load-model.ts";
 import { readWeightsFile } from "../files/weights-file.ts";
@@ -64,7 +64,9 @@ type Settings = Pick<
 /** Reads the data's list, the weights and the teacher; refuses what cannot become a run. */
 export async function readSettings(host: Host, args: TrainArgs): Promise<Settings> {
   const recipe = refusing(() => makeRecipe(args.recipe));
-  for (const dtype of [recipe.dtype, recipe.teacherDtype]) checkDtype(dtype);
+  if (recipe.trainOnly === "lora" && args.initial === undefined)
+    throw new UsageError('expected --weights for trainOnly "lora", which leaves them frozen, got none');
+  for (const dtype of [recipe.dtype, recipe.teacherDtype, recipe.frozenDtype]) checkDtype(dtype);
   const given = typeof args.model === "object" ? args.model["numClasses"] : undefined;
   const train = await open(host, args.train, typeof given === "number" ? given : undefined);
   const test = await open(host, args.test, train.classes);
@@ -84,8 +86,8 @@ export async function readSettings(host: Host, args: TrainArgs): Promise<Setting
 const memoryOf = ({ memoryBytes }: Host): number | undefined => (getDevice().adapter.software ? memoryBytes : undefined);
 
 const open = (host: Host, files: DataFiles, classes: number | readonly string[] | undefined) =>
-  openSource(files, (from) => host.images.read(from), classes).catch((error: Error) => {
-    throw new UsageError(error.message);
+  openSource(files, (from) => host.images.read(from), classes).catch((error: unknown) => {
+    throw asUsage(error);
   });
 
 /** What the weights were trained with; of weights that do not say, what timm has for the model. From scratch the data's own. */

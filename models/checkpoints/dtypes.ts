@@ -1,4 +1,5 @@
 /** Tensors as checkpoints hold them: element types, and their values as f32. */
+import { type FileBytes, wholeOf } from "./file-bytes.ts";
 
 export const ARRAYS = {
   // Kept as raw bits; nothing here computes with them.
@@ -51,17 +52,20 @@ export interface SafeTensor {
   readonly data: SafeData;
 }
 
-/** A tensor on `bytes` of a file: a view where alignment allows, else copied when asked for, so that a large file is not held twice. */
-export function lazyTensor(dtype: SafeDtype, shape: readonly number[], bytes: Uint8Array): SafeTensor {
+/**
+ * A tensor on `bytes` of a file: a view of an array where alignment allows, else copied or read when asked for, so that a large file is not
+ * held twice.
+ */
+export function lazyTensor(dtype: SafeDtype, shape: readonly number[], bytes: FileBytes): SafeTensor {
   const kind = ARRAYS[dtype];
   if (bytes.length % kind.BYTES_PER_ELEMENT !== 0)
     throw new Error(`weights: expected a multiple of ${kind.BYTES_PER_ELEMENT} bytes for ${dtype}, got ${bytes.length}`);
-  if (bytes.byteOffset % kind.BYTES_PER_ELEMENT === 0) return { dtype, shape, data: arrayOn(bytes, dtype) };
+  if (bytes instanceof Uint8Array && bytes.byteOffset % kind.BYTES_PER_ELEMENT === 0) return { dtype, shape, data: arrayOn(bytes, dtype) };
   return {
     dtype,
     shape,
     get data() {
-      return arrayOn(bytes.slice(), dtype);
+      return arrayOn(bytes instanceof Uint8Array ? bytes.slice() : wholeOf(bytes), dtype);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Weights from any file that holds them: safetensors, or PyTorch's `.pth`/`.bin`. */
 import { isFloat, type SafeTensor, toF32 } from "./dtypes.ts";
 import { quote } from "../shown.ts";
+import { type FileBytes, wholeOf } from "./file-bytes.ts";
 import type { State } from "../params.ts";
 import { kindOfFile } from "./other-kinds.ts";
 import { unwrapped } from "./prefixes.ts";
@@ -38,14 +39,18 @@ const CHECKPOINT_PARAM = "param.";
 /** Counters of layers and averages, and tables computed from a model's sizes. */
 const BOOKKEEPING = /(^|\.)(num_batches_tracked|n_averaged|position_ids|relative_position_index)$/;
 
+/** Bytes that tell a file's kind. */
+const START = 1024;
+
 /** Tells the kinds of files apart by their first bytes. Throws for a file without weights, naming its kind. */
-export function readRaw(bytes: Uint8Array, options: ReadOptions = {}): RawWeights {
-  if (!isSafetensors(bytes)) {
-    if (isTorchFile(bytes)) {
+export function readRaw(bytes: FileBytes, options: ReadOptions = {}): RawWeights {
+  const start = bytes.subarray(0, Math.min(bytes.length, START));
+  if (!isSafetensors(start)) {
+    if (isTorchFile(start)) {
       const { tensors, others, texts } = readTorchFile(bytes, options);
       return { container: "torch", tensors, others: [...others].map(([name, kind]) => `${name} (${kind})`), metadata: texts };
     }
-    const kind = kindOfFile(bytes);
+    const kind = kindOfFile(start);
     if (kind !== null) fail("safetensors or a PyTorch checkpoint", kind);
   }
   const file = parseSafetensors(bytes);
@@ -90,16 +95,17 @@ export function asFloats({ container, tensors, others, metadata }: RawWeights, {
 const ONNX_START = "\x08\x08\x12\x07tessera";
 
 /** Whether a file is an ONNX file that this library wrote. */
-export const isOnnx = (bytes: Uint8Array): boolean => String.fromCharCode(...bytes.subarray(0, ONNX_START.length)) === ONNX_START;
+export const isOnnx = (bytes: FileBytes): boolean =>
+  String.fromCharCode(...bytes.subarray(0, Math.min(bytes.length, ONNX_START.length))) === ONNX_START;
 
 /** As `readAnyWeights`, and ONNX files of this library, for which a reader is loaded. */
-export async function openWeights(bytes: Uint8Array, options: ReadOptions = {}): Promise<AnyWeights> {
+export async function openWeights(bytes: FileBytes, options: ReadOptions = {}): Promise<AnyWeights> {
   if (!isOnnx(bytes)) return readAnyWeights(bytes, options);
   const { readOnnx } = await import("../onnx/read.ts");
-  return asFloats({ container: "onnx", others: [], ...readOnnx(bytes) }, options);
+  return asFloats({ container: "onnx", others: [], ...readOnnx(wholeOf(bytes)) }, options);
 }
 
-export const readAnyWeights = (bytes: Uint8Array, options: ReadOptions = {}): AnyWeights => asFloats(readRaw(bytes, options), options);
+export const readAnyWeights = (bytes: FileBytes, options: ReadOptions = {}): AnyWeights => asFloats(readRaw(bytes, options), options);
 
 function fail(expected: string, got: string): never {
   throw new Error(`weights: expected ${expected}, got ${got}`);

@@ -192,6 +192,7 @@ export function toHuggingFace(given: State): Converted {
     const rename = (name: string) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name));
     return { state: renamed(state, (name) => (headless ? rename(name).replace(/^regnet\./, "") : rename(name))), ignored };
   }
+  if (state.has("layer1.0.conv1.weight")) fail("a DeiT, ViT or RegNetY for Hugging Face's names", "a ResNet");
   const distilled = state.has("dist_token");
   const family = dinov2 ? (state.has("reg_token") ? "dinov2_with_registers" : "dinov2") : distilled ? "deit" : "vit";
   const prefix = headless ? "" : `${family}.`;

@@ -6,7 +6,8 @@
  * https://github.com/huggingface/safetensors#format
  */
 import { ARRAYS, bitsOf, lazyTensor, type SafeDtype, type SafeTensor } from "./dtypes.ts";
-import { quote } from "../shown.ts";
+import { type FileBytes, partOf, viewOf } from "./file-bytes.ts";
+import { quote, shownValue } from "../shown.ts";
 import { checkHeaderText } from "./safetensors-header.ts";
 
 export type { SafeDtype, SafeTensor } from "./dtypes.ts";
@@ -30,12 +31,13 @@ const METADATA = "__metadata__";
 const MAX_HEADER_BYTES = 100_000_000; // the reference reader's limit
 
 /**
- * Allocates nothing for tensors: `data` is a view of `bytes` where alignment allows, else a copy that each access makes.
+ * Allocates nothing for tensors: `data` is a view of `bytes` where alignment allows, else a copy that each access makes; of a file that is no
+ * array it is read.
  * Throws `safetensors: expected …, got …` for anything but a well-formed file of known dtypes without holes, overlaps or rest.
  */
-export function parseSafetensors(bytes: Uint8Array): SafeFile {
+export function parseSafetensors(bytes: FileBytes): SafeFile {
   const header = readHeader(bytes);
-  const buffer = bytes.subarray(LENGTH_BYTES + header.length);
+  const buffer = partOf(bytes, LENGTH_BYTES + header.length, bytes.length);
   const metadata = readMetadata(header.json[METADATA]);
   const entries = Object.entries(header.json)
     .filter(([name]) => name !== METADATA)
@@ -48,7 +50,7 @@ export function parseSafetensors(bytes: Uint8Array): SafeFile {
   for (const { name, dtype, shape, begin, end } of entries) {
     if (begin !== at)
       fail(`${quote(name)} to start at byte ${at}, where ${previous} ends`, `${begin}, ${begin < at ? "an overlap" : "a hole"}`);
-    tensors.set(name, lazyTensor(dtype, shape, buffer.subarray(begin, end)));
+    tensors.set(name, lazyTensor(dtype, shape, partOf(buffer, begin, end)));
     at = end;
     previous = quote(name);
   }
@@ -102,9 +104,9 @@ function checkEntry(name: string, { dtype, shape, data }: SafeTensor): void {
   if (8 * data.byteLength !== count * bitsOf(dtype)) fail(`${count} values for ${quote(name)} [${shape.join(",")}]`, String(data.length));
 }
 
-function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; text: string; length: number } {
+function readHeader(bytes: FileBytes): { json: Record<string, unknown>; text: string; length: number } {
   if (bytes.length < LENGTH_BYTES) fail(`a file of at least ${LENGTH_BYTES} bytes`, `${bytes.length}`);
-  const declared = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  const declared = viewOf(bytes, 0, LENGTH_BYTES).getBigUint64(0, true);
   const most = Math.min(bytes.length - LENGTH_BYTES, MAX_HEADER_BYTES);
   if (declared < 2n || declared > BigInt(most)) fail(`a header of 2 to ${most} bytes in a file of ${bytes.length}`, `${declared}`);
   const length = Number(declared);
@@ -122,7 +124,7 @@ function readHeader(bytes: Uint8Array): { json: Record<string, unknown>; text: s
 
 function readMetadata(value: unknown): Record<string, string> {
   if (value === undefined || value === null) return {};
-  if (!isObject(value)) fail(`${METADATA} to be an object`, show(value));
+  if (!isObject(value)) fail(`${METADATA} to be an object`, shownValue(value));
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") fail(`text for ${METADATA} ${quote(key)}`, typeof text);
   }
@@ -142,16 +144,16 @@ function readInfo(name: string, info: unknown, size: number): Info {
   // The reference also takes the three values as a list; it passes over other keys.
   const fields = Array.isArray(info) && info.length === 3 ? { dtype: info[0], shape: info[1], data_offsets: info[2] } : info;
   if (!isObject(fields) || !["dtype", "shape", "data_offsets"].every((key) => Object.hasOwn(fields, key))) {
-    return fail(`dtype, shape and data_offsets for ${what}`, isObject(fields) ? show(Object.keys(fields)) : show(info));
+    return fail(`dtype, shape and data_offsets for ${what}`, isObject(fields) ? shownValue(Object.keys(fields)) : shownValue(info));
   }
   const { dtype, shape, data_offsets: offsets } = fields;
   if (typeof dtype !== "string" || !Object.hasOwn(ARRAYS, dtype)) {
-    return fail(`dtype of ${what} to be one of ${Object.keys(ARRAYS).join(", ")}`, show(dtype));
+    return fail(`dtype of ${what} to be one of ${Object.keys(ARRAYS).join(", ")}`, shownValue(dtype));
   }
   const bytes = (elements(name, shape) * bitsOf(dtype as SafeDtype)) / 8;
   const [begin, end] = Array.isArray(offsets) ? (offsets as unknown[]) : [];
   if (!Array.isArray(offsets) || offsets.length !== 2 || !isCount(begin) || !isCount(end) || begin > end || end > size) {
-    return fail(`data_offsets of ${what} in order within ${size} bytes of data`, show(offsets));
+    return fail(`data_offsets of ${what} in order within ${size} bytes of data`, shownValue(offsets));
   }
   if (end - begin !== bytes) fail(`${bytes} bytes for ${what} ${dtype} [${(shape as number[]).join(",")}]`, `${end - begin}`);
   return { name, dtype: dtype as SafeDtype, shape: shape as number[], begin, end };
@@ -159,7 +161,7 @@ function readInfo(name: string, info: unknown, size: number): Info {
 
 /** Throws unless `shape` is a list of counts whose product fits in 64 bits. */
 function elements(name: string, shape: unknown): number {
-  const refuse = () => fail(`shape of ${quote(name)} to be counts below 2^53 with a product below 2^64`, show(shape));
+  const refuse = () => fail(`shape of ${quote(name)} to be counts below 2^53 with a product below 2^64`, shownValue(shape));
   if (!Array.isArray(shape)) return refuse();
   let count = 1n;
   for (const d of shape as unknown[]) {
@@ -173,16 +175,6 @@ function elements(name: string, shape: unknown): number {
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
-/** A value of the header, shallowly: a hostile one may be nested a million deep. */
-function show(value: unknown): string {
-  if (Array.isArray(value))
-    return `[${value
-      .slice(0, 8)
-      .map((v) => (Array.isArray(v) ? "a list" : show(v)))
-      .join(",")}${value.length > 8 ? ",…" : ""}]`;
-  return isObject(value) ? "an object" : typeof value === "string" ? quote(value) : String(value);
-}
 
 function fail(expected: string, got: string): never {
   throw new Error(`safetensors: expected ${expected}, got ${got}`);

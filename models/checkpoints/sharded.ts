@@ -7,11 +7,12 @@
 import { type AnyWeights, asFloats, isOnnx, openWeights, type RawWeights, readRaw, type ReadOptions } from "./formats.ts";
 import type { SafeTensor } from "./dtypes.ts";
 import { quote } from "../shown.ts";
+import { type FileBytes, wholeOf } from "./file-bytes.ts";
 import { repeatedKey } from "./json-keys.ts";
 import { writeSafetensors } from "./safetensors.ts";
 
-/** Reads the bytes of a path, or of a URL if the caller's reader supports them. */
-export type ReadFile = (path: string) => Promise<Uint8Array>;
+/** Reads the bytes of a path, or of a URL if the caller's reader supports them; of a large file when they are asked for. */
+export type ReadFile = (path: string) => Promise<FileBytes>;
 
 const SHARD = /^[\w-][\w.-]*\.(safetensors|bin|pth|pt)$/;
 const INDEX = /\.json$/;
@@ -25,7 +26,7 @@ export const isIndex = (path: string): boolean => INDEX.test(pathOf(path));
 export async function readWeightFiles(path: string, read: ReadFile, options: ReadOptions = {}): Promise<AnyWeights> {
   const bytes = await read(path);
   if (!isIndex(path)) return openWeights(bytes, options);
-  const shards = parseIndex(bytes);
+  const shards = parseIndex(wholeOf(bytes));
   const tensors = new Map<string, SafeTensor>();
   const metadata: Record<string, string> = {};
   const others: string[] = [];

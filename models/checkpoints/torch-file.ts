@@ -7,6 +7,7 @@
  */
 import { ARRAYS, lazyTensor, type SafeTensor } from "./dtypes.ts";
 import { quote } from "../shown.ts";
+import { type FileBytes, partOf, wholeOf } from "./file-bytes.ts";
 import { kindOfArchive } from "./other-kinds.ts";
 import { type FirstPickle, unpickle, unpickleFirst } from "./pickle.ts";
 import { kindOf, type Pickled, type Storage, StridedTensor } from "./pickle-values.ts";
@@ -45,9 +46,8 @@ const isTar = (bytes: Uint8Array): boolean =>
   /^(\.\/)?(sys_info|pickle|storages|tensors)\0/.test(String.fromCharCode(...bytes.subarray(0, 12)));
 
 /** Reads a state dict (see state-dict.ts for where it may lie in the file). Other values in it are named, not read. */
-export function readTorchFile(bytes: Uint8Array, choice: StateDictChoice = {}): TorchFile {
-  if (isTar(bytes)) fail("a file of PyTorch 0.2 or later (load it there and save it again)", "a tar archive of an older one");
-  const { root, storage } = isZip(bytes) ? zipContents(bytes) : oldContents(bytes);
+export function readTorchFile(bytes: FileBytes, choice: StateDictChoice = {}): TorchFile {
+  const { root, storage } = isZip(bytes) ? zipContents(bytes) : oldContents(wholeOf(bytes));
   let budget = FLOAT_BYTES_PER_BYTE * bytes.length;
   const tensors: TorchTensors = new Map();
   const others = new Map<string, string>();
@@ -68,10 +68,10 @@ export function readTorchFile(bytes: Uint8Array, choice: StateDictChoice = {}): 
 interface Contents {
   readonly root: Pickled;
   /** A storage's bytes, checked against its length. */
-  readonly storage: (info: Storage) => Uint8Array;
+  readonly storage: (info: Storage) => FileBytes;
 }
 
-function zipContents(bytes: Uint8Array): Contents {
+function zipContents(bytes: FileBytes): Contents {
   const other = kindOfArchive(zipNames(bytes));
   if (other !== null) fail("a checkpoint of PyTorch (torch.save)", other);
   const files = readZip(bytes);
@@ -81,7 +81,7 @@ function zipContents(bytes: Uint8Array): Contents {
   const order = files.get(`${folder}byteorder`);
   if (order && new TextDecoder().decode(order.subarray(0, 16)) !== "little") fail("little-endian tensors", "another byte order");
   return {
-    root: unpickle(files.get(pickles[0]!)!),
+    root: unpickle(wholeOf(files.get(pickles[0]!)!)),
     storage(info) {
       const data = files.get(`${folder}data/${info.key}`) ?? fail(`data/${quote(info.key)} in the archive`, "none");
       return checkSize(info, data);
@@ -91,6 +91,7 @@ function zipContents(bytes: Uint8Array): Contents {
 
 /** Magic, version, machine, objects, the storages' keys; then each storage as an i64 count of elements and its bytes. */
 function oldContents(bytes: Uint8Array): Contents {
+  if (isTar(bytes)) fail("a file of PyTorch 0.2 or later (load it there and save it again)", "a tar archive of an older one");
   let at = 0;
   const first = (): FirstPickle => {
     const read = unpickleFirst(bytes.subarray(at));
@@ -144,7 +145,7 @@ function elementSizes(storages: readonly Storage[]): Map<string, number> {
   return sizes;
 }
 
-function checkSize({ dtype, key, length }: Storage, data: Uint8Array): Uint8Array {
+function checkSize({ dtype, key, length }: Storage, data: FileBytes): FileBytes {
   const size = ARRAYS[dtype].BYTES_PER_ELEMENT;
   if (data.length !== length * size) fail(`${length} elements of ${dtype} in data/${key.slice(0, 80)}`, `${data.length / size}`);
   return data;
@@ -153,7 +154,7 @@ function checkSize({ dtype, key, length }: Storage, data: Uint8Array): Uint8Arra
 const count = (shape: readonly number[]): number => (shape.includes(0) ? 0 : shape.reduce((a, b) => a * b, 1));
 
 /** A tensor's values: a view where they lie in a row, else copied when asked for. */
-function tensorOn(bytes: Uint8Array, { storage: { dtype }, shape, strides, offset }: StridedTensor): SafeTensor {
+function tensorOn(bytes: FileBytes, { storage: { dtype }, shape, strides, offset }: StridedTensor): SafeTensor {
   const size = ARRAYS[dtype].BYTES_PER_ELEMENT,
     n = count(shape);
   let run = 1;
@@ -167,7 +168,7 @@ function tensorOn(bytes: Uint8Array, { storage: { dtype }, shape, strides, offse
         run *= d;
         return follows;
       });
-  if (contiguous) return lazyTensor(dtype, shape, bytes.subarray(offset * size, (offset + n) * size));
+  if (contiguous) return lazyTensor(dtype, shape, partOf(bytes, offset * size, (offset + n) * size));
   const whole = lazyTensor(dtype, shape, bytes);
   return {
     dtype,

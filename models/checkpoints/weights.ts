@@ -5,6 +5,7 @@ import { isHead } from "../heads.ts";
 import { toTimm } from "./names.ts";
 import { initialState, type ParamSpec, type State } from "../params.ts";
 import type { RegNetConfig } from "../regnet.ts";
+import type { ResNetConfig } from "../resnet.ts";
 import { writeSafetensors } from "./safetensors.ts";
 
 /** In a safetensors file's metadata, and beside the state dict of a `.pth`. */
@@ -13,7 +14,7 @@ export const INFO = "tessera_weights";
 /** The metadata in a weights file written here. */
 export interface WeightsInfo {
   /** As `createModel` takes it: files may leave out keys that have a default. */
-  readonly config: Partial<DeitConfig> | Partial<RegNetConfig>;
+  readonly config: Partial<DeitConfig> | Partial<RegNetConfig> | Partial<ResNetConfig>;
   readonly classes?: readonly string[];
   /** Per channel, of inputs in [0, 1]. */
   readonly mean?: readonly number[];

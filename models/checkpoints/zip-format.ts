@@ -1,4 +1,6 @@
 /** Shared by reading and writing zip files. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT */
+import type { FileBytes } from "./file-bytes.ts";
+
 export const LOCAL = 0x04034b50,
   CENTRAL = 0x02014b50,
   END = 0x06054b50,
@@ -10,8 +12,6 @@ export const LOCAL_BYTES = 30,
   END64_BYTES = 56,
   LOCATOR64_BYTES = 20;
 
-export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
 export function fail(expected: string, got: string): never {
   throw new Error(`zip: expected ${expected}, got ${got}`);
 }
@@ -22,8 +22,14 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-export function crc32(bytes: Uint8Array): number {
+/** Bytes of a file that are read at once. */
+const PART = 2 ** 26;
+
+export function crc32(bytes: FileBytes): number {
   let c = -1;
-  for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
+  for (let at = 0; at < bytes.length; at += PART) {
+    const part = bytes.subarray(at, Math.min(at + PART, bytes.length));
+    for (let i = 0; i < part.length; i++) c = CRC_TABLE[(c ^ part[i]!) & 255]! ^ (c >>> 8);
+  }
   return (c ^ -1) >>> 0;
 }

@@ -1,5 +1,6 @@
 /** Zip files of stored entries, as PyTorch writes them. */
-import { CENTRAL, CENTRAL_BYTES, crc32, END, END_BYTES, fail, LOCAL, LOCAL_BYTES, viewOf } from "./zip-format.ts";
+import { viewOf } from "./file-bytes.ts";
+import { CENTRAL, CENTRAL_BYTES, crc32, END, END_BYTES, fail, LOCAL, LOCAL_BYTES } from "./zip-format.ts";
 
 const UTF8_NAMES = 0x800;
 const ALIGN = 64;

@@ -3,6 +3,7 @@
  * WebGL, since a 2D canvas multiplies by the transparency first and loses what lay below. cli/node/decode-image.ts does it in Node. Of CMYK
  * Chromium's rounding is its own: a level beside Pillow's in places.
  */
+import { DeviceLostError, OutOfMemoryError, ValidationError } from "../../engine/errors.ts";
 import { decodeBmp, decodePnm } from "./bitmap.ts";
 import { splitOrientation, turned } from "./exif.ts";
 import { checkSize, imageHeader } from "./header.ts";
@@ -64,7 +65,7 @@ let shared: WebGL2RenderingContext | null = null;
 function webgl(): WebGL2RenderingContext {
   if (shared?.isContextLost()) shared = null;
   shared ??= new OffscreenCanvas(1, 1).getContext("webgl2");
-  if (!shared) throw new Error("decodeImage: expected WebGL 2, got none");
+  if (!shared) throw new DeviceLostError("decodeImage: expected WebGL 2, got none");
   return shared;
 }
 
@@ -80,12 +81,19 @@ function readBack(gl: WebGL2RenderingContext, bitmap: ImageBitmap, width: number
     const rgba = new Uint8Array(4 * width * height);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, rgba);
     const fault = gl.getError();
-    if (fault !== gl.NO_ERROR) throw new Error(`decodeImage: expected the pixels of ${height}x${width}, got WebGL error ${fault}`);
+    if (fault !== gl.NO_ERROR) throw notRead(gl, fault, `decodeImage: expected the pixels of ${height}x${width}`);
     return rgba;
   } finally {
     gl.deleteFramebuffer(frame);
     gl.deleteTexture(texture);
   }
+}
+
+/** The error of a GPU that gives no pixels, which is not the picture's fault. */
+function notRead(gl: WebGL2RenderingContext, fault: number, expected: string): Error {
+  if (fault === gl.OUT_OF_MEMORY) return new OutOfMemoryError(`${expected}, got no GPU memory`);
+  if (gl.isContextLost()) return new DeviceLostError(`${expected}, got a lost WebGL context`);
+  return new ValidationError(`${expected}, got WebGL error ${fault}`);
 }
 
 interface Place {

@@ -63,7 +63,13 @@ export function preprocessing(protocol: Protocol, model: string, size: number): 
     case "official":
       return { ...steps, resize: Math.trunc(size / 0.875) };
     case "timm": {
-      const share = model.startsWith("regnety_") ? (REGNET_CROP[model] ?? 0.95) : size === 384 || dinov2 ? 1 : 0.9;
+      const share = model.startsWith("regnety_")
+        ? (REGNET_CROP[model] ?? 0.95)
+        : model.startsWith("resnet")
+          ? 0.95
+          : size === 384 || dinov2
+            ? 1
+            : 0.9;
       return { ...steps, resize: Math.floor(size / share) };
     }
     case "hf":

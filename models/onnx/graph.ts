@@ -2,7 +2,7 @@
 import { numel, type Shape } from "../../engine/shape.ts";
 import type { State } from "../params.ts";
 import { onnxFile, type Attribute, type Initializer, type Node, type OnnxFile, type Value } from "./file.ts";
-import { toF16 } from "./half.ts";
+import { toF16 } from "../half.ts";
 
 /** How weights and what lies between operators are stored. Inputs and outputs are f32. */
 export type OnnxDtype = "f32" | "f16";

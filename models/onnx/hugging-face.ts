@@ -9,6 +9,7 @@ import type { DeitConfig } from "../deit.ts";
 import type { Preprocessing } from "../images/protocols.ts";
 import type { Model } from "../model.ts";
 import { regnetBlocks, type RegNetConfig } from "../regnet.ts";
+import type { ResNetConfig } from "../resnet.ts";
 import type { OnnxDtype } from "./graph.ts";
 
 export const ONNX_NAMES = { f32: "onnx/model.onnx", f16: "onnx/model_fp16.onnx" } as const;
@@ -53,7 +54,18 @@ function transformer(c: DeitConfig): object {
 }
 
 /** transformers.js knows no RegNet; its ResNet runs whatever graph the file holds. */
-function convolutional(c: RegNetConfig): object {
+function convolutional(c: RegNetConfig | ResNetConfig): object {
+  if (c.arch === "resnet")
+    return {
+      model_type: "resnet",
+      architectures: [c.numClasses === 0 ? "ResNetModel" : "ResNetForImageClassification"],
+      image_size: c.imgSize,
+      num_channels: 3,
+      embedding_size: c.stemWidth,
+      hidden_sizes: c.depths.map((_, stage) => (c.width << stage) * (c.block === "bottleneck" ? 4 : 1)),
+      depths: c.depths,
+      layer_type: c.block,
+    };
   const stages = new Map(regnetBlocks(c).map(({ stage, width }) => [stage, width]));
   return {
     model_type: "resnet",

@@ -9,7 +9,10 @@ import type { State } from "../params.ts";
 import { deitGraph } from "./deit.ts";
 import type { OnnxFile } from "./file.ts";
 import { Graph, type OnnxDtype } from "./graph.ts";
+import type { RegNetConfig } from "../regnet.ts";
+import type { ResNetConfig } from "../resnet.ts";
 import { regnetGraph } from "./regnet.ts";
+import { resnetGraph } from "./resnet.ts";
 
 export interface OnnxOptions {
   /** "f32" unless given. */
@@ -28,7 +31,7 @@ export function onnxModel(model: Model, state: State, o: OnnxOptions = {}): Onnx
   const { config } = model;
   const g = new Graph(state, dtype);
   const x = g.input("pixel_values", [batch, ...model.imageShape]);
-  const { cls, dist } = config.arch === "deit" ? deitGraph(g, x, config) : { cls: regnetGraph(g, x, config), dist: null };
+  const { cls, dist } = config.arch === "deit" ? deitGraph(g, x, config) : { cls: convolutional(g, x, config), dist: null };
   const width = config.numClasses || model.featureWidth;
   const output = (name: string, value: string) => g.output(name, value, [batch, width]);
   output(config.numClasses > 0 ? "logits" : "features", dist ? combined(g, head, cls, dist) : cls);
@@ -43,6 +46,9 @@ export function onnxModel(model: Model, state: State, o: OnnxOptions = {}): Onnx
     );
   return g.file(metadata);
 }
+
+const convolutional = (g: Graph, x: string, config: RegNetConfig | ResNetConfig): string =>
+  config.arch === "resnet" ? resnetGraph(g, x, config) : regnetGraph(g, x, config);
 
 /** As `combineHeads` has it. */
 function combined(g: Graph, head: HeadChoice, cls: string, dist: string): string {

@@ -25,9 +25,14 @@ export function regnetGraph(g: Graph, x: string, c: RegNetConfig): string {
 /** A convolution without bias and its norm. */
 function conv(g: Graph, name: string, t: string, { kernel = 1, stride = 1, groups = 1, relu = true }: ConvOptions = {}): string {
   const y = convGraph(g, t, `${name}.conv.weight`, { kernel, stride, padding: kernel >> 1, groups });
-  const parameters = ["weight", "bias", "running_mean", "running_var"].map((part) => g.weight(`${name}.bn.${part}`));
-  const n = g.node("BatchNormalization", [y, ...parameters], { epsilon: { float: 1e-5 } });
+  const n = normGraph(g, y, `${name}.bn`);
   return relu ? g.node("Relu", [n]) : n;
+}
+
+/** A batch norm by its running statistics. */
+export function normGraph(g: Graph, x: string, name: string): string {
+  const parameters = ["weight", "bias", "running_mean", "running_var"].map((part) => g.weight(`${name}.${part}`));
+  return g.node("BatchNormalization", [x, ...parameters], { epsilon: { float: 1e-5 } });
 }
 
 export const convGraph = (

@@ -183,7 +183,7 @@ describe.skipIf(!chromium)("in a browser", { timeout: 60_000 }, () => {
 
   test("says whether the students are told apart, and what the teacher answered", async () => {
     expect(await page.$eval("#verdict", (e) => e.textContent)).toBe(
-      "The teacher helped: 251 test images are right with the teacher alone and 189 without it alone; of students who are equally good, two would differ that much with a probability of p = 0.00359 (McNemar’s exact test). One run each.",
+      "The teacher helped: only the distilled student gets 251 of the test images right, only the other one 189; two students who are equally good would differ that much with a probability of p = 0.00359 (McNemar’s exact test). One run each.",
     );
     expect((await cells("comparison"))[1]).toEqual(["Only the distilled one", "251", "240", "241"]);
   });

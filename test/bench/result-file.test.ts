@@ -39,14 +39,14 @@ test("results of another commit, place or adapter, a case twice, and two version
 });
 
 test("a file is what bench wrote, or refused by its name", () => {
-  expect(resultFile(JSON.parse(JSON.stringify(kernels)), "a.json")).toEqual(kernels);
-  expect(() => resultFile([], "a.json")).toThrow("a.json: expected a result of the benchmark (bench --json), got JSON of another kind");
-  expect(() => resultFile({ ...kernels, cases: [{ ...kernels.cases[0]!, ours: {} }] }, "a.json")).toThrow(
-    /"matmul 64x64x64" with a contender/,
-  );
-  expect(() => resultFile({ ...kernels, cases: [{ ...kernels.cases[0]!, ours: timing(1), paired: undefined }] }, "a.json")).toThrow(
-    /without "paired"/,
-  );
-  const { ceilings: _, ...rest } = kernels;
-  expect(() => resultFile(rest, "a.json")).toThrow(/none of its "ceilings"/);
+  const read = (change: object) => resultFile(JSON.parse(JSON.stringify({ ...kernels, ...change })), "a.json");
+  const [one] = kernels.cases;
+  const wrong = (where: string) => `a.json: expected a result of the benchmark (bench --json), got one whose "${where}" is wrong: `;
+  expect(read({})).toEqual(kernels);
+  expect(() => resultFile([], "a.json")).toThrow(`${wrong("content")}Invalid input: expected object, received array`);
+  expect(() => read({ cases: [{ ...one, ours: {} }] })).toThrow(`${wrong("cases.0.ours")}expected times, or an error`);
+  expect(() => read({ cases: [{ ...one, ours: timing(1), paired: undefined }] })).toThrow(wrong("cases.0.paired"));
+  expect(() => read({ cases: [{ ...one, difference: "much" }] })).toThrow(wrong("cases.0.difference"));
+  expect(() => read({ cases: [{ ...one, rivals: { tfjs: timing(0) } }] })).toThrow(wrong("cases.0.rivals.tfjs.medianMs"));
+  expect(() => read({ ceilings: undefined })).toThrow(wrong("ceilings"));
 });

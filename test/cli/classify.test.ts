@@ -9,6 +9,7 @@ import { nodeHost } from "../../cli/node/host.ts";
 import type { Host } from "../../jobs/host.ts";
 import classifyJob, { type ClassifyResult } from "../../jobs/classify.ts";
 import { noGrad } from "../../engine/autograd.ts";
+import { DeviceLostError } from "../../engine/errors.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { attentionProbabilities, headMaps, rollout } from "../../models/attention-maps.ts";
 import { createModel } from "../../models/model.ts";
@@ -19,6 +20,7 @@ import { preprocess, preprocessing, PROTOCOLS, type Protocol } from "../../model
 import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { writeWeights } from "../../models/checkpoints/weights.ts";
 import { Evaluator } from "../../train/evaluate.ts";
+import { prepareImage } from "../../train/input/prepare.ts";
 import { config, SIZE, tessera, weightsOf } from "./small-deit.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tessera-classify-"));
@@ -130,6 +132,19 @@ describe("classify", { timeout: 60_000 }, () => {
     const { label, probability } = results[0]!.top[0]!;
     expect(stdout.split("\n").slice(0, 2)).toEqual([at("images/alpha.png"), `  ${(100 * probability).toFixed(2).padStart(6)} %  ${label}`]);
     expect(stdout.trimEnd().split("\n").length).toBe(5 * IMAGES.length);
+  });
+
+  test.each([
+    ["a lost device", new DeviceLostError("device lost: reset"), DeviceLostError],
+    ["no memory left", new RangeError("Array buffer allocation failed"), RangeError],
+  ])("%s while an image is decoded is no bad image: the command fails of it", async (_, error, kind) => {
+    const host: Host = { ...nodeHost(), images: { ...nodeHost().images, decode: () => Promise.reject(error) } };
+    const images = [{ path: at("images/rgb.jpg"), stem: "rgb" }];
+    const args = { weights: at("named.safetensors"), images, k: 1, protocol: "official", head: "mean", batchSize: 1 } as const;
+    await expect(classifyJob(host, args)).rejects.toBeInstanceOf(kind);
+    await expect(prepareImage({ at: images[0]!, image: 0, copy: 0, epoch: 0 }, { kind: "decode" }, host.images)).rejects.toBeInstanceOf(
+      kind,
+    );
   });
 
   test("kernels are compiled beforehand, with progress, and timed apart; in evaluation too", async () => {

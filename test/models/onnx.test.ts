@@ -9,7 +9,7 @@ import { INFO } from "../../models/checkpoints/weights.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { wholeFile } from "../../models/onnx/file.ts";
 import { Graph } from "../../models/onnx/graph.ts";
-import { toF16 } from "../../models/onnx/half.ts";
+import { toF16 } from "../../models/half.ts";
 import { onnxModel, type OnnxOptions } from "../../models/onnx/model.ts";
 import { initialState, type State } from "../../models/params.ts";
 import { TINY } from "../tasks/pictures.ts";
@@ -159,7 +159,7 @@ describe("what no file can be made of", () => {
     large[3] = -65520;
     state.set("norm.bias", { shape, data: large });
     expect(() => written(plain, { dtype: "f16" }, state)).toThrow(
-      "onnx: expected values within the range of f16 in norm.bias, got -65520 at element 3",
+      "f16: expected values within the range of f16 in norm.bias, got -65520 at element 3",
     );
     const g = new Graph(new Map([["w", { shape: [2 ** 15, 2 ** 14], data: new Float32Array(0) }]]));
     g.output("y", g.weight("w"), [1]);

@@ -196,16 +196,36 @@ test("--debug-nan names the first tensor that is not finite: a weight, or what a
   expect(await run("nan", { debugNan: true, maxSteps: 2 })).toMatchObject({ step: 2 });
 });
 
-test("--dry-run says the memory that the run then takes, and writes nothing", async () => {
-  const { memory, params, batch } = await estimateJob(host, args("dry"));
-  expect(existsSync(at("dry"))).toBe(false);
-  expect({ params, batch }).toEqual({ params: countParams(model.params), batch: 10 });
+/** The most GPU memory that an update takes, in bytes. */
+async function taken(out: string, more: Partial<TrainArgs>): Promise<number> {
   trimPool();
   const { stats } = getDevice();
   stats.bytesAllocatedPeak = stats.bytesAllocated;
   const before = stats.bytesAllocated;
-  await run("dry", { maxSteps: 1 });
-  expect(Math.abs(stats.bytesAllocatedPeak - before - memory.peak)).toBeLessThan(0.05 * memory.peak);
+  await run(out, { maxSteps: 1, ...more });
+  return stats.bytesAllocatedPeak - before;
+}
+
+test("memory of looking into updates: said beforehand, and counted against a limit", async () => {
+  const { memory } = await estimateJob(host, args("looked", { stats: 1 }));
+  const most = memory.peak + memory.replay;
+  expect(memory.replay).toBeGreaterThan(memory.activations / 2);
+  expect(Math.abs((await taken("looked", { stats: 1 })) - most)).toBeLessThan(0.05 * most);
+  expect(lines.some((line) => / MiB of GPU memory, and [\d.]+ MiB more while it looks into an update$/.test(line))).toBe(true);
+  for (const debugNan of [true, false]) {
+    const attempt = estimateJob(host, args("looked2", { debugNan, memoryLimit: memory.peak }));
+    if (debugNan)
+      await expect(attempt).rejects.toMatchObject(usage(new RegExp(`^expected at most ${memory.peak} bytes of GPU memory, got ${most} `)));
+    else expect((await attempt).memory.replay).toBe(0);
+  }
+});
+
+test("--dry-run says the memory that the run then takes, and writes nothing", async () => {
+  const { memory, params, batch } = await estimateJob(host, args("dry"));
+  expect(existsSync(at("dry"))).toBe(false);
+  expect({ params, batch }).toEqual({ params: countParams(model.params), batch: 10 });
+  expect(memory.replay).toBe(0);
+  expect(Math.abs((await taken("dry", {})) - memory.peak)).toBeLessThan(0.05 * memory.peak);
   await expect(estimateJob(host, args("dry2", { memoryLimit: 1000 }))).rejects.toMatchObject(
     usage(/^expected at most 1000 bytes of GPU memory/),
   );

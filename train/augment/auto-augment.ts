@@ -5,6 +5,7 @@
  * grows stronger with magnitude. "3a" is 3-Augment of DeiT III, https://arxiv.org/abs/2204.07118: solarize, grey or blur.
  * (Checked against timm 1.0.29.)
  */
+import { quote } from "../../models/shown.ts";
 import type { Draws } from "./draws.ts";
 import { LEVELS, sampleOp, type LevelName, type Spread } from "./levels.ts";
 import type { AugmentOp } from "./ops.ts";
@@ -107,10 +108,10 @@ const POLICIES: Record<string, () => Layer[][]> = {
 export function parseAutoAugment(text: string): AutoAugment {
   const [name = "", ...sections] = text.split("-");
   const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name] : undefined;
-  if (!policy) throw new Error(`AutoAugment: expected rand-..., ${Object.keys(POLICIES).join(", ")}, got "${text}"`);
+  if (!policy) throw new Error(`AutoAugment: expected rand-..., ${Object.keys(POLICIES).join(", ")}, got ${quote(text)}`);
   const std = /^mstd(\d+\.?\d*)$/.exec(sections[0] ?? "mstd0")?.[1];
   if (std === undefined || sections.length > 1)
-    throw new Error(`AutoAugment: expected at most -mstd and a number after ${name}, got "${text}"`);
+    throw new Error(`AutoAugment: expected at most -mstd and a number after ${name}, got ${quote(text)}`);
   return { kind: "auto", name, policies: policy(), std: Number(std), max: 10 };
 }
 

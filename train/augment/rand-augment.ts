@@ -3,6 +3,7 @@
  *
  * Cubuk et al. 2019, https://arxiv.org/abs/1909.13719; the deviation of magnitudes and the increasing set are timm's.
  */
+import { quote } from "../../models/shown.ts";
 import type { Draws } from "./draws.ts";
 import { sampleOp, type LevelName, type Spread } from "./levels.ts";
 import type { AugmentOp } from "./ops.ts";
@@ -62,7 +63,7 @@ const SECTIONS = "m, n, p, mstd, mmax and inc, each once";
  */
 export function parseRandAugment(text: string): RandAugment {
   const refuse = (what: string): never => {
-    throw new Error(`RandAugment: expected ${what} in "${text}"`);
+    throw new Error(`RandAugment: expected ${what} in ${quote(text)}`);
   };
   const values = new Map<string, number>();
   const [head, ...sections] = text.split("-");
@@ -70,10 +71,10 @@ export function parseRandAugment(text: string): RandAugment {
   for (const section of sections) {
     const [, key = "", value = ""] = /^([a-z]*)(.*)$/is.exec(section)!;
     if (key === "t" || key === "w" || /^t\D/.test(section))
-      refuse(`no section "${section}" (other sets and weights of operations are not done)`);
-    if (!["m", "n", "p", "mstd", "mmax", "inc"].includes(key) || values.has(key)) refuse(`sections ${SECTIONS}, got "${section}"`);
+      refuse(`no section ${quote(section)} (other sets and weights of operations are not done)`);
+    if (!["m", "n", "p", "mstd", "mmax", "inc"].includes(key) || values.has(key)) refuse(`sections ${SECTIONS}, got ${quote(section)}`);
     const whole = key !== "p" && key !== "mstd";
-    if (!(whole ? /^\d+$/ : /^\d+\.?\d*$/).test(value)) refuse(`${whole ? "an integer" : "a number"} after ${key}, got "${section}"`);
+    if (!(whole ? /^\d+$/ : /^\d+\.?\d*$/).test(value)) refuse(`${whole ? "an integer" : "a number"} after ${key}, got ${quote(section)}`);
     values.set(key, Number(value));
   }
   const prob = values.get("p") ?? 0.5;

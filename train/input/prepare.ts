@@ -1,4 +1,5 @@
 /** Prepares one image for its batch: decodes it, draws its augmentation, and applies that on the CPU or crops for the GPU. Runs in workers. */
+import { isPlain } from "../../engine/errors.ts";
 import type { RgbImage } from "../../models/images/preprocess.ts";
 import { preprocess, type Placing } from "../../models/images/protocols.ts";
 import { isPlacing } from "../augment/encode.ts";
@@ -53,7 +54,8 @@ export async function prepareImage(
   try {
     decoded = await platform.decode(await platform.read(at), { upright: false });
   } catch (error) {
-    return { corrupt: (error as Error).message.split("\n")[0]! };
+    if (!isPlain(error)) throw error; // a lost device, no memory left
+    return { corrupt: error.message.split("\n")[0]! };
   }
   return work(decoded);
 

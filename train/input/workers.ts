@@ -20,7 +20,7 @@ interface Request {
 interface Answer {
   readonly id: number;
   readonly outcome?: Outcome;
-  readonly error?: string;
+  readonly error?: { readonly name: string; readonly message: string };
 }
 
 /** Requests in flight per worker, so that it does not wait for the next. */
@@ -38,7 +38,7 @@ export function serveImages(
     const { id, task, prepare } = message as Request;
     prepareImage(task, prepare, platform).then(
       (outcome) => post({ id, outcome } satisfies Answer, "data" in outcome ? [outcome.data.buffer] : []),
-      (error: Error) => post({ id, error: error.message } satisfies Answer, []),
+      ({ name, message }: Error) => post({ id, error: { name, message } } satisfies Answer, []),
     );
   });
 }
@@ -104,7 +104,7 @@ function lane(worker: ImageWorker, prepare: Prepare): { run(task: Task): Promise
     const waiting = open.get(id);
     open.delete(id);
     if (outcome) waiting?.resolve(outcome);
-    else waiting?.reject(new Error(error));
+    else waiting?.reject(Object.assign(new Error(error!.message), { name: error!.name }));
   }, fail);
   return {
     run: (task) =>

@@ -4,6 +4,8 @@ import type { Evaluated, Facts, Settings, StepReport } from "./messages.ts";
 export interface RunState {
   readonly id: string;
   readonly settings: Settings;
+  /** The run that this one branched from, and the step it was paused at; absent for one from scratch. */
+  readonly from?: { readonly run: string; readonly step: number };
   readonly steps: readonly StepReport[];
   readonly evaluations: readonly Evaluated[];
   readonly facts: Partial<Facts>;

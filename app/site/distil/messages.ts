@@ -70,7 +70,15 @@ export type FromWorker =
   | { readonly kind: "failed"; readonly message: string };
 
 export type ToWorker =
-  | { readonly kind: "start"; readonly settings: Settings; readonly run: string; readonly goOn: boolean; readonly data: Sources }
+  | {
+      readonly kind: "start";
+      readonly settings: Settings;
+      readonly run: string;
+      readonly goOn: boolean;
+      /** The paused run whose student this one begins from. */
+      readonly from: string | null;
+      readonly data: Sources;
+    }
   | { readonly kind: "pause" };
 
 /** Addresses of the shipped pictures and of the teacher. */

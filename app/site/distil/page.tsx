@@ -15,8 +15,9 @@ const COLOURS = ["#3fa7a0", "#e4784d", "#5b7fd1", "#c9a227", "#a35bb8"];
 const MOST_RUNS = 5;
 
 const percent = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
-const nameOf = ({ distillation, size, epochs, learningRate }: Settings): string =>
-  `${distillation === "none" ? "no teacher" : `${distillation} labels`}, ${size}, ${epochs} epochs, rate ${learningRate}`;
+const nameOf = ({ settings: { distillation, size, epochs, learningRate }, from }: RunState): string =>
+  `${distillation === "none" ? "no teacher" : `${distillation} labels`}, ${size}, ${epochs} epochs, rate ${learningRate}${from ? `, branched at step ${from.step}` : ""}`;
+const newRun = (settings: Settings): RunState => ({ id: crypto.randomUUID(), settings, steps: [], evaluations: [], facts: {}, finished: false });
 
 function Distil() {
   const [runs, setRuns] = useState<readonly RunState[]>(load);
@@ -63,7 +64,7 @@ function Distil() {
       setFault(event.message || "The worker could not be started.");
       setRunning(null);
     };
-    own.postMessage({ kind: "start", settings: run.settings, run: run.id, goOn, data: SOURCES } satisfies ToWorker);
+    own.postMessage({ kind: "start", settings: run.settings, run: run.id, goOn, from: run.from?.run ?? null, data: SOURCES } satisfies ToWorker);
   };
 
   const current = runs[0] ?? null;
@@ -77,14 +78,15 @@ function Distil() {
       ]
     : [];
   const accuracies: readonly Line[] = [
-    ...runs.map((run, i) => ({ name: nameOf(run.settings), colour: COLOURS[i % COLOURS.length]!, points: [[0, 0.1] as const, ...run.evaluations.map(({ step, student }) => [step, student] as const)] })),
+    ...runs.map((run, i) => ({ name: nameOf(run), colour: COLOURS[i % COLOURS.length]!, points: [[0, 0.1] as const, ...run.evaluations.map(({ step, student }) => [step, student] as const)] })),
   ];
   return (
     <>
       <SettingsForm
         running={running !== null}
         paused={current !== null && !current.finished && running === null ? current : null}
-        onStart={(settings) => start({ id: crypto.randomUUID(), settings, steps: [], evaluations: [], facts: {}, finished: false }, false)}
+        onStart={(settings) => start(newRun(settings), false)}
+        onBranch={(run, settings) => start({ ...newRun(settings), from: { run: run.id, step: run.steps.at(-1)?.step ?? 0 } }, false)}
         onPause={() => worker.current?.postMessage({ kind: "pause" } satisfies ToWorker)}
         onGoOn={(run) => start(run, true)}
       />
@@ -134,7 +136,7 @@ function Distil() {
               <tbody>
                 {runs.map((run) => (
                   <tr key={run.id}>
-                    <td>{nameOf(run.settings)}</td>
+                    <td>{nameOf(run)}</td>
                     <td>{run.steps.at(-1)?.step ?? 0}</td>
                     <td>{percent(run.evaluations.at(-1)?.student ?? null)}</td>
                   </tr>

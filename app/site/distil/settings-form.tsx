@@ -9,9 +9,13 @@ interface Props {
   readonly onStart: (settings: Settings) => void;
   readonly onPause: () => void;
   readonly onGoOn: (run: RunState) => void;
+  readonly onBranch: (run: RunState, settings: Settings) => void;
 }
 
-export function SettingsForm({ running, paused, onStart, onPause, onGoOn }: Props) {
+/** Whether a run with these settings can begin from the other's student. */
+const sameStudent = (a: Settings, b: Settings): boolean => a.size === b.size && (a.distillation === "none") === (b.distillation === "none");
+
+export function SettingsForm({ running, paused, onStart, onPause, onGoOn, onBranch }: Props) {
   const [settings, setSettings] = useState<Settings>({ size: "small", distillation: "soft", epochs: 10, learningRate: 1e-3, batchSize: 50, seed: 1 });
   const set = (values: Partial<Settings>): void => setSettings({ ...settings, ...values });
   const wrong = !(settings.learningRate > 0 && settings.learningRate < 1) ? "Expected a learning rate between 0 and 1." : settings.epochs < 1 ? "Expected at least one epoch." : "";
@@ -46,6 +50,11 @@ export function SettingsForm({ running, paused, onStart, onPause, onGoOn }: Prop
           <button type="button" class="primary" disabled={wrong !== ""} onClick={() => onStart(settings)}>Start</button>
         )}
         {paused && <button type="button" onClick={() => onGoOn(paused)}>Go on</button>}
+        {paused && (
+          <button type="button" disabled={wrong !== "" || !sameStudent(settings, paused.settings)} onClick={() => onBranch(paused, settings)} title="A new run with the settings above, from the paused run's student">
+            Branch
+          </button>
+        )}
       </div>
     </section>
   );

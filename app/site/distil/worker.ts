@@ -153,8 +153,17 @@ const accuracies = ({ step, test }: EpochMetrics): Omit<Evaluated, "looks"> => (
   distillationHead: test.dist?.top1 ?? null,
 });
 
-async function distil(settings: Settings, run: string, goOn: boolean, data: Sources): Promise<void> {
-  const store = opfs(`distil-${run}`);
+/** The student of a paused run. */
+async function studentOf(run: string): Promise<State> {
+  const saved = await opfs(storeOf(run)).get();
+  if (!saved) throw new Error("distil: expected the state of the paused run, got none: start without it");
+  return readWeights(saved).state;
+}
+
+const storeOf = (run: string): string => `distil-${run}`;
+
+async function distil({ settings, run, goOn, from, data }: Extract<ToWorker, { kind: "start" }>): Promise<void> {
+  const store = opfs(storeOf(run));
   if (!goOn) await store.delete();
   tell({ kind: "status", text: "loading pictures and the teacher" });
   const whole = await load(data);
@@ -171,6 +180,7 @@ async function distil(settings: Settings, run: string, goOn: boolean, data: Sour
       const { top1, logits } = await teach(loaded);
       tell({ kind: "facts", facts: { teacherTop1: top1 } });
       const resume = await store.get();
+      const initial = from && !resume ? await studentOf(from) : undefined;
       let waiting: StepReport[] = [];
       const flush = (): void => {
         if (waiting.length > 0) tell({ kind: "steps", steps: waiting });
@@ -186,6 +196,7 @@ async function distil(settings: Settings, run: string, goOn: boolean, data: Sour
         normalization,
         ...(distilled ? { teacher: loaded.teacher } : {}),
         ...(resume ? { resume } : {}),
+        ...(initial ? { initial } : {}),
         saveSeconds: 10,
         shouldStop: () => pausing,
         onCompile: (done, total) => tell({ kind: "status", text: `compiling kernels ${done} of ${total}` }),
@@ -233,7 +244,5 @@ self.onmessage = ({ data: message }: MessageEvent<ToWorker>): void => {
     return;
   }
   pausing = false;
-  distil(message.settings, message.run, message.goOn, message.data).catch((error: unknown) =>
-    tell({ kind: "failed", message: messageOf(error) }),
-  );
+  distil(message).catch((error: unknown) => tell({ kind: "failed", message: messageOf(error) }));
 };

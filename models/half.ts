@@ -11,8 +11,7 @@ export function toF16(name: string, values: Float32Array): Uint16Array {
     const b = bits[i]!;
     const sign = (b >>> 16) & 0x8000;
     const magnitude = b & 0x7fffffff;
-    if (magnitude >= OVERFLOW)
-      throw new Error(`onnx: expected values within the range of f16 in ${name}, got ${values[i]} at element ${i}`);
+    if (magnitude >= OVERFLOW) throw new Error(`f16: expected values within the range of f16 in ${name}, got ${values[i]} at element ${i}`);
     // Below 2^-14 halves are multiples of 2^-24; above, 13 bits of the fraction go and the exponent's bias falls by 112.
     half[i] =
       sign | (magnitude < NORMAL ? subnormal(Math.abs(values[i]!)) : (magnitude + 0xfff + ((magnitude >>> 13) & 1) - (112 << 23)) >>> 13);

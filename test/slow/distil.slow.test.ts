@@ -1,0 +1,93 @@
+/** The page distil, driven as a person would: 200 steps while the page stays free; pause, reload, go on; a branch with another rate. Figures go into RESULTS.md. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser, Page } from "puppeteer-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launchBrowser } from "../../cli/node/chromium.ts";
+import { buildSite } from "../../cli/site.ts";
+import { serveFolder } from "./serve-folder.ts";
+
+const STEPS = 200;
+const SECONDS = 1500;
+/** Milliseconds: what a browser calls a long task. */
+const LONG = 50;
+
+let folder: string;
+let served: Awaited<ReturnType<typeof serveFolder>>;
+let browser: Browser;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tessera-distil-"));
+  await buildSite(folder);
+  served = await serveFolder(folder);
+  browser = await launchBrowser();
+}, 400_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await served?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const press = (page: Page, text: string) =>
+  page.evaluate((name) => [...document.querySelectorAll("button")].find((b) => b.textContent!.trim().startsWith(name))!.click(), text);
+
+const stepOf = (page: Page) => page.$eval("[data-step]", (e) => Number((e as HTMLElement).dataset["step"]));
+
+const reached = (page: Page, step: number) =>
+  page.waitForFunction(
+    (n) => Number(document.querySelector<HTMLElement>("[data-step]")?.dataset["step"]) >= n,
+    { timeout: 1000 * SECONDS },
+    step,
+  );
+
+const says = (page: Page, text: string) =>
+  page.waitForFunction((t) => document.querySelector("[role=status]")?.textContent === t, { timeout: 1000 * SECONDS }, text);
+
+test("200 steps; a pause and a reload keep the curve; a branch begins from the paused student", { timeout: 3000 * SECONDS }, async () => {
+  const page = await browser.newPage();
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(String(error)));
+  await page.goto(`${served.url}distil.html`, { waitUntil: "load" });
+  await page.waitForSelector("section[aria-label=Settings]");
+  await page.evaluate(() => {
+    const tasks: number[] = [];
+    Object.assign(globalThis, { tasks });
+    new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+  });
+  await press(page, "Start");
+  await reached(page, STEPS);
+  const tasks = await page.evaluate(() => (globalThis as unknown as { tasks: number[] }).tasks);
+  console.log(
+    `${STEPS} steps: ${tasks.length} tasks over ${LONG} ms on the page's own thread${tasks.length ? `, longest ${Math.max(...tasks)} ms` : ""}`,
+  );
+
+  await press(page, "Pause");
+  await says(page, "paused");
+  const paused = await stepOf(page);
+  await page.reload({ waitUntil: "load" });
+  await page.waitForSelector("[data-step]");
+  expect(await stepOf(page)).toBe(paused);
+  await press(page, "Go on");
+  await reached(page, paused + 10);
+  await press(page, "Pause");
+  await says(page, "paused");
+
+  await page.$eval("input[inputmode=decimal]", (e) => {
+    (e as HTMLInputElement).value = "0.0003";
+    e.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  const before = await page.$eval("section[aria-label=Accuracy]", (e) => e.textContent);
+  await press(page, "Branch");
+  await page.waitForFunction(() => /branched at step \d+/.test(document.body.textContent!), { timeout: 60_000 });
+  await reached(page, 10);
+  const runs = await page.$$eval("section[aria-label='Runs side by side'] tbody tr td:first-child", (cells) =>
+    cells.map((c) => c.textContent),
+  );
+  expect(runs).toHaveLength(2);
+  expect(runs[0]).toMatch(/rate 0\.0003, branched at step 2\d\d$/);
+  expect(before).toContain("soft labels");
+  expect(problems).toEqual([]);
+  expect(tasks).toEqual([]);
+});

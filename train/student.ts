@@ -1,0 +1,35 @@
+/** The student as a run trains it: the model with its storage, or with LoRA's additions over frozen weights. */
+import { initialLora, makeLora, mergedLora, withLora, type Lora } from "../models/lora.ts";
+import { loadStored, storedModel } from "../models/mixed-precision.ts";
+import type { Model } from "../models/model.ts";
+import type { Params, State } from "../models/params.ts";
+import { loraOptions, type Recipe } from "./recipe.ts";
+
+export interface Student {
+  /** Its parameters are those that `state` has values of. */
+  readonly model: Model;
+  /** Values to begin with. */
+  readonly state: State | null;
+  /** On the device; none without LoRA. */
+  readonly frozen: Params;
+  /** What is learned by the names of the original model, all of its parameters. */
+  readonly whole: (learned: State) => State;
+}
+
+/** What of `model` gets additions; `null` unless the recipe trains "lora". */
+export const loraOf = (model: Model, recipe: Recipe): Lora | null =>
+  recipe.trainOnly === "lora" ? makeLora(model, loraOptions(recipe)) : null;
+
+/** `state`: the model's weights; without them, for an estimate of memory, all are zeros. */
+export function makeStudent(model: Model, recipe: Recipe, state: State | null, seed: number): Student {
+  const stored = storedModel(model, recipe.dtype);
+  const lora = loraOf(model, recipe);
+  if (!lora) return { model: stored, state, frozen: {}, whole: (learned) => learned };
+  const frozen = loadStored(model.name, model.params, state, recipe.frozenDtype);
+  return {
+    model: withLora(stored, frozen, lora),
+    state: state && initialLora(lora, state, seed),
+    frozen,
+    whole: (learned) => (state ? mergedLora(lora, state, learned) : learned),
+  };
+}

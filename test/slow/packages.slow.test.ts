@@ -1,6 +1,6 @@
 /** Both packages as a stranger gets them: packed, installed into an empty folder outside of the repository, and used. Needs the npm registry. */
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, expect, test } from "vitest";
@@ -83,6 +83,7 @@ test("the command line has no picture of CIFAR-10, and makes the demo's of the f
 });
 
 test.runIf(process.getuid?.() === 0)("installed by root, another user without a home uses it", async () => {
+  chmodSync(folder, 0o755); // a temporary folder is its owner's
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(commandLine, "node_modules/tessera-gpu-cli/tessera.mjs"), "op", "relu", "--print-wgsl"],

@@ -41,7 +41,7 @@ def record(c):
 
 
 if __name__ == "__main__":
-    config = lambda block, size, depths: {"arch": "resnet", "imgSize": size, "block": block, "depths": depths, "stemWidth": 64, "width": 8, "numClasses": 6}
-    write("resnet.json", {"timm": timm.__version__, "small": [record(config("bottleneck", 32, [1, 1, 1, 1]))],
+    config = lambda block, size, depths, width=8: {"arch": "resnet", "imgSize": size, "block": block, "depths": depths, "stemWidth": 64, "width": width, "numClasses": 6}
+    write("resnet.json", {"timm": timm.__version__, "small": [record(config("bottleneck", 32, [1, 1, 1, 1], 2))],
                           "larger": [record(config("basic", 64, [2, 1, 1, 1])), record(config("bottleneck", 70, [1, 2, 1, 1]))],
                           "names": {name: shapes(name) for name in SIZES}})

@@ -3,6 +3,7 @@
  * cli/node/host.ts) and inside a page (`pageHost` in app/page-host.ts).
  */
 import type { FileBytes } from "../models/checkpoints/file-bytes.ts";
+import type { OutsideTeacher } from "../train/answers.ts";
 import type { ImagePlatform } from "../train/input/source.ts";
 
 /** How far a job is: `done` of `total` steps of what `label` names. `note` is shown beside it, e.g. the loss. */
@@ -27,6 +28,8 @@ export interface Host {
   /** Adds to the end of a file that is there. Not atomic: a kill may leave a part of `bytes`. */
   appendFile(path: string, bytes: Uint8Array): Promise<void>;
   exists(path: string): Promise<boolean>;
+  /** Opens an ONNX model as a teacher; only where a runtime for such files can be loaded. */
+  openOnnx?(path: string): Promise<OutsideTeacher>;
   /** The machine's memory in bytes, where it is known. */
   readonly memoryBytes?: number | undefined;
   /** Whether a stop was requested by Ctrl-C, SIGTERM or SIGHUP; a second signal ends the process. A page may learn of it one step late. */

@@ -79,7 +79,14 @@ interface Block {
   readonly downsample: Conv | null;
 }
 
-export const resnetStem = ({ stemWidth }: ResNetConfig): Conv => ({ conv: "conv1", norm: "bn1", into: 3, out: stemWidth, kernel: 7, stride: 2 });
+export const resnetStem = ({ stemWidth }: ResNetConfig): Conv => ({
+  conv: "conv1",
+  norm: "bn1",
+  into: 3,
+  out: stemWidth,
+  kernel: 7,
+  stride: 2,
+});
 
 /** Every block, in order. Throws for sizes that are no network's. */
 export function resnetBlocks(c: ResNetConfig): Block[] {

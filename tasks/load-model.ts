@@ -27,6 +27,8 @@ const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
  */
 export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadOptions = {}): Promise<VisionModel> {
   const { signal, onProgress, head = "mean", dtype = "f32" } = o;
+  signal?.throwIfAborted();
+  const device = await initDevice(); // first: a browser that has none need not download anything
   const bytes = await bytesOf(from, o);
   signal?.throwIfAborted();
   const { weights, hf } = await read(bytes, nameOf(from));
@@ -35,7 +37,6 @@ export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadO
   const steps = stepsOf(model, weights.info, o.protocol ?? (hf ? "hf" : "timm"));
   if (head === "distillation" && !model.distilled)
     throw new WeightsError(`loadModel: expected a distilled model for head "distillation", got ${model.name}`);
-  const device = await initDevice();
   if (dtype === "f16" && !device.features.has("shader-f16"))
     throw new WeightsError('loadModel: expected an adapter with shader-f16 for dtype "f16", got one without: leave dtype out');
   signal?.throwIfAborted();

@@ -44,6 +44,7 @@ export async function identify({
   test,
   platform,
   teacher,
+  answers,
   augment = "gpu",
   normalization,
 }: TrainOptions) {
@@ -53,7 +54,11 @@ export async function identify({
     trainDigest: await digestImages(train, platform),
     testImages: test.count,
     testDigest: await digestImages(test, platform),
-    teacherDigest: teacher ? await digestState(teacher.state, teacher.model.config) : null,
+    teacherDigest: teacher
+      ? await digestState(teacher.state, teacher.model.config)
+      : answers
+        ? await digestState(new Map([["logits", { shape: [answers.logits.length], data: answers.logits }]]), {})
+        : null,
     ...(recipe.trainOnly === "lora" && initial ? { frozenDigest: await digestState(initial, model.config) } : {}),
     augment,
     mean: [...normalization.mean],

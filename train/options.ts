@@ -8,6 +8,14 @@ import type { Normalization } from "./input/step-input.ts";
 import type { EpochMetrics, StepMetrics } from "./metrics.ts";
 import type { Recipe } from "./recipe.ts";
 
+export interface TeacherAnswers {
+  /** What gave them, for records. */
+  readonly name: string;
+  readonly numClasses: number;
+  /** (count, numClasses), in the order of the training images. */
+  readonly logits: Float32Array;
+}
+
 export interface TrainOptions {
   readonly model: Model;
   readonly recipe: Recipe;
@@ -22,6 +30,8 @@ export interface TrainOptions {
   readonly augment?: "gpu" | "cpu" | undefined;
   readonly normalization: Normalization;
   readonly teacher?: { readonly model: Model; readonly state: State } | undefined;
+  /** In place of a teacher: its answers for every training image without augmentation; needs `cacheTeacher` in the recipe. */
+  readonly answers?: TeacherAnswers | undefined;
   /** A checkpoint of this run, to resume from. */
   readonly resume?: Uint8Array | undefined;
   /** Resume although data, teacher, normalization or `augment` differ from the run's. */

@@ -27,7 +27,7 @@ export interface Run {
   readonly step: TrainStep;
   readonly evaluator: Evaluator;
   readonly pipeline: InputPipeline;
-  /** (count, K): the teacher's logits for every training image, where the recipe caches them. */
+  /** (count, K): the teacher's logits for every training image, where the recipe caches them or `answers` gave them. */
   readonly teacherLogits: Float32Array | null;
   /** Where updates are looked into. */
   readonly replay: Replay | null;
@@ -50,7 +50,8 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   await optimizer.initEma();
   const teacher = o.teacher ? loadTeacher(o.teacher, recipe.teacherDtype) : null;
   for (const tensor of Object.values(teacher?.params ?? {})) own(tensor);
-  const teacherLogits = teacher && recipe.cacheTeacher ? await computeTeacherLogits(teacher, o.train, o) : null;
+  const computed = teacher && recipe.cacheTeacher ? await computeTeacherLogits(teacher, o.train, o) : null;
+  const teacherLogits = o.answers?.logits ?? computed;
   if (resumed) restoreCheckpoint(resumed, store, optimizer);
   const input = own(makeStepInput(o));
   const { onCompile } = o;

@@ -25,8 +25,9 @@ export class Saver {
 
   /** Saves the run's current state. Read the updates' numbers before. */
   async save(): Promise<void> {
-    const { train, normalization, teacher, onCheckpoint } = this.#o;
-    const about = { classes: train.classes, ...normalization, ...(teacher ? { teacher: teacher.model.name } : {}) };
+    const { train, normalization, teacher, answers, onCheckpoint } = this.#o;
+    const by = teacher?.model.name ?? answers?.name;
+    const about = { classes: train.classes, ...normalization, ...(by === undefined ? {} : { teacher: by }) };
     const { position } = this.#run;
     if (onCheckpoint) await onCheckpoint(await saveCheckpoint(this.#run, this.#identity, position, about), position);
     this.#savedMs = performance.now();

@@ -16,7 +16,7 @@ import { recipeSteps } from "./input/order.ts";
 import type { ImageSource } from "./input/source.ts";
 import { augmentOf } from "./input/step-input.ts";
 import type { EpochMetrics } from "./metrics.ts";
-import type { TrainOptions, TrainResult } from "./options.ts";
+import type { TeacherAnswers, TrainOptions, TrainResult } from "./options.ts";
 import { checkRecipe } from "./recipe.ts";
 import { makeRun, type Run } from "./run.ts";
 import { Saver } from "./saver.ts";
@@ -112,9 +112,10 @@ async function resultOf({ recipe }: TrainOptions, r: Run, epochs: readonly Epoch
  * Throws before any work if settings contradict each other, the images, the student, the teacher or the device's limits. Returns the
  * number of updates in an epoch.
  */
-export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher">): number {
-  const { model, recipe, train: images, test, teacher } = o;
-  checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, teacher?.model ?? null);
+export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "test" | "teacher" | "answers">): number {
+  const { model, recipe, train: images, test, teacher, answers } = o;
+  checkRecipe(recipe, { ...model, transformer: model.config.arch === "deit" }, teacher?.model ?? answers ?? null);
+  if (answers) checkAnswers(answers, o);
   checkSizes(model.name, model.params, trains(recipe.trainOnly), getDevice().limits);
   checkImages("training", images, model);
   checkImages("test", test, model);
@@ -122,6 +123,19 @@ export function checkRun(o: Pick<TrainOptions, "model" | "recipe" | "train" | "t
   const perEpoch = images.count === 0 ? 0 : recipeSteps(images.count, recipe);
   if (perEpoch === 0) throw new Error(`train: expected at least a batch of ${recipe.batchSize} images, got ${images.count}`);
   return perEpoch;
+}
+
+function checkAnswers(
+  { logits, numClasses }: TeacherAnswers,
+  { recipe, teacher, train }: Pick<TrainOptions, "recipe" | "teacher" | "train">,
+): void {
+  if (teacher) throw new Error("train: expected a teacher or its answers, got both");
+  if (!recipe.cacheTeacher)
+    throw new Error("train: expected cacheTeacher with a teacher's answers, which are for images without augmentation");
+  if (logits.length !== train.count * numClasses)
+    throw new Error(
+      `train: expected a teacher's answers [${train.count},${numClasses}], one row for each training image, got ${logits.length} values`,
+    );
 }
 
 function checkImages(what: string, source: ImageSource, model: Model): void {

@@ -33,6 +33,7 @@ export function nodeHost(onLog: (event: Readonly<Record<string, unknown>>) => vo
         () => false,
       ),
     images: nodeImages(),
+    openOnnx: async (path) => (await import("./onnx-teacher.ts")).openOnnxTeacher(path),
     memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Infinity),
     stopAsked: interrupted,
     log: onLog,

@@ -24,6 +24,8 @@ interface Options extends CommonOptions {
   readonly out: string;
   readonly teacher?: string;
   readonly teacherModel?: string;
+  readonly teacherLogits?: string;
+  readonly teacherOnnx?: string;
   readonly weights?: string;
   readonly resume?: boolean;
   readonly allowChanged?: boolean;
@@ -71,6 +73,14 @@ function addRunOptions(command: Command): void {
     .option("--out <folder>", "folder for checkpoint, weights, metrics and report; one process at a time writes to it", "runs/train")
     .option("--teacher <file>", "weights of the teacher to distil from; needs --distillation")
     .option("--teacher-model <name|json>", "the teacher's model, if its file does not name it")
+    .option(
+      "--teacher-logits <file>",
+      "in place of a teacher: safetensors with logits [count,K], a row for each training image; needs --cache-teacher true",
+    )
+    .option(
+      "--teacher-onnx <file>",
+      "in place of a teacher: an ONNX model, run once over the training images by onnxruntime-node; needs --cache-teacher true",
+    )
     .option("--weights <file>", "initial weights (default: random ones by --seed)")
     .option("--replace-head", "with --weights: re-initialise every classifier head, even one whose shape fits")
     .option("--resize-pos-embed", "with --weights: interpolate the position embedding to the model's resolution")
@@ -154,6 +164,8 @@ const argsOf = (options: Options, recipe: Record<string, unknown>): TrainArgs =>
     options.teacher === undefined
       ? undefined
       : { weights: options.teacher, model: options.teacherModel === undefined ? undefined : parseModel(options.teacherModel) },
+  teacherLogits: options.teacherLogits,
+  teacherOnnx: options.teacherOnnx,
   initial: options.weights,
   resume: options.resume,
   allowChanged: options.allowChanged,

@@ -2,7 +2,7 @@
 import type { AnyWeights } from "../../models/checkpoints/formats.ts";
 import { namingOf } from "../../models/checkpoints/names.ts";
 import { weightsOf } from "../../models/checkpoints/weights.ts";
-import type { HeadChoice } from "../../models/heads.ts";
+import { classesIn, type HeadChoice } from "../../models/heads.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import type { OnnxFile } from "../../models/onnx/file.ts";
 import type { OnnxDtype } from "../../models/onnx/graph.ts";
@@ -32,7 +32,7 @@ export async function convertToOnnx(read: AnyWeights, { model: given, dtype, hea
   const { state, info } = weightsOf(read);
   const what = given ?? (info?.config as ModelChoice | undefined);
   if (!what) throw new Error("onnx: expected --model (timm's name or a config) for a file that does not say its own, got none");
-  const classes = (state.get("head.weight") ?? state.get("head.fc.weight"))?.shape[0] ?? 0;
+  const classes = classesIn(state);
   const model = createModel(what, typeof what === "string" ? classes : undefined);
   if (!model.distilled && head !== "mean" && head !== "cls")
     throw new Error(`onnx: expected a distilled model for --head ${head}, got ${model.name}`);

@@ -1,8 +1,13 @@
 /** What a run trains, on what and how: the arguments read and held against each other, before any work is done. */
 import { getDevice } from "../../engine/device.ts";
+import { show } from "../../engine/shape.ts";
+import { toF32 } from "../../models/checkpoints/dtypes.ts";
+import { parseSafetensors } from "../../models/checkpoints/safetensors.ts";
+import type { TeacherAnswers } from "../../train/options.ts";
 import { IMAGENET, preprocessing } from "../../models/images/protocols.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import type { Weights } from "../../models/checkpoints/weights.ts";
+import { answersOf } from "../../train/answers.ts";
 import { checkMemory } from "../../train/check-memory.ts";
 import { openSource, type DataFiles } from "../../train/data/open.ts";
 import type { MemoryEstimate } from "../../train/estimate.ts";
@@ -23,6 +28,10 @@ export interface TrainArgs {
   readonly test: DataFiles;
   /** A weights file, with its config inside or given. */
   readonly teacher?: { readonly weights: string; readonly model?: string | Readonly<Record<string, unknown>> | undefined } | undefined;
+  /** In place of a teacher: a safetensors file with `logits` [count,K], a row for each training image in order. */
+  readonly teacherLogits?: string | undefined;
+  /** In place of a teacher: an ONNX model, which answers for every training image once. */
+  readonly teacherOnnx?: string | undefined;
   /** Folder for checkpoint.safetensors, model.safetensors, metrics.jsonl and TensorBoard's events. */
   readonly out: string;
   /** Resumes from the checkpoint in `out`; `allowChanged` permits other data, teacher or place of augmentation. */
@@ -54,7 +63,7 @@ export interface TrainArgs {
 
 type Settings = Pick<
   TrainOptions,
-  "model" | "recipe" | "train" | "test" | "normalization" | "teacher" | "augment" | "debugNan" | "statsEvery" | "memoryLimit"
+  "model" | "recipe" | "train" | "test" | "normalization" | "teacher" | "answers" | "augment" | "debugNan" | "statsEvery" | "memoryLimit"
 > & {
   /** The weights to begin with, as their file has them. */
   readonly initial: Weights | null;
@@ -76,10 +85,42 @@ export async function readSettings(host: Host, args: TrainArgs): Promise<Setting
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
   const normalization = normalizationFor(args.train, model, initial);
   const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
+  const answers = await outsideAnswers(host, args, { model, train, normalization });
   const { augment, debugNan, stats: statsEvery, memoryLimit = memoryOf(host) } = args;
-  const settings = { ...{ model, recipe, train, test, normalization, teacher }, ...{ augment, debugNan, statsEvery, memoryLimit } };
+  const settings = {
+    ...{ model, recipe, train, test, normalization, teacher, answers },
+    ...{ augment, debugNan, statsEvery, memoryLimit },
+  };
   refusing(() => checkRun(settings));
   return { ...settings, initial, memory: refusing(() => checkMemory(settings)) };
+}
+
+/** A teacher's answers from elsewhere, where the arguments name some. */
+async function outsideAnswers(
+  host: Host,
+  { teacherLogits, teacherOnnx, workers }: TrainArgs,
+  { model, train, normalization }: Pick<Settings, "model" | "train" | "normalization">,
+): Promise<TeacherAnswers | undefined> {
+  if (teacherLogits !== undefined && teacherOnnx !== undefined)
+    throw new UsageError("expected either --teacher-logits or --teacher-onnx, got both");
+  if (teacherLogits !== undefined) return readAnswers(host, teacherLogits);
+  if (teacherOnnx === undefined) return undefined;
+  if (!host.openOnnx) throw new UsageError("expected --where node for --teacher-onnx, got chromium");
+  const teacher = await host.openOnnx(teacherOnnx);
+  const onProgress = (done: number) => host.progress({ label: "teacher's answers", done, total: train.count });
+  const answers = await answersOf(teacher, train, { side: model.imageShape[1], platform: host.images, normalization, workers, onProgress });
+  return { name: teacherOnnx, ...answers };
+}
+
+async function readAnswers(host: Host, path: string): Promise<TeacherAnswers> {
+  const bytes = await host.readFile(path);
+  const { tensors } = refusing(() => parseSafetensors(bytes), path);
+  const found = tensors.get("logits");
+  if (found?.shape.length !== 2)
+    throw new UsageError(
+      `expected logits [count,K] in ${path}, got ${found ? show(found.shape) : [...tensors.keys()].slice(0, 4).join(", ")}`,
+    );
+  return { name: path, numClasses: found.shape[1]!, logits: refusing(() => toF32(found), path) };
 }
 
 /** An adapter in software takes the machine's own memory; of others WebGPU says nothing. */

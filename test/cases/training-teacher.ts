@@ -3,11 +3,12 @@ import { noGrad } from "../../engine/autograd.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { initialState, loadParams, type State } from "../../models/params.ts";
+import { answersOf, type OutsideTeacher } from "../../train/answers.ts";
 import { sampleMixes } from "../../train/augment/mixup.ts";
 import { recipeOrder } from "../../train/input/order.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import type { StepMetrics } from "../../train/train.ts";
-import { close, type Case } from "../../checks/check.ts";
+import { close, refuses, type Case } from "../../checks/check.ts";
 import { data, everything, PLAIN, run, student, teacher, teacherModel } from "../tiny-training.ts";
 
 export const cases: Case[] = [
@@ -141,6 +142,25 @@ export const cases: Case[] = [
         losses.push(seen);
       }
       losses[0]!.forEach((v, i) => close(`step ${i}`, losses[1]![i]!, v, 1e-5 * (1 + v)));
+
+      // The same teacher outside of the engine: the same student after 20 steps.
+      const side = 16;
+      const params = loadParams("outside", both.params, state);
+      const outside: OutsideTeacher = async (x, count) => {
+        const logits = await noGrad(() => both.forward(params, Tensor.from(x, [count, 3, side, side])).logits).floats();
+        return { logits, numClasses: 10 };
+      };
+      const answers = { name: "outside", ...(await answersOf(outside, data.train, { side, ...data })) };
+      const cached = { recipe: { ...recipe, cacheTeacher: true }, maxSteps: 20 };
+      const [own, other] = [
+        await run({ ...cached, teacher: { model: both, state } }),
+        await run({ ...cached, teacher: undefined, answers }),
+      ];
+      for (const [name, { data }] of own.state) data.forEach((v, i) => close(`${name}[${i}]`, other.state.get(name)!.data[i]!, v, 1e-4));
+      await refuses(
+        () => run({ ...cached, teacher: undefined, answers: { ...answers, logits: answers.logits.subarray(10) } }) as never,
+        /expected a teacher's answers \[80,10\], one row for each training image, got 790 values/,
+      );
     },
   },
 ];

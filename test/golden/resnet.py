@@ -1,4 +1,4 @@
-"""Two small ResNets as timm has them -> resnet.json: logits, every stage's activations and every parameter's gradient, in evaluation and in
+"""Small ResNets as timm has them -> resnet.json: logits, every stage's activations and every parameter's gradient, in evaluation and in
 training mode, with the running statistics after it. Run: python resnet.py"""
 import hashlib
 
@@ -41,6 +41,7 @@ def record(c):
 
 
 if __name__ == "__main__":
-    small_ones = [{"arch": "resnet", "imgSize": 64, "block": "basic", "depths": [2, 1, 1, 1], "stemWidth": 64, "width": 8, "numClasses": 6},
-                  {"arch": "resnet", "imgSize": 70, "block": "bottleneck", "depths": [1, 2, 1, 1], "stemWidth": 64, "width": 8, "numClasses": 6}]
-    write("resnet.json", {"timm": timm.__version__, "models": [record(c) for c in small_ones], "names": {name: shapes(name) for name in SIZES}})
+    config = lambda block, size, depths, width=8: {"arch": "resnet", "imgSize": size, "block": block, "depths": depths, "stemWidth": 64, "width": width, "numClasses": 6}
+    write("resnet.json", {"timm": timm.__version__, "small": [record(config("bottleneck", 32, [1, 1, 1, 1], 2))],
+                          "larger": [record(config("basic", 64, [2, 1, 1, 1])), record(config("bottleneck", 70, [1, 2, 1, 1]))],
+                          "names": {name: shapes(name) for name in SIZES}})

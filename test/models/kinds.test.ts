@@ -80,7 +80,9 @@ describe("prefixes", () => {
       new Map([...regnet, ["blabla", vector(3)]]),
       new Map([...prefixed("s1.", state)].slice(3)),
     ])
-      expect(() => read(safe(other))).toThrow(/^weights: expected the (names of a DeiT, ViT or RegNetY|\d+ tensors of this model), got /);
+      expect(() => read(safe(other))).toThrow(
+        /^weights: expected the (names of a DeiT, ViT, RegNetY or ResNet|\d+ tensors of this model), got /,
+      );
   });
 });
 

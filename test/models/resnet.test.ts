@@ -19,7 +19,7 @@ test.each(Object.entries(golden.names))(
   },
 );
 
-const small = createModel(golden.models[1]!.config);
+const small = createModel(golden.larger[1]!.config);
 const state = initialState(small.params, 1);
 
 test("a state tells its config; files keep their bits, behind a wrapper's prefix too", () => {

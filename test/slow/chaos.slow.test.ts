@@ -47,7 +47,9 @@ async function count({ name, survives, attempt, ...fault }: Fault, stream: numbe
   }
   const seen = notes.length > 0 ? `; ${[...new Set(notes)].map((n) => `${n}${times(notes, n)}`).join(", ")}` : "";
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-  rows.push(`| ${name} | ${tries} | ${tries - lost.length} | ${survives}${seen} | ${seconds} s |`);
+  const row = `| ${name} | ${tries} | ${tries - lost.length} | ${survives}${seen} | ${seconds} s |`;
+  console.log(row);
+  rows.push(row);
   return lost;
 }
 

@@ -83,7 +83,7 @@ test("the command line has no picture of CIFAR-10, and makes the demo's of the f
 });
 
 test.runIf(process.getuid?.() === 0)("installed by root, another user without a home uses it", async () => {
-  chmodSync(folder, 0o755); // a temporary folder is its owner's alone
+  chmodSync(folder, 0o755); // a temporary folder is its owner's
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(commandLine, "node_modules/tessera-gpu-cli/tessera.mjs"), "op", "relu", "--print-wgsl"],

@@ -76,7 +76,17 @@ async function base(): Promise<string> {
 
 let files = 0;
 /** Converts what is at `url`; the file that this makes of the whole download. */
-const convert = (url: string, out: string): readonly string[] => ["convert", "--in", url, "--out", out, "--download-timeout", "0.5"];
+const convert = (url: string, out: string): readonly string[] => [
+  "convert",
+  "--in",
+  url,
+  "--out",
+  out,
+  "--to",
+  "timm",
+  "--download-timeout",
+  "0.5",
+];
 let expected: Promise<Buffer> | null = null;
 const converted = () =>
   (expected ??= (async () => {

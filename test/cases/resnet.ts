@@ -1,5 +1,5 @@
-/** A small ResNet against timm's values; test/slow/resnet.slow.test.ts has larger ones, whose kernels take a software adapter minutes to compile. */
+/** A small ResNet's forward against timm's values; test/slow/resnet.slow.test.ts has gradients, whose kernels take a software adapter longer. */
 import golden from "../golden/resnet.json" with { type: "json" };
-import { resnetCases } from "../golden/resnet.ts";
+import { resnetForward } from "../golden/resnet.ts";
 
-export const cases = resnetCases(golden.small);
+export const cases = resnetForward(golden.small);

@@ -4,8 +4,10 @@ import { createModel, modelNames } from "../../models/model.ts";
 import { countParams } from "../../models/params.ts";
 import backbones from "../golden/backbones.json" with { type: "json" };
 import golden from "../golden/family.json" with { type: "json" };
+import resnets from "../golden/resnet.json" with { type: "json" };
 
-const sizes = { ...golden.sizes, ...backbones.sizes } as unknown as Readonly<
+const resnetSizes = Object.fromEntries(Object.entries(resnets.names).map(([name, recorded]) => [name, recorded.sizes]));
+const sizes = { ...golden.sizes, ...backbones.sizes, ...resnetSizes } as unknown as Readonly<
   Record<string, readonly [parameters: number, macs: number, activations: number]>
 >;
 

@@ -29,6 +29,7 @@ export { conv2d } from "./kernels/conv2d.ts";
 export { crossEntropy } from "./kernels/cross-entropy.ts";
 export { add, gelu, mul, relu, scale, sigmoid, silu } from "./kernels/elementwise.ts";
 export { globalAvgPool } from "./kernels/global-avg-pool.ts";
+export { maxPool2d } from "./kernels/max-pool.ts";
 export { klDistillation } from "./kernels/kl-distillation.ts";
 export { layerNorm } from "./kernels/layer-norm.ts";
 export { linear } from "./kernels/linear.ts";

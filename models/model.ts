@@ -15,7 +15,16 @@ import {
   regnetParams,
   type RegNetConfig,
 } from "./regnet.ts";
-import { resnet, resnetConfig, resnetCost, resnetNames, resnetParams, resnetWidth, type ResNetConfig } from "./resnet.ts";
+import {
+  checkResnetConfig,
+  resnet,
+  resnetConfig,
+  resnetCost,
+  resnetNames,
+  resnetParams,
+  resnetWidth,
+  type ResNetConfig,
+} from "./resnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 import { quote, shownValue } from "./shown.ts";
 
@@ -126,6 +135,7 @@ function build(config: ModelConfig, name?: string): Model {
     };
   }
   if (config.arch === "regnety") checkRegnetConfig(config);
+  else checkResnetConfig(config);
   const convolutional = {
     name: name ?? nameOf(config) ?? `custom ${config.arch}`,
     numClasses: config.numClasses,

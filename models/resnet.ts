@@ -14,6 +14,7 @@ import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { linear } from "../kernels/linear.ts";
 import { maxPool2d } from "../kernels/max-pool.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
+import { shownValue } from "./shown.ts";
 
 export interface ResNetConfig {
   readonly arch: "resnet";
@@ -47,7 +48,7 @@ export function resnetConfig(name: string): ResNetConfig | null {
 /** The config that a state's names and shapes tell, at 224 pixels. */
 export function resnetConfigOf(state: ReadonlyMap<string, { readonly shape: Shape }>): ResNetConfig {
   const blocks = (stage: number): number =>
-    new Set([...state.keys()].map((name) => /^layer(\d)\.(\d+)\./.exec(name)).map((m) => (m?.[1] === String(stage) ? m[2] : ""))).size - 1;
+    new Set([...state.keys()].filter((name) => name.startsWith(`layer${stage}.`)).map((name) => name.split(".")[1])).size;
   return {
     arch: "resnet",
     imgSize: 224,
@@ -88,13 +89,26 @@ export const resnetStem = ({ stemWidth }: ResNetConfig): Conv => ({
   stride: 2,
 });
 
-/** Every block, in order. Throws for sizes that are no network's. */
+/** No network is deeper or wider, nor an image larger; what a file claims is allocated only within it. */
+const MOST_DEPTH = 1000,
+  MOST_WIDTH = 2 ** 16;
+
+/** Throws for sizes that are no network's. */
+export function checkResnetConfig(c: ResNetConfig): void {
+  const fault = (expected: string, got: unknown): never => {
+    throw new Error(`resnet: expected ${expected}, got ${shownValue(got)}`);
+  };
+  const within = (n: unknown, most: number): boolean => Number.isInteger(n) && (n as number) >= 1 && (n as number) <= most;
+  for (const key of ["imgSize", "stemWidth", "width"] as const)
+    if (!within(c[key], MOST_WIDTH)) fault(`${key} from 1 to ${MOST_WIDTH}`, c[key]);
+  if (!Array.isArray(c.depths) || c.depths.length !== 4 || !c.depths.every((n) => within(n, MOST_DEPTH)))
+    fault(`four depths from 1 to ${MOST_DEPTH}`, c.depths);
+  if (c.numClasses !== 0 && !within(c.numClasses, MOST_WIDTH)) fault(`numClasses from 0 to ${MOST_WIDTH}`, c.numClasses);
+  if (c.block !== "basic" && c.block !== "bottleneck") fault('block "basic" or "bottleneck"', c.block);
+}
+
+/** Every block, in order. */
 export function resnetBlocks(c: ResNetConfig): Block[] {
-  const integers = [c.imgSize, c.stemWidth, c.width, ...c.depths];
-  if (c.depths.length !== 4 || integers.some((n) => !Number.isInteger(n) || n < 1) || !Number.isInteger(c.numClasses) || c.numClasses < 0)
-    throw new Error(`resnet: expected positive integers, four of them in depths, got ${JSON.stringify(c)}`);
-  if (c.block !== "basic" && c.block !== "bottleneck")
-    throw new Error(`resnet: expected block "basic" or "bottleneck", got "${c.block as string}"`);
   let into = c.stemWidth;
   return c.depths.flatMap((depth, s) =>
     Array.from({ length: depth }, (_, i) => {

@@ -43,6 +43,10 @@ test("what is not there is said", () => {
   expect(() => convertWeights(readAnyWeights(writeWeights(state, { config: small.config })), { to: "hf" })).toThrow(
     /expected a DeiT, ViT or RegNetY for Hugging Face's names, got a ResNet/,
   );
-  expect(() => createModel({ arch: "resnet", depths: [2, 2, 2] })).toThrow(/resnet: expected positive integers, four of them in depths/);
+  expect(() => createModel({ arch: "resnet", depths: [2, 2, 2] })).toThrow("resnet: expected four depths from 1 to 1000, got [2,2,2]");
+  expect(() => createModel({ arch: "resnet", depths: [2, 2, 2, 1e9] })).toThrow(
+    "resnet: expected four depths from 1 to 1000, got [2,2,2,1000000000]",
+  );
+  expect(() => createModel({ arch: "resnet", width: 2 ** 40 })).toThrow("resnet: expected width from 1 to 65536, got 1099511627776");
   expect(() => createModel({ arch: "resnet", block: "wide" })).toThrow(/resnet: expected block "basic" or "bottleneck", got "wide"/);
 });

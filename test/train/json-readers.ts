@@ -18,6 +18,7 @@ type Settings = Readonly<Record<string, unknown>>;
 
 const MODEL = { arch: "deit", imgSize: 32, patchSize: 4, dim: 96, depth: 6, heads: 3, numClasses: 10, distilled: true, mlpRatio: 4 };
 const REGNET = { arch: "regnety", imgSize: 32, numClasses: 10 };
+const RESNET = { arch: "resnet", imgSize: 32, depths: [1, 1, 1, 1], stemWidth: 8, width: 8, numClasses: 10 };
 const RECIPE = makeRecipe({ batchSize: 20, epochs: 10, warmupEpochs: 1, repeats: 1 });
 const RESULT = made({ cases: { "matmul 64x64x64": 2, "train x B1": 3 } });
 const RECORD = {
@@ -62,7 +63,7 @@ export const JSON_READERS: Readonly<Record<"recipe" | "model" | "record" | "resu
     },
   },
   model: {
-    files: [MODEL, REGNET],
+    files: [MODEL, REGNET, RESNET],
     read(text) {
       const { params, macs } = createModel(objectIn(text));
       if (!(macs >= 0 && Number.isFinite(macs) && params.length < 50_000))

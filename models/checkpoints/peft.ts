@@ -7,7 +7,7 @@ import { isHead } from "../heads.ts";
 import { LORA_TARGETS, matricesOf, type Learned, type Lora } from "../lora.ts";
 import type { Model } from "../model.ts";
 import type { State } from "../params.ts";
-import { shown } from "../shown.ts";
+import { shown, shownValue } from "../shown.ts";
 import { toF32 } from "./dtypes.ts";
 import { parseSafetensors, writeSafetensors } from "./safetensors.ts";
 
@@ -82,7 +82,7 @@ export function readAdapter(state: State, weights: Uint8Array, config: Uint8Arra
 
 function readConfig(bytes: Uint8Array): { rank: number; alpha: number } {
   const fail = (expected: string, got: unknown): never => {
-    throw new Error(`adapter: expected ${expected} in ${ADAPTER_FILES.config}, got ${JSON.stringify(got)}`);
+    throw new Error(`adapter: expected ${expected} in ${ADAPTER_FILES.config}, got ${shownValue(got)}`);
   };
   let config: Readonly<Record<string, unknown>>;
   try {
@@ -95,7 +95,7 @@ function readConfig(bytes: Uint8Array): { rank: number; alpha: number } {
   if (typeof r !== "number" || !Number.isInteger(r) || r < 1) return fail("a rank r of at least 1", r);
   if (typeof lora_alpha !== "number" || !(lora_alpha > 0)) return fail("lora_alpha above 0", lora_alpha);
   if (bias !== "none") fail('bias "none"', bias);
-  if (use_dora || fan_in_fan_out) fail("use_dora and fan_in_fan_out off", { use_dora, fan_in_fan_out });
+  for (const [key, value] of Object.entries({ use_dora, fan_in_fan_out })) if (value) fail(`${key} off`, value);
   for (const key of ["rank_pattern", "alpha_pattern"])
     if (Object.keys(Object(config[key] ?? {})).length > 0) fail(`no ${key}`, config[key]);
   // Rank-stabilised LoRA scales by alpha / sqrt(r), as a larger alpha does.

@@ -61,7 +61,7 @@ test.each([
   ["another rank than the tensors'", { r: 4 }, /lora_A.weight "? ?\[4,24\], got \[3,24\]/],
   ["ranks of layers", { rank_pattern: { qkv: 2 } }, /expected no rank_pattern/],
   ["trained biases", { bias: "all" }, /expected bias "none"/],
-  ["DoRA", { use_dora: true }, /expected use_dora and fan_in_fan_out off/],
+  ["DoRA", { use_dora: true }, /expected use_dora off in adapter_config.json, got true/],
 ])("refused: %s", (_, change, message) => {
   const changed = { ...(JSON.parse(config.toString()) as object), ...change };
   expect(() => readAdapter(state, weights, new TextEncoder().encode(JSON.stringify(changed)))).toThrow(message);
@@ -70,6 +70,8 @@ test.each([
 test("refused: an adapter of another model; rank-stabilised factors are alpha / sqrt(rank)", () => {
   const other = new Map([...state].filter(([name]) => !name.startsWith("blocks.1.")));
   expect(() => readAdapter(other, weights, config)).toThrow(/adapter: expected matrices of the weights' linear layers .*blocks\.1\./);
+  const deep = new TextEncoder().encode(`{"peft_type":"LORA","r":${"[".repeat(5000)}${"]".repeat(5000)}}`);
+  expect(() => readAdapter(state, weights, deep)).toThrow("adapter: expected a rank r of at least 1 in adapter_config.json, got [a list]");
   const stabilised = new TextEncoder().encode(JSON.stringify({ ...(JSON.parse(config.toString()) as object), use_rslora: true }));
   const { rank, alpha } = readAdapter(state, weights, stabilised).lora;
   expect(alpha / rank).toBeCloseTo(5 / Math.sqrt(3), 12);

@@ -31,7 +31,10 @@ const counted = (origin: string): string => (origin === "number" || origin === "
 /** `where: expected …, got …` of the first fault in `value`, which is called `whole` itself. */
 export function schemaFault({ issues }: z.core.$ZodError, value: unknown, whole: string): string {
   const issue = issues[0]!;
-  const got = issue.path.reduce<unknown>((inside, key) => (inside as Readonly<Record<PropertyKey, unknown>>)[key], value);
+  const got = issue.path.reduce<unknown>(
+    (inside, key) => (inside as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[key],
+    value,
+  );
   const came = issue.code === "unrecognized_keys" ? issue.keys.map(quote).join(", ") : got === undefined ? "none" : shownValue(got);
   return `${shown(issue.path.join(".")) || whole}: ${expectation(issue)}, got ${came}`;
 }

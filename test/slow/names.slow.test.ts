@@ -67,7 +67,9 @@ const bits = (state: State) => Object.fromEntries([...state].map(([name, { data 
 async function ours(model: Model, state: State, x: Float32Array): Promise<Float32Array> {
   const params = loadParams(model.name, model.params, state);
   const { logits } = scope(() => noGrad(() => model.forward(params, Tensor.from(x, [1, ...model.imageShape]))));
-  return logits.floats();
+  const values = await logits.floats();
+  for (const tensor of [logits, ...Object.values(params)]) tensor.dispose();
+  return values;
 }
 
 interface Ort {

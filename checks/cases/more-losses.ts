@@ -14,7 +14,7 @@ import { rowKernels, someVariants } from "../row-variants.ts";
 const binary = op("binaryCrossEntropy", {
   inputs: {
     logits: "[B,K]",
-    target: { shape: "[B,K] in [0, 1], or", optional: true, probabilities: true },
+    target: { shape: "[B,K] in [0, 1], or", optional: true, probabilities: true, buffer: true },
     labels: { shape: "[B]", optional: true, classesOf: "logits" },
   },
   outputs: "y [] (mean over batch and classes)",

@@ -25,7 +25,9 @@ export { readAll, type DType } from "./engine/tensor.ts";
 export { attention, attentionPacked } from "./kernels/attention.ts";
 export { normalizeImages } from "./kernels/augment/normalize.ts";
 export { batchNorm } from "./kernels/batch-norm.ts";
+export { binaryCrossEntropy } from "./kernels/binary-cross-entropy.ts";
 export { conv2d } from "./kernels/conv2d.ts";
+export { cosineLoss } from "./kernels/cosine-loss.ts";
 export { crossEntropy } from "./kernels/cross-entropy.ts";
 export { add, gelu, mul, relu, scale, sigmoid, silu } from "./kernels/elementwise.ts";
 export { globalAvgPool } from "./kernels/global-avg-pool.ts";
@@ -36,6 +38,7 @@ export { linear } from "./kernels/linear.ts";
 export { matmul } from "./kernels/matmul.ts";
 export { mlp } from "./kernels/mlp.ts";
 export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
+export { smoothL1Loss } from "./kernels/smooth-l1-loss.ts";
 export { rmsNorm } from "./kernels/rms-norm.ts";
 export { logSoftmax, softmax } from "./kernels/softmax.ts";
 

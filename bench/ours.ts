@@ -96,7 +96,7 @@ async function training({ B, config, recipe }: TrainWork, inputs: Inputs): Promi
       logitsDist,
       target,
       teacherLogits,
-      kind: settings.distillation,
+      kind: recipe.distillation,
       alpha: settings.alpha,
       tau: settings.tau,
       reduction: settings.reduction,

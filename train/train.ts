@@ -130,6 +130,8 @@ function checkAnswers(
   { recipe, teacher, train }: Pick<TrainOptions, "recipe" | "teacher" | "train">,
 ): void {
   if (teacher) throw new Error("train: expected a teacher or its answers, got both");
+  if (recipe.distillation === "features")
+    throw new Error('train: expected a teacher for distillation "features", got answers, which are logits');
   if (!recipe.cacheTeacher)
     throw new Error("train: expected cacheTeacher with a teacher's answers, which are for images without augmentation");
   if (logits.length !== train.count * numClasses)

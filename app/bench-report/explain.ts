@@ -55,7 +55,7 @@ function roofline(c: CaseResult, { medianMs }: Timing, { copyGBps, fmaGFlops }: 
       : `its memory at ${figure(copyGBps)} GB/s`;
   const share = least / medianMs;
   const beyond = share > 1 ? " More than all: what fits a cache moves faster than the copy that was measured." : "";
-  return `${(100 * share).toPrecision(2)} %: ${figure(least)} ms is what the adapter needs at best, bound by ${limit}, as measured in the same sitting.${beyond}`;
+  return `${figure(100 * share)} %: ${figure(least)} ms is what the adapter needs at best, bound by ${limit}, as measured in the same sitting.${beyond}`;
 }
 
 function onGpu({ medianMs, gpuMs }: Timing): string {

@@ -187,7 +187,7 @@ describe("without WebGPU", () => {
     }
     await Promise.all([page.waitForNavigation(), page.click("[data-no-webgpu] a")]);
     expect(page.url()).toBe(`${base}recorded.html`);
-    expect(await page.$eval("body", ({ textContent }) => textContent)).toContain("44.8 %");
+    expect(await page.$eval("body", ({ textContent }) => textContent)).toContain("48.3 %");
     await page.close();
   });
 });

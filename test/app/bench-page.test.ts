@@ -143,7 +143,7 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await page.click("#cases .press");
     const explained = await page.$eval("[aria-label='A figure explained']", (e) => e.textContent!);
     expect(explained).toMatch(/Launches\d+ kernels? in one run, counted\./);
-    expect(explained).toContain("Memory1.86 MB by the shapes");
+    expect(explained).toContain("Memory3.73 MB by the shapes");
     expect(await page.$eval("[aria-label='A figure explained'] a", (a) => a.getAttribute("href"))).toBe(
       "lab.html#op=softmax&sizes=12x197x197",
     );
@@ -186,7 +186,7 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     const page = await open(`{ const now = performance.now.bind(performance); performance.now = () => 200 * now(); }`);
     await page.waitForSelector("#sustain:not([disabled])");
     expect(await page.$eval("[name=minutes]", (e) => (e as HTMLInputElement).value)).toBe("10");
-    await page.select("[name=model]", "train deit_dim96_depth4_distilled_patch4_32 B8");
+    await page.select("[name=model]", "forward deit_dim96_depth4_distilled_patch4_32 B8");
     await page.click("#sustain");
     await page.waitForSelector("#live svg", { timeout: 60_000 });
     expect(await text(page, "#stage")).toMatch(/images\/s · about \d+:\d\d left/);

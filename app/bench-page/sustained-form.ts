@@ -29,7 +29,7 @@ export function sustainedForm(onStart: (asked: Asked) => void): SustainedForm {
   const form = el(
     "form",
     { id: "sustained" },
-    el("h3", null, "Does it keep its speed?"),
+    el("h2", null, "Does it keep its speed?"),
     el(
       "p",
       { class: "note" },

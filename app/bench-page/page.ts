@@ -1,6 +1,6 @@
 /** The page that benchmarks the visitor's browser: choose cases, measure, read the report, save or link it, compare it with committed results. */
 import { chosenCases } from "../../bench/cases.ts";
-import { readResults, type NamedResult, type ResultFile } from "../../bench/result-file.ts";
+import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import type { Measured } from "../../bench/run.ts";
 import type { BenchArgs } from "../../bench/session.ts";
 import { duration } from "../../jobs/files/duration.ts";
@@ -8,6 +8,7 @@ import { adapterName, describeAdapter, type AdapterDescription } from "../../eng
 import { OURS, timed, titleOf } from "../bench-report/contenders.ts";
 import { count, el, figure, times } from "../bench-report/dom.ts";
 import { showReport } from "../bench-report/report.ts";
+import { openResults, saveResult } from "./files.ts";
 import { labOf } from "./lab.ts";
 import { linked, linkOf } from "./link.ts";
 import { references } from "./references.ts";
@@ -220,19 +221,10 @@ async function holdOut(asked: Asked): Promise<void> {
 
 async function open(list: Iterable<File>): Promise<void> {
   try {
-    const read = await Promise.all([...list].map(async (file) => ({ name: file.name, content: parsed(await file.text(), file.name) })));
-    results.push(...readResults(read));
+    results.push(...(await openResults(list)));
     if (results.length > 0) show();
   } catch (error) {
     say((error as Error).message);
-  }
-}
-
-function parsed(text: string, name: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error(`${name}: expected JSON, got something else`);
   }
 }
 
@@ -254,16 +246,7 @@ addEventListener("drop", (event) => {
 addEventListener("beforeunload", (event) => {
   if (running) event.preventDefault();
 });
-save.addEventListener("click", () => {
-  const { result } = shown!();
-  const link = el("a", {
-    href: URL.createObjectURL(new Blob([`${JSON.stringify(result, null, 2)}\n`], { type: "application/json" })),
-    download: `${[result.adapter.vendor || "unnamed", result.adapter.architecture || "adapter", result.where].join("-").replace(/[^\w.-]+/g, "_")}.json`,
-  });
-  link.click();
-  URL.revokeObjectURL(link.href);
-});
-
+save.addEventListener("click", () => saveResult(shown!().result));
 link.addEventListener("click", () => {
   try {
     history.replaceState(null, "", linkOf(shown!().result));

@@ -230,6 +230,7 @@ export function mergeResults(results: readonly ResultFile[]): ResultFile {
   const bundle = results.findLast((r) => r.bundle)?.bundle;
   const measured = new Set(cases.map((c) => c.name));
   const notRun = results.flatMap((r) => r.notRun ?? []).filter((name, i, all) => !measured.has(name) && all.indexOf(name) === i);
+  const sustained = results.find((r) => r.sustained)?.sustained;
   const firsts = results.flatMap((r) => r.first ?? []);
   return {
     where: first.where,
@@ -251,6 +252,7 @@ export function mergeResults(results: readonly ResultFile[]): ResultFile {
     cases: cases.map((c) => ({ ...c, peakFraction: "error" in c.ours ? null : peakFraction(ceilings, c.flops, c.bytes, c.ours.medianMs) })),
     ...(bundle ? { bundle } : {}),
     ...(firsts.length > 0 ? { first: firsts } : {}),
+    ...(sustained ? { sustained } : {}),
     ...(notRun.length > 0 ? { notRun, stopped: results.findLast((r) => r.stopped !== undefined)?.stopped ?? "stopped" } : {}),
     ...(first.browser ? { browser: first.browser } : {}),
   };

@@ -68,9 +68,7 @@ export function showReport(root: HTMLElement, results: readonly NamedResult[], a
 }
 
 function sections(result: ResultFile, { references, lab = () => null }: Around): HTMLElement[] {
-  const sustained = result.sustained ? [sustainedSection(result.sustained)] : [];
-  if (result.cases.length === 0) return [lead(result), ...sustained, setUp(result)];
-  const explained = explanations(result, lab);
+  const explained = result.cases.length > 0 ? explanations(result, lab) : null;
   const rivals = rivalsOf(result);
   const hidden = new Set<string>();
   const charts = el("div"),
@@ -78,7 +76,7 @@ function sections(result: ResultFile, { references, lab = () => null }: Around):
   const contenders = (): string[] => [OURS, ...rivals].filter((name) => !hidden.has(name));
   const draw = (): void => {
     charts.replaceChildren(...chartSections(result, contenders()));
-    cases.replaceChildren(caseTable(result, contenders(), explained.show));
+    cases.replaceChildren(caseTable(result, contenders(), (name) => explained?.show(name)));
   };
   const key = el(
     "fieldset",
@@ -103,12 +101,11 @@ function sections(result: ResultFile, { references, lab = () => null }: Around):
   draw();
   return [
     lead(result),
-    ...sustained,
-    ...(references ? [scores(result, references)] : []),
+    ...(result.sustained ? [sustainedSection(result.sustained)] : []),
+    ...(references && explained ? [scores(result, references)] : []),
     ...(rivals.length > 0 ? [summary(result, rivals), key] : []),
     charts,
-    section("Every figure", cases),
-    section("A figure explained", explained.element),
+    ...(explained ? [section("Every figure", cases), section("A figure explained", explained.element)] : []),
     ...[notMeasured(result), ...gpuRun(result), beside(result)].filter((s) => s !== null),
     setUp(result),
   ];

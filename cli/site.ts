@@ -29,6 +29,7 @@ const POLICY = [
   "media-src 'self' blob:",
   "connect-src 'self' blob: https:",
   "worker-src 'self' blob:",
+  "frame-src 'self'", // the page Bench measures in a frame
   "manifest-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",

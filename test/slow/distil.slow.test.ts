@@ -77,7 +77,7 @@ test("200 steps; a pause and a reload keep the curve; a branch begins from the p
   );
   expect(shares.reduce((sum, row) => sum + Number(row[1]), 0)).toBe(launches);
   expect(launches).toBeGreaterThan(50);
-  await page.waitForSelector('section[aria-label="Where a step\'s time goes"] svg rect');
+  await page.waitForSelector('section[aria-label="Where a step\'s time goes"] canvas');
 
   await press(page, "Pause");
   await says(page, "paused");

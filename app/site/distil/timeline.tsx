@@ -1,5 +1,6 @@
 /** Where a step's time goes: each launch of one step on the GPU's clock, a lane for each kernel that takes most. */
 import { useEffect, useRef } from "preact/hooks";
+import type uPlot from "uplot";
 import type { StepProfile } from "./messages.ts";
 
 /** Lanes; the kernels that take least share the last one. */
@@ -73,54 +74,71 @@ export function Timeline({ profile, timed }: { readonly profile: StepProfile | n
   );
 }
 
-const LANE_HEIGHT = 22;
+/** Of a lane's name and bars, in CSS pixels. */
+const LANE_HEIGHT = 40;
+const BAR_HEIGHT = 14;
+const AXIS_HEIGHT = 50;
 /** Narrower launches could not be seen. */
 const LEAST_WIDTH = 1;
 
+/** Drawn by uPlot, which the page has for its curves: axis and scale are its own, lanes are painted onto its canvas. */
 function Lanes({ profile, lanes }: { readonly profile: StepProfile; readonly lanes: readonly Lane[] }) {
   const place = useRef<HTMLDivElement>(null);
+  const height = lanes.length * LANE_HEIGHT + AXIS_HEIGHT;
   useEffect(() => {
     const { current } = place;
     if (!current) return;
     let gone = false;
-    const named = new Set(lanes.map(({ name }) => name));
-    const bars = profile.launches.map(([kernel, start, ms]) => ({ kernel, lane: named.has(kernel) ? kernel : OTHERS, start, ms }));
-    const length = lengthOf(profile);
-    const draw = async (): Promise<void> => {
-      const Plot = await import("@observablehq/plot");
-      if (gone) return;
-      const width = current.clientWidth;
-      const least = (LEAST_WIDTH * length) / width;
-      const marginTop = 6;
-      const svg = Plot.plot({
-        width,
-        height: lanes.length * LANE_HEIGHT * 2 + 46,
-        marginTop,
-        marginLeft: 6,
-        marginRight: 12,
-        marginBottom: 36,
-        style: { fontSize: "12px", fontFamily: "inherit", background: "none", color: "var(--soft)" },
-        x: { domain: [0, length], label: "ms", labelAnchor: "center", labelArrow: "none" },
-        y: { type: "band", domain: lanes.map(({ name }) => name), axis: null, paddingInner: 0.5, paddingOuter: 0.25 },
-        marks: [
-          Plot.text(lanes, { y: "name", text: "name", frameAnchor: "left", dy: -18, fill: "var(--ink)" }),
-          Plot.barX(bars, { y: "lane", x1: "start", x2: (bar: (typeof bars)[number]) => bar.start + Math.max(bar.ms, least), fill: "var(--accent)" }),
-          Plot.tip(
-            bars,
-            Plot.pointer({ y: "lane", x: "start", title: (bar) => `${bar.kernel}\n${bar.ms.toFixed(3)} ms`, fill: "var(--card)", stroke: "var(--line)" }),
-          ),
-        ],
-      });
-      svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", "Launches of a step by time, a lane for each kernel; the table below has the sums");
-      current.replaceChildren(svg);
+    let plot: uPlot | null = null;
+    let watch: ResizeObserver | null = null;
+    const laneOf = new Map(lanes.map(({ name }, i) => [name, i]));
+    const paint = (u: uPlot): void => {
+      const { ctx, bbox } = u;
+      const ratio = devicePixelRatio;
+      const { color } = getComputedStyle(current);
+      const accent = getComputedStyle(current).getPropertyValue("accent-color");
+      ctx.save();
+      ctx.font = `${12 * ratio}px system-ui, sans-serif`;
+      ctx.fillStyle = color;
+      lanes.forEach(({ name }, i) => ctx.fillText(name, bbox.left, bbox.top + (i * LANE_HEIGHT + 14) * ratio));
+      ctx.fillStyle = accent;
+      for (const [kernel, start, ms] of profile.launches) {
+        const lane = laneOf.get(kernel) ?? lanes.length - 1;
+        const [from, to] = [u.valToPos(start, "x", true), u.valToPos(start + ms, "x", true)];
+        ctx.fillRect(from, bbox.top + (lane * LANE_HEIGHT + 20) * ratio, Math.max(to - from, LEAST_WIDTH * ratio), BAR_HEIGHT * ratio);
+      }
+      ctx.restore();
     };
-    const watch = new ResizeObserver(() => void draw());
-    watch.observe(current);
+    void Promise.all([import("uplot"), import("uplot/dist/uPlot.min.css")]).then(([{ default: UPlot }]) => {
+      if (gone) return;
+      const length = lengthOf(profile);
+      const stroke = getComputedStyle(current).color;
+      plot = new UPlot(
+        {
+          width: current.clientWidth,
+          height,
+          legend: { show: false },
+          cursor: { show: false },
+          scales: { x: { time: false, range: [0, length] }, y: { range: [0, 1] } },
+          axes: [{ stroke, grid: { stroke: "rgba(128,128,128,0.2)" }, label: "ms" }, { show: false }],
+          series: [{}, { show: true, paths: () => null, points: { show: false } }],
+          hooks: { draw: [paint] },
+        },
+        [
+          [0, length],
+          [0, 0],
+        ],
+        current,
+      );
+      watch = new ResizeObserver(() => plot?.setSize({ width: current.clientWidth, height }));
+      watch.observe(current);
+    });
     return () => {
       gone = true;
-      watch.disconnect();
+      watch?.disconnect();
+      plot?.destroy();
     };
   }, [profile]);
-  return <div ref={place} style={{ minHeight: `${lanes.length * LANE_HEIGHT * 2 + 46}px`, minWidth: 0, overflow: "hidden" }} />;
+  const label = "Launches of a step by time, a lane for each kernel; the table below has the sums";
+  return <div ref={place} role="img" aria-label={label} style={{ minHeight: `${height}px`, minWidth: 0, overflow: "hidden", color: "var(--ink)", accentColor: "var(--accent)" }} />;
 }

@@ -48,6 +48,13 @@ describe("a result as a link", () => {
     expect(linked(linkOf(result))).toEqual({ name: "from a link", result });
   });
 
+  test("of a sustained run is the same; without a window it is none", () => {
+    const sustained = { case: "train a B8", imagesPerRun: 8, seconds: 600, windows: [{ seconds: 10, imagesPerSecond: 80 }], knee: null };
+    const result = { ...made({ cases: {} }), sustained };
+    expect(linked(linkOf(result)).result).toEqual(result);
+    expect(() => linked(linkOf({ ...result, sustained: { ...sustained, windows: [] } }))).toThrow(/sustained\.windows/);
+  });
+
   test("whose content is no result is refused by what is wrong with it", () => {
     expect(() => linked(toHash("bench", "r1", { ...made({ cases: {} }), ceilings: 5 }))).toThrow(
       /expected a result of the benchmark.*ceilings/,

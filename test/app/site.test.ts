@@ -152,9 +152,7 @@ test("bench measures one case, scores it beside a committed result, and leads to
   const links = await page.$$eval("#report [aria-label='A figure explained'] a", (all) => all.map((a) => a.getAttribute("href")!));
   expect(links).toEqual(["./lab.html#op=matmul&sizes=197x192x768"]);
   await Promise.all([page.waitForNavigation(), page.click("#report [aria-label='A figure explained'] a")]);
-  await page.waitForFunction(() =>
-    /, forward at matmul 197x192x768/.test(document.querySelector(".lab-kernel")?.textContent ?? ""),
-  );
+  await page.waitForFunction(() => /, forward at matmul 197x192x768/.test(document.querySelector(".lab-kernel")?.textContent ?? ""));
   await page.close();
 }, 240_000);
 

@@ -2,7 +2,7 @@
 import { adapterName } from "../../engine/device.ts";
 import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { scoreOf, type Score } from "../../bench/score.ts";
-import { el, figure, range, section, table } from "./dom.ts";
+import { count, el, figure, range, section, table } from "./dom.ts";
 import { placeOf } from "./set-up.ts";
 
 /** Gives the results that can be references; rejects where they cannot be had. */
@@ -48,7 +48,7 @@ function scored(result: ResultFile, { name, result: reference }: NamedResult): H
     el(
       "p",
       { class: "note" },
-      `100 is ${name}: ${adapterName(reference.adapter)}${reference.adapter.software ? " (software)" : ""} in ${placeOf(reference)}, ${reference.date.slice(0, 10)}. 200 is twice as fast. Geometric mean over the cases that both have; the range is of the samples' spread, and another sitting of the same machine can lie outside of it.${few > 0 ? ` Of ${few} cases there are fewer than five samples: there the range is too narrow.` : ""}`,
+      `100 is ${name}: ${adapterName(reference.adapter)}${reference.adapter.software ? " (software)" : ""} in ${placeOf(reference)}, ${reference.date.slice(0, 10)}. 200 is twice as fast. Geometric mean over the cases that both have; the range is of the samples' spread, and another sitting of the same machine can lie outside of it.${few > 0 ? ` ${count(few, "case")} of these with fewer than five samples: there the range is too narrow.` : ""}`,
     ),
     table(
       "scores",

@@ -133,6 +133,7 @@ export function chart(title: string, caption: string, draw: (width: number) => E
     drawnFor = width;
     const svg = draw(width);
     svg.setAttribute("role", "img");
+    for (const part of svg.children) part.setAttribute("aria-hidden", "true"); // Plot names them, but they have no role
     svg.setAttribute("aria-label", `${title}. ${caption}`);
     place.replaceChildren(svg);
   }).observe(place);

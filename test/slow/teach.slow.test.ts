@@ -139,10 +139,11 @@ test("all weights of the shipped model: the tab is closed in the middle, and end
         (handle) => handle.getFile(),
         () => null,
       );
-      return file !== null && file.size > 0;
+      return (file !== null && file.size > 0) || document.querySelector(".error") !== null;
     },
     { polling: 200 },
   );
+  expect(await first.$$(".error")).toEqual([]);
   const closedAt = await stepsOf(first);
   await first.close();
 

@@ -37,8 +37,8 @@ afterAll(async () => {
 const press = (page: Page, text: string) =>
   page.evaluate((name) => [...document.querySelectorAll("button")].find((b) => b.textContent!.trim().startsWith(name))!.click(), text);
 
-async function open(): Promise<Page> {
-  const page = await browser.newPage();
+async function open(visitor: Pick<Browser, "newPage"> = browser): Promise<Page> {
+  const page = await visitor.newPage();
   page.setDefaultTimeout(10 * MINUTE);
   await page.goto(`${served.url}teach.html`, { waitUntil: "load" });
   await page.waitForSelector("[data-class]");
@@ -177,7 +177,7 @@ test("LoRA on a transformer from a file; a convolutional model says that it has 
       std: [...CIFAR10_STD],
     }),
   );
-  const page = await open();
+  const page = await open(await browser.createBrowserContext()); // with nothing of the test before
   await fill(page);
   await page.waitForFunction(() => ![...document.querySelectorAll("button")].find(({ textContent }) => textContent === "Learn")!.disabled);
   const ways = () => page.$$eval("input[name=way]", (all) => all.map((one) => (one as HTMLInputElement).disabled));

@@ -15,7 +15,7 @@ export type { ImageSource, ImageSteps } from "./kernels/images/image.ts";
 export { defineKernel, kernelFamily } from "./engine/kernel.ts";
 export { keep, scope } from "./engine/memory.ts";
 export { record, type Plan, type RecordOptions } from "./engine/plan.ts";
-export { profile, type LaunchTime } from "./tasks/profile.ts";
+export { profile, type LaunchTime } from "./train/profile.ts";
 export { Random } from "./kernels/shared/random.ts";
 export { place } from "./kernels/shared/place.ts";
 export { constant, Scalars } from "./kernels/shared/scalars.ts";

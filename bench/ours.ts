@@ -16,7 +16,7 @@ import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
 import { modelParams, type Inputs, type KernelWork, type TrainWork, type Work } from "./benchmark.ts";
 import type { Contender, Prepared } from "./contender.ts";
-import { profile } from "../tasks/profile.ts";
+import { profile } from "../train/profile.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 

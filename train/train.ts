@@ -57,7 +57,7 @@ async function run(o: TrainOptions, own: <T extends { dispose(): void }>(thing: 
       stopped = totals.stopped;
       const last = stopped || r.position.step >= length.totalSteps;
       if (last || (epoch + 1) % (o.evalEvery ?? 1) === 0) epochs.push(await evaluateEpoch(o, r, epoch, totals));
-      if (!stopped && (o.saveEpochs ?? true)) await saver.save();
+      if (!stopped && ((o.saveEpochs ?? true) || saver.due)) await saver.save();
     }
     if (!stopped) health.checkFinished();
     return await resultOf(o, r, epochs, length);

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { watchGpu } from "./node/watchdog.ts";
 import type { CaseVerdict } from "../jobs/lab/check.ts";
+import type { Compared } from "../jobs/lab/time.ts";
 import type { OpFileArgs, OpFileResult } from "../jobs/op-file.ts";
 import { UsageError } from "../jobs/errors.ts";
 import { print } from "./output.ts";
@@ -19,6 +20,7 @@ export interface FileOptions extends CommonOptions {
   readonly case?: string | undefined;
   readonly check?: boolean | undefined;
   readonly time?: boolean | undefined;
+  readonly step?: boolean | undefined;
   readonly atLeast?: number | undefined;
 }
 
@@ -29,7 +31,7 @@ export interface FileOptions extends CommonOptions {
 export async function judgeFile(name: string, options: FileOptions): Promise<void> {
   if (process.env[JUDGING]) return judge(name, options);
   const values = { ...options, gpuTimeout: options.gpuTimeout ?? LIMIT };
-  const flags = (["file", "case", "check", "time", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const).flatMap(
+  const flags = (["file", "case", "check", "time", "step", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const).flatMap(
     (key) => {
       const value = values[key];
       const flag = `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
@@ -68,7 +70,7 @@ async function judge(name: string, options: FileOptions): Promise<void> {
   const { file, case: only, atLeast, gpuTimeout = LIMIT } = options;
   const beat = setInterval(() => process.send?.("alive"), BEAT_MS);
   const time = options.time === true || atLeast !== undefined;
-  const args: OpFileArgs = { name, file, only, check: options.check === true || !time, time };
+  const args: OpFileArgs = { name, file, only, check: options.check === true || !time, time, step: options.step };
   const watch = watchGpu(answered, gpuTimeout);
   const result = await watch
     .during(runJob<OpFileResult>("op-file", args, options))
@@ -109,7 +111,7 @@ async function answered(): Promise<void> {
 const ran = ({ cases }: OpFileResult): CaseVerdict[] => cases.filter(({ uses }) => uses);
 
 function lines(result: OpFileResult): string[] {
-  const { module, cases, time, roofline, notTimed } = result;
+  const { module, cases, time, roofline, notTimed, step, notInStep } = result;
   const used = ran(result);
   return [
     ...(cases.length > 0
@@ -118,11 +120,7 @@ function lines(result: OpFileResult): string[] {
         ]
       : []),
     ...used.filter(({ ok }) => !ok).flatMap(wrongLines),
-    ...(time
-      ? [
-          `${time.size}: ${time.ms} ms, shipped ${time.shippedMs} ms: ${time.ratio} times its speed (${time.ratioRange.join(" to ")}, ${time.pairs} pairs): ${time.verdict}`,
-        ]
-      : []),
+    ...(time ? [`${time.size}: ${comparison(time)}`] : []),
     ...(roofline
       ? [
           [
@@ -133,8 +131,13 @@ function lines(result: OpFileResult): string[] {
         ]
       : []),
     ...(notTimed ? [`not timed: ${notTimed}`] : []),
+    ...(step ? [`training step of ${step.step}, ${step.edited} of its ${step.launches} launches edited: ${comparison(step)}`] : []),
+    ...(notInStep ? [`no training step: ${notInStep}`] : []),
   ];
 }
+
+const comparison = ({ ms, shippedMs, ratio, ratioRange, pairs, verdict }: Compared): string =>
+  `${ms} ms, shipped ${shippedMs} ms: ${ratio} times its speed (${ratioRange.join(" to ")}, ${pairs} pairs): ${verdict}`;
 
 function wrongLines({ name, values, gradients = {}, faults }: CaseVerdict): string[] {
   const off = Object.entries({ y: values, ...Object.fromEntries(Object.entries(gradients).map(([k, f]) => [`d${k}`, f])) });

@@ -1,9 +1,9 @@
 /** Times an edited kernel against the shipped one, taking turns, on the first timed size that runs it. */
-import type { Benchmark } from "../../bench/benchmark.ts";
+import type { Adapter, Benchmark } from "../../bench/benchmark.ts";
 import type { Ceilings } from "../../bench/ceilings.ts";
 import { peakFraction } from "../../bench/ceilings.ts";
 import type { Contender } from "../../bench/contender.ts";
-import { limitsFor, measure, type Limits } from "../../bench/run.ts";
+import { limitsFor, measure, type Limits, type Measured } from "../../bench/run.ts";
 import type { Op, Sized } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
@@ -14,10 +14,8 @@ import { sameKernel, type Edit } from "./module.ts";
 import { launchesOf } from "./modules.ts";
 import { replay, type Home } from "./replay.ts";
 
-export interface TimeVerdict {
-  /** The size, and the variant where it is not the adapter's own choice. */
-  readonly size: string;
-  /** Of the edited module's launches alone. */
+/** Two texts that took turns. */
+export interface Compared {
   readonly ms: number;
   readonly shippedMs: number;
   /** The shipped kernel's time over the edit's, median of pairs: above 1 the edit is faster. */
@@ -26,6 +24,12 @@ export interface TimeVerdict {
   readonly ratioRange: readonly [number, number];
   readonly verdict: "faster" | "slower" | "not told apart";
   readonly pairs: number;
+}
+
+/** Of the edited module's launches alone. */
+export interface TimeVerdict extends Compared {
+  /** The size, and the variant where it is not the adapter's own choice. */
+  readonly size: string;
 }
 
 export interface Roofline {
@@ -77,25 +81,14 @@ export async function timeEdit(
     const measured = await measure(shape, contender("edited", other), [contender("shipped", all)], {
       limits: { ...limitsFor(set, true), ...limits, equalRuns: true },
     });
-    const shipped = measured.rivals["shipped"]!;
-    for (const timing of [measured.ours, shipped]) if ("error" in timing) throw new Error(timing.error);
-    const { ratio, low, high } = measured.paired["shipped"]!;
-    const ms = (measured.ours as { medianMs: number }).medianMs;
+    const time = compared(measured, "shipped", set);
     return {
-      time: {
-        size: `${sized.name}${variant ? ` (${variant})` : ""}`,
-        ms,
-        shippedMs: (shipped as { medianMs: number }).medianMs,
-        ratio,
-        ratioRange: [low, high],
-        verdict: low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart",
-        pairs: (shipped as { runs: number }).runs,
-      },
+      time: { size: `${sized.name}${variant ? ` (${variant})` : ""}`, ...time },
       roofline: roofline(
         sized,
         passes,
         chosen.map((i) => all[i]!),
-        ms,
+        time.ms,
         await ceilings(),
       ),
     };
@@ -103,6 +96,22 @@ export async function timeEdit(
     for (const buffer of own.values()) destroyBuffer(getDevice(), buffer);
     passes.dispose();
   }
+}
+
+/** Of a measurement against a rival that is the shipped text. Throws where one of both failed, or their results differ. */
+export function compared({ ours, rivals, paired }: Measured, rival: string, set: Adapter): Compared {
+  const shipped = rivals[rival]!;
+  if ("error" in ours) throw new Error(ours.error);
+  if ("error" in shipped) throw new Error(shipped.error);
+  const { ratio, low, high } = paired[rival]!;
+  return {
+    ms: ours.medianMs,
+    shippedMs: shipped.medianMs,
+    ratio,
+    ratioRange: [low, high],
+    verdict: low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart",
+    pairs: shipped.runs,
+  };
 }
 
 const EMPTY = {

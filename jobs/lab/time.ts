@@ -127,7 +127,8 @@ const EMPTY = {
   quick: true,
 } as const;
 
-function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu") {
+/** The first timed size, by the adapter's own choice of a variant or another, that runs every edit. */
+export function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu") {
   for (const variant of [undefined, ...op.variants])
     for (const { sizes, attrs, on = set } of op.timed) {
       const sized = op.problem(sizes, attrs);

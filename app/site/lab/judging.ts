@@ -1,10 +1,13 @@
 /** Compiles, checks and times an edited kernel. Needs a device before it is loaded: cases are made for it. */
 import { type Ceilings, measureCeilings } from "../../../bench/ceilings.ts";
 import { ops, opNamed } from "../../../checks/catalog.ts";
+import type { Op } from "../../../checks/op.ts";
 import { getDevice, initDevice } from "../../../engine/device.ts";
 import { checkCase, uses } from "../../../jobs/lab/check.ts";
+import { debugKernel, withoutDbg } from "../../../jobs/lab/debug.ts";
 import { bindingsOf, type Edit } from "../../../jobs/lab/module.ts";
 import { launchesOf, listCases, type Listed } from "../../../jobs/lab/modules.ts";
+import { timeStep } from "../../../jobs/lab/step.ts";
 import { timeEdit } from "../../../jobs/lab/time.ts";
 import type { FromWorker, Kernel, Message, ToWorker, Work } from "./messages.ts";
 
@@ -42,29 +45,27 @@ async function kernelsOf(name: string): Promise<Kernel[]> {
   return [...kernels.values()];
 }
 
-async function compiled({ edit, code, shipped }: Work): Promise<boolean> {
+/** What the compiler says of a module. */
+export async function compilerMessages(code: string): Promise<Message[]> {
   const { gpu } = getDevice();
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ code });
   const [{ messages }] = await Promise.all([module.getCompilationInfo(), gpu.popErrorScope()]);
-  const found = messages.map(
-    ({ lineNum, linePos, length, type, message }): Message => ({ line: lineNum, column: linePos, length, kind: type, text: message }),
-  );
-  const [wanted, got] = [bindingsOf(shipped.code), bindingsOf(code)];
-  if (wanted !== got)
-    found.push({ line: 1, column: 1, length: 1, kind: "error", text: `expected the bindings ${wanted}, got ${got || "none"}` });
-  tell({ kind: "compiled", edit, messages: found });
-  return !found.some(({ kind }) => kind === "error");
+  return messages.map(({ lineNum, linePos, length, type, message }) => ({ line: lineNum, column: linePos, length, kind: type, text: message }));
 }
 
-async function judge(work: Work): Promise<void> {
-  const started = performance.now();
-  const { edit, shipped, code } = work;
+async function compiled(edit: number, shipped: Kernel, code: string): Promise<boolean> {
+  const messages = await compilerMessages(code);
+  const [wanted, got] = [bindingsOf(shipped.code), bindingsOf(code)];
+  if (wanted !== got)
+    messages.push({ line: 1, column: 1, length: 1, kind: "error", text: `expected the bindings ${wanted}, got ${got || "none"}` });
+  tell({ kind: "compiled", edit, messages });
+  return !messages.some(({ kind }) => kind === "error");
+}
+
+/** Checks the cases and, where all are right, times; tells each result. */
+export async function checkAndTime(edit: number, op: Op, edits: readonly Edit[], running: readonly Listed[], started: number): Promise<void> {
   const stale = () => edit !== newest;
-  const edits: readonly [Edit] = [{ shipped, code }];
-  const op = opNamed(work.op);
-  if (!(await compiled(work))) return;
-  const running = (await casesOf(work.op)).filter((one) => uses(edits, one));
   let right = true;
   for (const one of running) {
     if (stale()) return;
@@ -89,14 +90,36 @@ async function judge(work: Work): Promise<void> {
   tell({ kind: "judged", edit, ms: performance.now() - started });
 }
 
+async function judge({ edit, shipped, code: text, op: name }: Work): Promise<void> {
+  const started = performance.now();
+  const code = withoutDbg(text);
+  const edits = [{ shipped, code }];
+  if (!(await compiled(edit, shipped, code))) return;
+  const running = (await casesOf(name)).filter((one) => uses(edits, one));
+  await checkAndTime(edit, opNamed(name), edits, running, started);
+}
+
 /** What the page asks. Of edits that wait, only the newest is judged. */
 export async function answer(message: ToWorker): Promise<void> {
   await initDevice();
-  if (message.kind === "open") tell({ kind: "opened", op: message.op, kernels: await kernelsOf(message.op) });
-  else if (message.edit === newest) await judge(message);
+  if (message.kind === "open") return tell({ kind: "opened", op: message.op, kernels: await kernelsOf(message.op) });
+  const { edit } = message;
+  if (edit !== newest) return;
+  switch (message.kind) {
+    case "judge":
+      return judge(message);
+    case "step":
+      return tell({ kind: "stepped", edit, step: await timeStep([{ shipped: message.shipped, code: withoutDbg(message.code) }]) });
+    case "debug":
+      return tell({ kind: "debugged", edit, seen: await debugKernel(opNamed(message.op), message, message.threads) });
+    case "draft": {
+      const { judgeDraft } = await import("./drafting.ts");
+      return judgeDraft(edit, message.draft, tell);
+    }
+  }
 }
 
 /** Tells of an edit at once, while an older one may still be judged. */
-export const arrived = (message: ToWorker): void => void (newest = message.kind === "judge" ? message.edit : newest);
+export const arrived = (message: ToWorker): void => void (newest = message.kind === "open" ? newest : message.edit);
 
 export const names = (): string[] => Object.keys(ops);

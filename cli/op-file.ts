@@ -21,6 +21,7 @@ export interface FileOptions extends CommonOptions {
   readonly check?: boolean | undefined;
   readonly time?: boolean | undefined;
   readonly step?: boolean | undefined;
+  readonly dbg?: string | undefined;
   readonly atLeast?: number | undefined;
 }
 
@@ -31,13 +32,13 @@ export interface FileOptions extends CommonOptions {
 export async function judgeFile(name: string, options: FileOptions): Promise<void> {
   if (process.env[JUDGING]) return judge(name, options);
   const values = { ...options, gpuTimeout: options.gpuTimeout ?? LIMIT };
-  const flags = (["file", "case", "check", "time", "step", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const).flatMap(
-    (key) => {
-      const value = values[key];
-      const flag = `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-      return value === undefined || value === false ? [] : value === true ? [flag] : [flag, String(value)];
-    },
-  );
+  const flags = (
+    ["file", "case", "check", "time", "step", "dbg", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const
+  ).flatMap((key) => {
+    const value = values[key];
+    const flag = `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+    return value === undefined || value === false ? [] : value === true ? [flag] : [flag, String(value)];
+  });
   const child = spawn(process.execPath, [BIN, "op", name, ...flags], {
     env: { ...process.env, [JUDGING]: "1" },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -70,7 +71,8 @@ async function judge(name: string, options: FileOptions): Promise<void> {
   const { file, case: only, atLeast, gpuTimeout = LIMIT } = options;
   const beat = setInterval(() => process.send?.("alive"), BEAT_MS);
   const time = options.time === true || atLeast !== undefined;
-  const args: OpFileArgs = { name, file, only, check: options.check === true || !time, time, step: options.step };
+  const check = options.check === true || (!time && options.dbg === undefined);
+  const args: OpFileArgs = { name, file, only, check, time, step: options.step, dbg: options.dbg };
   const watch = watchGpu(answered, gpuTimeout);
   const result = await watch
     .during(runJob<OpFileResult>("op-file", args, options))
@@ -111,9 +113,13 @@ async function answered(): Promise<void> {
 const ran = ({ cases }: OpFileResult): CaseVerdict[] => cases.filter(({ uses }) => uses);
 
 function lines(result: OpFileResult): string[] {
-  const { module, cases, time, roofline, notTimed, step, notInStep } = result;
+  const { module, cases, time, roofline, notTimed, step, notInStep, seen } = result;
   const used = ran(result);
   return [
+    ...(seen?.rows ?? []).map(
+      (row) => `workgroup ${row.workgroup}, thread ${row.thread}, line ${row.line}: dbg(${row.i}) saw ${row.value.join(", ")}`,
+    ),
+    ...(seen && seen.left > 0 ? [`${seen.left} more found no room`] : []),
     ...(cases.length > 0
       ? [
           `${module}: ${used.filter(({ ok }) => ok).length} of ${used.length} cases that run it are right; ${cases.length - used.length} others do not run it`,

@@ -7,6 +7,7 @@ import { ShaderError, ValidationError } from "../engine/errors.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { checkCase, type CaseVerdict } from "./lab/check.ts";
+import { debugKernel, type Seen, withoutDbg } from "./lab/debug.ts";
 import { editsIn, type Edit } from "./lab/module.ts";
 import { listCases } from "./lab/modules.ts";
 import { timeStep, type StepVerdict } from "./lab/step.ts";
@@ -22,6 +23,8 @@ export interface OpFileArgs {
   readonly time: boolean;
   /** Whether a training step is timed with it and without. */
   readonly step?: boolean | undefined;
+  /** Threads whose `dbg(i, value)` is told, as in lab/debug.ts. */
+  readonly dbg?: string | undefined;
 }
 
 export interface OpFileResult {
@@ -36,25 +39,28 @@ export interface OpFileResult {
   readonly step?: StepVerdict;
   /** Why no step was timed. */
   readonly notInStep?: string;
+  readonly seen?: Seen;
 }
 
-export default async function opFileJob(host: Host, { name, file, only = "", check, time, step }: OpFileArgs): Promise<OpFileResult> {
+export default async function opFileJob(host: Host, { name, file, only = "", check, time, step, dbg }: OpFileArgs): Promise<OpFileResult> {
   const op = refusing(() => opNamed(name));
   const text = new TextDecoder().decode(await host.readFile(file));
   const listed = (await listCases(op)).filter(({ test }) => test.name.includes(only));
   if (listed.length === 0) throw new UsageError(`expected a part of a case's name of ${name}, got "${only}"`);
-  const edits = editsIn(
+  const typed = editsIn(
     text,
     listed.flatMap(({ modules }) => modules),
   );
+  const edits = typed.map((edit) => ({ ...edit, code: withoutDbg(edit.code) }));
   const module = edits.map(({ shipped }) => shipped.label).join(", ");
   try {
+    const seen = dbg === undefined ? {} : { seen: await debugKernel(op, typed[0], dbg) };
     const cases: CaseVerdict[] = [];
     for (const [i, one] of (check ? listed : []).entries()) {
       host.progress({ label: `${module}: checks`, done: i, total: listed.length, note: one.test.name });
       cases.push(await checkCase(op, edits, one));
     }
-    const result = { op: name, module, cases };
+    const result = { op: name, module, cases, ...seen };
     if (!time && !step) return result;
     if (cases.some(({ ok }) => !ok)) return { ...result, notTimed: "only what is right is timed" };
     host.progress({ label: `${module}: timing`, done: 0, total: 1 });

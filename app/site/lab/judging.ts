@@ -51,7 +51,13 @@ export async function compilerMessages(code: string): Promise<Message[]> {
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ code });
   const [{ messages }] = await Promise.all([module.getCompilationInfo(), gpu.popErrorScope()]);
-  return messages.map(({ lineNum, linePos, length, type, message }) => ({ line: lineNum, column: linePos, length, kind: type, text: message }));
+  return messages.map(({ lineNum, linePos, length, type, message }) => ({
+    line: lineNum,
+    column: linePos,
+    length,
+    kind: type,
+    text: message,
+  }));
 }
 
 async function compiled(edit: number, shipped: Kernel, code: string): Promise<boolean> {
@@ -64,7 +70,13 @@ async function compiled(edit: number, shipped: Kernel, code: string): Promise<bo
 }
 
 /** Checks the cases and, where all are right, times; tells each result. */
-export async function checkAndTime(edit: number, op: Op, edits: readonly Edit[], running: readonly Listed[], started: number): Promise<void> {
+export async function checkAndTime(
+  edit: number,
+  op: Op,
+  edits: readonly Edit[],
+  running: readonly Listed[],
+  started: number,
+): Promise<void> {
   const stale = () => edit !== newest;
   let right = true;
   for (const one of running) {

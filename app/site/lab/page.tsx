@@ -5,17 +5,24 @@ import { mount } from "../shell/mount.tsx";
 import { messageOf } from "../shell/message.ts";
 import { save } from "./save.ts";
 import { staticsOf } from "./cost.ts";
+import { DebugView } from "./debug-view.tsx";
+import { DraftForm } from "./draft-form.tsx";
 import { Editor } from "./editor.tsx";
 import { type Entry, loadHistory, saveHistory, withEntry } from "./history.ts";
 import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
 import { fromHash, toHash } from "./link.ts";
 import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
+import type { Draft } from "../../../jobs/lab/draft-text.ts";
+import type { Seen } from "../../../jobs/lab/debug.ts";
 import { inWords, isRight, type Verdict, VerdictView } from "./verdict.tsx";
+import { emptyDraft, workedExample } from "./worked-example.ts";
 
 const PAUSE_MS = 350;
 /** Without a word from the worker for so long, its kernel is taken to loop for ever. */
 const HANGS_MS = 20_000;
+/** The same for a training step, whose kernels are all compiled first. */
+const STEP_HANGS_MS = 300_000;
 const FIRST = "layerNorm";
 /** Where a text that hung waits for a reload. */
 const HUNG = "tessera-lab-hung";
@@ -27,7 +34,9 @@ interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
 }
 
 const language = wgsl();
-const nothing: Verdict = { edit: 0, cases: [], of: 0, timed: null, ms: null };
+const nothing: Verdict = { edit: 0, alone: false, cases: [], of: 0, timed: null, step: null, ms: null };
+/** A new operation, in the list of operations. */
+const NEW = "new operation";
 
 function Lab() {
   const [about, setAbout] = useState<{ readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] } | null>(null);
@@ -42,40 +51,64 @@ function Lab() {
   const [entries, setEntries] = useState<readonly Entry[]>([]);
   const [status, setStatus] = useState("opening the GPU …");
   const [fault, setFault] = useState("");
+  const [draft, setDraft] = useState<Draft | null>(null);
+  const [seen, setSeen] = useState<Seen | null>(null);
   const worker = useRef<Worker | null>(null);
   const edit = useRef(0);
   const pause = useRef(0);
   const hangs = useRef(0);
   /** What a link or the history asks for, once the operation's kernels are known. */
   const wanted = useRef<Asked | null>(null);
-  const now = useRef({ op, shipped, text });
-  now.current = { op, shipped, text };
+  const now = useRef({ op, shipped, text, draft });
+  now.current = { op, shipped, text, draft };
 
   const send = (message: ToWorker): void => worker.current?.postMessage(message);
 
-  const judge = useCallback((kernel: Kernel, code: string): void => {
+  /** Asks for a verdict once nothing has been typed for a moment. */
+  const judgeSoon = useCallback((what: () => ToWorker): void => {
     clearTimeout(pause.current);
     setOld(true);
     pause.current = window.setTimeout(() => {
-      setStatics(staticsOf(code));
       setFault("");
       setStatus("judging …");
       edit.current++;
-      listenFor();
-      send({ kind: "judge", edit: edit.current, op: now.current.op, shipped: kernel, code });
+      listenFor(HANGS_MS);
+      send(what());
     }, PAUSE_MS);
   }, []);
 
-  const listenFor = (): void => {
+  const judge = (kernel: Kernel, code: string): void =>
+    judgeSoon(() => {
+      setStatics(staticsOf(code));
+      return { kind: "judge", edit: edit.current, op: now.current.op, shipped: kernel, code };
+    });
+
+  /** Asks for more about the text that was judged last. */
+  const ask = (message: { readonly kind: "step" } | { readonly kind: "debug"; readonly threads: string }, says: string): void => {
+    const { op: name, shipped: kernel, text: code } = now.current;
+    setFault("");
+    setStatus(says);
+    listenFor(message.kind === "step" ? STEP_HANGS_MS : HANGS_MS);
+    send({ ...message, edit: edit.current, op: name, shipped: kernel!, code });
+  };
+
+  const listenFor = (ms: number): void => {
     clearTimeout(hangs.current);
     hangs.current = window.setTimeout(() => {
-      setFault(`The kernel did not end within ${HANGS_MS / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
-      const { op: name, shipped: kernel, text: code } = now.current;
-      wanted.current = { op: name, kernel: kernel!.name, shipped: kernel!.code, code, hung: true };
+      setFault(`The kernel did not end within ${ms / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
+      wanted.current = { ...asked(), hung: true };
       sessionStorage.setItem(HUNG, JSON.stringify(wanted.current));
       now.current = { ...now.current, op: "" };
       start();
-    }, HANGS_MS);
+    }, ms);
+  };
+
+  /** What is in the editor, as a link and the history have it. */
+  const asked = (): Asked => {
+    const { op: name, shipped: kernel, text: code, draft: own } = now.current;
+    return own
+      ? { op: own.name, kernel: NEW, shipped: "", code: JSON.stringify(own) }
+      : { op: name, kernel: kernel!.name, shipped: kernel!.code, code };
   };
 
   const show = (kernel: Kernel, code: string): void => {
@@ -83,6 +116,7 @@ function Lab() {
     setText(code);
     setVerdict(null);
     setMessages([]);
+    setSeen(null);
     judge(kernel, code);
   };
 
@@ -93,33 +127,33 @@ function Lab() {
       case "ready":
         setAbout(data);
         setStatus("");
-        if (now.current.op === "") openOp(wanted.current?.op ?? FIRST);
+        if (now.current.op === "") restore(wanted.current);
         return;
       case "opened": {
         if (data.op !== now.current.op) return;
         setKernels(data.kernels);
         setStatus("");
-        const asked = wanted.current;
+        const back = wanted.current;
         wanted.current = null;
-        if (!asked) return show(data.kernels[0]!, data.kernels[0]!.code);
-        const kernel = data.kernels.find(({ code }) => code === asked.shipped) ?? { name: asked.kernel, label: asked.kernel, code: asked.shipped };
-        if (!asked.hung) return show(kernel, asked.code);
+        if (!back) return show(data.kernels[0]!, data.kernels[0]!.code);
+        const kernel = data.kernels.find(({ code }) => code === back.shipped) ?? { name: back.kernel, label: back.kernel, code: back.shipped };
+        if (!back.hung) return show(kernel, back.code);
         setShipped(kernel);
-        return setText(asked.code);
+        return setText(back.code);
       }
       case "compiled": {
         setMessages(data.messages);
         const broken = data.messages.find(({ kind }) => kind === "error");
-        if (broken) return setStatus(`line ${broken.line}: ${broken.text}`);
-        listenFor();
-        setVerdict({ ...nothing, edit: data.edit });
+        if (broken) return setStatus(inLine(broken));
+        listenFor(HANGS_MS);
+        setVerdict({ ...nothing, edit: data.edit, alone: now.current.draft !== null });
         return setOld(false);
       }
       case "case":
-        listenFor();
+        listenFor(HANGS_MS);
         return setVerdict((before) => before && { ...before, cases: [...before.cases, data.verdict], of: data.of });
       case "timed":
-        listenFor();
+        listenFor(HANGS_MS);
         return setVerdict((before) => before && { ...before, timed: data });
       case "judged":
         setStatus("");
@@ -129,6 +163,12 @@ function Lab() {
           remember(whole);
           return whole;
         });
+      case "stepped":
+        setStatus("");
+        return setVerdict((before) => before && { ...before, step: data.step ?? "the step that is timed here does not run this kernel" });
+      case "debugged":
+        setStatus("");
+        return setSeen(data.seen);
       case "failed":
         setStatus("");
         setFault(data.message.split("\n")[0]!);
@@ -137,9 +177,9 @@ function Lab() {
   };
 
   const remember = (whole: Verdict): void => {
-    const { op: name, shipped: kernel, text: code } = now.current;
-    if (!kernel) return;
-    const entry = { at: Date.now(), op: name, kernel: kernel.name, shipped: kernel.code, code, right: isRight(whole), ratio: whole.timed?.time?.ratio ?? null, says: inWords(whole) };
+    if (!now.current.shipped && !now.current.draft) return;
+    const ratio = whole.alone ? null : (whole.timed?.time?.ratio ?? null);
+    const entry = { at: Date.now(), ...asked(), right: isRight(whole), ratio, says: inWords(whole) };
     setEntries((all) => {
       const next = withEntry(all, entry);
       void saveHistory(next);
@@ -157,7 +197,8 @@ function Lab() {
 
   const openOp = (name: string): void => {
     setOp(name);
-    now.current = { ...now.current, op: name };
+    setDraft(null);
+    now.current = { ...now.current, op: name, draft: null };
     setKernels([]);
     if (!wanted.current?.hung) {
       setVerdict(null);
@@ -167,9 +208,26 @@ function Lab() {
     send({ kind: "open", op: name });
   };
 
-  const restore = (asked: Asked): void => {
-    wanted.current = asked;
-    openOp(asked.op);
+  /** A new operation; judged unless it hung before. */
+  const openDraft = (own: Draft, hung = false): void => {
+    setOp(NEW);
+    setShipped(null);
+    setSeen(null);
+    now.current = { ...now.current, op: NEW, shipped: null };
+    changeDraft(own, hung);
+  };
+
+  const changeDraft = (own: Draft, hung = false): void => {
+    setDraft(own);
+    now.current = { ...now.current, draft: own };
+    if (!hung && own !== emptyDraft) judgeSoon(() => ({ kind: "draft", edit: edit.current, draft: own }));
+  };
+
+  const restore = (back: Asked | null): void => {
+    wanted.current = back;
+    if (back?.shipped !== "") return openOp(back?.op ?? FIRST);
+    wanted.current = null;
+    openDraft(JSON.parse(back.code) as Draft, back.hung);
   };
 
   useEffect(() => {
@@ -189,8 +247,7 @@ function Lab() {
   }, []);
 
   const link = async (): Promise<void> => {
-    if (!shipped) return;
-    history.replaceState(null, "", toHash({ op, kernel: shipped.name, shipped: shipped.code, code: text }));
+    history.replaceState(null, "", toHash(asked()));
     await navigator.clipboard?.writeText(location.href).then(
       () => setStatus("the link is in the address bar and on the clipboard"),
       () => setStatus("the link is in the address bar"),
@@ -202,13 +259,15 @@ function Lab() {
       <div class="row lab-choice">
         <label>
           Operation{" "}
-          <select value={op} disabled={!about} onChange={({ currentTarget }) => openOp(currentTarget.value)} data-op>
+          <select value={op} disabled={!about} onChange={({ currentTarget: { value } }) => (value === NEW ? openDraft(emptyDraft) : openOp(value))} data-op>
             {(about?.ops ?? []).map((name) => (
               <option key={name} value={name}>{name}</option>
             ))}
+            <option value={NEW}>{NEW}</option>
           </select>
         </label>
-        <label class="lab-kernel">
+        {draft && <button type="button" onClick={() => openDraft(workedExample)}>Worked example</button>}
+        {!draft && <label class="lab-kernel">
           Kernel{" "}
           <select value={shipped?.name ?? ""} disabled={kernels.length === 0} onChange={({ currentTarget }) => {
             const kernel = kernels.find(({ name }) => name === currentTarget.value);
@@ -218,42 +277,59 @@ function Lab() {
               <option key={name} value={name}>{name}</option>
             ))}
           </select>
-        </label>
-        <button type="button" disabled={!shipped} onClick={() => shipped && show(shipped, shipped.code)}>As shipped</button>
-        <button type="button" disabled={!shipped} onClick={() => void link()}>Link</button>
-        <button type="button" disabled={!shipped} onClick={() => shipped && save(shipped.label, text)}>Save as a file</button>
+        </label>}
+        {!draft && <button type="button" disabled={!shipped} onClick={() => shipped && show(shipped, shipped.code)}>As shipped</button>}
+        <button type="button" disabled={!shipped && !draft} onClick={() => void link()}>Link</button>
+        {!draft && <button type="button" disabled={!shipped} onClick={() => shipped && save(shipped.label, text)}>Save as a file</button>}
       </div>
       <p class="note">{about ? `${about.adapter}${about.software ? " (software: the processor plays a GPU)" : ""}` : "…"}</p>
       <div class="lab">
         <div class="lab-text">
-          {shipped ? (
+          {draft && <DraftForm draft={draft} messages={messages} wgsl={language} onChange={changeDraft} />}
+          {shipped && (
             <Editor text={text} label="WGSL of the kernel" language={language} messages={messages} costs={statics.lines} onChange={(code) => {
               if (code === now.current.text) return;
               setText(code);
               judge(shipped, code);
             }} />
-          ) : (
-            <div class="lab-empty" />
           )}
-          <p class="note">The margin counts each line's cost by its text alone: arithmetic, loads and stores as ten, barriers ‖.</p>
-          {statics.notes.length > 0 && (
-            <details>
-              <summary>{statics.notes.length} notes on the module's form</summary>
-              <ul>
-                {statics.notes.map((line) => (
-                  <li key={line}>{line}</li>
-                ))}
-              </ul>
-            </details>
-          )}
+          {!shipped && !draft && <div class="lab-empty" />}
+          {shipped && <Statics notes={statics.notes} />}
+          {shipped && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
         </div>
         <div class="lab-side">
           <p class="status" role="status">{status}</p>
           {fault && <p class="error" role="alert">{fault}</p>}
           {verdict && <VerdictView verdict={verdict} old={old} />}
+          {verdict && shipped && (
+            <button type="button" disabled={old || verdict.ms === null || !isRight(verdict)} onClick={() => ask({ kind: "step" }, "timing a training step with it and without …")}>
+              Time a training step with it
+            </button>
+          )}
         </div>
       </div>
       <HistoryView entries={entries} onOpen={restore} />
+    </>
+  );
+}
+
+const inLine = ({ kernel, line, text }: Message): string =>
+  `${kernel === undefined ? "" : `kernel ${kernel + 1}, `}${line > 0 ? `line ${line}: ` : ""}${text}`;
+
+function Statics({ notes }: { readonly notes: readonly string[] }) {
+  return (
+    <>
+      <p class="note">The margin counts each line's cost by its text alone: arithmetic, loads and stores as ten, barriers ‖.</p>
+      {notes.length > 0 && (
+        <details>
+          <summary>{notes.length} notes on the module's form</summary>
+          <ul>
+            {notes.map((line) => (
+              <li key={line}>{line}</li>
+            ))}
+          </ul>
+        </details>
+      )}
     </>
   );
 }

@@ -1,5 +1,5 @@
 /** Holds an edited kernel to the cases that run it. */
-import { CheckError, Checked, type Finding } from "../../checks/check.ts";
+import { type Case, CheckError, Checked, type Finding, keeping, type Kept } from "../../checks/check.ts";
 import { harder } from "../../checks/harder.ts";
 import type { Op } from "../../checks/op.ts";
 import { DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "../../engine/errors.ts";
@@ -54,10 +54,18 @@ export async function checkCase(op: Op, edits: readonly Edit[], listed: Listed):
 const ORDER =
   "wrong only with workgroups and threads in the other order and workgroup memory that held 1e30: expected a barrier between a write and another thread's read, and nothing read that was not written";
 
+const memories = new WeakMap<Case, Kept>();
+
+function memoryOf(test: Case): Kept {
+  const memory = memories.get(test) ?? new Map<string, unknown>();
+  memories.set(test, memory);
+  return memory;
+}
+
 async function outcome(op: Op, { test }: Listed): Promise<CaseVerdict> {
   const { name } = test;
   try {
-    const result = await test.run();
+    const result = await keeping(memoryOf(test), () => test.run());
     return { name, uses: true, ok: true, ...(result instanceof Checked ? told(op, result) : { faults: [] }) };
   } catch (error) {
     if (error instanceof CheckError) return { name, uses: true, ok: false, ...told(op, error.checked) };

@@ -74,6 +74,26 @@ export const listOf = (text: string): string[] =>
     .map((part) => part.trim())
     .filter(Boolean);
 
+/** A draft of its JSON; what is missing or of another type is empty. */
+export function draftIn(json: string): Draft {
+  const object = (value: unknown) => (typeof value === "object" && value ? value : {}) as Readonly<Record<string, unknown>>;
+  const given = object(JSON.parse(json));
+  const text = (from: Readonly<Record<string, unknown>>, key: string) => (typeof from[key] === "string" ? from[key] : "");
+  const texts = <const K extends string>(from: Readonly<Record<string, unknown>>, keys: readonly K[]) =>
+    Object.fromEntries(keys.map((key) => [key, text(from, key)])) as Record<K, string>;
+  const kernels = Array.isArray(given["kernels"]) ? given["kernels"].map(object) : [];
+  return {
+    ...texts(given, ["name", "formula", "inputs", "output", "attrs", "reference", "sizes", "timed"]),
+    kernels: kernels.map((kernel) => ({
+      ...texts(kernel, ["reads", "writes", "count", "helpers", "body"]),
+      pass: kernel["pass"] === "backward" ? "backward" : "forward",
+      by: kernel["by"] === "groups" ? "groups" : "threads",
+      workgroup: typeof kernel["workgroup"] === "number" ? kernel["workgroup"] : 64,
+    })),
+  };
+}
+
+/** Throws, saying what was expected, where something is missing or does not fit. */
 export function parse(draft: Draft): Parsed {
   const { name } = draft;
   if (!NAME.test(name)) throw new Error(`name: expected a name such as rmsNorm, got "${name}"`);

@@ -7,6 +7,7 @@ import { messageOf } from "../shell/message.ts";
 import { download } from "../shell/save.ts";
 import { Editor } from "./editor.tsx";
 import type { Message } from "./messages.ts";
+import { emptyDraft } from "./worked-example.ts";
 
 const script = javascript();
 const noCosts = new Map<never, never>();
@@ -39,7 +40,7 @@ export function DraftForm({ draft, messages, wgsl, onChange }: DraftFormProps) {
   const set = (change: Partial<Draft>) => onChange({ ...draft, ...change });
   const setKernel = (at: number, change: Partial<DraftKernel>) =>
     set({ kernels: draft.kernels.map((kernel, i) => (i === at ? { ...kernel, ...change } : kernel)) });
-  const add = () => set({ kernels: [...draft.kernels, { ...draft.kernels[0]!, pass: "backward", reads: "dy", writes: "", body: "", helpers: "" }] });
+  const add = () => set({ kernels: [...draft.kernels, { ...emptyDraft.kernels[0]!, pass: "backward", reads: "dy", writes: "" }] });
   return (
     <div class="lab-draft" data-draft={draft.name}>
       <div class="lab-fields">

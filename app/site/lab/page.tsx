@@ -4,7 +4,9 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { mount } from "../shell/mount.tsx";
 import { messageOf } from "../shell/message.ts";
 import { save } from "./save.ts";
+import { Choice, NEW } from "./choice.tsx";
 import { staticsOf } from "./cost.ts";
+import { CostNotes } from "./cost-notes.tsx";
 import { DebugView } from "./debug-view.tsx";
 import { DraftForm } from "./draft-form.tsx";
 import { Editor } from "./editor.tsx";
@@ -13,7 +15,7 @@ import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
 import { fromHash, toHash } from "./link.ts";
 import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
-import type { Draft } from "../../../jobs/lab/draft-text.ts";
+import { type Draft, draftIn } from "../../../jobs/lab/draft-text.ts";
 import type { Seen } from "../../../jobs/lab/debug.ts";
 import { inWords, isRight, type Verdict, VerdictView } from "./verdict.tsx";
 import { emptyDraft, workedExample } from "./worked-example.ts";
@@ -35,8 +37,6 @@ interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
 
 const language = wgsl();
 const nothing: Verdict = { edit: 0, alone: false, cases: [], of: 0, timed: null, step: null, ms: null };
-/** A new operation, in the list of operations. */
-const NEW = "new operation";
 
 function Lab() {
   const [about, setAbout] = useState<{ readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] } | null>(null);
@@ -213,6 +213,7 @@ function Lab() {
     setOp(NEW);
     setShipped(null);
     setSeen(null);
+    setVerdict(null);
     now.current = { ...now.current, op: NEW, shipped: null };
     changeDraft(own, hung);
   };
@@ -227,7 +228,7 @@ function Lab() {
     wanted.current = back;
     if (back?.shipped !== "") return openOp(back?.op ?? FIRST);
     wanted.current = null;
-    openDraft(JSON.parse(back.code) as Draft, back.hung);
+    openDraft(draftIn(back.code), back.hung);
   };
 
   useEffect(() => {
@@ -256,32 +257,11 @@ function Lab() {
 
   return (
     <>
-      <div class="row lab-choice">
-        <label>
-          Operation{" "}
-          <select value={op} disabled={!about} onChange={({ currentTarget: { value } }) => (value === NEW ? openDraft(emptyDraft) : openOp(value))} data-op>
-            {(about?.ops ?? []).map((name) => (
-              <option key={name} value={name}>{name}</option>
-            ))}
-            <option value={NEW}>{NEW}</option>
-          </select>
-        </label>
+      <Choice ops={about?.ops ?? []} op={op} kernels={kernels} shipped={shipped} onOp={(name) => (name === NEW ? openDraft(emptyDraft) : openOp(name))} onKernel={(kernel) => show(kernel, kernel.code)}>
         {draft && <button type="button" onClick={() => openDraft(workedExample)}>Worked example</button>}
-        {!draft && <label class="lab-kernel">
-          Kernel{" "}
-          <select value={shipped?.name ?? ""} disabled={kernels.length === 0} onChange={({ currentTarget }) => {
-            const kernel = kernels.find(({ name }) => name === currentTarget.value);
-            if (kernel) show(kernel, kernel.code);
-          }}>
-            {kernels.map(({ name }) => (
-              <option key={name} value={name}>{name}</option>
-            ))}
-          </select>
-        </label>}
-        {!draft && <button type="button" disabled={!shipped} onClick={() => shipped && show(shipped, shipped.code)}>As shipped</button>}
         <button type="button" disabled={!shipped && !draft} onClick={() => void link()}>Link</button>
-        {!draft && <button type="button" disabled={!shipped} onClick={() => shipped && save(shipped.label, text)}>Save as a file</button>}
-      </div>
+        {shipped && <button type="button" onClick={() => save(shipped.label, text)}>Save as a file</button>}
+      </Choice>
       <p class="note">{about ? `${about.adapter}${about.software ? " (software: the processor plays a GPU)" : ""}` : "…"}</p>
       <div class="lab">
         <div class="lab-text">
@@ -294,7 +274,7 @@ function Lab() {
             }} />
           )}
           {!shipped && !draft && <div class="lab-empty" />}
-          {shipped && <Statics notes={statics.notes} />}
+          {shipped && <CostNotes notes={statics.notes} />}
           {shipped && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
         </div>
         <div class="lab-side">
@@ -315,23 +295,5 @@ function Lab() {
 
 const inLine = ({ kernel, line, text }: Message): string =>
   `${kernel === undefined ? "" : `kernel ${kernel + 1}, `}${line > 0 ? `line ${line}: ` : ""}${text}`;
-
-function Statics({ notes }: { readonly notes: readonly string[] }) {
-  return (
-    <>
-      <p class="note">The margin counts each line's cost by its text alone: arithmetic, loads and stores as ten, barriers ‖.</p>
-      {notes.length > 0 && (
-        <details>
-          <summary>{notes.length} notes on the module's form</summary>
-          <ul>
-            {notes.map((line) => (
-              <li key={line}>{line}</li>
-            ))}
-          </ul>
-        </details>
-      )}
-    </>
-  );
-}
 
 mount(Lab);

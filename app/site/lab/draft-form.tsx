@@ -10,7 +10,6 @@ import type { Message } from "./messages.ts";
 import { emptyDraft } from "./worked-example.ts";
 
 const script = javascript();
-const noCosts = new Map<never, never>();
 const none: readonly Message[] = [];
 
 interface FieldProps {
@@ -58,7 +57,7 @@ export function DraftForm({ draft, messages, wgsl, onChange }: DraftFormProps) {
       <p><button type="button" onClick={add}>Add a kernel</button></p>
       <h2>Reference, in f64</h2>
       <p class="note">Statements of a JavaScript function of the inputs and of <code>{"{ rows, letters, attributes }"}</code> that returns the output's values. It runs apart from this page, in an interpreter of its own.</p>
-      <Editor text={draft.reference} label="Reference in JavaScript" language={script} messages={none} costs={noCosts} onChange={(reference) => reference !== draft.reference && set({ reference })} />
+      <Editor text={draft.reference} label="Reference in JavaScript" language={script} messages={none} onChange={(reference) => reference !== draft.reference && set({ reference })} />
       <Files draft={draft} />
     </div>
   );
@@ -102,10 +101,10 @@ function KernelFields({ at, kernel, wgsl, messages, onChange, onRemove }: Kernel
           <input type="number" min={1} max={1024} value={kernel.workgroup} onInput={({ currentTarget }) => currentTarget.value && onChange({ workgroup: Number(currentTarget.value) })} />
         </label>
       </div>
-      <Editor text={kernel.body} label={`Body of kernel ${at + 1}`} language={wgsl} messages={messages} costs={noCosts} onChange={(body) => body !== kernel.body && onChange({ body })} />
+      <Editor text={kernel.body} label={`Body of kernel ${at + 1}`} language={wgsl} messages={messages} onChange={(body) => body !== kernel.body && onChange({ body })} />
       <details open={kernel.helpers !== ""}>
         <summary>Functions and workgroup memory</summary>
-        <Editor text={kernel.helpers} label={`Functions of kernel ${at + 1}`} language={wgsl} messages={none} costs={noCosts} onChange={(helpers) => helpers !== kernel.helpers && onChange({ helpers })} />
+        <Editor text={kernel.helpers} label={`Functions of kernel ${at + 1}`} language={wgsl} messages={none} onChange={(helpers) => helpers !== kernel.helpers && onChange({ helpers })} />
       </details>
     </fieldset>
   );

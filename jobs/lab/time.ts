@@ -4,7 +4,7 @@ import type { Ceilings } from "../../bench/ceilings.ts";
 import { peakFraction } from "../../bench/ceilings.ts";
 import type { Contender } from "../../bench/contender.ts";
 import { limitsFor, measure, type Limits, type Measured } from "../../bench/run.ts";
-import type { Op, Sized } from "../../checks/op.ts";
+import type { Op, Sized, Timed } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
 import { destroyBuffer } from "../../engine/memory.ts";
@@ -49,16 +49,18 @@ const BAND = { gpu: 0.02, software: 0.05 } as const;
 export interface TimeOptions {
   readonly limits?: Partial<Limits>;
   readonly ceilings: () => Promise<Ceilings>;
+  /** In place of the operation's timed sizes: "788x192". */
+  readonly sizes?: string;
 }
 
 /** Null where no timed size runs the module. */
 export async function timeEdit(
   op: Op,
   edits: readonly Edit[],
-  { limits, ceilings }: TimeOptions,
+  { limits, ceilings, sizes }: TimeOptions,
 ): Promise<{ readonly time: TimeVerdict; readonly roofline: Roofline } | null> {
   const set = getDevice().adapter.software ? "software" : "gpu";
-  const found = problemWith(op, edits, set);
+  const found = problemWith(op, edits, set, sizes ? [{ sizes, ...(op.timed[0]?.attrs ? { attrs: op.timed[0].attrs } : {}) }] : op.timed);
   if (!found) return null;
   const { sized, variant, passes } = found;
   const all = [...passes.forward, ...passes.backward];
@@ -128,9 +130,9 @@ const EMPTY = {
 } as const;
 
 /** The first timed size, by the adapter's own choice of a variant or another, that runs every edit. */
-export function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu") {
+export function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu", timed: readonly Timed[] = op.timed) {
   for (const variant of [undefined, ...op.variants])
-    for (const { sizes, attrs, on = set } of op.timed) {
+    for (const { sizes, attrs, on = set } of timed) {
       const sized = op.problem(sizes, attrs);
       if (on !== set || (variant !== undefined && !op.needs(variant, sized.n))) continue;
       const passes = attempt(() => launchesOf(op, sized, variant));

@@ -108,7 +108,7 @@ test("an edit's verdict: values, gradients, time and roofline; what its dbg saw;
   expect(rows.map(([workgroup, thread, , i, value]) => [workgroup, thread, i, value])).toEqual(
     [0, 1, 2, 3].map((t) => ["0", String(t), String(t), "0, 0.5"]),
   );
-  await press(page, "Time a training step");
+  await press(page, "In a training step");
   await page.waitForSelector("[data-step]");
   console.log(await page.$eval("[data-step]", (e) => e.textContent));
   await page.close();

@@ -4,11 +4,11 @@ import { draftOp } from "../../../jobs/lab/draft.ts";
 import { type Draft, parse } from "../../../jobs/lab/draft-text.ts";
 import type { Listed } from "../../../jobs/lab/modules.ts";
 import { messageOf } from "../shell/message.ts";
-import { checkAndTime, compilerMessages } from "./judging.ts";
-import type { FromWorker, Message } from "./messages.ts";
+import type { Message } from "./messages.ts";
 import { makeReference } from "./reference.ts";
+import { checkAndTime, compilerMessages, tell } from "./verdicts.ts";
 
-export async function judgeDraft(edit: number, draft: Draft, tell: (message: FromWorker) => void): Promise<void> {
+export async function judgeDraft(edit: number, draft: Draft): Promise<void> {
   const started = performance.now();
   const listed: Listed[] = [];
   let made: ReturnType<typeof draftOp>;

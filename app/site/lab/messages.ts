@@ -2,6 +2,7 @@
 import type { CaseVerdict } from "../../../jobs/lab/check.ts";
 import type { Seen } from "../../../jobs/lab/debug.ts";
 import type { Draft } from "../../../jobs/lab/draft-text.ts";
+import type { ShapeTime } from "../../../jobs/lab/shapes.ts";
 import type { StepVerdict } from "../../../jobs/lab/step.ts";
 import type { Roofline, TimeVerdict } from "../../../jobs/lab/time.ts";
 
@@ -37,6 +38,8 @@ export type ToWorker =
   | ({ readonly kind: "judge" } & Work)
   /** Times a training step with the text and without. */
   | ({ readonly kind: "step" } & Work)
+  /** Times the text at all sizes. */
+  | ({ readonly kind: "shapes" } & Work)
   /** Runs the text once and tells what its `dbg` saw. */
   | ({ readonly kind: "debug"; readonly threads: string } & Work)
   | { readonly kind: "draft"; readonly edit: number; readonly draft: Draft };
@@ -55,5 +58,7 @@ export type FromWorker =
     }
   | { readonly kind: "judged"; readonly edit: number; readonly ms: number }
   | { readonly kind: "stepped"; readonly edit: number; readonly step: StepVerdict | null }
+  | { readonly kind: "shape"; readonly edit: number; readonly shape: ShapeTime }
+  | { readonly kind: "shaped"; readonly edit: number }
   | { readonly kind: "debugged"; readonly edit: number; readonly seen: Seen }
   | { readonly kind: "failed"; readonly edit: number; readonly message: string };

@@ -14,8 +14,10 @@ import { type Entry, loadHistory, saveHistory, withEntry } from "./history.ts";
 import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
 import { fromHash, toHash } from "./link.ts";
+import { More } from "./more.tsx";
 import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
 import { type Draft, draftIn } from "../../../jobs/lab/draft-text.ts";
+import type { ShapeTime } from "../../../jobs/lab/shapes.ts";
 import type { Seen } from "../../../jobs/lab/debug.ts";
 import { inWords, isRight, type Verdict, VerdictView } from "./verdict.tsx";
 import { emptyDraft, workedExample } from "./worked-example.ts";
@@ -53,6 +55,7 @@ function Lab() {
   const [fault, setFault] = useState("");
   const [draft, setDraft] = useState<Draft | null>(null);
   const [seen, setSeen] = useState<Seen | null>(null);
+  const [shapes, setShapes] = useState<readonly ShapeTime[]>([]);
   const worker = useRef<Worker | null>(null);
   const edit = useRef(0);
   const pause = useRef(0);
@@ -70,6 +73,7 @@ function Lab() {
     setOld(true);
     pause.current = window.setTimeout(() => {
       setFault("");
+      setShapes([]);
       setStatus("judging …");
       edit.current++;
       listenFor(HANGS_MS);
@@ -84,7 +88,7 @@ function Lab() {
     });
 
   /** Asks for more about the text that was judged last. */
-  const ask = (message: { readonly kind: "step" } | { readonly kind: "debug"; readonly threads: string }, says: string): void => {
+  const ask = (message: { readonly kind: "step" | "shapes" } | { readonly kind: "debug"; readonly threads: string }, says: string): void => {
     const { op: name, shipped: kernel, text: code } = now.current;
     setFault("");
     setStatus(says);
@@ -166,6 +170,11 @@ function Lab() {
       case "stepped":
         setStatus("");
         return setVerdict((before) => before && { ...before, step: data.step ?? "the step that is timed here does not run this kernel" });
+      case "shape":
+        listenFor(HANGS_MS);
+        return setShapes((before) => [...before, data.shape]);
+      case "shaped":
+        return setStatus("");
       case "debugged":
         setStatus("");
         return setSeen(data.seen);
@@ -281,11 +290,10 @@ function Lab() {
           <p class="status" role="status">{status}</p>
           {fault && <p class="error" role="alert">{fault}</p>}
           {verdict && <VerdictView verdict={verdict} old={old} />}
-          {verdict && shipped && (
-            <button type="button" disabled={old || verdict.ms === null || !isRight(verdict)} onClick={() => ask({ kind: "step" }, "timing a training step with it and without …")}>
-              Time a training step with it
-            </button>
-          )}
+          {verdict && shipped && <More ready={!old && verdict.ms !== null && isRight(verdict)} shapes={shapes} onShapes={() => {
+            setShapes([]);
+            ask({ kind: "shapes" }, "timing it at all sizes …");
+          }} onStep={() => ask({ kind: "step" }, "timing a training step with it and without …")} />}
         </div>
       </div>
       <HistoryView entries={entries} onOpen={restore} />

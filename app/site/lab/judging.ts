@@ -1,6 +1,6 @@
 /** Compiles, checks and times an edited kernel. Needs a device before it is loaded: cases are made for it. */
 import { ops, opNamed } from "../../../checks/catalog.ts";
-import { getDevice, initDevice } from "../../../engine/device.ts";
+import { initDevice } from "../../../engine/device.ts";
 import { uses } from "../../../jobs/lab/check.ts";
 import { debugKernel, withoutDbg } from "../../../jobs/lab/debug.ts";
 import { bindingsOf } from "../../../jobs/lab/module.ts";

@@ -23,6 +23,8 @@ export interface SeenRow {
   readonly i: number;
   /** A number, a bool, or a vector's components. */
   readonly value: readonly (number | boolean)[];
+  /** Of a new operation: which of its kernels, from 0. */
+  readonly kernel?: number;
 }
 
 export interface Seen {

@@ -36,11 +36,11 @@ export function DebugView({ seen, onRun }: { readonly seen: Seen | null; readonl
                 </tr>
               </thead>
               <tbody>
-                {seen.rows.slice(0, MOST).map(({ workgroup, thread, line, i, value }, k) => (
+                {seen.rows.slice(0, MOST).map(({ workgroup, thread, line, i, value, kernel }, k) => (
                   <tr key={k}>
                     <td>{workgroup}</td>
                     <td>{thread}</td>
-                    <td>{line}</td>
+                    <td>{kernel === undefined ? line : `kernel ${kernel + 1}, ${line}`}</td>
                     <td>{i}</td>
                     <td>{value.map((v) => (typeof v === "number" ? Number(v.toPrecision(7)) : String(v))).join(", ")}</td>
                   </tr>

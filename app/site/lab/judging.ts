@@ -76,6 +76,10 @@ export async function answer(message: ToWorker): Promise<void> {
       return tell({ kind: "shaped", edit });
     case "debug":
       return tell({ kind: "debugged", edit, seen: await debugKernel(opNamed(message.op), message, message.threads) });
+    case "debugDraft": {
+      const { debugDraft } = await import("./drafting.ts");
+      return tell({ kind: "debugged", edit, seen: await debugDraft(message.draft, message.threads) });
+    }
     case "draft": {
       const { judgeDraft } = await import("./drafting.ts");
       return judgeDraft(edit, message.draft);

@@ -42,7 +42,8 @@ export type ToWorker =
   | ({ readonly kind: "shapes" } & Work)
   /** Runs the text once and tells what its `dbg` saw. */
   | ({ readonly kind: "debug"; readonly threads: string } & Work)
-  | { readonly kind: "draft"; readonly edit: number; readonly draft: Draft };
+  | { readonly kind: "draft"; readonly edit: number; readonly draft: Draft }
+  | { readonly kind: "debugDraft"; readonly edit: number; readonly draft: Draft; readonly threads: string };
 
 export type FromWorker =
   | { readonly kind: "ready"; readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] }

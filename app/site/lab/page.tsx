@@ -2,7 +2,7 @@
 import { wgsl } from "@iizukak/codemirror-lang-wgsl";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { mount } from "../shell/mount.tsx";
-import { messageOf } from "../shell/message.ts";
+import { type Asked, askedAtStart, keepHung } from "./asked.ts";
 import { save } from "./save.ts";
 import { Choice, NEW } from "./choice.tsx";
 import { staticsOf } from "./cost.ts";
@@ -13,7 +13,7 @@ import { Editor } from "./editor.tsx";
 import { type Entry, loadHistory, saveHistory, withEntry } from "./history.ts";
 import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
-import { fromHash, toHash } from "./link.ts";
+import { toHash } from "./link.ts";
 import { More } from "./more.tsx";
 import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
 import { type Draft, draftIn } from "../../../jobs/lab/draft-text.ts";
@@ -28,14 +28,6 @@ const HANGS_MS = 20_000;
 /** The same for a training step, whose kernels are all compiled first. */
 const STEP_HANGS_MS = 300_000;
 const FIRST = "layerNorm";
-/** Where a text that hung waits for a reload. */
-const HUNG = "tessera-lab-hung";
-
-/** A text to come back to. */
-interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
-  /** It hung before: it waits for a change. */
-  readonly hung?: boolean;
-}
 
 const language = wgsl();
 const nothing: Verdict = { edit: 0, alone: false, cases: [], of: 0, timed: null, step: null, ms: null };
@@ -89,11 +81,12 @@ function Lab() {
 
   /** Asks for more about the text that was judged last. */
   const ask = (message: { readonly kind: "step" | "shapes" } | { readonly kind: "debug"; readonly threads: string }, says: string): void => {
-    const { op: name, shipped: kernel, text: code } = now.current;
+    const { op: name, shipped: kernel, text: code, draft: own } = now.current;
     setFault("");
     setStatus(says);
     listenFor(message.kind === "step" ? STEP_HANGS_MS : HANGS_MS);
-    send({ ...message, edit: edit.current, op: name, shipped: kernel!, code });
+    if (kernel) send({ ...message, edit: edit.current, op: name, shipped: kernel, code });
+    else if (own && message.kind === "debug") send({ kind: "debugDraft", threads: message.threads, edit: edit.current, draft: own });
   };
 
   const listenFor = (ms: number): void => {
@@ -101,7 +94,7 @@ function Lab() {
     hangs.current = window.setTimeout(() => {
       setFault(`The kernel did not end within ${ms / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
       wanted.current = { ...asked(), hung: true };
-      sessionStorage.setItem(HUNG, JSON.stringify(wanted.current));
+      keepHung(wanted.current);
       now.current = { ...now.current, op: "" };
       start();
     }, ms);
@@ -241,16 +234,9 @@ function Lab() {
   };
 
   useEffect(() => {
-    if (location.hash.length > 1) {
-      try {
-        wanted.current = fromHash(location.hash);
-      } catch (error) {
-        setFault(messageOf(error));
-      }
-    }
-    const hung = sessionStorage.getItem(HUNG);
-    if (hung) wanted.current = JSON.parse(hung) as Asked;
-    sessionStorage.removeItem(HUNG);
+    const { asked: first, fault: wrong } = askedAtStart();
+    wanted.current = first;
+    setFault(wrong);
     void loadHistory().then(setEntries);
     start();
     return () => worker.current?.terminate();
@@ -284,7 +270,7 @@ function Lab() {
           )}
           {!shipped && !draft && <div class="lab-empty" />}
           {shipped && <CostNotes notes={statics.notes} />}
-          {shipped && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
+          {(shipped || draft) && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
         </div>
         <div class="lab-side">
           <p class="status" role="status">{status}</p>

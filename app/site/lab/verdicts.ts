@@ -2,7 +2,7 @@
 import { type Ceilings, measureCeilings } from "../../../bench/ceilings.ts";
 import type { Op } from "../../../checks/op.ts";
 import { getDevice } from "../../../engine/device.ts";
-import { checkCase } from "../../../jobs/lab/check.ts";
+import { checkCase, compileAll } from "../../../jobs/lab/check.ts";
 import type { Edit } from "../../../jobs/lab/module.ts";
 import type { Listed } from "../../../jobs/lab/modules.ts";
 import { timeEdit } from "../../../jobs/lab/time.ts";
@@ -52,6 +52,7 @@ export async function checkAndTime(
   started: number,
 ): Promise<void> {
   const stale = () => edit !== newest();
+  await compileAll(edits);
   let right = true;
   for (const one of running) {
     if (stale()) return;

@@ -54,7 +54,8 @@ export default async function opFileJob(host: Host, { name, file, only = "", che
   const edits = typed.map((edit) => ({ ...edit, code: withoutDbg(edit.code) }));
   const module = edits.map(({ shipped }) => shipped.label).join(", ");
   try {
-    const seen = dbg === undefined ? {} : { seen: await debugKernel(op, typed[0], dbg) };
+    const seen =
+      dbg === undefined ? {} : { seen: await debugKernel(op, typed.find(({ code }) => withoutDbg(code) !== code) ?? typed[0], dbg) };
     const cases: CaseVerdict[] = [];
     for (const [i, one] of (check ? listed : []).entries()) {
       host.progress({ label: `${module}: checks`, done: i, total: listed.length, note: one.test.name });

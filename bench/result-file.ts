@@ -1,7 +1,7 @@
 /** A result file of the benchmark, and one out of several: the suites of a machine measured one after another. */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { adapterName } from "../engine/device.ts";
+import { schemaFault } from "../models/schema-fault.ts";
 import { quote, shown } from "../models/shown.ts";
 import { peakFraction, type Ceilings } from "./ceilings.ts";
 import type { Limits, Measured } from "./run.ts";
@@ -79,8 +79,6 @@ export interface NamedResult {
   readonly result: ResultFile;
 }
 
-z.config(en());
-
 const positive = z.number().check(z.positive());
 const text = z.string();
 const list = <T extends z.core.$ZodType>(of: T) => z.optional(z.array(of));
@@ -150,10 +148,7 @@ const schema = z.looseObject({
 export function resultFile(value: unknown, source: string): ResultFile {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data as unknown as ResultFile;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new Error(
-    `${shown(source)}: expected a result of the benchmark (bench --json), got one whose ${quote(path.join(".") || "content")} is wrong: ${shown(message)}`,
-  );
+  throw new Error(`${shown(source)}: no result of the benchmark (bench --json): ${schemaFault(parsed.error, value, "content")}`);
 }
 
 /**

@@ -1,9 +1,7 @@
 /** Every hyperparameter of a training run, with its source. Defaults are the paper's (table 9) and the official code's. */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { LORA_TARGETS, type LoraOptions } from "../models/lora.ts";
-
-z.config(en());
+import { schemaFault } from "../models/schema-fault.ts";
 
 const LORA_TARGETS_EXPECTED = `expected layers of ${Object.keys(LORA_TARGETS).join(", ")}, with commas`;
 
@@ -158,8 +156,7 @@ export type Recipe = z.infer<typeof recipeSchema>;
 export function makeRecipe(settings: Readonly<Record<string, unknown>> = {}): Recipe {
   const parsed = recipeSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new Error(`recipe: ${path.join(".") || "settings"}: ${message}`);
+  throw new Error(`recipe: ${schemaFault(parsed.error, settings, "settings")}`);
 }
 
 /** The settings of `trainOnly` "lora". */

@@ -99,6 +99,23 @@ test.each([
   expect(() => makeRecipe(settings)).toThrow(new RegExp(`^recipe: ${Object.keys(settings)[0]}: `));
 });
 
+test.each<[Record<string, unknown>, string]>([
+  [{ lr: "inf" }, 'lr: expected a number, got "inf"'],
+  [{ epochs: 1.5 }, "epochs: expected an integer, got 1.5"],
+  [{ batchSize: 0 }, "batchSize: expected a number above 0, got 0"],
+  [{ weightDecay: -1 }, "weightDecay: expected a number of at least 0, got -1"],
+  [{ labelSmoothing: 2 }, "labelSmoothing: expected a number of at most 1, got 2"],
+  [{ dropPath: 1 }, "dropPath: expected a number below 1, got 1"],
+  [{ mixMode: "all" }, 'mixMode: expected one of batch, pair, elem, got "all"'],
+  [{ trainMode: 1 }, "trainMode: expected true or false, got 1"],
+  [{ crop: ["a"] }, 'crop: expected one of auto, resized, padded, simple, none, got ["a"]'],
+  [{ cropScale: [0.5] }, "cropScale: expected a length of at least 2, got [0.5]"],
+  [{ cropScale: 1 }, "cropScale: expected a list, got 1"],
+  [{ rate: 1 }, 'settings: expected no other names, got "rate"'],
+])("%o: says what was expected and what came", (settings, said) => {
+  expect(() => makeRecipe(settings)).toThrow(new Error(`recipe: ${said}`));
+});
+
 test("every item says what it does, and its range where it is a number", () => {
   for (const [name, type] of Object.entries(recipeSchema.shape)) {
     const text = z.globalRegistry.get(type)?.description ?? "";

@@ -24,7 +24,7 @@ import { emptyDraft, workedExample } from "./worked-example.ts";
 
 const PAUSE_MS = 350;
 /** Without a word from the worker for so long, its kernel is taken to loop for ever. */
-const HANGS_MS = 20_000;
+const HANGS_MS = 30_000;
 /** The same for a training step, whose kernels are all compiled first. */
 const STEP_HANGS_MS = 300_000;
 const FIRST = "layerNorm";

@@ -73,6 +73,35 @@ export interface Check {
 const STEP = 1e-5;
 const DIRECTIONS = 2;
 
+/** What `checkOp` computes in f64, by name. The same on every run of a case. */
+export type Kept = Map<string, unknown>;
+
+let kept: { readonly values: Kept; calls: number } | null = null;
+
+/** Runs a case with what an earlier run of it has left in `values`: a case that is judged again and again takes its references from there. */
+export async function keeping<T>(values: Kept, run: () => T | Promise<T>): Promise<T> {
+  kept = { values, calls: 0 };
+  try {
+    return await run();
+  } finally {
+    kept = null;
+  }
+}
+
+type Keep = <T>(name: string, make: () => T) => T;
+
+/** Of one call of `checkOp`. */
+function keeper(): Keep {
+  if (!kept) return (_, make) => make();
+  const { values } = kept;
+  const call = kept.calls++;
+  return <T>(name: string, make: () => T) => {
+    const key = `${call} ${name}`;
+    if (!values.has(key)) values.set(key, make());
+    return values.get(key) as T;
+  };
+}
+
 /**
  * Runs `op` on the GPU, once as users do and once in memory that shows writes past its ends (guarded.ts), and compares. For each input x,
  * along random directions v,
@@ -89,10 +118,11 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
       op,
       grads ?? inputs.map((_, i) => i),
     );
-  const values = inputs.map((i, k) => ("shape" in i ? Float64Array.from(i.values) : uniform(numel(i), k + 1)));
+  const keep = keeper();
+  const values = keep("inputs", () => inputs.map((i, k) => ("shape" in i ? Float64Array.from(i.values) : uniform(numel(i), k + 1))));
   const wanted = grads ?? inputs.map((_, i) => i);
-  const expected = reference(...values);
-  const dyValues = uniform(expected.length, 100);
+  const expected = keep("y", () => reference(...values));
+  const dyValues = keep("dy", () => uniform(expected.length, 100));
 
   const run = () => {
     const tensors = values.map((v, i) => Tensor.from(v, shapes[i]!));
@@ -119,7 +149,7 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
   const checked = new Checked(
     compareValues(y!, expected, tol),
     Object.fromEntries(
-      wanted.map((input, k) => [input, compareGradient(found[k]!, values[input]!, (x) => L(input, x), 200 + 10 * input, tol)]),
+      wanted.map((input, k) => [input, compareGradient(found[k]!, values[input]!, (x) => L(input, x), 200 + 10 * input, tol, keep)]),
     ),
     faults,
   );
@@ -203,13 +233,16 @@ function compareValues(got: Float32Array, expected: ArrayLike<number>, tol: numb
 }
 
 /** Holds gradient `g` at x to differences of `L`, along random directions; where one is wrong, finds the element. */
-function compareGradient(g: Float32Array, x: Float64Array, L: (x: Float64Array) => number, seed: number, tol: number): Finding {
+function compareGradient(g: Float32Array, x: Float64Array, L: (x: Float64Array) => number, seed: number, tol: number, keep: Keep): Finding {
   const scale = 1 + Math.sqrt(dot(g, g));
   const along = (v: Float64Array) => (L(x.map((e, i) => e + STEP * v[i]!)) - L(x.map((e, i) => e - STEP * v[i]!))) / (2 * STEP);
   let worst = 0;
   for (let d = 0; d < DIRECTIONS; d++) {
-    const v = uniform(x.length, seed + d);
-    const error = Math.abs(dot(g, v) - along(v)) / scale;
+    const [v, slope] = keep(`direction ${seed + d}`, () => {
+      const v = uniform(x.length, seed + d);
+      return [v, along(v)] as const;
+    });
+    const error = Math.abs(dot(g, v) - slope) / scale;
     if (!(error <= tol)) {
       const at = furthest(g, v, along);
       return { ok: false, worst: error, at, got: g[at]!, expected: along(new Float64Array(x.length).fill(1, at, at + 1)) };

@@ -83,7 +83,11 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
   try {
     for (const { storage, writer } of all.values()) {
       const whole = found.get(storage)!;
-      const astray = whole.findIndex((byte, i) => (i < BEFORE || i >= BEFORE + storage.bytes) && byte !== CANARY);
+      const end = BEFORE + storage.bytes;
+      const dead = (byte: number) => byte !== CANARY;
+      const ahead = whole.subarray(0, BEFORE).findIndex(dead);
+      const behind = ahead < 0 ? whole.subarray(end).findIndex(dead) : -1;
+      const astray = behind < 0 ? ahead : end + behind;
       if (astray >= 0) {
         const where =
           astray < BEFORE
@@ -98,7 +102,9 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
       if (writer !== null) return; // changed in place, as it says
       const before = bytes[all.size + i]!,
         after = found.get(storage)!;
-      if (before.some((byte, at) => byte !== after[BEFORE + at]))
+      const words = new Uint32Array(before.buffer, before.byteOffset, before.length / 4);
+      const now = new Uint32Array(after.buffer, after.byteOffset + BEFORE, words.length);
+      if (words.some((word, at) => word !== now[at]))
         throw new AstrayError(
           `expected inputs as they were, got one changed (launches: ${launches.map((l) => l.pipeline.label).join(", ")})`,
         );

@@ -65,7 +65,7 @@ export function harder(code: string): string | null {
 }
 
 /** Where the bracket that was opened before `from` is closed. */
-function endOf(code: string, from: number): number {
+export function endOf(code: string, from: number): number {
   let open = 1;
   for (let i = from; i < code.length; i++) {
     if (code[i] === "(") open++;

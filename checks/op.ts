@@ -201,7 +201,8 @@ function sizesOf(name: string, letters: readonly string[], text: string): Sizes 
   return { lead, n: { rows: numel(lead), ...Object.fromEntries(rest.map((l, i) => [l, numbers[leads + i]!])) } };
 }
 
-function shapeOf(text: string, { lead, n }: Sizes, attrs: Readonly<Record<string, unknown>>): Shape {
+/** The shape that "[..,D]" stands for. */
+export function shapeOf(text: string, { lead, n }: Sizes, attrs: Readonly<Record<string, unknown>>): Shape {
   const value = (part: string): number => (/^\d+$/.test(part) ? Number(part) : (n[part] ?? Number(attrs[part])));
   const product = (term: string) =>
     term.split("*").reduce((all, factor) => {

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { watchGpu } from "./node/watchdog.ts";
 import type { CaseVerdict } from "../jobs/lab/check.ts";
+import type { Compared } from "../jobs/lab/time.ts";
 import type { OpFileArgs, OpFileResult } from "../jobs/op-file.ts";
 import { UsageError } from "../jobs/errors.ts";
 import { print } from "./output.ts";
@@ -19,6 +20,8 @@ export interface FileOptions extends CommonOptions {
   readonly case?: string | undefined;
   readonly check?: boolean | undefined;
   readonly time?: boolean | undefined;
+  readonly step?: boolean | undefined;
+  readonly dbg?: string | undefined;
   readonly atLeast?: number | undefined;
 }
 
@@ -29,13 +32,13 @@ export interface FileOptions extends CommonOptions {
 export async function judgeFile(name: string, options: FileOptions): Promise<void> {
   if (process.env[JUDGING]) return judge(name, options);
   const values = { ...options, gpuTimeout: options.gpuTimeout ?? LIMIT };
-  const flags = (["file", "case", "check", "time", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const).flatMap(
-    (key) => {
-      const value = values[key];
-      const flag = `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-      return value === undefined || value === false ? [] : value === true ? [flag] : [flag, String(value)];
-    },
-  );
+  const flags = (
+    ["file", "case", "check", "time", "step", "dbg", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const
+  ).flatMap((key) => {
+    const value = values[key];
+    const flag = `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+    return value === undefined || value === false ? [] : value === true ? [flag] : [flag, String(value)];
+  });
   const child = spawn(process.execPath, [BIN, "op", name, ...flags], {
     env: { ...process.env, [JUDGING]: "1" },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -68,7 +71,8 @@ async function judge(name: string, options: FileOptions): Promise<void> {
   const { file, case: only, atLeast, gpuTimeout = LIMIT } = options;
   const beat = setInterval(() => process.send?.("alive"), BEAT_MS);
   const time = options.time === true || atLeast !== undefined;
-  const args: OpFileArgs = { name, file, only, check: options.check === true || !time, time };
+  const check = options.check === true || (!time && options.dbg === undefined);
+  const args: OpFileArgs = { name, file, only, check, time, step: options.step, dbg: options.dbg };
   const watch = watchGpu(answered, gpuTimeout);
   const result = await watch
     .during(runJob<OpFileResult>("op-file", args, options))
@@ -109,20 +113,20 @@ async function answered(): Promise<void> {
 const ran = ({ cases }: OpFileResult): CaseVerdict[] => cases.filter(({ uses }) => uses);
 
 function lines(result: OpFileResult): string[] {
-  const { module, cases, time, roofline, notTimed } = result;
+  const { module, cases, time, roofline, notTimed, step, notInStep, seen } = result;
   const used = ran(result);
   return [
+    ...(seen?.rows ?? []).map(
+      (row) => `workgroup ${row.workgroup}, thread ${row.thread}, line ${row.line}: dbg(${row.i}) saw ${row.value.join(", ")}`,
+    ),
+    ...(seen && seen.left > 0 ? [`${seen.left} more found no room`] : []),
     ...(cases.length > 0
       ? [
           `${module}: ${used.filter(({ ok }) => ok).length} of ${used.length} cases that run it are right; ${cases.length - used.length} others do not run it`,
         ]
       : []),
     ...used.filter(({ ok }) => !ok).flatMap(wrongLines),
-    ...(time
-      ? [
-          `${time.size}: ${time.ms} ms, shipped ${time.shippedMs} ms: ${time.ratio} times its speed (${time.ratioRange.join(" to ")}, ${time.pairs} pairs): ${time.verdict}`,
-        ]
-      : []),
+    ...(time ? [`${time.size}: ${comparison(time)}`] : []),
     ...(roofline
       ? [
           [
@@ -133,8 +137,13 @@ function lines(result: OpFileResult): string[] {
         ]
       : []),
     ...(notTimed ? [`not timed: ${notTimed}`] : []),
+    ...(step ? [`training step of ${step.step}, ${step.edited} of its ${step.launches} launches edited: ${comparison(step)}`] : []),
+    ...(notInStep ? [`no training step: ${notInStep}`] : []),
   ];
 }
+
+const comparison = ({ ms, shippedMs, ratio, ratioRange, pairs, verdict }: Compared): string =>
+  `${ms} ms, shipped ${shippedMs} ms: ${ratio} times its speed (${ratioRange.join(" to ")}, ${pairs} pairs): ${verdict}`;
 
 function wrongLines({ name, values, gradients = {}, faults }: CaseVerdict): string[] {
   const off = Object.entries({ y: values, ...Object.fromEntries(Object.entries(gradients).map(([k, f]) => [`d${k}`, f])) });

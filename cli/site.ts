@@ -111,7 +111,10 @@ export async function buildSite(folder: string): Promise<void> {
           theme_color: "#101418",
           icons: [{ src: "./icon.svg", sizes: "any", type: "image/svg+xml", purpose: "any" }],
         },
-        workbox: { globPatterns: ["**/*.{html,js,css,svg,json,safetensors,bin,txt,webmanifest}"], maximumFileSizeToCacheInBytes: 32 << 20 },
+        workbox: {
+          globPatterns: ["**/*.{html,js,css,svg,json,wasm,safetensors,bin,txt,webmanifest}"],
+          maximumFileSizeToCacheInBytes: 32 << 20,
+        },
       }),
     ],
     oxc: { jsx: { runtime: "automatic", importSource: "preact" } },

@@ -24,14 +24,20 @@ interface Options extends CommonOptions {
   readonly file?: string;
   readonly case?: string;
   readonly time?: boolean;
+  readonly step?: boolean;
+  readonly dbg?: string;
   readonly atLeast?: number;
 }
 
 /** What the verb does, by the option that says so, and the options that it then takes. `--watch` repeats one of those below it. */
 const MODES = [
   { is: "list", flag: "--list", takes: ["list"] },
-  { is: "watch", flag: "--watch", takes: ["watch", "check", "printWgsl", "variant", "attrs", "file", "case", "time", "atLeast"] },
-  { is: "file", flag: "--file", takes: ["file", "check", "case", "time", "atLeast"] },
+  {
+    is: "watch",
+    flag: "--watch",
+    takes: ["watch", "check", "printWgsl", "variant", "attrs", "file", "case", "time", "step", "dbg", "atLeast"],
+  },
+  { is: "file", flag: "--file", takes: ["file", "check", "case", "time", "step", "dbg", "atLeast"] },
   { is: "printWgsl", flag: "--print-wgsl", takes: ["printWgsl", "variant", "attrs", "case"] },
   { is: "check", flag: "--check", takes: ["check", "variant"] },
 ] as const;
@@ -61,6 +67,11 @@ export default function (program: Command): void {
     )
     .option("--case <name>", "with --file or --print-wgsl: only cases whose name contains this")
     .option("--time", "with --file: time it in turns with the shipped kernel")
+    .option("--step", "with --file: time a DeiT's training step with it, in turns with the shipped step")
+    .option(
+      "--dbg <threads>",
+      'with --file: print what dbg(i, value); in it sees, by WORKGROUP:THREAD or WORKGROUP:FIRST-LAST, such as "0:0-3, 5:1"',
+    )
     .option(
       "--at-least <ratio>",
       "with --file: exit code 1 if its speed is below RATIO times the shipped kernel's, 0 or more (default: no limit)",
@@ -101,10 +112,16 @@ async function develop(name: string, options: Options): Promise<void> {
   const { attrs, variant } = options;
   if (options.watch) {
     const { watchOp } = await import("../watch-op.ts");
-    const pass = (["where", "adapter", "variant", "attrs", "file", "case", "json"] as const).flatMap((key) =>
+    const pass = (["where", "adapter", "variant", "attrs", "file", "case", "dbg", "json"] as const).flatMap((key) =>
       options[key] === undefined ? [] : [`--${key}`, options[key]],
     );
-    const what = options.printWgsl ? ["--print-wgsl"] : options.time ? ["--check", "--time"] : ["--check"];
+    const what = options.printWgsl
+      ? ["--print-wgsl"]
+      : [
+          ...(options.dbg === undefined || options.check ? ["--check"] : []),
+          ...(options.time ? ["--time"] : []),
+          ...(options.step ? ["--step"] : []),
+        ];
     const least = options.atLeast === undefined ? [] : ["--at-least", String(options.atLeast)];
     return watchOp(name, [BIN, "op", name, ...what, ...least, ...pass], options.file);
   }

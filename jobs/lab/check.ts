@@ -1,10 +1,11 @@
 /** Holds an edited kernel to the cases that run it. */
-import { CheckError, Checked, type Finding } from "../../checks/check.ts";
+import { type Case, CheckError, Checked, type Finding, keeping, type Kept } from "../../checks/check.ts";
 import { harder } from "../../checks/harder.ts";
 import type { Op } from "../../checks/op.ts";
 import { DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "../../engine/errors.ts";
+import { pipelineOf } from "../../engine/pipeline.ts";
 import { rewriteModules, type Rewrite } from "../../engine/rewrite.ts";
-import { forSizes, sameKernel, type Edit } from "./module.ts";
+import { bindingsOf, forSizes, sameKernel, type Edit } from "./module.ts";
 import type { Listed } from "./modules.ts";
 
 export interface CaseVerdict {
@@ -30,6 +31,19 @@ export const edited =
 export const uses = (edits: readonly Edit[], { modules }: Listed): boolean =>
   modules.some(({ code }) => edits.some(({ shipped }) => sameKernel(shipped.code, code)));
 
+/** Compiles each edit's text, and the same under harder conditions, side by side. What does not compile is told by the first case. */
+export async function compileAll(edits: readonly Edit[]): Promise<void> {
+  const texts = edits.flatMap(({ shipped: { label }, code }) => [code, harder(code)].flatMap((text) => (text ? { label, text } : [])));
+  await Promise.allSettled(texts.map(({ label, text }) => pipelineOf(label, text, signatureOf(text)).compile()));
+}
+
+const ACCESS: Readonly<Record<string, string>> = { read: "r", storage: "r", read_write: "w", uniform: "u" };
+const signatureOf = (code: string): string =>
+  bindingsOf(code)
+    .split(", ")
+    .map((binding) => ACCESS[binding.split(" ")[0]!])
+    .join("");
+
 /** Runs one case with the edits: as it is, and where that is right, under harder conditions. Throws where the text cannot be run at all. */
 export async function checkCase(op: Op, edits: readonly Edit[], listed: Listed): Promise<CaseVerdict> {
   const { name } = listed.test;
@@ -54,10 +68,18 @@ export async function checkCase(op: Op, edits: readonly Edit[], listed: Listed):
 const ORDER =
   "wrong only with workgroups and threads in the other order and workgroup memory that held 1e30: expected a barrier between a write and another thread's read, and nothing read that was not written";
 
+const memories = new WeakMap<Case, Kept>();
+
+function memoryOf(test: Case): Kept {
+  const memory = memories.get(test) ?? new Map<string, unknown>();
+  memories.set(test, memory);
+  return memory;
+}
+
 async function outcome(op: Op, { test }: Listed): Promise<CaseVerdict> {
   const { name } = test;
   try {
-    const result = await test.run();
+    const result = await keeping(memoryOf(test), () => test.run());
     return { name, uses: true, ok: true, ...(result instanceof Checked ? told(op, result) : { faults: [] }) };
   } catch (error) {
     if (error instanceof CheckError) return { name, uses: true, ok: false, ...told(op, error.checked) };

@@ -1,10 +1,10 @@
 /** Times an edited kernel against the shipped one, taking turns, on the first timed size that runs it. */
-import type { Benchmark } from "../../bench/benchmark.ts";
+import type { Adapter, Benchmark } from "../../bench/benchmark.ts";
 import type { Ceilings } from "../../bench/ceilings.ts";
 import { peakFraction } from "../../bench/ceilings.ts";
 import type { Contender } from "../../bench/contender.ts";
-import { limitsFor, measure, type Limits } from "../../bench/run.ts";
-import type { Op, Sized } from "../../checks/op.ts";
+import { limitsFor, measure, type Limits, type Measured } from "../../bench/run.ts";
+import type { Op, Sized, Timed } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
 import { destroyBuffer } from "../../engine/memory.ts";
@@ -14,10 +14,8 @@ import { sameKernel, type Edit } from "./module.ts";
 import { launchesOf } from "./modules.ts";
 import { replay, type Home } from "./replay.ts";
 
-export interface TimeVerdict {
-  /** The size, and the variant where it is not the adapter's own choice. */
-  readonly size: string;
-  /** Of the edited module's launches alone. */
+/** Two texts that took turns. */
+export interface Compared {
   readonly ms: number;
   readonly shippedMs: number;
   /** The shipped kernel's time over the edit's, median of pairs: above 1 the edit is faster. */
@@ -26,6 +24,12 @@ export interface TimeVerdict {
   readonly ratioRange: readonly [number, number];
   readonly verdict: "faster" | "slower" | "not told apart";
   readonly pairs: number;
+}
+
+/** Of the edited module's launches alone. */
+export interface TimeVerdict extends Compared {
+  /** The size, and the variant where it is not the adapter's own choice. */
+  readonly size: string;
 }
 
 export interface Roofline {
@@ -45,16 +49,18 @@ const BAND = { gpu: 0.02, software: 0.05 } as const;
 export interface TimeOptions {
   readonly limits?: Partial<Limits>;
   readonly ceilings: () => Promise<Ceilings>;
+  /** In place of the operation's timed sizes: "788x192". */
+  readonly sizes?: string;
 }
 
 /** Null where no timed size runs the module. */
 export async function timeEdit(
   op: Op,
   edits: readonly Edit[],
-  { limits, ceilings }: TimeOptions,
+  { limits, ceilings, sizes }: TimeOptions,
 ): Promise<{ readonly time: TimeVerdict; readonly roofline: Roofline } | null> {
   const set = getDevice().adapter.software ? "software" : "gpu";
-  const found = problemWith(op, edits, set);
+  const found = problemWith(op, edits, set, sizes ? [{ sizes, ...(op.timed[0]?.attrs ? { attrs: op.timed[0].attrs } : {}) }] : op.timed);
   if (!found) return null;
   const { sized, variant, passes } = found;
   const all = [...passes.forward, ...passes.backward];
@@ -77,25 +83,14 @@ export async function timeEdit(
     const measured = await measure(shape, contender("edited", other), [contender("shipped", all)], {
       limits: { ...limitsFor(set, true), ...limits, equalRuns: true },
     });
-    const shipped = measured.rivals["shipped"]!;
-    for (const timing of [measured.ours, shipped]) if ("error" in timing) throw new Error(timing.error);
-    const { ratio, low, high } = measured.paired["shipped"]!;
-    const ms = (measured.ours as { medianMs: number }).medianMs;
+    const time = compared(measured, "shipped", set);
     return {
-      time: {
-        size: `${sized.name}${variant ? ` (${variant})` : ""}`,
-        ms,
-        shippedMs: (shipped as { medianMs: number }).medianMs,
-        ratio,
-        ratioRange: [low, high],
-        verdict: low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart",
-        pairs: (shipped as { runs: number }).runs,
-      },
+      time: { size: `${sized.name}${variant ? ` (${variant})` : ""}`, ...time },
       roofline: roofline(
         sized,
         passes,
         chosen.map((i) => all[i]!),
-        ms,
+        time.ms,
         await ceilings(),
       ),
     };
@@ -103,6 +98,22 @@ export async function timeEdit(
     for (const buffer of own.values()) destroyBuffer(getDevice(), buffer);
     passes.dispose();
   }
+}
+
+/** Of a measurement against a rival that is the shipped text. Throws where one of both failed, or their results differ. */
+export function compared({ ours, rivals, paired }: Measured, rival: string, set: Adapter): Compared {
+  const shipped = rivals[rival]!;
+  if ("error" in ours) throw new Error(ours.error);
+  if ("error" in shipped) throw new Error(shipped.error);
+  const { ratio, low, high } = paired[rival]!;
+  return {
+    ms: ours.medianMs,
+    shippedMs: shipped.medianMs,
+    ratio,
+    ratioRange: [low, high],
+    verdict: low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart",
+    pairs: shipped.runs,
+  };
 }
 
 const EMPTY = {
@@ -118,9 +129,10 @@ const EMPTY = {
   quick: true,
 } as const;
 
-function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu") {
+/** The first timed size, by the adapter's own choice of a variant or another, that runs every edit. */
+export function problemWith(op: Op, edits: readonly Edit[], set: "software" | "gpu", timed: readonly Timed[] = op.timed) {
   for (const variant of [undefined, ...op.variants])
-    for (const { sizes, attrs, on = set } of op.timed) {
+    for (const { sizes, attrs, on = set } of timed) {
       const sized = op.problem(sizes, attrs);
       if (on !== set || (variant !== undefined && !op.needs(variant, sized.n))) continue;
       const passes = attempt(() => launchesOf(op, sized, variant));

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { workedExample } from "../../app/site/lab/worked-example.ts";
+import { draftFiles } from "../../jobs/lab/draft-file.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -17,7 +19,7 @@ const tessera = async (...args: string[]): Promise<string> =>
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), "tessera-kernel-"));
-  for (const name of [...FOLDERS, "index.ts", "package.json", "tsconfig.json"])
+  for (const name of [...FOLDERS, "index.ts", "package.json", "tsconfig.json", "biome.json"])
     await cp(join(ROOT, name), join(copy, name), {
       recursive: true,
       filter: (path) => !/(^|\/)(node_modules|dist)(\/|$)/.test(path.slice(ROOT.length)),
@@ -43,6 +45,15 @@ beforeAll(async () => {
 });
 
 afterAll(() => rm(copy, { recursive: true, force: true }));
+
+test("the lab's worked example, as files: formatted, type-checks, and is found and passed in place of the repository's own", async () => {
+  for (const { path, text } of draftFiles(workedExample)) await writeFile(join(copy, path), text);
+  await run(join(ROOT, "node_modules/.bin/biome"), ["check", "kernels/rms-norm.ts", "checks/cases/rms-norm.ts"], { cwd: copy });
+  await run(join(ROOT, "node_modules/.bin/tsc"), ["--noEmit"], { cwd: copy });
+  expect(await tessera("op", "--list")).toMatch(/^rmsNorm: x \[\.\.,D\], weight \[D\] -> y \[\.\.,D\]/m);
+  expect(await tessera("op", "rmsNorm", "--check")).toContain("rmsNorm: 3 of 3 checks passed");
+  expect(await tessera("doctor", "--only", "rmsNorm:")).toContain("3 passed, 0 failed");
+});
 
 describe("README's guide", () => {
   test("type-checks", async () => {

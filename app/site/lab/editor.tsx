@@ -75,7 +75,8 @@ interface EditorProps {
   readonly label: string;
   readonly language: LanguageSupport;
   readonly messages: readonly Message[];
-  readonly costs: ReadonlyMap<number, LineCost>;
+  /** By line; without them the margin has no room for any. */
+  readonly costs?: ReadonlyMap<number, LineCost>;
   readonly onChange: (text: string) => void;
 }
 
@@ -92,7 +93,7 @@ export function Editor({ text, label, language, messages, costs: lineCosts, onCh
         extensions: [
           lineNumbers(),
           lintGutter(),
-          costGutter,
+          ...(lineCosts ? [costGutter] : []),
           history(),
           drawSelection(),
           indentOnInput(),
@@ -127,6 +128,8 @@ export function Editor({ text, label, language, messages, costs: lineCosts, onCh
     });
     view.current!.dispatch(setDiagnostics(view.current!.state, found));
   }, [messages]);
-  useEffect(() => view.current!.dispatch({ effects: setCosts.of(lineCosts) }), [lineCosts]);
+  useEffect(() => {
+    if (lineCosts) view.current!.dispatch({ effects: setCosts.of(lineCosts) });
+  }, [lineCosts]);
   return <div ref={place} data-editor={label} />;
 }

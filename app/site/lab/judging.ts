@@ -1,25 +1,17 @@
 /** Compiles, checks and times an edited kernel. Needs a device before it is loaded: cases are made for it. */
-import { type Ceilings, measureCeilings } from "../../../bench/ceilings.ts";
 import { ops, opNamed } from "../../../checks/catalog.ts";
-import { getDevice, initDevice } from "../../../engine/device.ts";
-import { checkCase, uses } from "../../../jobs/lab/check.ts";
-import { bindingsOf, type Edit } from "../../../jobs/lab/module.ts";
+import { initDevice } from "../../../engine/device.ts";
+import { uses } from "../../../jobs/lab/check.ts";
+import { debugKernel, withoutDbg } from "../../../jobs/lab/debug.ts";
+import { bindingsOf } from "../../../jobs/lab/module.ts";
 import { launchesOf, listCases, type Listed } from "../../../jobs/lab/modules.ts";
-import { timeEdit } from "../../../jobs/lab/time.ts";
-import type { FromWorker, Kernel, Message, ToWorker, Work } from "./messages.ts";
-
-const tell = (message: FromWorker): void => postMessage(message);
+import { timeShapes } from "../../../jobs/lab/shapes.ts";
+import { timeStep } from "../../../jobs/lab/step.ts";
+import type { Kernel, ToWorker, Work } from "./messages.ts";
+import { CEILINGS_MS, ceilingsWithin, checkAndTime, compilerMessages, LIMITS, newest, setNewest, tell } from "./verdicts.ts";
 
 /** The cases of the operation that was opened last. */
 let listed: { readonly op: string; readonly cases: readonly Listed[] } | null = null;
-let newest = 0;
-let ceilings: { readonly at: number; readonly measured: Ceilings } | null = null;
-
-/** What the clock allows while somebody waits for the verdict. */
-const LIMITS = { samples: 12, seconds: 0.3, atMostSeconds: 0.5, sampleMs: 10, warmMs: 0 };
-const CEILINGS_MS = 60_000;
-
-const set = (): "software" | "gpu" => (getDevice().adapter.software ? "software" : "gpu");
 
 async function casesOf(name: string): Promise<readonly Listed[]> {
   if (listed?.op !== name) listed = { op: name, cases: await listCases(opNamed(name)) };
@@ -43,61 +35,62 @@ async function kernelsOf(name: string, sizes: string | null): Promise<Kernel[]> 
   return [...kernels.values()];
 }
 
-async function compiled({ edit, code, shipped }: Work): Promise<boolean> {
-  const { gpu } = getDevice();
-  gpu.pushErrorScope("validation");
-  const module = gpu.createShaderModule({ code });
-  const [{ messages }] = await Promise.all([module.getCompilationInfo(), gpu.popErrorScope()]);
-  const found = messages.map(
-    ({ lineNum, linePos, length, type, message }): Message => ({ line: lineNum, column: linePos, length, kind: type, text: message }),
-  );
+async function compiled(edit: number, shipped: Kernel, code: string): Promise<boolean> {
+  const messages = await compilerMessages(code);
   const [wanted, got] = [bindingsOf(shipped.code), bindingsOf(code)];
   if (wanted !== got)
-    found.push({ line: 1, column: 1, length: 1, kind: "error", text: `expected the bindings ${wanted}, got ${got || "none"}` });
-  tell({ kind: "compiled", edit, messages: found });
-  return !found.some(({ kind }) => kind === "error");
+    messages.push({ line: 1, column: 1, length: 1, kind: "error", text: `expected the bindings ${wanted}, got ${got || "none"}` });
+  tell({ kind: "compiled", edit, messages });
+  return !messages.some(({ kind }) => kind === "error");
 }
 
-async function judge(work: Work): Promise<void> {
+async function judge({ edit, shipped, code: text, op: name }: Work): Promise<void> {
   const started = performance.now();
-  const { edit, shipped, code } = work;
-  const stale = () => edit !== newest;
-  const edits: readonly [Edit] = [{ shipped, code }];
-  const op = opNamed(work.op);
-  if (!(await compiled(work))) return;
-  const running = (await casesOf(work.op)).filter((one) => uses(edits, one));
-  let right = true;
-  for (const one of running) {
-    if (stale()) return;
-    const verdict = await checkCase(op, edits, one);
-    right &&= verdict.ok;
-    tell({ kind: "case", edit, verdict, of: running.length });
-  }
-  if (stale()) return;
-  if (right) {
-    if (!ceilings || performance.now() - ceilings.at > CEILINGS_MS)
-      ceilings = { at: performance.now(), measured: await measureCeilings(set()) };
-    const { measured } = ceilings;
-    const timed = await timeEdit(op, edits, { limits: LIMITS, ceilings: () => Promise.resolve(measured) });
-    tell({
-      kind: "timed",
-      edit,
-      time: timed?.time ?? null,
-      roofline: timed?.roofline ?? null,
-      why: timed ? "" : "none of the operation's timed sizes runs this kernel",
-    });
-  } else tell({ kind: "timed", edit, time: null, roofline: null, why: "only what is right is timed" });
-  tell({ kind: "judged", edit, ms: performance.now() - started });
+  const code = withoutDbg(text);
+  const edits = [{ shipped, code }];
+  if (!(await compiled(edit, shipped, code))) return;
+  const running = (await casesOf(name)).filter((one) => uses(edits, one));
+  await checkAndTime(edit, opNamed(name), edits, running, started);
 }
 
 /** What the page asks. Of edits that wait, only the newest is judged. */
 export async function answer(message: ToWorker): Promise<void> {
   await initDevice();
-  if (message.kind === "open") tell({ kind: "opened", op: message.op, kernels: await kernelsOf(message.op, message.sizes) });
-  else if (message.edit === newest) await judge(message);
+  if (message.kind === "open") {
+    tell({ kind: "opened", op: message.op, kernels: await kernelsOf(message.op, message.sizes) });
+    return void (await ceilingsWithin(CEILINGS_MS / 2));
+  }
+  const { edit } = message;
+  if (edit !== newest()) return;
+  switch (message.kind) {
+    case "judge":
+      return judge(message);
+    case "step":
+      return tell({ kind: "stepped", edit, step: await timeStep([{ shipped: message.shipped, code: withoutDbg(message.code) }]) });
+    case "shapes":
+      await timeShapes(
+        opNamed(message.op),
+        [{ shipped: message.shipped, code: withoutDbg(message.code) }],
+        { limits: LIMITS, ceilings: () => ceilingsWithin(CEILINGS_MS) },
+        (shape) => tell({ kind: "shape", edit, shape }),
+      );
+      return tell({ kind: "shaped", edit });
+    case "debug":
+      return tell({ kind: "debugged", edit, seen: await debugKernel(opNamed(message.op), message, message.threads) });
+    case "debugDraft": {
+      const { debugDraft } = await import("./drafting.ts");
+      return tell({ kind: "debugged", edit, seen: await debugDraft(message.draft, message.threads) });
+    }
+    case "draft": {
+      const { judgeDraft } = await import("./drafting.ts");
+      return judgeDraft(edit, message.draft);
+    }
+  }
 }
 
 /** Tells of an edit at once, while an older one may still be judged. */
-export const arrived = (message: ToWorker): void => void (newest = message.kind === "judge" ? message.edit : newest);
+export const arrived = (message: ToWorker): void => {
+  if (message.kind !== "open") setNewest(message.edit);
+};
 
 export const names = (): string[] => Object.keys(ops);

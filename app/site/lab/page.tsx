@@ -2,32 +2,35 @@
 import { wgsl } from "@iizukak/codemirror-lang-wgsl";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { mount } from "../shell/mount.tsx";
-import { messageOf } from "../shell/message.ts";
+import { type Asked, askedAtStart, keepHung } from "./asked.ts";
 import { save } from "./save.ts";
+import { Choice, NEW } from "./choice.tsx";
 import { staticsOf } from "./cost.ts";
+import { CostNotes } from "./cost-notes.tsx";
+import { DebugView } from "./debug-view.tsx";
+import { DraftForm } from "./draft-form.tsx";
 import { Editor } from "./editor.tsx";
 import { type Entry, loadHistory, saveHistory, withEntry } from "./history.ts";
 import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
-import { fromHash, shapeOf, toHash } from "./link.ts";
+import { shapeOf, toHash } from "./link.ts";
+import { More } from "./more.tsx";
 import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
+import { type Draft, draftIn } from "../../../jobs/lab/draft-text.ts";
+import type { ShapeTime } from "../../../jobs/lab/shapes.ts";
+import type { Seen } from "../../../jobs/lab/debug.ts";
 import { inWords, isRight, type Verdict, VerdictView } from "./verdict.tsx";
+import { emptyDraft, workedExample } from "./worked-example.ts";
 
 const PAUSE_MS = 350;
 /** Without a word from the worker for so long, its kernel is taken to loop for ever. */
-const HANGS_MS = 20_000;
+const HANGS_MS = 30_000;
+/** The same for a training step, whose kernels are all compiled first. */
+const STEP_HANGS_MS = 300_000;
 const FIRST = "layerNorm";
-/** Where a text that hung waits for a reload. */
-const HUNG = "tessera-lab-hung";
-
-/** A text to come back to. */
-interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
-  /** It hung before: it waits for a change. */
-  readonly hung?: boolean;
-}
 
 const language = wgsl();
-const nothing: Verdict = { edit: 0, cases: [], of: 0, timed: null, ms: null };
+const nothing: Verdict = { edit: 0, alone: false, cases: [], of: 0, timed: null, step: null, ms: null };
 
 function Lab() {
   const [about, setAbout] = useState<{ readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] } | null>(null);
@@ -42,6 +45,9 @@ function Lab() {
   const [entries, setEntries] = useState<readonly Entry[]>([]);
   const [status, setStatus] = useState("opening the GPU …");
   const [fault, setFault] = useState("");
+  const [draft, setDraft] = useState<Draft | null>(null);
+  const [seen, setSeen] = useState<Seen | null>(null);
+  const [shapes, setShapes] = useState<readonly ShapeTime[]>([]);
   const worker = useRef<Worker | null>(null);
   const edit = useRef(0);
   const pause = useRef(0);
@@ -50,34 +56,58 @@ function Lab() {
   const wanted = useRef<Asked | null>(null);
   /** The size that a link of another page asks for. */
   const shape = useRef(shapeOf(location.hash));
-  const now = useRef({ op, shipped, text });
-  now.current = { op, shipped, text };
+  const now = useRef({ op, shipped, text, draft });
+  now.current = { op, shipped, text, draft };
 
   const send = (message: ToWorker): void => worker.current?.postMessage(message);
 
-  const judge = useCallback((kernel: Kernel, code: string): void => {
+  /** Asks for a verdict once nothing has been typed for a moment. */
+  const judgeSoon = useCallback((what: () => ToWorker): void => {
     clearTimeout(pause.current);
     setOld(true);
     pause.current = window.setTimeout(() => {
-      setStatics(staticsOf(code));
       setFault("");
+      setShapes([]);
       setStatus("judging …");
       edit.current++;
-      listenFor();
-      send({ kind: "judge", edit: edit.current, op: now.current.op, shipped: kernel, code });
+      listenFor(HANGS_MS);
+      send(what());
     }, PAUSE_MS);
   }, []);
 
-  const listenFor = (): void => {
+  const judge = (kernel: Kernel, code: string): void =>
+    judgeSoon(() => {
+      setStatics(staticsOf(code));
+      return { kind: "judge", edit: edit.current, op: now.current.op, shipped: kernel, code };
+    });
+
+  /** Asks for more about the text that was judged last. */
+  const ask = (message: { readonly kind: "step" | "shapes" } | { readonly kind: "debug"; readonly threads: string }, says: string): void => {
+    const { op: name, shipped: kernel, text: code, draft: own } = now.current;
+    setFault("");
+    setStatus(says);
+    listenFor(message.kind === "step" ? STEP_HANGS_MS : HANGS_MS);
+    if (kernel) send({ ...message, edit: edit.current, op: name, shipped: kernel, code });
+    else if (own && message.kind === "debug") send({ kind: "debugDraft", threads: message.threads, edit: edit.current, draft: own });
+  };
+
+  const listenFor = (ms: number): void => {
     clearTimeout(hangs.current);
     hangs.current = window.setTimeout(() => {
-      setFault(`The kernel did not end within ${HANGS_MS / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
-      const { op: name, shipped: kernel, text: code } = now.current;
-      wanted.current = { op: name, kernel: kernel!.name, shipped: kernel!.code, code, hung: true };
-      sessionStorage.setItem(HUNG, JSON.stringify(wanted.current));
+      setFault(`The kernel did not end within ${ms / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
+      wanted.current = { ...asked(), hung: true };
+      keepHung(wanted.current);
       now.current = { ...now.current, op: "" };
       start();
-    }, HANGS_MS);
+    }, ms);
+  };
+
+  /** What is in the editor, as a link and the history have it. */
+  const asked = (): Asked => {
+    const { op: name, shipped: kernel, text: code, draft: own } = now.current;
+    return own
+      ? { op: own.name, kernel: NEW, shipped: "", code: JSON.stringify(own) }
+      : { op: name, kernel: kernel!.name, shipped: kernel!.code, code };
   };
 
   const show = (kernel: Kernel, code: string): void => {
@@ -85,6 +115,7 @@ function Lab() {
     setText(code);
     setVerdict(null);
     setMessages([]);
+    setSeen(null);
     judge(kernel, code);
   };
 
@@ -95,33 +126,36 @@ function Lab() {
       case "ready":
         setAbout(data);
         setStatus("");
-        if (now.current.op === "") openOp(wanted.current?.op ?? shape.current?.op ?? FIRST);
+        if (now.current.op === "") {
+          if (shape.current && !wanted.current) openOp(shape.current.op);
+          else restore(wanted.current);
+        }
         return;
       case "opened": {
         if (data.op !== now.current.op) return;
         setKernels(data.kernels);
         setStatus("");
-        const asked = wanted.current;
+        const back = wanted.current;
         wanted.current = null;
-        if (!asked) return show(data.kernels[0]!, data.kernels[0]!.code);
-        const kernel = data.kernels.find(({ code }) => code === asked.shipped) ?? { name: asked.kernel, label: asked.kernel, code: asked.shipped };
-        if (!asked.hung) return show(kernel, asked.code);
+        if (!back) return show(data.kernels[0]!, data.kernels[0]!.code);
+        const kernel = data.kernels.find(({ code }) => code === back.shipped) ?? { name: back.kernel, label: back.kernel, code: back.shipped };
+        if (!back.hung) return show(kernel, back.code);
         setShipped(kernel);
-        return setText(asked.code);
+        return setText(back.code);
       }
       case "compiled": {
         setMessages(data.messages);
         const broken = data.messages.find(({ kind }) => kind === "error");
-        if (broken) return setStatus(`line ${broken.line}: ${broken.text}`);
-        listenFor();
-        setVerdict({ ...nothing, edit: data.edit });
+        if (broken) return setStatus(inLine(broken));
+        listenFor(HANGS_MS);
+        setVerdict({ ...nothing, edit: data.edit, alone: now.current.draft !== null });
         return setOld(false);
       }
       case "case":
-        listenFor();
+        listenFor(HANGS_MS);
         return setVerdict((before) => before && { ...before, cases: [...before.cases, data.verdict], of: data.of });
       case "timed":
-        listenFor();
+        listenFor(HANGS_MS);
         return setVerdict((before) => before && { ...before, timed: data });
       case "judged":
         setStatus("");
@@ -131,6 +165,17 @@ function Lab() {
           remember(whole);
           return whole;
         });
+      case "stepped":
+        setStatus("");
+        return setVerdict((before) => before && { ...before, step: data.step ?? "the step that is timed here does not run this kernel" });
+      case "shape":
+        listenFor(HANGS_MS);
+        return setShapes((before) => [...before, data.shape]);
+      case "shaped":
+        return setStatus("");
+      case "debugged":
+        setStatus("");
+        return setSeen(data.seen);
       case "failed":
         setStatus("");
         setFault(data.message.split("\n")[0]!);
@@ -139,9 +184,9 @@ function Lab() {
   };
 
   const remember = (whole: Verdict): void => {
-    const { op: name, shipped: kernel, text: code } = now.current;
-    if (!kernel) return;
-    const entry = { at: Date.now(), op: name, kernel: kernel.name, shipped: kernel.code, code, right: isRight(whole), ratio: whole.timed?.time?.ratio ?? null, says: inWords(whole) };
+    if (!now.current.shipped && !now.current.draft) return;
+    const ratio = whole.alone ? null : (whole.timed?.time?.ratio ?? null);
+    const entry = { at: Date.now(), ...asked(), right: isRight(whole), ratio, says: inWords(whole) };
     setEntries((all) => {
       const next = withEntry(all, entry);
       void saveHistory(next);
@@ -159,7 +204,8 @@ function Lab() {
 
   const openOp = (name: string): void => {
     setOp(name);
-    now.current = { ...now.current, op: name };
+    setDraft(null);
+    now.current = { ...now.current, op: name, draft: null };
     setKernels([]);
     if (!wanted.current?.hung) {
       setVerdict(null);
@@ -169,30 +215,40 @@ function Lab() {
     send({ kind: "open", op: name, sizes: shape.current?.op === name ? shape.current.sizes : null });
   };
 
-  const restore = (asked: Asked): void => {
-    wanted.current = asked;
-    openOp(asked.op);
+  /** A new operation; judged unless it hung before. */
+  const openDraft = (own: Draft, hung = false): void => {
+    setOp(NEW);
+    setShipped(null);
+    setSeen(null);
+    setVerdict(null);
+    now.current = { ...now.current, op: NEW, shipped: null };
+    changeDraft(own, hung);
+  };
+
+  const changeDraft = (own: Draft, hung = false): void => {
+    setDraft(own);
+    now.current = { ...now.current, draft: own };
+    if (!hung && own !== emptyDraft) judgeSoon(() => ({ kind: "draft", edit: edit.current, draft: own }));
+  };
+
+  const restore = (back: Asked | null): void => {
+    wanted.current = back;
+    if (back?.shipped !== "") return openOp(back?.op ?? FIRST);
+    wanted.current = null;
+    openDraft(draftIn(back.code), back.hung);
   };
 
   useEffect(() => {
-    if (location.hash.length > 1 && !shape.current) {
-      try {
-        wanted.current = fromHash(location.hash);
-      } catch (error) {
-        setFault(messageOf(error));
-      }
-    }
-    const hung = sessionStorage.getItem(HUNG);
-    if (hung) wanted.current = JSON.parse(hung) as Asked;
-    sessionStorage.removeItem(HUNG);
+    const { asked: first, fault: wrong } = askedAtStart();
+    wanted.current = first;
+    setFault(wrong);
     void loadHistory().then(setEntries);
     start();
     return () => worker.current?.terminate();
   }, []);
 
   const link = async (): Promise<void> => {
-    if (!shipped) return;
-    history.replaceState(null, "", toHash({ op, kernel: shipped.name, shipped: shipped.code, code: text }));
+    history.replaceState(null, "", toHash(asked()));
     await navigator.clipboard?.writeText(location.href).then(
       () => setStatus("the link is in the address bar and on the clipboard"),
       () => setStatus("the link is in the address bar"),
@@ -201,63 +257,42 @@ function Lab() {
 
   return (
     <>
-      <div class="row lab-choice">
-        <label>
-          Operation{" "}
-          <select value={op} disabled={!about} onChange={({ currentTarget }) => openOp(currentTarget.value)} data-op>
-            {(about?.ops ?? []).map((name) => (
-              <option key={name} value={name}>{name}</option>
-            ))}
-          </select>
-        </label>
-        <label class="lab-kernel">
-          Kernel{" "}
-          <select value={shipped?.name ?? ""} disabled={kernels.length === 0} onChange={({ currentTarget }) => {
-            const kernel = kernels.find(({ name }) => name === currentTarget.value);
-            if (kernel) show(kernel, kernel.code);
-          }}>
-            {kernels.map(({ name }) => (
-              <option key={name} value={name}>{name}</option>
-            ))}
-          </select>
-        </label>
-        <button type="button" disabled={!shipped} onClick={() => shipped && show(shipped, shipped.code)}>As shipped</button>
-        <button type="button" disabled={!shipped} onClick={() => void link()}>Link</button>
-        <button type="button" disabled={!shipped} onClick={() => shipped && save(shipped.label, text)}>Save as a file</button>
-      </div>
+      <Choice ops={about?.ops ?? []} op={op} kernels={kernels} shipped={shipped} onOp={(name) => (name === NEW ? openDraft(emptyDraft) : openOp(name))} onKernel={(kernel) => show(kernel, kernel.code)}>
+        {draft && <button type="button" onClick={() => openDraft(workedExample)}>Worked example</button>}
+        <button type="button" disabled={!shipped && !draft} onClick={() => void link()}>Link</button>
+        {shipped && <button type="button" onClick={() => save(shipped.label, text)}>Save as a file</button>}
+      </Choice>
       <p class="note">{about ? `${about.adapter}${about.software ? " (software: the processor plays a GPU)" : ""}` : "…"}</p>
       <div class="lab">
         <div class="lab-text">
-          {shipped ? (
+          {draft && <DraftForm draft={draft} messages={messages} wgsl={language} onChange={changeDraft} />}
+          {shipped && (
             <Editor text={text} label="WGSL of the kernel" language={language} messages={messages} costs={statics.lines} onChange={(code) => {
               if (code === now.current.text) return;
               setText(code);
               judge(shipped, code);
             }} />
-          ) : (
-            <div class="lab-empty" />
           )}
-          <p class="note">The margin counts each line's cost by its text alone: arithmetic, loads and stores as ten, barriers ‖.</p>
-          {statics.notes.length > 0 && (
-            <details>
-              <summary>{statics.notes.length} notes on the module's form</summary>
-              <ul>
-                {statics.notes.map((line) => (
-                  <li key={line}>{line}</li>
-                ))}
-              </ul>
-            </details>
-          )}
+          {!shipped && !draft && <div class="lab-empty" />}
+          {shipped && <CostNotes notes={statics.notes} />}
+          {(shipped || draft) && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
         </div>
         <div class="lab-side">
           <p class="status" role="status">{status}</p>
           {fault && <p class="error" role="alert">{fault}</p>}
           {verdict && <VerdictView verdict={verdict} old={old} />}
+          {verdict && shipped && <More ready={!old && verdict.ms !== null && isRight(verdict)} shapes={shapes} onShapes={() => {
+            setShapes([]);
+            ask({ kind: "shapes" }, "timing it at all sizes …");
+          }} onStep={() => ask({ kind: "step" }, "timing a training step with it and without …")} />}
         </div>
       </div>
       <HistoryView entries={entries} onOpen={restore} />
     </>
   );
 }
+
+const inLine = ({ kernel, line, text }: Message): string =>
+  `${kernel === undefined ? "" : `kernel ${kernel + 1}, `}${line > 0 ? `line ${line}: ` : ""}${text}`;
 
 mount(Lab);

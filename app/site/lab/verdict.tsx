@@ -1,14 +1,19 @@
 /** What is known of an edit: values, gradients, faults, time, distance from the machine's ceiling. */
 import type { Finding } from "../../../checks/check.ts";
 import type { CaseVerdict } from "../../../jobs/lab/check.ts";
-import type { Roofline, TimeVerdict } from "../../../jobs/lab/time.ts";
+import type { StepVerdict } from "../../../jobs/lab/step.ts";
+import type { Compared, Roofline, TimeVerdict } from "../../../jobs/lab/time.ts";
 
 export interface Verdict {
   readonly edit: number;
+  /** A new operation: there is no shipped one beside it. */
+  readonly alone: boolean;
   readonly cases: readonly CaseVerdict[];
   /** Cases that run the kernel. */
   readonly of: number;
   readonly timed: { readonly time: TimeVerdict | null; readonly roofline: Roofline | null; readonly why: string } | null;
+  /** Of a training step, or why there is none; null until it is asked for. */
+  readonly step: StepVerdict | string | null;
   /** From the pause to the whole verdict; null while it is being made. */
   readonly ms: number | null;
 }
@@ -17,16 +22,17 @@ const figure = (value: number | null): string => (value === null ? "–" : Strin
 
 export const isRight = ({ cases }: Verdict): boolean => cases.every(({ ok }) => ok);
 
-export function inWords({ cases, of, timed, ms }: Verdict): string {
+export function inWords({ alone, cases, of, timed, ms }: Verdict): string {
   const wrong = cases.filter(({ ok }) => !ok).length;
   if (wrong > 0) return `wrong in ${wrong} of ${cases.length} cases`;
   if (of === 0 && ms !== null) return "no case here runs this kernel";
   if (ms === null) return `right so far: ${cases.length} of ${of || "…"} cases`;
+  if (alone) return `right in ${cases.length} cases${timed?.time ? `, ${timed.time.ms} ms` : ""}`;
   return `right in ${cases.length} cases${timed?.time ? `, ${timed.time.verdict === "not told apart" ? "not told apart from the shipped kernel" : `${timed.time.ratio} times the shipped kernel's speed`}` : ""}`;
 }
 
 export function VerdictView({ verdict, old }: { readonly verdict: Verdict; readonly old: boolean }) {
-  const { cases, timed, ms } = verdict;
+  const { alone, cases, timed, step, ms } = verdict;
   const gradients = [...new Set(cases.flatMap(({ gradients: g = {} }) => Object.keys(g)))];
   return (
     <section class="card lab-verdict" aria-label="Verdict" data-old={old} data-judged={ms === null ? "" : verdict.edit} data-right={isRight(verdict)}>
@@ -34,7 +40,8 @@ export function VerdictView({ verdict, old }: { readonly verdict: Verdict; reado
         <h2>{inWords(verdict)}</h2>
         <span class="note">{old ? "of the text before" : ms === null ? "…" : `${(ms / 1000).toFixed(2)} s`}</span>
       </div>
-      {timed && <Times {...timed} />}
+      {timed && <Times {...timed} alone={alone} />}
+      {step !== null && <Step step={step} />}
       {cases.flatMap(wrongLines).map((line) => (
         <p class="error" key={line}>{line}</p>
       ))}
@@ -76,7 +83,22 @@ function wrongLines({ name, values, gradients = {}, faults }: CaseVerdict): stri
   ];
 }
 
-function Times({ time, roofline, why }: NonNullable<Verdict["timed"]>) {
+const comparison = ({ ms, shippedMs, ratio, ratioRange, pairs }: Compared): string =>
+  `${ms} ms, shipped ${shippedMs} ms: ${ratio} times its speed, 95 % range ${ratioRange.join(" to ")} (${pairs} pairs)`;
+
+function Step({ step }: { readonly step: StepVerdict | string }) {
+  if (typeof step === "string") return <p class="note" data-step="">No training step: {step}.</p>;
+  return (
+    <dl class="facts">
+      <dt>Training step</dt>
+      <dd data-step={step.verdict}>
+        {step.step}, {step.edited} of {step.launches} launches edited: {comparison(step)}: <strong>{step.verdict}</strong>
+      </dd>
+    </dl>
+  );
+}
+
+function Times({ time, roofline, why, alone }: NonNullable<Verdict["timed"]> & { readonly alone: boolean }) {
   if (!time || !roofline) return <p class="note">Not timed: {why}.</p>;
   const { ceilings, fraction, gbps, gflops, boundBy } = roofline;
   return (
@@ -84,7 +106,7 @@ function Times({ time, roofline, why }: NonNullable<Verdict["timed"]>) {
       <dl class="facts">
         <dt>Time, {time.size}</dt>
         <dd data-time={time.verdict}>
-          {time.ms} ms, shipped {time.shippedMs} ms: {time.ratio} times its speed, 95 % range {time.ratioRange.join(" to ")} ({time.pairs} pairs): <strong>{time.verdict}</strong>
+          {alone ? `${time.ms} ms` : <>{comparison(time)}: <strong>{time.verdict}</strong></>}
         </dd>
         <dt>Roofline</dt>
         <dd data-roofline={fraction}>

@@ -1,0 +1,218 @@
+/** The lab's page, driven as a person would: verdicts and their time, a new operation from an empty form, dbg, a training step, link, history, a kernel that never ends. Figures go into RESULTS.md. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser, Page } from "puppeteer-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { workedExample } from "../../app/site/lab/worked-example.ts";
+import { launchBrowser } from "../../cli/node/chromium.ts";
+import { buildSite } from "../../cli/site.ts";
+import { draftFiles } from "../../jobs/lab/draft-file.ts";
+import { serveFolder } from "./serve-folder.ts";
+
+const SECONDS = 300;
+let folder: string;
+let served: Awaited<ReturnType<typeof serveFolder>>;
+let browser: Browser;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tessera-lab-"));
+  await buildSite(folder);
+  served = await serveFolder(folder);
+  browser = await launchBrowser();
+}, 400_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await served?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const WGSL = "WGSL of the kernel";
+
+interface View {
+  readonly state: { readonly doc: { toString(): string } };
+  dispatch(change: object): void;
+}
+
+/** CodeMirror's own view of an editor, in the page. */
+const VIEW = (label: string): View =>
+  (document.querySelector(`[data-editor="${label}"] .cm-content`) as unknown as { readonly cmTile: { readonly view: View } }).cmTile.view;
+
+async function open(hash = ""): Promise<Page> {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(1000 * SECONDS);
+  await page.evaluateOnNewDocument(`globalThis.VIEW = ${VIEW}`);
+  await page.goto(`${served.url}lab.html${hash}`, { waitUntil: "load" });
+  return page;
+}
+
+const textOf = (page: Page, label = WGSL): Promise<string> => page.evaluate((name) => VIEW(name).state.doc.toString(), label);
+
+const replace = (page: Page, label: string, from: string, to: string) =>
+  page.evaluate(
+    (name, before, after) => {
+      const view = VIEW(name);
+      const at = view.state.doc.toString().indexOf(before);
+      if (at < 0) throw new Error(`expected ${before} in the editor, got none`);
+      view.dispatch({ changes: { from: at, to: at + before.length, insert: after } });
+    },
+    label,
+    from,
+    to,
+  );
+
+/** The newest verdict, once it is whole and of the text that is shown. */
+async function verdict(page: Page, after = 0): Promise<{ readonly edit: number; readonly right: boolean; readonly says: string }> {
+  await page.waitForFunction(
+    (edit) => {
+      const card = document.querySelector<HTMLElement>("[data-judged]");
+      return card?.dataset["old"] === "false" && Number(card.dataset["judged"]) > edit;
+    },
+    {},
+    after,
+  );
+  return page.$eval("[data-judged]", (card) => ({
+    edit: Number((card as HTMLElement).dataset["judged"]),
+    right: (card as HTMLElement).dataset["right"] === "true",
+    says: card.querySelector("h2")!.textContent!,
+  }));
+}
+
+const press = (page: Page, text: string) =>
+  page.evaluate((name) => [...document.querySelectorAll("button")].find((b) => b.textContent!.trim().startsWith(name))!.click(), text);
+
+test("an edit's verdict: values, gradients, time and roofline; what its dbg saw; a training step", {
+  timeout: 3000 * SECONDS,
+}, async () => {
+  const page = await open();
+  const first = await verdict(page);
+  let { edit } = first;
+  console.log(`first verdict: ${first.says}`);
+  for (let i = 0; i < 5; i++) {
+    const from = performance.now();
+    await replace(page, WGSL, "var m = 0.0;", `var m = 0.0; // ${i}\n`);
+    const next = await verdict(page, edit);
+    console.log(`layer norm, edit ${i}: ${((performance.now() - from) / 1000).toFixed(2)} s with the pause of 0.35 s: ${next.says}`);
+    expect(next.right).toBe(true);
+    edit = next.edit;
+  }
+  expect(await page.$eval("[data-roofline]", (e) => Number((e as HTMLElement).dataset["roofline"]))).toBeGreaterThan(0);
+  await replace(page, WGSL, "var m = 0.0;", "var m = 0.0; dbg(row, vec2f(m, 0.5));");
+  ({ edit } = await verdict(page, edit));
+  await press(page, "Run once");
+  await page.waitForSelector("[data-seen]");
+  const rows = await page.$$eval("[data-seen] tbody tr", (all) =>
+    all.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.textContent)),
+  );
+  expect(rows.map(([workgroup, thread, , i, value]) => [workgroup, thread, i, value])).toEqual(
+    [0, 1, 2, 3].map((t) => ["0", String(t), String(t), "0, 0.5"]),
+  );
+  await press(page, "In a training step");
+  await page.waitForSelector("[data-step]");
+  console.log(await page.$eval("[data-step]", (e) => e.textContent));
+  await page.close();
+});
+
+test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
+  const page = await open();
+  await page.waitForSelector("[data-op] option");
+  await page.select("[data-op]", "matmul");
+  let { edit } = await verdict(page);
+  for (let i = 0; i < 3; i++) {
+    const from = performance.now();
+    await page.evaluate((name, n) => VIEW(name).dispatch({ changes: { from: 0, insert: `// ${n}\n` } }), WGSL, i);
+    const next = await verdict(page, edit);
+    console.log(`matmul, edit ${i}: ${((performance.now() - from) / 1000).toFixed(2)} s: ${next.says}`);
+    edit = next.edit;
+  }
+  await page.close();
+});
+
+test("a new operation from an empty form; its files; link and history bring every byte back", { timeout: 3000 * SECONDS }, async () => {
+  const page = await open();
+  await page.waitForSelector("[data-op] option");
+  await page.select("[data-op]", "new operation");
+  await page.waitForSelector("[data-draft]");
+  const type = async (within: string, field: string, value: string) => {
+    await page.$eval(`${within} [data-field="${field}"]`, (e) => ((e as HTMLInputElement).value = ""));
+    await page.type(`${within} [data-field="${field}"]`, value);
+  };
+  const write = (label: string, text: string) =>
+    page.evaluate((name, code) => VIEW(name).dispatch({ changes: { from: 0, insert: code } }), label, text);
+  const { name, inputs, output, attrs, sizes, timed, formula, reference, kernels } = workedExample;
+  await type(".lab-draft", "Name", name);
+  await type(".lab-draft", "Inputs and their shapes", inputs);
+  await type(".lab-draft", "Output and its shape", output);
+  await type(".lab-draft", "Attributes", attrs);
+  await type(".lab-draft", "Sizes to check", sizes);
+  await type(".lab-draft", "Size to time", timed);
+  await type(".lab-draft", "Formula, for the file", formula);
+  await write("Reference in JavaScript", reference);
+  for (const [i, kernel] of kernels.entries()) {
+    if (i > 0) await press(page, "Add a kernel");
+    const at = `[data-kernel="${i}"]`;
+    await page.waitForSelector(at);
+    await page.select(`${at} h2 select`, kernel.pass);
+    await type(at, "Reads", kernel.reads);
+    await type(at, "Writes", kernel.writes);
+    await type(at, "Threads", kernel.count);
+    await write(`Body of kernel ${i + 1}`, kernel.body);
+  }
+  await page.waitForFunction(
+    () =>
+      document.querySelectorAll(".lab-verdict tbody tr").length === 3 && document.querySelectorAll(".lab-verdict thead th").length === 4,
+  );
+  const { right, says, edit } = await verdict(page);
+  console.log(`rmsNorm, typed: ${says}`);
+  expect(right).toBe(true);
+  const files = await page.$$eval("[data-file]", (all) =>
+    all.map((file) => ({ path: (file as HTMLElement).dataset["file"], text: file.querySelector("pre")!.textContent })),
+  );
+  expect(files).toEqual(draftFiles(workedExample));
+
+  await replace(page, "Body of kernel 1", "* weight[i];", "* weigt[i];");
+  await page.waitForFunction(() => /^kernel 1, line 6: .*weigt/.test(document.querySelector("[role=status]")!.textContent!));
+  await replace(page, "Body of kernel 1", "* weigt[i];", ";");
+  const wrong = await verdict(page, edit);
+  expect(wrong).toMatchObject({ right: false, says: "wrong in 3 of 3 cases" });
+  expect(await page.$eval(".lab-verdict .error", (e) => e.textContent)).toMatch(/^rmsNorm: 1x5: y\[\d\]: expected -?[\d.]+, got -?[\d.]+/);
+
+  await press(page, "Link");
+  await page.waitForFunction(() => location.hash.length > 1);
+  const hash = await page.evaluate(() => location.hash);
+  const body = await textOf(page, "Body of kernel 1");
+  await page.close();
+  const again = await open(hash);
+  await verdict(again);
+  expect(await textOf(again, "Body of kernel 1")).toBe(body);
+  expect(await textOf(again, "Reference in JavaScript")).toBe(reference);
+  // The verdict before the fault, from the history.
+  await again.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>("[data-history] tbody tr")]
+      .find((row) => row.textContent!.includes("right in 3 cases"))!
+      .querySelector("button")!
+      .click(),
+  );
+  await again.waitForFunction((code) => VIEW("Body of kernel 1").state.doc.toString() === code, {}, kernels[0]!.body);
+  await again.close();
+  const cut = await open(hash.slice(0, -40));
+  await cut.waitForFunction(() => /cut or changed/.test(document.querySelector("[role=alert]")?.textContent ?? ""));
+  await cut.close();
+});
+
+test("an edit of a shipped kernel comes back by its link to the byte", { timeout: 3000 * SECONDS }, async () => {
+  const page = await open();
+  const { edit } = await verdict(page);
+  await replace(page, WGSL, "var m = 0.0;", "var m = 0.0; // naïve, 平均, \\u0000 `${x}`\t\n");
+  await verdict(page, edit);
+  const code = await textOf(page);
+  await press(page, "Link");
+  await page.waitForFunction(() => location.hash.length > 1);
+  const url = await page.evaluate(() => location.hash);
+  await page.close();
+  const again = await open(url);
+  await verdict(again);
+  expect(await textOf(again)).toBe(code);
+  await again.close();
+});

@@ -54,7 +54,12 @@ export interface Plan<T> {
 
 /** Records `body`, a synchronous function that reads no values back, and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
-  const draft = drafted(body, options.label ?? "plan");
+  const label = options.label ?? "plan";
+  let draft = drafted(body, label);
+  if (await draft.device.listed?.()) {
+    draft.release();
+    draft = drafted(body, label);
+  }
   const { device, launches, release } = draft;
   try {
     await compile(device, launches, options.onCompile);

@@ -3,12 +3,8 @@
  * K spills. A thread has 64 registers on Arm's Mali, 64 floats on Intel before Xe3 (at the width that WebGPU gets) and about as many on
  * Qualcomm's Adreno, 128 on Apple's, 256 on AMD's and NVIDIA's.
  */
-import type { TileName } from "./tiles.ts";
-
-type Ranking = readonly (readonly [TileName, number])[];
-
 // Products per second without edges, relative to the fastest: on an H100 at 4096^3 (bench/gpu).
-const LARGE: Ranking = [
+const LARGE = [
   ["shared-128x128", 1],
   ["shared-128x112", 0.72],
   ["shared-128x64", 0.87],
@@ -16,7 +12,10 @@ const LARGE: Ranking = [
   ["shared-104x64", 0.7],
   ["shared-64x64", 0.81],
   ["shared-32x32", 0.4],
-];
+] as const;
+
+type Ranking = readonly (readonly [(typeof LARGE)[number][0] | "shared-64x32", number])[];
+
 // The same with at most 64 sums a thread: for GPUs that do not say whose they are, where it costs a large one a seventh at most.
 const MIDDLE: Ranking = LARGE.filter(([name]) => name !== "shared-128x128" && name !== "shared-128x112");
 // At most 64, 32 and 16 sums a thread; not measured.

@@ -1,6 +1,6 @@
 /** What it takes to be measured. A contender may be anything that computes a case's results. */
 import type { Benchmark, Inputs } from "./benchmark.ts";
-import type { LaunchTime } from "../tasks/profile.ts";
+import type { LaunchTime } from "../train/profile.ts";
 
 /** A case made ready to run. */
 export interface Prepared {

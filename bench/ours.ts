@@ -16,7 +16,7 @@ import { Optimizer, optimizerScalars } from "../train/optimizer.ts";
 import { makeRecipe } from "../train/recipe.ts";
 import { modelParams, type Inputs, type KernelWork, type TrainWork, type Work } from "./benchmark.ts";
 import type { Contender, Prepared } from "./contender.ts";
-import { profile } from "../tasks/profile.ts";
+import { profile } from "../train/profile.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -96,7 +96,7 @@ async function training({ B, config, recipe }: TrainWork, inputs: Inputs): Promi
       logitsDist,
       target,
       teacherLogits,
-      kind: settings.distillation,
+      kind: recipe.distillation,
       alpha: settings.alpha,
       tau: settings.tau,
       reduction: settings.reduction,

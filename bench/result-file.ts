@@ -1,10 +1,11 @@
 /** A result file of the benchmark, and one out of several: the suites of a machine measured one after another. */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { adapterName } from "../engine/device.ts";
+import { schemaFault } from "../models/schema-fault.ts";
 import { quote, shown } from "../models/shown.ts";
 import { peakFraction, type Ceilings } from "./ceilings.ts";
 import type { Limits, Measured } from "./run.ts";
+import type { Sustained } from "./sustained.ts";
 
 export interface ResultFile {
   readonly adapter: {
@@ -48,6 +49,8 @@ export interface ResultFile {
   readonly stopped?: string;
   /** What a page knows of the browser it ran in. Isolated from other sites it has a fine clock and threads. */
   readonly browser?: { readonly userAgent: string; readonly isolated: boolean; readonly cores: number };
+  /** Of the page's sustained mode, which measures no other cases. */
+  readonly sustained?: Sustained;
   /** Of bench/gpu: what was to be reached there; `got` null: not measured. */
   readonly targets?: readonly {
     readonly what: string;
@@ -78,8 +81,6 @@ export interface NamedResult {
   readonly name: string;
   readonly result: ResultFile;
 }
-
-z.config(en());
 
 const positive = z.number().check(z.positive());
 const text = z.string();
@@ -127,6 +128,13 @@ const schema = z.looseObject({
   notRun: list(text),
   stopped: z.optional(text),
   browser: z.optional(z.looseObject({ userAgent: text, isolated: z.boolean(), cores: z.number() })),
+  sustained: z.optional(
+    z.looseObject({
+      ...{ case: text, imagesPerRun: positive, seconds: positive, stopped: z.optional(text) },
+      windows: z.array(z.looseObject({ seconds: positive, imagesPerSecond: positive })).check(z.minLength(1)),
+      knee: z.nullable(z.looseObject({ seconds: positive, before: positive, after: positive })),
+    }),
+  ),
   targets: list(
     z.looseObject({
       ...{ what: text, least: z.number(), aim: z.number(), unit: text, got: z.nullable(z.number()), note: z.optional(text) },
@@ -150,10 +158,7 @@ const schema = z.looseObject({
 export function resultFile(value: unknown, source: string): ResultFile {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data as unknown as ResultFile;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new Error(
-    `${shown(source)}: expected a result of the benchmark (bench --json), got one whose ${quote(path.join(".") || "content")} is wrong: ${shown(message)}`,
-  );
+  throw new Error(`${shown(source)}: no result of the benchmark (bench --json): ${schemaFault(parsed.error, value, "content")}`);
 }
 
 /**
@@ -220,6 +225,7 @@ export function mergeResults(results: readonly ResultFile[]): ResultFile {
   const bundle = results.findLast((r) => r.bundle)?.bundle;
   const measured = new Set(cases.map((c) => c.name));
   const notRun = results.flatMap((r) => r.notRun ?? []).filter((name, i, all) => !measured.has(name) && all.indexOf(name) === i);
+  const sustained = results.find((r) => r.sustained)?.sustained;
   const firsts = results.flatMap((r) => r.first ?? []);
   return {
     where: first.where,
@@ -241,6 +247,7 @@ export function mergeResults(results: readonly ResultFile[]): ResultFile {
     cases: cases.map((c) => ({ ...c, peakFraction: "error" in c.ours ? null : peakFraction(ceilings, c.flops, c.bytes, c.ours.medianMs) })),
     ...(bundle ? { bundle } : {}),
     ...(firsts.length > 0 ? { first: firsts } : {}),
+    ...(sustained ? { sustained } : {}),
     ...(notRun.length > 0 ? { notRun, stopped: results.findLast((r) => r.stopped !== undefined)?.stopped ?? "stopped" } : {}),
     ...(first.browser ? { browser: first.browser } : {}),
   };

@@ -29,6 +29,7 @@ const POLICY = [
   "media-src 'self' blob:",
   "connect-src 'self' blob: https:",
   "worker-src 'self' blob:",
+  "frame-src 'self'", // the page Bench measures in a frame
   "manifest-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
@@ -40,7 +41,11 @@ function frame(): Plugin {
     name: "site-frame",
     // Read by the page Bench. The site includes no rival libraries.
     generateBundle() {
-      this.emitFile({ type: "asset", fileName: "about.json", source: JSON.stringify({ version: VERSION, commit: "", rivals: [] }) });
+      this.emitFile({
+        type: "asset",
+        fileName: "about.json",
+        source: JSON.stringify({ version: VERSION, commit: "", rivals: [], lab: "./lab.html" }),
+      });
       // For browsers without WebGPU.
       const recorded = JSON.parse(readFileSync(shipped("app/site/recorded/demo.json"), "utf8")) as ReportData;
       this.emitFile({ type: "asset", fileName: "recorded.html", source: reportPage(recorded) });

@@ -37,7 +37,7 @@ export interface Plan<T> {
   readonly bytes: number;
   /** Names of the kernels in order, for inspection. */
   readonly kernels: readonly string[];
-  /** The launches themselves, in order; `tasks/profile.ts` times them one by one. */
+  /** The launches themselves, in order; `train/profile.ts` times them one by one. */
   readonly steps: readonly Step[];
   /** Replays the step. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;

@@ -101,8 +101,8 @@ export function deitActivations(c: DeitConfig): number {
 }
 
 export interface DeitOptions {
-  /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks. */
-  readonly dropPath?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
+  /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks, or is the same in all. */
+  readonly dropPath?: { readonly rate: number; readonly uniform?: boolean; readonly seed: Scalar; readonly step: Scalar };
   /** Dropout while training: after the position embedding, and in each branch after projection, activation and second layer. */
   readonly dropout?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
   /** Called with intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
@@ -136,7 +136,7 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
   let t = patchTokens(x, ...proj, front.map(w), w("pos_embed"));
 
   const rates = Array.from({ length: 2 * c.depth }, (_, k) =>
-    dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0,
+    dropPath?.uniform ? dropPath.rate : dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0,
   );
   const drawn = dropPath && rates.some((rate) => rate > 0) ? dropPathFactors(rates, B!, dropPath) : null;
   const factors = (k: number): SampleFactors | undefined => (drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined);

@@ -1,8 +1,8 @@
 /** Weights of one resolution in a model of another: the position embedding is interpolated. */
 import { BICUBIC, antialiasedBands } from "../kernels/shared/resample.ts";
-import { show } from "../engine/shape.ts";
 import { interpolationBands } from "../kernels/shared/bands.ts";
 import { gridChange } from "../kernels/resize-pos-embed.ts";
+import { checkState } from "./check-state.ts";
 import { posEmbedPrefix } from "./deit-config.ts";
 import type { Model } from "./model.ts";
 import type { State } from "./params.ts";
@@ -13,17 +13,21 @@ const TIMM = /^(vit|deit3)_/;
 /**
  * `state` with a position embedding that fits `model`; the same state where it does. Bicubic: as DeiT's official fine-tuning does it, or of
  * timm's `vit_` and `deit3_` names as timm does it. In f64 on the CPU, rounded once: the same on every adapter. `resizePosEmbed` in kernels/ is
- * the official operation on the GPU.
+ * the official operation on the GPU. Throws a StateError for weights without one, of another width or of another number of tokens before the
+ * grid.
  */
-export function resizedPosEmbed(state: State, { name, config }: Model): State {
+export function resizedPosEmbed(state: State, { name, config, params }: Model): State {
   if (config.arch !== "deit")
     throw new Error(`resizedPosEmbed: expected a vision transformer, which has a position embedding, got ${name}`);
-  const given = state.get("pos_embed");
-  if (!given) throw new Error("resizedPosEmbed: expected a tensor pos_embed, got none");
   const { dim: D } = config;
-  if (given.shape.at(-1) !== D) throw new Error(`resizedPosEmbed: expected pos_embed [1,N,${D}], got ${show(given.shape)}`);
+  const given = state.get("pos_embed");
+  const prefix = posEmbedPrefix(config);
   const size = config.imgSize / config.patchSize;
-  const { prefix, side } = gridChange(given.shape, { prefix: posEmbedPrefix(config), height: size, width: size });
+  if (!given || given.shape.at(-1) !== D || !Number.isInteger(Math.sqrt(given.shape.at(-2)! - prefix))) {
+    checkState(name, params, state); // throws: what differs is named whole, with the models that such weights fit
+    return state;
+  }
+  const { side } = gridChange(given.shape, { prefix, height: size, width: size });
   if (side === size) return state;
   const bands = TIMM.test(name) ? antialiasedBands(side, size, BICUBIC) : interpolationBands(side, size);
   const data = new Float32Array((prefix + size * size) * D);

@@ -1,8 +1,10 @@
 /** The worker's side of `loadModelInWorker`: models that answer messages. A dedicated worker serves its page, a shared one every tab of the origin. */
-import type { Common, Example, FineTuneOptions, ImageInput, LoadOptions, VisionModel } from "./api.ts";
+import type { Common, FineTuneOptions, ImageInput, LoadOptions, VisionModel } from "./api.ts";
 import { loadModel } from "./load-model.ts";
 import { expose, proxy, type ProxyMarked } from "./messages.ts";
+import { type RemoteExamples, receivedExamples } from "./remote-examples.ts";
 import { SharedModels } from "./shared-models.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** Functions of the page by name, of its store `get`, `set` and `delete`; each call crosses to the page. */
 export type Hooks = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>;
@@ -13,15 +15,12 @@ export interface SentOptions {
   readonly names: readonly string[];
 }
 
-function received<O>({ values, names }: SentOptions, hooks: Hooks): O {
-  const store = { get: () => hooks["get"]!(), set: (bytes: unknown) => hooks["set"]!(bytes), delete: () => hooks["delete"]!() };
+/** Options as they were before they were sent. What the page's store is asked stays without an answer once the page is gone: that rejects. */
+function received<O>({ values, names }: SentOptions, hooks: Hooks, client: Client): O {
+  const ask = (name: string, ...args: unknown[]) => unlessAborted(hooks[name]!(...args), client.goneSignal);
+  const store = { get: () => ask("get"), set: (bytes: unknown) => ask("set", bytes), delete: () => ask("delete") };
   const functions = names.map((name) => [name, name === "checkpoint" ? store : (told: unknown) => void hooks[name]!(told)]);
   return { ...values, ...Object.fromEntries(functions) } as O;
-}
-
-/** Examples come one by one, as the page makes them. */
-export interface RemoteExamples {
-  next(): Promise<Example | null>;
 }
 
 /** What is asked of pictures. */
@@ -43,6 +42,9 @@ export type RemoteModel = Omit<VisionModel, Answer | "fineTune"> & {
 class Client {
   readonly #running = new Map<number, AbortController>();
   readonly #held = new Set<() => void>();
+  readonly #gone = new AbortController();
+  /** Aborted once the page has gone: it answers no more. */
+  readonly goneSignal = this.#gone.signal;
 
   async run<T>(call: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
@@ -68,6 +70,7 @@ class Client {
   }
 
   gone(): void {
+    this.#gone.abort();
     for (const controller of this.#running.values()) controller.abort();
     for (const release of this.#held) release();
   }
@@ -88,14 +91,13 @@ function remote(client: Client, model: VisionModel, release = () => model.dispos
     dispose: client.hold(release),
     fineTune: (call: number, examples: RemoteExamples, options: SentOptions, hooks: Hooks) =>
       client.run(call, async (signal) => {
-        const tuned = await model.fineTune(generated(examples), { ...received<FineTuneOptions>(options, hooks), signal });
+        const tuned = await model.fineTune(receivedExamples(examples, signal), {
+          ...received<FineTuneOptions>(options, hooks, client),
+          signal,
+        });
         return proxy({ model: remote(client, tuned.model), finished: tuned.finished, epochs: tuned.epochs });
       }),
   }) as unknown as RemoteModel & ProxyMarked;
-}
-
-async function* generated(examples: RemoteExamples): AsyncGenerator<Example> {
-  for (let example = await examples.next(); example; example = await examples.next()) yield example;
 }
 
 const shared = new SharedModels();
@@ -103,12 +105,14 @@ const shared = new SharedModels();
 /** What one page, or tab, can ask for. */
 const connection = (client = new Client()) => ({
   async load(call: number, from: string | Blob | Uint8Array, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
-    return client.run(call, async (signal) => remote(client, await loadModel(from, { ...received<LoadOptions>(options, hooks), signal })));
+    return client.run(call, async (signal) =>
+      remote(client, await loadModel(from, { ...received<LoadOptions>(options, hooks, client), signal })),
+    );
   },
 
   /** `key` identifies file and options; tabs with the same key share one model. */
   async share(call: number, key: string, from: string, options: SentOptions, hooks: Hooks): Promise<RemoteModel & ProxyMarked> {
-    const { onProgress, ...o } = received<LoadOptions>(options, hooks);
+    const { onProgress, ...o } = received<LoadOptions>(options, hooks, client);
     const common = (signal: AbortSignal): Common => (onProgress ? { signal, onProgress } : { signal });
     const { model, release } = await client.run(call, (signal) =>
       shared.use(key, common(signal), (told) => loadModel(from, { ...o, ...told })),

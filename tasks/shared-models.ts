@@ -1,5 +1,6 @@
 /** Models that several tabs use at once. */
 import type { Common, Progress, VisionModel } from "./api.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 interface Entry {
   readonly model: Promise<VisionModel>;
@@ -59,14 +60,4 @@ export class SharedModels {
     this.#entries.set(key, entry);
     return entry;
   }
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason as Error);
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

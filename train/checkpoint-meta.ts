@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { ResumeError, type RunIdentity } from "./identity.ts";
 import { shownValue } from "../models/shown.ts";
+import { schemaFault } from "../models/schema-fault.ts";
 import type { Position } from "./position.ts";
 
 /** Metadata for other tools; not needed to resume. */
@@ -48,10 +49,7 @@ export function readMeta(metadata: Readonly<Record<string, string>>): Meta {
   if (meta?.format !== "tessera-checkpoint" || (meta.version !== 1 && meta.version !== 2))
     throw new ResumeError(`expected checkpoint version 1 or 2, got ${shownValue(meta?.format)} ${shownValue(meta?.version)}`);
   const checked = schema.safeParse(meta);
-  if (!checked.success) {
-    const { path, message } = checked.error.issues[0]!;
-    throw new ResumeError(`expected a sound record of the run, got ${path.join(".")}: ${message}`);
-  }
+  if (!checked.success) throw new ResumeError(`record of the run: ${schemaFault(checked.error, meta, "record")}`);
   return meta;
 }
 

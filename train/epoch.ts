@@ -8,6 +8,7 @@ import type { Batch } from "./input/options.ts";
 import type { InputPipeline } from "./input/pipeline.ts";
 import { readBatch, readStep } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
+import { canProfile, profile } from "./profile.ts";
 import { mixGroupSize } from "./recipe.ts";
 import type { Run } from "./run.ts";
 import type { Saver } from "./saver.ts";
@@ -91,7 +92,8 @@ async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps 
     step.scalars.set({ ...scalars, keep: part === 0 ? 0 : 1, seed, step: number });
     if (o.statsEvery && part === 0 && position.step % o.statsEvery === 0)
       o.onStats?.({ step: position.step + 1, layers: await run.replay!.ranges() });
-    await runPlan(o, run, "batch", lr);
+    if (part === 0 && profiled(o, run)) o.onProfile?.({ step: position.step + 1, launches: await profile(step.batch) });
+    else await runPlan(o, run, "batch", lr);
     const numbers = readBatch(step);
     numbers.catch(() => undefined); // `readStep` below reports it
     batches.push(numbers);
@@ -108,6 +110,10 @@ async function trainStep(o: TrainOptions, run: Run, { stepsPerEpoch, totalSteps 
     o.onMetrics?.({ kind: "step", ...at, ...numbers, imagesPerSecond: run.throughput.imagesPerSecond });
   });
 }
+
+/** Not the run's very first update: what it does first is no part of a usual one. */
+const profiled = ({ profileEvery, debugNan }: TrainOptions, { position: { step }, step: { batch } }: Run): boolean =>
+  profileEvery !== undefined && !debugNan && step > 0 && step % profileEvery === 0 && canProfile(batch);
 
 /** Submits a plan of the step. Throws, where NaNs are to be explained, with where the first value comes from that is not finite. */
 async function runPlan({ debugNan }: TrainOptions, { step, replay, position }: Run, part: "batch" | "update", lr: number): Promise<void> {

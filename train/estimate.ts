@@ -81,7 +81,7 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
     return { images, plan };
   };
   const [{ student, store }, weights] = taken(() => {
-    const student = makeStudent(model, recipe, null, 0);
+    const student = makeStudent(model, recipe, null, 0, teacherModel ?? null);
     return { student: student.model, store: new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly)) };
   });
   const [optimizer, state] = taken(() => new Optimizer(recipe, store));

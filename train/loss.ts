@@ -18,10 +18,12 @@ export interface LossInputs {
   readonly logits: Tensor;
   /** (B, K), of the distillation head; to distill into a single head, `logits` again. */
   readonly logitsDist?: Tensor | null;
-  /** (B, K) probabilities, used without label smoothing. Give either these or `labels`. */
+  /** (B, K) probabilities, used without label smoothing. Give these, `labels` or `base`. */
   readonly target?: Tensor;
   /** (B), u32 or i32. */
   readonly labels?: Tensor;
+  /** (): a label term of its own, in place of cross-entropy. */
+  readonly base?: Tensor;
   /** (B, K); no gradient flows to them. */
   readonly teacherLogits?: Tensor | null;
   readonly kind?: "none" | "soft" | "hard";
@@ -55,7 +57,8 @@ export function distillationLoss(inputs: LossInputs): Loss {
     labelSmoothing = 0,
     reduction = "numel",
   } = inputs;
-  if (!target === !labels) throw new Error(`distillationLoss: expected either target or labels, got ${target ? "both" : "neither"}`);
+  if (!inputs.base && !target === !labels)
+    throw new Error(`distillationLoss: expected either target or labels, got ${target ? "both" : "neither"}`);
   if (kind !== "none" && kind !== "soft" && kind !== "hard")
     throw new Error(`distillationLoss: expected kind "none", "soft" or "hard", got "${kind as string}"`);
   if (!(alpha >= 0 && alpha <= 1)) throw new Error(`distillationLoss: expected alpha in [0, 1], got ${alpha}`);
@@ -69,7 +72,7 @@ export function distillationLoss(inputs: LossInputs): Loss {
       throw new Error(`${need("teacherLogits", show(logitsDist.shape)).message}, got ${show(teacherLogits.shape)}`);
   }
 
-  const base = target ? crossEntropy(logits, target) : crossEntropy(logits, labels!, { labelSmoothing });
+  const base = inputs.base ?? (target ? crossEntropy(logits, target) : crossEntropy(logits, labels!, { labelSmoothing }));
   if (kind === "none") return { loss: base, base, distill: null };
   const distill =
     kind === "soft" ? klDistillation(logitsDist!, teacherLogits!, { tau, reduction }) : crossEntropy(logitsDist!, argmax(teacherLogits!));

@@ -6,6 +6,7 @@ import type { ImagePlatform, ImageSource } from "./input/source.ts";
 import type { LayerRanges } from "./debug-text.ts";
 import type { Normalization } from "./input/step-input.ts";
 import type { EpochMetrics, StepMetrics } from "./metrics.ts";
+import type { LaunchTime } from "./profile.ts";
 import type { Recipe } from "./recipe.ts";
 
 export interface TeacherAnswers {
@@ -45,6 +46,12 @@ export interface TrainOptions {
   /** Number of updates between calls of `onStats`; the first update is measured. */
   readonly statsEvery?: number | undefined;
   readonly onStats?: ((stats: { readonly step: number; readonly layers: readonly LayerRanges[] }) => void) | undefined;
+  /**
+   * Number of updates between those that are timed launch by launch (the first batch of each). Such an update is a little slower and makes
+   * the same bits. Without a GPU clock (`timestamp-query`) none is timed.
+   */
+  readonly profileEvery?: number | undefined;
+  readonly onProfile?: ((profile: { readonly step: number; readonly launches: readonly LaunchTime[] }) => void) | undefined;
   /** Initial weights of this model, instead of random ones. */
   readonly initial?: State | undefined;
   readonly evalBatchSize?: number | undefined;

@@ -1,9 +1,7 @@
 /** Every hyperparameter of a training run, with its source. Defaults are the paper's (table 9) and the official code's. */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { LORA_TARGETS, type LoraOptions } from "../models/lora.ts";
-
-z.config(en());
+import { schemaFault } from "../models/schema-fault.ts";
 
 const LORA_TARGETS_EXPECTED = `expected layers of ${Object.keys(LORA_TARGETS).join(", ")}, with commas`;
 
@@ -62,10 +60,22 @@ export const recipeSchema = z.strictObject({
     "largest norm of all gradients together, above 0; larger ones are scaled down; null: no limit",
   ),
   labelSmoothing: item(share, 0.1, "share of the label that is spread over all classes, in [0, 1]"),
+  bceLoss: item(z.boolean(), false, "binary cross-entropy with the labels, each class a question of its own, in place of cross-entropy"),
+  bceTargetThresh: item(
+    z.nullable(share),
+    null,
+    "bce-loss: mixed or smoothed labels above it count as 1, the others as 0, in [0, 1]; null: they count as they are",
+  ),
   dropPath: item(
     below1,
     0.1,
     "stochastic depth: chance to leave out the last block for an image, in [0, 1), linearly less in earlier blocks",
+  ),
+  dropPathUniform: item(z.boolean(), false, "the chance of drop-path for every block alike, as DeiT III's code has it"),
+  layerScaleInit: item(
+    z.nullable(single),
+    null,
+    "first value of LayerScale in a model that has it and begins without weights, any number; null: the model's own",
   ),
   dropout: item(below1, 0, "share of elements dropped after the position embedding and in each branch, in [0, 1)"),
   trainMode: item(z.boolean(), true, "train with dropped blocks and elements and batch statistics; false: as the model is evaluated"),
@@ -132,9 +142,14 @@ export const recipeSchema = z.strictObject({
   lossScaleGrowth: item(count, 2000, "f16: finite updates in a row after which the factor of the loss doubles, 1 or more"),
 
   distillation: item(
-    z.enum(["none", "soft", "hard"]),
+    z.enum(["none", "soft", "hard", "features"]),
     "none",
-    "learn from a teacher's probabilities (soft), from its first class (hard), or without a teacher (none)",
+    "learn from a teacher's probabilities (soft), its first class (hard), its patches' features (features), or without a teacher (none)",
+  ),
+  featureLoss: item(
+    z.enum(["cosine", "smooth-l1"]),
+    "cosine",
+    "distillation by features: distance of the student's patches, after a learned linear map, from the teacher's: cosine or smooth-l1",
   ),
   alpha: item(share, 0.5, "weight of the teacher's term in the loss, in [0, 1]; the paper's soft runs have 0.1 with tau 3"),
   // Within these bounds neither logits / tau nor tau^2 leaves f32.
@@ -158,8 +173,7 @@ export type Recipe = z.infer<typeof recipeSchema>;
 export function makeRecipe(settings: Readonly<Record<string, unknown>> = {}): Recipe {
   const parsed = recipeSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new Error(`recipe: ${path.join(".") || "settings"}: ${message}`);
+  throw new Error(`recipe: ${schemaFault(parsed.error, settings, "settings")}`);
 }
 
 /** The settings of `trainOnly` "lora". */
@@ -183,14 +197,18 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
     throw new Error(`recipe: expected ${expected}, got ${got}`);
   };
   const { distillation, singleToken, batchSize, accumulate, epochs, warmupEpochs } = recipe;
-  if (distillation !== "none") {
+  if (distillation === "features") {
+    if (!teacher) return refuse('a teacher for distillation "features"', "none");
+    if (singleToken || recipe.cacheTeacher)
+      refuse(`distillation "soft" or "hard" for ${singleToken ? "singleToken" : "cacheTeacher"}`, '"features"');
+  } else if (distillation !== "none") {
     if (!teacher) return refuse(`a teacher for distillation "${distillation}"`, "none");
     if (!student.distilled && !singleToken)
       refuse(`a student with a distillation token for distillation "${distillation}" (or singleToken)`, "a plain one");
     if (student.distilled && singleToken) refuse("a student without a distillation token for singleToken", "one with it");
     if (teacher.numClasses !== student.numClasses) refuse(`a teacher of ${student.numClasses} classes`, String(teacher.numClasses));
   } else {
-    if (teacher) refuse('distillation "soft" or "hard" with a teacher', '"none"');
+    if (teacher) refuse('distillation "soft", "hard" or "features" with a teacher', '"none"');
     if (singleToken || recipe.cacheTeacher) refuse(`a distillation for ${singleToken ? "singleToken" : "cacheTeacher"}`, '"none"');
   }
   if (!student.transformer && (recipe.dropout > 0 || recipe.trainOnly === "attention" || recipe.trainOnly === "lora"))
@@ -200,6 +218,7 @@ export function checkRecipe(recipe: Recipe, student: StudentFacts, teacher: { nu
     );
   if (recipe.frozenDtype !== "f32" && recipe.trainOnly !== "lora")
     refuse(`trainOnly "lora" for frozenDtype "${recipe.frozenDtype}"`, `"${recipe.trainOnly}"`);
+  if (recipe.bceTargetThresh !== null && !recipe.bceLoss) refuse("bceLoss for bceTargetThresh", "false");
   if (batchSize % accumulate !== 0) refuse(`a batch that ${accumulate} equal batches make up`, `${batchSize} images`);
   if (recipe.repeats > 1 && batchSize % recipe.shards !== 0)
     refuse(`a batch that ${recipe.shards} shards divide for ${recipe.repeats} repeats`, `${batchSize} images`);

@@ -1,7 +1,7 @@
 /** The parts of a run on GPU and CPU, made once before its first step. */
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
-import { initialState, loadParams, ParameterStore, type State } from "../models/params.ts";
+import { loadParams, ParameterStore, type State } from "../models/params.ts";
 import { restoreCheckpoint, type Resumed } from "./checkpoint.ts";
 import { Evaluator } from "./evaluate.ts";
 import { InFlight } from "./in-flight.ts";
@@ -15,7 +15,7 @@ import type { Position } from "./position.ts";
 import type { Recipe } from "./recipe.ts";
 import { Replay } from "./replay.ts";
 import { recordStep, type TrainStep } from "./step.ts";
-import { makeStudent, type Student } from "./student.ts";
+import { firstState, makeStudent, type Student } from "./student.ts";
 import { computeTeacherLogits } from "./teacher-cache.ts";
 import { trains } from "./trained.ts";
 
@@ -43,7 +43,7 @@ interface Disposable {
 /** `own` registers an object to dispose of when the run ends, also by an error. */
 export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T extends Disposable>(thing: T) => T): Promise<Run> {
   const { model, recipe, seed } = o;
-  const student = makeStudent(model, recipe, o.initial ?? initialState(model.params, seed), seed);
+  const student = makeStudent(model, recipe, o.initial ?? firstState(model, recipe, seed), seed, o.teacher?.model ?? null);
   for (const tensor of Object.values(student.frozen)) own(tensor);
   const store = own(new ParameterStore(model.name, student.model.params, student.state, trains(recipe.trainOnly)));
   const optimizer = own(new Optimizer(recipe, store));

@@ -16,7 +16,7 @@ export class Saver {
     this.#identity = identity;
   }
 
-  /** Whether a checkpoint is due within the epoch. */
+  /** Whether a checkpoint is due after this update. */
   get due(): boolean {
     const { saveEvery, saveSeconds = Infinity } = this.#o;
     const counted = saveEvery !== undefined && this.#run.position.step % saveEvery === 0;

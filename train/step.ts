@@ -1,5 +1,5 @@
 /** One training step as recorded plans: bytes in, parameters updated, numbers out. */
-import { gradients, noGrad } from "../engine/autograd.ts";
+import { gradients } from "../engine/autograd.ts";
 import { record, type Plan, type RecordOptions } from "../engine/plan.ts";
 import { place } from "../kernels/shared/place.ts";
 import { Scalars } from "../kernels/shared/scalars.ts";
@@ -11,7 +11,7 @@ import { mixImages, mixLabels } from "../kernels/augment/mix-batch.ts";
 import type { Flat } from "../models/flat.ts";
 import type { Model } from "../models/model.ts";
 import type { Params, ParameterStore } from "../models/params.ts";
-import { distillationLoss } from "./loss.ts";
+import { objective } from "./objective.ts";
 import { optimizerScalars, type Optimizer } from "./optimizer.ts";
 import { mixes, mixGroupSize, type Recipe } from "./recipe.ts";
 
@@ -107,33 +107,17 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
     const patch = distills && !cached && teacher!.model.patch !== model.patch ? undefined : (model.patch ?? undefined);
     const read = input(patch);
     const x = mix ? mixImages(read, mix, { groupSize: mixGroupSize(recipe), patch: read.shape.length === 3 ? patch : undefined }) : read;
-    // The teacher gets the student's batch, mixed in the same way.
-    const teacherLogits = !distills ? null : (cached ?? noGrad(() => teacher!.model.forward(teacher!.params, x).logits));
+    const truth = mix
+      ? mixLabels(labels, mix, { classes: model.numClasses, smoothing: recipe.labelSmoothing, groupSize: mixGroupSize(recipe) })
+      : labels;
     const draws = { seed: scalars.at("seed"), step: scalars.at("step") };
-    const out = model.forward(store.tensors, x, {
-      training: recipe.trainMode,
-      ...(recipe.dropPath > 0 ? { dropPath: { rate: recipe.dropPath, ...draws } } : {}),
-      ...(recipe.dropout > 0 ? { dropout: { rate: recipe.dropout, ...draws } } : {}),
-    });
-    const { loss, base, distill } = distillationLoss({
-      // Without a teacher both heads of a distilled model learn, by the mean of their logits, as timm trains it.
-      logits: distills ? out.logitsCls : out.logits,
-      logitsDist: recipe.singleToken ? out.logitsCls : out.logitsDist,
-      // Mixed labels carry the smoothing; unmixed ones get it in the loss.
-      ...(mix
-        ? {
-            target: mixLabels(labels, mix, {
-              classes: model.numClasses,
-              smoothing: recipe.labelSmoothing,
-              groupSize: mixGroupSize(recipe),
-            }),
-          }
-        : { labels, labelSmoothing: recipe.labelSmoothing }),
-      teacherLogits,
-      kind: recipe.distillation,
-      alpha: recipe.alpha,
-      tau: recipe.tau,
-      reduction: recipe.reduction,
+    const { loss, base, distill, out } = objective(x, truth, {
+      ...{ model, params: store.tensors, teacher, teacherLogits: cached, recipe },
+      options: {
+        training: recipe.trainMode,
+        ...(recipe.dropPath > 0 ? { dropPath: { rate: recipe.dropPath, uniform: recipe.dropPathUniform, ...draws } } : {}),
+        ...(recipe.dropout > 0 ? { dropout: { rate: recipe.dropout, ...draws } } : {}),
+      },
     });
     const targets = store.gradTargets;
     gradients(loss, store.trained, optimizer.lossScale?.scale).forEach((grad, i) => place(grad, targets[i]!));

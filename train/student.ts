@@ -2,7 +2,8 @@
 import { initialLora, makeLora, mergedLora, withLora, type Lora } from "../models/lora.ts";
 import { loadStored, storedModel } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
-import type { Params, State } from "../models/params.ts";
+import { initialState, type Params, type ParamSpec, type State } from "../models/params.ts";
+import { isProjection, projectionParams } from "./feature-distillation.ts";
 import { loraOptions, type Recipe } from "./recipe.ts";
 
 export interface Student {
@@ -20,8 +21,33 @@ export interface Student {
 export const loraOf = (model: Model, recipe: Recipe): Lora | null =>
   recipe.trainOnly === "lora" ? makeLora(model, loraOptions(recipe)) : null;
 
+/** Values of a model that begins without weights. */
+export const firstState = ({ params }: Model, { layerScaleInit: value }: Recipe, seed: number): State =>
+  initialState(
+    value === null ? params : params.map((spec) => (isLayerScale(spec) ? { ...spec, init: { kind: "constant", value } } : spec)),
+    seed,
+  );
+
+const isLayerScale = ({ name }: ParamSpec): boolean => /\.ls[12]\.gamma$/.test(name);
+
 /** `state`: the model's weights; without them, for an estimate of memory, all are zeros. */
-export function makeStudent(model: Model, recipe: Recipe, state: State | null, seed: number): Student {
+export function makeStudent(model: Model, recipe: Recipe, state: State | null, seed: number, teacher: Model | null): Student {
+  const student = makeLearner(model, recipe, state, seed);
+  return recipe.distillation === "features" ? withProjection(student, teacher!, seed) : student;
+}
+
+/** `student` with feature distillation's map among its parameters; what it gives as a whole is without. */
+function withProjection(student: Student, teacher: Model, seed: number): Student {
+  const specs = projectionParams(student.model, teacher);
+  return {
+    ...student,
+    model: { ...student.model, params: [...student.model.params, ...specs] },
+    state: student.state && new Map([...student.state, ...initialState(specs, seed)]),
+    whole: (learned) => student.whole(new Map([...learned].filter(([name]) => !isProjection(name)))),
+  };
+}
+
+function makeLearner(model: Model, recipe: Recipe, state: State | null, seed: number): Student {
   const stored = storedModel(model, recipe.dtype);
   const lora = loraOf(model, recipe);
   if (!lora) return { model: stored, state, frozen: {}, whole: (learned) => learned };

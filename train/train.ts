@@ -57,7 +57,7 @@ async function run(o: TrainOptions, own: <T extends { dispose(): void }>(thing: 
       stopped = totals.stopped;
       const last = stopped || r.position.step >= length.totalSteps;
       if (last || (epoch + 1) % (o.evalEvery ?? 1) === 0) epochs.push(await evaluateEpoch(o, r, epoch, totals));
-      if (!stopped && (o.saveEpochs ?? true)) await saver.save();
+      if (!stopped && ((o.saveEpochs ?? true) || saver.due)) await saver.save();
     }
     if (!stopped) health.checkFinished();
     return await resultOf(o, r, epochs, length);
@@ -130,6 +130,8 @@ function checkAnswers(
   { recipe, teacher, train }: Pick<TrainOptions, "recipe" | "teacher" | "train">,
 ): void {
   if (teacher) throw new Error("train: expected a teacher or its answers, got both");
+  if (recipe.distillation === "features")
+    throw new Error('train: expected a teacher for distillation "features", got answers, which are logits');
   if (!recipe.cacheTeacher)
     throw new Error("train: expected cacheTeacher with a teacher's answers, which are for images without augmentation");
   if (logits.length !== train.count * numClasses)

@@ -1,6 +1,6 @@
-/** The page that benchmarks the visitor's browser: choose cases, measure, read the report, save it, compare with committed results. */
+/** The page that benchmarks the visitor's browser: choose cases, measure, read the report, save or link it, compare it with committed results. */
 import { chosenCases } from "../../bench/cases.ts";
-import { readResults, type NamedResult } from "../../bench/result-file.ts";
+import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import type { Measured } from "../../bench/run.ts";
 import type { BenchArgs } from "../../bench/session.ts";
 import { duration } from "../../jobs/files/duration.ts";
@@ -8,7 +8,13 @@ import { adapterName, describeAdapter, type AdapterDescription } from "../../eng
 import { OURS, timed, titleOf } from "../bench-report/contenders.ts";
 import { count, el, figure, times } from "../bench-report/dom.ts";
 import { showReport } from "../bench-report/report.ts";
+import { openResults, saveResult } from "./files.ts";
+import { labOf } from "./lab.ts";
+import { linked, linkOf } from "./link.ts";
+import { references } from "./references.ts";
 import { run, type Stage } from "./run.ts";
+import { sustain } from "./sustain.ts";
+import { sustainedForm, type Asked } from "./sustained-form.ts";
 
 /** Content of about.json, which the build writes: versions, and the rival libraries that the page includes. */
 export interface About {
@@ -16,6 +22,8 @@ export interface About {
   readonly commit: string;
   /** Rivals by name, with the bytes that each loads. */
   readonly rivals: readonly { readonly name: string; readonly bytes: number }[];
+  /** The lab's address, where the page is beside one. */
+  readonly lab?: string;
 }
 
 const SUITES: readonly { readonly title: string; readonly suite: BenchArgs["suite"]; readonly quick: boolean }[] = [
@@ -51,6 +59,7 @@ const samples = el("input", { id: "samples", type: "number", min: 1, step: 1, pl
 const start = el("button", { id: "start", type: "submit", class: "primary", disabled: true }, "Measure");
 const cancel = el("button", { id: "cancel", type: "button", hidden: true }, "Cancel");
 const save = el("button", { id: "save", type: "button", disabled: true }, "Save as JSON");
+const link = el("button", { id: "link", type: "button", disabled: true }, "Link");
 const files = el("input", { id: "files", type: "file", accept: ".json,application/json", multiple: true });
 const which = el("p", { id: "adapter" }),
   chosen = el("p", { id: "chosen", class: "note" });
@@ -69,16 +78,18 @@ const form = el(
     el("label", { for: "only" }, "Only those whose name contains", only),
     el("label", { for: "samples" }, "Samples of each", samples),
   ),
-  el(
-    "fieldset",
-    { class: "rivals" },
-    el("legend", null, "Beside Tessera"),
-    rivals.map(({ name, box, size }) => el("label", null, box, el("span", null, titleOf(name), " ", el("small", null, size)))),
-  ),
+  rivals.length > 0 &&
+    el(
+      "fieldset",
+      { class: "rivals" },
+      el("legend", null, "Beside Tessera"),
+      rivals.map(({ name, box, size }) => el("label", null, box, el("span", null, titleOf(name), " ", el("small", null, size)))),
+    ),
   chosen,
-  el("div", { class: "buttons" }, start, cancel, save, el("label", { for: "files", class: "button" }, "Open results", files)),
+  el("div", { class: "buttons" }, start, cancel, save, link, el("label", { for: "files", class: "button" }, "Open results", files)),
 );
-document.getElementById("measure")!.append(which, form, bar, stage, latest, said);
+const overMinutes = sustainedForm((asked) => void holdOut(asked));
+document.getElementById("measure")!.append(which, form, overMinutes.element, bar, stage, latest, said);
 
 const say = (text: string): void => said.append(el("li", null, text));
 const args = (): BenchArgs => {
@@ -110,6 +121,7 @@ function nameAdapter(found: AdapterDescription): void {
         ]
       : [", a GPU."]),
   );
+  overMinutes.offer(found.software ? "software" : "gpu");
   countCases();
 }
 
@@ -117,12 +129,14 @@ function countCases(): void {
   const n = chosenCases(adapter?.software ? "software" : "gpu", args()).length;
   chosen.textContent =
     n === 0 ? "No case of that name for this adapter." : `${count(n, "case")} for this adapter. Keep this tab in front while it measures.`;
-  start.disabled = running !== null || adapter === null || n === 0 || !samples.validity.valid;
+  const free = running === null && adapter !== null;
+  start.disabled = !free || n === 0 || !samples.validity.valid;
+  overMinutes.enable(free);
 }
 
 function show(): void {
-  shown = showReport(report, results);
-  save.disabled = false;
+  shown = showReport(report, results, { references, ...(about.lab === undefined ? {} : { lab: labOf(about.lab) }) });
+  [save.disabled, link.disabled] = [false, false];
 }
 
 function showStage({ label, done, total, note, secondsLeft }: Stage): void {
@@ -145,7 +159,10 @@ function showLatest(m: Measured): void {
   latest.textContent = `${m.name}: ${sides.join(", ")}`;
 }
 
-async function measure(): Promise<void> {
+/** `body` gives the result and what is said of it; null where nothing was measured. */
+async function whileRunning(
+  body: (signal: AbortSignal) => Promise<{ readonly result: ResultFile; readonly text: string } | null>,
+): Promise<void> {
   running = new AbortController();
   said.replaceChildren();
   latest.textContent = "";
@@ -159,14 +176,12 @@ async function measure(): Promise<void> {
   document.addEventListener("visibilitychange", watch);
   const awake = await navigator.wakeLock?.request("screen").catch(() => null);
   try {
-    const result = await run(args(), { opened: nameAdapter, stage: showStage, measured: showLatest, said: say }, running.signal);
-    if (result) {
-      results.unshift({ name: `measured here at ${new Date().toLocaleTimeString()}`, result });
+    const measured = await body(running.signal);
+    if (measured) {
+      results.unshift({ name: `measured here at ${new Date().toLocaleTimeString()}`, result: measured.result });
       show();
     }
-    stage.textContent = result
-      ? `${count(result.cases.length, "case")} measured in ${duration(result.seconds!)}.`
-      : "Nothing was measured.";
+    stage.textContent = measured?.text ?? "Nothing was measured.";
     if (wasHidden) say("The tab was in the background for a while: a browser may have slowed it. Mind the drift of each case.");
   } catch (error) {
     stage.textContent = `It could not measure: ${(error as Error).message}`;
@@ -179,21 +194,37 @@ async function measure(): Promise<void> {
   }
 }
 
+const measure = (): Promise<void> =>
+  whileRunning(async (signal) => {
+    const result = await run(args(), { opened: nameAdapter, stage: showStage, measured: showLatest, said: say }, signal);
+    return result && { result, text: `${count(result.cases.length, "case")} measured in ${duration(result.seconds!)}.` };
+  });
+
+async function holdOut(asked: Asked): Promise<void> {
+  await whileRunning(async (signal) => {
+    const told = (result: ResultFile): void => {
+      const { seconds, imagesPerSecond } = result.sustained!.windows.at(-1)!;
+      showStage({
+        label: `${figure(imagesPerSecond)} images/s`,
+        done: seconds,
+        total: asked.seconds,
+        secondsLeft: asked.seconds - seconds,
+      });
+      overMinutes.live(result);
+    };
+    const { version, commit } = about;
+    const result = await sustain({ ...asked, version, commit }, asked.imagesPerRun, { opened: nameAdapter, told }, signal);
+    return result && { result, text: `${count(result.sustained!.windows.length, "window")} in ${duration(result.seconds!)}.` };
+  });
+  overMinutes.live(null);
+}
+
 async function open(list: Iterable<File>): Promise<void> {
   try {
-    const read = await Promise.all([...list].map(async (file) => ({ name: file.name, content: parsed(await file.text(), file.name) })));
-    results.push(...readResults(read));
+    results.push(...(await openResults(list)));
     if (results.length > 0) show();
   } catch (error) {
     say((error as Error).message);
-  }
-}
-
-function parsed(text: string, name: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error(`${name}: expected JSON, got something else`);
   }
 }
 
@@ -215,15 +246,33 @@ addEventListener("drop", (event) => {
 addEventListener("beforeunload", (event) => {
   if (running) event.preventDefault();
 });
-save.addEventListener("click", () => {
-  const { result } = shown!();
-  const link = el("a", {
-    href: URL.createObjectURL(new Blob([`${JSON.stringify(result, null, 2)}\n`], { type: "application/json" })),
-    download: `${[result.adapter.vendor || "unnamed", result.adapter.architecture || "adapter", result.where].join("-").replace(/[^\w.-]+/g, "_")}.json`,
-  });
-  link.click();
-  URL.revokeObjectURL(link.href);
+save.addEventListener("click", () => saveResult(shown!().result));
+link.addEventListener("click", () => {
+  try {
+    history.replaceState(null, "", linkOf(shown!().result));
+  } catch (error) {
+    say((error as Error).message);
+    return;
+  }
+  const where = "The link holds the whole result and is in the address bar";
+  const copied = navigator.clipboard?.writeText(location.href) ?? Promise.reject();
+  copied.then(
+    () => say(`${where} and on the clipboard.`),
+    () => say(`${where}.`),
+  );
 });
+
+function openLink(): void {
+  if (location.hash.length < 2) return;
+  try {
+    results.unshift(linked(location.hash));
+    show();
+  } catch (error) {
+    say((error as Error).message);
+  }
+}
+addEventListener("hashchange", openLink);
+openLink();
 
 const found = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
 if (found) nameAdapter(describeAdapter(found));

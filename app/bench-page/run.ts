@@ -7,7 +7,7 @@ import type { Measured } from "../../bench/run.ts";
 import { resultOf, type BenchArgs, type BenchHead } from "../../bench/session.ts";
 import type { AdapterDescription } from "../../engine/device.ts";
 import { count } from "../bench-report/dom.ts";
-import type { Frame } from "./frame.ts";
+import { browser, openFrame, type OpenFrame } from "./open-frame.ts";
 
 /** Progress of a run. `secondsLeft` is set once a case is done. */
 export interface Stage {
@@ -60,10 +60,7 @@ interface Part {
 }
 
 async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal, before: ResultFile | null): Promise<Part> {
-  const frame = document.createElement("iframe");
-  frame.title = "measuring";
-  frame.className = "measuring";
-  frame.src = new URL("frame.html", document.baseURI).href;
+  let open: OpenFrame | undefined;
   const started = performance.now(),
     measured: Measured[] = [];
   let head: BenchHead | undefined,
@@ -84,13 +81,8 @@ async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal,
         : null,
   });
   try {
-    await new Promise((resolve, reject) => {
-      frame.onload = resolve;
-      signal.addEventListener("abort", reject, { once: true });
-      document.body.append(frame);
-    });
-    const cancelled = new Promise<never>((_, reject) => signal.addEventListener("abort", reject, { once: true }));
-    const session = (frame.contentWindow as Window & Frame).measure(args, {
+    open = await openFrame(signal);
+    const session = open.frame.measure(args, {
       opened: (adapter) => listener.opened(adapter),
       stopAsked: () => signal.aborted,
       began(known, names) {
@@ -115,7 +107,7 @@ async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal,
         listener.measured(m);
       },
     });
-    const ended = await Promise.race([session, cancelled]);
+    const ended = await Promise.race([session, open.cancelled]);
     head = ended;
     return ended.stopped === undefined ? part("done", "") : part("lost", sentence(ended.stopped));
   } catch (error) {
@@ -123,14 +115,8 @@ async function inFrame(args: BenchArgs, listener: Listener, signal: AbortSignal,
     const { name, message } = error as Error; // of the frame's own kind
     return part(name === "DeviceLostError" ? "lost" : "failed", sentence(message));
   } finally {
-    frame.remove();
+    open?.close();
   }
 }
 
-const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}`;
-
-const browser = (): NonNullable<ResultFile["browser"]> => ({
-  userAgent: navigator.userAgent,
-  isolated: crossOriginIsolated,
-  cores: navigator.hardwareConcurrency,
-});
+export const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}`;

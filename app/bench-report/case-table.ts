@@ -8,7 +8,8 @@ interface Row {
   readonly who: string;
 }
 
-export function caseTable({ cases }: ResultFile, contenders: readonly string[]): HTMLElement {
+/** `explained` is called with the case whose name is pressed. */
+export function caseTable({ cases }: ResultFile, contenders: readonly string[], explained: (name: string) => void): HTMLElement {
   const rows = cases.flatMap((c) => contenders.filter((who) => who === OURS || timed(c.rivals[who])).map((who): Row => ({ c, who })));
   const of = (
     title: string,
@@ -25,9 +26,12 @@ export function caseTable({ cases }: ResultFile, contenders: readonly string[]):
   const mine = (row: Row, value: number | null): number | null => (row.who === OURS && timed(row.c.ours) ? value : null);
   return table(
     "cases",
-    `${count(cases.length, "case")}. Press a header to sort; times in milliseconds, of one run.`,
+    `${count(cases.length, "case")}. Press a header to sort, a name to have its figure explained; times in milliseconds, of one run.`,
     [
-      { title: "Case", cell: ({ c }) => ({ text: c.name, title: c.suite }) },
+      {
+        title: "Case",
+        cell: ({ c, who }) => ({ text: c.name, title: c.suite, ...(who === OURS ? { press: () => explained(c.name) } : {}) }),
+      },
       { title: "Suite", cell: ({ c }) => c.suite },
       { title: "Who", cell: ({ who }) => ({ text: who, title: titleOf(who) }) },
       {

@@ -77,15 +77,18 @@ function rows(names: readonly string[], height: number, { low, high }: { low: nu
   };
 }
 
-/** A contender's dot, for the key. */
-export const dotOf = (name: string): Element =>
-  Plot.plot({
+/** A contender's dot, for the key, where its name stands beside it. */
+export function dotOf(name: string): Element {
+  const dot = Plot.plot({
     width: 14,
     height: 14,
     margin: 0,
     axis: null,
     marks: [Plot.dot([name], { frameAnchor: "middle", fill: colorOf(name), symbol: symbolOf(name), r: 4.5 })],
   });
+  dot.setAttribute("aria-hidden", "true");
+  return dot;
+}
 
 /** Every case's ratio to every rival with the range of its median: right of the line ours is faster. */
 export function ratioChart(cases: readonly CaseResult[], rivals: readonly string[], width: number): Element {

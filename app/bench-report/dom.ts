@@ -40,6 +40,8 @@ export interface Cell {
   readonly value?: number;
   readonly title?: string;
   readonly class?: string;
+  /** Makes the text a button that calls this. */
+  readonly press?: () => void;
 }
 
 export interface Column<Row> {
@@ -74,7 +76,7 @@ export function table<Row>(id: string, caption: string, all: readonly Column<Row
             class: [numeric[i] && "number", cell.class].filter(Boolean).join(" ") || null,
             title: cell.title,
           },
-          cell.text,
+          cell.press ? pressable(cell.text, cell.press) : cell.text,
         ),
       ),
     ),
@@ -108,6 +110,12 @@ export function table<Row>(id: string, caption: string, all: readonly Column<Row
   );
 }
 
+function pressable(text: string, press: () => void): HTMLElement {
+  const button = el("button", { type: "button", class: "press" }, text);
+  button.addEventListener("click", press);
+  return button;
+}
+
 function byCell(a: Cell, b: Cell, numeric: boolean, down: boolean): number {
   const sign = down ? -1 : 1;
   if (!numeric) return sign * a.text.localeCompare(b.text, "en", { numeric: true });
@@ -125,14 +133,15 @@ export function chart(title: string, caption: string, draw: (width: number) => E
     drawnFor = width;
     const svg = draw(width);
     svg.setAttribute("role", "img");
+    for (const part of svg.children) part.setAttribute("aria-hidden", "true"); // Plot names them, but they have no role
     svg.setAttribute("aria-label", `${title}. ${caption}`);
     place.replaceChildren(svg);
   }).observe(place);
   return el("figure", null, title && el("h3", null, title), place, el("figcaption", null, caption));
 }
 
-/** A part of the report with its title, by which assistive technology names it. */
+/** A part of the report with its title, by which assistive technology names it: a page can show two reports with equal titles. */
 export const section = (title: string, ...children: (Node | string | null | false)[]): HTMLElement => {
   const id = title.toLowerCase().replaceAll(/\W+/g, "-");
-  return el("section", { "aria-labelledby": id }, el("h2", { id }, title), children);
+  return el("section", { "aria-label": title }, el("h2", { id }, title), children);
 };

@@ -1,6 +1,7 @@
 /** The benchmark's report: charts and tables of one result, or of two beside each other. Built in a page, from nothing but results. */
 import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { geometricMean } from "../../bench/stats.ts";
+import { explanations } from "./explain.ts";
 import { dotOf, ratioChart, roofline, scalingChart } from "./charts.ts";
 import { comparison } from "./comparison.ts";
 import { caseTable } from "./case-table.ts";
@@ -9,7 +10,9 @@ import { chart, count, el, figure, section, table, times, type Cell } from "./do
 import { families } from "./families.ts";
 import { targets, torch } from "./gpu-run.ts";
 import { notMeasured } from "./not-measured.ts";
+import { scores, type References } from "./scores.ts";
 import { beside, placeOf, setUp } from "./set-up.ts";
+import { sustainedSection } from "./sustained.ts";
 
 const SUITES = { kernels: "Kernels", inference: "Inference", train: "Training steps", scaling: "Scaling" } as const;
 
@@ -18,8 +21,19 @@ const adapterOf = ({ adapter: a }: ResultFile): string =>
 const labelOf = ({ name, result }: NamedResult): string =>
   `${name}: ${adapterOf(result)}, ${placeOf(result)}, ${result.commit}, ${result.date.slice(0, 10)}`;
 
-/** Fills `root` with the report of the first result; with several, the reader picks the result and the one to compare it with. Returns a function that gives the result shown. */
-export function showReport(root: HTMLElement, results: readonly NamedResult[]): () => NamedResult {
+/** What a report can lead to where it is shown. */
+export interface Around {
+  /** Results to score this one beside. */
+  readonly references?: References;
+  /** The address where a case's kernels can be changed; null where they cannot. */
+  readonly lab?: (caseName: string) => string | null;
+}
+
+/**
+ * Fills `root` with the report of the first result; with several, the reader picks the result and the one to compare it with. Returns a
+ * function that gives the result shown.
+ */
+export function showReport(root: HTMLElement, results: readonly NamedResult[], around: Around = {}): () => NamedResult {
   const body = el("div");
   const pick = (id: string, title: string, none: string | null, chosen: number): HTMLSelectElement => {
     const select = el(
@@ -39,7 +53,10 @@ export function showReport(root: HTMLElement, results: readonly NamedResult[]): 
   const draw = (): void => {
     const result = showing(),
       other = results[Number(beside?.value ?? -1)];
-    body.replaceChildren(...(other && other !== result ? [comparison(other, result, adapterOf, placeOf)] : []), ...sections(result.result));
+    body.replaceChildren(
+      ...(other && other !== result ? [comparison(other, result, adapterOf, placeOf)] : []),
+      ...sections(result.result, around),
+    );
   };
   if (results.length > 1) {
     shown = pick("shown", "Result", null, 0);
@@ -50,7 +67,8 @@ export function showReport(root: HTMLElement, results: readonly NamedResult[]): 
   return showing;
 }
 
-function sections(result: ResultFile): HTMLElement[] {
+function sections(result: ResultFile, { references, lab = () => null }: Around): HTMLElement[] {
+  const explained = result.cases.length > 0 ? explanations(result, lab) : null;
   const rivals = rivalsOf(result);
   const hidden = new Set<string>();
   const charts = el("div"),
@@ -58,7 +76,7 @@ function sections(result: ResultFile): HTMLElement[] {
   const contenders = (): string[] => [OURS, ...rivals].filter((name) => !hidden.has(name));
   const draw = (): void => {
     charts.replaceChildren(...chartSections(result, contenders()));
-    cases.replaceChildren(caseTable(result, contenders()));
+    cases.replaceChildren(caseTable(result, contenders(), (name) => explained?.show(name)));
   };
   const key = el(
     "fieldset",
@@ -83,9 +101,11 @@ function sections(result: ResultFile): HTMLElement[] {
   draw();
   return [
     lead(result),
+    ...(result.sustained ? [sustainedSection(result.sustained)] : []),
+    ...(references && explained ? [scores(result, references)] : []),
     ...(rivals.length > 0 ? [summary(result, rivals), key] : []),
     charts,
-    section("Every figure", cases),
+    ...(explained ? [section("Every figure", cases), section("A figure explained", explained.element)] : []),
     ...[notMeasured(result), ...gpuRun(result), beside(result)].filter((s) => s !== null),
     setUp(result),
   ];

@@ -79,10 +79,14 @@ export function setUp(result: ResultFile): HTMLElement {
           .map(([n, v]) => `${n} ${v}`)
           .join(", "),
       ],
-      [
-        "Samples",
-        `${limits.samples} of each contender, at least ${limits.sampleMs} ms each, taking turns; at most ${limits.atMostSeconds} s a case`,
-      ],
+      ...(result.sustained
+        ? []
+        : [
+            [
+              "Samples",
+              `${limits.samples} of each contender, at least ${limits.sampleMs} ms each, taking turns; at most ${limits.atMostSeconds} s a case`,
+            ] as const,
+          ]),
       ...(result.seconds === undefined ? [] : [["Took", `${figure(result.seconds / 60)} minutes`] as const]),
     ]),
     flags.length > 0

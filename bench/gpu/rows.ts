@@ -11,7 +11,7 @@ import { record, type Plan } from "../../engine/plan.ts";
 import { numel } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { measureCeilings } from "../ceilings.ts";
-import { profile } from "../../tasks/profile.ts";
+import { profile } from "../../train/profile.ts";
 import { median, round } from "../stats.ts";
 import { copyInto, difference, filled } from "./arrays.ts";
 import { rowProblems, type RowProblem } from "./rows-problems.ts";

@@ -133,7 +133,7 @@ export async function writeAtomic(path: string, bytes: Uint8Array | Iterable<Uin
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined); // where that fails too, the first error says why
     throw error;
   }
 }

@@ -27,7 +27,8 @@ export async function withRunFolder<T>(folder: string, body: () => Promise<T>): 
     for (const name of await readdir(folder)) if (LITTER.test(name)) await rm(join(folder, name), { force: true });
     return await body();
   } finally {
-    await rm(lock, { force: true });
+    // A folder that has become read-only keeps the lock, which the next run takes over: what ended the run is told, not this.
+    await rm(lock, { force: true }).catch(() => undefined);
     for (const own of made.reverse()) await rmdir(own).catch(() => undefined); // where nothing was written
   }
 }

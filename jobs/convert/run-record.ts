@@ -1,14 +1,12 @@
 /** The part of a Tessera checkpoint's record (train/checkpoint.ts) that a command for timm needs. */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { createModel } from "../../models/model.ts";
 import { quote } from "../../models/shown.ts";
+import { schemaFault } from "../../models/schema-fault.ts";
 import { parseAutoAugment } from "../../train/augment/auto-augment.ts";
 import { parseRandAugment } from "../../train/augment/rand-augment.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import type { TimmRun } from "./timm-command.ts";
-
-z.config(en());
 
 const record = z.object({
   seed: z.int().check(z.minimum(0), z.maximum(2 ** 32 - 1)),
@@ -29,11 +27,9 @@ const record = z.object({
  * model's own check. Throws `checkpoint: expected …, got …` otherwise.
  */
 export function runOf(text: string): Omit<TimmRun, "weights"> {
-  const parsed = record.safeParse(json(text));
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    throw new Error(`checkpoint: expected a training run's record, got for ${path.join(".") || "it"}: ${message}`);
-  }
+  const value = json(text);
+  const parsed = record.safeParse(value);
+  if (!parsed.success) throw new Error(`checkpoint: training run's record: ${schemaFault(parsed.error, value, "record")}`);
   const { seed, epoch, model, about } = parsed.data;
   const recipe = makeRecipe(parsed.data.recipe);
   const { autoAugment } = recipe;

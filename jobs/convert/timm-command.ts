@@ -61,7 +61,10 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
   if (r.schedule === "official") notes.push("timm steps its schedule before each epoch; the official schedule runs an epoch behind that");
   if (r.clipGrad !== null) flag("clip-grad", r.clipGrad);
   flag("smoothing", r.labelSmoothing);
+  if (r.bceLoss) flag("bce-loss");
+  if (r.bceTargetThresh !== null) flag("bce-target-thresh", r.bceTargetThresh);
   flag("drop-path", r.dropPath);
+  if (r.dropPathUniform && r.dropPath > 0) notes.push("our run dropped every block alike; timm's ViT drops later ones more often");
   if (r.dropout) flag("drop", r.dropout);
   if (r.emaDecay !== null) flag("model-ema"), flag("model-ema-decay", r.emaDecay);
   if (r.dtype === "f16") flag("amp");
@@ -129,6 +132,8 @@ function augmentation(r: Recipe, side: number, flag: Flag, notes: string[]): voi
 /** timm: task weight * task loss + distillation weight * (cross-entropy with the teacher's choice, or KL per image * tau^2). */
 function distillation(r: Recipe, classes: number, teacher: string | undefined, flag: Flag, notes: string[]): void {
   if (r.distillation === "none") return;
+  if (r.distillation === "features")
+    return void notes.push("timm's train.py distils pooled features, not patches: this command has no teacher");
   const known = teacher !== undefined && modelNames.includes(teacher);
   flag("kd-model-name", known ? teacher : TEACHER);
   if (!known) notes.push(`timm has no teacher ${quote(teacher ?? "of an unknown name")}: --kd-model-name is the paper's`);

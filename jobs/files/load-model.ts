@@ -43,18 +43,26 @@ export const dataStatistics = ({ kind }: DataFiles): Statistics | null =>
 
 /**
  * A teacher for `student`. It gets the student's images: same size, same normalisation.
- * A convolutional teacher takes any size; a transformer has a position for every patch. Weights that do not fit are refused here, before
- * any work.
+ * A convolutional teacher takes any size; a transformer has a position for every patch, which is interpolated where its `features` are to be
+ * learned. Those need no classes. Weights that do not fit are refused here, before any work.
  */
-export async function loadTeacher(host: Host, path: string, given: ModelChoice | undefined, student: Model, normalization: Statistics) {
-  const { model, weights } = await loadModel(host, path, given);
+export async function loadTeacher(
+  host: Host,
+  { weights: path, model: given }: { readonly weights: string; readonly model?: ModelChoice | undefined },
+  student: Model,
+  normalization: Statistics,
+  features: boolean,
+) {
+  const loaded = await loadModel(host, path, given);
+  const { model, weights } = features ? atSide(loaded, student.imageShape[1], path) : loaded;
   const refuse = (expected: string, got: string): never => {
     throw new UsageError(`expected a teacher ${expected}, got ${model.name} of ${path} ${got}`);
   };
   const [own, seen] = [model, student].map(({ imageShape }) => `[${imageShape}]`);
   if (model.config.arch === "deit" ? own !== seen : model.imageShape[0] !== student.imageShape[0])
     refuse(`for the student's images ${seen}`, `for ${own}`);
-  if (model.numClasses !== student.numClasses) refuse(`of the student's ${student.numClasses} classes`, `of ${model.numClasses}`);
+  if (!features && model.numClasses !== student.numClasses)
+    refuse(`of the student's ${student.numClasses} classes`, `of ${model.numClasses}`);
   const { mean, std } = weights.info ?? {};
   for (const [name, values, students] of [
     ["mean", mean, normalization.mean],
@@ -65,6 +73,14 @@ export async function loadTeacher(host: Host, path: string, given: ModelChoice |
   }
   refusing(() => checkState(model.name, model.params, weights.state), path);
   return { model, state: weights.state };
+}
+
+/** A transformer for images of `side`, with its position embedding interpolated where its own is for others. */
+function atSide(loaded: { readonly model: Model; readonly weights: Weights }, side: number, path: string): typeof loaded {
+  const { model, weights } = loaded;
+  if (model.config.arch !== "deit" || model.config.imgSize === side) return loaded;
+  const resized = { ...refusing(() => createModel({ ...model.config, imgSize: side }), path), name: model.name };
+  return { model: resized, weights: { ...weights, state: refusing(() => resizedPosEmbed(weights.state, resized), path) } };
 }
 
 /** Weights for `model`, on request with its position embedding interpolated. */

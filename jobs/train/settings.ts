@@ -84,7 +84,8 @@ export async function readSettings(host: Host, args: TrainArgs): Promise<Setting
   );
   const initial = args.initial === undefined ? null : await readWeightsFile(host, args.initial);
   const normalization = normalizationFor(args.train, model, initial);
-  const teacher = args.teacher ? await loadTeacher(host, args.teacher.weights, args.teacher.model, model, normalization) : undefined;
+  const features = recipe.distillation === "features";
+  const teacher = args.teacher ? await loadTeacher(host, args.teacher, model, normalization, features) : undefined;
   const answers = await outsideAnswers(host, args, { model, train, normalization });
   const { augment, debugNan, stats: statsEvery, memoryLimit = memoryOf(host) } = args;
   const settings = {

@@ -1,4 +1,5 @@
 /** `conv2d.ts`'s backward for weight. */
+import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
@@ -44,13 +45,13 @@ const WG = 32;
  *       }
  *     }
  */
-export const weightKernel = kernelFamily((f: Geometry) => {
-  const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo } = f;
+const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean }) => {
+  const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo, small } = f;
   const TV = kw <= 3 ? kw : 1,
     VT = kw / TV;
   const TX = Math.min(Wo, 4);
-  const TO = tileOf(O, 8),
-    TC = tileOf(C, TV === 1 ? 8 : 4);
+  const TO = tileOf(O, small && TV > 1 ? 4 : 8),
+    TC = tileOf(C, TV === 1 ? 8 : small ? 2 : 4);
   const XT = Math.ceil(Wo / TX),
     OT = Math.ceil(O / TO),
     CT = Math.ceil(C / TC);
@@ -125,6 +126,9 @@ export const weightKernel = kernelFamily((f: Geometry) => {
     return sumStripesKernel({ inputs: { parts: dw }, outputs: { y: shape }, params: { n, stripes }, threads: n }).y;
   };
 });
+
+/** Processors get small tiles: 96 sums are more registers than they have, and take llvmpipe five seconds to compile instead of one. */
+export const weightKernel = (f: Geometry) => tiledKernel({ ...f, small: getDevice().adapter.software });
 
 // One thread per weight.
 const sumStripesKernel = defineKernel({

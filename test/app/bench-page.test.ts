@@ -39,7 +39,10 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     const site = join(folder, "site");
     await buildBenchPage(site, [], { version: "1.2.3", commit: "abc" });
     await writeFile(join(site, "rivals/twin.mjs"), await bundleModule("test/app/twin.ts", "chromium"));
-    await writeFile(join(site, "about.json"), JSON.stringify({ version: "1.2.3", commit: "abc", rivals: [{ name: "twin", bytes: 1e6 }] }));
+    await writeFile(
+      join(site, "about.json"),
+      JSON.stringify({ version: "1.2.3", commit: "abc", rivals: [{ name: "twin", bytes: 1e6 }], lab: "lab.html" }),
+    );
     served = await serveBenchPage(site);
     browser = await launchBrowser();
   });
@@ -136,6 +139,34 @@ describe("the page that measures", { timeout: 120_000 }, () => {
       // The same operations on the same adapter.
       expect(c.difference).toBeLessThan(1e-5);
     }
+    // Each figure explained, with the way to the lab.
+    await page.click("#cases .press");
+    const explained = await page.$eval("[aria-label='A figure explained']", (e) => e.textContent!);
+    expect(explained).toMatch(/Launches\d+ kernels? in one run, counted\./);
+    expect(explained).toContain("Memory3.73 MB by the shapes");
+    expect(await page.$eval("[aria-label='A figure explained'] a", (a) => a.getAttribute("href"))).toBe(
+      "lab.html#op=softmax&sizes=12x197x197",
+    );
+    // A score beside the committed result with the most cases in common.
+    await page.waitForSelector("#scores");
+    expect(await text(page, "#scores caption")).toMatch(/^Score beside (swiftshader-chromium|llvmpipe-node)$/);
+    expect(await page.$$eval("#scores tbody tr", (rows) => rows.map((row) => [...row.children].map((c) => c.textContent)))).toEqual([
+      ["Kernels", expect.stringMatching(/^[\d.,]+$/), expect.stringMatching(/^[\d.,]+–[\d.,]+$/), "2"],
+      ["All", expect.stringMatching(/^[\d.,]+$/), expect.stringMatching(/^[\d.,]+–[\d.,]+$/), "2"],
+    ]);
+    // The result as a link: whole in another tab; cut, it is refused and nothing is lost.
+    await page.click("#link");
+    await until(page, "#said", /The link holds the whole result/);
+    const address = page.url();
+    const other = await open();
+    await other.goto("about:blank");
+    await other.goto(address);
+    await other.waitForSelector("#cases");
+    expect(await saved(other)).toEqual(result);
+    await other.evaluate((cut) => void (location.hash = cut), new URL(address).hash.slice(0, -9));
+    await until(other, "#said", /bench: expected a whole link, got one that was cut or changed/);
+    expect(await other.$$eval("#cases tbody tr", (rows) => rows.length)).toBe(4);
+    await other.close();
     // Beside an earlier one of the same kind, and a file that is none.
     await writeFile(join(folder, "earlier.json"), JSON.stringify({ ...result, commit: "before" }));
     await writeFile(join(folder, "no.json"), `{"cases": 1}`);
@@ -146,8 +177,32 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await page.waitForSelector("svg[aria-label^=Change]");
     expect(await text(page, ".verdict")).toMatch(/^No regression: 0 slower, 0 faster, \d the same/);
     await files.uploadFile(join(folder, "no.json"));
-    await until(page, "#said", /^no\.json: expected a result of the benchmark/);
+    await until(page, "#said", /^no\.json: no result of the benchmark/);
     expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  test("a sustained run on a clock that goes 200 times as fast: windows, a chart, stopped at any time, saved and opened again", async () => {
+    const page = await open(`{ const now = performance.now.bind(performance); performance.now = () => 200 * now(); }`);
+    await page.waitForSelector("#sustain:not([disabled])");
+    expect(await page.$eval("[name=minutes]", (e) => (e as HTMLInputElement).value)).toBe("10");
+    await page.select("[name=model]", "forward deit_dim96_depth4_distilled_patch4_32 B8");
+    await page.click("#sustain");
+    await page.waitForSelector("#live svg", { timeout: 60_000 });
+    expect(await text(page, "#stage")).toMatch(/images\/s · about \d+:\d\d left/);
+    await page.click("#cancel");
+    await ended(page);
+    expect(await page.$$("iframe")).toEqual([]);
+    await page.waitForSelector("#report [aria-label=Sustained] svg");
+    const result = await saved(page);
+    expect(result.sustained).toMatchObject({ imagesPerRun: 8, seconds: 600, stopped: "Stopped" });
+    expect(result.sustained!.windows[0]!.seconds).toBeGreaterThanOrEqual(10);
+    await writeFile(join(folder, "sustained.json"), JSON.stringify(result));
+    const other = await open();
+    await ((await other.$("#files")) as ElementHandle<HTMLInputElement>).uploadFile(join(folder, "sustained.json"));
+    await other.waitForSelector("#report [aria-label=Sustained] svg");
+    expect(errors).toEqual([]);
+    await other.close();
     await page.close();
   });
 

@@ -98,6 +98,7 @@ describe("the benchmark's report", { timeout: 60_000 }, () => {
       "Roofline",
       "Scaling",
       "Every figure",
+      "A figure explained",
       "Not measured",
       "Targets",
       "PyTorch",

@@ -41,10 +41,10 @@ test("results of another commit, place or adapter, a case twice, and two version
 test("a file is what bench wrote, or refused by its name", () => {
   const read = (change: object) => resultFile(JSON.parse(JSON.stringify({ ...kernels, ...change })), "a.json");
   const [one] = kernels.cases;
-  const wrong = (where: string) => `a.json: expected a result of the benchmark (bench --json), got one whose "${where}" is wrong: `;
+  const wrong = (where: string) => `a.json: no result of the benchmark (bench --json): ${where}: `;
   expect(read({})).toEqual(kernels);
-  expect(() => resultFile([], "a.json")).toThrow(`${wrong("content")}Invalid input: expected object, received array`);
-  expect(() => read({ cases: [{ ...one, ours: {} }] })).toThrow(`${wrong("cases.0.ours")}expected times, or an error`);
+  expect(() => resultFile([], "a.json")).toThrow(`${wrong("content")}expected an object, got []`);
+  expect(() => read({ cases: [{ ...one, ours: {} }] })).toThrow(`${wrong("cases.0.ours")}expected times, or an error, got an object`);
   expect(() => read({ cases: [{ ...one, ours: timing(1), paired: undefined }] })).toThrow(wrong("cases.0.paired"));
   expect(() => read({ cases: [{ ...one, difference: "much" }] })).toThrow(wrong("cases.0.difference"));
   expect(() => read({ cases: [{ ...one, rivals: { tfjs: timing(0) } }] })).toThrow(wrong("cases.0.rivals.tfjs.medianMs"));

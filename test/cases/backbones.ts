@@ -2,9 +2,10 @@
 import { gradients } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
 import { scope } from "../../engine/memory.ts";
+import { constant } from "../../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel } from "../../models/model.ts";
-import { initialState, ParameterStore } from "../../models/params.ts";
+import { initialState, loadParams, ParameterStore } from "../../models/params.ts";
 import { close, type Case } from "../../checks/check.ts";
 import golden from "../golden/backbones-small.json" with { type: "json" };
 import { fill, fillInput, fillState } from "../golden/fill.ts";
@@ -65,7 +66,40 @@ function launches(more: Readonly<Record<string, unknown>>): number {
   return getDevice().stats.launches - before;
 }
 
+/** For each block of a small model, how many of 64 images it changes while a branch is dropped with a chance of 0.9. */
+async function changed(uniform: boolean): Promise<number[]> {
+  const model = createModel({ arch: "deit", imgSize: 8, patchSize: 8, dim: 8, depth: 3, heads: 1, mlpRatio: 1, numClasses: 2 });
+  const params = loadParams(model.name, model.params, initialState(model.params, 1));
+  const x = Tensor.from(fillInput(64 * 192), [64, 3, 8, 8]);
+  const draws = { rate: 0.9, uniform, seed: constant(5, "u32"), step: constant(0, "u32") };
+  const seen: Tensor[] = [];
+  const kept = scope(() => {
+    // Only what a block leaves of its input stays the same to the bit.
+    model.forward(params, x, { training: true, dropPath: draws, tap: (name, value) => /^blocks\.\d$/.test(name) && seen.push(value) });
+    return seen;
+  });
+  const tokens = (await readAll(kept)) as Float32Array[];
+  for (const t of [x, ...kept, ...Object.values(params)]) t.dispose();
+  const per = tokens[0]!.length / 64;
+  const differs = (a: Float32Array, b: Float32Array) =>
+    Array.from({ length: 64 }, (_, n) => n).filter((n) => a.subarray(n * per, (n + 1) * per).some((v, i) => v !== b[n * per + i])).length;
+  return [differs(tokens[0]!, tokens[1]!), differs(tokens[1]!, tokens[2]!)];
+}
+
 export const cases: Case[] = [
+  {
+    name: "dropPath: uniform, every block drops by its rate; else the second by half of it, the last by all",
+    async run() {
+      // Of 64 images both branches are dropped for a share of 0.9^2 = 0.81, or 0.45^2 = 0.20.
+      const within = (what: string, got: number, share: number) => close(what, got / 64, share, 3 * Math.sqrt((share * (1 - share)) / 64));
+      const [second, last] = await changed(true);
+      within("uniform, second", second!, 0.19);
+      within("uniform, last", last!, 0.19);
+      const [half, all] = await changed(false);
+      within("linear, second", half!, 0.7975);
+      within("linear, last", all!, 0.19);
+    },
+  },
   {
     name: "DeiT III: LayerScale and its gradient take no launch of their own",
     run: async () => close("launches", launches({ layerScale: 1e-6, posEmbedCls: false }), launches({}), 0),

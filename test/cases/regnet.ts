@@ -99,7 +99,7 @@ async function checkSteps(): Promise<void> {
 }
 
 export const cases: Case[] = [
-  { name: "regnet: evaluation and its gradients as timm's", run: () => checkOnce("eval") },
+  { name: "regnet: evaluation and its gradients as timm's", long: true, run: () => checkOnce("eval") },
   { name: "regnet: training, gradients and running statistics as timm's", run: () => checkOnce("train") },
   { name: "regnet: four steps of SGD as PyTorch's", run: checkSteps },
   {

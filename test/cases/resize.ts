@@ -149,9 +149,18 @@ export const cases: Case[] = [
     async run() {
       const { state } = posEmbed(12, 0);
       await refuses(() => resizedPosEmbed(state, createModel("regnety_002")), /expected a vision transformer.*got regnety_002/);
-      await refuses(() => resizedPosEmbed(state, createModel({ ...TINY, dim: 6 })), /expected pos_embed \[1,N,6\], got \[1,10,5\]/);
-      await refuses(() => resizedPosEmbed(state, createModel({ ...TINY, distilled: true })), /square/);
-      await refuses(() => resizedPosEmbed(new Map(), createModel(TINY)), /expected a tensor pos_embed, got none/);
+      await refuses(
+        () => resizedPosEmbed(state, createModel({ ...TINY, dim: 6 })),
+        /misshapen: .*pos_embed is \[1,10,5\], expected \[1,10,6\]/,
+      );
+      await refuses(
+        () => resizedPosEmbed(state, createModel({ ...TINY, distilled: true })),
+        /pos_embed is \[1,10,5\], expected \[1,11,5\]/,
+      );
+      await refuses(
+        () => resizedPosEmbed(new Map(), createModel(TINY)),
+        /expected the \d+ tensors of this model, got missing: .*pos_embed \[1,10,5\]/,
+      );
     },
   },
 ];

@@ -35,6 +35,7 @@ async function stopAt(steps: number): Promise<Uint8Array> {
 export const cases: Case[] = [
   {
     name: "training: the same seed gives the same bits after 20 steps, another seed others",
+    long: true,
     async run() {
       const first = await run({ maxSteps: 20 });
       sameBits("twice", first, await run({ maxSteps: 20 }));
@@ -166,6 +167,7 @@ export const cases: Case[] = [
   },
   {
     name: "training: learns what can be learnt, without a teacher too",
+    long: true,
     async run() {
       const recipe = makeRecipe({
         epochs: 60,

@@ -1,5 +1,5 @@
 /** A run's folder is held by one process at a time, and cleared of what killed writers left. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -68,4 +68,14 @@ test("a folder that a run made and left empty is gone with it; one that cannot b
       name: "UsageError",
       message: expect.stringMatching(new RegExp(`^expected a folder that can be written, got .*run \\(${code}\\)$`)),
     });
+});
+
+test("what ended a run is told where the folder cannot be given back", async () => {
+  const folder = join(root, "kept");
+  const run = withRunFolder(folder, async () => {
+    rmSync(lock(folder));
+    mkdirSync(lock(folder)); // which no file's removal removes
+    throw new Error("no room");
+  });
+  await expect(run).rejects.toThrow("no room");
 });

@@ -76,6 +76,19 @@ describe("other recipes", () => {
     expect(run(recorded, { seed: 9, weights: "it's.pth" })).toMatch(/--initial-checkpoint 'it'\\''s\.pth'[^]*--seed 9\n$/);
   });
 
+  test("DeiT III's loss; what timm's train.py has no option for is said", () => {
+    const { recipe } = JSON.parse(readFileSync("train/presets/deit3.json", "utf8")) as { recipe: Record<string, unknown> };
+    const command = run(recipe, { config: createModel("deit3_small_patch16_224").config, teacher: undefined });
+    expect(command).toMatch(
+      /--model deit3_small_patch16_224 [^]*--opt lamb [^]*--lr 0\.004 [^]*--bce-loss \\\n {2}--bce-target-thresh 0 \\\n/,
+    );
+    expect(command).toMatch(/# Differs: our run dropped every block alike; timm's ViT drops later ones more often\./);
+    expect(command).not.toMatch(/--reprob|kd-model/);
+    const features = run({ ...recorded, distillation: "features" });
+    expect(features).toMatch(/# Differs: timm's train\.py distils pooled features, not patches: this command has no teacher\./);
+    expect(features).not.toMatch(/--kd-/);
+  });
+
   test("teachers: by name, else the paper's with a note; none, none", () => {
     expect(run(recorded, { teacher: "regnety_040" })).toMatch(/--kd-model-name regnety_040 \\/);
     const custom = run(recorded, { teacher: "custom regnety" });

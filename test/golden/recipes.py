@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from common import HERE, fill_model, numbers, write
 from timm.data.mixup import Mixup
-from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from timm.optim import create_optimizer_v2, param_groups_weight_decay
@@ -51,10 +51,15 @@ def mixed(r, mix, x, y):
         return fn(x.clone(), y)
 
 
+def model_of(case):
+    kind = VisionTransformerDistilled if case["distilled"] else VisionTransformer
+    deit3 = {"init_values": 1e-4, "no_embed_class": True} if case["deit3"] else {}
+    return fill_model(kind(img_size=SIDE, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=CLASSES, **deit3))
+
+
 def run(case):
     r = case["recipe"]
-    kind = VisionTransformerDistilled if case["distilled"] else VisionTransformer
-    model = fill_model(kind(img_size=SIDE, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=CLASSES)).train()
+    model = model_of(case).train()
     optimizer = optimizer_of(r, model)
     schedule = rates(r, optimizer)
     steps = []
@@ -63,7 +68,11 @@ def run(case):
         x, y = images[drawn["order"]], labels[drawn["order"]]
         if drawn["mix"]:
             x, y = mixed(r, drawn["mix"], x, y)
-            loss = SoftTargetCrossEntropy()(model(x), y.double())
+            y = y.double()
+        if r["bceLoss"]:
+            loss = BinaryCrossEntropy(r["labelSmoothing"], r["bceTargetThresh"])(model(x), y)
+        elif drawn["mix"]:
+            loss = SoftTargetCrossEntropy()(model(x), y)
         else:
             loss = LabelSmoothingCrossEntropy(r["labelSmoothing"])(model(x), y)
         optimizer.zero_grad()
@@ -72,8 +81,7 @@ def run(case):
         first = {n: numbers(p.grad.norm()) for n, p in model.named_parameters()} if update == 0 and not r["clipGrad"] else None
         steps.append({"loss": numbers(loss), "lr": optimizer.param_groups[0]["lr"], "norm": numbers(norm), **({"grads": first} if first else {})})
         optimizer.step()
-    start = fill_model(kind(img_size=SIDE, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=CLASSES))
-    before = dict(start.named_parameters())
+    before = dict(model_of(case).named_parameters())
     after = {n: {"norm": numbers(p.norm()), "moved": numbers((p - before[n]).norm()), "first": numbers(p.reshape(-1)[:4])}
              for n, p in model.named_parameters()}
     return {"name": case["name"], "steps": steps, "after": after}

@@ -15,6 +15,8 @@ export const COUNT = 8;
 export const SIDE = 16;
 export const CLASSES = 4;
 export const MODEL = { arch: "deit", imgSize: SIDE, patchSize: 8, dim: 12, depth: 2, heads: 3, numClasses: CLASSES } as const;
+/** LayerScale, and positions of the patches alone. */
+export const DEIT3 = { layerScale: 1e-4, posEmbedCls: false } as const;
 export const NORMALIZATION = { mean: [0.5, 0.4, 0.3], std: [0.25, 0.3, 0.2] };
 
 /** Bytes (COUNT, 3, SIDE, SIDE); image n has label n % CLASSES. */
@@ -40,7 +42,7 @@ export const BASE = {
   cutmix: 0,
 };
 
-export const RECIPES: readonly { readonly name: string; readonly distilled?: true; readonly recipe: Readonly<Record<string, unknown>> }[] = [
+export const RECIPES: readonly { readonly name: string; readonly distilled?: true; readonly deit3?: true; readonly recipe: Readonly<Record<string, unknown>> }[] = [
   { name: "adamw, official schedule with warm-up, smoothing", recipe: { lr: 3e-3, warmupEpochs: 3, labelSmoothing: 0.1 } },
   { name: "adamw, clipped, fixed schedule", recipe: { lr: 3e-3, schedule: "fixed", clipGrad: 0.2, weightDecay: 0.3 } },
   { name: "adamw, schedule by step, other betas", recipe: { lr: 3e-3, schedule: "step", warmupEpochs: 2, beta1: 0.8, beta2: 0.95 } },
@@ -53,18 +55,24 @@ export const RECIPES: readonly { readonly name: string; readonly distilled?: tru
   { name: "lamb, clipped below its own limit", recipe: { optimizer: "lamb", lr: 0.01, schedule: "fixed", clipGrad: 0.5, weightDecay: 0.3 } },
   { name: "adamw, mixup", recipe: { lr: 3e-3, schedule: "fixed", mixup: 0.8, labelSmoothing: 0.1 } },
   { name: "adamw, mixup and CutMix", recipe: { lr: 3e-3, schedule: "fixed", mixup: 0.8, cutmix: 1, mixProb: 0.8, labelSmoothing: 0.1 } },
+  {
+    name: "DeiT III: lamb, binary cross-entropy, mixed labels that count whole",
+    deit3: true,
+    recipe: { optimizer: "lamb", lr: 4e-3, mixup: 0.8, cutmix: 1, bceLoss: true, bceTargetThresh: 0, warmupEpochs: 2 },
+  },
+  { name: "lamb, binary cross-entropy of smoothed labels", recipe: { optimizer: "lamb", lr: 0.01, bceLoss: true, labelSmoothing: 0.1 } },
   { name: "a distilled model without a teacher", distilled: true, recipe: { lr: 3e-3, schedule: "fixed" } },
 ];
 
 /** What Python reads: the recipes in full, the order of the images and what is mixed, update by update. */
 export const recorderInput = () => ({
-  recipes: RECIPES.map(({ name, distilled = false, recipe }) => {
+  recipes: RECIPES.map(({ name, distilled = false, deit3 = false, recipe }) => {
     const full = makeRecipe({ ...BASE, ...recipe });
     const updates = Array.from({ length: UPDATES }, (_, update) => ({
       order: [...epochOrder(COUNT, SEED, update)],
       mix: full.mixup + full.cutmix > 0 ? sampleMixes(full, SEED, update, COUNT, SIDE, SIDE)[0]! : null,
     }));
-    return { name, distilled, recipe: full, updates };
+    return { name, distilled, deit3, recipe: full, updates };
   }),
   images: [...imageBytes()],
 });

@@ -9,6 +9,7 @@ import { launchBrowser } from "../../cli/node/chromium.ts";
 import { TINY, tinyFile } from "../tasks/pictures.ts";
 import { builtApp } from "./built-app.ts";
 import { projectsFolder } from "./packed.ts";
+import { longestTask } from "./longest-task.ts";
 import { serveFolder } from "./serve-folder.ts";
 
 const MINUTE = 60_000;
@@ -96,30 +97,10 @@ async function open(): Promise<Page> {
   return page;
 }
 
-interface TraceEvent {
-  readonly name: string;
-  readonly ph: string;
-  readonly pid: number;
-  readonly tid: number;
-  readonly dur?: number;
-  /** Time on the processor, in microseconds: what a busy machine does not lengthen. */
-  readonly tdur?: number;
-  readonly args?: { readonly name?: string };
-}
-
-/** The longest task of any page's main thread in a trace, in ms of processor time. */
-function longestTask(events: readonly TraceEvent[]): { ms: number; tasks: number } {
-  const main = new Set(events.filter((e) => e.name === "thread_name" && e.args?.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
-  const tasks = events.filter((e) => e.ph === "X" && /RunTask$/.test(e.name) && main.has(`${e.pid} ${e.tid}`));
-  return { ms: Math.max(...tasks.map(({ tdur = 0 }) => tdur / 1000)), tasks: tasks.length };
-}
-
 test(`while the worker loads and trains, no task of the page's thread takes ${MOST_MS} ms`, { timeout: 30 * MINUTE }, async () => {
   const page = await open();
-  await page.tracing.start({ categories: ["toplevel", "disabled-by-default-devtools.timeline", "devtools.timeline"] });
-  const found = (await page.evaluate("teach()")) as { finished: boolean; steps: number; best: string; told: number[] };
-  const trace = JSON.parse(Buffer.from((await page.tracing.stop())!).toString()) as { traceEvents: TraceEvent[] };
-  const { ms, tasks } = longestTask(trace.traceEvents);
+  const teach = () => page.evaluate("teach()") as Promise<{ finished: boolean; steps: number; best: string; told: number[] }>;
+  const { result: found, ms, tasks } = await longestTask(page, teach);
   console.log(
     `${found.steps} steps in the worker; page: ${tasks} tasks, the longest ${ms.toFixed(1)} ms of processor time; ${found.told.length} long tasks told (${found.told.map((v) => v.toFixed(0)).join(", ")} ms by the clock)`,
   );

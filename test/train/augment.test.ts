@@ -95,13 +95,13 @@ describe("parseOps", () => {
     [[{ op: "Blur" }], /expected one of AutoContrast, .*, centerCrop as operation 0, got "Blur"/],
     [["Invert"], /as operation 0, got "Invert"/],
     [[null], /as operation 0, got null/],
-    [[{ op: "Invert" }, { op: "Rotate" }], /expected number for degrees of Rotate \(operation 1\), got none/],
-    [[{ op: "Rotate", degrees: "9" }], /expected number for degrees of Rotate \(operation 0\), got "9"/],
+    [[{ op: "Invert" }, { op: "Rotate" }], /expected a number for degrees of Rotate \(operation 1\), got none/],
+    [[{ op: "Rotate", degrees: "9" }], /expected a number for degrees of Rotate \(operation 0\), got "9"/],
     [[{ op: "Rotate", degree: 9, degrees: 9 }], /expected only degrees for Rotate \(operation 0\), got degree/],
     [[{ op: "Invert", factor: 1 }], /expected no argument for Invert \(operation 0\), got factor/],
     [[{ op: "Posterize", bits: 9 }], /for bits of Posterize \(operation 0\), got 9/],
     [[{ op: "resize", height: 0, width: 4 }], /for height of resize \(operation 0\), got 0/],
-    [[{ op: "resize", height: 4, width: 1.5 }], /expected int for width of resize \(operation 0\), got 1.5/],
+    [[{ op: "resize", height: 4, width: 1.5 }], /expected an integer for width of resize \(operation 0\), got 1.5/],
   ])("refuses %j", (value, message) => expect(() => parseOps(value)).toThrow(message));
 
   test("an image of another length is refused", () => {

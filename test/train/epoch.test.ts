@@ -2,6 +2,8 @@
 import { expect, test, vi } from "vitest";
 import { Totals } from "../../train/epoch.ts";
 import type { InputPipeline } from "../../train/input/pipeline.ts";
+import { makeRecipe } from "../../train/recipe.ts";
+import { PLAIN, plain, run } from "../tiny-training.ts";
 
 test("the share of waiting is of the whole step: what the GPU took is in it", () => {
   let ms = 1000;
@@ -23,4 +25,14 @@ test("the share of waiting is of the whole step: what the GPU took is in it", ()
   } finally {
     clock.mockRestore();
   }
+});
+
+test("a checkpoint that is due at an epoch's end is made there, though epochs as such make none: each may be one batch", async () => {
+  const saved: number[] = [];
+  const recipe = makeRecipe({ ...PLAIN, batchSize: 80, epochs: 4, warmupEpochs: 0, mixup: 0, cutmix: 0, emaDecay: null });
+  await run({
+    ...{ model: plain, teacher: undefined, recipe, saveEpochs: false, saveEvery: 2 },
+    onCheckpoint: async (_, { step }) => void saved.push(step),
+  });
+  expect(saved).toEqual([2, 4]);
 });

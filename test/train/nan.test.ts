@@ -13,8 +13,10 @@ import { layerNorm } from "../../kernels/layer-norm.ts";
 import { mlp } from "../../kernels/mlp.ts";
 import { softmax } from "../../kernels/softmax.ts";
 import { initialState, ParameterStore, type State } from "../../models/params.ts";
+
 import { debug, type NotFinite } from "../../train/debug.ts";
 import { describeNotFinite, rangesByLayer } from "../../train/debug-text.ts";
+import type { TrainOptions } from "../../train/options.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { PLAIN, plain as model, run } from "../tiny-training.ts";
 
@@ -178,7 +180,7 @@ test("planted: a learning rate that throws a parameter out of f32, found in a ru
   );
 });
 
-test("what is looked into stays as it was: the same bits with debugNan and statsEvery", async () => {
+test("what is looked into stays as it was: the same bits with debugNan, statsEvery and profileEvery", async () => {
   const stats: { step: number; layers: readonly string[] }[] = [];
   const recipe = makeRecipe({ ...PLAIN, batchSize: 16, epochs: 1, warmupEpochs: 0, mixup: 0, cutmix: 0, emaDecay: 0.9 });
   const options = { model, teacher: undefined, recipe, maxSteps: 3 };
@@ -190,6 +192,13 @@ test("what is looked into stays as it was: the same bits with debugNan and stats
   const bits = (state: State) => [...state].map(([name, { data }]) => [name, [...data]]);
   expect(bits(looked.state)).toEqual(bits(unlooked.state));
   expect(bits(looked.ema!)).toEqual(bits(unlooked.ema!));
+  const profiles: Parameters<NonNullable<TrainOptions["onProfile"]>>[0][] = [];
+  const timed = await run({ ...options, profileEvery: 2, onProfile: (profile) => profiles.push(profile) });
+  expect(bits(timed.state)).toEqual(bits(unlooked.state));
+  const clocked = getDevice().features.has("timestamp-query");
+  expect(profiles.map(({ step, launches }) => [step, launches.length, launches[0]!.startMs])).toEqual(
+    clocked ? [[3, timed.launches, 0]] : [],
+  );
   expect(stats.map(({ step }) => step)).toEqual([1, 3]);
   expect(stats[0]!.layers).toEqual(expect.arrayContaining(["patch_embed.proj", "blocks.0.attn.qkv", "blocks.1.mlp", "norm", "head"]));
 });

@@ -1,4 +1,4 @@
-/** Ten updates of thirteen recipes, against timm's own optimizers, schedules and mixing: test/golden/recipes.json. */
+/** Ten updates of each recipe, against timm's own optimizers, schedules and mixing: test/golden/recipes.json. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createModel } from "../../models/model.ts";
@@ -8,7 +8,7 @@ import { memorySource } from "../../train/input/source.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train, type StepMetrics } from "../../train/train.ts";
 import { fillState } from "../golden/fill.ts";
-import { BASE, CLASSES, COUNT, imageBytes, MODEL, NORMALIZATION, RECIPES, recorderInput, SEED, SIDE } from "../golden/recipes.ts";
+import { BASE, CLASSES, COUNT, DEIT3, imageBytes, MODEL, NORMALIZATION, RECIPES, recorderInput, SEED, SIDE } from "../golden/recipes.ts";
 
 interface Recorded {
   readonly name: string;
@@ -32,8 +32,8 @@ test("what was recorded are these recipes, drawn as now", () => {
 });
 
 test.each(golden)("$name", async ({ name, steps, after }) => {
-  const { recipe, distilled = false } = RECIPES.find((r) => r.name === name)!;
-  const model = createModel({ ...MODEL, distilled });
+  const { recipe, distilled = false, deit3 } = RECIPES.find((r) => r.name === name)!;
+  const model = createModel({ ...MODEL, distilled, ...(deit3 ? DEIT3 : {}) });
   const filled = fillState(model.params.map((p) => [p.name, p.shape]));
   const initial: State = new Map(model.params.map(({ name: n, shape }) => [n, { shape, data: filled.get(n)! }]));
   const seen: StepMetrics[] = [];

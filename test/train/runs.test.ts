@@ -72,6 +72,20 @@ test("resume: other data, another teacher or place of augmentation is refused by
   expect(await resumed({ train: data("fewer.bin"), allowChanged: true })).toMatchObject({ finished: true, step: 8 });
 });
 
+test("features: a teacher without a classifier and of another side has its positions interpolated; what is saved is the student alone", async () => {
+  const eyes = createModel({ ...MODEL, imgSize: 48, patchSize: 8, dim: 24, heads: 2, numClasses: 0, layerScale: 1e-5 });
+  writeFileSync(at("eyes"), writeWeights(initialState(eyes.params, 3), { config: eyes.config }));
+  const by = (distillation: string) => ({
+    recipe: { ...RECIPE, distillation, singleToken: distillation === "soft" },
+    teacher: { weights: at("eyes") },
+  });
+  expect(await run("features", { ...by("features"), maxSteps: 1 })).toMatchObject({ finished: true, teacher: { side: 32 } });
+  expect([...parseSafetensors(weights("features")).tensors.keys()].sort()).toEqual(model.params.map(({ name }) => name).sort());
+  await expect(run("logits", by("soft"))).rejects.toMatchObject(
+    usage(/^expected a teacher for the student's images \[3,32,32\], got custom deit of .* for \[3,48,48\]$/),
+  );
+});
+
 test("resume: a damaged checkpoint and a position that cannot be are refused", async () => {
   await run("damaged", { maxSteps: 6 });
   const good = readFileSync(checkpoint("damaged"));
@@ -83,7 +97,7 @@ test("resume: a damaged checkpoint and a position that cannot be are refused", a
   for (const change of [{ step: "6" }, { step: null }, { epoch: -1 }, { stepInEpoch: 1.5 }]) {
     writeFileSync(checkpoint("damaged"), good);
     edit("damaged", (meta) => ({ ...meta, ...change }));
-    await refused(new RegExp(`expected a sound record of the run, got ${Object.keys(change)[0]}: `));
+    await refused(new RegExp(`record of the run: ${Object.keys(change)[0]}: `));
   }
   writeFileSync(checkpoint("damaged"), good);
   edit("damaged", ({ sha256: _, ...meta }) => ({ ...meta, step: 7 }));

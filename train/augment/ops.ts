@@ -1,12 +1,10 @@
 /** The image operations by name, with explicit arguments, as augmentation samples them and JSON requests them. */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { centerCrop, resizeBicubic, type RgbImage } from "../../models/images/preprocess.ts";
+import { expectation } from "../../models/schema-fault.ts";
 import { gaussianBlur } from "./blur.ts";
 import { autoContrast, brightness, color, contrast, equalize, invert, posterize, sharpness, solarize, solarizeAdd } from "./color.ts";
 import { crop, hflip, resizedCrop, rotate, shearX, shearY, translateXRel, translateYRel } from "./geometry.ts";
-
-z.config(en());
 
 const op = <Name extends string, Shape extends z.core.$ZodShape>(name: Name, shape: Shape) =>
   z.strictObject({ op: z.literal(name), ...shape });
@@ -61,9 +59,8 @@ export function parseOps(value: unknown): AugmentOp[] {
       );
     }
     const field = String(issue.path[0]);
-    const wanted = issue.message.replace(/^(Invalid input|Too \w+): expected /, "").replace(/, received .*$/, "");
     throw new Error(
-      `expected ${wanted} for ${field} of ${String(name)} (operation ${i}), got ${JSON.stringify((item as Record<string, unknown>)[field]) ?? "none"}`,
+      `${expectation(issue)} for ${field} of ${String(name)} (operation ${i}), got ${JSON.stringify((item as Record<string, unknown>)[field]) ?? "none"}`,
     );
   });
 }

@@ -6,9 +6,9 @@
  * Order as in timm: crop, flip, auto-augment, colour jitter on bytes; erasing after normalisation. Touvron et al. 2020, table 9,
  * https://arxiv.org/abs/2012.12877
  */
-import { en } from "zod/locales";
 import * as z from "zod/mini";
 import { philox } from "../../kernels/shared/random.ts";
+import { schemaFault } from "../../models/schema-fault.ts";
 import { parseAutoAugment, sampleAutoAugment, type AutoAugment } from "./auto-augment.ts";
 import { sampleColorJitter } from "./color-jitter.ts";
 import { randomAt, type Draws } from "./draws.ts";
@@ -16,8 +16,6 @@ import { sampleErasing, type EraseBox, type Erasing } from "./erasing.ts";
 import type { AugmentOp } from "./ops.ts";
 import { parseRandAugment, sampleRandAugment, type RandAugment } from "./rand-augment.ts";
 import { sampleCrop, type Crop } from "./random-crop.ts";
-
-z.config(en());
 
 const probability = z.number().check(z.minimum(0), z.maximum(1));
 const padding = z.int().check(z.minimum(0), z.maximum(1024));
@@ -70,8 +68,7 @@ export interface AugmentSettings {
 export function makeAugment(fields: AugmentFields): AugmentSettings {
   const parsed = schema.safeParse(fields);
   if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    throw new Error(`augment: ${path.join(".") || "settings"}: ${message}`);
+    throw new Error(`augment: ${schemaFault(parsed.error, fields, "settings")}`);
   }
   const { autoAugment: text, colorJitter, ...rest } = parsed.data;
   const autoAugment = text === null ? null : text.startsWith("rand") ? parseRandAugment(text) : parseAutoAugment(text);

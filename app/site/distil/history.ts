@@ -1,5 +1,5 @@
 /** The runs of this page, kept over a reload; the newest first. Pictures and attention are made anew and not kept. */
-import type { Evaluated, Facts, Settings, StepReport } from "./messages.ts";
+import type { Evaluated, Facts, Settings, StepProfile, StepReport } from "./messages.ts";
 
 export interface RunState {
   readonly id: string;
@@ -9,6 +9,8 @@ export interface RunState {
   readonly steps: readonly StepReport[];
   readonly evaluations: readonly Evaluated[];
   readonly facts: Partial<Facts>;
+  /** The newest step that was timed launch by launch. */
+  readonly profile?: StepProfile;
   readonly finished: boolean;
 }
 

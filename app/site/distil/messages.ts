@@ -52,6 +52,13 @@ export interface Evaluated {
   readonly looks: readonly Look[];
 }
 
+/** A timed step. */
+export interface StepProfile {
+  readonly step: number;
+  /** Kernel, begin and length in ms on the GPU's clock, in order. */
+  readonly launches: readonly (readonly [kernel: string, startMs: number, ms: number])[];
+}
+
 export interface Facts {
   readonly adapter: string;
   readonly software: boolean;
@@ -59,6 +66,8 @@ export interface Facts {
   readonly launches: number;
   readonly parameters: number;
   readonly planMegabytes: number;
+  /** Whether the adapter has a clock by which launches are timed. */
+  readonly timed: boolean;
 }
 
 export type FromWorker =
@@ -66,6 +75,7 @@ export type FromWorker =
   | { readonly kind: "facts"; readonly facts: Partial<Facts> }
   | { readonly kind: "steps"; readonly steps: readonly StepReport[] }
   | { readonly kind: "evaluated"; readonly evaluated: Evaluated }
+  | { readonly kind: "profile"; readonly profile: StepProfile }
   | { readonly kind: "ended"; readonly finished: boolean }
   | { readonly kind: "failed"; readonly message: string };
 

@@ -9,6 +9,7 @@ import { load, type RunState, save } from "./history.ts";
 import { Looks } from "./looks.tsx";
 import type { FromWorker, Settings, ToWorker } from "./messages.ts";
 import { SettingsForm } from "./settings-form.tsx";
+import { Timeline } from "./timeline.tsx";
 
 const SOURCES = { train: new URL(train, document.baseURI).href, test: new URL(test, document.baseURI).href, teacher: new URL(teacher, document.baseURI).href };
 const COLOURS = ["#3fa7a0", "#e4784d", "#5b7fd1", "#c9a227", "#a35bb8"];
@@ -50,6 +51,8 @@ function Distil() {
           return change(run.id, ({ evaluations }) => ({
             evaluations: [...evaluations.filter(({ step }) => step < data.evaluated.step), { ...data.evaluated, looks: data.evaluated.looks.length > 0 ? data.evaluated.looks : (evaluations.at(-1)?.looks ?? []) }],
           }));
+        case "profile":
+          return change(run.id, () => ({ profile: data.profile }));
         case "ended":
           setStatus(data.finished ? "finished" : "paused");
           setRunning(null);
@@ -118,6 +121,7 @@ function Distil() {
             <dt>Per step</dt>
             <dd>{current.facts.launches ? `${current.facts.launches} launches, plan of ${current.facts.planMegabytes?.toFixed(1)} MB` : "–"}</dd>
           </dl>
+          <Timeline profile={current.profile ?? null} timed={current.facts.timed ?? null} />
           {best && best.looks.length > 0 && <Looks looks={best.looks} />}
         </>
       )}

@@ -38,6 +38,8 @@ const normalization = { mean: CIFAR10_MEAN, std: CIFAR10_STD };
 /** The run ends with its newest state after this number of lost devices. */
 const MOST_LOST = 5;
 const LOOKED_AT = 12;
+/** Updates from one that is timed launch by launch to the next. */
+const PROFILE_EVERY = 20;
 /** Number of test pictures evaluated on a software adapter; all of them would take a minute. */
 const FEW = 200;
 
@@ -174,7 +176,15 @@ async function distil({ settings, run, goOn, from, data }: Extract<ToWorker, { k
     await initDevice();
     const { adapter } = getDevice();
     const loaded = adapter.software ? { ...whole, testSet: firstOf(whole.testSet, FEW) } : whole;
-    tell({ kind: "facts", facts: { adapter: adapterName(adapter), software: adapter.software, parameters: countParams(model.params) } });
+    tell({
+      kind: "facts",
+      facts: {
+        adapter: adapterName(adapter),
+        software: adapter.software,
+        parameters: countParams(model.params),
+        timed: getDevice().features.has("timestamp-query"),
+      },
+    });
     try {
       tell({ kind: "status", text: "asking the teacher" });
       const { top1, logits } = await teach(loaded);
@@ -198,6 +208,9 @@ async function distil({ settings, run, goOn, from, data }: Extract<ToWorker, { k
         ...(resume ? { resume } : {}),
         ...(initial ? { initial } : {}),
         saveSeconds: 10,
+        profileEvery: PROFILE_EVERY,
+        onProfile: ({ step, launches }) =>
+          tell({ kind: "profile", profile: { step, launches: launches.map(({ kernel, startMs, ms }) => [kernel, startMs, ms] as const) } }),
         shouldStop: () => pausing,
         onCompile: (done, total) => tell({ kind: "status", text: `compiling kernels ${done} of ${total}` }),
         onCheckpoint: (bytes) => store.set(bytes),

@@ -26,14 +26,15 @@ async function casesOf(name: string): Promise<readonly Listed[]> {
   return listed.cases;
 }
 
-/** Those of the first timed size first, then those that only some case launches. */
-async function kernelsOf(name: string): Promise<Kernel[]> {
+/** Those of the asked or first timed size first, then those that only some case launches. */
+async function kernelsOf(name: string, sizes: string | null): Promise<Kernel[]> {
   const op = opNamed(name);
   const kernels = new Map<string, Kernel>();
   const add = (what: string, { label, code }: { readonly label: string; readonly code: string }) => {
     if (!kernels.has(code)) kernels.set(code, { name: `${label}, ${what}`, label, code });
   };
-  const sized = op.problem(op.timed[0]!.sizes, op.timed[0]!.attrs);
+  const timed = sizes === null ? op.timed[0]! : op.timed.find((one) => one.sizes === sizes);
+  const sized = op.problem(timed?.sizes ?? sizes!, timed?.attrs);
   const { forward, backward, dispose } = launchesOf(op, sized, undefined);
   dispose();
   for (const { pipeline } of forward) add(`forward at ${sized.name}`, pipeline);
@@ -92,7 +93,7 @@ async function judge(work: Work): Promise<void> {
 /** What the page asks. Of edits that wait, only the newest is judged. */
 export async function answer(message: ToWorker): Promise<void> {
   await initDevice();
-  if (message.kind === "open") tell({ kind: "opened", op: message.op, kernels: await kernelsOf(message.op) });
+  if (message.kind === "open") tell({ kind: "opened", op: message.op, kernels: await kernelsOf(message.op, message.sizes) });
   else if (message.edit === newest) await judge(message);
 }
 

@@ -1,5 +1,5 @@
-/** The lab's state as the part of an address behind "#", which no server sees: deflated JSON in base64url. */
-import { deflateSync, inflateSync, strFromU8, strToU8 } from "fflate";
+/** The lab's state as a link; and the address that opens it with an operation and a shape. */
+import * as link from "../shell/link.ts";
 
 export interface Shared {
   readonly op: string;
@@ -11,31 +11,21 @@ export interface Shared {
 
 const VERSION = "1";
 
-export function toHash(state: Shared): string {
-  const bytes = deflateSync(strToU8(JSON.stringify(state)), { level: 9 });
-  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
-  return `#${VERSION}.${checksum(bytes)}.${text.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}`;
-}
+export const toHash = (state: Shared): string => link.toHash("lab", VERSION, state);
 
 /** Throws, saying why, where a link is cut, damaged or another version's. */
-export function fromHash(hash: string): Shared {
-  const [version, sum, text] = hash.replace(/^#/, "").split(".");
-  if (version !== VERSION)
-    throw new Error(`lab: expected a link of version ${VERSION}, got ${version ? `version ${version.slice(0, 20)}` : "none"}`);
-  const damaged = new Error("lab: expected a whole link, got one that was cut or changed");
-  let bytes: Uint8Array;
-  try {
-    bytes = Uint8Array.from(atob(text!.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-  } catch {
-    throw damaged;
-  }
-  if (checksum(bytes) !== sum) throw damaged;
-  return JSON.parse(strFromU8(inflateSync(bytes))) as Shared;
+export const fromHash = (hash: string): Shared => link.fromHash("lab", VERSION, hash) as Shared;
+
+/** An operation at one size, "12x197x197", as another page asks for it. */
+export interface Shape {
+  readonly op: string;
+  readonly sizes: string;
 }
 
-/** FNV-1a, 32 bits: tells a cut link from a whole one. */
-function checksum(bytes: Uint8Array): string {
-  let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 0).toString(36);
+export const shapeHash = ({ op, sizes }: Shape): string => `#op=${op}&sizes=${sizes}`;
+
+/** Null where the hash is something else. */
+export function shapeOf(hash: string): Shape | null {
+  const [, op, sizes] = /^#op=(\w+)&sizes=(\d+(?:x\d+)*)$/.exec(hash) ?? [];
+  return op && sizes ? { op, sizes } : null;
 }

@@ -26,7 +26,8 @@ export interface Work {
   readonly code: string;
 }
 
-export type ToWorker = { readonly kind: "open"; readonly op: string } | ({ readonly kind: "judge" } & Work);
+/** `sizes`: what the kernels are listed at first; null for the operation's own. */
+export type ToWorker = { readonly kind: "open"; readonly op: string; readonly sizes: string | null } | ({ readonly kind: "judge" } & Work);
 
 export type FromWorker =
   | { readonly kind: "ready"; readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] }

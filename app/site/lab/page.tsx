@@ -9,7 +9,7 @@ import { Editor } from "./editor.tsx";
 import { type Entry, loadHistory, saveHistory, withEntry } from "./history.ts";
 import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
-import { fromHash, toHash } from "./link.ts";
+import { fromHash, shapeOf, toHash } from "./link.ts";
 import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
 import { inWords, isRight, type Verdict, VerdictView } from "./verdict.tsx";
 
@@ -48,6 +48,8 @@ function Lab() {
   const hangs = useRef(0);
   /** What a link or the history asks for, once the operation's kernels are known. */
   const wanted = useRef<Asked | null>(null);
+  /** The size that a link of another page asks for. */
+  const shape = useRef(shapeOf(location.hash));
   const now = useRef({ op, shipped, text });
   now.current = { op, shipped, text };
 
@@ -93,7 +95,7 @@ function Lab() {
       case "ready":
         setAbout(data);
         setStatus("");
-        if (now.current.op === "") openOp(wanted.current?.op ?? FIRST);
+        if (now.current.op === "") openOp(wanted.current?.op ?? shape.current?.op ?? FIRST);
         return;
       case "opened": {
         if (data.op !== now.current.op) return;
@@ -164,7 +166,7 @@ function Lab() {
       setFault("");
     }
     setStatus(`listing the kernels of ${name} …`);
-    send({ kind: "open", op: name });
+    send({ kind: "open", op: name, sizes: shape.current?.op === name ? shape.current.sizes : null });
   };
 
   const restore = (asked: Asked): void => {
@@ -173,7 +175,7 @@ function Lab() {
   };
 
   useEffect(() => {
-    if (location.hash.length > 1) {
+    if (location.hash.length > 1 && !shape.current) {
       try {
         wanted.current = fromHash(location.hash);
       } catch (error) {

@@ -254,6 +254,7 @@ function Teach() {
       />
       <TrainingForm
         why={why}
+        transformer={opened?.model.config.arch === "deit"}
         training={training}
         unfinished={unfinished}
         onLearn={(settings) => void learn(settings, null)}
@@ -263,7 +264,7 @@ function Teach() {
       <p class="status" role="status">{status}</p>
       {fault && <p class="error" role="alert">{fault}</p>}
       {curves.length > 0 && (
-        <section class="card" aria-label="Curves">
+        <section class="card" aria-label="Curves" data-steps={(training || unfinished ? loss : runs[0]!.loss).length}>
           <Plot lines={curves} x="step" y="loss" />
         </section>
       )}

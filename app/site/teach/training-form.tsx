@@ -5,6 +5,8 @@ import type { RunRecord, RunSettings } from "./project.ts";
 interface Props {
   /** Why training cannot begin; empty where it can. */
   readonly why: string;
+  /** Whether the model has the attention layers that some ways are about. */
+  readonly transformer: boolean;
   readonly training: boolean;
   readonly unfinished: RunRecord | null;
   readonly onLearn: (settings: RunSettings) => void;
@@ -12,20 +14,25 @@ interface Props {
   readonly onStop: () => void;
 }
 
-const WAYS: readonly { readonly train: RunSettings["train"]; readonly name: string; readonly about: string; readonly epochs: number }[] = [
+const WAYS: readonly { readonly train: RunSettings["train"]; readonly name: string; readonly about: string; readonly epochs: number; readonly attention?: true }[] = [
   { train: "head", name: "Probe", about: "a new last layer on the model's features: seconds", epochs: 20 },
-  { train: "lora", name: "LoRA", about: "small additions to every block: little memory, most of the gain", epochs: 10 },
-  { train: "attention", name: "Attention", about: "the attention layers only", epochs: 10 },
+  { train: "lora", name: "LoRA", about: "small additions to every block: little memory, most of the gain", epochs: 10, attention: true },
+  { train: "attention", name: "Attention", about: "the attention layers only", epochs: 10, attention: true },
   { train: "all", name: "Everything", about: "all weights: the most that it can learn, and the slowest", epochs: 10 },
 ];
 
-export function TrainingForm({ why, training, unfinished, onLearn, onGoOn, onStop }: Props) {
+export function TrainingForm({ why, transformer, training, unfinished, onLearn, onGoOn, onStop }: Props) {
   const [way, setWay] = useState(WAYS[0]!);
   const [epochs, setEpochs] = useState(way.epochs);
   const [seed, setSeed] = useState(0);
   const [rate, setRate] = useState("");
   const learningRate = rate.trim() === "" ? null : Number(rate);
-  const wrong = learningRate !== null && !(learningRate > 0 && learningRate < 1) ? "Expected a learning rate between 0 and 1." : "";
+  const wrong =
+    learningRate !== null && !(learningRate > 0 && learningRate < 1)
+      ? "Expected a learning rate between 0 and 1."
+      : way.attention && !transformer
+        ? `${way.name} changes attention layers; this model is convolutional and has none.`
+        : "";
   return (
     <section class="card" style="margin-top: 1rem" aria-label="Training">
       <h2>Learn</h2>
@@ -39,6 +46,7 @@ export function TrainingForm({ why, training, unfinished, onLearn, onGoOn, onSto
                 name="way"
                 value={one.train}
                 checked={way === one}
+                disabled={one.attention === true && !transformer}
                 onChange={() => {
                   setWay(one);
                   setEpochs(one.epochs);
@@ -48,7 +56,10 @@ export function TrainingForm({ why, training, unfinished, onLearn, onGoOn, onSto
             </label>
           ))}
         </div>
-        <p class="note">{way.about}</p>
+        <p class="note">
+          {way.about}
+          {transformer ? "" : ". LoRA and Attention need a transformer; this model is convolutional"}
+        </p>
       </fieldset>
       <div class="row">
         <label>epochs <input type="number" min={1} max={1000} value={epochs} style="width: 6rem" onInput={({ currentTarget }) => setEpochs(Number(currentTarget.value) || 1)} /></label>

@@ -94,7 +94,7 @@ const readOnly: Fault = {
         }
       const { how, stderr } = await running.ended;
       expect(how, stderr).toBe(1);
-      expect(stderr).toMatch(new RegExp(`got EROFS; the checkpoint of step ${stepOf(out)} stands in \\S+\\n$`));
+      expect(stderr, stderr).toMatch(new RegExp(`got EROFS; the checkpoint of step ${stepOf(out)} stands in \\S+\\n$`));
       remount("rw");
       await goOn(small, out);
       return undefined;

@@ -21,10 +21,13 @@ const killed: Fault = {
     const { ms } = await whole(small);
     for (;;) {
       const running = begin(small, at);
-      // Anywhere from the start of the process to past the time that all steps take.
-      const timer = setTimeout(() => running.child.kill("SIGKILL"), ms * random.uniform(0.1, 0.8));
+      // While it starts, or shortly after one of the checkpoints that are still to come.
+      const begun = stepOf(at);
+      const after = begun + random.int(STEPS - begun + 1);
+      const delay = random.uniform(0, after === begun ? ms : 100);
+      const timer = reached(after, at, running).then(() => setTimeout(() => running.child.kill("SIGKILL"), delay));
       const { how, stderr } = await running.ended;
-      clearTimeout(timer);
+      clearTimeout(await timer);
       if (how === "SIGKILL") {
         const step = stepOf(at); // reads the checkpoint
         if (step === STEPS && existsSync(join(at, "model_ema.safetensors"))) await goOn(small, at);

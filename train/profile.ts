@@ -7,11 +7,17 @@ export interface LaunchTime {
   readonly kernel: string;
   /** Workgroups. */
   readonly groups: number;
+  /** Since the first launch began. */
+  readonly startMs: number;
   readonly ms: number;
 }
 
 /** WebGPU's limit on queries in one set. */
 const MAX_QUERIES = 4096;
+
+/** Whether `profile` can time this plan on the current device. */
+export const canProfile = ({ steps }: Plan<unknown>): boolean =>
+  getDevice().features.has("timestamp-query") && 2 * steps.length <= MAX_QUERIES;
 
 /**
  * Runs a plan once with a pass per launch, and returns each launch's time by the GPU's own clock. Slower than `plan.run()`. Needs an adapter
@@ -47,6 +53,7 @@ export async function profile({ steps, kernels }: Plan<unknown>): Promise<Launch
   return kernels.map((kernel, i) => ({
     kernel,
     groups: steps[i]!.x * steps[i]!.y * steps[i]!.z,
+    startMs: Number(ns[2 * i]! - ns[0]!) / 1e6,
     ms: Number(ns[2 * i + 1]! - ns[2 * i]!) / 1e6,
   }));
 }

@@ -18,6 +18,8 @@ export interface Tested {
 export interface Diagnosis {
   readonly where: "node" | "chromium";
   readonly device: Described;
+  /** What races of tiles have found, in a sentence. */
+  readonly races: string;
   readonly tested: readonly Tested[];
   readonly counters: Stats;
 }

@@ -11,7 +11,7 @@
  *                       action turns options into args, awaits `runJob<Result>("VERB", args, options)` and prints the
  *                       result on stdout. Import jobs as types only: every verb is loaded for every command.
  *
- * Every verb also gets `--where`, `--adapter`, `--seed`, `--json`, `--gpu-timeout`, `--debug` (`CommonOptions` in cli/run-job.ts),
+ * Every verb also gets `--where`, `--adapter`, `--seed`, `--json`, `--gpu-timeout`, `--races`, `--debug` (`CommonOptions` in cli/run-job.ts),
  * unless it defines one of its own by that name. Verbs print by `print` and `note` of cli/output.ts. `--json` and `--out` are tried for
  * writing before the action: name their values `<file>` or `<folder>`. Throw `UsageError("expected …, got …")` for bad usage or input: exit 2.
  * Anything else thrown is exit 1. Both print `tessera VERB: message` on stderr.
@@ -92,6 +92,8 @@ function addCommonOptions(command: Command): void {
       "--gpu-timeout <seconds>",
       "with --where chromium: seconds without an answer from the GPU after which the command fails, 0 or more; 0: no limit (default: 300)",
     ).argParser(number(0)),
+    new Option("--races", "time tiles against each other on a software adapter too, 50 ms for each shape"),
+    new Option("--no-races", "never do so (default: on GPUs; what was found is kept for the adapter and its driver)"),
     new Option("--refresh", "download URLs again instead of using the cache"),
     new Option("--download-timeout <s>", "seconds without a byte after which a download is retried, above 0 (default: 30)").argParser(
       seconds,

@@ -28,7 +28,7 @@ export const number =
   };
 
 /** Options that every mode of every verb takes. */
-const ALWAYS = ["where", "adapter", "seed", "json", "gpuTimeout", "refresh", "downloadTimeout", "debug"];
+const ALWAYS = ["where", "adapter", "seed", "json", "gpuTimeout", "races", "refresh", "downloadTimeout", "debug"];
 
 /** Refuses an option of the command line that has no meaning in a verb's mode. `taken`: the mode's own options, by their names in code. */
 export function refuseOthers(command: Command, mode: string, taken: readonly string[]): void {

@@ -20,6 +20,8 @@ export interface CommonOptions {
   /** File for the result as JSON. */
   readonly json?: string | undefined;
   readonly debug?: boolean | undefined;
+  /** Whether tiles are raced; undefined: on GPUs. */
+  readonly races?: boolean | undefined;
   /** Seconds without an answer from a page's GPU after which the job fails; 0: no limit. */
   readonly gpuTimeout?: number | undefined;
 }
@@ -69,6 +71,9 @@ async function tuningFor(job: string, adapter: AdapterDescription): Promise<Tuni
   return tuning;
 }
 
+/** Jobs that time kernels as they are chosen without races. */
+const WITHOUT_RACES = ["tune", "bench"];
+
 interface Ran {
   readonly result: unknown;
   readonly adapter: AdapterDescription;
@@ -81,6 +86,11 @@ async function inNode(job: string, args: unknown, options: CommonOptions, host: 
   announce(adapter, "node");
   const { useTuning } = await import("../kernels/shared/tuning.ts");
   useTuning(await tuningFor(job, adapter));
+  if (options.races !== false && !WITHOUT_RACES.includes(job)) {
+    const { raceStore } = await import("./node/tuning-cache.ts");
+    const { useRaces } = await import("../kernels/gemm/race.ts");
+    await useRaces({ store: raceStore(adapter), software: options.races });
+  }
   const { default: run } = (await import(new URL(`../jobs/${job}${EXTENSION}`, import.meta.url).href)) as {
     default: (host: Host, args: unknown) => Promise<unknown>;
   };
@@ -98,6 +108,8 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
     announce(chromium.adapter, "chromium");
     const tuning = await tuningFor(job, chromium.adapter);
     if (tuning) await chromium.runModule(`/kernels/shared/tuning${EXTENSION}`, "useTuning", [tuning]);
+    if (options.races !== false && !WITHOUT_RACES.includes(job))
+      await chromium.runModule(`/kernels/gemm/race${EXTENSION}`, "useRaces", [{ software: options.races }]);
     return { result: await chromium.runJob(`/jobs/${job}${EXTENSION}`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();

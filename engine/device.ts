@@ -60,6 +60,8 @@ export class Device {
   readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
   lostError: DeviceLostError | null = null;
+  /** Called by `record` with a step's launches listed; true: list them anew, since other kernels would be chosen now (kernels/gemm/race.ts). */
+  listed: (() => Promise<boolean>) | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
   #unverified = 0;

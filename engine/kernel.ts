@@ -230,8 +230,10 @@ function fold(
 }
 
 const uniforms = new WeakMap<Device, Map<string, GPUBuffer>>();
+/** Uniform buffers kept for later launches; a plan keeps those of its own. */
+const UNIFORMS = 2048;
 
-/** A uniform buffer with these params. Buffers are cached by content and never change, so replays reuse them. */
+/** A uniform buffer with these params. Buffers are cached by content and never change; the one unused for longest is dropped. */
 function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], values: Readonly<Record<string, number>>): GPUBuffer {
   let cache = uniforms.get(device);
   if (!cache) uniforms.set(device, (cache = new Map()));
@@ -247,7 +249,12 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
     buffer = createBuffer(device, { label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
     new Uint32Array(buffer.getMappedRange()).set(words);
     buffer.unmap();
-    cache.set(key, buffer);
-  }
+    const [oldest] = cache.size === UNIFORMS ? cache : [];
+    if (oldest) {
+      cache.delete(oldest[0]);
+      device.stats.bytesAllocated -= oldest[1].size;
+    }
+  } else cache.delete(key); // it is the newest from now on
+  cache.set(key, buffer);
   return buffer;
 }

@@ -8,7 +8,6 @@ export class Pipeline {
   readonly signature: string;
   readonly layout: GPUBindGroupLayout;
   readonly #device: Device;
-  readonly #pipelineLayout: GPUPipelineLayout;
   #gpu: GPUComputePipeline | null = null;
   #pending: Promise<void> | null = null;
   #broken: Error | null = null;
@@ -18,7 +17,7 @@ export class Pipeline {
     this.label = label;
     this.code = code;
     this.signature = signature;
-    ({ bindGroup: this.layout, pipeline: this.#pipelineLayout } = layoutOf(device, signature));
+    this.layout = layoutOf(device, signature);
   }
 
   /** The pipeline; compiles it first if needed. */
@@ -72,7 +71,8 @@ export class Pipeline {
     const { label, code } = this;
     return {
       label,
-      layout: this.#pipelineLayout,
+      // Not shared: wgpu (Firefox, Deno) takes the buffer sizes that a pipeline needs for those of the one before, if both have one layout.
+      layout: this.#device.gpu.createPipelineLayout({ bindGroupLayouts: [this.layout] }),
       compute: { module: this.#device.gpu.createShaderModule({ label, code }), entryPoint: "main" },
     };
   }
@@ -80,7 +80,7 @@ export class Pipeline {
 
 interface Cache {
   readonly pipelines: Map<string, Pipeline>;
-  readonly layouts: Map<string, { bindGroup: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>;
+  readonly layouts: Map<string, GPUBindGroupLayout>;
 }
 
 const caches = new WeakMap<Device, Cache>();
@@ -103,7 +103,7 @@ export function pipelineOf(label: string, code: string, signature: string): Pipe
   return pipeline;
 }
 
-function layoutOf(device: Device, signature: string) {
+function layoutOf(device: Device, signature: string): GPUBindGroupLayout {
   const { layouts } = cacheOf(device);
   let layout = layouts.get(signature);
   if (!layout) {
@@ -111,14 +111,13 @@ function layoutOf(device: Device, signature: string) {
     const storage = [...signature].filter((s) => s !== "u").length;
     if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
     const types = { r: "read-only-storage", w: "storage", u: "uniform" } as const;
-    const bindGroup = device.gpu.createBindGroupLayout({
+    layout = device.gpu.createBindGroupLayout({
       entries: [...signature].map((s, binding) => ({
         binding,
         visibility: 4 /* COMPUTE */,
         buffer: { type: types[s as keyof typeof types] },
       })),
     });
-    layout = { bindGroup, pipeline: device.gpu.createPipelineLayout({ bindGroupLayouts: [bindGroup] }) };
     layouts.set(signature, layout);
   }
   return layout;

@@ -3,12 +3,13 @@
  *
  * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
  * then planned: launches whose results are not needed are dropped, tensors whose lives do not overlap share buffers, pipelines
- * compile side by side. `run()` replays the list in one submit and creates nothing.
+ * compile side by side. `run()` replays the list in one submit, or in several where it takes long (`pace.ts`), and creates nothing.
  */
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
 import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
+import { Pace } from "./pace.ts";
 import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
 
 export interface RecordOptions {
@@ -38,11 +39,11 @@ export interface Plan<T> {
   readonly kernels: readonly string[];
   /** The launches themselves, in order; `train/profile.ts` times them one by one. */
   readonly steps: readonly Step[];
-  /** Replays the step: one submit. Throws `StalePlanError` if a tensor it uses has been freed. */
+  /** Replays the step. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
   /**
-   * Encodes the step into an app's encoder, which the app submits; it sees the results of commands encoded before. Throws as `run()`
-   * does.
+   * Encodes the whole step into an app's encoder, which the app submits; it sees the results of commands encoded before. Throws as
+   * `run()` does.
    */
   encode(encoder: GPUCommandEncoder): void;
   /** Waits until all runs so far are done. */
@@ -53,7 +54,12 @@ export interface Plan<T> {
 
 /** Records `body`, a synchronous function that reads no values back, and returns its plan, ready to run. */
 export async function record<T>(body: () => T, options: RecordOptions = {}): Promise<Plan<T>> {
-  const draft = drafted(body, options.label ?? "plan");
+  const label = options.label ?? "plan";
+  let draft = drafted(body, label);
+  if (await draft.device.listed?.()) {
+    draft.release();
+    draft = drafted(body, label);
+  }
   const { device, launches, release } = draft;
   try {
     await compile(device, launches, options.onCompile);
@@ -122,6 +128,15 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     const [x, y, z] = l.groups;
     return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
   });
+  const pace = new Pace(steps);
+  const submit = (part: readonly Step[]) => {
+    device.guard(() => {
+      const encoder = device.gpu.createCommandEncoder();
+      encode(part, encoder);
+      device.gpu.queue.submit([encoder.finish()]);
+    });
+    device.stats.submits++;
+  };
   let disposed = false;
   const checkUsable = () => {
     if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
@@ -143,20 +158,15 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     kernels: launches.map((l) => l.pipeline.label),
     run() {
       checkUsable();
-      device.guard(() => {
-        const encoder = device.gpu.createCommandEncoder();
-        encode(steps, encoder);
-        device.gpu.queue.submit([encoder.finish()]);
-      });
+      pace.run(device.gpu.queue, submit);
       device.stats.launches += steps.length;
-      device.stats.submits++;
     },
     encode(encoder) {
       checkUsable();
       encode(steps, encoder);
       device.stats.launches += steps.length;
     },
-    idle: () => device.wait(device.gpu.queue.onSubmittedWorkDone()).then(() => undefined),
+    idle: () => device.wait(Promise.all([device.gpu.queue.onSubmittedWorkDone(), pace.timed])).then(() => undefined),
     dispose() {
       if (disposed) return;
       disposed = true;

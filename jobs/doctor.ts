@@ -1,6 +1,7 @@
 /** `doctor`: the adapter's name, features and limits, and every kernel's self-test on it. */
 import { describeDevice, runSelfTests, selfTests, type Diagnosis } from "../checks/doctor.ts";
 import { getDevice } from "../engine/device.ts";
+import { describeRaces } from "../kernels/gemm/race.ts";
 import type { Host } from "./host.ts";
 
 export interface DoctorArgs {
@@ -17,6 +18,7 @@ export default async function doctorJob(host: Host, { only = "" }: DoctorArgs): 
   return {
     where: typeof document === "undefined" ? "node" : "chromium",
     device: describeDevice(device),
+    races: describeRaces(),
     tested,
     counters: { ...device.stats },
   };

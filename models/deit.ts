@@ -8,6 +8,7 @@ import type { Scalar } from "../kernels/shared/scalars.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
+import { variantOf } from "../kernels/attention/kept.ts";
 import { dropPath as dropPathOp, dropPathFactors } from "../kernels/drop-path.ts";
 import type { SampleFactors } from "../kernels/shared/sample-factors.ts";
 import { dropout } from "../kernels/dropout.ts";
@@ -150,7 +151,9 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
     const [ls1, ls2] = ["ls1", "ls2"].map((name) => (c.layerScale === null ? undefined : w(`${b}.${name}.gamma`)));
     const qkv = linear(norm(`${b}.norm1`, t), w(`${b}.attn.qkv.weight`), c.qkvBias ? w(`${b}.attn.qkv.bias`) : null);
     tap?.(`${b}.attn.qkv`, qkv);
-    const mixed = attentionPacked(qkv, { heads: c.heads });
+    const N = qkv.shape[1]!;
+    const variant = qkv.requiresGrad ? variantOf(c.depth, { B: B!, H: c.heads, N, M: N }, qkv.dtype) : undefined;
+    const mixed = attentionPacked(qkv, { heads: c.heads, variant });
     if (!drop) {
       t = linear(mixed, ...layer("attn.proj"), { residual: t, scale: ls1, factors: factors(2 * i) });
       t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, scale: ls2, factors: factors(2 * i + 1) });

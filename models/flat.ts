@@ -1,4 +1,5 @@
-/** Several tensors side by side in one flat buffer, so that one launch reaches all of them. */
+/** Several tensors side by side in flat buffers, so that one launch reaches many of them. */
+import { getDevice } from "../engine/device.ts";
 import { numel, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { FLAT_BLOCK } from "../kernels/optim/flat-block.ts";
@@ -10,56 +11,90 @@ interface Part {
 
 type TensorValues = Map<string, { shape: Shape; data: Float32Array }>;
 
-/** Where each tensor lies in a flat buffer; any number of buffers may have the layout. Between tensors lie zeros. */
-export class FlatLayout {
-  readonly parts: readonly (Part & { readonly start: number })[];
-  /** Total number of elements. */
-  readonly size: number;
+type Limits = Pick<GPUSupportedLimits, "maxBufferSize" | "maxStorageBufferBindingSize">;
 
-  constructor(parts: readonly Part[]) {
-    let n = 0;
+/** Bytes of the largest tensor on a device. */
+export const largestTensor = ({ maxBufferSize, maxStorageBufferBindingSize }: Limits): number =>
+  Math.min(maxBufferSize, maxStorageBufferBindingSize);
+
+/** Buffers of one layout: [n] each. */
+export type Flat = readonly Tensor[];
+
+/**
+ * Where each tensor lies: in one buffer, or in several where the device cannot bind one of that size; any number of flats may have the
+ * layout. Between tensors lie zeros.
+ */
+export class FlatLayout {
+  readonly parts: readonly (Part & { readonly buffer: number; readonly start: number })[];
+  /** Number of elements of each buffer. */
+  readonly sizes: readonly number[];
+
+  constructor(parts: readonly Part[], limits: Limits = getDevice().limits) {
+    const most = largestTensor(limits) / 4;
+    const sizes: number[] = [];
     this.parts = parts.map(({ name, shape }) => {
-      const start = n;
-      n += FLAT_BLOCK * Math.ceil(numel(shape) / FLAT_BLOCK);
-      return { name, shape, start };
+      const n = FLAT_BLOCK * Math.ceil(numel(shape) / FLAT_BLOCK);
+      if (sizes.length === 0 || sizes.at(-1)! + n > most) sizes.push(0);
+      const buffer = sizes.length - 1;
+      const start = sizes[buffer]!;
+      sizes[buffer] = start + n;
+      return { name, shape, buffer, start };
     });
-    this.size = n;
+    this.sizes = sizes;
   }
 
-  /** A buffer [size] with these values, or of zeros. */
-  from(values: ReadonlyMap<string, { readonly data: Float32Array }> | null): Tensor {
-    const flat = Tensor.zeros([this.size]);
+  zeros(): Flat {
+    return this.sizes.map((size) => Tensor.zeros([size]));
+  }
+
+  /** Buffers with these values, or of zeros. */
+  from(values: ReadonlyMap<string, { readonly data: Float32Array }> | null): Flat {
+    const flat = this.zeros();
     if (values) this.write(flat, values);
     return flat;
   }
 
   /** Each tensor as a view into `flat`, in order. */
-  views(flat: Tensor): Tensor[] {
-    return this.parts.map(({ shape, start }) => new Tensor(shape, "f32", flat.storage, 4 * start));
+  views(flat: Flat): Tensor[] {
+    return this.parts.map(({ shape, buffer, start }) => new Tensor(shape, "f32", flat[buffer]!.storage, 4 * start));
   }
 
-  async read(flat: Tensor): Promise<TensorValues> {
-    if (this.size === 0) return new Map();
-    const values = await flat.floats();
-    return new Map(this.parts.map(({ name, shape, start }) => [name, { shape, data: values.slice(start, start + numel(shape)) }]));
+  /** Number of elements of each buffer that belong to the first `count` tensors. */
+  leading(count: number): number[] {
+    const end = this.parts[count] ?? { buffer: this.sizes.length, start: 0 };
+    return this.sizes.map((size, i) => (i < end.buffer ? size : i === end.buffer ? end.start : 0));
   }
 
-  write(flat: Tensor, values: ReadonlyMap<string, { readonly data: Float32Array }>): void {
+  async read(flat: Flat): Promise<TensorValues> {
+    const values: Float32Array[] = [];
+    for (const tensor of flat) values.push(await tensor.floats());
+    return new Map(
+      this.parts.map(({ name, shape, buffer, start }) => [name, { shape, data: values[buffer]!.slice(start, start + numel(shape)) }]),
+    );
+  }
+
+  write(flat: Flat, values: ReadonlyMap<string, { readonly data: Float32Array }>): void {
     // One after another, not all of them copied together first: a large model's weights are in memory once.
     this.views(flat).forEach((view, i) => view.write(values.get(this.parts[i]!.name)!.data));
   }
 
-  /** For per-tensor updates: u32 [S,2], offset and number of elements of each tensor; u32 [size / FLAT_BLOCK], the tensor of each block. */
-  tables(): { segments: Tensor; owners: Tensor } {
-    const owners = new Uint32Array(this.size / FLAT_BLOCK);
-    this.parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_BLOCK, Math.ceil((start + numel(shape)) / FLAT_BLOCK)));
-    return {
-      segments: Tensor.from(
-        this.parts.flatMap(({ shape, start }) => [start, numel(shape)]),
-        [this.parts.length, 2],
-        "u32",
-      ),
-      owners: Tensor.from(owners, [owners.length], "u32"),
-    };
+  /**
+   * For per-tensor updates, of each buffer: u32 [S,2], offset and number of elements of each tensor; u32 [size / FLAT_BLOCK], the tensor of
+   * each block.
+   */
+  tables(): { segments: Tensor; owners: Tensor }[] {
+    return this.sizes.map((size, i) => {
+      const parts = this.parts.filter(({ buffer }) => buffer === i);
+      const owners = new Uint32Array(size / FLAT_BLOCK);
+      parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_BLOCK, Math.ceil((start + numel(shape)) / FLAT_BLOCK)));
+      return {
+        segments: Tensor.from(
+          parts.flatMap(({ shape, start }) => [start, numel(shape)]),
+          [parts.length, 2],
+          "u32",
+        ),
+        owners: Tensor.from(owners, [owners.length], "u32"),
+      };
+    });
   }
 }

@@ -1,9 +1,10 @@
 /** A model's parameters: names and shapes as in the PyTorch state dict, initial values, and where they live on the GPU. */
 import { Random } from "../kernels/shared/random.ts";
+import { NORM_BUFFERS } from "../kernels/optim/grad-norm.ts";
 import { numel, show, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { checkState, type State } from "./check-state.ts";
-import { FlatLayout } from "./flat.ts";
+import { FlatLayout, largestTensor, type Flat } from "./flat.ts";
 
 export type Init =
   | { readonly kind: "zeros" }
@@ -32,19 +33,23 @@ export const countParams = (specs: readonly ParamSpec[]): number => specs.reduce
 type Limits = Pick<GPUSupportedLimits, "maxBufferSize" | "maxStorageBufferBindingSize">;
 
 /**
- * Throws if a device of these limits cannot hold the model for training: the largest parameter, or the flat buffer of all trained ones,
- * exceeds a limit. Allocates nothing, unlike `initialState`.
+ * Throws if a device of these limits cannot hold the model for training: the largest parameter exceeds a limit, or the trained ones do
+ * not fit into the buffers that one launch reads. Allocates nothing, unlike `initialState`.
  */
 export function checkSizes(what: string, specs: readonly ParamSpec[], trains: (spec: ParamSpec) => boolean, limits: Limits): void {
-  const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  const most = largestTensor(limits);
   const bytes = (spec: ParamSpec): number => 4 * numel(spec.shape);
   const largest = specs.reduce((a, b) => (bytes(b) > bytes(a) ? b : a));
   const refuse = (expected: string, got: string): never => {
     throw new Error(`${what}: expected ${expected} of at most ${megabytes(most)}, the adapter's limit for a buffer, got ${got}`);
   };
   if (bytes(largest) > most) refuse("parameters", `${largest.name} ${show(largest.shape)} of ${megabytes(bytes(largest))}`);
-  const trained = 4 * new FlatLayout(specs.filter((s) => s.trainable && trains(s))).size;
-  if (trained > most) refuse("trained parameters", megabytes(trained));
+  const { sizes } = new FlatLayout(
+    specs.filter((s) => s.trainable && trains(s)),
+    limits,
+  );
+  if (sizes.length > NORM_BUFFERS)
+    refuse(`trained parameters in ${NORM_BUFFERS} buffers`, megabytes(sizes.reduce((sum, size) => sum + 4 * size, 0)));
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
@@ -75,9 +80,9 @@ const tensorOf = ({ name, shape }: ParamSpec, state: State | null): Tensor =>
   state ? Tensor.from(state.get(name)!.data, shape) : Tensor.zeros(shape);
 
 /**
- * A model's parameters for training: all that are trained in one flat buffer, with another of the same layout for their
- * gradients, so that an optimizer takes one launch. Those with weight decay come first. Running statistics lie in a flat
- * buffer of their own; each frozen parameter has a tensor of its own.
+ * A model's parameters for training: all that are trained in one flat buffer (several where the device binds none of that size), with
+ * others of the same layout for their gradients, so that an optimizer takes a launch for each. Those with weight decay come first. Running
+ * statistics lie in a flat of their own; each frozen parameter has a tensor of its own.
  */
 export class ParameterStore {
   readonly specs: readonly ParamSpec[];
@@ -85,14 +90,14 @@ export class ParameterStore {
   readonly tensors: Params;
   readonly layout: FlatLayout;
   readonly statsLayout: FlatLayout;
-  /** [n]: every trained parameter, zeros between them. */
-  readonly flat: Tensor;
-  /** [n], in the layout of `flat`. */
-  readonly grads: Tensor;
-  /** Running statistics; `null` if the model has none. */
-  readonly stats: Tensor | null;
-  /** Number of leading elements of `flat` that weight decay applies to. */
-  readonly decayed: number;
+  /** Every trained parameter, zeros between them. */
+  readonly flat: Flat;
+  /** In the layout of `flat`. */
+  readonly grads: Flat;
+  /** Running statistics; empty if the model has none. */
+  readonly stats: Flat;
+  /** Number of leading elements of each buffer of `flat` that weight decay applies to. */
+  readonly decayed: readonly number[];
   readonly #frozen: readonly string[];
 
   /** Without a state all are zeros. `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
@@ -103,20 +108,19 @@ export class ParameterStore {
     if (trained.length === 0) throw new Error(`${what}: expected at least one parameter to train, got none`);
     const decayed = trained.filter((s) => s.decay);
     this.layout = new FlatLayout([...decayed, ...trained.filter((s) => !s.decay)]);
-    this.decayed = this.layout.parts[decayed.length]?.start ?? this.layout.size;
+    this.decayed = this.layout.leading(decayed.length);
     this.statsLayout = new FlatLayout(specs.filter((s) => !s.trainable));
     this.flat = this.layout.from(state);
-    this.grads = Tensor.zeros([this.layout.size]);
-    this.stats = this.statsLayout.size > 0 ? this.statsLayout.from(state) : null;
+    this.grads = this.layout.zeros();
+    this.stats = this.statsLayout.from(state);
     const tensors: Record<string, Tensor> = {};
     this.layout.views(this.flat).forEach((view, i) => {
       view.requiresGrad = true;
       tensors[this.layout.parts[i]!.name] = view;
     });
-    if (this.stats)
-      this.statsLayout.views(this.stats).forEach((view, i) => {
-        tensors[this.statsLayout.parts[i]!.name] = view;
-      });
+    this.statsLayout.views(this.stats).forEach((view, i) => {
+      tensors[this.statsLayout.parts[i]!.name] = view;
+    });
     const frozen = specs.filter((s) => !tensors[s.name]);
     for (const s of frozen) tensors[s.name] = tensorOf(s, state);
     this.#frozen = frozen.map((s) => s.name);
@@ -133,19 +137,19 @@ export class ParameterStore {
     return this.layout.views(this.grads);
   }
 
-  /** A flat buffer's values by parameter name (`flat`, `grads`, or an optimizer's of the same layout). */
-  readFlat(flat: Tensor): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
+  /** A flat's values by parameter name (`flat`, `grads`, or an optimizer's of the same layout). */
+  readFlat(flat: Flat): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
     return this.layout.read(flat);
   }
 
   /** The inverse of `readFlat`. */
-  writeFlat(flat: Tensor, state: State): void {
+  writeFlat(flat: Flat, state: State): void {
     this.layout.write(flat, state);
   }
 
   /** All values of the model's checkpoint, in state-dict order. `flat` and `stats` may be averages. */
   async state(flat = this.flat, stats = this.stats): Promise<Map<string, { shape: Shape; data: Float32Array }>> {
-    const values = new Map([...(await this.layout.read(flat)), ...(stats ? await this.statsLayout.read(stats) : [])]);
+    const values = new Map([...(await this.layout.read(flat)), ...(await this.statsLayout.read(stats))]);
     const all = new Map<string, { shape: Shape; data: Float32Array }>();
     for (const s of this.specs) all.set(s.name, values.get(s.name) ?? { shape: s.shape, data: await this.tensors[s.name]!.floats() });
     return all;
@@ -154,18 +158,17 @@ export class ParameterStore {
   /** Puts saved values back, all of them. */
   restore(state: State): void {
     this.layout.write(this.flat, state);
-    if (this.stats) this.statsLayout.write(this.stats, state);
+    this.statsLayout.write(this.stats, state);
     for (const name of this.#frozen) this.tensors[name]!.write(state.get(name)!.data);
   }
 
   /** All that `state` reads, one after the other. */
   get buffers(): Tensor[] {
-    return [this.flat, ...(this.stats ? [this.stats] : []), ...this.#frozen.map((name) => this.tensors[name]!)];
+    return [...this.flat, ...this.stats, ...this.#frozen.map((name) => this.tensors[name]!)];
   }
 
   dispose(): void {
-    this.grads.dispose();
-    for (const tensor of this.buffers) tensor.dispose();
+    for (const tensor of [...this.grads, ...this.buffers]) tensor.dispose();
   }
 }
 

@@ -1,5 +1,4 @@
 /** Loads a model from any file that holds one, ready to classify. */
-import { initDevice } from "../engine/device.ts";
 import { checkState } from "../models/check-state.ts";
 import { openWeights } from "../models/checkpoints/formats.ts";
 import { namingOf } from "../models/checkpoints/names.ts";
@@ -13,6 +12,7 @@ import { reasonOf, WeightsError } from "./errors.ts";
 import { stepsOf } from "./file-info.ts";
 import { classLabels, imagenetLabels } from "./labels.ts";
 import { Vision } from "./vision-model.ts";
+import { openDevice, setRaces } from "./device.ts";
 
 const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
 
@@ -28,7 +28,8 @@ const HEADS = { mean: "mean", class: "cls", distillation: "dist" } as const;
 export async function loadModel(from: string | URL | Blob | Uint8Array, o: LoadOptions = {}): Promise<VisionModel> {
   const { signal, onProgress, head = "mean", dtype = "f32" } = o;
   signal?.throwIfAborted();
-  const device = await initDevice(); // first: a browser that has none need not download anything
+  setRaces(o.races);
+  const device = await openDevice(); // first: a browser that has none need not download anything
   const bytes = await bytesOf(from, o);
   signal?.throwIfAborted();
   const { weights, hf } = await read(bytes, nameOf(from));

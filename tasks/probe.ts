@@ -11,6 +11,7 @@ import { reshape, slice } from "../kernels/movement.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { isHead } from "../models/heads.ts";
 import type { Model } from "../models/model.ts";
+import type { Flat } from "../models/flat.ts";
 import { ParameterStore, type Params, type State } from "../models/params.ts";
 import { score, type Evaluation } from "../train/evaluate.ts";
 
@@ -42,7 +43,7 @@ export interface ProbeSettings {
 export class Probe {
   step: number;
   readonly #store: ParameterStore;
-  readonly #moments: readonly [Tensor, Tensor];
+  readonly #moments: readonly [Flat, Flat];
   readonly #features: Tensor;
   readonly #labels: readonly number[];
   readonly #settings: ProbeSettings;
@@ -58,7 +59,8 @@ export class Probe {
     );
     this.#store = this.#own(new ParameterStore("fineTune", specs, begin));
     const moments = ["m", "v"].map((kind) => {
-      const flat = this.#own(Tensor.zeros(this.#store.flat.shape));
+      const flat = this.#store.layout.zeros();
+      for (const buffer of flat) this.#own(buffer);
       if (from)
         this.#store.writeFlat(flat, new Map(specs.map((s) => [s.name, { shape: s.shape, data: from.values.get(`${kind}.${s.name}`)! }])));
       return flat;
@@ -91,17 +93,12 @@ export class Probe {
         const loss = crossEntropy(all, labels, { labelSmoothing: this.#settings.smoothing });
         gradients(loss, store.trained).forEach((grad, i) => place(grad, store.gradTargets[i]!));
         const at = (name: "lr" | "bias1" | "bias2") => this.#scalars.at(name);
-        adamwStep(
-          { params: store.flat, grads: store.grads, m, v },
-          {
-            lr: at("lr"),
-            bias1: at("bias1"),
-            bias2: at("bias2"),
-            decayed: store.decayed,
-            weightDecay: this.#settings.decay,
-            beta1: BETAS[0],
-            beta2: BETAS[1],
-          },
+        const rates = { lr: at("lr"), bias1: at("bias1"), bias2: at("bias2"), beta1: BETAS[0], beta2: BETAS[1] };
+        store.flat.forEach((params, i) =>
+          adamwStep(
+            { params, grads: store.grads[i]!, m: m[i]!, v: v[i]! },
+            { ...rates, decayed: store.decayed[i]!, weightDecay: this.#settings.decay },
+          ),
         );
         return { loss, logits: all };
       },

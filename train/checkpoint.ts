@@ -127,7 +127,7 @@ export function restoreCheckpoint({ tensors }: Resumed, store: ParameterStore, o
   if (optimizer.ema) {
     const average = part(EMA, names);
     store.layout.write(optimizer.ema.flat, average);
-    if (optimizer.ema.stats) store.statsLayout.write(optimizer.ema.stats, average);
+    store.statsLayout.write(optimizer.ema.stats, average);
   }
 }
 

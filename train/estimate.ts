@@ -3,6 +3,7 @@ import type { Stats } from "../engine/device.ts";
 import { scope } from "../engine/memory.ts";
 import { rehearsePlan } from "../engine/plan.ts";
 import { rehearseRead, Tensor } from "../engine/tensor.ts";
+import type { Flat } from "../models/flat.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, type Params } from "../models/params.ts";
 import { draftEvaluation } from "./evaluate.ts";
@@ -105,7 +106,7 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   const peak = stats.bytesAllocatedPeak;
   if (o.copies) replayed(step);
   const gradients = sizeOf(store.grads);
-  const sum = step.sum ? sizeOf(step.sum) : 0;
+  const sum = sizeOf(step.sum ?? []);
   return {
     ...{ parameters: weights - gradients, gradients: gradients + sum, optimizer: state, teacher: teacherWeights },
     ...{ input: input - sum, activations, evaluation: evaluating, copies },
@@ -119,4 +120,4 @@ function replayed({ batch, update }: StepDraft): void {
   if (update) scope(() => void update());
 }
 
-const sizeOf = ({ storage }: Tensor): number => storage.buffer!.size;
+const sizeOf = (flat: Flat): number => flat.reduce((sum, { storage }) => sum + storage.buffer!.size, 0);

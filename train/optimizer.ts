@@ -1,6 +1,7 @@
 /** The optimizer's state, and its launches as part of a recorded step. */
 import type { Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
+import type { Flat } from "../models/flat.ts";
 import { within } from "../engine/watch.ts";
 import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
@@ -17,17 +18,17 @@ export const optimizerScalars = { lr: "f32", update: "u32", bias1: "f32", bias2:
 
 /** The moving average of a model: of its parameters and of its running statistics, in the store's layouts. */
 export interface Ema {
-  readonly flat: Tensor;
-  readonly stats: Tensor | null;
+  readonly flat: Flat;
+  readonly stats: Flat;
 }
 
 export class Optimizer {
   readonly #recipe: Recipe;
   readonly #store: ParameterStore;
-  /** For LAMB: which elements belong to which parameter. */
-  readonly #tables: { readonly segments: Tensor; readonly owners: Tensor } | null;
-  /** Flat buffers in the store's layout, by the name they have in checkpoints. */
-  readonly state: Readonly<Record<string, Tensor>>;
+  /** For LAMB: which elements of each buffer belong to which parameter. */
+  readonly #tables: readonly { readonly segments: Tensor; readonly owners: Tensor }[];
+  /** In the store's layout, by the name they have in checkpoints. */
+  readonly state: Readonly<Record<string, Flat>>;
   /** `null` if none is kept. */
   readonly ema: Ema | null;
   /** `null` in f32. */
@@ -38,19 +39,21 @@ export class Optimizer {
   constructor(recipe: Recipe, store: ParameterStore) {
     this.#recipe = recipe;
     this.#store = store;
-    const zeros = () => Tensor.zeros(store.flat.shape);
+    const zeros = () => store.layout.zeros();
     const adaptive = recipe.optimizer !== "sgd";
     this.skipped = adaptive ? Tensor.zeros([1]) : null;
     this.state = !adaptive ? { momentum_buffer: zeros() } : { exp_avg: zeros(), exp_avg_sq: zeros() };
-    this.#tables = recipe.optimizer === "lamb" ? store.layout.tables() : null;
+    this.#tables = recipe.optimizer === "lamb" ? store.layout.tables() : [];
     this.lossScale = recipe.dtype === "f16" ? makeLossScale(recipe.lossScale) : null;
-    this.ema = recipe.emaDecay === null ? null : { flat: zeros(), stats: store.stats && Tensor.zeros(store.stats.shape) };
+    this.ema = recipe.emaDecay === null ? null : { flat: zeros(), stats: store.statsLayout.zeros() };
   }
 
   /** The average starts as a copy of the model. */
   async initEma(): Promise<void> {
-    this.ema?.flat.write(await this.#store.flat.floats());
-    this.ema?.stats?.write(await this.#store.stats!.floats());
+    if (!this.ema) return;
+    const { flat, stats } = this.#store;
+    const from = [...flat, ...stats];
+    for (const [i, tensor] of [...this.ema.flat, ...this.ema.stats].entries()) tensor.write(await from[i]!.floats());
   }
 
   /** Records one update from `grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
@@ -58,26 +61,25 @@ export class Optimizer {
     return within({ phase: "optimizer", op: null }, () => this.#update(scalars, grads));
   }
 
-  #update(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads: Tensor): Tensor {
+  #update(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads: Flat): Tensor {
     const { optimizer, weightDecay, beta1, beta2, eps, momentum, nesterov } = this.#recipe;
-    const { flat: params, stats, decayed } = this.#store;
-    const finite = gradNorm(grads);
-    const ema = this.ema?.flat;
+    const { flat, stats } = this.#store;
+    const finite = gradNorm(...grads);
     const emaDecay = scalars.at("emaDecay");
     const clip = clipOf(this.#recipe);
-    const common = { decayed, weightDecay, finite, lr: scalars.at("lr"), ...(clip === null ? {} : { clip }) };
-    if (optimizer === "sgd") {
-      sgdStep({ params, grads, momentum: this.state["momentum_buffer"]! }, { ...common, momentum, nesterov });
-    } else {
-      const { exp_avg: m, exp_avg_sq: v } = this.state as { exp_avg: Tensor; exp_avg_sq: Tensor };
-      const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
-      correctBias({ skipped: this.skipped!, finite }, { ...moments, update: scalars.at("update") });
-      if (optimizer === "adamw")
-        adamwStep({ params, grads, m, v, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
-      else lambStep({ params, grads, m, v }, { ...common, ...moments, ...this.#tables!, eps });
-    }
-    if (ema && optimizer !== "adamw") emaStep({ ema, params }, { decay: emaDecay, finite });
-    if (this.ema?.stats) emaStep({ ema: this.ema.stats, params: stats! }, { decay: emaDecay, finite });
+    const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
+    if (this.skipped) correctBias({ skipped: this.skipped, finite }, { ...moments, update: scalars.at("update") });
+    const { momentum_buffer: momenta = [], exp_avg: means = [], exp_avg_sq: variances = [] } = this.state;
+    flat.forEach((params, i) => {
+      const common = { decayed: this.#store.decayed[i]!, weightDecay, finite, lr: scalars.at("lr"), ...(clip === null ? {} : { clip }) };
+      const ema = this.ema?.flat[i];
+      const adaptive = { params, grads: grads[i]!, m: means[i]!, v: variances[i]! };
+      if (optimizer === "sgd") sgdStep({ params, grads: grads[i]!, momentum: momenta[i]! }, { ...common, momentum, nesterov });
+      else if (optimizer === "lamb") lambStep(adaptive, { ...common, ...moments, ...this.#tables[i]!, eps });
+      else adamwStep({ ...adaptive, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
+      if (ema && optimizer !== "adamw") emaStep({ ema, params }, { decay: emaDecay, finite });
+    });
+    for (const [i, ema] of (this.ema?.stats ?? []).entries()) emaStep({ ema, params: stats[i]! }, { decay: emaDecay, finite });
     if (this.lossScale) updateLossScale(this.lossScale, finite, this.#recipe.lossScaleGrowth);
     return finite;
   }
@@ -88,14 +90,11 @@ export class Optimizer {
   }
 
   dispose(): void {
-    for (const t of Object.values(this.state)) t.dispose();
+    for (const t of [...Object.values(this.state), this.ema?.flat ?? [], this.ema?.stats ?? []].flat()) t.dispose();
     this.skipped?.dispose();
     this.lossScale?.scale.dispose();
     this.lossScale?.good.dispose();
-    this.ema?.flat.dispose();
-    this.ema?.stats?.dispose();
-    this.#tables?.segments.dispose();
-    this.#tables?.owners.dispose();
+    for (const { segments, owners } of this.#tables) for (const t of [segments, owners]) t.dispose();
   }
 }
 

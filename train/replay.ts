@@ -63,8 +63,8 @@ export class Replay {
   async #isFinite(part: "batch" | "update"): Promise<boolean> {
     const { batch, update, lossScale } = this.#step;
     const { loss, norm } = batch.result;
-    const gradients = part === "update" ? update!.result : (norm ?? this.#store.grads);
-    const checked = [loss, ...this.#state.map(({ tensor }) => tensor), ...(lossScale ? [] : [gradients])];
+    const gradients = part === "update" ? [update!.result] : norm ? [norm] : this.#store.grads;
+    const checked = [loss, ...this.#state.map(({ tensor }) => tensor), ...(lossScale ? [] : gradients)];
     const ranges = checked.map((tensor) => scope(() => keep(rangeOf(tensor))));
     const words = await readAll(ranges);
     for (const range of ranges) range.dispose();
@@ -72,22 +72,35 @@ export class Replay {
   }
 
   #names(): Record<string, Tensor> {
-    const { layout, tensors, flat, grads, gradTargets } = this.#store;
+    const { layout, tensors, gradTargets } = this.#store;
     const gradients = layout.parts.map(({ name }, i) => [`gradient of ${name}`, gradTargets[i]!]);
-    return { [FLAT]: flat, [GRADIENTS]: grads, ...this.#optimizer.state, ...tensors, ...Object.fromEntries(gradients) };
+    return {
+      ...Object.fromEntries(Object.entries(this.#flats()).map(([name, { tensor }]) => [name, tensor])),
+      ...tensors,
+      ...Object.fromEntries(gradients),
+    };
+  }
+
+  /** Buffers of all parameters, by a name; `of` comes before a parameter's name where an element of the buffer belongs to it. */
+  #flats(): Record<string, { readonly tensor: Tensor; readonly buffer: number; readonly of: string }> {
+    const { flat, grads } = this.#store;
+    const states = Object.entries(this.#optimizer.state).map(([name, state]) => [name, state, `${name} of `] as const);
+    return Object.fromEntries(
+      ([["parameters", flat, ""], ["gradients", grads, "gradient of "], ...states] as const).flatMap(([name, buffers, of]) =>
+        buffers.map((tensor, buffer) => [buffer === 0 ? name : `${name} (${buffer + 1})`, { tensor, buffer, of }]),
+      ),
+    );
   }
 
   /** An element of a buffer of all parameters is called by its parameter's name. */
   #located(found: NotFinite): NotFinite {
-    const of = {
-      [FLAT]: "",
-      [GRADIENTS]: "gradient of ",
-      ...Object.fromEntries(Object.keys(this.#optimizer.state).map((n) => [n, `${n} of `])),
-    }[found.tensor];
+    const flat = this.#flats()[found.tensor];
     const at = found.index[0]!;
-    const part = this.#store.layout.parts.find(({ start, shape }) => at >= start && at < start + numel(shape));
-    if (of === undefined || !part) return found;
-    return { ...found, tensor: of + part.name, shape: part.shape, index: indexIn(part.shape, at - part.start) };
+    const part = this.#store.layout.parts.find(
+      ({ buffer, start, shape }) => buffer === flat?.buffer && at >= start && at < start + numel(shape),
+    );
+    if (!flat || !part) return found;
+    return { ...found, tensor: flat.of + part.name, shape: part.shape, index: indexIn(part.shape, at - part.start) };
   }
 }
 
@@ -98,8 +111,5 @@ export function stateOf(
   { sum }: Pick<StepDraft, "sum">,
 ): Tensor[] {
   const all = [flat, stats, sum, ...Object.values(state), skipped, lossScale?.scale, lossScale?.good, ema?.flat, ema?.stats];
-  return all.flatMap((tensor) => tensor ?? []);
+  return all.flatMap((tensors) => tensors ?? []);
 }
-
-const FLAT = "parameters";
-const GRADIENTS = "gradients";

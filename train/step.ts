@@ -8,6 +8,7 @@ import { accumulate } from "../kernels/optim/accumulate.ts";
 import { countCorrect } from "../kernels/rows/argmax.ts";
 import { unscale } from "../kernels/optim/loss-scale.ts";
 import { mixImages, mixLabels } from "../kernels/augment/mix-batch.ts";
+import type { Flat } from "../models/flat.ts";
 import type { Model } from "../models/model.ts";
 import type { Params, ParameterStore } from "../models/params.ts";
 import { objective } from "./objective.ts";
@@ -61,7 +62,7 @@ export interface StepDraft extends Pick<TrainStep, "labels" | "mix" | "teacherLo
   readonly batch: () => BatchResult & { readonly norm: Tensor | null };
   readonly update: (() => Tensor) | null;
   /** The gradients of several batches added up; `null` where one makes the update. */
-  readonly sum: Tensor | null;
+  readonly sum: Flat | null;
 }
 
 /** Records the step: input, mixing, teacher, student, loss, gradients, update. */
@@ -96,9 +97,9 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
   const distills = recipe.distillation !== "none";
   const cached = distills && recipe.cacheTeacher ? Tensor.zeros([B, model.numClasses]) : null;
   const scalars = new Scalars(stepScalars);
-  const sum = recipe.accumulate > 1 ? Tensor.zeros(store.grads.shape) : null;
+  const sum = recipe.accumulate > 1 ? store.layout.zeros() : null;
   const dispose = () => {
-    for (const t of [labels, mix, cached, sum, scalars.tensor]) t?.dispose();
+    for (const t of [labels, mix, cached, ...(sum ?? []), scalars.tensor]) t?.dispose();
   };
 
   const batch = () => {
@@ -120,8 +121,10 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
     });
     const targets = store.gradTargets;
     gradients(loss, store.trained, optimizer.lossScale?.scale).forEach((grad, i) => place(grad, targets[i]!));
-    if (optimizer.lossScale) unscale(store.grads, optimizer.lossScale);
-    if (sum) accumulate({ sum, g: store.grads }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
+    store.grads.forEach((g, i) => {
+      if (optimizer.lossScale) unscale(g, optimizer.lossScale);
+      if (sum) accumulate({ sum: sum[i]!, g }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
+    });
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
   };
   return { labels, mix, teacherLogits: cached, scalars, sum, batch, update: sum && (() => optimizer.step(scalars, sum)), dispose };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Answer } from "../../bench/tune/tune.ts";
 import { adapterName, type AdapterDescription } from "../../engine/device.ts";
+import type { RaceStore } from "../../kernels/gemm/race.ts";
 import type { Tuning } from "../../kernels/shared/tuning.ts";
 import { knownTuning } from "../../kernels/shared/known-tunings.ts";
 import { note } from "../output.ts";
@@ -18,6 +19,21 @@ const table = z.object({
   /** All measurements, to explain the choices. */
   answers: z.record(z.string(), z.unknown()),
 });
+
+/** The record of races on this adapter, in the user's cache folder. */
+export function raceStore({ vendor, architecture, device }: AdapterDescription): RaceStore {
+  const file = join(
+    defaultCacheDir(),
+    "races",
+    `${
+      [vendor, architecture, device]
+        .filter(Boolean)
+        .join("-")
+        .replace(/[^\w.-]+/g, "-") || "adapter"
+    }.json`,
+  );
+  return { get: () => readFile(file).catch(() => null), set: (bytes) => writeAtomic(file, bytes) };
+}
 
 /** A driver's version is part of its adapter's name: another one is measured anew. */
 export function tuningFile(adapter: AdapterDescription): string {

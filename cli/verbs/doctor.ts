@@ -42,7 +42,7 @@ const count = (tested: readonly Tested[]) => {
   return { passed: of("passed"), failed: of("failed"), skipped: of("skipped"), total: tested.length };
 };
 
-function report({ where, device, tested, counters }: Diagnosis): string[] {
+function report({ where, device, races, tested, counters }: Diagnosis): string[] {
   const suites = [...new Set(tested.map((t) => t.suite))];
   const { passed, failed, skipped } = count(tested);
   return [
@@ -51,6 +51,7 @@ function report({ where, device, tested, counters }: Diagnosis): string[] {
     `adapter: ${device.name} (${device.software ? "SOFTWARE, runs on the CPU" : "GPU"})`,
     `features: ${device.features.join(", ") || "none"}`,
     `subgroups of: ${device.subgroups}; subgroup matrices: ${device.subgroupMatrix.join(", ") || "none"}`,
+    `races of tiles: ${races}`,
     "limits:",
     ...LIMITS.map((name) => `  ${name} ${device.limits[name] ?? "not reported"}`),
     "self-tests, against f64:",

@@ -2,7 +2,7 @@
  * Products on tensor cores, by Dawn's experimental subgroup matrices: C (f32 or f16) = A B of f16 operands, summed in f32 (Metal: f32
  * operands). Off until `useSubgroupMatrix()` turns it on for the device, which it does only after a small product came out right.
  */
-import { getDevice, type Device } from "../../engine/device.ts";
+import { adapterName, getDevice, type Device } from "../../engine/device.ts";
 import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
 import { record } from "../../engine/plan.ts";
 import type { Shape } from "../../engine/shape.ts";
@@ -11,6 +11,7 @@ import type { Activation } from "../shared/activations.ts";
 import { NO_SLOTS, type Slots } from "./config.ts";
 import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./matrix-use.ts";
 import { matrixKernel } from "./matrix-kernel.ts";
+import { isSmall, TILES_8 } from "./matrix-tiles-8.ts";
 import { divides, matrixBytes, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./matrix-tile.ts";
 
 export interface SubgroupMatrix {
@@ -74,7 +75,8 @@ function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices,
   if (![aAlongK ? K : M, bAlongK ? K : N, a.size, b.size, ...ab].every((n) => n % word === 0) || ![N, ...c].every((n) => n % 4 === 0))
     return null;
   const device = getDevice();
-  const fitting = TILES.filter(([t]) => !matrixRefuses(setup, t, { ta: !aAlongK, tb: bAlongK, M, N, K }, device))
+  const fitting = (isSmall(setup.shape) ? TILES_8 : TILES)
+    .filter(([t]) => !matrixRefuses(setup, t, { ta: !aAlongK, tb: bAlongK, M, N, K }, device))
     .map(([t, worth]) => ({ t, tiles: Math.ceil(M / t.bm) * Math.ceil(N / t.bn), worth }))
     .map((one) => ({ ...one, value: (one.worth * M * N) / (one.tiles * one.t.bm * one.t.bn) }));
   const best = fitting.filter(({ tiles }) => tiles * matrices >= ENOUGH_TILES).toSorted((x, y) => y.value - x.value)[0] ?? fitting.at(-1);
@@ -107,11 +109,16 @@ export function matrixShapes(device: Device = getDevice()): MatrixShape[] {
     .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
 }
 
-/** Threads per subgroup, if the adapter has one size or lets the kernel choose; else null. */
-export function matrixLanes({ subgroups, features }: Pick<Device, "subgroups" | "features">): { lanes: number; sized: boolean } | null {
-  if (!subgroups) return null;
-  const sized = subgroups.min !== subgroups.max;
-  return sized && !features.has("subgroup-size-control") ? null : { lanes: subgroups.max, sized };
+/**
+ * Threads per subgroup, from the least: all sizes that a kernel may choose, or the adapter's one. AMD multiplies matrices in its smaller
+ * subgroups, Intel in one between its smallest and its largest. Empty if the size is open and a kernel may not choose.
+ */
+export function matrixLanes({ subgroups, features }: Pick<Device, "subgroups" | "features">): { lanes: number; sized: boolean }[] {
+  if (!subgroups) return [];
+  const { min, max } = subgroups;
+  if (min === max) return [{ lanes: min, sized: false }];
+  if (!features.has("subgroup-size-control")) return [];
+  return Array.from({ length: Math.log2(max / min) + 1 }, (_, i) => ({ lanes: min * 2 ** i, sized: true }));
 }
 
 export interface MatrixProduct {
@@ -251,35 +258,40 @@ export interface Probed {
     readonly shape: MatrixShape;
     readonly syntax: MatrixSyntax;
     readonly words: boolean;
+    readonly lanes: number;
     readonly fault: string | null;
   }[];
   /** Why there is no setup. */
   readonly reason: string | null;
 }
 
-/** Tries the device's matrices and the language's forms until a product is right; `all` tries each. */
+/** Tries the device's matrices, its sizes of subgroups and the language's forms until a product is right; `all` tries each. */
 export async function probeMatrix(all = false): Promise<Probed> {
   const device = getDevice();
   if (!device.features.has(SUBGROUP_MATRIX)) return { setup: null, tried: [], reason: `the device lacks ${SUBGROUP_MATRIX}` };
-  const lanes = matrixLanes(device);
-  if (!lanes) return { setup: null, tried: [], reason: "the size of its subgroups is open, and the device lacks subgroup-size-control" };
+  const sizes = matrixLanes(device);
+  if (sizes.length === 0)
+    return { setup: null, tried: [], reason: "the size of its subgroups is open, and the device lacks subgroup-size-control" };
   const shapes = matrixShapes(device);
   if (shapes.length === 0) return { setup: null, tried: [], reason: "none of its matrices is of floats summed in f32" };
   const tried: Probed["tried"][number][] = [];
   let setup: MatrixSetup | null = null;
   for (const shape of shapes) {
-    for (const form of SYNTAXES) {
-      if (form.syntax === "boolean" && setup?.syntax === "majorness") continue; // the form of before
-      const one: MatrixSetup = { shape, ...form, ...lanes };
-      const fault = await matrixFault(one);
-      tried.push({ shape, ...form, fault });
-      if (!fault) setup ??= one;
-      if (setup && !all) return { setup, tried, reason: null };
-    }
+    for (const size of sizes)
+      for (const form of SYNTAXES) {
+        if (form.syntax === "boolean" && setup?.syntax === "majorness") continue; // the form of before
+        const one: MatrixSetup = { shape, ...form, ...size };
+        const fault = await matrixFault(one);
+        tried.push({ shape, ...form, lanes: size.lanes, fault });
+        if (!fault) setup ??= one;
+        if (setup && !all) return { setup, tried, reason: null };
+      }
   }
   return {
     setup,
     tried,
-    reason: setup ? null : tried.map((t) => `${t.shape.M}x${t.shape.N}x${t.shape.K} ${t.syntax}: ${t.fault}`).join("; "),
+    reason: setup
+      ? null
+      : `${adapterName(device.adapter)} promises subgroup matrices and computes wrongly: ${tried.map((t) => `${t.shape.M}x${t.shape.N}x${t.shape.K} ${t.syntax}, subgroups of ${t.lanes}: ${t.fault}`).join("; ")}`,
   };
 }

@@ -2,6 +2,7 @@
 import { getDevice } from "../../engine/device.ts";
 import type { Flow, Tile } from "./config.ts";
 import { sharedBytes } from "./shared.ts";
+import { loadsFirst, rankingOf } from "./vendors.ts";
 
 type Kind = Tile["kind"];
 
@@ -30,6 +31,7 @@ export const TILES = {
   "shared-104x104": shared(13, 13, 8, 8, 8, "ahead"), // twice 104 holds 197 and 198 tokens
   "shared-104x64": shared(8, 13, 8, 8, 16, "ahead"),
   "shared-64x64": shared(8, 8, 8, 8, 16, "ahead"),
+  "shared-64x32": shared(8, 8, 8, 4, 16, "ahead"), // half as many sums a thread, for GPUs of few registers
   "shared-32x32": shared(8, 8, 4, 4, 16, "ahead"),
 } as const satisfies Readonly<Record<string, Tile>>;
 export type TileName = keyof typeof TILES;
@@ -50,6 +52,7 @@ export function onDevice(t: Tile): Tile {
   const { maxComputeWorkgroupStorageSize: memory } = getDevice().limits;
   if (t.kind === "shared" && sharedBytes(t) > memory)
     throw new Error(`gemm: expected a device that allows workgroups of ${sharedBytes(t)} bytes, got one of at most ${memory}`);
+  if (t.kind === "shared" && loadsFirst(getDevice().adapter.vendor)) return { ...t, flow: "plain" };
   if (t.kind !== "subgroup") return t;
   if (lanesHere() === 1) throw new Error("gemm: expected an adapter with subgroups for a subgroup tile, got one without");
   return { ...t, x: lanesHere() };
@@ -67,8 +70,14 @@ interface Shape {
 /** The default kind for the adapter: on a CPU adapter barriers are the main cost, and shuffles within a subgroup save loads. */
 export const usualKind = (): Kind => (!getDevice().adapter.software ? "shared" : lanesHere() > 1 ? "subgroup" : "register");
 
-export const usualTile = (kind: Kind, shape: Shape): Tile =>
-  kind === "shared" ? sharedTile(shape) : kind === "subgroup" && shape.M > 4 ? subgroupTile(shape) : registerTile(shape);
+export const usualTile = (kind: Kind, shape: Shape): Tile => {
+  const [best] = rankedTiles(kind, shape);
+  return best ? TILES[best] : registerTile(shape);
+};
+
+/** The kind's tiles for a shape, the best estimated first. Empty where a tile of registers, made for the shape, is better. */
+export const rankedTiles = (kind: Kind, shape: Shape): TileName[] =>
+  kind === "shared" ? sharedTiles(shape) : kind === "subgroup" && shape.M > 4 ? subgroupTiles(shape) : [];
 
 // On processors, 64 sums per thread hide the loads; more threads than rows would only repeat the last one.
 function registerTile({ M, N }: Shape): Tile {
@@ -78,46 +87,34 @@ function registerTile({ M, N }: Shape): Tile {
 // Cost of a load on a processor, in multiply-adds: lanes are loaded one by one.
 const LOAD_PER_LANE = 3;
 
-/** The tile with the least work, including edges and loads. */
-function subgroupTile({ M, N }: Shape): Tile {
-  const lanes = lanesHere();
-  let best: Tile | undefined,
-    least = Infinity;
-  for (const t of Object.values(TILES)) {
-    if (t.kind !== "subgroup") continue;
-    const [m, n] = tilesOf({ ...t, x: lanes }, M, N);
-    const work = m * n * (LOAD_PER_LANE * (t.tm + lanes * t.tn) + t.tm * t.tn);
-    if (work < least) [best, least] = [t, work];
-  }
-  return best!;
-}
+const NAMES = Object.keys(TILES) as TileName[];
 
-// Products per second of a tile without edges, measured on an H100 at 4096^3 (bench/gpu): relative to the fastest.
-const WORTH = [
-  ["shared-128x128", 1],
-  ["shared-128x112", 0.72],
-  ["shared-128x64", 0.87],
-  ["shared-104x104", 0.6],
-  ["shared-104x64", 0.7],
-  ["shared-64x64", 0.81],
-  ["shared-32x32", 0.4],
-] as const;
+/** By their work, including edges and loads. */
+function subgroupTiles({ M, N }: Shape): TileName[] {
+  const lanes = lanesHere();
+  const work = (name: TileName): number => {
+    const t = TILES[name];
+    const [m, n] = tilesOf({ ...t, x: lanes }, M, N);
+    return m * n * (LOAD_PER_LANE * (t.tm + lanes * t.tn) + t.tm * t.tn);
+  };
+  return NAMES.filter((name) => TILES[name].kind === "subgroup").sort((a, b) => work(a) - work(b));
+}
 
 /** Workgroups needed to fill a large GPU. */
 export const ENOUGH_TILES = 256;
 
-/** The tile with the highest estimated speed, given waste at the edges and idle parts of the GPU. */
-function sharedTile({ M, N, matrices, cuts }: Shape): Tile {
-  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = getDevice().limits;
-  let best: Tile = TILES["shared-32x32"],
-    most = 0;
-  for (const [name, worth] of WORTH) {
+/** By their estimated speed, given waste at the edges and idle parts of the GPU. */
+function sharedTiles({ M, N, matrices, cuts }: Shape): TileName[] {
+  const { limits, adapter } = getDevice();
+  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = limits;
+  const value = ([name, worth]: readonly [TileName, number]): number => {
     const t = TILES[name];
-    if (sharedBytes(t) > memory || t.x * t.y > threads) continue;
     const [m, n] = tilesOf(t, M, N);
     const busy = Math.min(1, (m * n * matrices * cuts) / ENOUGH_TILES);
-    const value = (worth * busy * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
-    if (value > most) [best, most] = [t, value];
-  }
-  return best;
+    return (worth * busy * M * N) / (m * t.y * t.tm * n * t.x * t.tn);
+  };
+  return rankingOf(adapter.vendor)
+    .filter(([name]) => sharedBytes(TILES[name]) <= memory && TILES[name].x * TILES[name].y <= threads)
+    .toSorted((a, b) => value(b) - value(a))
+    .map(([name]) => name);
 }

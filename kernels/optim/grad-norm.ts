@@ -1,9 +1,9 @@
 /**
- * The norm of a flat gradient buffer, and whether every element is finite.
+ * The norm of flat gradients, in one buffer or several, and whether every element is finite.
  *
  * Two stages in a fixed order. Finiteness is tested on exponent bits, since WGSL may assume that NaN and infinity never occur.
  */
-import { defineKernel } from "../../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { workgroupSum } from "../shared/reduce.ts";
@@ -13,21 +13,47 @@ const WG = 256;
 const PARTS = 1024;
 const FLIGHT = 4;
 
+/** Buffers that one launch reads: WebGPU's default limit is 8, and two are written. */
+export const NORM_BUFFERS = 6;
+
 const numbers = Array.from({ length: FLIGHT }, (_, n) => n);
 
-// Threads take vectors in turn, and add them up; then each workgroup adds up its threads.
-const partsKernel = defineKernel({
-  name: "gradNorm.parts",
-  inputs: { x: "vec4f" }, // (n)
-  outputs: { squares: "f32", broken: "f32" }, // (parts) each
-  params: { n4: "u32", parts: "u32" },
-  workgroup: { upTo: WG },
-  helpers: workgroupSum,
-  code: /* wgsl */ `
+const nameOf = (i: number): string => (i === 0 ? "x" : `x${i}`);
+
+/** Vector i of buffers that lie one after another: x, x1 and on, each of which ends at its `end`. */
+const across = (buffers: number): string => /* wgsl */ `
+fn at(i: u32) -> vec4f {
+  if (i < p.end0) { return x[i]; }
+  ${Array.from({ length: buffers - 1 }, (_, b) => `if (i < p.end${b + 1}) { return x${b + 1}[i - p.end${b}]; }`).join("\n  ")}
+  return vec4f();
+}`;
+
+const named = <T>(count: number, name: (i: number) => string, value: (i: number) => T): Record<string, T> =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [name(i), value(i)]));
+
+// Threads take vectors in turn, and add them up; then each workgroup adds up its threads. The order does not depend on the buffers.
+const partsKernel = kernelFamily(({ buffers }: { buffers: number }) => {
+  const load = (i: string) => (buffers > 1 ? `at(${i})` : `x[${i}]`);
+  return defineKernel({
+    name: "gradNorm.parts",
+    inputs: named(buffers, nameOf, () => "vec4f" as const), // (n) each
+    outputs: { squares: "f32", broken: "f32" }, // (parts) each
+    params: {
+      n4: "u32",
+      parts: "u32",
+      ...named(
+        buffers > 1 ? buffers : 0,
+        (i) => `end${i}`,
+        () => "u32" as const,
+      ),
+    },
+    workgroup: { upTo: WG },
+    helpers: buffers > 1 ? workgroupSum + across(buffers) : workgroupSum,
+    code: /* wgsl */ `
     var sum = 0.0;
     var bad = 0.0;
     for (var i = group * WG + li; i < p.n4; i += p.parts * WG * ${FLIGHT}u) {
-      ${numbers.map((n) => `var v${n} = vec4f(); if (i + ${n}u * p.parts * WG < p.n4) { v${n} = x[i + ${n}u * p.parts * WG]; }`).join("\n      ")}
+      ${numbers.map((n) => `var v${n} = vec4f(); if (i + ${n}u * p.parts * WG < p.n4) { v${n} = ${load(`i + ${n}u * p.parts * WG`)}; }`).join("\n      ")}
       ${numbers.map((n) => `let finite${n} = (bitcast<vec4u>(v${n}) & vec4u(0x7f800000u)) != vec4u(0x7f800000u); v${n} = select(vec4f(), v${n}, finite${n});`).join("\n      ")}
       sum += ${numbers.map((n) => `dot(v${n}, v${n})`).join(" + ")};
       bad = select(1.0, bad, ${numbers.map((n) => `all(finite${n})`).join(" && ")});
@@ -35,6 +61,7 @@ const partsKernel = defineKernel({
     sum = workgroup_sum(sum, li);
     bad = workgroup_sum(bad, li);
     if (li == 0u) { squares[group] = sum; broken[group] = bad; }`,
+  });
 });
 
 // One workgroup.
@@ -60,17 +87,28 @@ const addKernel = defineKernel({
 });
 
 /**
- * x: any shape, a multiple of 4 elements. Returns (2): the norm of the finite elements, and 1 if every element and the norm
- * are finite, else 0.
+ * xs: at most `NORM_BUFFERS` of any shape, a multiple of 4 elements each. Returns (2): the norm of their finite elements, and 1 if every
+ * element and the norm are finite, else 0. Buffers one after another have the norm, in the same bits, that one buffer of them has.
  */
-export function gradNorm(x: Tensor): Tensor {
-  if (x.size % 4 !== 0) throw new Error(`gradNorm: expected a multiple of 4 elements, got ${show(x.shape)}`);
-  const n4 = x.size / 4;
+export function gradNorm(...xs: readonly Tensor[]): Tensor {
+  const odd = xs.find(({ size }) => size % 4 !== 0);
+  if (odd) throw new Error(`gradNorm: expected a multiple of 4 elements, got ${show(odd.shape)}`);
+  if (xs.length > NORM_BUFFERS) throw new Error(`gradNorm: expected at most ${NORM_BUFFERS} buffers, got ${xs.length}`);
+  let n4 = 0;
+  const ends = xs.map(({ size }) => (n4 += size / 4));
   const parts = Math.min(PARTS, Math.ceil(n4 / WG / FLIGHT));
-  const { squares, broken } = partsKernel({
-    inputs: { x },
+  const { squares, broken } = partsKernel({ buffers: xs.length })({
+    inputs: named(xs.length, nameOf, (i) => xs[i]!),
     outputs: { squares: [parts], broken: [parts] },
-    params: { n4, parts },
+    params: {
+      n4,
+      parts,
+      ...named(
+        xs.length > 1 ? xs.length : 0,
+        (i) => `end${i}`,
+        (i) => ends[i]!,
+      ),
+    },
     groups: parts,
   });
   return addKernel({ inputs: { squares, broken }, outputs: { y: [2] }, params: { parts }, groups: 1 }).y;

@@ -24,11 +24,18 @@ export const tuningInUse = (): Tuning | null => inUse.get(getDevice().origin) ??
 
 let asked: Set<string> | null = null;
 
+const listeners = new WeakMap<Device, (question: string) => void>();
+
+/** Has `listen` called with each question on the current device that the table in use does not answer. */
+export const onUnanswered = (listen: (question: string) => void): void => void listeners.set(getDevice(), listen);
+
 /** The kernel that the table in use names for this question. */
 export function chosen(question: string): string | undefined {
   asked?.add(question);
   const choices = inUse.get(getDevice().origin)?.choices;
-  return choices && Object.hasOwn(choices, question) ? choices[question] : undefined;
+  if (choices && Object.hasOwn(choices, question)) return choices[question];
+  listeners.get(getDevice())?.(question);
+  return undefined;
 }
 
 /** The questions that `body` asks, each once. */

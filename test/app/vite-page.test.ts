@@ -79,15 +79,15 @@ async function trainDeit(): Promise<number[]> {
   const { x, labels } = batch([B, 3, 8, 8]);
   const specs = deitParams(config);
   const store = new ParameterStore("page", specs, initialState(specs, 0));
-  const [m, v] = [Tensor.zeros(store.flat.shape), Tensor.zeros(store.flat.shape)];
+  const [m, v] = [store.layout.zeros(), store.layout.zeros()];
   const scalars = new Scalars({ lr: "f32", bias1: "f32", bias2: "f32" });
   const step = await record(() => {
     const loss = crossEntropy(deit(store.tensors, x, config).logits, labels);
     const targets = store.gradTargets;
     gradients(loss, store.trained).forEach((grad, i) => place(grad, targets[i]!));
-    adamwStep(
-      { params: store.flat, grads: store.grads, m, v },
-      { lr: scalars.at("lr"), bias1: scalars.at("bias1"), bias2: scalars.at("bias2"), decayed: store.decayed, weightDecay: 0.05 },
+    const rates = { lr: scalars.at("lr"), bias1: scalars.at("bias1"), bias2: scalars.at("bias2"), weightDecay: 0.05 };
+    store.flat.forEach((params, i) =>
+      adamwStep({ params, grads: store.grads[i]!, m: m[i]!, v: v[i]! }, { ...rates, decayed: store.decayed[i]! }),
     );
     return loss;
   });

@@ -83,9 +83,10 @@ async function checkOnce(mode: "eval" | "train"): Promise<void> {
 async function checkSteps(): Promise<void> {
   const { count, lr, momentum, nesterov, weightDecay, losses, after } = golden.steps;
   let velocity!: Tensor;
-  const { store, plan, dispose } = await setUp(true, ({ flat, grads }) => {
-    velocity = Tensor.zeros(flat.shape);
-    sgdStep({ params: flat, grads, momentum: velocity }, { lr: constant(lr), momentum, nesterov, weightDecay, decayed: flat.size });
+  const { store, plan, dispose } = await setUp(true, ({ flat: [params], grads: [grads] }) => {
+    velocity = Tensor.zeros(params!.shape);
+    const sizes = { params: params!, grads: grads!, momentum: velocity };
+    sgdStep(sizes, { lr: constant(lr), momentum, nesterov, weightDecay, decayed: params!.size });
   });
   for (let i = 0; i < count; i++) {
     plan.run();

@@ -6,7 +6,15 @@ import { expect, test } from "vitest";
 import { create, globals } from "webgpu";
 import { closeDevice, initDevice } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup, type SubgroupMatrix } from "../../kernels/gemm/matrix.ts";
+import {
+  matrixProduct,
+  matrixRefuses,
+  matrixShapes,
+  useSubgroupMatrix,
+  type MatrixSetup,
+  type SubgroupMatrix,
+} from "../../kernels/gemm/matrix.ts";
+import { isSmall, TILES_8 } from "../../kernels/gemm/matrix-tiles-8.ts";
 import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
@@ -24,7 +32,7 @@ const MATRICES: readonly SubgroupMatrix[] = [
 ];
 
 /** The null backend under a name that initDevice takes, with a GPU's matrices and workgroup memory; modules that it is given are kept. */
-function nullGPU(modules: { code: string; module: GPUShaderModule }[]): GPU {
+function nullGPU(modules: { code: string; module: GPUShaderModule }[], least = 32): GPU {
   const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model"]);
   const over = <T extends object>(of: T, own: Readonly<Record<string, unknown>>): T =>
     new Proxy(of, {
@@ -42,7 +50,7 @@ function nullGPU(modules: { code: string; module: GPUShaderModule }[]): GPU {
         architecture: "",
         device: "",
         description: "",
-        subgroupMinSize: 32,
+        subgroupMinSize: least,
         subgroupMaxSize: 32,
         subgroupMatrixConfigs: MATRICES,
       };
@@ -102,7 +110,7 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
     const texts = new Set<string>();
     for (const shape of shapes)
       for (const { form, tiles } of FORMS)
-        for (const t of tiles)
+        for (const t of form.words && isSmall(shape) ? [...tiles, ...TILES_8.map(([t]) => t)] : tiles)
           for (const order of ["NN", "NT", "TN", "TT"]) {
             const setup: MatrixSetup = { shape, ...form, lanes: 32, sized: shape.N === 16 };
             const [ta, tb] = [order[0] === "T", order[1] === "T"];
@@ -146,5 +154,21 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
     }
   } finally {
     closeDevice();
+  }
+});
+
+test("an adapter that promises matrices and computes wrongly is refused by name, each size of subgroups tried from the least", async () => {
+  closeDevice();
+  const device = await initDevice({ gpu: nullGPU([], 8) });
+  try {
+    const { on, reason } = await useSubgroupMatrix();
+    expect(on).toBe(false);
+    expect(reason).toMatch(
+      /^made up promises subgroup matrices and computes wrongly: 16x16x16 majorness, subgroups of 8: .*expected -?\d+ at/,
+    );
+    const sizes = [...reason!.matchAll(/16x16x16 boolean, subgroups of (\d+)/g)].map(([, lanes]) => Number(lanes));
+    expect(sizes).toEqual([8, 16, 32]);
+  } finally {
+    device.close();
   }
 });

@@ -172,7 +172,7 @@ test("a model that the adapter cannot hold is refused before its weights are dra
     ),
   );
   await expect(run("deep", { model: { ...MODEL, dim: 1024, heads: 16, depth: 500 } })).rejects.toMatchObject(
-    usage(/expected trained parameters of at most/),
+    usage(/expected trained parameters in 6 buffers of at most/),
   );
 });
 

@@ -40,7 +40,7 @@ test("after seven skipped updates the first one moves every weight by lr", async
   const scalars = new Scalars(optimizerScalars);
   const gradients = Float32Array.from({ length: n }, (_, i) => (i % 2 ? 1 : -1) * (1 + i));
   for (let update = 1; update <= 8; update++) {
-    store.grads.write(update <= 7 ? gradients.map(() => NaN) : gradients);
+    store.grads[0]!.write(update <= 7 ? gradients.map(() => NaN) : gradients);
     scalars.set(optimizer.scalarsAt(update, lr));
     scope(() => void optimizer.step(scalars));
   }

@@ -1,0 +1,16 @@
+/**
+ * Tiles for GPUs that multiply matrices of 8x8x8 (Apple's): a subgroup keeps at most eight of them as sums, since past that an M1's speed
+ * collapses (https://github.com/ggml-org/llama.cpp/pull/10982). Not measured here.
+ */
+import type { MatrixShape, MatrixTile } from "./matrix-tile.ts";
+
+const tile = (bm: number, bn: number, bk: number, gm: number, gn: number): MatrixTile => ({ bm, bn, bk, gm, gn, staging: "plain" });
+
+/** With the relative speed of each where there are enough of them. */
+export const TILES_8: readonly (readonly [MatrixTile, number])[] = [
+  [tile(64, 64, 16, 2, 4), 1],
+  [tile(32, 64, 16, 2, 2), 0.9],
+  [tile(32, 32, 32, 2, 2), 0.6],
+];
+
+export const isSmall = ({ M, N, K }: MatrixShape): boolean => M === 8 && N === 8 && K === 8;

@@ -23,10 +23,26 @@ export interface Product {
   readonly dots: Tensor | null;
 }
 
+let made: [Gemm, Choice][] | null = null;
+
 /** The product. Does not check shapes: callers do. */
 export function gemm(g: Gemm): Product {
-  const d = describe(g);
-  return run(g, d, choose(g, d));
+  const d = describe(g),
+    choice = choose(g, d);
+  made?.push([g, choice]);
+  return run(g, d, choice);
+}
+
+/** The products that `body` makes, in order, each with what was chosen for it: for audits. */
+export function productsOf(body: () => void): readonly (readonly [Gemm, Choice])[] {
+  const found: [Gemm, Choice][] = [];
+  made = found;
+  try {
+    body();
+  } finally {
+    made = null;
+  }
+  return found;
 }
 
 function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, chunk, sumGroups }: Choice): Product {

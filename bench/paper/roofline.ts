@@ -54,10 +54,18 @@ function waves({ workgroups, splits }: PaperProduct, slots: number): number {
   return splits === 1 ? Math.ceil(filled) : Math.max(filled / 0.96, Math.min(Math.ceil(filled), filled / 0.8));
 }
 
-function productSeconds(p: PaperProduct): number {
-  const { bm, bn, onMatrices } = p;
+function speedOf({ bm, bn, onMatrices }: PaperProduct): Speed {
   const known = (onMatrices ? MATRIX : F32)[`${bm}x${bn}`];
   if (!known) throw new Error(`roofline: expected a tile of known speed, got ${bm}x${bn}`);
+  return known;
+}
+
+/** Waves of workgroups that a product fills. */
+export const wavesOfProduct = (p: PaperProduct): number => p.workgroups / speedOf(p).slots;
+
+function productSeconds(p: PaperProduct): number {
+  const { bm, bn, onMatrices } = p;
+  const known = speedOf(p);
   const factor = onMatrices ? 1 : (p.vec ? 1 : NARROW) * (p.matrices > 1 ? BATCHED : 1) * (p.sums ? WITH_SUMS : 1);
   const steps = p.K / p.splits + (onMatrices ? START.matrix : START.f32);
   const compute = waves(p, known.slots) * ((2 * bm * bn * steps * known.slots) / (known.tflops * 1e12)) * factor;

@@ -8,6 +8,7 @@ import { readAll, Tensor } from "../../engine/tensor.ts";
 import { attention, attentionPacked } from "../../kernels/attention.ts";
 import { MATRIX_TILES, type MatrixTileName } from "../../kernels/gemm/matrix-choose.ts";
 import { halfBits, matrixRefuses, matrixSums, probeMatrix, useSubgroupMatrix } from "../../kernels/gemm/matrix.ts";
+import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 import { linear } from "../../kernels/linear.ts";
 import { patchTokens } from "../../kernels/patch-embed.ts";
 import { tokenLinear } from "../../kernels/token-linear.ts";
@@ -47,13 +48,14 @@ async function checkLayer({ kernels, ...check }: LayerCheck): Promise<void> {
   }
 }
 
-/** A product with sums of A by one tile, edges and a tail included, against f64. */
+/** A product with sums of A by one tile, edges and a tail included, against f64. Where its slabs are too large, by shallower ones. */
 async function byTile(name: MatrixTileName): Promise<void> {
   const { setup } = await probeMatrix();
-  const [tile] = MATRIX_TILES[name];
-  const [M, N, K] = [tile.bm + 40, tile.bn + 24, 2 * tile.bk + 8];
-  const product = { ta: true, tb: false, M, N, K, sums: true };
-  if (matrixRefuses(setup!, tile, product, getDevice())) return; // a smaller adapter
+  let tile: MatrixTile = MATRIX_TILES[name][0];
+  const sizes = () => ({ ta: true, tb: false, M: tile.bm + 40, N: tile.bn + 24, K: 2 * tile.bk + 8, sums: true });
+  while (matrixRefuses(setup!, tile, sizes(), getDevice()) && tile.bk > setup!.shape.K) tile = { ...tile, bk: tile.bk / 2 };
+  const product = sizes(),
+    { M, N, K } = product;
   const [A, B] = [uniform(K * M, 1).map(toHalf), uniform(K * N, 2).map(toHalf)];
   const made = scope(() => {
     const [a, b] = [Tensor.from(halfBits(A), [K, M], "f16"), Tensor.from(halfBits(B), [K, N], "f16")];

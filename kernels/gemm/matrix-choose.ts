@@ -28,13 +28,13 @@ export const MATRIX_TILES = {
   "matrix-192x128x32": [matrixTile(192, 128, 32, 4, 2, "ahead"), 0.91],
   "matrix-128x128x16": [matrixTile(128, 128, 16, 2, 2, "ahead"), 0.74],
   "matrix-128x64x32": [matrixTile(128, 64, 32, 2, 2, "ahead"), 0.66],
-  "matrix-208x208x32": [matrixTile(208, 208, 32, 13, 1, "ahead"), 0.65],
-  "matrix-208x64x32": [matrixTile(208, 64, 32, 13, 1, "ahead"), 0.55],
-  "matrix-64x208x32": [matrixTile(64, 208, 32, 4, 1, "ahead"), 0.55],
+  "matrix-208x208x32": [matrixTile(208, 208, 32, 13, 1, "ahead"), 0.55],
+  "matrix-208x64x32": [matrixTile(208, 64, 32, 13, 1, "ahead"), 0.44],
+  "matrix-64x208x32": [matrixTile(64, 208, 32, 4, 1, "ahead"), 0.44],
   "matrix-64x64x64": [matrixTile(64, 64, 64, 2, 2, "ahead"), 0.5],
   "matrix-32x32x32": [matrixTile(32, 32, 32, 2, 2, "ahead"), 0.3],
   "matrix-128x256x16-double": [matrixTile(128, 256, 16, 2, 4, "double"), 0],
-  "matrix-256x192x32": [matrixTile(256, 192, 32, 4, 4, "ahead"), 0],
+  "matrix-256x192x16": [matrixTile(256, 192, 16, 4, 4, "ahead"), 0],
   "matrix-128x128x32-double": [matrixTile(128, 128, 32, 2, 4, "double"), 0],
 } as const satisfies Readonly<Record<string, readonly [MatrixTile, number]>>;
 export type MatrixTileName = keyof typeof MATRIX_TILES;

@@ -73,13 +73,31 @@ export function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<Mat
   return { alongK, rows, own, parts, per, pitch, part: (alongK ? own : tile.bk) * pitch, loads: (rows * tile.bk) / word };
 }
 
-/** Columns of C that a subgroup hands over at once, at most 32 of them unless a matrix has more, and the floats between their rows. */
-export function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): { cols: number; pitch: number; floats: number } {
-  const matrices = tile.bn / tile.gn / shape.N;
-  let count = Math.max(1, Math.floor(32 / shape.N));
-  while (matrices % count !== 0) count--;
+type Slabs = Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">;
+
+/** A part of C as a subgroup hands it over: `count` matrices side by side, and the floats between its rows. */
+const patchOfMatrices = ({ shape }: Slabs, count: number) => {
   const cols = count * shape.N;
   return { cols, pitch: cols + 4, floats: shape.M * (cols + 4) };
+};
+
+/** Which slab has a part for each subgroup's patch, if one has. */
+function slabFor(c: Slabs, { floats }: { readonly floats: number }): "a" | "b" | null {
+  const fits = (t: "a" | "b") => {
+    const s = slabOf(t, c);
+    return s.parts * slabsOf(c.tile) >= c.tile.gm * c.tile.gn && s.part >= floats / 4;
+  };
+  return !c.words ? null : fits("a") ? "a" : fits("b") ? "b" : null;
+}
+
+/**
+ * Columns of C that a subgroup hands over at once: as many whole matrices as go into 32, or fewer if then they fit into a slab.
+ */
+export function patchOf(c: Slabs): { readonly cols: number; readonly pitch: number; readonly floats: number } {
+  const matrices = c.tile.bn / c.tile.gn / c.shape.N;
+  const counts = Array.from({ length: Math.max(1, Math.floor(32 / c.shape.N)) }, (_, i) => i + 1).filter((n) => matrices % n === 0);
+  const patches = counts.toReversed().map((count) => patchOfMatrices(c, count));
+  return patches.find((patch) => slabFor(c, patch) !== null) ?? patches[0]!;
 }
 
 /**
@@ -106,15 +124,7 @@ export function sumsIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAl
 export const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
 
 /** Where subgroups hand over C: in parts of a slab if there are enough large ones, else in separate memory. */
-export function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
-  const { tile } = c,
-    needed = patchOf(c).floats / 4;
-  const fits = (t: "a" | "b") => {
-    const s = slabOf(t, c);
-    return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed;
-  };
-  return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
-}
+export const handOverIn = (c: Slabs): "a" | "b" | "own" => slabFor(c, patchOf(c)) ?? "own";
 
 type Bytes = Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct" | "lanes">;
 

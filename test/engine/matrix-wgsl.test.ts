@@ -4,9 +4,20 @@
  */
 import { expect, test } from "vitest";
 import { create, globals } from "webgpu";
+import { gradients } from "../../engine/autograd.ts";
 import { closeDevice, initDevice } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { matrixProduct, matrixRefuses, matrixShapes, type MatrixSetup, type SubgroupMatrix } from "../../kernels/gemm/matrix.ts";
+import { attentionPacked } from "../../kernels/attention.ts";
+import { chooseMatrix, MATRIX_TILES } from "../../kernels/gemm/matrix-choose.ts";
+import {
+  matrixProduct,
+  matrixRefuses,
+  matrixShapes,
+  matrixSums,
+  type MatrixSetup,
+  type SubgroupMatrix,
+} from "../../kernels/gemm/matrix.ts";
+import { setMatrixChoice } from "../../kernels/gemm/matrix-use.ts";
 import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
@@ -100,6 +111,7 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
       "8x8x8 f32",
     ]);
     const texts = new Set<string>();
+    const refused: string[] = [];
     for (const shape of shapes)
       for (const { form, tiles } of FORMS)
         for (const t of tiles)
@@ -131,6 +143,19 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
               for (const one of [...made, y]) one.dispose();
             }
           }
+    // What a model asks for: each tile with sums of A, and attention's padded rows and parts of a tensor.
+    const setup: MatrixSetup = { shape: shapes[0]!, ...FORMS[0].form, lanes: 32, sized: false };
+    for (const [name, [t]] of Object.entries(MATRIX_TILES)) {
+      const product = { ta: true, M: 264, N: 264, K: 104, sums: true };
+      if (matrixRefuses(setup, t, product, device)) refused.push(name);
+      else matrixSums(setup, t, { ...product, a: Tensor.zeros([104, 264], "f16"), b: Tensor.zeros([104, 264], "f16") });
+    }
+    expect(refused).toEqual(["matrix-192x128x32"]); // its threads do not come out even over 192 columns
+    setMatrixChoice((question) => chooseMatrix(setup, question));
+    const qkv = Tensor.zeros([1, 197, 3 * 2 * 64], "f16");
+    qkv.requiresGrad = true;
+    gradients(attentionPacked(qkv, { heads: 2, variant: "batched" }), [qkv], Tensor.zeros([1, 197, 2 * 64], "f16"));
+    setMatrixChoice(null);
     for (const { code, module } of modules) {
       if (!code.includes("subgroup_matrix_left")) continue;
       texts.add(code);

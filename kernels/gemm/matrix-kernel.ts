@@ -49,7 +49,7 @@ function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number
  *     let lda = p.lda / 4u; let ldb = p.ldb / 4u; // in words
  *     let a_row0 = tile_m * 8u; let b_row0 = tile_n * 8u;
  *     let a_part0 = (li + 0u) / 2u / 8u; let a_to0 = (li + 0u) / 2u % 8u * 3u + (li + 0u) % 2u; let a_k0 = (li + 0u) % 2u * 4u; let a_from0 = a_base / 4u + (a_row0 + (li + 0u) / 2u) * lda + (li + 0u) % 2u;
- *     let b_part0 = (li + 0u) % 2u / 2u; let b_to0 = (li + 0u) / 2u * 3u + (li + 0u) % 2u % 2u; let b_k0 = (li + 0u) / 2u; let b_from0 = b_base / 4u + (b_row0 + (li + 0u) % 2u * 4u) / 4u + (li + 0u) / 2u * ldb;
+ *     let b_part0 = (li + 0u) % 2u / 2u; let b_to0 = (li + 0u) / 2u * 3u + (li + 0u) % 2u % 2u; let b_k0 = (li + 0u) / 2u; let b_from0 = b_base / 4u + b_row0 / 4u + (li + 0u) % 2u + (li + 0u) / 2u * ldb;
  *     var a_in0: vec4f; var b_in0: vec4f;
  *     let part_m = subgroup_number / 1u; let part_n = subgroup_number % 1u;
  *     var c0_0: Result;

@@ -4,7 +4,12 @@
  * The whole product is checked at the price of three products with a vector: C x = A (B x) for a random x of signs
  * (R. Freivalds 1977, "Probabilistic machines can use less running time"), in f64. One wrong element shows in its row.
  */
+import { SUBGROUP_MATRIX } from "../engine/kernel.ts";
+import type { Gemm } from "../kernels/gemm/describe.ts";
+import { MATRIX_TILES } from "../kernels/gemm/matrix-choose.ts";
+import { halfBits } from "../kernels/gemm/matrix.ts";
 import { TILES } from "../kernels/gemm/tiles.ts";
+import { tuningInUse, useTuning } from "../kernels/shared/tuning.ts";
 import type { Tile } from "../kernels/gemm/config.ts";
 import { sharedBytes } from "../kernels/gemm/shared.ts";
 import { Tensor } from "../engine/tensor.ts";
@@ -44,6 +49,45 @@ export function gemmProblem(question: string, tiles: Readonly<Record<string, Til
     question,
     flops: 2 * B * M * N * K,
     candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...candidates],
+    fault: ([c]) => rowsDiffer(c!, aValues, bValues, { B, M, N, K, ta, tb }),
+    dispose() {
+      a.dispose();
+      b.dispose();
+    },
+  };
+}
+
+/**
+ * Questions "gemm.matrix BxMxNxK xx": products of f16 on tensor cores, which have to be in use (`useSubgroupMatrix`). Candidates run as a
+ * tuning table that names them would have it.
+ */
+export function matrixProblem(question: string): Problem | null {
+  const match = /^gemm\.matrix (\d+)x(\d+)x(\d+)x(\d+) ([NT])([NT])$/.exec(question);
+  if (!match) return null;
+  const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
+  const [ta, tb] = [match[5] === "T", match[6] === "T"];
+  // Multiples of 1/512 below 1 are exact in f16.
+  const values = (n: number, seed: number) => uniform(n, seed).map((v) => Math.round(512 * v) / 512);
+  const [aValues, bValues] = [values(B * M * K, 1), values(B * K * N, 2)];
+  const [a, b] = [aValues, bValues].map((v) => Tensor.from(halfBits(v), [v.length], "f16")) as [Tensor, Tensor];
+  const product: Gemm = {
+    a: { tensor: a, transposed: ta },
+    b: { tensor: b, transposed: tb },
+    ...{ M, N, K, batch: B > 1 ? [B] : [], shape: [B, M, N], store: "f32" },
+  };
+  const by = (name: string) => (): readonly Tensor[] => {
+    const before = tuningInUse();
+    useTuning({ source: "a candidate", choices: { [question]: name } });
+    try {
+      return [gemm(product).y];
+    } finally {
+      useTuning(before);
+    }
+  };
+  return {
+    question,
+    flops: 2 * B * M * N * K,
+    candidates: [DEFAULT, ...Object.keys(MATRIX_TILES)].map((name) => ({ name, needs: { features: [SUBGROUP_MATRIX] }, run: by(name) })),
     fault: ([c]) => rowsDiffer(c!, aValues, bValues, { B, M, N, K, ta, tb }),
     dispose() {
       a.dispose();

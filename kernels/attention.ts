@@ -15,7 +15,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { getDevice } from "../engine/device.ts";
 import { sameShape, show } from "../engine/shape.ts";
-import type { Tensor } from "../engine/tensor.ts";
+import type { DType, Tensor } from "../engine/tensor.ts";
 import { chosen } from "./shared/tuning.ts";
 import { ATTENTION_VARIANTS, fusedAttention, type AttentionVariant, type FusedVariant, type Sizes } from "./attention/flash.ts";
 import { attentionByProducts, packedAttentionByProducts, probabilityBytes } from "./attention/batched.ts";
@@ -77,13 +77,14 @@ function checked(
   name: string,
   sizes: Omit<Sizes, "scale">,
   training: boolean,
+  dtype: DType,
   { scale, variant = measured(name, sizes, training) }: AttentionOptions,
 ): Sizes & { readonly variant: AttentionVariant } {
   const { B, H, D } = sizes;
   if (D > MAX_HEAD_WIDTH) throw new Error(`${name}: expected a head width D of at most ${MAX_HEAD_WIDTH}, got ${D}`);
   const most = getDevice().limits.maxComputeWorkgroupsPerDimension;
   if (B * H > most) throw new Error(`${name}: expected at most ${most} heads over the batch, got ${B} x ${H}`);
-  return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training) };
+  return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training, dtype) };
 }
 
 // Largest P, in bytes, that is kept. On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's
@@ -91,9 +92,10 @@ function checked(
 // (bench/gpu, step profile).
 const MOST_PROBABILITIES = 2 ** 30;
 
-function usual(sizes: Omit<Sizes, "scale">, training: boolean): AttentionVariant {
+function usual(sizes: Omit<Sizes, "scale">, training: boolean, dtype: DType): AttentionVariant {
   const { adapter, limits, subgroups } = getDevice();
-  const kept = probabilityBytes(sizes) <= Math.min(MOST_PROBABILITIES, limits.maxStorageBufferBindingSize);
+  // Scores are f32 beside probabilities of either type.
+  const kept = probabilityBytes(sizes, dtype) <= MOST_PROBABILITIES && probabilityBytes(sizes, "f32") <= limits.maxStorageBufferBindingSize;
   if (!adapter.software) return kept ? "batched" : "shared-64";
   // Of processors, llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.88
   // to
@@ -108,7 +110,13 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   if (q.shape.length !== 4 || !sameShape(k.shape, [B, H, M, D]) || !sameShape(v.shape, k.shape)) {
     throw new Error(`attention: expected q [B,H,N,D], k and v [B,H,M,D], got ${show(q.shape)}, ${show(k.shape)} and ${show(v.shape)}`);
   }
-  const { variant, ...sizes } = checked("attention", { B, H, N, M, D }, q.requiresGrad || k.requiresGrad || v.requiresGrad, options);
+  const { variant, ...sizes } = checked(
+    "attention",
+    { B, H, N, M, D },
+    q.requiresGrad || k.requiresGrad || v.requiresGrad,
+    q.dtype,
+    options,
+  );
   return variant === "batched" ? attentionByProducts(q, k, v, sizes) : op([q, k, v], { ...sizes, variant });
 }
 
@@ -119,6 +127,6 @@ export function attentionPacked(qkv: Tensor, { heads: H, ...options }: Attention
   if (qkv.shape.length !== 3 || !Number.isInteger(H) || H < 1 || !Number.isInteger(D)) {
     throw new Error(`attentionPacked: expected qkv [B,N,3*${H}*D], got ${show(qkv.shape)}`);
   }
-  const { variant, ...sizes } = checked("attentionPacked", { B, H, N, M: N, D }, qkv.requiresGrad, options);
+  const { variant, ...sizes } = checked("attentionPacked", { B, H, N, M: N, D }, qkv.requiresGrad, qkv.dtype, options);
   return variant === "batched" ? packedAttentionByProducts(qkv, sizes) : packedOp([qkv], { ...sizes, variant });
 }

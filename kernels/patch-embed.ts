@@ -12,58 +12,12 @@
  * Dosovitskiy et al. 2020, section 3.1, https://arxiv.org/abs/2010.11929
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
+import { cutPatches, isOf, placeTokens, prefixOf, rowOf, tokenGradients, type Tokens } from "./shared/patch-tokens.ts";
 import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts";
-
-const WG = 64;
-
-/** Tokens in front, by the tensor that holds them: from row `first` of an image on, `count` of them. */
-interface Prefix {
-  readonly first: number;
-  readonly count: number;
-}
-
-const prefixOf = (tokens: readonly Tensor[], D: number): Prefix[] => {
-  let first = 0;
-  return tokens.map(({ size }) => ({ first: (first += size / D) - size / D, count: size / D }));
-};
-
-/** WGSL of whether `token` is one of them, and of where its row begins in their tensor. */
-const isOf = ({ first, count }: Prefix, token: string): string =>
-  count === 1 ? `${token} == ${first}u` : `${token} >= ${first}u && ${token} < ${first + count}u`;
-const rowOf = ({ first, count }: Prefix, D: number, token: string): string => (count === 1 ? "" : `(${token} - ${first}u) * ${D}u + `);
-
-interface Tokens {
-  readonly prefix: readonly Prefix[];
-  /** Tokens at the front that the position leaves out. */
-  readonly skip: number;
-  readonly D: number;
-}
-
-// One thread per element of an image's tokens. Images in order.
-const tokenGradsKernel = kernelFamily(({ prefix, skip, D }: Tokens) =>
-  defineKernel({
-    name: "patchEmbed.backwardTokens",
-    inputs: { dy: "f32" }, // (B, T, D)
-    outputs: Object.fromEntries(["dposition", ...prefixNames(prefix.length)].map((name) => [name, "f32"])) as Record<string, "f32">, // (T - skip, D), (count, D) each
-    params: { B: "u32", D: "u32", n: "u32" },
-    workgroup: WG,
-    code: /* wgsl */ `
-    let i = group * WG + li;
-    if (i < p.n) {
-      var s = 0.0;
-      for (var b = 0u; b < p.B; b++) { s += dy[b * p.n + i]; }
-      ${skip === 0 ? "dposition[i] = s;" : `if (i >= ${skip * D}u) { dposition[i - ${skip * D}u] = s; }`}
-      ${prefix.map((own, k) => `if (${isOf(own, "i / p.D")}) { prefix${k}[${rowOf(own, D, "i / p.D")}i % p.D] = s; }`).join(" ")}
-    }`,
-  }),
-);
-
-const prefixNames = (n: number): string[] => Array.from({ length: n }, (_, k) => `prefix${k}`);
 
 /** How x lies: as images, or (`null`) as rows of patches. */
 interface PatchLayout {
@@ -111,52 +65,38 @@ const op = defineOp({
       T = P + first;
     if (position && position.size !== T * D && position.size !== P * D)
       throw new Error(`patchEmbed: expected a position [1,${T},${D}] or [1,${P},${D}], got ${show(position.shape)}`);
-    const skip = position ? T - position.size / D : 0;
-    // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
-    const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
-    const { y } = gemm({
-      a: { tensor: x, ...(sizes ? { map: patchMap(sizes, patch) } : first > 0 ? { map: { row: `(${patch}) * ${K}u`, col: "i" } } : {}) },
-      b: { tensor: weight, transposed: true },
-      M: B * T,
-      N: D,
-      K,
-      shape: [B, T, D],
-      bias: bias ?? undefined,
-      variant,
-      custom:
-        position === null
-          ? undefined
-          : {
-              code: `let token = m % ${T}u; ${front
-                .map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}n]; }`)
-                .join(
-                  " ",
-                )} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
-              inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
-            },
-    });
-    return { y, saved: { ...layout, D, T, first, tokens: { prefix: front, skip, D } } };
+    const tokens: Tokens = { prefix: front, skip: position ? T - position.size / D : 0, patches: P, D };
+    // Rows of patches are a plain product, which tensor cores can make: images of f16 are cut up for it.
+    const rows = !sizes ? x : x.dtype === "f16" ? cutPatches(x, sizes) : null;
+    const saved = { ...layout, D, T, first, tokens, rows };
+    const b = { tensor: weight, transposed: true };
+    if (!rows) return { y: embedImages(x, weight, bias, position, prefix, { ...layout, tokens, first, variant }), saved };
+    // Before the position is added, nothing is rounded to f16.
+    const store = position ? "f32" : x.dtype;
+    const { y } = gemm({ a: { tensor: rows }, b, M: B * P, N: D, K, shape: [B, P, D], bias: bias ?? undefined, store, variant });
+    return { y: position ? placeTokens(y, position, prefix, tokens, x.dtype) : y, saved };
   },
 
-  backward(dy, { sizes, B, P, D, K, T, first, tokens }, [x, weight, bias, position, ...prefix], { variant }, needs) {
-    const rows = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
-    const dW =
-      needs[1] || needs[2]
-        ? gemm({
-            a: { tensor: dy, transposed: true, map: { row: rows.col, col: rows.row } },
-            b: { tensor: x, ...(sizes ? { map: patchMap(sizes) } : {}) },
-            M: D,
-            N: K,
-            K: B * P,
-            shape: weight.shape,
-            store: "f32",
-            sums: bias !== null,
-            variant,
-          })
-        : null;
+  backward(dy, { sizes, B, P, D, K, T, first, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
+    const weighs = needs[1] === true || needs[2] === true;
+    const front = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
+    const map = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
+    const own = position ? (front?.rows ?? null) : dy; // the patches' rows of dy
+    const weightGradient = () =>
+      gemm({
+        a: { tensor: own ?? dy, transposed: true, ...(own && rows ? {} : { map: { row: map.col, col: map.row } }) },
+        b: rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) },
+        M: D,
+        N: K,
+        K: B * P,
+        shape: weight.shape,
+        store: "f32",
+        sums: bias !== null,
+        variant,
+      });
     const dx = () =>
       gemm({
-        a: { tensor: dy, map: rows },
+        a: { tensor: dy, map },
         b: { tensor: weight },
         M: B * P,
         N: K,
@@ -165,24 +105,56 @@ const op = defineOp({
         ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}),
         variant,
       }).y;
-    const front: Readonly<Record<string, Tensor>> =
-      position === null
-        ? {}
-        : tokenGradsKernel(tokens)({
-            inputs: { dy },
-            outputs: { dposition: position.shape, ...Object.fromEntries(prefix.map(({ shape }, k) => [`prefix${k}`, shape])) },
-            params: { B, D, n: T * D },
-            threads: T * D,
-          });
+    const dW = weighs ? weightGradient() : null;
     return [
       needs[0] ? dx() : null,
       dW?.y ?? null,
       dW?.sums ?? null,
-      front["dposition"] ?? null,
-      ...prefixNames(prefix.length).map((name) => front[name] ?? null),
+      front?.dposition ?? null,
+      ...(front?.prefix ?? prefix.map(() => null)),
     ];
   },
 });
+
+interface Embedding extends PatchLayout, Attrs {
+  readonly tokens: Tokens;
+  readonly first: number;
+}
+
+/** The tokens of images, in one product that reads patches where they lie. */
+function embedImages(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  position: Tensor | null,
+  prefix: readonly Tensor[],
+  { B, P, K, sizes, tokens: { prefix: front, skip, D }, first, variant }: Embedding,
+): Tensor {
+  const T = P + first;
+  // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
+  const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
+  return gemm({
+    a: { tensor: x, map: patchMap(sizes!, patch) },
+    b: { tensor: weight, transposed: true },
+    M: B * T,
+    N: D,
+    K,
+    shape: [B, T, D],
+    bias: bias ?? undefined,
+    variant,
+    custom:
+      position === null
+        ? undefined
+        : {
+            code: `let token = m % ${T}u; ${front
+              .map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}n]; }`)
+              .join(
+                " ",
+              )} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
+            inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
+          },
+  }).y;
+}
 
 export interface PatchEmbedOptions {
   readonly variant?: GemmVariant | undefined;

@@ -32,7 +32,12 @@ const op = defineOp({
   },
 
   backward(dy, { rows, B, N, D, O }, [x, weight], token, needs, partial) {
+    // The only token's gradient is a plain product; of several, every token's row is made, zeros at the others.
     const dx = () =>
+      N === 1
+        ? gemm({ a: { tensor: dy }, b: { tensor: weight }, M: B, N: D, K: O, shape: x.shape, residual: partial ?? undefined }).y
+        : dxOfSeveral();
+    const dxOfSeveral = () =>
       gemm({
         a: { tensor: dy },
         b: { tensor: weight, map: { row: `i * ${D}u`, col: `i % ${D}u` } },

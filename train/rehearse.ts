@@ -32,7 +32,7 @@ class StandIn extends Device {
 
   constructor(origin: Device) {
     const { adapter, info, language } = origin;
-    super({ gpu: standIn(origin), adapter, info, language, owned: true }, { wait: (promise) => promise });
+    super({ gpu: standInGPU(origin), adapter, info, language, owned: true }, { wait: (promise) => promise });
     this.#origin = origin;
   }
 
@@ -42,7 +42,7 @@ class StandIn extends Device {
 }
 
 /** As much of a `GPUDevice` as work on tensors calls, with no GPU behind it. */
-function standIn({ limits, features }: Device): GPUDevice {
+export function standInGPU({ limits, features }: Pick<Device, "limits" | "features">): GPUDevice {
   const nothing = () => ({});
   const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
   const encoder = { beginComputePass: () => pass, clearBuffer: nothing, copyBufferToBuffer: nothing, finish: nothing };

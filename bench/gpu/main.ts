@@ -30,6 +30,7 @@ const STEPS: Readonly<Record<string, () => Promise<void> | void>> = {
   "matrix-unsafe": async () => (await import("./matrix.ts")).matrix(run, "matrixUnsafe"),
   tests: async () => (await import("./checks.ts")).tests(run),
   tune: async () => (await import("./tuned.ts")).tuneAll(run),
+  "tune-matrix": async () => (await import("./tuned.ts")).tuneAll(run, "matrix"),
   gemm: async () => (await import("./sweep.ts")).sweep(run, "safe"),
   "gemm-unsafe": async () => (await import("./sweep.ts")).sweep(run, "unsafe"),
   profile: async () => (await import("./profile.ts")).profile(run, about.version),

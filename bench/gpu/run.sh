@@ -17,7 +17,7 @@ limit() {
     tests) echo 45; return ;; kernels) echo 55; return ;; unsafe|f16-matrix) echo 25; return ;; models) echo 85; return ;; tfjs|torch) echo 55; return ;; matrix) echo 18; return ;;
   esac
   case $1 in
-    doctor) echo 60 ;; tests) echo 280 ;; tune) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
+    doctor) echo 60 ;; tests) echo 280 ;; tune|tune-matrix) echo 170 ;; kernels) echo 210 ;; unsafe) echo 130 ;;
     models) echo 300 ;; f16|f16-matrix) echo 150 ;; tfjs) echo 220 ;; torch) echo 300 ;;
     gemm|gemm-unsafe|profile|rows|matrix) echo 60 ;;
   esac
@@ -30,14 +30,14 @@ for word in "$@"; do
     part2) STEPS="$STEPS kernels unsafe f16" ;;
     part3) STEPS="$STEPS models tfjs" ;;
     part4) STEPS="$STEPS matrix rows torch" ;;
-    doctor|tests|tune|kernels|unsafe|models|f16|tfjs|torch|f16-matrix|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
+    doctor|tests|tune|tune-matrix|kernels|unsafe|models|f16|tfjs|torch|f16-matrix|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
     short) SHORT=1; STEPS="$STEPS doctor kernels models torch tfjs tests matrix f16-matrix unsafe" ;;
     summary) STEPS="${STEPS:- }" ;;
     -*) echo "run.sh: expected --smoke, got $word" >&2; exit 2 ;;
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune kernels unsafe f16 models tfjs matrix rows torch"
+[ -n "$STEPS" ] || STEPS="doctor tests tune tune-matrix kernels unsafe f16 f16-matrix models tfjs matrix rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 

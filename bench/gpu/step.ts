@@ -37,7 +37,7 @@ export interface Run {
   readonly seconds: number;
 }
 
-/** Opens the adapter, says which, and takes the table that the step `tune` left. */
+/** Opens the adapter, says which, and takes the tables that the steps `tune` and `tune-matrix` left. */
 export async function open(toggles: Toggles, { out, smoke }: Run): Promise<Device> {
   const device = await initNodeDevice({ toggles: TOGGLES[toggles], request: { powerPreference: "high-performance" } });
   const { adapter } = device;
@@ -46,10 +46,13 @@ export async function open(toggles: Toggles, { out, smoke }: Run): Promise<Devic
   );
   if (adapter.software && !smoke)
     throw new Error(`gpu: expected a GPU, got ${adapterName(adapter)} (--smoke runs everything small, on any adapter)`);
-  const tuned = read<{ adapter: AdapterDescription; choices: Record<string, string> }>(out, "tune");
-  if (tuned && adapterName(tuned.adapter) === adapterName(adapter)) {
-    useTuning({ source: "step tune", choices: tuned.choices });
-    console.log(`kernels: ${Object.keys(tuned.choices).length} shapes tuned`);
+  const tuned = ["tune", "tune-matrix"]
+    .map((step) => read<{ adapter: AdapterDescription; choices: Record<string, string> }>(out, step))
+    .filter((found) => found !== null && adapterName(found.adapter) === adapterName(adapter));
+  if (tuned.length > 0) {
+    const choices = Object.assign({}, ...tuned.map((found) => found?.choices)) as Record<string, string>;
+    useTuning({ source: "step tune", choices });
+    console.log(`kernels: ${Object.keys(choices).length} shapes tuned`);
   }
   return device;
 }

@@ -4,16 +4,27 @@ import { ops } from "../../checks/catalog.ts";
 import { DEFAULT } from "../../checks/problem.ts";
 import { tune, type Answer } from "../tune/tune.ts";
 import { createModel } from "../../models/model.ts";
-import { modelCase, modelName } from "./cases.ts";
+import { useSubgroupMatrix } from "../../kernels/gemm/matrix.ts";
+import { modelCase, modelName, type Size } from "./cases.ts";
 import { open, save, stopwatch, type Run } from "./step.ts";
 
-export async function tuneAll(run: Run): Promise<void> {
-  const { adapter } = await open("safe", { ...run, out: "" });
+/** `matrix`: the products of f16 on tensor cores instead, kept beside what was tuned without. */
+export async function tuneAll(run: Run, toggles: "safe" | "matrix" = "safe"): Promise<void> {
+  const { adapter } = await open(toggles, { ...run, out: "" });
+  if (toggles === "matrix") {
+    const { on, reason } = await useSubgroupMatrix();
+    if (!on) throw new Error(`gpu: expected products on tensor cores, got none: ${reason}`);
+  }
   const over = stopwatch(run.seconds);
   const answers: Answer[] = [];
   const keep = (total: number) =>
-    save(run.out, "tune", { adapter, choices: Object.fromEntries(answers.map((a) => [a.question, a.choice])), answers, total });
-  const questions = [...new Set(asked(run.smoke))];
+    save(run.out, toggles === "safe" ? "tune" : "tune-matrix", {
+      adapter,
+      choices: Object.fromEntries(answers.map((a) => [a.question, a.choice])),
+      answers,
+      total,
+    });
+  const questions = [...new Set(toggles === "safe" ? asked(run.smoke) : askedOfMatrices(run.smoke))];
   let wrong = 0;
   for (const question of questions) {
     if (over()) break;
@@ -38,12 +49,18 @@ export async function tuneAll(run: Run): Promise<void> {
   if (wrong > 0) throw new Error(`gpu: expected every kernel to be right, got ${wrong} that were wrong`);
 }
 
+function askedOfMatrices(smoke: boolean): string[] {
+  const of = (size: Size) => modelQuestions(createModel(modelName(size)), smoke ? 2 : 256, true, "f16");
+  const found = (smoke ? ["tiny" as const] : (["small", "base", "tiny"] as const)).flatMap(of).filter((q) => q.startsWith("gemm.matrix"));
+  return smoke ? found.slice(0, 2) : found;
+}
+
 function asked(smoke: boolean): string[] {
   if (smoke) {
     const work = modelCase("train", "tiny", 2, true).work;
     return "config" in work ? modelQuestions(createModel({ ...work.config }), 2, true).slice(0, 2) : [];
   }
-  const of = (size: "tiny" | "small" | "base") => modelQuestions(createModel(modelName(size)), 256, true);
+  const of = (size: Size) => modelQuestions(createModel(modelName(size)), 256, true);
   return [
     ...opQuestions(ops["matmul"]!, "4096x4096x4096", false),
     ...of("small"),

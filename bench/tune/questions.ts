@@ -1,6 +1,6 @@
 /** Questions to tune: those that a model's kernels ask, or those of one operation on one shape. */
 import { ops } from "../../checks/catalog.ts";
-import { gemmProblem } from "../../checks/gemm-problem.ts";
+import { gemmProblem, matrixProblem } from "../../checks/gemm-problem.ts";
 import { differentiable, type Op } from "../../checks/op.ts";
 import { opProblem } from "../../checks/op-problem.ts";
 import type { Problem } from "../../checks/problem.ts";
@@ -8,16 +8,21 @@ import { gradients } from "../../engine/autograd.ts";
 import { withRecorder } from "../../engine/launch.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { questionsOf } from "../../kernels/shared/tuning.ts";
+import { storedModel, type StoredType } from "../../models/mixed-precision.ts";
 import type { Model } from "../../models/model.ts";
 
 /** The problem behind a question: a product, or an operation of the catalog. */
 export function problemOf(question: string): Problem | null {
   const op = ops[question.split(" ")[0]!];
-  return gemmProblem(question) ?? (op ? opProblem(op, question) : null);
+  return gemmProblem(question) ?? matrixProblem(question) ?? (op ? opProblem(op, question) : null);
 }
 
-/** The questions of `model` on `batch` images; with `training` also those of its gradients. Runs nothing. */
-export function modelQuestions(model: Model, batch: number, training: boolean): string[] {
+/**
+ * The questions of `model` on `batch` images, computing in f32 or with f16 in memory; with `training` also those of its gradients. Runs
+ * nothing.
+ */
+export function modelQuestions(whole: Model, batch: number, training: boolean, dtype: StoredType = "f32"): string[] {
+  const model = storedModel(whole, dtype);
   const params = Object.fromEntries(model.params.map(({ name, shape }) => [name, Tensor.zeros(shape)]));
   const trained = model.params.filter(({ trainable }) => trainable).map(({ name }) => params[name]!);
   const x = Tensor.zeros([batch, ...model.imageShape]);

@@ -246,6 +246,21 @@ const raw: Case[] = [
         }),
     },
   ]),
+  {
+    name: "f16 attention (batched): scores of 40 keep their digits until the softmax",
+    run: () =>
+      checkHalf({
+        inputs: [
+          [1, 1, 21, 64],
+          [1, 1, 13, 64],
+          [1, 1, 13, 64],
+        ].map((shape, i) => ({ shape, values: halves(numel(shape), i + 1).map((v) => (i < 2 ? 6 * v : v)) })),
+        grads: [],
+        op: (q, k, v) => attention(q!, k!, v!, { variant: "batched" }),
+        reference: attentionReference(1, 21, 13, 64) as (...inputs: Float64Array[]) => Float64Array,
+        roundings: 2,
+      }),
+  },
   { name: "f16 gelu", run: () => checkHalf({ inputs: [[31]], op: gelu, reference: geluOf }) },
   {
     name: "f16 add: broadcasts",

@@ -157,7 +157,15 @@ export const cases: Case[] = [
       // Two slabs of 128 lines of 5 words and of 32 lines of 4 parts of 5 words.
       equal(
         "bytes",
-        matrixBytes({ shape: setup.shape, tile: tile(128, 128, 32, 2, 4), aAlongK: true, bAlongK: false, words: true, direct: false }),
+        matrixBytes({
+          shape: setup.shape,
+          tile: tile(128, 128, 32, 2, 4),
+          aAlongK: true,
+          bAlongK: false,
+          words: true,
+          direct: false,
+          lanes: 32,
+        }),
         2 * 16 * (128 * 5 + 4 * 32 * 5),
       );
       for (const [t, sizes, pattern] of [

@@ -2,7 +2,8 @@
  * Scaled dot-product attention by batched products, with the N x M matrix P in memory. On a GPU whose products run near
  * its peak this can beat the fused kernels; in training P is saved for the backward. The tuner measures which is faster.
  *
- * Rows of S and P have M elements and are stored padded to a multiple of four, since products load four at a time; P's padding is zero.
+ * Rows of S and P have M elements and are stored padded to a multiple of four, in f16 of eight, since products load 16 bytes at a time; P's
+ * padding is zero.
  *
  *   S = scale * q k^T,   P = softmax(S),   y = P v
  *   dv = P^T dy,   dS = P * (dy v^T - rowsum(P * dy v^T)),   dq = scale * dS k,   dk = scale * dS^T q
@@ -12,18 +13,18 @@
 import { defineOp } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import type { Tensor } from "../../engine/tensor.ts";
+import { dtypeBytes, type DType, type Tensor } from "../../engine/tensor.ts";
 import type { Sizes } from "./flash.ts";
-import type { Operand } from "../gemm/describe.ts";
+import type { Gemm, Operand } from "../gemm/describe.ts";
 import { gemm } from "../gemm/gemm.ts";
-import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
+import { rowPlan, rowWords, vectors, type RowConfig } from "../rows/rows.ts";
 import { softmaxRowsBackward } from "../rows/softmax.ts";
+import { rowVariant } from "../rows/variants.ts";
 
 /** Position and distance of a head's rows in a tensor. */
 type Place = Omit<Operand, "tensor" | "transposed" | "map">;
 
-/** [B,H,rows,D], and [B,N,thirds,H,D] from one of its thirds on. */
-const dense = (H: number, rows: number, D: number): Place => ({ ld: D, batch: [H * rows * D, rows * D] });
+/** [B,N,thirds,H,D] from one of its thirds on. */
 const packed = (H: number, N: number, D: number, thirds: 1 | 3, third: number): Place => ({
   ld: thirds * H * D,
   batch: [N * thirds * H * D, D],
@@ -36,112 +37,85 @@ interface Places {
   readonly v: Operand;
 }
 
-const WG = 64;
-/** Vectors of a row that a thread holds in registers; longer rows are read again. */
-const IN_REGISTERS = 4;
-
-// A workgroup per row, its elements in registers where they fit.
-const softmax = kernelFamily(({ fits }: { fits: boolean }) =>
-  defineKernel({
+/** Of each row of S the softmax of its first `len` elements, times `scale`; the padding becomes zero. */
+const softmaxKernel = kernelFamily(({ shape, W }: RowConfig) => {
+  const w = rowWords(shape);
+  const { T, total, most } = vectors(W);
+  // Elements past the row's end cannot be the highest, and their exponential is zero.
+  const row = w.row(T, { v: (at, i) => `inside(s[${at}] * p.scale, (${i}) * ${W}u, p.valid)` });
+  return defineKernel({
+    ...w.threads,
     name: "attention.softmax",
-    workgroup: WG,
-    inputs: { s: "vec4f" },
-    outputs: { p_row: "vec4f" }, // (rows, stride) each
-    params: { rows: "u32", len: "u32", stride: "u32", scale: "f32" }, // elements, vectors
-    helpers: `${workgroupSum}${workgroupMax}
-fn highest(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
-/** Elements from number i on; those past the row's end cannot be the highest, and their exponential is zero. */
-fn inside(v: vec4f, i: u32, len: u32) -> vec4f { return select(vec4f(-3.4e38), v, vec4u(i, i + 1u, i + 2u, i + 3u) < vec4u(len)); }`,
-    code: /* wgsl */ `
-    let row = group;
-    if (row < p.rows) {
-      let first = row * p.stride;
-      var most = -3.4e38;
-      ${
-        fits
-          ? Array.from(
-              { length: IN_REGISTERS },
-              (_, i) => `var v${i} = vec4f(-3.4e38);
-      if (li + ${i * WG}u < p.stride) { v${i} = inside(s[first + li + ${i * WG}u] * p.scale, (li + ${i * WG}u) * 4u, p.len); most = max(most, highest(v${i})); }`,
-            ).join("\n      ")
-          : `for (var i = li; i < p.stride; i += WG) { most = max(most, highest(inside(s[first + i] * p.scale, i * 4u, p.len))); }`
-      }
-      most = workgroup_max(most, li);
-      var total = 0.0;
-      ${
-        fits
-          ? Array.from({ length: IN_REGISTERS }, (_, i) => `v${i} = exp(v${i} - vec4f(most)); total += dot(v${i}, vec4f(1.0));`).join(
-              "\n      ",
-            )
-          : `for (var i = li; i < p.stride; i += WG) { total += dot(exp(inside(s[first + i] * p.scale, i * 4u, p.len) - vec4f(most)), vec4f(1.0)); }`
-      }
-      let r = 1.0 / workgroup_sum(total, li);
-      ${
-        fits
-          ? Array.from(
-              { length: IN_REGISTERS },
-              (_, i) => `if (li + ${i * WG}u < p.stride) { p_row[first + li + ${i * WG}u] = v${i} * r; }`,
-            ).join("\n      ")
-          : `for (var i = li; i < p.stride; i += WG) { p_row[first + i] = exp(inside(s[first + i] * p.scale, i * 4u, p.len) - vec4f(most)) * r; }`
-      }
-    }`,
-  }),
-);
+    inputs: { s: T },
+    outputs: { p_row: T }, // (rows, len) each
+    params: { rows: "u32", len: "u32", valid: "u32", scale: "f32" }, // vectors of a row, and elements that are not padding
+    helpers: `${w.threads.helpers}
+fn inside(v: ${T}, i: u32, valid: u32) -> ${T} { return select(${T}(-3.4e38), v, vec4u(i, i + 1u, i + 2u, i + 3u) < vec4u(valid)); }`,
+    code: w.code(/* wgsl */ `
+    let first = row * p.len;
+    ${row.load}
+    var m = -3.4e38;
+    ${row.each(({ v }) => `let a = ${v}; m = max(m, ${most("a")});`)}
+    ${w.max("m")}
+    var sum = 0.0;
+    ${row.each(({ v }) => `sum += ${total(`exp(${v} - ${T}(m))`)};`)}
+    ${w.sum("sum")}
+    let r = 1.0 / sum;
+    ${row.store(({ v, at }) => `p_row[${at}] = exp(${v} - ${T}(m)) * r;`)}`),
+  });
+});
 
-/** M, rounded up to a multiple of four. */
-const stored = (M: number): number => Math.ceil(M / 4) * 4;
+/** Length of a stored row: M, rounded up to whole words of 16 bytes. */
+const stored = (M: number, dtype: DType): number => {
+  const word = dtype === "f16" ? 8 : 4;
+  return Math.ceil(M / word) * word;
+};
 
 /** Bytes that P takes. */
-export const probabilityBytes = ({ B, H, N, M }: Pick<Sizes, "B" | "H" | "N" | "M">): number => 4 * B * H * N * stored(M);
+export const probabilityBytes = ({ B, H, N, M }: Pick<Sizes, "B" | "H" | "N" | "M">, dtype: DType): number =>
+  dtypeBytes[dtype] * B * H * N * stored(M, dtype);
 
 function probabilities({ q, k }: Places, { B, H, N, M, D, scale }: Sizes): Tensor {
-  const bytes = probabilityBytes({ B, H, N, M }),
+  const { dtype } = q.tensor;
+  // Scores are f32 even where P is f16: its error in a score of 50 would be one of 2 % in P.
+  const bytes = probabilityBytes({ B, H, N, M }, "f32"),
     most = getDevice().limits.maxStorageBufferBindingSize;
   if (bytes > most)
     throw new Error(
       `attention: expected at most ${most} bytes of probabilities for variant batched, got ${bytes} (${B} x ${H} x ${N} x ${M})`,
     );
-  const shape = [B, H, N, stored(M)],
-    stride = stored(M) / 4;
-  const s = gemm({ a: q, b: { ...k, transposed: true, rows: M }, M: N, N: stored(M), K: D, batch: [B, H], shape }).y;
-  return softmax({ fits: stride <= IN_REGISTERS * WG })({
+  const width = stored(M, dtype),
+    shape = [B, H, N, width];
+  const s = gemm({ a: q, b: { ...k, transposed: true, rows: M }, M: N, N: width, K: D, batch: [B, H], shape, store: "f32" }).y;
+  const { config, grid } = rowPlan(s, rowVariant("softmax", s));
+  return softmaxKernel(config)({
     inputs: { s },
-    outputs: { p_row: s },
-    params: { rows: B * H * N, len: M, stride, scale },
-    groups: B * H * N,
+    outputs: { p_row: { shape, dtype } },
+    params: { rows: grid.rows, len: grid.len, valid: M, scale },
+    groups: grid.groups,
   }).p_row;
 }
 
 /** P or its gradient as an operand. */
 const square = (tensor: Tensor, { H, N, M }: Sizes): Operand => ({
   tensor,
-  ld: stored(M),
-  batch: [H * N * stored(M), N * stored(M)],
+  ld: stored(M, tensor.dtype),
+  batch: [H * N * stored(M, tensor.dtype), N * stored(M, tensor.dtype)],
   padded: true,
 });
 
-/** dq, dk and dv; `to` says where the rows of each go. */
-function backward(
-  dy: Operand,
-  P: Tensor,
-  { q, k, v }: Places,
-  sizes: Sizes,
-  shapes: readonly [readonly number[], readonly number[]],
-  to: readonly [Place, Place],
-) {
+/** The products that make dq, dk and dv; the caller says where each goes. */
+function gradientProducts(dy: Operand, P: Tensor, { q, k, v }: Places, sizes: Sizes) {
   const { B, H, N, M, D, scale } = sizes;
-  const batch = [B, H];
-  const [toQ, toK] = to.map(({ ld, batch: steps }) => ({ ld: ld!, batch: steps! })) as [
-    { ld: number; batch: readonly number[] },
-    { ld: number; batch: readonly number[] },
-  ];
-  const dP = gemm({ a: dy, b: { ...v, transposed: true, rows: M }, M: N, N: stored(M), K: D, batch, shape: [B, H, N, stored(M)] }).y;
-  const dS = softmaxRowsBackward(P, dP);
+  const batch = [B, H],
+    width = stored(M, P.dtype);
+  const dP = gemm({ a: dy, b: { ...v, transposed: true, rows: M }, M: N, N: width, K: D, batch, shape: [B, H, N, width] }).y;
+  const [p, dS] = [square(P, sizes), square(softmaxRowsBackward(P, dP), sizes)];
   return {
-    dq: gemm({ a: square(dS, sizes), b: k, M: N, N: D, K: M, batch, shape: shapes[0], out: toQ, alpha: scale }).y,
-    dk: gemm({ a: { ...square(dS, sizes), transposed: true }, b: q, M, N: D, K: N, batch, shape: shapes[1], out: toK, alpha: scale }).y,
-    dv: gemm({ a: { ...square(P, sizes), transposed: true }, b: dy, M, N: D, K: N, batch, shape: shapes[1], out: toK }).y,
-  };
+    dq: { a: dS, b: k, M: N, N: D, K: M, batch, alpha: scale },
+    dk: { a: { ...dS, transposed: true }, b: q, M, N: D, K: N, batch, alpha: scale },
+    dv: { a: { ...p, transposed: true }, b: dy, M, N: D, K: N, batch },
+  } satisfies Readonly<Record<string, Omit<Gemm, "shape">>>;
 }
 
 const op = defineOp({
@@ -152,16 +126,9 @@ const op = defineOp({
     return { y: gemm({ a: square(P, sizes), b: { tensor: v }, M: N, N: D, K: M, batch: [B, H], shape: q.shape }).y, saved: P };
   },
   backward(dy, P, [q, k, v], sizes) {
-    const { H, N, M, D } = sizes;
-    const { dq, dk, dv } = backward(
-      { tensor: dy },
-      P,
-      { q: { tensor: q }, k: { tensor: k }, v: { tensor: v } },
-      sizes,
-      [q.shape, k.shape],
-      [dense(H, N, D), dense(H, M, D)],
-    );
-    return [dq, dk, dv];
+    const places = { q: { tensor: q }, k: { tensor: k }, v: { tensor: v } };
+    const { dq, dk, dv } = gradientProducts({ tensor: dy }, P, places, sizes);
+    return [gemm({ ...dq, shape: q.shape }).y, gemm({ ...dk, shape: k.shape }).y, gemm({ ...dv, shape: v.shape }).y];
   },
 });
 
@@ -169,26 +136,6 @@ const thirds = (qkv: Tensor, { H, N, D }: Sizes): Places => {
   const [q, k, v] = [0, 1, 2].map((third) => ({ tensor: qkv, ...packed(H, N, D, 3, third) })) as [Operand, Operand, Operand];
   return { q, k, v };
 };
-
-// One thread per vector (or element): the three gradients side by side, as q, k and v lie.
-const pack = kernelFamily(({ W }: { W: 1 | 4 }) => {
-  const T = W === 4 ? "vec4f" : "f32";
-  return defineKernel({
-    name: "attention.pack",
-    workgroup: 128,
-    inputs: { dq: T, dk: T, dv: T }, // (B, N, H, D) each
-    outputs: { dqkv: T }, // (B, N, 3, H, D)
-    params: { n: "u32", width: "u32" }, // vectors of one gradient, and of a token's
-    code: /* wgsl */ `
-    let i = group * WG + li;
-    if (i < p.n) {
-      let at = i / p.width * 3u * p.width + i % p.width;
-      dqkv[at] = dq[i];
-      dqkv[at + p.width] = dk[i];
-      dqkv[at + 2u * p.width] = dv[i];
-    }`,
-  });
-});
 
 const packedOp = defineOp({
   name: "attentionBatchedPacked",
@@ -204,22 +151,15 @@ const packedOp = defineOp({
     };
   },
   backward(dy, P, [qkv], sizes) {
-    const { B, H, N, D } = sizes;
-    const side = packed(H, N, D, 1, 0);
-    const { dq, dk, dv } = backward(
-      { tensor: dy, ...side },
-      P,
-      thirds(qkv, sizes),
-      sizes,
-      [
-        [B, N, H * D],
-        [B, N, H * D],
-      ],
-      [side, side],
-    );
-    const W = (H * D) % 4 === 0 ? 4 : 1,
-      n = dq.size / W;
-    return [pack({ W })({ inputs: { dq, dk, dv }, outputs: { dqkv: qkv }, params: { n, width: (H * D) / W }, threads: n }).dqkv];
+    const { H, N, D } = sizes;
+    const { dq, dk, dv } = gradientProducts({ tensor: dy, ...packed(H, N, D, 1, 0) }, P, thirds(qkv, sizes), sizes);
+    // The first makes the tensor of all three, which lie in it as q, k and v do; the others fill in their thirds.
+    const { ld, batch } = packed(H, N, D, 3, 0);
+    const third = { shape: qkv.shape, out: { ld: ld!, batch: batch! } };
+    const dqkv = gemm({ ...dq, ...third }).y;
+    gemm({ ...dk, ...third, into: { tensor: dqkv, at: H * D } });
+    gemm({ ...dv, ...third, into: { tensor: dqkv, at: 2 * H * D } });
+    return [dqkv];
   },
 });
 

@@ -1,6 +1,6 @@
 /** How much of attention's probabilities a model keeps for its backward, all layers together. */
 import { adapterName, getDevice } from "../../engine/device.ts";
-import { dtypeBytes, type DType } from "../../engine/tensor.ts";
+import type { DType } from "../../engine/tensor.ts";
 import { probabilityBytes } from "./batched.ts";
 import type { AttentionVariant, Sizes } from "./flash.ts";
 
@@ -17,7 +17,7 @@ const MOST_KEPT_LARGE = 2 ** 34;
  */
 export function variantOf(layers: number, sizes: Pick<Sizes, "B" | "H" | "N" | "M">, dtype: DType): AttentionVariant | undefined {
   const { adapter } = getDevice();
-  const kept = (layers * probabilityBytes(sizes) * dtypeBytes[dtype]) / dtypeBytes.f32;
+  const kept = layers * probabilityBytes(sizes, dtype);
   if (kept <= (LARGE.test(adapterName(adapter)) ? MOST_KEPT_LARGE : MOST_KEPT)) return undefined;
   return adapter.software ? "register" : "shared-64";
 }

@@ -4,17 +4,19 @@ import { chosen } from "../shared/tuning.ts";
 import { NO_SLOTS, type Tile } from "./config.ts";
 import type { Described, Gemm, Operand } from "./describe.ts";
 import { gemmKernel } from "./kernels.ts";
+import type { MatrixTile } from "./matrix-tile.ts";
 import { matrixChoice, type MatrixQuestion } from "./matrix-use.ts";
 import { ENOUGH_TILES, isKind, isTile, onDevice, TILES, usualKind, usualTile } from "./tiles.ts";
+import { bestCut, cutInto, F32_OVERHEAD, knownCores, mostCuts, SHORTEST_SHARE, type Cut, type Tiling } from "./waves.ts";
 
 export interface Choice {
   readonly kernel: ReturnType<typeof gemmKernel>;
   readonly tiles: readonly [number, number];
+  /** Of C per workgroup. */
+  readonly tile: Tile | MatrixTile;
   /** Shares that the sum along K is cut into, and a share's length. */
   readonly splits: number;
   readonly chunk: number;
-  /** Whether the product's kernel or a separate kernel sums op(A). */
-  readonly sums: "own" | "apart" | null;
   /** Workgroups for the sums, after the product's. */
   readonly sumGroups: number;
 }
@@ -25,10 +27,8 @@ export function choose(g: Gemm, d: Described): Choice {
   const matrix = forbidsTensorCores(g, d) ? null : matrixChoice(matrixQuestion(g, d));
   const [m, n, k] = matrix ? [matrix.tile.bm, matrix.tile.bn, matrix.tile.bk] : [tile.y * tile.tm, tile.x * tile.tn, tile.bk];
   const tiles = [Math.ceil(M / m), Math.ceil(N / n)] as const;
-  const whole = { splits: 1, chunk: K };
-  const { splits, chunk } = g.out ? whole : splitK(matrix ? "shared" : tile.kind, numel(tiles) * d.matrices, K, matrix ? k : 16);
-  const sums = !d.slots.sums ? null : matrix ? "apart" : "own";
-  const added = d.slots.dots || sums === "own";
+  const tiling = { bm: m, bn: n, tiles: numel(tiles) * d.matrices, elements: d.matrices * M * N, K, step: 16, speed: 1 };
+  const { splits, chunk } = matrix?.cut ?? (g.out ? cutInto(1, tiling) : usualCut(tile.kind, tiling));
   const config = {
     aAlongK: d.along.a,
     bAlongK: d.along.b,
@@ -37,15 +37,15 @@ export function choose(g: Gemm, d: Described): Choice {
     edge: M % m !== 0 || N % n !== 0 || a.rows !== undefined || b.rows !== undefined,
     tail: K % k !== 0 || chunk % k !== 0,
     // With several shares, the kernel that adds them applies the slots.
-    slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: sums === "own", dots: d.slots.dots },
+    slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: d.slots.sums, dots: d.slots.dots },
   };
   return {
     kernel: matrix ? matrix.kernel(config) : gemmKernel({ tile, maps: d.maps, ...vectors(tile.kind, g, d), ...config }),
     tiles,
+    tile: matrix?.tile ?? tile,
     splits,
     chunk,
-    sums,
-    sumGroups: added && !matrix && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0,
+    sumGroups: (d.slots.sums || d.slots.dots) && !matrix && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0,
   };
 }
 
@@ -56,27 +56,25 @@ export function choose(g: Gemm, d: Described): Choice {
  *   a, b     a map               between rows, a row's length unless padded, the offset, the tensor, between matrices
  *   c        a map, custom code  between rows, N, between matrices; M, if a bias goes by rows
  */
-function vectors(kind: Tile["kind"], { a, b, M, N, K, custom, rowBias }: Gemm, { along, ld, rows, offset, steps, maps }: Described) {
+function vectors(kind: Tile["kind"], { a, b, M, N, K, custom, rowBias, into }: Gemm, { along, ld, rows, offset, steps, maps }: Described) {
   const fours = (sizes: readonly number[]) => sizes.every((size) => size % 4 === 0);
   const operand = (t: "a" | "b", { tensor, padded }: Operand) =>
     !maps[t] && fours([ld[t], padded ? 0 : along[t] ? K : rows[t], offset[t], tensor.size, ...steps[t]]);
-  const c = !maps.c && !custom && fours([ld.c, N, ...steps.c, rowBias ? M : 0]);
+  const c = !maps.c && !custom && fours([ld.c, N, into?.at ?? 0, ...steps.c, rowBias ? M : 0]);
   return {
     vec: c && (kind === "subgroup" || (kind === "shared" && operand("a", a) && operand("b", b))),
     vecB: c && kind === "subgroup" && !along.b && !b.padded && operand("b", b),
   };
 }
 
-/** Tensor cores need plain matrices; a separate kernel, which needs whole columns, then sums op(A). */
-function forbidsTensorCores({ a, b, M, K, sums, dots, variant, custom }: Gemm, { along, ld, maps }: Described): boolean {
-  const wholeColumns = !along.a && ld.a === M && a.tensor.size === K * M;
-  return (
-    [variant, custom, maps.a, maps.b, maps.c, a.rows, b.rows, a.scale, dots].some((it) => it !== undefined && it !== null) ||
-    [a.padded, b.padded, sums && !wholeColumns].includes(true)
-  );
-}
+/** Tensor cores need plain matrices; they sum op(A) only where A is transposed. */
+const forbidsTensorCores = ({ a, sums, dots, variant, custom }: Gemm, { along, maps }: Described): boolean =>
+  [variant, custom, maps.a, maps.b, maps.c, a.scale, dots].some((it) => it !== undefined && it !== null) || (sums === true && along.a);
 
-const matrixQuestion = ({ a, b, M, N, K, rowBias }: Gemm, { along, ld, offset, steps, matrices }: Described): MatrixQuestion => ({
+const matrixQuestion = (
+  { a, b, M, N, K, rowBias, sums, out, into }: Gemm,
+  { along, ld, rows, offset, steps, matrices }: Described,
+): MatrixQuestion => ({
   a: a.tensor,
   b: b.tensor,
   M,
@@ -85,8 +83,16 @@ const matrixQuestion = ({ a, b, M, N, K, rowBias }: Gemm, { along, ld, offset, s
   aAlongK: along.a,
   bAlongK: along.b,
   matrices,
-  ab: [ld.a, ld.b, offset.a, offset.b, ...steps.a, ...steps.b],
-  c: [ld.c, ...steps.c, ...(rowBias ? [M] : [])],
+  sums: sums === true,
+  cuts: !out,
+  ab: [
+    a.padded ? 0 : along.a ? K : rows.a,
+    b.padded ? 0 : along.b ? K : rows.b,
+    a.tensor.size,
+    b.tensor.size,
+    ...[ld.a, ld.b, offset.a, offset.b, ...steps.a, ...steps.b],
+  ],
+  c: [N, ld.c, into?.at ?? 0, ...steps.c, ...(rowBias ? [M] : [])],
 });
 
 /** The caller's tile, else the tuned one, else the default for the adapter and shape. */
@@ -97,17 +103,19 @@ function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
     variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
   if (name !== undefined && isTile(name)) return onDevice(TILES[name]);
   return onDevice(
-    usualTile(isKind(name) ? name : usualKind(), { M, N, matrices, cuts: out ? 1 : Math.max(1, Math.floor(K / SPLIT_LENGTH)) }),
+    usualTile(isKind(name) ? name : usualKind(), { M, N, matrices, cuts: out ? 1 : Math.max(1, Math.floor(K / SHORTEST_SHARE)) }),
   );
 }
 
-// Long sums with few tiles are cut along K; each share is at least this long.
-const SPLIT_LENGTH = 256;
+// Workgroups of a cut product where the number of slots is not known: on 264 of them, six waves, of which the last is the only partial one.
+const MANY_WORKGROUPS = 1500;
+/** Shares of a product that is cut on a processor. */
+const FEW_SHARES = 4;
 
-function splitK(kind: Tile["kind"], tiles: number, K: number, step: number): { splits: number; chunk: number } {
-  const [enough, wanted] = kind === "shared" ? [ENOUGH_TILES, 2 * ENOUGH_TILES] : [4, 4];
-  const splits = Math.min(Math.ceil(wanted / tiles), Math.floor(K / SPLIT_LENGTH));
-  if (tiles >= enough || splits < 2) return { splits: 1, chunk: K };
-  const chunk = Math.ceil(K / splits / step) * step;
-  return { splits: Math.ceil(K / chunk), chunk };
+/** How the ordinary kernels cut a sum along K. */
+function usualCut(kind: Tile["kind"], t: Tiling): Cut {
+  const most = mostCuts(t);
+  if (kind !== "shared") return cutInto(t.tiles < FEW_SHARES ? Math.min(Math.ceil(FEW_SHARES / t.tiles), most) : 1, t);
+  if (knownCores() !== null) return bestCut(t, F32_OVERHEAD, most);
+  return cutInto(t.tiles < ENOUGH_TILES ? Math.min(Math.ceil(MANY_WORKGROUPS / t.tiles), most) : 1, t);
 }

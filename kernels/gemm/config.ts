@@ -37,6 +37,8 @@ export interface Slots {
   /** Also the sums of op(A) along K, and those of op(A) times another matrix. */
   readonly sums: boolean;
   readonly dots: boolean;
+  /** C goes into a tensor that is there already, from element `c_offset` on. */
+  readonly into: boolean;
   /** The caller's WGSL for the last step, and the names of the buffers that it reads. */
   readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
 }
@@ -52,6 +54,7 @@ export const NO_SLOTS: Slots = {
   residual: false,
   sums: false,
   dots: false,
+  into: false,
   custom: null,
 };
 
@@ -91,7 +94,7 @@ export const scaledSum = ({ scale }: Slots, m: string): string => (scale === "m"
  * WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0`
  * to `k1`, and where matrices begin.
  */
-export function tileWgsl(rank: number): string {
+export function tileWgsl(rank: number, into: boolean): string {
   const base = (t: "a" | "b" | "c", from: string) =>
     `let ${t}_base = ${[from, ...range(rank).map((r) => `i${r} * p.${t}_step${r}`)].join(" + ")};`;
   return /* wgsl */ `
@@ -104,5 +107,5 @@ export function tileWgsl(rank: number): string {
       .join(" ")}
     let k0 = rest * p.chunk;
     let k1 = min(k0 + p.chunk, p.K);
-    ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", "rest * p.slab")}`;
+    ${base("a", "p.a_offset")} ${base("b", "p.b_offset")} ${base("c", into ? "p.c_offset" : "rest * p.slab")}`;
 }

@@ -77,6 +77,8 @@ export interface Gemm extends Epilogue {
   readonly store?: DType;
   /** Offsets of the result's rows (or rows and columns) and matrices, if not dense. */
   readonly out?: { readonly ld?: number; readonly map?: AddressMap; readonly batch: readonly number[] };
+  /** Where the result goes, from element `at` on, instead of a tensor of its own: the product's part of it. Needs `out`. */
+  readonly into?: { readonly tensor: Tensor; readonly at: number } | undefined;
   readonly alpha?: number;
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
@@ -136,6 +138,7 @@ export function describe(g: Gemm): Described {
       residual: !!g.residual,
       sums: !!g.sums,
       dots: !!g.dots,
+      into: !!g.into,
       custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
     },
     read: {

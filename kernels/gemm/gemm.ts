@@ -11,7 +11,6 @@
  * https://doi.org/10.1109/SC.2008.5214359
  */
 import type { Tensor } from "../../engine/tensor.ts";
-import { columnSums } from "../shared/column-sums.ts";
 import { choose, type Choice } from "./choose.ts";
 import { describe, type Described, type Gemm } from "./describe.ts";
 import { reduceKernel } from "./kernels.ts";
@@ -24,24 +23,39 @@ export interface Product {
   readonly dots: Tensor | null;
 }
 
+let made: [Gemm, Choice][] | null = null;
+
 /** The product. Does not check shapes: callers do. */
 export function gemm(g: Gemm): Product {
-  const d = describe(g);
-  return run(g, d, choose(g, d));
+  const d = describe(g),
+    choice = choose(g, d);
+  made?.push([g, choice]);
+  return run(g, d, choice);
 }
 
-function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, chunk, sums, sumGroups }: Choice): Product {
-  const { a, b, M, N, K, alpha = 1, factors } = g;
+/** The products that `body` makes, in order, each with what was chosen for it: for audits. */
+export function productsOf(body: () => void): readonly (readonly [Gemm, Choice])[] {
+  const found: [Gemm, Choice][] = [];
+  made = found;
+  try {
+    body();
+  } finally {
+    made = null;
+  }
+  return found;
+}
+
+function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, chunk, sumGroups }: Choice): Product {
+  const { a, b, M, N, K, alpha = 1, factors, into } = g;
   const dtype = g.store ?? a.tensor.dtype;
   const outputs = {
     y: { shape: g.shape, dtype },
     pre_activation: g.preActivation ? { shape: g.shape, dtype } : null,
-    sums: sums === "own" ? [M] : null,
+    sums: g.sums ? [M] : null,
     dots: g.dots ? [M] : null,
   };
-  const apart = sums === "apart" ? columnSums(a.tensor, M) : null;
   const product = tilesM * tilesN * d.matrices * splits;
-  const finish = { alpha, factors_at: factors?.at ?? 0, factor_rows: factors?.rows ?? 0 };
+  const finish = { alpha, factors_at: factors?.at ?? 0, factor_rows: factors?.rows ?? 0, c_offset: into?.at ?? 0 };
   const sizes = d.batch.map((size, r) => ({
     [`size${r}`]: size,
     [`a_step${r}`]: d.steps.a[r]!,
@@ -70,26 +84,22 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
   const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots };
   const groups = product + sumGroups;
   if (splits === 1) {
-    const made = kernel({ inputs: { ...operands, ...d.read }, outputs, params, groups });
-    return { y: made.y, preActivation: made.pre_activation, sums: apart ?? made.sums, dots: made.dots };
+    const made = kernel({ inputs: { ...operands, ...d.read }, updates: into ? { y: into.tensor } : {}, outputs, params, groups });
+    return { y: into?.tensor ?? made.y, preActivation: made.pre_activation, sums: made.sums, dots: made.dots };
   }
   const shares = kernel({
     inputs: { ...operands, scale: d.scaledK ? a.scale : null },
-    outputs: {
-      y: [splits, d.matrices, M, N],
-      pre_activation: null,
-      sums: sums === "own" ? [splits, M] : null,
-      dots: g.dots ? [splits, M] : null,
-    },
+    updates: {},
+    outputs: { y: [splits, d.matrices, M, N], pre_activation: null, sums: g.sums ? [splits, M] : null, dots: g.dots ? [splits, M] : null },
     params: { ...params, alpha: 1 },
     groups,
   });
   const count = d.matrices * M * N;
-  const made = reduceKernel({ ...d.slots, sums: sums === "own" })({
+  const made = reduceKernel(d.slots)({
     inputs: { parts: shares.y, ...d.read, scale: d.slots.scale ? d.read["scale"] : null, sum_parts: shares.sums, dot_parts: shares.dots },
     outputs,
     params: { count, splits, M, N, ...finish },
     threads: Math.max(count, M),
   });
-  return { y: made.y, preActivation: made.pre_activation, sums: apart ?? made.sums, dots: made.dots };
+  return { y: made.y, preActivation: made.pre_activation, sums: made.sums, dots: made.dots };
 }

@@ -26,8 +26,16 @@ export function slotInputs(s: Slots, elem: Elem): Buffers {
     ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
   };
 }
-export const slotOutputs = (elem: Elem) => ({ y: elem, pre_activation: `${elem}?`, sums: "f32?", dots: "f32?" }) as const;
-export const slotParams = (s: Slots): Record<string, "u32"> => (s.factors ? { factors_at: "u32", factor_rows: "u32" } : {});
+/** Buffers that a product writes: `y` is made, or is there already and updated. */
+export function slotBuffers(s: Slots, elem: Elem, y = elem): { readonly updates: Buffers; readonly outputs: ReturnType<typeof outputsOf> } {
+  const { y: made, ...others } = outputsOf(elem, y);
+  return s.into ? { updates: { y: made }, outputs: others as ReturnType<typeof outputsOf> } : { updates: {}, outputs: outputsOf(elem, y) };
+}
+const outputsOf = (elem: Elem, y: Elem) => ({ y, pre_activation: `${elem}?`, sums: "f32?", dots: "f32?" }) as const;
+export const slotParams = (s: Slots): Record<string, "u32"> => ({
+  ...(s.into ? { c_offset: "u32" } : {}),
+  ...(s.factors ? { factors_at: "u32", factor_rows: "u32" } : {}),
+});
 
 /** The activations that the slots use, on single elements and, as `NAME4`, on four. */
 export function slotHelpers({ activation, gradOf }: Slots): string {
@@ -189,7 +197,7 @@ export const gemmKernel = kernelFamily((c: Config) => {
   return defineKernel({
     name: `gemm.${tile.kind}`,
     inputs: { a: a!, b: b!, ...slotInputs(slots, elem), ...beside } as Buffers, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K); dots_with as a
-    outputs: slotOutputs(elem), // (splits, batch, M, N); the same; (splits, M) each
+    ...slotBuffers(slots, elem), // (splits, batch, M, N); the same; (splits, M) each
     params: {
       M: "u32",
       N: "u32",
@@ -215,7 +223,7 @@ export const gemmKernel = kernelFamily((c: Config) => {
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),
     code: /* wgsl */ `
     ${(slots.sums || slots.dots) && tile.kind === "register" ? sumsCode(c) : ""}
-    ${tileWgsl(rank)}
+    ${tileWgsl(rank, slots.into)}
     ${tile.kind === "shared" ? sharedCode(c) + sharedCells(c) : (tile.kind === "subgroup" ? subgroupCode(c) : registerCode(c)) + loopedCells(c)}`,
   });
 });
@@ -225,7 +233,7 @@ export const reduceKernel = kernelFamily((slots: Slots) =>
   defineKernel({
     name: "gemm.reduce",
     inputs: { parts: "f32", ...slotInputs(slots, "f32"), sum_parts: "f32?", dot_parts: "f32?" } as Buffers, // (splits, n), …, (splits, M) each
-    outputs: slotOutputs("f32"), // (n); the same; (M) each
+    outputs: outputsOf("f32", "f32"), // (n); the same; (M) each
     params: { count: "u32", splits: "u32", M: "u32", N: "u32", alpha: "f32", ...slotParams(slots) } as Record<string, "u32" | "f32">,
     workgroup: 64,
     helpers: slotHelpers(slots),

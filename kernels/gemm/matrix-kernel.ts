@@ -7,25 +7,25 @@
  * Language: https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md, a draft; Dawn has had two forms of it.
  */
 import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../../engine/kernel.ts";
-import { finish, slotHelpers, slotInputs, slotOutputs, slotParams } from "./kernels.ts";
+import { finish, slotBuffers, slotHelpers, slotInputs, slotParams } from "./kernels.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { tileWgsl } from "./config.ts";
-import { divides, handOverIn, patchOf, slabOf, slabsOf, wordOf, type MatrixConfig } from "./matrix-tile.ts";
+import { divides, handOverIn, patchOf, slabOf, slabsOf, sumsIn, sumThreads, wordOf, type MatrixConfig } from "./matrix-tile.ts";
 
 /** One word of a slab per thread and round: where it lies in the slab (its part, and its place there) and in memory, at k = 0. */
 function places(t: "a" | "b", c: MatrixConfig, threads: number): string {
   const { alongK, own, per, pitch, loads } = slabOf(t, c);
   const word = wordOf(c.shape),
-    size = t === "a" ? "M" : "N";
+    rows = `p.${t}_rows`;
   return unrollLines(Math.ceil(loads / threads), (r) => {
     const s = `(li + ${r * threads}u)`,
       line = `${s} / ${per}u`,
       at = `${s} % ${per}u`;
-    // Past the edge the last row or column is read; its results are not written.
-    const inside = (row: string, width: number) => (c.edge ? `min(${row}, p.${size} - ${width}u)` : row);
+    // Past the edge the last row or column is read; its results are not written. A word may end in a row's padding.
+    const inside = (row: string, last: string) => (c.edge ? `min(${row}, ${last})` : row);
     return alongK
-      ? `let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u; let ${t}_from${r} = ${t}_base / ${word}u + (${inside(`${t}_row0 + ${line}`, 1)}) * ld${t} + ${at};`
-      : `let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line}; let ${t}_from${r} = ${t}_base / ${word}u + (${inside(`${t}_row0 + ${at} * ${word}u`, word)}) / ${word}u + ${line} * ld${t};`;
+      ? `let ${t}_part${r} = ${line} / ${own}u; let ${t}_to${r} = ${line} % ${own}u * ${pitch}u + ${at}; let ${t}_k${r} = ${at} * ${word}u; let ${t}_from${r} = ${t}_base / ${word}u + (${inside(`${t}_row0 + ${line}`, `${rows} - 1u`)}) * ld${t} + ${at};`
+      : `let ${t}_part${r} = ${at} / ${own / word}u; let ${t}_to${r} = ${line} * ${pitch}u + ${at} % ${own / word}u; let ${t}_k${r} = ${line}; let ${t}_from${r} = ${t}_base / ${word}u + ${inside(`${t}_row0 / ${word}u + ${at}`, `(${rows} - 1u) / ${word}u`)} + ${line} * ld${t};`;
   });
 }
 
@@ -49,7 +49,7 @@ function rounds(t: "a" | "b", c: MatrixConfig, threads: number, each: (r: number
  *     let lda = p.lda / 4u; let ldb = p.ldb / 4u; // in words
  *     let a_row0 = tile_m * 8u; let b_row0 = tile_n * 8u;
  *     let a_part0 = (li + 0u) / 2u / 8u; let a_to0 = (li + 0u) / 2u % 8u * 3u + (li + 0u) % 2u; let a_k0 = (li + 0u) % 2u * 4u; let a_from0 = a_base / 4u + (a_row0 + (li + 0u) / 2u) * lda + (li + 0u) % 2u;
- *     let b_part0 = (li + 0u) % 2u / 2u; let b_to0 = (li + 0u) / 2u * 3u + (li + 0u) % 2u % 2u; let b_k0 = (li + 0u) / 2u; let b_from0 = b_base / 4u + (b_row0 + (li + 0u) % 2u * 4u) / 4u + (li + 0u) / 2u * ldb;
+ *     let b_part0 = (li + 0u) % 2u / 2u; let b_to0 = (li + 0u) / 2u * 3u + (li + 0u) % 2u % 2u; let b_k0 = (li + 0u) / 2u; let b_from0 = b_base / 4u + b_row0 / 4u + (li + 0u) % 2u + (li + 0u) / 2u * ldb;
  *     var a_in0: vec4f; var b_in0: vec4f;
  *     let part_m = subgroup_number / 1u; let part_n = subgroup_number % 1u;
  *     var c0_0: Result;
@@ -73,6 +73,7 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
   const { bm, bn, bk, gm, gn, staging } = tile;
   if (!divides(shape, tile))
     throw new Error(`gemm.matrix: expected a tile of whole ${M}x${N}x${K} matrices, got ${bm}x${bn}x${bk} for ${gm}x${gn} subgroups`);
+  if (slots.sums && sumThreads(c) === 0) throw new Error("gemm.matrix: expected sums of a transposed A, by a tile that can make them");
   const threads = gm * gn * lanes,
     word = wordOf(shape);
   const own = { m: bm / gm, n: bn / gn };
@@ -113,11 +114,20 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
       ? `${t}_in${r} = ${Word}(); if (${k} + ${t}_k${r} < k1) { ${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}]; }`
       : `${t}_in${r} = ${t}[${t}_from${r} + ${stepOf(t, k)}];`;
   const reads = (k: string) => operands.map(([t]) => rounds(t, c, threads, (r) => read(t, r, k))).join("\n      ");
+  const addUp = (r: number) =>
+    input === "f32"
+      ? ` a_sum0 += a_in${r};`
+      : ` a_sum0 += vec4f(bitcast<vec4h>(a_in${r}.xy)); a_sum1 += vec4f(bitcast<vec4h>(a_in${r}.zw));`;
   const writes = (which: string) =>
     operands
       .map(([t, s]) =>
-        rounds(t, c, threads, (r) =>
-          put(`${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}${t}_part${r}]`, `${t}_to${r}`, `${t}_in${r}`),
+        rounds(
+          t,
+          c,
+          threads,
+          (r) =>
+            put(`${t}_slab[${which ? `${which} * ${s.parts}u + ` : ""}${t}_part${r}]`, `${t}_to${r}`, `${t}_in${r}`) +
+            (slots.sums && t === "a" ? addUp(r) : ""),
         ),
       )
       .join("\n      ");
@@ -176,6 +186,22 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     }`,
   }[staging];
 
+  // The threads of four columns of A's, one after another.
+  const halves = word / 4,
+    perColumn = sumThreads(c);
+  const sumAt = (i: string) => (sumsIn(c) === "own" ? `sum_parts[${i}]` : `a_slab[(${i}) / ${a.part}u][(${i}) % ${a.part}u]`);
+  const asWord = (v: string) => (sumsIn(c) === "a" && Word === "vec4u" ? `bitcast<vec4u>(${v})` : v);
+  const asFloats = (v: string) => (sumsIn(c) === "a" && Word === "vec4u" ? `bitcast<vec4f>(${v})` : v);
+  const sumsCode = `
+    if (tile_n == 0u) { ${unroll(halves, (h) => `${sumAt(`li + ${h * threads}u`)} = ${asWord(`a_sum${h}`)};`)} }
+    workgroupBarrier();
+    if (tile_n == 0u && li < ${bm / 4}u) {
+      var total = vec4f();
+      for (var g = 0u; g < ${perColumn}u; g++) { total += ${asFloats(sumAt(`li % ${halves}u * ${threads}u + g * ${a.per}u + li / ${halves}u`))}; }
+      for (var q = 0u; q < 4u; q++) { if (a_row0 + li * 4u + q < p.M) { sums[rest * p.M + a_row0 + li * 4u + q] = total[q]; } }
+    }
+    workgroupBarrier();`;
+
   // Each subgroup hands over M rows by `patch.cols` columns at a time.
   const home = handOverIn(c),
     memory = home === "own" ? "patches" : `${home}_slab`;
@@ -223,11 +249,13 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     needs: [SUBGROUP_MATRIX, "subgroups"],
     subgroupSize: sized ? lanes : undefined,
     inputs: { a: Word, b: Word, ...slotInputs(slots, "vec4f") } as Readonly<Record<string, Elem | `${Elem}?`>>, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
-    outputs: { ...slotOutputs("vec4f"), ...(direct ? { y: "f32" as const } : {}) }, // (splits, batch, M, N)
+    ...slotBuffers(slots, "vec4f", direct ? "f32" : "vec4f"), // (splits, batch, M, N)
     params: {
       M: "u32",
       N: "u32",
       K: "u32",
+      a_rows: "u32",
+      b_rows: "u32",
       lda: "u32",
       ldb: "u32",
       ldc: "u32",
@@ -248,9 +276,10 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     alias Result = subgroup_matrix_result<f32, ${N}, ${M}>;
     ${operands.map(([t, x]) => `var<workgroup> ${t}_slab: array<array<${element}, ${(x.part * word) / unit}>, ${x.parts * slabsOf(tile)}>;`).join(" ")}
     ${direct || home !== "own" ? "" : `var<workgroup> patches: array<array<${words ? "vec4f" : "f32"}, ${patch.floats / floats}>, ${gm * gn}>;`}
+    ${slots.sums && sumsIn(c) === "own" ? `var<workgroup> sum_parts: array<vec4f, ${halves * threads}>;` : ""}
     ${slotHelpers(slots)}`,
     code: /* wgsl */ `
-    ${tileWgsl(rank)}
+    ${tileWgsl(rank, slots.into)}
     let lda = p.lda / ${word}u; let ldb = p.ldb / ${word}u; // in words
     let a_row0 = tile_m * ${bm}u; let b_row0 = tile_n * ${bn}u;
     ${places("a", c, threads)}
@@ -258,7 +287,9 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     ${inputs}
     let part_m = subgroup_number / ${gn}u; let part_n = subgroup_number % ${gn}u;
     ${unrollLines(TM, (i) => unroll(TN, (j) => `var c${i}_${j}: Result;`))}
+    ${slots.sums ? unroll(halves, (h) => `var a_sum${h} = vec4f();`) : ""}
     ${loop}
+    ${slots.sums ? sumsCode : ""}
     let m0 = a_row0 + part_m * ${own.m}u; let n0 = b_row0 + part_n * ${own.n}u;
     ${direct ? storeAll : handOver}`,
   });

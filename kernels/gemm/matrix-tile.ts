@@ -30,15 +30,19 @@ export interface MatrixTile {
  */
 export type MatrixSyntax = "majorness" | "boolean";
 
-export interface MatrixConfig {
+/** How a device multiplies subgroup matrices. */
+export interface MatrixSetup {
   readonly shape: MatrixShape;
-  readonly tile: MatrixTile;
   readonly syntax: MatrixSyntax;
   /** Workgroup memory in words of 16 bytes instead of scalars. Needs `majorness`. */
   readonly words: boolean;
   /** Threads of a subgroup; `sized` where the kernel has to say so. */
   readonly lanes: number;
   readonly sized: boolean;
+}
+
+export interface MatrixConfig extends MatrixSetup {
+  readonly tile: MatrixTile;
   readonly aAlongK: boolean;
   readonly bAlongK: boolean;
   readonly rank: number;
@@ -69,33 +73,68 @@ export function slabOf(t: "a" | "b", { shape, tile, aAlongK, bAlongK }: Pick<Mat
   return { alongK, rows, own, parts, per, pitch, part: (alongK ? own : tile.bk) * pitch, loads: (rows * tile.bk) / word };
 }
 
-/** Columns of C that a subgroup hands over at once, and the floats between their rows. */
-export function patchOf({ shape, tile }: Pick<MatrixConfig, "shape" | "tile">): { cols: number; pitch: number; floats: number } {
-  const own = tile.bn / tile.gn;
-  let cols = own;
-  while (cols > 32 && cols % (2 * shape.N) === 0) cols /= 2;
+type Slabs = Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">;
+
+/** A part of C as a subgroup hands it over: `count` matrices side by side, and the floats between its rows. */
+const patchOfMatrices = ({ shape }: Slabs, count: number) => {
+  const cols = count * shape.N;
   return { cols, pitch: cols + 4, floats: shape.M * (cols + 4) };
+};
+
+/** Which slab has a part for each subgroup's patch, if one has. */
+function slabFor(c: Slabs, { floats }: { readonly floats: number }): "a" | "b" | null {
+  const fits = (t: "a" | "b") => {
+    const s = slabOf(t, c);
+    return s.parts * slabsOf(c.tile) >= c.tile.gm * c.tile.gn && s.part >= floats / 4;
+  };
+  return !c.words ? null : fits("a") ? "a" : fits("b") ? "b" : null;
+}
+
+/**
+ * Columns of C that a subgroup hands over at once: as many whole matrices as go into 32, or fewer if then they fit into a slab.
+ */
+export function patchOf(c: Slabs): { readonly cols: number; readonly pitch: number; readonly floats: number } {
+  const matrices = c.tile.bn / c.tile.gn / c.shape.N;
+  const counts = Array.from({ length: Math.max(1, Math.floor(32 / c.shape.N)) }, (_, i) => i + 1).filter((n) => matrices % n === 0);
+  const patches = counts.toReversed().map((count) => patchOfMatrices(c, count));
+  return patches.find((patch) => slabFor(c, patch) !== null) ?? patches[0]!;
+}
+
+/**
+ * Sums of op(A) along K beside the product, where A is stored transposed: a thread loads the same columns of A in every round, adds them up
+ * in its registers, and at the end the workgroup adds up the threads of each column. How many threads a column has; 0 where the tile's
+ * loads do not come out that way.
+ */
+export function sumThreads(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "lanes">): number {
+  const { alongK, per } = slabOf("a", c),
+    threads = c.tile.gm * c.tile.gn * c.lanes;
+  return !alongK && threads % per === 0 ? threads / per : 0;
+}
+
+/** Words of f32 in which threads hand over their sums: two for eight columns of f16, one for four of f32. */
+const sumWords = ({ shape, tile, lanes }: Pick<MatrixConfig, "shape" | "tile" | "lanes">): number =>
+  (tile.gm * tile.gn * lanes * wordOf(shape)) / 4;
+
+/** Where threads hand over their sums of op(A): in A's slab if it is large enough, else in separate memory. */
+export function sumsIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "lanes">): "a" | "own" {
+  const { part, parts } = slabOf("a", c);
+  return c.words && part * parts * slabsOf(c.tile) >= sumWords(c) ? "a" : "own";
 }
 
 export const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
 
 /** Where subgroups hand over C: in parts of a slab if there are enough large ones, else in separate memory. */
-export function handOverIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words">): "a" | "b" | "own" {
-  const { tile } = c,
-    needed = patchOf(c).floats / 4;
-  const fits = (t: "a" | "b") => {
-    const s = slabOf(t, c);
-    return s.parts * slabsOf(tile) >= tile.gm * tile.gn && s.part >= needed;
-  };
-  return !c.words ? "own" : fits("a") ? "a" : fits("b") ? "b" : "own";
-}
+export const handOverIn = (c: Slabs): "a" | "b" | "own" => slabFor(c, patchOf(c)) ?? "own";
 
-/** Bytes of workgroup memory of a kernel. */
-export function matrixBytes(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct">): number {
+type Bytes = Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAlongK" | "words" | "direct" | "lanes">;
+
+/** Bytes of workgroup memory of a kernel; `sums`: one that also sums op(A). */
+export function matrixBytes(c: Bytes, sums = false): number {
   const slabs = (["a", "b"] as const)
     .map((t) => slabOf(t, c))
     .reduce((sum, { parts, part }) => sum + 16 * slabsOf(c.tile) * parts * part, 0);
-  return slabs + (c.direct || handOverIn(c) !== "own" ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats);
+  const patches = c.direct || handOverIn(c) !== "own" ? 0 : 4 * c.tile.gm * c.tile.gn * patchOf(c).floats;
+  return slabs + patches + (sums && sumsIn(c) === "own" ? 16 * sumWords(c) : 0);
 }
 
 /** Whether the tile is made of whole matrices and whole words. */

@@ -6,11 +6,11 @@ import type { MatrixShape, MatrixTile } from "./matrix-tile.ts";
 
 const tile = (bm: number, bn: number, bk: number, gm: number, gn: number): MatrixTile => ({ bm, bn, bk, gm, gn, staging: "plain" });
 
-/** With the relative speed of each where there are enough of them. */
-export const TILES_8: readonly (readonly [MatrixTile, number])[] = [
-  [tile(64, 64, 16, 2, 4), 1],
-  [tile(32, 64, 16, 2, 2), 0.9],
-  [tile(32, 32, 32, 2, 2), 0.6],
-];
+/** By name, with the relative speed of each where there are enough of them. */
+export const TILES_8: Readonly<Record<string, readonly [MatrixTile, number]>> = {
+  "matrix-64x64x16": [tile(64, 64, 16, 2, 4), 1],
+  "matrix-32x64x16": [tile(32, 64, 16, 2, 2), 0.9],
+  "matrix-32x32x32-plain": [tile(32, 32, 32, 2, 2), 0.6],
+};
 
 export const isSmall = ({ M, N, K }: MatrixShape): boolean => M === 8 && N === 8 && K === 8;

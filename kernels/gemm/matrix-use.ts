@@ -5,6 +5,7 @@ import { getDevice, type Device } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import type { matrixKernel } from "./matrix-kernel.ts";
 import type { MatrixConfig, MatrixTile } from "./matrix-tile.ts";
+import type { Cut } from "./waves.ts";
 
 /** A product whose kernel is to be chosen. */
 export interface MatrixQuestion {
@@ -16,13 +17,18 @@ export interface MatrixQuestion {
   readonly aAlongK: boolean;
   readonly bAlongK: boolean;
   readonly matrices: number;
-  /** Distances and offsets within a and b, and within C, in elements. */
+  /** Whether op(A) is summed along K too. */
+  readonly sums: boolean;
+  /** Whether the sum along K may be cut. */
+  readonly cuts: boolean;
+  /** Lengths, distances and offsets within a and b, and within C, in elements. */
   readonly ab: readonly number[];
   readonly c: readonly number[];
 }
 
 export interface MatrixChoice {
   readonly tile: MatrixTile;
+  readonly cut: Cut;
   kernel(c: Pick<MatrixConfig, "aAlongK" | "bAlongK" | "rank" | "edge" | "tail" | "slots">): ReturnType<typeof matrixKernel>;
 }
 

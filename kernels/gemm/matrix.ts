@@ -9,10 +9,12 @@ import type { Shape } from "../../engine/shape.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import type { Activation } from "../shared/activations.ts";
 import { NO_SLOTS, type Slots } from "./config.ts";
-import { setMatrixChoice, type MatrixChoice, type MatrixQuestion } from "./matrix-use.ts";
+import { setMatrixChoice } from "./matrix-use.ts";
+import { chooseMatrix, matrixTile, tileRefuses } from "./matrix-choose.ts";
 import { matrixKernel } from "./matrix-kernel.ts";
-import { isSmall, TILES_8 } from "./matrix-tiles-8.ts";
-import { divides, matrixBytes, wordOf, type MatrixConfig, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./matrix-tile.ts";
+import { wordOf, type MatrixConfig, type MatrixSetup, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./matrix-tile.ts";
+
+export type { MatrixSetup };
 
 export interface SubgroupMatrix {
   readonly componentType: string;
@@ -21,38 +23,6 @@ export interface SubgroupMatrix {
   readonly N: number;
   readonly K: number;
 }
-
-/** How a device multiplies subgroup matrices. */
-export interface MatrixSetup {
-  readonly shape: MatrixShape;
-  readonly syntax: MatrixSyntax;
-  readonly words: boolean;
-  readonly lanes: number;
-  readonly sized: boolean;
-}
-
-const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
-  bm,
-  bn,
-  bk,
-  gm,
-  gn,
-  staging,
-});
-
-// Relative speed of each tile where there are enough tiles: 275, 257, 204 and 181 TFLOP/s at 4096^3 on an H100
-// (bench/results/GPU.md); the last two are guesses.
-const TILES: readonly (readonly [MatrixTile, number])[] = [
-  [tile(128, 256, 32, 2, 4, "ahead"), 1],
-  [tile(256, 128, 32, 4, 2, "ahead"), 0.93],
-  [tile(128, 128, 16, 2, 2, "ahead"), 0.74],
-  [tile(128, 64, 32, 2, 2, "ahead"), 0.66],
-  [tile(64, 64, 64, 2, 2, "ahead"), 0.5],
-  [tile(32, 32, 32, 2, 2, "ahead"), 0.3],
-];
-
-// Tiles needed to fill a GPU.
-const ENOUGH_TILES = 128;
 
 /**
  * Turns products on tensor cores on or off for the current device. Stays off unless the device was opened with the experimental
@@ -64,23 +34,8 @@ export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boole
   setMatrixChoice(null);
   if (!on) return { on: false, reason: null };
   const { setup, reason } = await probeMatrix();
-  if (setup) setMatrixChoice((question) => choose(setup, question));
+  if (setup) setMatrixChoice((question) => chooseMatrix(setup, question));
   return { on: setup !== null, reason };
-}
-
-/** The best tile for a product, or null. */
-function choose(setup: MatrixSetup, { a, b, M, N, K, aAlongK, bAlongK, matrices, ab, c }: MatrixQuestion): MatrixChoice | null {
-  if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < 32) return null;
-  const word = wordOf(setup.shape);
-  if (![aAlongK ? K : M, bAlongK ? K : N, a.size, b.size, ...ab].every((n) => n % word === 0) || ![N, ...c].every((n) => n % 4 === 0))
-    return null;
-  const device = getDevice();
-  const fitting = (isSmall(setup.shape) ? TILES_8 : TILES)
-    .filter(([t]) => !matrixRefuses(setup, t, { ta: !aAlongK, tb: bAlongK, M, N, K }, device))
-    .map(([t, worth]) => ({ t, tiles: Math.ceil(M / t.bm) * Math.ceil(N / t.bn), worth }))
-    .map((one) => ({ ...one, value: (one.worth * M * N) / (one.tiles * one.t.bm * one.t.bn) }));
-  const best = fitting.filter(({ tiles }) => tiles * matrices >= ENOUGH_TILES).toSorted((x, y) => y.value - x.value)[0] ?? fitting.at(-1);
-  return best ? { tile: best.t, kernel: (config) => matrixKernel({ ...setup, tile: best.t, direct: false, ...config }) } : null;
 }
 
 /**
@@ -135,34 +90,52 @@ export interface MatrixProduct {
   readonly bias?: Tensor;
   readonly activation?: Activation;
   readonly residual?: Tensor;
+  /** The sums of op(A) along K too; of a transposed A. */
+  readonly sums?: boolean;
   /** Matrices are stored straight into C. */
   readonly direct?: boolean;
 }
 
 /** Why a tile cannot make this product on this device, or null. */
 export function matrixRefuses(
-  { shape, words, lanes }: MatrixSetup,
+  setup: MatrixSetup,
   t: MatrixTile,
-  { ta = false, tb = false, M, N, K, direct = false }: Omit<MatrixProduct, "a" | "b">,
-  { limits }: Pick<Device, "limits">,
+  { ta = false, tb = false, M, N, K, direct = false, sums = false }: Omit<MatrixProduct, "a" | "b">,
+  device: Pick<Device, "limits">,
 ): string | null {
-  const word = wordOf(shape);
-  if (!divides(shape, t)) return `a tile of ${t.bm}x${t.bn}x${t.bk} is not of whole ${shape.M}x${shape.N}x${shape.K} matrices`;
-  if ([ta ? M : K, tb ? K : N].some((n) => n % word !== 0) || N % 4 !== 0) return `rows are no whole 16 bytes`;
-  const bytes = matrixBytes({ shape, tile: t, aAlongK: !ta, bAlongK: tb, words, direct });
-  if (bytes > limits.maxComputeWorkgroupStorageSize)
-    return `it takes ${bytes} bytes of workgroup memory, of ${limits.maxComputeWorkgroupStorageSize}`;
-  if (t.gm * t.gn * lanes > limits.maxComputeInvocationsPerWorkgroup)
-    return `it takes ${t.gm * t.gn * lanes} threads, of ${limits.maxComputeInvocationsPerWorkgroup}`;
-  return null;
+  const word = wordOf(setup.shape);
+  const whole = [ta ? M : K, tb ? K : N].every((n) => n % word === 0) && N % 4 === 0;
+  return tileRefuses(setup, t, { aAlongK: !ta, bAlongK: tb, sums, direct }, device) ?? (whole ? null : "rows are no whole 16 bytes");
 }
 
 /** One product by one tile; for measuring and for checks. */
-export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: MatrixProduct): Tensor {
-  const { a, b, ta = false, tb = false, M, N, K, store = "f32", alpha = 1, bias, activation = "none", residual, direct = false } = product;
+export const matrixProduct = (setup: MatrixSetup, t: MatrixTile, product: MatrixProduct): Tensor => matrixSums(setup, t, product).y;
+
+/** The same with `sums`, where they were asked for. */
+export function matrixSums(
+  setup: MatrixSetup,
+  t: MatrixTile,
+  product: MatrixProduct,
+): { readonly y: Tensor; readonly sums: Tensor | null } {
+  const {
+    a,
+    b,
+    ta = false,
+    tb = false,
+    M,
+    N,
+    K,
+    store = "f32",
+    alpha = 1,
+    bias,
+    activation = "none",
+    residual,
+    sums = false,
+    direct = false,
+  } = product;
   const refuses = matrixRefuses(setup, t, product, getDevice());
   if (refuses) throw new Error(`gemm.matrix: ${refuses}`);
-  const slots: Slots = { ...NO_SLOTS, bias: bias ? "n" : null, activation, residual: !!residual };
+  const slots: Slots = { ...NO_SLOTS, bias: bias ? "n" : null, activation, residual: !!residual, sums };
   const edge = M % t.bm !== 0 || N % t.bn !== 0;
   if (direct && (edge || bias || activation !== "none" || residual || alpha !== 1 || store !== "f32"))
     throw new Error("gemm.matrix: expected whole tiles of f32 with nothing done to them, for they are stored directly");
@@ -171,11 +144,14 @@ export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: Matrix
   const shape: Shape = [M, N];
   return matrixKernel(config)({
     inputs: { a, b, bias, residual },
-    outputs: { y: { shape, dtype: store } },
+    updates: {},
+    outputs: { y: { shape, dtype: store }, sums: sums ? [M] : null },
     params: {
       M,
       N,
       K,
+      a_rows: M,
+      b_rows: N,
       lda: ta ? M : K,
       ldb: tb ? K : N,
       ldc: N,
@@ -188,7 +164,7 @@ export function matrixProduct(setup: MatrixSetup, t: MatrixTile, product: Matrix
       alpha,
     },
     groups: tilesM * tilesN,
-  }).y;
+  });
 }
 
 /** Each value as the bits of the nearest f16; values must be in f16's range. */
@@ -218,7 +194,7 @@ export async function matrixFault(setup: MatrixSetup): Promise<string | null> {
     shape: { M, N, K, input },
   } = setup;
   const word = wordOf(setup.shape);
-  const t = tile(2 * M, 2 * N, 2 * K, 2, 2, "plain");
+  const t = matrixTile(2 * M, 2 * N, 2 * K, 2, 2, "plain");
   const [m, n, k] = [4 * M - word, 4 * N - word, 6 * K - word]; // edges and a tail too
   const value = (i: number, by: number) => ((i * by) % 17) - 8;
   for (const [ta, tb] of [

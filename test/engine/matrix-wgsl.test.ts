@@ -4,17 +4,22 @@
  */
 import { expect, test } from "vitest";
 import { create, globals } from "webgpu";
+import { gradients } from "../../engine/autograd.ts";
 import { closeDevice, initDevice } from "../../engine/device.ts";
 import { Tensor } from "../../engine/tensor.ts";
+import { attentionPacked } from "../../kernels/attention.ts";
+import { chooseMatrix, MATRIX_TILES } from "../../kernels/gemm/matrix-choose.ts";
 import {
   matrixProduct,
   matrixRefuses,
   matrixShapes,
+  matrixSums,
   useSubgroupMatrix,
   type MatrixSetup,
   type SubgroupMatrix,
 } from "../../kernels/gemm/matrix.ts";
 import { isSmall, TILES_8 } from "../../kernels/gemm/matrix-tiles-8.ts";
+import { setMatrixChoice } from "../../kernels/gemm/matrix-use.ts";
 import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
@@ -108,9 +113,10 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
       "8x8x8 f32",
     ]);
     const texts = new Set<string>();
+    const refused: string[] = [];
     for (const shape of shapes)
       for (const { form, tiles } of FORMS)
-        for (const t of form.words && isSmall(shape) ? [...tiles, ...TILES_8.map(([t]) => t)] : tiles)
+        for (const t of form.words && isSmall(shape) ? [...tiles, ...Object.values(TILES_8).map(([t]) => t)] : tiles)
           for (const order of ["NN", "NT", "TN", "TT"]) {
             const setup: MatrixSetup = { shape, ...form, lanes: 32, sized: shape.N === 16 };
             const [ta, tb] = [order[0] === "T", order[1] === "T"];
@@ -139,6 +145,20 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
               for (const one of [...made, y]) one.dispose();
             }
           }
+    // What a model asks for: each tile with sums of A, and attention's padded rows and parts of a tensor.
+    const setup: MatrixSetup = { shape: shapes[0]!, ...FORMS[0].form, lanes: 32, sized: false };
+    for (const [name, [t]] of Object.entries(MATRIX_TILES)) {
+      const product = { ta: true, M: 264, N: 264, K: 104, sums: true };
+      if (matrixRefuses(setup, t, product, device)) refused.push(name);
+      else matrixSums(setup, t, { ...product, a: Tensor.zeros([104, 264], "f16"), b: Tensor.zeros([104, 264], "f16") });
+    }
+    // Threads that do not come out even over 192 rows, and 53,248 bytes.
+    expect(refused).toEqual(["matrix-192x128x32", "matrix-256x192x16"]);
+    setMatrixChoice((question) => chooseMatrix(setup, question));
+    const qkv = Tensor.zeros([1, 197, 3 * 2 * 64], "f16");
+    qkv.requiresGrad = true;
+    gradients(attentionPacked(qkv, { heads: 2, variant: "batched" }), [qkv], Tensor.zeros([1, 197, 2 * 64], "f16"));
+    setMatrixChoice(null);
     for (const { code, module } of modules) {
       if (!code.includes("subgroup_matrix_left")) continue;
       texts.add(code);

@@ -1,0 +1,97 @@
+/**
+ * A model of the time that launches take on an H100. Products: waves of workgroups, each as long as its steps along K and a start. Everything
+ * else: bytes by bandwidth. Constants are fitted to nine f32 products and to the tiles on tensor cores that were measured
+ * (bench/results/steps/h100-last); what has not been measured is said so. It reproduced those products within 2.5 % and DeiT's f32 training
+ * steps within 12 (Ti), 4 (S) and 0.3 % (B); in f16 expect 20 %.
+ */
+import type { PaperLaunch, PaperProduct } from "./launches.ts";
+
+/** Bytes per second of kernels that stream, and seconds between launches that depend on each other. */
+const BANDWIDTH = 2.6e12;
+const GAP = 2e-6;
+const CORES = 132;
+
+interface Speed {
+  /** TFLOP/s of whole tiles that fill the GPU. */
+  readonly tflops: number;
+  /** Workgroups that run at once. */
+  readonly slots: number;
+}
+const speed = (tflops: number, perCore: number): Speed => ({ tflops, slots: CORES * perCore });
+
+const F32: Readonly<Record<string, Speed>> = {
+  "128x128": speed(44.6, 2),
+  "128x112": speed(32, 2), // a guess, as the next ones
+  "128x64": speed(39, 4),
+  "104x104": speed(27, 3),
+  "104x64": speed(31, 4),
+  "64x64": speed(36, 8),
+  "32x32": speed(18, 16),
+};
+const MATRIX: Readonly<Record<string, Speed>> = {
+  "128x256": speed(275, 1),
+  "256x128": speed(257, 1),
+  "128x128": speed(204, 2),
+  "128x64": speed(181, 2),
+  "128x192": speed(270, 1), // a guess, as the next ones
+  "192x128": speed(250, 1),
+  "208x208": speed(150, 1),
+  "208x64": speed(120, 2),
+  "64x208": speed(120, 2),
+  "64x64": speed(120, 4),
+  "32x32": speed(50, 8),
+};
+/** A tile's beginning and end, in steps of one along K. */
+const START = { f32: 65, matrix: 96 };
+/** Times of f32 products without loads of 16 bytes, of batches of small ones, and with sums of A, over those of plain ones; measured. */
+const NARROW = 1 / 0.85,
+  BATCHED = 0.84,
+  WITH_SUMS = 1.06;
+
+/** Waves that were paid for: cut products lose less in the last one than whole ones, as measured. */
+function waves({ workgroups, splits }: PaperProduct, slots: number): number {
+  const filled = workgroups / slots;
+  return splits === 1 ? Math.ceil(filled) : Math.max(filled / 0.96, Math.min(Math.ceil(filled), filled / 0.8));
+}
+
+function speedOf({ bm, bn, onMatrices }: PaperProduct): Speed {
+  const known = (onMatrices ? MATRIX : F32)[`${bm}x${bn}`];
+  if (!known) throw new Error(`roofline: expected a tile of known speed, got ${bm}x${bn}`);
+  return known;
+}
+
+/** Waves of workgroups that a product fills. */
+export const wavesOfProduct = (p: PaperProduct): number => p.workgroups / speedOf(p).slots;
+
+function productSeconds(p: PaperProduct): number {
+  const { bm, bn, onMatrices } = p;
+  const known = speedOf(p);
+  const factor = onMatrices ? 1 : (p.vec ? 1 : NARROW) * (p.matrices > 1 ? BATCHED : 1) * (p.sums ? WITH_SUMS : 1);
+  const steps = p.K / p.splits + (onMatrices ? START.matrix : START.f32);
+  const compute = waves(p, known.slots) * ((2 * bm * bn * steps * known.slots) / (known.tflops * 1e12)) * factor;
+  if (!onMatrices) return compute + GAP;
+  const bytes = p.matrices * ((p.M * p.K + p.N * p.K) * p.inputBytes + p.M * p.N * p.outputBytes * p.splits);
+  // What of the shorter is not hidden behind the longer.
+  const memory = bytes / BANDWIDTH;
+  return Math.max(compute, memory) + 0.15 * Math.min(compute, memory) + GAP;
+}
+
+/** Of one launch, in seconds. */
+export const secondsOf = ({ product, bytes }: PaperLaunch): number => (product ? productSeconds(product) : bytes / BANDWIDTH + GAP);
+
+/** Seconds by kernel, largest first. */
+export function secondsByKernel(launches: readonly PaperLaunch[]): readonly (readonly [string, number])[] {
+  const by = new Map<string, number>();
+  for (const l of launches) by.set(l.kernel, (by.get(l.kernel) ?? 0) + secondsOf(l));
+  return [...by].sort((a, b) => b[1] - a[1]);
+}
+
+/** PyTorch eager's images/s on the same H100, batch 256 (bench/results/steps/h100-last/torch.json): f32 with TF32 off, and bf16. */
+export const PYTORCH = {
+  deit_tiny_patch16_224: { f32: 256 / 0.0819, f16: 7255 },
+  deit_small_patch16_224: { f32: 256 / 0.2013, f16: 5061 },
+  deit_base_patch16_224: { f32: 256 / 0.6252, f16: 2549 },
+} as const;
+
+/** Measured over modelled time of f32 training before this model's launches changed: what it is wrong by, per size. Not known in f16. */
+export const F32_CORRECTION = { deit_tiny_patch16_224: 0.89, deit_small_patch16_224: 0.96, deit_base_patch16_224: 0.997 } as const;

@@ -2,7 +2,7 @@
 # The whole GPU run: ./run.sh [--smoke] [OUT] [STEP|PART…]
 # Each step is a process with a time limit and a log of its own; one that fails stops no other, but the end is non-zero.
 # `short`: what the targets name, each step with less time, under 6 minutes together.
-# Without steps: all, some 20 minutes. Parts, each under 9 minutes on an H100: part1 part2 part3 part4. Results add up in OUT.
+# Without steps: all, some 25 minutes. Parts, each under 9 minutes on an H100: part1 part2 part3 part4 part5. Results add up in OUT.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PYTHON=${PYTHON:-python3}
 OUT=$HERE/out
@@ -27,9 +27,10 @@ for word in "$@"; do
   case $word in
     --smoke) SMOKE=--smoke ;;
     part1) STEPS="$STEPS doctor tests tune" ;;
-    part2) STEPS="$STEPS kernels unsafe f16" ;;
-    part3) STEPS="$STEPS models tfjs" ;;
-    part4) STEPS="$STEPS matrix rows torch" ;;
+    part2) STEPS="$STEPS tune-matrix kernels unsafe" ;;
+    part3) STEPS="$STEPS f16 f16-matrix tfjs" ;;
+    part4) STEPS="$STEPS models matrix rows" ;;
+    part5) STEPS="$STEPS torch" ;;
     doctor|tests|tune|tune-matrix|kernels|unsafe|models|f16|tfjs|torch|f16-matrix|gemm|gemm-unsafe|profile|rows|matrix) STEPS="$STEPS $word" ;;
     short) SHORT=1; STEPS="$STEPS doctor kernels models torch tfjs tests matrix f16-matrix unsafe" ;;
     summary) STEPS="${STEPS:- }" ;;
@@ -37,7 +38,7 @@ for word in "$@"; do
     *) OUT=$word ;;
   esac
 done
-[ -n "$STEPS" ] || STEPS="doctor tests tune tune-matrix kernels unsafe f16 f16-matrix models tfjs matrix rows torch"
+[ -n "$STEPS" ] || STEPS="doctor tests tune tune-matrix kernels unsafe f16 f16-matrix tfjs models matrix rows torch"
 mkdir -p "$OUT/steps" || exit 2
 OUT=$(cd "$OUT" && pwd)
 

@@ -243,5 +243,5 @@ test("sizes go with every result of their commit, first runs with that of their 
   ).toThrow("first.json: expected a result with cases beside it, of commit aaa, of the same adapter in node, got none");
   expect(() =>
     readResults([{ name: "a.json", content: { ...a, cases: [{ ...a.cases[0]!, ours: { ...timing(1), drift: "1" } }] } }]),
-  ).toThrow(/"cases\.0\.ours" is wrong: expected times, or an error/);
+  ).toThrow(/cases\.0\.ours: expected times, or an error, got an object/);
 });

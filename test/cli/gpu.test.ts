@@ -44,11 +44,13 @@ const ALL = [
   "doctor-matrix",
   "tests",
   "tune",
+  "tune-matrix",
   "kernels",
   "unsafe",
   "f16",
-  "models",
+  "f16-matrix",
   "tfjs",
+  "models",
   "matrix",
   "matrix-unsafe",
   "rows",
@@ -68,7 +70,7 @@ test.runIf(linux)(
     expect(bad.code).toBe(1);
     expect(bad.text).toMatch(/FAILED: tune/);
     const parts = [];
-    for (const part of ["part1", "part2", "part3", "part4"]) parts.push(...steps(await staged(part, "none", part)));
+    for (const part of ["part1", "part2", "part3", "part4", "part5"]) parts.push(...steps(await staged(part, "none", part)));
     expect(parts.filter((word) => word !== "summary")).toEqual(ALL.slice(0, -1));
   },
 );

@@ -143,16 +143,16 @@ describe("every page", () => {
 test("bench measures one case, scores it beside a committed result, and leads to the lab with its shape", async () => {
   const page = await open("bench");
   expect(await page.$("fieldset.rivals")).toBeNull(); // the site has none
-  await page.type("#only", "matmul 197x192x768 fwd");
+  await page.type("#only", "softmax 12x197x197");
   await page.type("#samples", "1");
   await page.waitForSelector("#start:not([disabled])");
   await page.click("#start");
   await page.waitForSelector("#report #scores");
   await page.click("#report #cases .press");
   const links = await page.$$eval("#report [aria-label='A figure explained'] a", (all) => all.map((a) => a.getAttribute("href")!));
-  expect(links).toEqual(["./lab.html#op=matmul&sizes=197x192x768"]);
+  expect(links).toEqual(["./lab.html#op=softmax&sizes=12x197x197"]);
   await Promise.all([page.waitForNavigation(), page.click("#report [aria-label='A figure explained'] a")]);
-  await page.waitForFunction(() => /, forward at matmul 197x192x768/.test(document.querySelector(".lab-kernel")?.textContent ?? ""));
+  await page.waitForFunction(() => /, forward at softmax 12x197x197/.test(document.querySelector(".lab-kernel")?.textContent ?? ""));
   await page.close();
 }, 240_000);
 

@@ -252,7 +252,7 @@ export const cases: Case[] = [
       );
       await refuses(
         () => run({ recipe: { ...everything, distillation: "none" } }),
-        /expected distillation "soft" or "hard" with a teacher, got "none"/,
+        /expected distillation "soft", "hard" or "features" with a teacher, got "none"/,
       );
       await refuses(() => makeRecipe({ epoch: 3 }), /recipe: .*epoch/);
       await refuses(() => makeRecipe({ dropPath: 2 }), /recipe: dropPath/);

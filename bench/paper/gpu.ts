@@ -7,6 +7,7 @@ import { setMatrixChoice } from "../../kernels/gemm/matrix-use.ts";
 import { standInGPU } from "../../train/rehearse.ts";
 
 export interface PaperGPU {
+  readonly vendor: string;
   readonly name: string;
   readonly lanes: number;
   readonly workgroupBytes: number;
@@ -18,6 +19,7 @@ export interface PaperGPU {
 
 /** NVIDIA's H100 as Dawn's Vulkan backend shows it (bench/results/steps/h100-last/doctor-matrix.json). */
 export const H100: PaperGPU = {
+  vendor: "nvidia",
   name: "nvidia-h100-80gb-hbm3",
   lanes: 32,
   workgroupBytes: 49152,
@@ -41,7 +43,7 @@ export function onPaper<T>(gpu: PaperGPU, body: () => T): T {
   const device = new Device(
     {
       gpu: standInGPU({ limits, features }),
-      adapter: { vendor: "", architecture: "", device: gpu.name, description: "", software: false, features: [...features] },
+      adapter: { vendor: gpu.vendor, architecture: "", device: gpu.name, description: "", software: false, features: [...features] },
       info: { subgroupMinSize: gpu.lanes, subgroupMaxSize: gpu.lanes },
       language: new Set(["subgroup_id"]),
       owned: true,

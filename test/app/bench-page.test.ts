@@ -159,8 +159,8 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     await until(page, "#said", /The link holds the whole result/);
     const address = page.url();
     const other = await open();
-    await other.goto("about:blank");
     await other.goto(address);
+    await other.reload();
     await other.waitForSelector("#cases");
     expect(await saved(other)).toEqual(result);
     await other.evaluate((cut) => void (location.hash = cut), new URL(address).hash.slice(0, -9));

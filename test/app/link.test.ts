@@ -57,7 +57,7 @@ describe("a result as a link", () => {
 
   test("whose content is no result is refused by what is wrong with it", () => {
     expect(() => linked(toHash("bench", "r1", { ...made({ cases: {} }), ceilings: 5 }))).toThrow(
-      /expected a result of the benchmark.*ceilings/,
+      /no result of the benchmark.*ceilings: expected an object, got 5/,
     );
   });
 });

@@ -41,4 +41,4 @@ async function checkForward(): Promise<void> {
   });
 }
 
-export const cases: Case[] = [{ name: "regnety_004: logits and every stage's activations as timm's", run: checkForward }];
+export const cases: Case[] = [{ name: "regnety_004: logits and every stage's activations as timm's", long: true, run: checkForward }];

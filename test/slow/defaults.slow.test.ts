@@ -10,7 +10,7 @@ import { loadModel } from "../../tasks/load-model.ts";
 import { cifar, drawn, type SmallSet } from "./small-sets.ts";
 
 const HEAD = [1e-3, 3e-3, 1e-2];
-const DEFAULT = { head: 3e-3, all: 1e-4, attention: 5e-4, lora: 2e-3 };
+const DEFAULT = { head: 3e-3, all: 4e-4, attention: 5e-4, lora: 2e-3 };
 const DEIT = process.env["TESSERA_DEIT"];
 /** Two standard errors of a share near a half, of 300 pictures. */
 const TWO_ERRORS = 0.058;

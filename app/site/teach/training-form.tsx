@@ -16,9 +16,9 @@ interface Props {
 
 const WAYS: readonly { readonly train: RunSettings["train"]; readonly name: string; readonly about: string; readonly epochs: number; readonly attention?: true }[] = [
   { train: "head", name: "Probe", about: "a new last layer on the model's features: seconds", epochs: 20 },
-  { train: "lora", name: "LoRA", about: "small additions to every block: little memory, most of the gain", epochs: 10, attention: true },
-  { train: "attention", name: "Attention", about: "the attention layers only", epochs: 10, attention: true },
-  { train: "all", name: "Everything", about: "all weights: the most that it can learn, and the slowest", epochs: 10 },
+  { train: "lora", name: "LoRA", about: "small additions to every block: little memory, most of the gain", epochs: 20, attention: true },
+  { train: "attention", name: "Attention", about: "the attention layers only", epochs: 20, attention: true },
+  { train: "all", name: "Everything", about: "all weights: the most that it can learn, and the slowest", epochs: 20 },
 ];
 
 export function TrainingForm({ why, transformer, training, unfinished, onLearn, onGoOn, onStop }: Props) {

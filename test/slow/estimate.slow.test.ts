@@ -151,7 +151,7 @@ const TOO_LARGE: readonly (readonly [model: Model, recipe: Recipe, memoryLimit?:
   vast("deit_tiny_distilled_patch16_224", 512),
   vast("deit_small_patch16_224", 256),
   vast("deit_small_patch16_224", 1024, { optimizer: "lamb" }),
-  vast("deit_base_patch16_224", 8),
+  vast("deit_base_patch16_224", 256),
   vast("deit_base_patch16_384", 64),
   vast("regnety_004", 1024),
   vast("regnety_040", 512),

@@ -8,6 +8,7 @@ import { SUBGROUP_MATRIX } from "../engine/kernel.ts";
 import type { Gemm } from "../kernels/gemm/describe.ts";
 import { MATRIX_TILES } from "../kernels/gemm/matrix-choose.ts";
 import { halfBits } from "../kernels/gemm/matrix.ts";
+import { productOf, type Product } from "../kernels/gemm/question.ts";
 import { TILES } from "../kernels/gemm/tiles.ts";
 import { tuningInUse, useTuning } from "../kernels/shared/tuning.ts";
 import type { Tile } from "../kernels/gemm/config.ts";
@@ -22,10 +23,9 @@ const TOLERANCE = 3e-6;
 
 /** `tiles`: by name; those that `--variant` takes unless given. */
 export function gemmProblem(question: string, tiles: Readonly<Record<string, Tile>> = TILES): Problem | null {
-  const match = /^gemm (\d+)x(\d+)x(\d+)x(\d+) ([NT])([NT])$/.exec(question);
-  if (!match) return null;
-  const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
-  const [ta, tb] = [match[5] === "T", match[6] === "T"];
+  const product = productOf("gemm", question);
+  if (!product) return null;
+  const { B, M, N, K, ta, tb } = product;
   const aValues = uniform(B * M * K, 1),
     bValues = uniform(B * K * N, 2);
   const a = Tensor.from(aValues, ta ? [B, K, M] : [B, M, K]),
@@ -49,7 +49,7 @@ export function gemmProblem(question: string, tiles: Readonly<Record<string, Til
     question,
     flops: 2 * B * M * N * K,
     candidates: [{ name: DEFAULT, needs: {}, run: run() }, ...candidates],
-    fault: ([c]) => rowsDiffer(c!, aValues, bValues, { B, M, N, K, ta, tb }),
+    fault: ([c]) => rowsDiffer(c!, aValues, bValues, product),
     dispose() {
       a.dispose();
       b.dispose();
@@ -62,10 +62,9 @@ export function gemmProblem(question: string, tiles: Readonly<Record<string, Til
  * tuning table that names them would have it.
  */
 export function matrixProblem(question: string): Problem | null {
-  const match = /^gemm\.matrix (\d+)x(\d+)x(\d+)x(\d+) ([NT])([NT])$/.exec(question);
-  if (!match) return null;
-  const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
-  const [ta, tb] = [match[5] === "T", match[6] === "T"];
+  const asked = productOf("gemm.matrix", question);
+  if (!asked) return null;
+  const { B, M, N, K, ta, tb } = asked;
   // Multiples of 1/512 below 1 are exact in f16.
   const values = (n: number, seed: number) => uniform(n, seed).map((v) => Math.round(512 * v) / 512);
   const [aValues, bValues] = [values(B * M * K, 1), values(B * K * N, 2)];
@@ -88,7 +87,7 @@ export function matrixProblem(question: string): Problem | null {
     question,
     flops: 2 * B * M * N * K,
     candidates: [DEFAULT, ...Object.keys(MATRIX_TILES)].map((name) => ({ name, needs: { features: [SUBGROUP_MATRIX] }, run: by(name) })),
-    fault: ([c]) => rowsDiffer(c!, aValues, bValues, { B, M, N, K, ta, tb }),
+    fault: ([c]) => rowsDiffer(c!, aValues, bValues, asked),
     dispose() {
       a.dispose();
       b.dispose();
@@ -96,16 +95,7 @@ export function matrixProblem(question: string): Problem | null {
   };
 }
 
-interface Sizes {
-  readonly B: number;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly ta: boolean;
-  readonly tb: boolean;
-}
-
-function rowsDiffer(c: Float32Array, a: Float64Array, b: Float64Array, { B, M, N, K, ta, tb }: Sizes): string | null {
+function rowsDiffer(c: Float32Array, a: Float64Array, b: Float64Array, { B, M, N, K, ta, tb }: Product): string | null {
   if (c.length !== B * M * N) return `expected ${B * M * N} values, got ${c.length}`;
   const x = uniform(N, 3).map((v) => (v < 0 ? -1 : 1));
   const most = TOLERANCE * Math.sqrt(K * N) * Math.sqrt(K);

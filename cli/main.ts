@@ -92,8 +92,8 @@ function addCommonOptions(command: Command): void {
       "--gpu-timeout <seconds>",
       "with --where chromium: seconds without an answer from the GPU after which the command fails, 0 or more; 0: no limit (default: 300)",
     ).argParser(number(0)),
-    new Option("--races", "time tiles against each other on a software adapter too, 50 ms for each shape"),
-    new Option("--no-races", "never do so (default: on GPUs; what was found is kept for the adapter and its driver)"),
+    new Option("--races", "time tiles against each other, 50 ms for each shape, on a software adapter and in Chromium too"),
+    new Option("--no-races", "never do so (default: on GPUs in Node; what was found is kept for the adapter and its driver)"),
     new Option("--refresh", "download URLs again instead of using the cache"),
     new Option("--download-timeout <s>", "seconds without a byte after which a download is retried, above 0 (default: 30)").argParser(
       seconds,

@@ -20,7 +20,7 @@ export interface CommonOptions {
   /** File for the result as JSON. */
   readonly json?: string | undefined;
   readonly debug?: boolean | undefined;
-  /** Whether tiles are raced; undefined: on GPUs. */
+  /** Whether tiles are raced; undefined: on GPUs in Node. */
   readonly races?: boolean | undefined;
   /** Seconds without an answer from a page's GPU after which the job fails; 0: no limit. */
   readonly gpuTimeout?: number | undefined;
@@ -108,8 +108,9 @@ async function inChromium(job: string, args: unknown, options: CommonOptions, ho
     announce(chromium.adapter, "chromium");
     const tuning = await tuningFor(job, chromium.adapter);
     if (tuning) await chromium.runModule(`/kernels/shared/tuning${EXTENSION}`, "useTuning", [tuning]);
-    if (options.races !== false && !WITHOUT_RACES.includes(job))
-      await chromium.runModule(`/kernels/gemm/race${EXTENSION}`, "useRaces", [{ software: options.races }]);
+    // Only on request: a page of this command keeps nothing, and the next run could choose other tiles, with other bits.
+    if (options.races && !WITHOUT_RACES.includes(job))
+      await chromium.runModule(`/kernels/gemm/race${EXTENSION}`, "useRaces", [{ software: true }]);
     return { result: await chromium.runJob(`/jobs/${job}${EXTENSION}`, args), adapter: chromium.adapter };
   } finally {
     await chromium.close();

@@ -15,6 +15,7 @@ import { DISTILLATION, fit, RECIPE } from "./demo/sizing.ts";
 import type { Trained } from "./demo/trained.ts";
 import type { Host } from "./host.ts";
 import { thinned, type ReportData, type RunSummary } from "./report-data.ts";
+import { StoppedError } from "./stop.ts";
 import trainJob, { percent, type TrainArgs, type TrainSummary } from "./train.ts";
 
 export interface DemoArgs {
@@ -120,6 +121,10 @@ const factsOf = (model: Model) => ({ params: countParams(model.params), macs: mo
 async function run(host: Host, args: TrainArgs, onEpoch?: (m: EpochMetrics) => void): Promise<Ran> {
   const startMs = performance.now();
   const summary = await trainJob(host, args, onEpoch);
+  if (!summary.finished)
+    throw new StoppedError(
+      `stopped after ${summary.step} steps of "${args.label}", whose weights are in ${summary.weights}; there is nothing to compare yet`,
+    );
   return {
     summary,
     run: {

@@ -43,8 +43,8 @@ export interface LoadOptions extends Common {
   /** Cache of downloads; default: the page's Cache; `null`: none. */
   readonly cache?: DownloadCache | null;
   /**
-   * Whether the tiles of products are timed against each other on the adapter, for 50 ms a shape, before the first results. On GPUs unless
-   * given. For all models that are loaded from now on.
+   * Whether the tiles of products are timed against each other on the adapter, for 50 ms a shape, before the first results. On GPUs in a
+   * page, which keeps what was found, unless given. For all models that are loaded from now on.
    */
   readonly races?: boolean;
   /** Milliseconds without a byte after which a download is tried again, four times in all; 30,000 unless given. */

@@ -12,9 +12,8 @@ import { targets, torch } from "./gpu-run.ts";
 import { notMeasured } from "./not-measured.ts";
 import { scores, type References } from "./scores.ts";
 import { beside, placeOf, setUp } from "./set-up.ts";
+import { SUITES } from "./suites.ts";
 import { sustainedSection } from "./sustained.ts";
-
-const SUITES = { kernels: "Kernels", inference: "Inference", train: "Training steps", scaling: "Scaling" } as const;
 
 const adapterOf = ({ adapter: a }: ResultFile): string =>
   a.description || [a.vendor, a.architecture, a.device].filter(Boolean).join(" ") || "an adapter without a name";

@@ -4,11 +4,10 @@ import type { NamedResult, ResultFile } from "../../bench/result-file.ts";
 import { scoreOf, type Score } from "../../bench/score.ts";
 import { count, el, figure, range, section, table } from "./dom.ts";
 import { placeOf } from "./set-up.ts";
+import { SUITES } from "./suites.ts";
 
 /** Gives the results that can be references; rejects where they cannot be had. */
 export type References = () => Promise<readonly NamedResult[]>;
-
-const SUITES = { kernels: "Kernels", inference: "Inference", train: "Training steps", scaling: "Scaling" } as const;
 
 /** Fills itself once the references are there. Of all the one with the most cases in common is chosen at first. */
 export function scores(result: ResultFile, references: References): HTMLElement {

@@ -1,6 +1,6 @@
 /** The tiles that the tensor cores' step tries, with each matrix shape that was found to multiply rightly. */
 import { matrixShapes, type MatrixSetup, type Probed } from "../../kernels/gemm/matrix.ts";
-import { divides, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
+import { divides, matrixTile as T, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 
 export interface Variant {
   readonly name: string;
@@ -8,15 +8,6 @@ export interface Variant {
   readonly tile: MatrixTile;
   readonly direct: boolean;
 }
-
-const T = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
-  bm,
-  bn,
-  bk,
-  gm,
-  gn,
-  staging,
-});
 
 /** From the likeliest on: time may end before the last ones. */
 const TILES: readonly MatrixTile[] = [

@@ -79,13 +79,6 @@ function productSeconds(p: PaperProduct): number {
 /** Of one launch, in seconds. */
 export const secondsOf = ({ product, bytes }: PaperLaunch): number => (product ? productSeconds(product) : bytes / BANDWIDTH + GAP);
 
-/** Seconds by kernel, largest first. */
-export function secondsByKernel(launches: readonly PaperLaunch[]): readonly (readonly [string, number])[] {
-  const by = new Map<string, number>();
-  for (const l of launches) by.set(l.kernel, (by.get(l.kernel) ?? 0) + secondsOf(l));
-  return [...by].sort((a, b) => b[1] - a[1]);
-}
-
 /** PyTorch eager's images/s on the same H100, batch 256 (bench/results/steps/h100-last/torch.json): f32 with TF32 off, and bf16. */
 export const PYTORCH = {
   deit_tiny_patch16_224: { f32: 256 / 0.0819, f16: 7255 },

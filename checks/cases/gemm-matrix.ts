@@ -18,12 +18,12 @@ import {
   type MatrixSetup,
 } from "../../kernels/gemm/matrix.ts";
 import { subgroupMatrixInUse } from "../../kernels/gemm/matrix-use.ts";
-import { divides, matrixBytes, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
+import { divides, matrixBytes, matrixTile, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 import { linear } from "../../kernels/linear.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { refuses, uniform, type Case } from "../check.ts";
 import { matmulReference, linearReference } from "../reference/matmul.ts";
-import { checkHalf, toHalf } from "./f16.ts";
+import { checkHalf, toHalf } from "../half.ts";
 
 const needs = [SUBGROUP_MATRIX, "shader-f16"];
 
@@ -53,14 +53,8 @@ async function holds(what: string, pattern: RegExp, body: () => Tensor): Promise
 const zeros = (shape: readonly number[]): Tensor => Tensor.zeros(shape, getDevice().features.has("shader-f16") ? "f16" : "f32");
 
 const setup: MatrixSetup = { shape: { M: 16, N: 16, K: 16, input: "f16" }, syntax: "majorness", words: true, lanes: 32, sized: false };
-const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"] = "double"): MatrixTile => ({
-  bm,
-  bn,
-  bk,
-  gm,
-  gn,
-  staging,
-});
+const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"] = "double"): MatrixTile =>
+  matrixTile(bm, bn, bk, gm, gn, staging);
 const equal = (what: string, got: unknown, expected: unknown): void => {
   if (JSON.stringify(got) !== JSON.stringify(expected))
     throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);

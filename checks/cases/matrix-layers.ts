@@ -15,7 +15,7 @@ import { tokenLinear } from "../../kernels/token-linear.ts";
 import { close, uniform, type Case } from "../check.ts";
 import { attentionPackedReference, attentionReference } from "../reference/attention.ts";
 import { linearReference, matmulReference, patchEmbedReference } from "../reference/matmul.ts";
-import { checkHalf, toHalf, type HalfCheck } from "./f16.ts";
+import { checkHalf, toHalf, type HalfCheck } from "../half.ts";
 
 const needs = [SUBGROUP_MATRIX, "shader-f16"];
 

@@ -6,6 +6,7 @@ import type { Described, Gemm, Operand } from "./describe.ts";
 import { gemmKernel } from "./kernels.ts";
 import type { MatrixTile } from "./matrix-tile.ts";
 import { matrixChoice, type MatrixQuestion } from "./matrix-use.ts";
+import { questionOf } from "./question.ts";
 import { ENOUGH_TILES, isKind, isTile, onDevice, TILES, usualKind, usualTile } from "./tiles.ts";
 import { bestCut, cutInto, F32_OVERHEAD, knownCores, mostCuts, SHORTEST_SHARE, type Cut, type Tiling } from "./waves.ts";
 
@@ -99,8 +100,8 @@ const matrixQuestion = (
 function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {
   if (typeof variant === "object") return onDevice(variant);
   const plain = !a.map && !b.map && !out?.map; // products that the tuner can measure
-  const name =
-    variant ?? (plain ? chosen(`gemm ${matrices}x${M}x${N}x${K} ${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}`) : undefined);
+  const product = { B: matrices, M, N, K, ta: a.transposed === true, tb: b.transposed === true };
+  const name = variant ?? (plain ? chosen(questionOf("gemm", product)) : undefined);
   if (name !== undefined && isTile(name)) return onDevice(TILES[name]);
   return onDevice(
     usualTile(isKind(name) ? name : usualKind(), { M, N, matrices, cuts: out ? 1 : Math.max(1, Math.floor(K / SHORTEST_SHARE)) }),

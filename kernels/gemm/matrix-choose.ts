@@ -2,19 +2,11 @@
 import { getDevice, type Device } from "../../engine/device.ts";
 import { chosen } from "../shared/tuning.ts";
 import { matrixKernel } from "./matrix-kernel.ts";
-import { divides, matrixBytes, sumThreads, wordOf, type MatrixSetup, type MatrixTile } from "./matrix-tile.ts";
+import { divides, matrixBytes, matrixTile, sumThreads, wordOf, type MatrixSetup, type MatrixTile } from "./matrix-tile.ts";
 import { isSmall, TILES_8 } from "./matrix-tiles-8.ts";
 import type { MatrixChoice, MatrixQuestion } from "./matrix-use.ts";
+import { questionOf } from "./question.ts";
 import { bestCut, MATRIX_OVERHEAD, mostCuts, type Cut } from "./waves.ts";
-
-export const matrixTile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
-  bm,
-  bn,
-  bk,
-  gm,
-  gn,
-  staging,
-});
 
 /**
  * Tiles by name, and the relative speed of each where there are enough of them. Measured are 275, 257, 204 and 181 TFLOP/s at 4096^3 on an
@@ -49,7 +41,7 @@ export function chooseMatrix(setup: MatrixSetup, question: MatrixQuestion): Matr
   const word = wordOf(setup.shape);
   if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < SMALLEST) return null;
   if (!ab.every((n) => n % word === 0) || !c.every((n) => n % 4 === 0)) return null;
-  const tuned = chosen(nameOf(question));
+  const tuned = chosen(questionOf("gemm.matrix", { B: matrices, M, N, K, ta: !question.aAlongK, tb: question.bAlongK }));
   let best: { readonly tile: MatrixTile; readonly cut: Cut } | null = null,
     least = Infinity;
   for (const [name, [tile, speed]] of Object.entries<readonly [MatrixTile, number]>(isSmall(setup.shape) ? TILES_8 : MATRIX_TILES)) {
@@ -63,10 +55,6 @@ export function chooseMatrix(setup: MatrixSetup, question: MatrixQuestion): Matr
   }
   return best && { ...best, kernel: (config) => matrixKernel({ ...setup, tile: best.tile, direct: false, ...config }) };
 }
-
-/** A product as tuning tables name it: "gemm.matrix BxMxNxK xx", xx saying how each operand is stored (N, or T for transposed). */
-const nameOf = ({ matrices, M, N, K, aAlongK, bAlongK }: MatrixQuestion): string =>
-  `gemm.matrix ${matrices}x${M}x${N}x${K} ${aAlongK ? "N" : "T"}${bAlongK ? "T" : "N"}`;
 
 /** Why a tile cannot make products of such operands on this device, or null. */
 export function tileRefuses(

@@ -24,6 +24,15 @@ export interface MatrixTile {
   readonly staging: "plain" | "ahead" | "double";
 }
 
+export const matrixTile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
+  bm,
+  bn,
+  bk,
+  gm,
+  gn,
+  staging,
+});
+
 /**
  * Forms of the load and the store. `majorness`: `subgroupMatrixLoad<T, row_major>(array, at, stride)`, which counts in the array's
  * elements, whatever they are; `boolean`: `subgroupMatrixLoad<T>(array, at, false, stride)`, of scalars only.

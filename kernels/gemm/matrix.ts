@@ -10,9 +10,17 @@ import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import type { Activation } from "../shared/activations.ts";
 import { NO_SLOTS, type Slots } from "./config.ts";
 import { setMatrixChoice } from "./matrix-use.ts";
-import { chooseMatrix, matrixTile, tileRefuses } from "./matrix-choose.ts";
+import { chooseMatrix, tileRefuses } from "./matrix-choose.ts";
 import { matrixKernel } from "./matrix-kernel.ts";
-import { wordOf, type MatrixConfig, type MatrixSetup, type MatrixShape, type MatrixSyntax, type MatrixTile } from "./matrix-tile.ts";
+import {
+  matrixTile,
+  wordOf,
+  type MatrixConfig,
+  type MatrixSetup,
+  type MatrixShape,
+  type MatrixSyntax,
+  type MatrixTile,
+} from "./matrix-tile.ts";
 
 export type { MatrixSetup };
 

@@ -10,7 +10,9 @@ import { record, type Plan } from "../../engine/plan.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { onUnanswered, tuningInUse, useTuning } from "../shared/tuning.ts";
 import { gemm } from "./gemm.ts";
+import { productOf, type Product } from "./question.ts";
 import { onDevice, rankedTiles, TILES, usualKind, type TileName } from "./tiles.ts";
+import { SHORTEST_SHARE } from "./waves.ts";
 
 const CANDIDATES = 3;
 const RACE_MS = 50;
@@ -104,30 +106,17 @@ export function describeRaces(): string {
   return [`${Object.keys(choices).length} shapes raced`, ...(races.ignored ? [races.ignored] : []), ...lost].join("; ");
 }
 
-interface Product {
+interface Asked extends Product {
   readonly question: string;
-  readonly B: number;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly ta: boolean;
-  readonly tb: boolean;
-}
-
-function productOf(question: string): Product | null {
-  const match = /^gemm (\d+)x(\d+)x(\d+)x(\d+) ([NT])([NT])$/.exec(question);
-  if (!match) return null;
-  const [B, M, N, K] = match.slice(1, 5).map(Number) as [number, number, number, number];
-  return { question, B, M, N, K, ta: match[5] === "T", tb: match[6] === "T" };
 }
 
 const workOf = ({ B, M, N, K }: Product): number => B * M * N * K;
 
 /** The products that are worth a race, of questions and how often each was asked. */
-function thoseThatMatter(asked: ReadonlyMap<string, number>): Product[] {
+function thoseThatMatter(asked: ReadonlyMap<string, number>): Asked[] {
   const products = [...asked].flatMap(([question, times]) => {
-    const product = productOf(question);
-    return product ? [{ product, work: times * workOf(product) }] : [];
+    const product = productOf("gemm", question);
+    return product ? [{ product: { question, ...product }, work: times * workOf(product) }] : [];
   });
   const total = products.reduce((sum, { work }) => sum + work, 0);
   return products.filter(({ work }) => work >= SHARE * total).map(({ product }) => product);
@@ -141,10 +130,15 @@ function shortened({ B, M, K, ...rest }: Product): Product {
   return shortened(B > 1 ? { ...shorter, B: Math.ceil(B / 2) } : M >= K ? { ...shorter, M: half(M) } : { ...shorter, K: half(K) });
 }
 
-async function race(product: Product, { record: found, store }: Races, now: () => number): Promise<void> {
+async function race(product: Asked, { record: found, store }: Races, now: () => number): Promise<void> {
   const { question, N } = product;
   const { B, M, K, ta, tb } = shortened(product);
-  const tiles = rankedTiles(usualKind(), { M: product.M, N, matrices: product.B, cuts: Math.max(1, Math.floor(product.K / 256)) })
+  const tiles = rankedTiles(usualKind(), {
+    M: product.M,
+    N,
+    matrices: product.B,
+    cuts: Math.max(1, Math.floor(product.K / SHORTEST_SHARE)),
+  })
     .filter((tile) => !found.out[question]?.includes(tile))
     .slice(0, CANDIDATES);
   if (tiles.length < 2) return;

@@ -20,7 +20,7 @@ import {
 } from "../../kernels/gemm/matrix.ts";
 import { isSmall, TILES_8 } from "../../kernels/gemm/matrix-tiles-8.ts";
 import { setMatrixChoice } from "../../kernels/gemm/matrix-use.ts";
-import type { MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
+import { matrixTile as tile } from "../../kernels/gemm/matrix-tile.ts";
 
 /** What drivers list: NVIDIA's, Metal's and Intel's. */
 const MATRICES: readonly SubgroupMatrix[] = [
@@ -79,14 +79,6 @@ function nullGPU(modules: { code: string; module: GPUShaderModule }[], least = 3
   });
 }
 
-const tile = (bm: number, bn: number, bk: number, gm: number, gn: number, staging: MatrixTile["staging"]): MatrixTile => ({
-  bm,
-  bn,
-  bk,
-  gm,
-  gn,
-  staging,
-});
 const SMALL = tile(32, 32, 32, 2, 2, "double");
 const FORMS = [
   {

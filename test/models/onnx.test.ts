@@ -1,6 +1,6 @@
 /** ONNX files: what is in them, by their bytes. That runtimes give a model's answers with them: test/slow/onnx.slow.test.ts. */
 import { describe, expect, test } from "vitest";
-import { toHalf } from "../../checks/cases/f16.ts";
+import { toHalf } from "../../checks/half.ts";
 import { Random } from "../../kernels/shared/random.ts";
 import { numel } from "../../engine/shape.ts";
 import { toF32 } from "../../models/checkpoints/dtypes.ts";

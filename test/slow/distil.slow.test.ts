@@ -1,13 +1,8 @@
 /** The page distil, driven as a person would: 200 steps while the page stays free; pause, reload, go on; a branch with another rate. Figures go into RESULTS.md. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { Browser, Page } from "puppeteer-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchBrowser } from "../../cli/node/chromium.ts";
-import { buildSite } from "../../cli/site.ts";
+import type { Page } from "puppeteer-core";
+import { expect, test } from "vitest";
 import { longestTask } from "./longest-task.ts";
-import { serveFolder } from "./serve-folder.ts";
+import { builtSite, press } from "./built-site.ts";
 
 const STEPS = 200;
 /** Steps at the beginning and after those that are traced: all would be a trace of gigabytes. */
@@ -16,25 +11,7 @@ const SECONDS = 1500;
 /** Milliseconds of processor time: what a browser calls a long task. */
 const LONG = 50;
 
-let folder: string;
-let served: Awaited<ReturnType<typeof serveFolder>>;
-let browser: Browser;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "tessera-distil-"));
-  await buildSite(folder);
-  served = await serveFolder(folder);
-  browser = await launchBrowser();
-}, 400_000);
-
-afterAll(async () => {
-  await browser?.close();
-  await served?.close();
-  await rm(folder, { recursive: true, force: true });
-});
-
-const press = (page: Page, text: string) =>
-  page.evaluate((name) => [...document.querySelectorAll("button")].find((b) => b.textContent!.trim().startsWith(name))!.click(), text);
+const site = builtSite();
 
 const stepOf = (page: Page) => page.$eval("[data-step]", (e) => Number((e as HTMLElement).dataset["step"]));
 
@@ -49,10 +26,10 @@ const says = (page: Page, text: string) =>
   page.waitForFunction((t) => document.querySelector("[role=status]")?.textContent === t, { timeout: 1000 * SECONDS }, text);
 
 test("200 steps; a pause and a reload keep the curve; a branch begins from the paused student", { timeout: 3000 * SECONDS }, async () => {
-  const page = await browser.newPage();
+  const page = await site().browser.newPage();
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(String(error)));
-  await page.goto(`${served.url}distil.html`, { waitUntil: "load" });
+  await page.goto(`${site().url}distil.html`, { waitUntil: "load" });
   await page.waitForSelector("section[aria-label=Settings]");
   await press(page, "Start");
   const early = await longestTask(page, () => reached(page, TRACED));

@@ -1,32 +1,12 @@
 /** The lab's page, driven as a person would: verdicts and their time, a new operation from an empty form, dbg, a training step, link, history, a kernel that never ends. Figures go into RESULTS.md. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { Browser, Page } from "puppeteer-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Page } from "puppeteer-core";
+import { expect, test } from "vitest";
 import { workedExample } from "../../app/site/lab/worked-example.ts";
-import { launchBrowser } from "../../cli/node/chromium.ts";
-import { buildSite } from "../../cli/site.ts";
 import { draftFiles } from "../../jobs/lab/draft-file.ts";
-import { serveFolder } from "./serve-folder.ts";
+import { builtSite, press } from "./built-site.ts";
 
 const SECONDS = 300;
-let folder: string;
-let served: Awaited<ReturnType<typeof serveFolder>>;
-let browser: Browser;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "tessera-lab-"));
-  await buildSite(folder);
-  served = await serveFolder(folder);
-  browser = await launchBrowser();
-}, 400_000);
-
-afterAll(async () => {
-  await browser?.close();
-  await served?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+const site = builtSite();
 
 const WGSL = "WGSL of the kernel";
 
@@ -40,10 +20,10 @@ const VIEW = (label: string): View =>
   (document.querySelector(`[data-editor="${label}"] .cm-content`) as unknown as { readonly cmTile: { readonly view: View } }).cmTile.view;
 
 async function open(hash = ""): Promise<Page> {
-  const page = await browser.newPage();
+  const page = await site().browser.newPage();
   page.setDefaultTimeout(1000 * SECONDS);
   await page.evaluateOnNewDocument(`globalThis.VIEW = ${VIEW}`);
-  await page.goto(`${served.url}lab.html${hash}`, { waitUntil: "load" });
+  await page.goto(`${site().url}lab.html${hash}`, { waitUntil: "load" });
   return page;
 }
 
@@ -78,9 +58,6 @@ async function verdict(page: Page, after = 0): Promise<{ readonly edit: number; 
     says: card.querySelector("h2")!.textContent!,
   }));
 }
-
-const press = (page: Page, text: string) =>
-  page.evaluate((name) => [...document.querySelectorAll("button")].find((b) => b.textContent!.trim().startsWith(name))!.click(), text);
 
 test("an edit's verdict: values, gradients, time and roofline; what its dbg saw; a training step", {
   timeout: 3000 * SECONDS,

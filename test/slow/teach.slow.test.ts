@@ -1,46 +1,25 @@
 /** The page teach, driven as a person would: training that a closed tab stops ends in the same weights as an unbroken run. Figures go into RESULTS.md. */
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, ElementHandle, Page } from "puppeteer-core";
 import sharp from "sharp";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchBrowser } from "../../cli/node/chromium.ts";
-import { buildSite } from "../../cli/site.ts";
+import { expect, test } from "vitest";
 import { readWeights, writeWeights } from "../../models/checkpoints/weights.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
 import { CIFAR10_MEAN, CIFAR10_STD, parseCifar } from "../../train/data/dataset.ts";
-import { serveFolder } from "./serve-folder.ts";
+import { builtSite, press } from "./built-site.ts";
 
 const MINUTE = 60_000;
 const PICTURES = 10;
 
-let folder: string;
-let served: Awaited<ReturnType<typeof serveFolder>>;
-let browser: Browser;
+const site = builtSite();
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "tessera-teach-"));
-  await buildSite(folder);
-  served = await serveFolder(folder);
-  browser = await launchBrowser();
-}, 400_000);
-
-afterAll(async () => {
-  await browser?.close();
-  await served?.close();
-  await rm(folder, { recursive: true, force: true });
-});
-
-const press = (page: Page, text: string) =>
-  page.evaluate((name) => [...document.querySelectorAll("button")].find((b) => b.textContent!.trim().startsWith(name))!.click(), text);
-
-async function open(visitor: Pick<Browser, "newPage"> = browser): Promise<Page> {
+async function open(visitor: Pick<Browser, "newPage"> = site().browser): Promise<Page> {
   const page = await visitor.newPage();
   page.setDefaultTimeout(10 * MINUTE);
-  await page.goto(`${served.url}teach.html`, { waitUntil: "load" });
+  await page.goto(`${site().url}teach.html`, { waitUntil: "load" });
   await page.waitForSelector("[data-class]");
   return page;
 }
@@ -54,7 +33,7 @@ async function fill(page: Page): Promise<void> {
       numbers.map(async (n) => {
         const planes = set.images.subarray(n * 3072, (n + 1) * 3072);
         const rgb = Uint8Array.from({ length: 3072 }, (_, k) => planes[(k % 3) * 1024 + Math.floor(k / 3)]!);
-        const path = join(folder, `${label}-${n}.png`);
+        const path = join(site().folder, `${label}-${n}.png`);
         await sharp(rgb, { raw: { width: 32, height: 32, channels: 3 } })
           .png()
           .toFile(path);
@@ -110,11 +89,11 @@ async function model(page: Page, name: string): Promise<Uint8Array> {
       if (state === "completed") resolve();
     }),
   );
-  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder, eventsEnabled: true });
+  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: site().folder, eventsEnabled: true });
   await press(page, "Model as .safetensors");
   await done;
-  await rename(join(folder, "model.safetensors"), join(folder, name));
-  return readFile(join(folder, name));
+  await rename(join(site().folder, "model.safetensors"), join(site().folder, name));
+  return readFile(join(site().folder, name));
 }
 
 const sha = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex").slice(0, 16);
@@ -166,7 +145,7 @@ test("all weights of the shipped model: the tab is closed in the middle, and end
 
 test("LoRA on a transformer from a file; a convolutional model says that it has none", { timeout: 20 * MINUTE }, async () => {
   const transformer = createModel({ arch: "deit", imgSize: 32, patchSize: 8, dim: 64, depth: 3, heads: 2, numClasses: 10 });
-  const path = join(folder, "deit.safetensors");
+  const path = join(site().folder, "deit.safetensors");
   const classes = Array.from({ length: 10 }, (_, i) => `kind ${i}`);
   await writeFile(
     path,
@@ -177,7 +156,7 @@ test("LoRA on a transformer from a file; a convolutional model says that it has 
       std: [...CIFAR10_STD],
     }),
   );
-  const page = await open(await browser.createBrowserContext()); // with nothing of the test before
+  const page = await open(await site().browser.createBrowserContext()); // with nothing of the test before
   await fill(page);
   await page.waitForFunction(() => ![...document.querySelectorAll("button")].find(({ textContent }) => textContent === "Learn")!.disabled);
   const ways = () => page.$$eval("input[name=way]", (all) => all.map((one) => (one as HTMLInputElement).disabled));

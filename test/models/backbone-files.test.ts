@@ -134,6 +134,11 @@ describe("weights of a cousin: what differs, and whose they are", () => {
     ["resnet18", "resnet50", /misshapen: layer1.0.conv1.weight is \[64,64,1,1\], expected \[64,64,3,3\].*are of resnet50\)/],
     ["regnety_016", "resnet50", /missing: stem.conv.weight \[32,3,3,3\].*unexpected: conv1.weight \[64,3,7,7\].*are of resnet50\)/],
     ["resnet50", "deit_tiny_patch16_224", /unexpected: cls_token \[1,1,192\].*are of deit_tiny_patch16_224, vit_tiny_patch16_224\)/],
+    [
+      "convnext_tiny",
+      "convnext_atto",
+      /missing: stages.0.blocks.2.gamma \[96\].*misshapen: stem.0.weight is \[40,3,4,4\], expected \[96,3,4,4\].*are of convnext_atto\)/,
+    ],
     ["deit_tiny_patch16_224", "regnety_160", /missing: cls_token .*unexpected: stem.conv.weight .*are of regnety_160\)/],
   ])("%s given %s", (wanted, given, message) => {
     expect(load(wanted, shapesOf(given))).toThrow(message);

@@ -12,13 +12,13 @@ import { Optimizer } from "../../train/optimizer.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { recordStep } from "../../train/step.ts";
 
-const PAIRS = 11;
-const RECIPE = makeRecipe({ batchSize: 2, repeats: 1, distillation: "none", emaDecay: null, mixup: 0, cutmix: 0, dropPath: 0 });
+const PAIRS = 7;
+const RECIPE = makeRecipe({ batchSize: 1, repeats: 1, distillation: "none", emaDecay: null, mixup: 0, cutmix: 0, dropPath: 0 });
 
 async function recorded(name: string) {
   const model = createModel(name);
   const store = new ParameterStore(name, model.params, initialState(model.params, 1));
-  const x = Tensor.from(new Float32Array(2 * 3 * 224 * 224).fill(0.5), [2, ...model.imageShape]);
+  const x = Tensor.from(new Float32Array(3 * 224 * 224).fill(0.5), [1, ...model.imageShape]);
   const optimizer = new Optimizer(RECIPE, store);
   const step = await recordStep({ model, store, optimizer, recipe: RECIPE, input: () => x, teacher: null });
   let t = 0;

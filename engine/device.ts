@@ -295,6 +295,17 @@ export function withDevice<T>(device: Device, body: () => T): T {
   }
 }
 
+/** Keeps something beside each device: made when it is first asked for, dropped with the device. */
+/* @__NO_SIDE_EFFECTS__ */
+export function perDevice<T>(make: () => T): (device: Device) => T {
+  const kept = new WeakMap<Device, T>();
+  return (device) => {
+    let own = kept.get(device);
+    if (!own) kept.set(device, (own = make()));
+    return own;
+  };
+}
+
 /** `close()` of the process's device, if there is one. */
 export function closeDevice(): void {
   current?.close();

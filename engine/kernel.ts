@@ -1,5 +1,5 @@
 /** Declares kernels: bindings are generated from named lists, so that launch code and WGSL agree on their order. */
-import { getDevice, type Device } from "./device.ts";
+import { getDevice, perDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
 import { createBuffer } from "./memory.ts";
@@ -149,11 +149,7 @@ export function defineKernel<
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
     };
-    const of = (access: Binding["access"]) => Object.fromEntries(bound.flatMap((b) => (b.access === access ? [[b.name, b.tensor]] : [])));
-    watched(
-      () => ({ kernel: spec.name, inputs: of("read"), updates: of("update"), outputs: of("write") }),
-      () => launch(item),
-    );
+    watched({ kernel: spec.name, tensors: bound }, () => launch(item));
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
 }
@@ -229,14 +225,13 @@ function fold(
   return { groups: [x, y, z], folded: 0 };
 }
 
-const uniforms = new WeakMap<Device, Map<string, GPUBuffer>>();
+const uniformsOf = perDevice(() => new Map<string, GPUBuffer>());
 /** Uniform buffers kept for later launches; a plan keeps those of its own. */
 const UNIFORMS = 2048;
 
 /** A uniform buffer with these params. Buffers are cached by content and never change; the one unused for longest is dropped. */
 function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], values: Readonly<Record<string, number>>): GPUBuffer {
-  let cache = uniforms.get(device);
-  if (!cache) uniforms.set(device, (cache = new Map()));
+  const cache = uniformsOf(device);
   const words = new Uint32Array(Math.ceil(types.length / 4) * 4);
   const floats = new Float32Array(words.buffer);
   types.forEach(([name, type], i) => {

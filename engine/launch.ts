@@ -2,7 +2,6 @@
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
-import { rewritten } from "./rewrite.ts";
 
 export interface Binding {
   readonly storage: Storage;
@@ -39,8 +38,13 @@ export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () =>
 /** Memory for a kernel's output: from the pool, or promised while recording. */
 export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
 
+let replacement: ((pipeline: Pipeline) => Pipeline) | null = null;
+
+/** Has every launch from now on made with what `replace` returns for its pipeline; null ends that. */
+export const replacePipelines = (replace: typeof replacement): void => void (replacement = replace);
+
 export function launch(asked: Launch): void {
-  const item = { ...asked, pipeline: rewritten(asked.pipeline) };
+  const item = replacement ? { ...asked, pipeline: replacement(asked.pipeline) } : asked;
   checkAliases(item);
   if (recorder) recorder.launches.push(item);
   else runNow(item);
@@ -101,6 +105,15 @@ function runNow(item: Launch): void {
   open.pass.dispatchWorkgroups(...item.groups);
   device.stats.launches++;
   if (++open.count >= BATCH) flush();
+}
+
+/** Submits the commands that `encode` adds. Launches that wait are not among them: see `flush`. */
+export function submit(device: Device, encode: (encoder: GPUCommandEncoder) => void): void {
+  device.guard(() => {
+    const encoder = device.gpu.createCommandEncoder();
+    encode(encoder);
+    device.gpu.queue.submit([encoder.finish()]);
+  });
 }
 
 /** Submits the waiting launches. Called before work that must follow them. */

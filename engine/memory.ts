@@ -2,7 +2,7 @@
  * Memory of tensors. A `Storage` is one buffer, or a placeholder for one while a step is being recorded.
  * Buffers come from a pool and go back to it when the scope that made them ends.
  */
-import { getDevice, type Device } from "./device.ts";
+import { getDevice, perDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
 
 export class Storage {
@@ -104,11 +104,10 @@ export function account(device: Device, bytes: number, tensors: number): void {
 }
 
 /** The pool: buffers free for reuse, by size. */
-const pools = new WeakMap<Device, Map<number, GPUBuffer[]>>();
+const poolOf = perDevice(() => new Map<number, GPUBuffer[]>());
 
 function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
-  let pool = pools.get(device);
-  if (!pool) pools.set(device, (pool = new Map()));
+  const pool = poolOf(device);
   let free = pool.get(bucket);
   if (!free) pool.set(bucket, (free = []));
   return free;
@@ -171,7 +170,7 @@ function checkSize(device: Device, bytes: number, what: string): void {
 /** Destroys the pool's unused buffers. Launches that are not yet submitted may still use them: see `trimPool` of launch.ts. */
 export function clearPool(): void {
   const device = getDevice();
-  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
+  for (const free of poolOf(device).values()) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
   device.stats.bytesPooled = 0;
 }
 

@@ -7,7 +7,7 @@
  */
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
-import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
+import { bindGroup, flush, submit, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { Pace } from "./pace.ts";
 import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
@@ -75,19 +75,10 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
 /** `record` within a `rehearse`, at once: nothing is compiled. Its memory is given back with the rehearsal. */
 export const rehearsePlan = <T>(body: () => T, label = "plan"): Plan<T> => allocated(drafted(body, label));
 
-/** A recording without memory. */
-interface Draft<T> {
-  readonly label: string;
-  readonly device: Device;
-  readonly result: T;
-  readonly results: ReadonlySet<Storage>;
-  readonly launches: readonly Launch[];
-  /** Gets the memory, which `release` gives back. */
-  give(memory: PlanMemory): void;
-  release(): void;
-}
+type Draft<T> = ReturnType<typeof drafted<T>>;
 
-function drafted<T>(body: () => T, label: string): Draft<T> {
+/** A recording without memory. `give` gives it some, `release` gives back whatever it has. */
+function drafted<T>(body: () => T, label: string) {
   const device = getDevice();
   const all: Launch[] = [];
   const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
@@ -96,7 +87,7 @@ function drafted<T>(body: () => T, label: string): Draft<T> {
   let held: PlanMemory | null = null;
   return {
     ...{ label, device, result, results, launches: dropDead(all, results) },
-    give: (memory) => (held = memory),
+    give: (memory: PlanMemory) => void (held = memory),
     release() {
       flush(); // waiting launches may read the results
       if (held) {
@@ -129,12 +120,8 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
   });
   const pace = new Pace(steps);
-  const submit = (part: readonly Step[]) => {
-    device.guard(() => {
-      const encoder = device.gpu.createCommandEncoder();
-      encode(part, encoder);
-      device.gpu.queue.submit([encoder.finish()]);
-    });
+  const submitted = (part: readonly Step[]) => {
+    submit(device, (encoder) => encode(part, encoder));
     device.stats.submits++;
   };
   let disposed = false;
@@ -158,7 +145,7 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     kernels: launches.map((l) => l.pipeline.label),
     run() {
       checkUsable();
-      pace.run(device.gpu.queue, submit);
+      pace.run(device.gpu.queue, submitted);
       device.stats.launches += steps.length;
     },
     encode(encoder) {

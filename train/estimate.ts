@@ -2,7 +2,7 @@
 import type { Stats } from "../engine/device.ts";
 import { scope } from "../engine/memory.ts";
 import { rehearsePlan } from "../engine/plan.ts";
-import { rehearseRead, Tensor } from "../engine/tensor.ts";
+import { Tensor } from "../engine/tensor.ts";
 import type { Flat } from "../models/flat.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, type Params } from "../models/params.ts";
@@ -11,7 +11,7 @@ import type { ImageSource } from "./input/source.ts";
 import { makeStepInput } from "./input/step-input.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { Recipe } from "./recipe.ts";
-import { rehearse } from "./rehearse.ts";
+import { rehearse, rehearseRead } from "./rehearse.ts";
 import { stateOf } from "./replay.ts";
 import { evalBatch, loadTeacher } from "./run.ts";
 import { draftStep, type StepDraft } from "./step.ts";

@@ -2,7 +2,7 @@
 import type { Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import type { Flat } from "../models/flat.ts";
-import { within } from "../engine/watch.ts";
+import { watched } from "../engine/watch.ts";
 import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { emaStep } from "../kernels/optim/ema.ts";
@@ -58,7 +58,7 @@ export class Optimizer {
 
   /** Records one update from `grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
   step(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads = this.#store.grads): Tensor {
-    return within({ phase: "optimizer", op: null }, () => this.#update(scalars, grads));
+    return watched({ phase: "optimizer" }, () => this.#update(scalars, grads));
   }
 
   #update(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads: Flat): Tensor {

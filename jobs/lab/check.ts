@@ -4,7 +4,7 @@ import { harder } from "../../checks/harder.ts";
 import type { Op } from "../../checks/op.ts";
 import { DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "../../engine/errors.ts";
 import { pipelineOf } from "../../engine/pipeline.ts";
-import { rewriteModules, type Rewrite } from "../../engine/rewrite.ts";
+import { rewriteModules, type Rewrite } from "../../checks/rewrite.ts";
 import { bindingsOf, forSizes, sameKernel, type Edit } from "./module.ts";
 import type { Listed } from "./modules.ts";
 

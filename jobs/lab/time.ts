@@ -8,7 +8,7 @@ import type { Op, Sized, Timed } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
 import { destroyBuffer } from "../../engine/memory.ts";
-import { rewritten, rewriteModules } from "../../engine/rewrite.ts";
+import { rewritten, rewriteModules } from "../../checks/rewrite.ts";
 import { edited } from "./check.ts";
 import { sameKernel, type Edit } from "./module.ts";
 import { launchesOf } from "./modules.ts";

@@ -2,7 +2,8 @@
  * Replaces kernels' WGSL, with unchanged bindings and workgroups: for people who write a kernel, and for
  * checks that run a kernel under harder conditions. Launches recorded before keep their text.
  */
-import { pipelineOf, type Pipeline } from "./pipeline.ts";
+import { replacePipelines } from "../engine/launch.ts";
+import { pipelineOf, type Pipeline } from "../engine/pipeline.ts";
 
 /** A kernel's name and its whole WGSL. */
 export interface Module {
@@ -21,7 +22,11 @@ const rewrites: Rewrite[] = [];
 /** Applies `rewrite` to every launch from now on. Returns a function that ends it. */
 export function rewriteModules(rewrite: Rewrite): () => void {
   rewrites.push(rewrite);
-  return () => void rewrites.splice(rewrites.indexOf(rewrite), 1);
+  replacePipelines(rewritten);
+  return () => {
+    rewrites.splice(rewrites.indexOf(rewrite), 1);
+    if (rewrites.length === 0) replacePipelines(null);
+  };
 }
 
 /** The pipeline to launch in place of a kernel's own. */

@@ -17,14 +17,8 @@ export interface DeviceOptions extends GpuOptions, AdapterOptions {
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** A WebGPU device; `owned` is false for an app's. */
-interface Opened {
-  readonly gpu: GPUDevice;
-  readonly adapter: AdapterDescription;
-  readonly info: Partial<GPUAdapterInfo> | undefined;
-  readonly language: ReadonlySet<string>;
-  readonly owned: boolean;
-}
+/** What a device is made of; see there. */
+type Opened = Pick<Device, "gpu" | "adapter" | "language" | "owned"> & { readonly info: Partial<GPUAdapterInfo> | undefined };
 
 export class Device {
   readonly gpu: GPUDevice;
@@ -193,9 +187,7 @@ let madeWith: DeviceOptions = {};
 let pending: Promise<Device> | undefined;
 
 /** State shared by several copies of the package in one page: the device that one made, for the others to adopt. */
-interface Copies {
-  gpu?: GPUDevice;
-}
+type Copies = { gpu?: GPUDevice };
 const copies = (): Copies => ((globalThis as { [COPIES]?: Copies })[COPIES] ??= {});
 const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
 
@@ -293,17 +285,6 @@ export function withDevice<T>(device: Device, body: () => T): T {
   } finally {
     current = before;
   }
-}
-
-/** Keeps something beside each device: made when it is first asked for, dropped with the device. */
-/* @__NO_SIDE_EFFECTS__ */
-export function perDevice<T>(make: () => T): (device: Device) => T {
-  const kept = new WeakMap<Device, T>();
-  return (device) => {
-    let own = kept.get(device);
-    if (!own) kept.set(device, (own = make()));
-    return own;
-  };
 }
 
 /** `close()` of the process's device, if there is one. */

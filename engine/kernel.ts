@@ -1,9 +1,10 @@
 /** Declares kernels: bindings are generated from named lists, so that launch code and WGSL agree on their order. */
-import { getDevice, perDevice, type Device } from "./device.ts";
+import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
 import { createBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
+import { perDevice } from "./per-device.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
@@ -13,18 +14,18 @@ import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgs
 export type { Elem } from "./narrow.ts";
 export { SUBGROUP_MATRIX } from "./wgsl.ts";
 
-const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
-  f32: ["f32", "f16"],
-  vec2f: ["f32", "f16"],
-  vec4f: ["f32", "f16"],
-  f16: ["f16"],
-  vec2h: ["f16"],
-  vec4h: ["f16"],
-  u32: ["u32", "u8"],
-  vec4u: ["u32", "u8", "f16"],
-  i32: ["i32"], // a vec4u may also hold eight f16
+/** Bytes of an element, and the tensors that may hold it; an output is made as the first. */
+const ELEMS: Readonly<Record<Elem, { readonly bytes: number; readonly dtypes: readonly DType[] }>> = {
+  f32: { bytes: 4, dtypes: ["f32", "f16"] },
+  vec2f: { bytes: 8, dtypes: ["f32", "f16"] },
+  vec4f: { bytes: 16, dtypes: ["f32", "f16"] },
+  f16: { bytes: 2, dtypes: ["f16"] },
+  vec2h: { bytes: 4, dtypes: ["f16"] },
+  vec4h: { bytes: 8, dtypes: ["f16"] },
+  u32: { bytes: 4, dtypes: ["u32", "u8"] },
+  vec4u: { bytes: 16, dtypes: ["u32", "u8", "f16"] }, // eight f16 to a vec4u
+  i32: { bytes: 4, dtypes: ["i32"] },
 };
-const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
 
 /** Element type of a buffer. "?": a launch may omit the buffer; the shader then does not declare it, and `has` tells `code`. */
 type BufferType = Elem | `${Elem}?`;
@@ -91,6 +92,9 @@ type Grid =
 
 type None = Readonly<Record<never, never>>;
 
+/** The launch arguments of some kernel. */
+type AnyArgs = Partial<LaunchArgs<Buffers, Buffers, Buffers, NumberTypes, NumberTypes>>;
+
 /** Declares a kernel. The function it returns launches it (or records the launch) and returns the outputs by name. */
 /* @__NO_SIDE_EFFECTS__ */
 export function defineKernel<
@@ -122,7 +126,7 @@ export function defineKernel<
   };
 
   return (given) => {
-    const args = given as LooseArgs;
+    const args = given as AnyArgs;
     if (device !== getDevice()) {
       const next = getDevice();
       [x, y] = workgroupOn(next, spec);
@@ -168,7 +172,7 @@ const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
 
 function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | undefined): Tensor | null {
   if (!made) return null;
-  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: dtypesOf[elem][0]! };
+  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! };
   return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
 }
 
@@ -184,21 +188,12 @@ export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   };
 }
 
-interface LooseArgs {
-  readonly inputs?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
-  readonly updates?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
-  readonly outputs?: Readonly<Record<string, Made | null | undefined>> | undefined;
-  readonly constants?: Readonly<Record<string, number>> | undefined;
-  readonly params?: Readonly<Record<string, number>> | undefined;
-  readonly groups?: number | readonly [number, number, number?] | undefined;
-  readonly threads?: number | undefined;
-}
-
 function bindingOf(kernel: string, { name, elem, tensor, access }: Bound): Binding {
-  if (!dtypesOf[elem].includes(tensor.dtype))
-    throw new Error(`${kernel}: expected ${dtypesOf[elem].join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
+  const { dtypes } = ELEMS[elem];
+  if (!dtypes.includes(tensor.dtype))
+    throw new Error(`${kernel}: expected ${dtypes.join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
   const bytes = Math.ceil(tensor.bytes / 4) * 4;
-  if (bytes % elemBytes[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem] !== 0)
+  if (bytes % ELEMS[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem].bytes !== 0)
     throw new Error(`${kernel}: expected ${name} to be whole ${elem}s, got ${show(tensor.shape)}`);
   return { storage: tensor.storage, offset: tensor.offset, bytes, access };
 }

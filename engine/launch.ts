@@ -79,14 +79,9 @@ export function bindGroup(
   return device.guard(() => device.gpu.createBindGroup({ label: pipeline.label, layout: pipeline.layout, entries }));
 }
 
-interface Open {
-  readonly device: Device;
-  readonly encoder: GPUCommandEncoder;
-  readonly pass: GPUComputePassEncoder;
-  count: number;
-}
-
-let open: Open | null = null;
+/** The launches that wait. */
+let open: { readonly device: Device; readonly encoder: GPUCommandEncoder; readonly pass: GPUComputePassEncoder; count: number } | null =
+  null;
 
 // Launches per submit.
 const BATCH = 64;

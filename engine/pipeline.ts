@@ -1,6 +1,7 @@
 /** Compiled kernels, one per WGSL text, and the bind-group layouts that they share. */
-import { getDevice, perDevice, type Device } from "./device.ts";
+import { getDevice, type Device } from "./device.ts";
 import { ShaderError, ValidationError } from "./errors.ts";
+import { perDevice } from "./per-device.ts";
 
 export class Pipeline {
   readonly label: string;

@@ -45,7 +45,7 @@ export function productsOf(body: () => void): readonly (readonly [Gemm, Choice])
   return found;
 }
 
-function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, chunk, sumGroups }: Choice): Product {
+function run(g: Gemm, d: Described, { kernel, tiles, splits, chunk, sumGroups }: Choice): Product {
   const { a, b, M, N, K, alpha = 1, factors, into } = g;
   const dtype = g.store ?? a.tensor.dtype;
   const outputs = {
@@ -54,33 +54,9 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     sums: g.sums ? [M] : null,
     dots: g.dots ? [M] : null,
   };
-  const product = tilesM * tilesN * d.matrices * splits;
+  const product = tiles[0] * tiles[1] * d.matrices * splits;
   const finish = { alpha, factors_at: factors?.at ?? 0, factor_rows: factors?.rows ?? 0, c_offset: into?.at ?? 0 };
-  const sizes = d.batch.map((size, r) => ({
-    [`size${r}`]: size,
-    [`a_step${r}`]: d.steps.a[r]!,
-    [`b_step${r}`]: d.steps.b[r]!,
-    [`c_step${r}`]: d.steps.c[r]!,
-  }));
-  const params = {
-    M,
-    N,
-    K,
-    a_rows: d.rows.a,
-    b_rows: d.rows.b,
-    lda: d.ld.a,
-    ldb: d.ld.b,
-    ldc: d.ld.c,
-    a_offset: d.offset.a,
-    b_offset: d.offset.b,
-    tiles_m: tilesM,
-    tiles_n: tilesN,
-    chunk,
-    slab: d.matrices * M * N,
-    product,
-    ...finish,
-    ...Object.assign({}, ...sizes),
-  };
+  const params = { M, N, K, tiles_m: tiles[0], tiles_n: tiles[1], chunk, slab: d.matrices * M * N, product, ...places(d), ...finish };
   const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots };
   const groups = product + sumGroups;
   if (splits === 1) {
@@ -103,3 +79,23 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
   });
   return { y: made.y, preActivation: made.pre_activation, sums: made.sums, dots: made.dots };
 }
+
+/** The kernel's params of where the operands' and the result's matrices lie. */
+const places = ({ rows, ld, offset, batch, steps }: Described): Readonly<Record<string, number>> => ({
+  a_rows: rows.a,
+  b_rows: rows.b,
+  lda: ld.a,
+  ldb: ld.b,
+  ldc: ld.c,
+  a_offset: offset.a,
+  b_offset: offset.b,
+  ...Object.assign(
+    {},
+    ...batch.map((size, r) => ({
+      [`size${r}`]: size,
+      [`a_step${r}`]: steps.a[r]!,
+      [`b_step${r}`]: steps.b[r]!,
+      [`c_step${r}`]: steps.c[r]!,
+    })),
+  ),
+});

@@ -11,10 +11,7 @@ export interface Module {
   readonly code: string;
 }
 
-/**
- * The new text of a kernel's module, or null to keep it. Rewrites are applied in order of registration, each to the result of the one
- * before.
- */
+/** Returns the new text of a kernel's module, or null to keep it. The latest registered is given what those before it returned. */
 export type Rewrite = (module: Module) => string | null;
 
 const rewrites: Rewrite[] = [];

@@ -41,10 +41,7 @@ export interface Plan<T> {
   readonly steps: readonly Step[];
   /** Replays the step. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
-  /**
-   * Encodes the whole step into an app's encoder, which the app submits; it sees the results of commands encoded before. Throws as
-   * `run()` does.
-   */
+  /** Encodes the step into an app's encoder, which the app submits; it sees what commands encoded before computed. Throws as `run()` does. */
   encode(encoder: GPUCommandEncoder): void;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;

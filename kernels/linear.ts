@@ -114,8 +114,8 @@ const op = defineOp({
 });
 
 /**
- * x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O]. Returns factors * scale * act(x weight^T + bias) + residual: [..,
- * O].
+ * x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O].
+ * Returns factors * scale * act(x weight^T + bias) + residual: [.., O].
  */
 export const linear = (
   x: Tensor,

@@ -108,8 +108,8 @@ const op = defineOp({
 });
 
 /**
- * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O]. Returns factors * scale * (act(x w1^T + b1) w2^T +
- * b2) + residual: [.., O].
+ * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O].
+ * Returns factors * scale * (act(x w1^T + b1) w2^T + b2) + residual: [.., O].
  */
 export const mlp = (
   x: Tensor,

@@ -134,8 +134,8 @@ export const normed = (p: Params, name: string, t: Tensor, { eps }: DeitConfig):
 export const ended = (p: Params, t: Tensor, c: DeitConfig): Tensor => (c.finalNorm && !c.fcNorm ? normed(p, "norm", t, c) : t);
 
 /**
- * The tokens that the last block makes: (B, tokens, dim). x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p),
- * p = patchSize.
+ * The tokens that the last block makes: (B, tokens, dim).
+ * x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize.
  */
 export function encode(p: Params, x: Tensor, c: DeitConfig, { dropPath, layers = FUSED, tap }: DeitOptions = {}): Tensor {
   const B = x.shape[0];

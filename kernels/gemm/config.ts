@@ -5,14 +5,13 @@ import { range } from "../shared/unroll.ts";
 
 export interface Tile {
   readonly kind: "register" | "subgroup" | "shared";
-  /**
-   * Threads along N (of `subgroup`: those of the adapter's smallest subgroup) and M; elements of C per thread along M and N; K per step
-   * (shared only).
-   */
+  /** Threads along N, of `subgroup` those of the adapter's smallest subgroup; and along M. */
   readonly x: number;
   readonly y: number;
+  /** Elements of C per thread along M and N. */
   readonly tm: number;
   readonly tn: number;
+  /** K per step; 1 but for `shared`. */
   readonly bk: number;
   /** Shared only: order of loads and products, see shared.ts. Default: `plain`. */
   readonly flow?: Flow;

@@ -82,10 +82,7 @@ export interface Gemm extends Epilogue {
   readonly alpha?: number;
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
-  /**
-   * Also return (M): the sums along K of op(A), without its scale, times this, which lies as A does. Where A is transposed; not in a
-   * batch.
-   */
+  /** Also return (M): sums along K of op(A), without its scale, times this tensor, which lies as A does. Needs A transposed and no batch. */
   readonly dots?: Tensor | undefined;
   /** Default: chosen for the adapter. */
   readonly variant?: GemmVariant | Tile | undefined;

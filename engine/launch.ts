@@ -102,15 +102,6 @@ function runNow(item: Launch): void {
   if (++open.count >= BATCH) flush();
 }
 
-/** Submits the commands that `encode` adds. Launches that wait are not among them: see `flush`. */
-export function submit(device: Device, encode: (encoder: GPUCommandEncoder) => void): void {
-  device.guard(() => {
-    const encoder = device.gpu.createCommandEncoder();
-    encode(encoder);
-    device.gpu.queue.submit([encoder.finish()]);
-  });
-}
-
 /** Submits the waiting launches. Called before work that must follow them. */
 export function flush(): void {
   if (!open) return;

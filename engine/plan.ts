@@ -7,7 +7,7 @@
  */
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
-import { bindGroup, flush, submit, withRecorder, type Binding, type Launch } from "./launch.ts";
+import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { Pace } from "./pace.ts";
 import { assignMemory, dropDead, type PlanMemory } from "./plan-memory.ts";
@@ -117,8 +117,12 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     return { pipeline: l.pipeline.gpu, group: bindGroup(device, l, l.bindings.map(home)), x, y, z };
   });
   const pace = new Pace(steps);
-  const submitted = (part: readonly Step[]) => {
-    submit(device, (encoder) => encode(part, encoder));
+  const submit = (part: readonly Step[]) => {
+    device.guard(() => {
+      const encoder = device.gpu.createCommandEncoder();
+      encode(part, encoder);
+      device.gpu.queue.submit([encoder.finish()]);
+    });
     device.stats.submits++;
   };
   let disposed = false;
@@ -142,7 +146,7 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     kernels: launches.map((l) => l.pipeline.label),
     run() {
       checkUsable();
-      pace.run(device.gpu.queue, submitted);
+      pace.run(device.gpu.queue, submit);
       device.stats.launches += steps.length;
     },
     encode(encoder) {

@@ -1,6 +1,6 @@
 /** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
 import { getDevice } from "./device.ts";
-import { flush, isRecording, submit } from "./launch.ts";
+import { flush, isRecording } from "./launch.ts";
 import { allocate, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
 import { giveStaging, takeStaging } from "./staging.ts";
@@ -55,8 +55,11 @@ export class Tensor {
 
   static zeros(shape: Shape, dtype: DType = "f32"): Tensor {
     const tensor = new Tensor(shape, dtype, allocate(checkedBytes("Tensor.zeros", shape, dtype), `tensor ${show(shape)}`));
+    const { gpu } = getDevice();
     flush();
-    submit(getDevice(), (encoder) => encoder.clearBuffer(tensor.storage.use("Tensor.zeros")));
+    const encoder = gpu.createCommandEncoder();
+    encoder.clearBuffer(tensor.storage.use("Tensor.zeros"));
+    gpu.queue.submit([encoder.finish()]);
     return tensor;
   }
 
@@ -154,11 +157,13 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
     tensors.map(({ bytes }) => bytes),
   );
   const { buffer, offsets, bytes } = staging;
-  submit(device, (encoder) =>
+  device.guard(() => {
+    const encoder = device.gpu.createCommandEncoder();
     tensors.forEach((t, i) =>
       encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4),
-    ),
-  );
+    );
+    device.gpu.queue.submit([encoder.finish()]);
+  });
   await device.wait(buffer.mapAsync(GPUMapMode.READ, 0, bytes));
   const mapped = buffer.getMappedRange(0, bytes);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));

@@ -54,7 +54,7 @@ export class Device {
   readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
   lostError: DeviceLostError | null = null;
-  /** Called by `record` with a step's launches listed; true: list them anew, since other kernels would be chosen now (kernels/gemm/race.ts). */
+  /** `record` awaits it when a step's launches are listed. True: list them again, other kernels would be chosen now (kernels/gemm/race.ts). */
   listed: (() => Promise<boolean>) | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
@@ -118,7 +118,7 @@ export class Device {
     if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
   }
 
-  /** What is set by device is set by this: the device itself, or the one that a rehearsal's stands in for. */
+  /** The device that settings are kept for: this one, or for a rehearsal's stand-in the real one. */
   get origin(): Device {
     return this;
   }

@@ -221,7 +221,7 @@ function fold(
 }
 
 const uniformsOf = perDevice(() => new Map<string, GPUBuffer>());
-/** Uniform buffers kept for later launches; a plan keeps those of its own. */
+/** Most uniform buffers that are kept for later launches; plans hold on to their own. */
 const UNIFORMS = 2048;
 
 /** A uniform buffer with these params. Buffers are cached by content and never change; the one unused for longest is dropped. */

@@ -113,7 +113,7 @@ function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
 /** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
 export const STORAGE = 0x80 | 0x04 | 0x08;
 
-/** Every buffer of the engine's that outlives a call is made here, for the account of what is allocated. */
+/** Makes a buffer and counts its bytes. Every buffer of the engine that outlives a call is made here. */
 export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): GPUBuffer {
   device.check();
   const { stats } = device;

@@ -1,7 +1,7 @@
-/** What is kept for each device. */
+/** Values that belong to a device. */
 import type { Device } from "./device.ts";
 
-/** Gives what `make` made for a device: made when it is first asked for, dropped with the device. */
+/** Returns a function that gives each device a value of its own: made by `make` on first use, dropped with the device. */
 /* @__NO_SIDE_EFFECTS__ */
 export function perDevice<T>(make: () => T): (device: Device) => T {
   const kept = new WeakMap<Device, T>();

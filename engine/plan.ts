@@ -69,7 +69,7 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   }
 }
 
-/** `record` within a `rehearse`, at once: nothing is compiled. Its memory is given back with the rehearsal. */
+/** `record` within a `rehearse`: synchronous, and nothing is compiled. Its memory is given back when the rehearsal ends. */
 export const rehearsePlan = <T>(body: () => T, label = "plan"): Plan<T> => allocated(drafted(body, label));
 
 type Draft<T> = ReturnType<typeof drafted<T>>;

@@ -29,6 +29,7 @@ export { binaryCrossEntropy } from "./kernels/binary-cross-entropy.ts";
 export { conv2d } from "./kernels/conv2d.ts";
 export { cosineLoss } from "./kernels/cosine-loss.ts";
 export { crossEntropy } from "./kernels/cross-entropy.ts";
+export { depthwiseConv } from "./kernels/depthwise-conv.ts";
 export { add, gelu, mul, relu, scale, sigmoid, silu } from "./kernels/elementwise.ts";
 export { globalAvgPool } from "./kernels/global-avg-pool.ts";
 export { maxPool2d } from "./kernels/max-pool.ts";

@@ -2,7 +2,6 @@
 import { sameShape, show, type Shape } from "../engine/shape.ts";
 import { shown } from "./shown.ts";
 import { isHead } from "./heads.ts";
-import { namesOf } from "./config-of.ts";
 
 /** Values by name; f32. `data` may be read from a file or converted anew by each access: take it once. */
 export type State = ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>;
@@ -57,26 +56,18 @@ export const onlyEndsDiffer = (specs: readonly Spec[], state: State): boolean =>
   (!wrongAmong(specs, state, isPositions) || state.has("pos_embed"));
 
 /**
- * Throws one error that lists what is missing, unexpected, misshapen or not finite. Strict: no tensor is skipped or made up. Where more than
- * a head or the position embedding differs, the error names the models that the weights fit.
+ * Throws one error that lists what is missing, unexpected, misshapen or not finite. Strict: no tensor is skipped or made up. Callers that
+ * show the error add the models that the weights fit (`cousins` in fitting-names.ts, which knows every model).
  */
-export const checkState = (what: string, specs: readonly Spec[], state: State): void => check(what, specs, state, modelsOf);
-
-/** ` (weights like these are of …)`, where more than the ends differs and there is such a model. */
-function modelsOf(specs: readonly Spec[], state: State): string {
-  const names = onlyEndsDiffer(specs, state) ? [] : namesOf(state).slice(0, 4);
-  return names.length > 0 ? ` (weights like these are of ${names.join(", ")})` : "";
-}
-
-/** `checkState` without the models that the weights fit, for values that were made for the model. */
-export const checkValues = (what: string, specs: readonly Spec[], state: State): void => check(what, specs, state, () => "");
-
-function check(what: string, specs: readonly Spec[], state: State, hint: (specs: readonly Spec[], state: State) => string): void {
+export function checkState(what: string, specs: readonly Spec[], state: State): void {
   const wrong = misfits(specs, state);
   const broken = wrong.length > 0 ? [] : list("not finite", notFinite(new Map(specs.map((s) => [s.name, state.get(s.name)!]))));
   if (wrong.length + broken.length === 0) return;
-  const got = [...wrong, ...broken].join("; ") + (wrong.length > 0 ? hint(specs, state) : "");
-  throw new StateError(`${what}: expected the ${specs.length} tensors of this model, got ${got}`, specs, state);
+  throw new StateError(
+    `${what}: expected the ${specs.length} tensors of this model, got ${[...wrong, ...broken].join("; ")}`,
+    specs,
+    state,
+  );
 }
 
 function list(title: string, items: readonly string[]): string[] {

@@ -1,7 +1,6 @@
 /** Which vision transformer a state is of, told by its names and shapes. */
 import type { Shape } from "../engine/shape.ts";
 import { DEIT, type DeitConfig } from "./deit-config.ts";
-import { deitConfig, deitNames } from "./deit-names.ts";
 
 /** Tensors by timm's names. */
 type Shapes = ReadonlyMap<string, { readonly shape: Shape }>;
@@ -45,22 +44,4 @@ export function deitConfigOf(state: Shapes): DeitConfig {
     finalNorm: fcNorm || state.has("norm.weight"),
     fcNorm,
   };
-}
-
-/** timm's names whose models the state is of, at any image size and with any head; none where there is no such name. */
-export function namesOf(state: Shapes): readonly string[] {
-  let config: DeitConfig;
-  try {
-    config = deitConfigOf(state);
-  } catch {
-    return [];
-  }
-  const free: readonly string[] = ["heads", "numClasses", "imgSize", "pool", "fcNorm", "finalNorm", "eps"];
-  const same = (key: string, a: unknown, b: unknown) =>
-    free.includes(key) || (key === "layerScale" ? (a === null) === (b === null) : a === b);
-  const names = deitNames.filter((name) =>
-    Object.entries(deitConfig(name)!).every(([key, value]) => same(key, value, config[key as keyof DeitConfig])),
-  );
-  const own = names.filter((name) => deitConfig(name)!.imgSize === config.imgSize);
-  return own.length > 0 ? own : names;
 }

@@ -6,7 +6,7 @@
  */
 import type { Shape } from "../engine/shape.ts";
 
-/** Whether a parameter belongs to a classifier: of DeiT, its distillation head, RegNet or ResNet, by timm's names. */
+/** Whether a parameter belongs to a classifier: of DeiT, its distillation head, RegNet, ResNet or ConvNeXt, by timm's names. */
 export const isHead = (name: string): boolean => /^(head(_dist|\.fc)?|fc)\.(weight|bias)$/.test(name);
 
 /** The number of classes that a state's classifier has; 0 where it has none. */

@@ -2,6 +2,15 @@
 import type { Tensor } from "../engine/tensor.ts";
 import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
 import type { DropoutOptions } from "../kernels/dropout.ts";
+import {
+  checkConvnextConfig,
+  convnext,
+  convnextConfig,
+  convnextCost,
+  convnextNames,
+  convnextParams,
+  type ConvNeXtConfig,
+} from "./convnext.ts";
 import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
 import { dropoutLayers } from "./deit-dropout.ts";
@@ -38,7 +47,7 @@ export interface ForwardOptions extends Omit<DeitOptions, "layers"> {
   readonly training?: boolean;
 }
 
-export type ModelConfig = DeitConfig | RegNetConfig | ResNetConfig;
+export type ModelConfig = DeitConfig | RegNetConfig | ResNetConfig | ConvNeXtConfig;
 
 export interface Model {
   readonly name: string;
@@ -61,7 +70,7 @@ export interface Model {
 }
 
 /** Every name that `createModel` knows. */
-export const modelNames: readonly string[] = [...deitNames, ...regnetNames, ...resnetNames];
+export const modelNames: readonly string[] = [...deitNames, ...regnetNames, ...resnetNames, ...convnextNames];
 
 /** timm's name of a model's weights behind the model's own, e.g. `.fb_in1k`. */
 const TAG = /\.\w+$/;
@@ -94,11 +103,13 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
     return build(config);
   }
   if (given["arch"] === "resnet") return build(merge(resnetConfig("resnet18")!, given));
-  throw new Error(`model: expected "arch" to be "deit", "regnety" or "resnet", got ${shownValue(given["arch"])}`);
+  if (given["arch"] === "convnext") return build(merge(convnextConfig("convnext_atto")!, given));
+  throw new Error(`model: expected "arch" to be "deit", "regnety", "resnet" or "convnext", got ${shownValue(given["arch"])}`);
 }
 
 /** `bare`: the name without the tag of its weights, which decides only about a transformer's head. */
-const configOf = (name: string, bare = name): ModelConfig | null => deitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare);
+const configOf = (name: string, bare = name): ModelConfig | null =>
+  deitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare) ?? convnextConfig(bare);
 
 /** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
 export function nameOf(config: ModelConfig): string | null {
@@ -145,7 +156,8 @@ function build(config: ModelConfig, name?: string): Model {
     };
   }
   if (config.arch === "regnety") checkRegnetConfig(config);
-  else checkResnetConfig(config);
+  else if (config.arch === "resnet") checkResnetConfig(config);
+  else checkConvnextConfig(config);
   const convolutional = {
     name: name ?? nameOf(config) ?? `custom ${config.arch}`,
     numClasses: config.numClasses,
@@ -153,6 +165,17 @@ function build(config: ModelConfig, name?: string): Model {
     patch: null,
   } as const;
   const imageShape = [3, config.imgSize, config.imgSize] as const;
+  if (config.arch === "convnext")
+    return {
+      ...convolutional,
+      config,
+      imageShape,
+      params: convnextParams(config),
+      featureWidth: config.dims[3],
+      ...convnextCost(config),
+      forward: (p, x, { training = false, dropPath, tap } = {}) =>
+        single(convnext(p, x, config, { ...(training && dropPath ? { dropPath } : {}), ...(tap ? { tap } : {}) })),
+    };
   if (config.arch === "resnet")
     return {
       ...convolutional,

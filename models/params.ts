@@ -3,7 +3,7 @@ import { Random } from "../kernels/shared/random.ts";
 import { NORM_BUFFERS } from "../kernels/optim/grad-norm.ts";
 import { numel, show, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
-import { checkState, checkValues, type State } from "./check-state.ts";
+import { checkState, type State } from "./check-state.ts";
 import { FlatLayout, largestTensor, type Flat } from "./flat.ts";
 
 export type Init =
@@ -100,9 +100,9 @@ export class ParameterStore {
   readonly decayed: readonly number[];
   readonly #frozen: readonly string[];
 
-  /** Without a state all are zeros; one from a file is best checked by `checkState` first. `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
+  /** Without a state all are zeros. `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
   constructor(what: string, specs: readonly ParamSpec[], state: State | null, trains: (spec: ParamSpec) => boolean = () => true) {
-    if (state) checkValues(what, specs, state);
+    if (state) checkState(what, specs, state);
     this.specs = specs;
     const trained = specs.filter((s) => s.trainable && trains(s));
     if (trained.length === 0) throw new Error(`${what}: expected at least one parameter to train, got none`);

@@ -3,7 +3,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { slice } from "../kernels/movement.ts";
 import { prefixTokens, tokens } from "../models/deit.ts";
-import type { Model } from "../models/model.ts";
+import { createModel, type Model } from "../models/model.ts";
 import type { FeatureOptions } from "./api.ts";
 import type { Pass } from "./runtime.ts";
 
@@ -25,6 +25,8 @@ export function featurePass({ config, name: model }: Model, { pool, block }: Fea
   if (!transformer && how === "cls") throw new Error(`features: expected pool "mean" or "none" of a convolutional network, got "cls"`);
   const wanted = transformer ? (block === undefined ? "norm" : `blocks.${block}`) : `s${block === undefined ? "" : block + 1}`;
   const pass: Pass = (m, params, x) => {
+    // What the classifier reads; a ConvNeXt's is normalised after the pooling.
+    if (!transformer && how === "mean" && block === undefined) return [createModel({ ...config, numClasses: 0 }).forward(params, x).logits];
     const seen: { tap?: Tensor } = {};
     // Without `block`, the last of several stages.
     m.forward(params, x, { tap: (tapped, value) => (tapped === wanted || (wanted === "s" && /^s\d$/.test(tapped))) && (seen.tap = value) });

@@ -1,9 +1,10 @@
 /** Loads a model from any file that holds one, ready to classify. */
-import { checkState } from "../models/check-state.ts";
+import { checkState, StateError } from "../models/check-state.ts";
 import { openWeights } from "../models/checkpoints/formats.ts";
 import { namingOf } from "../models/checkpoints/names.ts";
 import { loadUrl, pageCache } from "../models/checkpoints/url.ts";
 import { weightsOf, type Weights } from "../models/checkpoints/weights.ts";
+import { cousins } from "../models/fitting-names.ts";
 import { classesIn } from "../models/heads.ts";
 import { createModel, type Model } from "../models/model.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
@@ -112,7 +113,7 @@ function fitted(weights: Weights, { model: given, inputSize }: LoadOptions): { m
     checkState(model.name, model.params, state);
     return { model: { ...model, name: named.name }, state };
   } catch (error) {
-    throw new WeightsError(`loadModel: ${reasonOf(error)}`);
+    throw new WeightsError(`loadModel: ${reasonOf(error)}${error instanceof StateError ? cousins(error) : ""}`);
   }
 }
 

@@ -4,10 +4,10 @@
  */
 import { DeviceLostError } from "../engine/errors.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { globalAvgPool } from "../kernels/global-avg-pool.ts";
 import { reshape, slice } from "../kernels/movement.ts";
 import { parseSafetensors, writeSafetensors } from "../models/checkpoints/safetensors.ts";
 import { prefixTokens } from "../models/deit.ts";
+import { createModel } from "../models/model.ts";
 import type { State } from "../models/params.ts";
 import type { FineTuneOptions, TuneEpoch } from "./api.ts";
 import { reopenDevice } from "./device.ts";
@@ -30,13 +30,13 @@ export const headRate = (examples: number): number => Math.min(0.01, 0.003 * Mat
 /** (B, T, D): the input features of each of T heads. */
 const headInput: Pass = (model, params, x) => {
   const { config } = model;
+  if (config.arch !== "deit") {
+    const { logits: pooled } = createModel({ ...config, numClasses: 0 }).forward(params, x);
+    return [reshape(pooled, [pooled.shape[0]!, 1, pooled.shape[1]!])];
+  }
   const tapped: { value?: Tensor } = {};
-  const wanted = config.arch === "deit" ? /^norm$/ : /^s\d$/; // of several stages, the last one
-  model.forward(params, x, { tap: (name, value) => wanted.test(name) && (tapped.value = value) });
-  const value = tapped.value!;
-  if (config.arch === "deit") return [slice(value, 1, 0, prefixTokens(config))];
-  const pooled = globalAvgPool(value);
-  return [reshape(pooled, [pooled.shape[0]!, 1, pooled.shape[1]!])];
+  model.forward(params, x, { tap: (name, value) => name === "norm" && (tapped.value = value) });
+  return [slice(tapped.value!, 1, 0, prefixTokens(config))];
 };
 
 export async function tuneHead(task: Task, o: FineTuneOptions): Promise<Outcome> {

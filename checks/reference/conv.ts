@@ -35,6 +35,21 @@ export const convReference =
     return y;
   };
 
+/** Stride 1, odd kernels, channels last, the image's size kept. */
+export const depthwiseReference =
+  ([B = 0, H = 0, W = 0, C = 0]: Shape, [, , K = 0]: Shape) =>
+  (x: Float64Array, weight: Float64Array, bias?: Float64Array): Float64Array => {
+    const P = (K - 1) / 2;
+    return Float64Array.from({ length: B * H * W * C }, (_, at) => {
+      const [c, j, i, b] = [at % C, Math.floor(at / C) % W, Math.floor(at / (C * W)) % H, Math.floor(at / (C * W * H))];
+      let s = bias?.[c] ?? 0;
+      for (let h = Math.max(i - P, 0); h <= Math.min(i + P, H - 1); h++)
+        for (let w = Math.max(j - P, 0); w <= Math.min(j + P, W - 1); w++)
+          s += weight[(c * K + h - i + P) * K + w - j + P]! * x[((b * H + h) * W + w) * C + c]!;
+      return s;
+    });
+  };
+
 /** x seen as (B, C, P): mean and biased variance of each channel. */
 export function channelStats(
   x: Float64Array,

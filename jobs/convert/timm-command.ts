@@ -84,17 +84,19 @@ export function timmCommand({ config, weights, recipe: r, seed, epoch, mean, std
 
 type Flag = (name: string, ...values: (string | number)[]) => void;
 
+/** What they are called, and timm's smallest. */
+const CONVOLUTIONAL = {
+  regnety: ["RegNetY", "regnety_002"],
+  resnet: ["ResNet", "resnet18"],
+  convnext: ["ConvNeXt", "convnext_atto"],
+} as const;
+
 function model(config: ModelConfig, flag: Flag, notes: string[]): void {
   const name = nameOf(config);
-  if (config.arch === "regnety") {
-    if (name === null) notes.push("timm has no RegNetY of this size by name: --model is to be replaced");
-    flag("model", name ?? "regnety_002");
-    flag("img-size", config.imgSize);
-    return;
-  }
-  if (config.arch === "resnet") {
-    if (name === null) notes.push("timm has no ResNet of this size by name: --model is to be replaced");
-    flag("model", name ?? "resnet18");
+  if (config.arch !== "deit") {
+    const [kind, smallest] = CONVOLUTIONAL[config.arch];
+    if (name === null) notes.push(`timm has no ${kind} of this size by name: --model is to be replaced`);
+    flag("model", name ?? smallest);
     flag("img-size", config.imgSize);
     return;
   }

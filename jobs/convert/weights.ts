@@ -1,6 +1,7 @@
 /** Converts weights between layouts and containers; every F32 bit is kept. */
 import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts";
 import { misfits, notFinite } from "../../models/check-state.ts";
+import { convnextConfigOf, convnextParams } from "../../models/convnext.ts";
 import { deitConfigOf } from "../../models/config-of.ts";
 import { deitParams } from "../../models/deit.ts";
 import { checkDeitConfig } from "../../models/deit-config.ts";
@@ -47,16 +48,17 @@ export function convertWeights(read: AnyWeights, { to, from }: { readonly to: Na
 }
 
 /**
- * Throws unless the names are those of some DeiT, RegNetY or ResNet, and a DeiT's or ResNet's shapes fit each other. Either may lack its classifier; a
- * distilled DeiT may lack its second one alone (Hugging Face's DeiTForImageClassification).
+ * Throws unless the names are those of some DeiT, RegNetY, ResNet or ConvNeXt, and shapes of all but a RegNetY fit each other. Any may lack its
+ * classifier; a distilled DeiT may lack its second one alone (Hugging Face's DeiTForImageClassification).
  */
 function checkNames(state: State): void {
   if (state.has("patch_embed.proj.weight")) checkDeit(state);
   else if (state.has("layer1.0.conv1.weight")) checkTensors(resnetParams(resnetConfigOf(state)), state);
+  else if (state.has("stem.0.weight")) checkTensors(convnextParams(convnextConfigOf(state)), state);
   else if ([...state.keys()].some((name) => regnetToHuggingFace(name) === null) || !state.has("stem.conv.weight")) {
     const names = [...state.keys()].slice(0, 4).map(quote).join(", ");
     throw new Error(
-      `weights: expected the names of a DeiT, ViT, RegNetY or ResNet, got ${names}${state.size > 4 ? ` and ${state.size - 4} more` : ""}`,
+      `weights: expected the names of a DeiT, ViT, RegNetY, ResNet or ConvNeXt, got ${names}${state.size > 4 ? ` and ${state.size - 4} more` : ""}`,
     );
   }
 }

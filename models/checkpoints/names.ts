@@ -2,13 +2,22 @@
  * A vision transformer's parameter names as timm and as Hugging Face's transformers have them. Hugging Face keeps query, key and value apart
  * where timm has one `qkv` (rows 0…D-1, D…2D-1, 2D…3D-1); nothing is transposed. The distilled model is a `DeiTForImageClassificationWithTeacher`
  * (or `DeiTForImageClassification`, which lacks the second head), a plain one a `ViTForImageClassification`, one with LayerScale a
- * `Dinov2ForImageClassification` (dinov2-names.ts); the encoder of a `ViTMAEForPreTraining` is read too. Names of the models' own
+ * `Dinov2ForImageClassification` (dinov2-names.ts); RegNetY and ConvNeXt have files of their own; the encoder of a `ViTMAEForPreTraining` is read too. Names of the models' own
  * repositories that timm has otherwise count as timm's.
  *
  * https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
  */
 import { quote } from "../shown.ts";
 import type { State } from "../params.ts";
+import {
+  convnextShaped,
+  convnextToHuggingFace,
+  convnextToTimm,
+  isHfConvNext,
+  isOwnConvNext,
+  ownConvnextToTimm,
+  withMatrices,
+} from "./convnext-names.ts";
 import { DINOV2_BLOCK, dinov2ToTimm, isDinov2, LAYER_SCALES, timmToDinov2 } from "./dinov2-names.ts";
 import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
 
@@ -42,7 +51,8 @@ const BLOCK: readonly (readonly [timm: string, hf4: string, hf5: string])[] = [
 const PARTS = ["q", "k", "v"] as const;
 
 const HF_HEADS = ["classifier", "cls_classifier", "distillation_classifier"];
-const HF_NAME = /^((deit|vit|dinov2|dinov2_with_registers|regnet)\.|embeddings\.|embedder\.|encoder\.|(cls_|distillation_)?classifier\.)/;
+const HF_NAME =
+  /^((deit|vit|dinov2|dinov2_with_registers|regnet|convnext)\.|embeddings\.|embedder\.|encoder\.|(cls_|distillation_)?classifier\.)/;
 
 export const namingOf = (state: State): Naming => ([...state.keys()].some((name) => HF_NAME.test(name)) ? "hf" : "timm");
 
@@ -61,6 +71,7 @@ const OWN_SCALE = /^(blocks\.\d+)\.gamma_([12])$/;
 /** From the names of a model's own repository, which are timm's but for some. */
 function ownToTimm(state: State): Converted {
   const names = [...state.keys()];
+  if (names.some(isOwnConvNext)) return { state: convnextShaped(renamed(state, ownConvnextToTimm)), ignored: [] };
   const ignored = state.has("patch_embed.proj.weight") ? names.filter((name) => PRETRAINING.test(name)) : [];
   if (ignored.length === 0 && !names.some((name) => OWN_SCALE.test(name) || name === "register_tokens")) return { state, ignored };
   const kept = new Map([...state].filter(([name]) => !ignored.includes(name)));
@@ -72,6 +83,10 @@ function ownToTimm(state: State): Converted {
 export function toTimm(state: State): Converted {
   if (namingOf(state) === "timm") return ownToTimm(state);
   const names = [...state.keys()];
+  if (names.some(isHfConvNext)) {
+    const rename = (name: string) => convnextToTimm(name) ?? fail("Hugging Face's names of a ConvNeXt", quote(name));
+    return { state: convnextShaped(renamed(state, rename)), ignored: [] };
+  }
   if (names.some(isHfRegNet))
     return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
   const distilled = names.some((n) => n.endsWith("embeddings.distillation_token"));
@@ -192,7 +207,13 @@ export function toHuggingFace(given: State): Converted {
     const rename = (name: string) => regnetToHuggingFace(name) ?? fail("timm's names of a RegNetY", quote(name));
     return { state: renamed(state, (name) => (headless ? rename(name).replace(/^regnet\./, "") : rename(name))), ignored };
   }
-  if (state.has("layer1.0.conv1.weight")) fail("a DeiT, ViT or RegNetY for Hugging Face's names", "a ResNet");
+  if (state.has("stem.0.weight")) {
+    const rename = (name: string) => convnextToHuggingFace(name) ?? fail("timm's names of a ConvNeXt", quote(name));
+    const matrices = withMatrices(state, (shape) => shape.slice(0, 2));
+    const bare = !state.has("head.fc.weight");
+    return { state: renamed(matrices, (name) => (bare ? rename(name).replace(/^convnext\./, "") : rename(name))), ignored };
+  }
+  if (state.has("layer1.0.conv1.weight")) fail("a DeiT, ViT, RegNetY or ConvNeXt for Hugging Face's names", "a ResNet");
   const distilled = state.has("dist_token");
   const family = dinov2 ? (state.has("reg_token") ? "dinov2_with_registers" : "dinov2") : distilled ? "deit" : "vit";
   const prefix = headless ? "" : `${family}.`;

@@ -4,9 +4,9 @@
  */
 import { quote } from "../shown.ts";
 
-/** The first layer's weight, with timm's or Hugging Face's name (whose `vit.`, `deit.`, `dinov2.` and `regnet.` are no wrapper's). */
+/** The first layer's weight, with timm's or Hugging Face's name (whose `vit.`, `deit.`, `dinov2.`, `regnet.` and `convnext.` are no wrapper's). */
 const FIRST_LAYER =
-  /^((?:.*?\.)??)(?:patch_embed\.proj|stem\.conv|(?<!layer\d\.\d{1,3}\.)conv1|(?:vit\.|deit\.|dinov2\.|dinov2_with_registers\.)?embeddings\.patch_embeddings\.projection|(?:regnet\.)?embedder\.embedder\.convolution)\.weight$/s;
+  /^((?:.*?\.)??)(?:patch_embed\.proj|stem\.(?:conv|0)|downsample_layers\.0\.0|(?:convnext\.)?embeddings\.patch_embeddings|(?<!layer\d\.\d{1,3}\.)conv1|(?:vit\.|deit\.|dinov2\.|dinov2_with_registers\.)?embeddings\.patch_embeddings\.projection|(?:regnet\.)?embedder\.embedder\.convolution)\.weight$/s;
 
 /** A classifier, which a wrapper may hold beside the model instead of inside it. */
 const HEAD = /^(head|head_dist|head\.fc|fc|classifier|classifier\.1|cls_classifier|distillation_classifier)\.(weight|bias)$/;

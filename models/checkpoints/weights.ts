@@ -1,5 +1,6 @@
 /** Weights by name: from any file, to safetensors files with timm's names. */
 import { type AnyWeights, readAnyWeights } from "./formats.ts";
+import type { ConvNeXtConfig } from "../convnext.ts";
 import type { DeitConfig } from "../deit.ts";
 import { isHead } from "../heads.ts";
 import { toTimm } from "./names.ts";
@@ -14,7 +15,7 @@ export const INFO = "tessera_weights";
 /** The metadata in a weights file written here. */
 export interface WeightsInfo {
   /** As `createModel` takes it: files may leave out keys that have a default. */
-  readonly config: Partial<DeitConfig> | Partial<RegNetConfig> | Partial<ResNetConfig>;
+  readonly config: Partial<DeitConfig> | Partial<RegNetConfig> | Partial<ResNetConfig> | Partial<ConvNeXtConfig>;
   readonly classes?: readonly string[];
   /** Per channel, of inputs in [0, 1]. */
   readonly mean?: readonly number[];

@@ -49,6 +49,9 @@ const REGNET_CROP: Readonly<Record<string, number>> = {
   regnety_016: 0.965,
 };
 
+/** And of ConvNeXt, whose larger models keep 0.95 too. */
+const CONVNEXT_CROP: Readonly<Record<string, number>> = { convnext_atto: 0.875, convnext_femto: 0.875, convnext_pico: 0.875 };
+
 /** Of timm's `vit_` names those whose weights were trained with ImageNet's statistics. */
 const SELF_SUPERVISED = /_dinov2$|\.(dino|mae)$|^vit_small_patch8_/;
 
@@ -65,8 +68,8 @@ export function preprocessing(protocol: Protocol, model: string, size: number): 
     case "timm": {
       const share = model.startsWith("regnety_")
         ? (REGNET_CROP[model] ?? 0.95)
-        : model.startsWith("resnet")
-          ? 0.95
+        : /^(resnet|convnext_)/.test(model)
+          ? (CONVNEXT_CROP[model] ?? 0.95)
           : size === 384 || dinov2
             ? 1
             : 0.9;

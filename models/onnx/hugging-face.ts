@@ -5,6 +5,7 @@
  *
  * https://huggingface.co/docs/transformers.js/custom_usage
  */
+import type { ConvNeXtConfig } from "../convnext.ts";
 import type { DeitConfig } from "../deit.ts";
 import type { Preprocessing } from "../images/protocols.ts";
 import type { Model } from "../model.ts";
@@ -54,7 +55,17 @@ function transformer(c: DeitConfig): object {
 }
 
 /** transformers.js knows no RegNet; its ResNet runs whatever graph the file holds. */
-function convolutional(c: RegNetConfig | ResNetConfig): object {
+function convolutional(c: RegNetConfig | ResNetConfig | ConvNeXtConfig): object {
+  if (c.arch === "convnext")
+    return {
+      model_type: "convnext",
+      architectures: [c.numClasses === 0 ? "ConvNextModel" : "ConvNextForImageClassification"],
+      image_size: c.imgSize,
+      num_channels: 3,
+      patch_size: 4,
+      hidden_sizes: c.dims,
+      depths: c.depths,
+    };
   if (c.arch === "resnet")
     return {
       model_type: "resnet",

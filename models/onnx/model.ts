@@ -6,9 +6,11 @@ import { checkState } from "../check-state.ts";
 import type { HeadChoice } from "../heads.ts";
 import type { Model } from "../model.ts";
 import type { State } from "../params.ts";
+import { convnextGraph } from "./convnext.ts";
 import { deitGraph } from "./deit.ts";
 import type { OnnxFile } from "./file.ts";
 import { Graph, type OnnxDtype } from "./graph.ts";
+import type { ConvNeXtConfig } from "../convnext.ts";
 import type { RegNetConfig } from "../regnet.ts";
 import type { ResNetConfig } from "../resnet.ts";
 import { regnetGraph } from "./regnet.ts";
@@ -47,8 +49,12 @@ export function onnxModel(model: Model, state: State, o: OnnxOptions = {}): Onnx
   return g.file(metadata);
 }
 
-const convolutional = (g: Graph, x: string, config: RegNetConfig | ResNetConfig): string =>
-  config.arch === "resnet" ? resnetGraph(g, x, config) : regnetGraph(g, x, config);
+const convolutional = (g: Graph, x: string, config: RegNetConfig | ResNetConfig | ConvNeXtConfig): string =>
+  config.arch === "resnet"
+    ? resnetGraph(g, x, config)
+    : config.arch === "convnext"
+      ? convnextGraph(g, x, config)
+      : regnetGraph(g, x, config);
 
 /** As `combineHeads` has it. */
 function combined(g: Graph, head: HeadChoice, cls: string, dist: string): string {

@@ -14,6 +14,7 @@ import { refuses, uniform, type Case } from "../../checks/check.ts";
 const models = {
   "distilled DeiT": createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 32, depth: 2, heads: 2, numClasses: 10, distilled: true }),
   RegNetY: createModel({ arch: "regnety", imgSize: 8, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 1, stemWidth: 8, numClasses: 10 }),
+  ConvNeXt: createModel({ arch: "convnext", imgSize: 32, depths: [1, 1, 1, 1], dims: [8, 8, 12, 16], numClasses: 10 }),
 };
 
 /** So many roundings to f16 follow each other in a block, whose errors add up as random ones do. */
@@ -32,7 +33,7 @@ export const cases: Case[] = [
             key,
             shape.length > 1
               ? { shape, data: Float32Array.from(uniform(data.length, i), (v) => v * Math.sqrt(3 / (data.length / shape[0]!))) }
-              : { shape, data: key.endsWith("conv3.bn.weight") ? data.map(() => 0.5) : data },
+              : { shape, data: /conv3\.bn\.weight$|gamma$/.test(key) ? data.map(() => 0.5) : data },
           ]),
         );
         const before = getDevice().stats.bytesLive;

@@ -1,6 +1,7 @@
-/** Files of DeiT III, DINO, DINOv2 and MAE: the names of their own repositories, timm's and Hugging Face's, and what is said of a cousin's. */
+/** Files of DeiT III, DINO, DINOv2 and MAE: the names of their own repositories, timm's and Hugging Face's; what is said of any model's cousin. */
 import { describe, expect, test } from "vitest";
 import { convertWeights } from "../../jobs/convert/weights.ts";
+import { refusing } from "../../jobs/errors.ts";
 import { checkState } from "../../models/check-state.ts";
 import { readAnyWeights } from "../../models/checkpoints/formats.ts";
 import { toHuggingFace, toTimm } from "../../models/checkpoints/names.ts";
@@ -97,8 +98,10 @@ describe("names of the models' own repositories", () => {
 });
 
 describe("weights of a cousin: what differs, and whose they are", () => {
-  const shapesOf = (name: string): State =>
-    new Map(createModel(name).params.map(({ name, shape }) => [name, { shape, data: new Float32Array(0) }]));
+  const shapesOf = (name: string, numClasses?: number): State =>
+    new Map(createModel(name, numClasses).params.map(({ name, shape }) => [name, { shape, data: new Float32Array(0) }]));
+  const load = (wanted: string, state: State) => () =>
+    refusing(() => checkState(wanted, createModel(wanted).params, state), "weights.safetensors");
   test.each([
     [
       "vit_small_patch14_reg4_dinov2",
@@ -116,19 +119,39 @@ describe("weights of a cousin: what differs, and whose they are", () => {
       /misshapen: pos_embed is .*patch_embed.proj.weight is \[384,3,32,32\], expected \[384,3,16,16\] \(weights like these are of vit_small_patch32_224\)/,
     ],
     ["deit3_base_patch16_384", "deit3_small_patch16_384", /weights like these are of deit3_small_patch16_384\)/],
+    ["deit_small_patch16_224", "deit_small_distilled_patch16_224", /unexpected: dist_token .*are of deit_small_distilled_patch16_224\)/],
+    [
+      "regnety_004",
+      "regnety_002",
+      /missing: s2.b2.conv1.conv.weight .*misshapen: s1.b1.conv1.conv.weight is \[24,32,1,1\], expected \[48,32,1,1\].* \(weights like these are of regnety_002\) \(weights.safetensors\)$/,
+    ],
+    [
+      "resnet34",
+      "resnet18",
+      /missing: layer1.2.conv1.weight \[64,64,3,3\].*and \d+ more \(weights like these are of resnet18\) \(weights.safetensors\)$/,
+    ],
+    ["resnet18", "resnet34", /unexpected: layer1.2.conv1.weight .*are of resnet34\)/],
+    ["resnet18", "resnet50", /misshapen: layer1.0.conv1.weight is \[64,64,1,1\], expected \[64,64,3,3\].*are of resnet50\)/],
+    ["regnety_016", "resnet50", /missing: stem.conv.weight \[32,3,3,3\].*unexpected: conv1.weight \[64,3,7,7\].*are of resnet50\)/],
+    ["resnet50", "deit_tiny_patch16_224", /unexpected: cls_token \[1,1,192\].*are of deit_tiny_patch16_224, vit_tiny_patch16_224\)/],
+    [
+      "convnext_tiny",
+      "convnext_atto",
+      /missing: stages.0.blocks.2.gamma \[96\].*misshapen: stem.0.weight is \[40,3,4,4\], expected \[96,3,4,4\].*are of convnext_atto\)/,
+    ],
+    ["deit_tiny_patch16_224", "regnety_160", /missing: cls_token .*unexpected: stem.conv.weight .*are of regnety_160\)/],
   ])("%s given %s", (wanted, given, message) => {
-    expect(() => checkState(wanted, createModel(wanted).params, shapesOf(given))).toThrow(message);
+    expect(load(wanted, shapesOf(given))).toThrow(message);
   });
   test("of a head of another size alone no other model is named; what is of no model is of none", () => {
-    const model = createModel("deit3_small_patch16_224");
-    const other = new Map(
-      createModel("deit3_small_patch16_224", 10).params.map(({ name, shape }) => [name, { shape, data: new Float32Array(0) }]),
-    );
-    expect(() => checkState("m", model.params, other)).toThrow(
-      "misshapen: head.weight is [10,384], expected [1000,384], head.bias is [10], expected [1000]",
-    );
-    expect(() => checkState("m", model.params, other)).not.toThrow(/weights like these/);
-    expect(() => checkState("m", model.params, without(shapesOf("deit_tiny_patch16_224"), "pos_embed"))).toThrow(/unexpected|misshapen/);
-    expect(() => checkState("m", model.params, without(shapesOf("deit_tiny_patch16_224"), "pos_embed"))).not.toThrow(/weights like these/);
+    const other = load("deit3_small_patch16_224", shapesOf("deit3_small_patch16_224", 10));
+    expect(other).toThrow("misshapen: head.weight is [10,384], expected [1000,384], head.bias is [10], expected [1000] (only the head");
+    expect(other).not.toThrow(/weights like these/);
+    const none = load("deit3_small_patch16_224", without(shapesOf("deit_tiny_patch16_224"), "pos_embed"));
+    expect(none).toThrow(/unexpected|misshapen/);
+    expect(none).not.toThrow(/weights like these/);
+    expect(load("regnety_004", shapesOf("regnety_002", 10))).toThrow("(weights like these are of regnety_002)");
+    const lame = load("resnet34", without(shapesOf("resnet34"), "bn1.bias"));
+    expect(lame).toThrow("missing: bn1.bias [64] (weights.safetensors)");
   });
 });

@@ -3,11 +3,12 @@ import { expect, test } from "vitest";
 import { createModel, modelNames } from "../../models/model.ts";
 import { countParams } from "../../models/params.ts";
 import backbones from "../golden/backbones.json" with { type: "json" };
+import convnexts from "../golden/convnext.json" with { type: "json" };
 import golden from "../golden/family.json" with { type: "json" };
 import resnets from "../golden/resnet.json" with { type: "json" };
 
-const resnetSizes = Object.fromEntries(Object.entries(resnets.names).map(([name, recorded]) => [name, recorded.sizes]));
-const sizes = { ...golden.sizes, ...backbones.sizes, ...resnetSizes } as unknown as Readonly<
+const others = Object.fromEntries(Object.entries({ ...resnets.names, ...convnexts.names }).map(([name, { sizes }]) => [name, sizes]));
+const sizes = { ...golden.sizes, ...backbones.sizes, ...others } as unknown as Readonly<
   Record<string, readonly [parameters: number, macs: number, activations: number]>
 >;
 

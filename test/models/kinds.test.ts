@@ -81,7 +81,7 @@ describe("prefixes", () => {
       new Map([...prefixed("s1.", state)].slice(3)),
     ])
       expect(() => read(safe(other))).toThrow(
-        /^weights: expected the (names of a DeiT, ViT, RegNetY or ResNet|\d+ tensors of this model), got /,
+        /^weights: expected the (names of a DeiT, ViT, RegNetY, ResNet or ConvNeXt|\d+ tensors of this model), got /,
       );
   });
 });

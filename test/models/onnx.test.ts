@@ -18,6 +18,7 @@ import { axesOf, parseOnnx } from "./onnx-file.ts";
 const distilled = createModel(TINY);
 const plain = createModel({ ...TINY, distilled: false });
 const regnet = createModel({ arch: "regnety", imgSize: 32, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 3, stemWidth: 8, numClasses: 4 });
+const convnext = createModel({ arch: "convnext", imgSize: 32, depths: [1, 1, 2, 1], dims: [4, 4, 8, 8], convMlp: true, numClasses: 3 });
 const FLOAT = 1,
   FLOAT16 = 10;
 
@@ -38,6 +39,7 @@ describe("a model's file", () => {
     ],
     ["mean of patches, a norm after", createModel({ ...TINY, distilled: false, pool: "mean", fcNorm: true }), [["logits"]], 5, 16],
     ["class token and mean, no head", createModel({ ...TINY, distilled: false, pool: "both", numClasses: 0 }), [["features"]], 48, 16],
+    ["ConvNeXt", convnext, [["logits"]], 3, 32],
     ["headless RegNetY", createModel({ ...regnet.config, numClasses: 0 }), [["features"]], 32, 32],
   ] as const)("%s: names, any number of images, opset 17, every parameter bit for bit", (_, model, outputs, width, size) => {
     const state = initialState(model.params, 3);
@@ -57,6 +59,7 @@ describe("a model's file", () => {
     ["f16", distilled],
     ["f32", regnet],
     ["f16", regnet],
+    ["f32", convnext],
   ] as const)("%s %#: every name is made once, before it is read, and every constant is read", (dtype, model) => {
     const { graph } = parseOnnx(written(model, { dtype }));
     const constants = graph.initializer.map(({ name }) => name);

@@ -31,6 +31,7 @@ function small(config: ModelConfig): Record<string, unknown> {
   const numClasses = config.numClasses > 0 ? 2 : 0;
   if (config.arch === "deit") return { ...config, imgSize: 2 * config.patchSize, dim: 16, depth: 2, heads: 2, mlpRatio: 2, numClasses };
   if (config.arch === "resnet") return { ...config, imgSize: 32, depths: [1, 1, 1, 1], stemWidth: 8, width: 4, numClasses };
+  if (config.arch === "convnext") return { ...config, imgSize: 32, depths: [1, 1, 1, 1], dims: [4, 8, 8, 12], convMlp: false, numClasses };
   return { arch: "regnety", imgSize: 32, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 3, stemWidth: 8, numClasses };
 }
 

@@ -149,6 +149,19 @@ test("lora leaves all but its targets and the head as they were, and adds what i
   tuned.model.dispose();
 });
 
+test.each([
+  { arch: "resnet", imgSize: 16, depths: [1, 1, 1, 1], stemWidth: 8, width: 4, numClasses: 5 },
+  { arch: "convnext", imgSize: 32, depths: [1, 1, 1, 1], dims: [8, 8, 8, 16], numClasses: 5 },
+])("a head on $arch's own features answers as the whole model with it does", async (config) => {
+  const network = await loadModel(tinyFile(config));
+  const { model, epochs } = await network.fineTune(EXAMPLES, { train: "head", epochs: 60, learningRate: 0.1, validation: 0 });
+  const answers = await Promise.all(EXAMPLES.map(async ({ image }) => (await model.classify(image as ImageData))[0]!.label));
+  const right = answers.filter((label, i) => label === EXAMPLES[i]!.label).length;
+  expect(right / EXAMPLES.length).toBeGreaterThan(0.6);
+  expect(right / EXAMPLES.length).toBeCloseTo(epochs.at(-1)!.trainTop1, 1);
+  for (const m of [network, model]) m.dispose();
+});
+
 describe("examples that teach nothing", () => {
   const some = (...labels: string[]): Example[] => labels.map((label) => ({ image: RED, label }));
   test.each([

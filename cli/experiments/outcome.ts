@@ -30,11 +30,9 @@ export const runFolder = (out: string, id: string, seed: number): string => join
 const IDENTITY = "identity.json";
 const RESULT = "result.json";
 
-/** The kept result of exactly this run; `null` for none, and for that of other settings, data or weights. */
+/** The folder's result if it is of exactly this run; `null` for that of other settings, data or weights. */
 export function outcomeIn(folder: string, identity: Identity): Outcome | null {
-  const path = join(folder, RESULT);
-  if (!existsSync(path)) return null;
-  const outcome = JSON.parse(readFileSync(path, "utf8")) as Outcome;
+  const outcome = JSON.parse(readFileSync(join(folder, RESULT), "utf8")) as Outcome;
   return sameIdentity(outcome.of, identity) ? outcome : null;
 }
 

@@ -1,11 +1,12 @@
 /** Where a scale's runs, sets and weights are, and which trained teachers are chosen. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Run, SetName, Source } from "../../train/experiments/experiment.ts";
 import type { Scale } from "../../train/experiments/scales.ts";
 import { best, candidates, equalPair, type Judged } from "../../train/experiments/teachers.ts";
 import { setFolder } from "./data.ts";
 import { identityOf, type Identity, type Inputs } from "./identity.ts";
-import { outcomeIn, runFolder, type Outcome } from "./outcome.ts";
+import { outcomeIn, resultFile, runFolder, type Outcome } from "./outcome.ts";
 
 export class Place implements Inputs {
   readonly scale: Scale;
@@ -53,8 +54,10 @@ export class Place implements Inputs {
 
   /** The kept result of this run as it would be today; `null` for none. */
   outcome(run: Run, seed: number): Outcome | null {
+    const folder = runFolder(this.out, run.id, seed);
+    if (!existsSync(resultFile(folder))) return null;
     const identity = this.identity(run, seed);
-    return identity && outcomeIn(runFolder(this.out, run.id, seed), identity);
+    return identity && outcomeIn(folder, identity);
   }
 
   /** All kept results of a run, by seed. */

@@ -33,7 +33,17 @@ export async function judgeTeacher(place: Place, machine: Machine, commands: Com
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const json = join(folder, "eval.json");
-  const args = ["eval", "--weights", place.cnn, "--data", place.folder("cifar10/all"), "--logits", teacherAnswers(place), "--json", json];
+  const args = [
+    "eval",
+    "--weights",
+    place.cnn,
+    "--data",
+    place.folder(place.scale.judged),
+    "--logits",
+    teacherAnswers(place),
+    "--json",
+    json,
+  ];
   await commands.run([...args, ...machineOptions(machine)], "the given CNN");
   const { count, model } = JSON.parse(readFileSync(json, "utf8")) as { count: number; model: { top1: number } };
   const given: GivenTeacher = { sha256: digest(place.cnn).sha256, count, top1: 100 * model.top1 };

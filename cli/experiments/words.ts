@@ -41,7 +41,7 @@ export function describe({ scale, teachers, outcomes, tables }: Results): string
     ...(tables.length === 0
       ? []
       : [
-          `Students are judged by all 10,000 test pictures, learning curves and targets by 1,000 to 2,000. Gains are against a group's first row, in points, over pairs of runs with the same seed (the same pictures in the same order); the error is the standard error of that mean. The paper's figures are of DeiT-B on ImageNet with 300 epochs: the same comparisons${more(scale, outcomes)}.`,
+          `Students and teachers are judged by ${(scale.judged.endsWith("all") ? 10_000 : 1000).toLocaleString("en")} test pictures, learning curves by 1,000, targets by 2,000. Gains are against a group's first row, in points, over pairs of runs with the same seed (the same pictures in the same order); the error is the standard error of that mean. The paper's figures are of DeiT-B on ImageNet with 300 epochs: the same comparisons${more(scale, outcomes)}.`,
         ]),
   ];
 }

@@ -74,7 +74,7 @@ export default function (program: Command): void {
         deit: options.deit === undefined ? null : resolve(options.deit),
       });
       const runs = runsOf(scale, tables, { deit: place.deit !== null });
-      await makeSets(root, ["cifar10/all", ...runs.flatMap((run): SetName[] => [run.data, run.judged ?? run.data])]);
+      await makeSets(root, [scale.judged, ...runs.flatMap((run): SetName[] => [run.data, run.judged ?? run.data])]);
       const tasks = tables.flatMap((table) => tasksOf(runsOf(scale, [table], { deit: place.deit !== null }), seeds));
       const unique = [...new Map(tasks.map((task) => [`${task.run.id} ${task.seed}`, task])).values()];
       if (options.report) note(`experiments: ${standing(unique, jobs, place)}`);

@@ -44,7 +44,7 @@ export function ablated(scale: Scale, name: IngredientName, { perClass, epochs }
       ...(name === "sgd" ? { lr: scale.sgdLr } : {}),
     },
     data: `cifar10/${perClass}`,
-    judged: "cifar10/all",
+    judged: scale.judged,
     points: 8,
     ...(name === "reference" ? { averaged: true } : {}),
     ...(seeds === undefined ? {} : { seeds }),

@@ -1,5 +1,5 @@
 /** Sizes of the experiments. Everything that depends on the machine stands here. */
-import type { Settings } from "./experiment.ts";
+import type { SetName, Settings } from "./experiment.ts";
 
 /** A training set and how often it is seen. */
 export interface Regime {
@@ -15,6 +15,8 @@ export interface Scale {
   readonly deit: Settings;
   readonly cnn: Settings;
   readonly recipe: Settings;
+  /** All test pictures of this set judge students and teachers. */
+  readonly judged: SetName;
   readonly sgdLr: number;
   readonly emaDecay: number;
   /** Where the table of distillation asks. */
@@ -56,6 +58,7 @@ const small: Scale = {
   deit: vit(64, 4, 2, 8),
   cnn: CNN,
   recipe: { ...RECIPE, batchSize: 100, lr: 2e-3 },
+  judged: "cifar10/all",
   sgdLr: 3e-2,
   emaDecay: 0.99,
   distillation: { perClass: 200, epochs: 60 },
@@ -99,6 +102,7 @@ const full: Scale = {
   deit: vit(192, 9, 3, 4),
   cnn: { ...CNN, w0: 48, wa: 32, depth: 8 },
   recipe: { ...RECIPE, batchSize: 128, lr: 1e-3 },
+  judged: "cifar10/all",
   sgdLr: 3e-2,
   emaDecay: 0.999,
   distillation: { perClass: 1000, epochs: 30 },
@@ -138,6 +142,7 @@ const rehearsal: Scale = {
   ...small,
   name: "rehearsal",
   about: "a few updates of every run of scale small, whose figures mean nothing: it shows that all of them work on this machine",
+  judged: "cifar10/10",
   distillation: { perClass: 10, epochs: 1 },
   lengths: brief(2).slice(0, 2),
   sizes: [20, 30].map((perClass) => ({ perClass, epochs: 1 })),

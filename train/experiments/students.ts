@@ -32,7 +32,7 @@ export function student(scale: Scale, method: Method, { perClass, epochs }: Regi
     model: method === "token" ? { ...scale.student, distilled: true } : scale.student,
     recipe: { ...scale.recipe, ...PLAIN, epochs, warmupEpochs: warmup(epochs), ...METHODS[method] },
     data: `cifar10/${perClass}`,
-    judged: "cifar10/all",
+    judged: scale.judged,
     points: 8,
     ...(taught ? { teacher } : {}),
     ...(seeds === undefined ? {} : { seeds }),

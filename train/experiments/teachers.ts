@@ -12,7 +12,7 @@ function teacher(scale: Scale, kind: Kind, { perClass, epochs }: Regime): Run {
     model: scale[kind],
     recipe: { ...scale.recipe, ...PLAIN, ...(kind === "cnn" ? { lr: 4e-3 } : {}), epochs, warmupEpochs: warmup(epochs) },
     data: perClass === 5000 ? "cifar10/all" : `cifar10/${perClass}`,
-    judged: "cifar10/all",
+    judged: scale.judged,
     points: 4,
     seeds: 1,
   };

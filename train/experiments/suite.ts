@@ -13,8 +13,8 @@ export const tablesOf = (scale: Scale): Table[] => [regimes, teachers, distillat
 /** The runs of some tables, in their order, each once, and before them the teachers that they need. `given`: a DeiT that needs no training. */
 export function runsOf(scale: Scale, names: readonly TableName[], given: { readonly deit: boolean }): Run[] {
   const runs = new Map<string, Run>();
+  const { cnn, deit } = candidates(scale);
   const add = (run: Run): void => {
-    const { cnn, deit } = candidates(scale);
     const sources = [run.teacher, run.from, run.model === "best-deit" ? run.model : undefined];
     if (sources.some((s) => s === "equal-cnn" || s === "equal-deit")) [...cnn, ...deit].forEach(add);
     if (sources.includes("best-deit") && !given.deit) deit.forEach(add);

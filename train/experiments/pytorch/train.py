@@ -22,7 +22,6 @@ if not hasattr(torch.ops.torchvision, "nms"):
         _stub.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 import timm
 from timm.models.deit import VisionTransformerDistilled
-from timm.models.regnet import RegNet, RegNetCfg
 from timm.models.vision_transformer import VisionTransformer
 
 MEAN = torch.tensor([0.49139968, 0.48215841, 0.44653091]).view(1, 3, 1, 1)
@@ -42,11 +41,6 @@ def normalized(images):
 
 
 def make(config):
-    if config["arch"] == "regnety":
-        cfg = RegNetCfg(depth=config["depth"], w0=config["w0"], wa=config["wa"], wm=config["wm"], group_size=config["groupWidth"], se_ratio=0.25, stem_width=config["stemWidth"])
-        model = RegNet(cfg, num_classes=config["numClasses"])
-        model.stem.conv.stride = (config["stemStride"],) * 2
-        return model
     kind = VisionTransformerDistilled if config.get("distilled") else VisionTransformer
     model = kind(img_size=config["imgSize"], patch_size=config["patchSize"], embed_dim=config["dim"], depth=config["depth"], num_heads=config["heads"], num_classes=config["numClasses"])
     torch.nn.init.normal_(model.cls_token, std=0.02)  # as the released code; timm has 1e-6 today
@@ -63,12 +57,34 @@ def weights_into(model, path, new_heads):
     assert not left and not unexpected, f"expected weights of the model in {path}, got {left + unexpected} too few or too many"
 
 
-def teacher_of(path):
+def regnety(path):
+    """Forward of a trained RegNetY, by timm's names of parameters; timm's own class has four stages always, and a stem of stride 2."""
+    state = load_file(path)
     with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["tessera_weights"])["config"]
-    model = make(config).eval()
-    weights_into(model, path, False)
-    return model
+    blocks = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in state if name.startswith("s") and not name.startswith("stem")))
+
+    def conv(name, x, stride=1, padding=0, groups=1):
+        norm = [state[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(F.conv2d(x, state[f"{name}.conv.weight"], None, stride, padding, 1, groups), *norm, eps=1e-5)
+
+    def dense(name, x):
+        return F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def forward(x):
+        x = conv("stem", x, config["stemStride"], 1).relu()
+        for name in blocks:
+            stage, block = (int(part[1:]) for part in name.split("."))
+            stride = config["strides"][min(stage, len(config["strides"])) - 1] if block == 1 else 1
+            kernel = state[f"{name}.conv2.conv.weight"]
+            y = conv(f"{name}.conv1", x).relu()
+            y = conv(f"{name}.conv2", y, stride, 1, len(kernel) // kernel.shape[1]).relu()
+            y = y * dense(f"{name}.se.fc2", dense(f"{name}.se.fc1", y.mean((2, 3), keepdim=True)).relu()).sigmoid()
+            y = conv(f"{name}.conv3", y)
+            x = (y + (conv(f"{name}.downsample", x, stride) if f"{name}.downsample.conv.weight" in state else x)).relu()
+        return F.linear(x.mean((2, 3)), state["head.fc.weight"], state["head.fc.bias"])
+
+    return forward
 
 
 def augmented(images, recipe):
@@ -139,7 +155,7 @@ def run(settings):
         weights_into(model, settings["initial"], True)
     if hasattr(model, "head_dist"):
         model.set_distilled_training(True)
-    teacher = teacher_of(settings["teacher"]) if settings["teacher"] else None
+    teacher = regnety(settings["teacher"]) if settings["teacher"] else None
     images, labels = pictures(settings["train"])
     plain = lambda name, p: p.ndim < 2 or name in ("cls_token", "pos_embed")
     named = list(model.named_parameters())

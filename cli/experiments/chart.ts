@@ -21,7 +21,7 @@ const FRAME = { left: 46, right: 10, top: 12, bottom: 40 };
 /** Least distance between the labels of two lines. */
 const LABEL = 15;
 /** Room for labels at the ends of lines. */
-const LEGEND = 170;
+const LEGEND = 180;
 
 const escapeXml = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 const number = (v: number): string => String(Math.round(v * 10) / 10);

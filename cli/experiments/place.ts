@@ -34,7 +34,8 @@ export class Place implements Inputs {
     if (source === "best-deit" && this.deit !== null) return this.deit;
     const chosen = this.chosen();
     const id = { "equal-cnn": chosen.equal?.cnn.id, "equal-deit": chosen.equal?.deit.id, "best-deit": chosen.best?.id }[source];
-    return id === undefined ? null : join(runFolder(this.out, id, 0), "model.safetensors");
+    const path = id === undefined ? null : join(runFolder(this.out, id, 0), "model.safetensors");
+    return path !== null && existsSync(path) ? path : null;
   };
 
   /** The teachers that the finished candidates lead to; `null` until all that a choice is between are trained. */

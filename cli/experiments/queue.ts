@@ -15,9 +15,13 @@ export interface Task {
 export const seedsOf = ({ seeds }: Run, asked: readonly number[]): readonly number[] =>
   seeds === 1 ? [0] : asked.filter((seed) => seeds === undefined || seed < seeds);
 
-/** Seed by seed, so that a stop leaves complete tables of fewer seeds. */
-export const tasksOf = (runs: readonly Run[], seeds: readonly number[]): Task[] =>
-  [...new Set([0, ...seeds])].flatMap((seed) => runs.filter((run) => seedsOf(run, seeds).includes(seed)).map((run) => ({ run, seed })));
+/** Seed by seed, so that a stop leaves complete tables of fewer seeds; of a seed the short runs first. */
+export const tasksOf = (runs: readonly Run[], seeds: readonly number[]): Task[] => {
+  const short = [...runs].sort((a, b) => imagesOf(a) - imagesOf(b));
+  return [...new Set([0, ...seeds])].flatMap((seed) =>
+    short.filter((run) => seedsOf(run, seeds).includes(seed)).map((run) => ({ run, seed })),
+  );
+};
 
 export interface QueueOptions {
   readonly place: Place;

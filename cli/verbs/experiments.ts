@@ -1,4 +1,5 @@
 /** `tessera experiments`: the paper's tables, each in a regime where its question has an answer, as tables, curves and verdicts. */
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -65,6 +66,8 @@ export default function (program: Command): void {
         if (!TABLES.includes(name as TableName)) throw new UsageError(`expected tables of ${TABLES.join(", ")}, got "${name}"`);
         return name as TableName;
       });
+      for (const [option, path] of Object.entries({ "--teacher": options.teacher, "--deit": options.deit }))
+        if (path !== undefined && !existsSync(path)) throw new UsageError(`expected weights at "${path}" for ${option}, got no file`);
       const scale = SCALES[options.scale];
       const jobs =
         options.jobs === undefined ? (scale.jobs === "cores" ? availableParallelism() : scale.jobs) : whole("--jobs", options.jobs, 1);

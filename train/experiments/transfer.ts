@@ -7,11 +7,11 @@ import { PLAIN, warmup } from "./students.ts";
 /** How the pretrained weights are used; rates as in the library's fine-tuning. */
 const METHODS: Readonly<Record<string, { readonly label: string; readonly recipe: Settings; readonly paper?: number }>> = {
   scratch: { label: "from scratch", recipe: { lr: 1e-3 }, paper: PAPER.scratch },
-  neighbours: { label: "nearest neighbours on features", recipe: {} },
-  head: { label: "classifier tuned", recipe: { trainOnly: "head", lr: 1e-2 } },
-  lora: { label: "LoRA and classifier tuned", recipe: { trainOnly: "lora", lr: 2e-3 } },
-  attention: { label: "attention and classifier tuned", recipe: { trainOnly: "attention", lr: 1e-3 } },
-  all: { label: "all weights tuned", recipe: { lr: 1e-3 }, paper: PAPER.pretrained },
+  neighbours: { label: "nearest neighbours", recipe: {} },
+  head: { label: "classifier", recipe: { trainOnly: "head", lr: 1e-2 } },
+  lora: { label: "LoRA and classifier", recipe: { trainOnly: "lora", lr: 2e-3 } },
+  attention: { label: "attention and classifier", recipe: { trainOnly: "attention", lr: 1e-3 } },
+  all: { label: "all weights", recipe: { lr: 1e-3 }, paper: PAPER.pretrained },
 };
 
 const NAMES: Readonly<Record<(typeof TARGETS)[number], string>> = {
@@ -54,7 +54,7 @@ export function transfer(scale: Scale): Table {
     title: "Transfer (table 7 and section 6.4)",
     about: [
       "From the best DeiT of the full set, which has seen photographs only, to pictures of other kinds: grey clothes, digits and letters of fonts, ten classes each; letters are judged by fonts that no training picture is of.",
-      "As many updates for all ways of tuning at a size; nearest neighbours need none, and have no seeds.",
+      "What is tuned: the classifier alone, with it low-rank additions or attention, or all weights, as many updates each at a size. Nearest neighbours on the features need none, and have no seeds.",
     ],
     groups: TARGETS.flatMap((target) =>
       scale.transfer.map(

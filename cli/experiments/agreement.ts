@@ -8,7 +8,7 @@ import { student } from "../../train/experiments/students.ts";
 import { runFolder } from "./outcome.ts";
 import type { Place } from "./place.ts";
 import { estimate, type Estimate } from "./statistics.ts";
-import type { Find } from "./tables.ts";
+import type { Find } from "./figures.ts";
 import { teacherAnswers } from "./teacher.ts";
 
 /** Rows and columns in the paper's order. */

@@ -4,7 +4,7 @@ import type { TableName } from "../../train/experiments/experiment.ts";
 import type { Scale } from "../../train/experiments/scales.ts";
 import type { Agreement } from "./agreement.ts";
 import { difference, direction, estimate, within, type Estimate } from "./statistics.ts";
-import { figures, type Find } from "./tables.ts";
+import { figures, type Find } from "./figures.ts";
 
 export type Judgement = "agrees" | "differs" | "not told apart" | "one seed" | "not run";
 

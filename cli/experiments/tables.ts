@@ -1,13 +1,14 @@
 /** From runs to tables: means over seeds, and differences from the row that each group compares with. */
-import type { Row, Run, Table, TableName } from "../../train/experiments/experiment.ts";
+import type { Row, Table, TableName } from "../../train/experiments/experiment.ts";
 import type { Scale } from "../../train/experiments/scales.ts";
 import { tablesOf } from "../../train/experiments/suite.ts";
 import { agreement, type Agreement } from "./agreement.ts";
 import { judgeClaims, nearerVerdict, type Verdict } from "./claims.ts";
+import { figures, type Find } from "./figures.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Place } from "./place.ts";
 import { mirrorOf, readMirrors, type Mirror } from "./pytorch.ts";
-import { deviation, difference, mean, type BySeed, type Estimate } from "./statistics.ts";
+import { deviation, difference, mean, type Estimate } from "./statistics.ts";
 import { teachersOf, type Teachers } from "./teacher.ts";
 
 /** One line of a table, in percent. */
@@ -56,9 +57,6 @@ export interface Results {
   readonly outcomes: readonly Outcome[];
 }
 
-/** Finds the kept results of a run. */
-export type Find = (run: Run) => readonly Outcome[];
-
 /** Everything that is done at this place. */
 export function collect(place: Place): Results {
   const known = new Map<string, readonly Outcome[]>();
@@ -78,10 +76,6 @@ export function collect(place: Place): Results {
     outcomes: [...known.values()].flat(),
   };
 }
-
-/** A row's figures by seed, in percent. */
-export const figures = (row: Row, find: Find): BySeed =>
-  new Map(find(row.run).flatMap((o) => (o.top1[row.answer] === undefined ? [] : [[o.seed, 100 * o.top1[row.answer]!] as const])));
 
 export function tabulate(table: Table, find: Find, mirrored: (row: Row) => Mirror | null = () => null): TableResult {
   const groups = table.groups.map((group): LineGroup => {

@@ -1,4 +1,5 @@
 /** Does all runs that are not done yet, several at a time, and says what is left. A stop leaves every run resumable. */
+import { duration } from "../../jobs/files/duration.ts";
 import { StoppedError } from "../../jobs/stop.ts";
 import { imagesOf, type Run } from "../../train/experiments/experiment.ts";
 import type { Commands } from "./command.ts";
@@ -31,7 +32,10 @@ export interface QueueOptions {
   readonly work: (task: Task) => Promise<Outcome>;
 }
 
-/** Resolves to the tasks that a stop left. Rejects with the first failure, after the runs beside it have ended. */
+/** Failed runs after which no other is begun: something is wrong with the machine. */
+const MOST_FAILURES = 3;
+
+/** Resolves to the tasks that a stop left. A failed run is named and the others go on; in the end it rejects with what failed. */
 export async function runAll(tasks: readonly Task[], { place, jobs, commands, work }: QueueOptions): Promise<readonly Task[]> {
   const done: Outcome[] = [];
   const open: Task[] = [];
@@ -43,18 +47,19 @@ export async function runAll(tasks: readonly Task[], { place, jobs, commands, wo
   note(`experiments: ${left(open, done, jobs, place)}`);
   const running = new Set<Task>();
   const stopped: Task[] = [];
-  let failure: Error | null = null;
+  const failures: Error[] = [];
   await new Promise<void>((resolve) => {
     const next = (): void => {
-      while (!failure && !commands.stopping && running.size < jobs) {
+      while (failures.length < MOST_FAILURES && !commands.stopping && running.size < jobs) {
         const at = open.findIndex(({ run, seed }) => place.identity(run, seed) !== null);
         if (at === -1) break;
         const [task] = open.splice(at, 1) as [Task];
         running.add(task);
         begin(task)
           .catch((error: Error) => {
-            if (error instanceof StoppedError) stopped.push(task);
-            else failure ??= error;
+            if (error instanceof StoppedError) return stopped.push(task);
+            note(`experiments: ${task.run.id}, seed ${task.seed} failed: ${error.message}`);
+            return failures.push(error);
           })
           .finally(() => {
             running.delete(task);
@@ -79,7 +84,7 @@ export async function runAll(tasks: readonly Task[], { place, jobs, commands, wo
     };
     next();
   });
-  if (failure) throw failure as Error;
+  if (failures.length > 0) throw new Error(`${failures.length} ${failures.length === 1 ? "run" : "runs"} failed: ${failures[0]!.message}`);
   if (open.length > 0 && !commands.stopping)
     throw new Error(
       `experiments: expected every run to become possible, got ${open.length} that wait for their teachers: ${open.map((t) => t.run.id).join(", ")}`,
@@ -90,7 +95,7 @@ export async function runAll(tasks: readonly Task[], { place, jobs, commands, wo
 /** What is done and what is left, in words. */
 export function left(open: readonly Task[], done: readonly Outcome[], jobs: number, place: Place): string {
   if (open.length === 0) return `all ${done.length} runs are done`;
-  return `${done.length} runs done, ${open.length} left, some ${(secondsLeft(open, done, jobs, place) / 3600).toFixed(1)} hours`;
+  return `${done.length} runs done, ${open.length} left, some ${duration(secondsLeft(open, done, jobs, place))}`;
 }
 
 /** Judging, and starting the processes. */

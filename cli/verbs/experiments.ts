@@ -81,16 +81,27 @@ export default function (program: Command): void {
       const tasks = tables.flatMap((table) => tasksOf(runsOf(scale, [table], { deit: place.deit !== null }), seeds));
       const unique = [...new Map(tasks.map((task) => [`${task.run.id} ${task.seed}`, task])).values()];
       if (options.report) note(`experiments: ${standing(unique, jobs, place)}`);
-      else await run(unique, jobs, place, options);
-      await exportSettings(place, seeds);
-      await writeResults(place, options.json);
+      try {
+        if (!options.report) await run(unique, jobs, place, options);
+      } finally {
+        await exportSettings(place, seeds);
+        await writeResults(place, options.json);
+      }
     });
 }
+
+/** Signals that follow each other within this time are one stop. */
+const SAME_STOP_MS = 1000;
 
 /** Runs all that is left, until a stop. */
 async function run(tasks: readonly Task[], jobs: number, place: Place, options: Options): Promise<void> {
   const commands = new Commands(jobs);
+  let askedMs = -Infinity;
   const release = onStopSignal((code) => {
+    // npm and timeout pass on a signal that this process has had too.
+    const again = Date.now() - askedMs < SAME_STOP_MS;
+    askedMs = Date.now();
+    if (again) return;
     note(commands.stopping ? "ending the trainings at once" : "stopping: trainings save first; again ends them at once");
     commands.stop();
     process.exitCode = code;

@@ -221,7 +221,7 @@ test("a stopped queue names all that is left; going on does that and nothing twi
 
   const failing = async (): Promise<Outcome> => Promise.reject(new Error("no room"));
   const more = tasksOf(runs, [2]);
-  await expect(runAll(more, { place, jobs: 1, commands: new Commands(1), work: failing })).rejects.toThrow("no room");
+  await expect(runAll(more, { place, jobs: 1, commands: new Commands(1), work: failing })).rejects.toThrow("3 runs failed: no room");
   const waiting = runsOf(scale, ["distillation"], { deit: false }).filter(({ teacher }) => teacher === "equal-cnn");
   await expect(runAll(tasksOf(waiting, [0]), { place, jobs: 1, commands: new Commands(1), work })).rejects.toThrow(
     /every run to become possible, got 1 that wait/,

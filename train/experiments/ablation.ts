@@ -1,7 +1,7 @@
 /** Which ingredients of the recipe pay? The paper's table 8: each off in turn, where a plain model learns its set by heart. */
 import { row, type Row, type Settings, type Table } from "./experiment.ts";
 import { ABLATION as PAPER } from "./paper.ts";
-import type { Regime, Scale } from "./scales.ts";
+import { words, type Regime, type Scale } from "./scales.ts";
 import { PLAIN, warmup } from "./students.ts";
 
 interface Ingredient {
@@ -61,7 +61,7 @@ export function ablation(scale: Scale): Table {
     name: "ablation",
     title: "Ablation (table 8)",
     about: [
-      `${10 * at.perClass} pictures, ${at.epochs} epochs: the curve of "nothing at all" shows that the student learns these by heart, so that regularisation has something to prevent. Each row changes one thing of the paper's recipe; SGD has a rate of its own (${scale.sgdLr}).`,
+      `${words(at)}: the curve of "nothing at all" shows that the student learns these by heart, so that regularisation has something to prevent. Each row changes one thing of the paper's recipe; SGD has a rate of its own (${scale.sgdLr}).`,
     ],
     groups: [
       { title: "The recipe with one thing changed", rows: [...rows, row("with EMA", rows[0]!.run, { answer: "ema", paper: PAPER.ema })] },

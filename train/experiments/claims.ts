@@ -1,7 +1,7 @@
 /** The paper's claims, each as comparisons of two rows. A comparison is judged by runs of equal seeds, by the rules beside the figures. */
 import { ablated, type IngredientName } from "./ablation.ts";
 import { row, TARGETS, type Row, type TableName } from "./experiment.ts";
-import type { Regime, Scale } from "./scales.ts";
+import { words, type Regime, type Scale } from "./scales.ts";
 import { student, type Method } from "./students.ts";
 import { tuned } from "./transfer.ts";
 
@@ -30,7 +30,6 @@ type Side = readonly [Method, Row["answer"]];
 export function claims(scale: Scale): Claim[] {
   const at = scale.distillation;
   const others = [...scale.lengths, ...scale.sizes];
-  const words = ({ perClass, epochs }: Regime) => `${(10 * perClass).toLocaleString("en")} pictures, ${epochs} epochs`;
   const side = ([method, answer]: Side, regime: Regime): Row =>
     row(method, student(scale, method, regime, "cnn", regime === at ? undefined : scale.regimeSeeds), { answer });
   const compare = (label: string, a: Side, b: Side): Comparison => ({ label, a: side(a, at), b: side(b, at) });

@@ -1,7 +1,7 @@
 /** Does a teacher help, in which way, and which kind of teacher? The paper's tables 2 and 3. */
 import { heads, row, type Table } from "./experiment.ts";
 import { DISTILLATION as PAPER } from "./paper.ts";
-import type { Scale } from "./scales.ts";
+import { words, type Scale } from "./scales.ts";
 import { student } from "./students.ts";
 
 export function distillation(scale: Scale): Table {
@@ -14,7 +14,7 @@ export function distillation(scale: Scale): Table {
     name: "distillation",
     title: "Distillation (the paper's tables 2 and 3)",
     about: [
-      `${10 * at.perClass} pictures, ${at.epochs} epochs, crop and flip only: the regimes above show a student without a teacher at its end there, and a teacher that has something to add.`,
+      `${words(at)}, crop and flip only: the regimes above show a student without a teacher at its end there, and a teacher that has something to add.`,
       "The teachers of equal accuracy are the pair of the table of teachers whose accuracies on all test pictures are nearest, at most one point apart; the stronger DeiT is the best one there is.",
     ],
     groups: [

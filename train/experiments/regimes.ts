@@ -1,7 +1,7 @@
 /** Where has the question of distillation an answer? The same students over lengths and sizes of the training set, and the ablation's ends. */
 import { ablated } from "./ablation.ts";
 import { row, type Group, type Table } from "./experiment.ts";
-import type { Regime, Scale } from "./scales.ts";
+import { words, type Regime, type Scale } from "./scales.ts";
 import { student, type Method } from "./students.ts";
 
 const LABELS: Readonly<Record<Method, string>> = {
@@ -19,7 +19,7 @@ export function regimes(scale: Scale): Table {
   const group = (axis: string, value: number, at: Regime, methods: readonly Method[]): Group => {
     const seeds = at === base ? undefined : regimeSeeds;
     return {
-      title: `${(10 * at.perClass).toLocaleString("en")} pictures, ${at.epochs} epochs`,
+      title: words(at),
       at: { axis, value },
       rows: methods.map((method) =>
         row(LABELS[method], student(scale, method, at, "cnn", seeds), {
@@ -44,7 +44,7 @@ export function regimes(scale: Scale): Table {
       ...ablations.map((at): Group => {
         const seeds = at === scale.ablation ? undefined : at.epochs > scale.ablation.epochs ? 1 : regimeSeeds;
         return {
-          title: `Ablation's ends: ${10 * at.perClass} pictures, ${at.epochs} epochs`,
+          title: `Ablation's ends: ${words(at)}`,
           at: { axis: `the ablation's ends, epochs of ${10 * at.perClass} pictures`, value: at.epochs },
           rows: (["nothing", "crop-flip", "reference"] as const).map((name) => ablated(scale, name, at, seeds)),
         };

@@ -7,6 +7,10 @@ export interface Regime {
   readonly epochs: number;
 }
 
+/** A regime for people. */
+export const words = ({ perClass, epochs }: Regime): string =>
+  `${(10 * perClass).toLocaleString("en")} pictures, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}`;
+
 export interface Scale {
   readonly name: "small" | "full" | "rehearsal";
   readonly about: string;

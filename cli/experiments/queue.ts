@@ -1,5 +1,4 @@
 /** Does all runs that are not done yet, several at a time, and says what is left. A stop leaves every run resumable. */
-import { duration } from "../../jobs/files/duration.ts";
 import { StoppedError } from "../../jobs/stop.ts";
 import { imagesOf, type Run } from "../../train/experiments/experiment.ts";
 import type { Commands } from "./command.ts";
@@ -95,8 +94,11 @@ export async function runAll(tasks: readonly Task[], { place, jobs, commands, wo
 /** What is done and what is left, in words. */
 export function left(open: readonly Task[], done: readonly Outcome[], jobs: number, place: Place): string {
   if (open.length === 0) return `all ${done.length} runs are done`;
-  return `${done.length} runs done, ${open.length} left, some ${duration(secondsLeft(open, done, jobs, place))}`;
+  return `${done.length} runs done, ${open.length} left, some ${time(secondsLeft(open, done, jobs, place))}`;
 }
+
+const time = (seconds: number): string =>
+  seconds < 5400 ? `${Math.ceil(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
 
 /** Judging, and starting the processes. */
 const OVERHEAD_SECONDS = 15;

@@ -1,7 +1,7 @@
 /** The charts of a table: its groups of one axis as lines over that axis, and its learning curves. */
 import { COLOURS, type Chart } from "./chart.ts";
 import { deviation } from "./statistics.ts";
-import type { Line, TableResult } from "./tables.ts";
+import type { Line, TableResult } from "./results.ts";
 
 export function chartsOf({ groups, curves }: TableResult): Chart[] {
   const axes = [...new Set(groups.flatMap(({ at }) => (at ? [at.axis] : [])))];

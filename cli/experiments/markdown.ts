@@ -1,6 +1,6 @@
 /** The experiments' results as Markdown: claims, then tables. The curves are in the page. */
 import { MODELS, PAPER, type Agreement } from "./agreement.ts";
-import type { LineGroup, Results, TableResult } from "./tables.ts";
+import type { LineGroup, Results, TableResult } from "./results.ts";
 import { commands, comparedText, describe, elsewhereText, gainText, mirrorText, one, signed, TITLE } from "./words.ts";
 
 export function markdown(results: Results): string {

@@ -5,7 +5,7 @@ import { chartsOf } from "./charts.ts";
 import type { Judgement, Verdict } from "./claims.ts";
 import { STYLE } from "./page-style.ts";
 import { direction } from "./statistics.ts";
-import type { Line, LineGroup, Results, TableResult } from "./tables.ts";
+import type { Line, LineGroup, Results, TableResult } from "./results.ts";
 import { commands, comparedText, describe, elsewhereText, gainText, mirrorText, one, signed, TITLE } from "./words.ts";
 
 const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -1,61 +1,16 @@
 /** From runs to tables: means over seeds, and differences from the row that each group compares with. */
-import type { Row, Table, TableName } from "../../train/experiments/experiment.ts";
-import type { Scale } from "../../train/experiments/scales.ts";
+import type { Row, Table } from "../../train/experiments/experiment.ts";
 import { tablesOf } from "../../train/experiments/suite.ts";
-import { agreement, type Agreement } from "./agreement.ts";
-import { judgeClaims, nearerVerdict, type Verdict } from "./claims.ts";
+import { agreement } from "./agreement.ts";
+import { withReasons } from "./choice.ts";
+import { judgeClaims, nearerVerdict } from "./claims.ts";
 import { figures, type Find } from "./figures.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Place } from "./place.ts";
 import { mirrorOf, readMirrors, type Mirror } from "./pytorch.ts";
-import { deviation, difference, mean, type Estimate } from "./statistics.ts";
-import { teachersOf, type Teachers } from "./teacher.ts";
-
-/** One line of a table, in percent. */
-export interface Line {
-  readonly label: string;
-  readonly id: string;
-  readonly values: readonly number[];
-  readonly mean: number;
-  readonly deviation: number | null;
-  /** From the group's first line. */
-  readonly gain: Estimate | null;
-  /** Of the training pictures: without augmentation where that was judged, else as they were shown. */
-  readonly trainTop1: number;
-  readonly paper: number | null;
-  readonly paperGain: number | null;
-  /** PyTorch and timm, with the same settings. */
-  readonly mirror: Mirror | null;
-}
-
-export interface LineGroup {
-  readonly title: string;
-  readonly at: { readonly axis: string; readonly value: number } | null;
-  readonly lines: readonly Line[];
-}
-
-/** A learning curve: the mean over seeds after each evaluated epoch, in percent. */
-export interface Curve {
-  readonly label: string;
-  readonly points: readonly { readonly x: number; readonly y: number }[];
-}
-
-export interface TableResult {
-  readonly name: TableName;
-  readonly title: string;
-  readonly about: readonly string[];
-  readonly groups: readonly LineGroup[];
-  readonly curves: readonly { readonly title: string; readonly lines: readonly Curve[] }[];
-}
-
-export interface Results {
-  readonly scale: Scale;
-  readonly teachers: Teachers;
-  readonly verdicts: readonly Verdict[];
-  readonly tables: readonly TableResult[];
-  readonly agreement: Agreement | null;
-  readonly outcomes: readonly Outcome[];
-}
+import type { Curve, Line, LineGroup, Results, TableResult } from "./results.ts";
+import { deviation, difference, mean } from "./statistics.ts";
+import { teachersOf } from "./teacher.ts";
 
 /** Everything that is done at this place. */
 export function collect(place: Place): Results {
@@ -71,7 +26,7 @@ export function collect(place: Place): Results {
     scale: place.scale,
     teachers: teachersOf(place),
     verdicts: [...judgeClaims(place.scale, find), ...(agreed ? [nearerVerdict(agreed)] : [])],
-    tables: tables.filter(({ groups }) => groups.length > 0),
+    tables: withReasons(tables.filter(({ groups }) => groups.length > 0)),
     agreement: agreed,
     outcomes: [...known.values()].flat(),
   };

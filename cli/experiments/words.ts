@@ -3,7 +3,7 @@ import { createModel } from "../../models/model.ts";
 import { EQUAL } from "../../train/experiments/teachers.ts";
 import type { Compared, Verdict } from "./claims.ts";
 import type { Estimate } from "./statistics.ts";
-import type { Line, Results } from "./tables.ts";
+import type { Line, Results } from "./results.ts";
 
 export const one = (v: number | null): string => (v === null || Number.isNaN(v) ? "–" : v.toFixed(1));
 export const signed = (v: number | null): string => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(1)}`);

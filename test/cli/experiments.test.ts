@@ -1,7 +1,7 @@
 /** The experiments as data, what a run is made of, the queue, and what figures are said to show. Running them takes hours and is not tested here. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { differing } from "../../cli/experiments/agreement.ts";
 import { chart } from "../../cli/experiments/chart.ts";
@@ -15,8 +15,11 @@ import { page } from "../../cli/experiments/page.ts";
 import { Place } from "../../cli/experiments/place.ts";
 import { runAll, secondsLeft, tasksOf, type Task } from "../../cli/experiments/queue.ts";
 import { deviation, difference } from "../../cli/experiments/statistics.ts";
-import { collect, type Results } from "../../cli/experiments/tables.ts";
+import type { Results } from "../../cli/experiments/results.ts";
+import { collect } from "../../cli/experiments/tables.ts";
+import { teacherAnswers } from "../../cli/experiments/teacher.ts";
 import { createModel } from "../../models/model.ts";
+import { writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
 import { writeWeights } from "../../models/checkpoints/weights.ts";
 import { ablated, INGREDIENTS, type IngredientName } from "../../train/experiments/ablation.ts";
 import { claims } from "../../train/experiments/claims.ts";
@@ -260,6 +263,46 @@ test("a comparison agrees or differs beyond two standard errors only; equal figu
   expect(judge(null, "same")).toBe("not run");
 });
 
+/** Logits whose best classes are `best`, as eval --logits writes them. */
+function writeAnswers(path: string, best: Readonly<Record<string, readonly number[]>>): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const logits = (of: readonly number[]) =>
+    Float32Array.from({ length: 10 * of.length }, (_, i) => (i % 10 === of[Math.floor(i / 10)] ? 1 : -1));
+  const tensors = Object.entries(best).map(([name, of]): [string, SafeTensor] => [
+    name,
+    name === "labels"
+      ? { dtype: "I32", shape: [of.length], data: Int32Array.from(of) }
+      : { dtype: "F32", shape: [of.length, 10], data: logits(of) },
+  ]);
+  writeFileSync(path, writeSafetensors(tensors));
+}
+
+test("agreement: shares of the pictures on which labels, teacher and students differ, and how much nearer to its teacher a student is", () => {
+  const place = makePlace();
+  const [token, none] = (["token", "none"] as const).map((method) => student(scale, method, scale.distillation));
+  const labels = [0, 1, 2, 3];
+  writeAnswers(teacherAnswers(place), { labels, logits: [0, 1, 2, 9] });
+  for (const seed of [0, 1]) {
+    keep(place, token!, seed, { model: 0.5, cls: 0.5, dist: 0.5 });
+    keep(place, none!, seed, { model: 0.25 });
+    const answers = (run: Run) => join(runFolder(place.out, run.id, seed), "answers.safetensors");
+    writeAnswers(answers(token!), { labels, logits: [0, 1, 5, 9], logits_cls: [0, 1, 5, 3], logits_dist: [0, 1, 2, 9] });
+    writeAnswers(answers(none!), { labels, logits: [0, 7, 7, seed === 0 ? 7 : 9] });
+  }
+  const { apart, seeds, nearer } = collect(place).agreement!;
+  expect(seeds).toBe(2);
+  // Rows and columns: truth, CNN, no teacher, class head, distillation head, both.
+  expect(apart.map((row) => row.map(({ mean }) => mean))).toEqual([
+    [0],
+    [25, 0],
+    [75, 62.5, 0],
+    [25, 50, 75, 0],
+    [25, 0, 62.5, 50, 0],
+    [50, 25, 62.5, 25, 25, 0],
+  ]);
+  expect(nearer).toEqual({ mean: 37.5, error: 12.5, seeds: 2 });
+});
+
 /** Tables of runs that never were: none at 30 %, hard at 34 and 36 %. */
 function someResults(): Results {
   const place = makePlace();
@@ -277,6 +320,10 @@ test("tables, verdicts and page say the same figures; the page escapes what it i
   expect(claim.judgement).toBe("agrees");
   expect(claim.parts.map(({ judgement }) => judgement)).toEqual(["agrees", "not run"]);
   expect(results.tables.map(({ name }) => name)).toEqual(["regimes", "distillation"]);
+  // Gains at the table's own length and at another one, from the table of regimes.
+  expect(results.tables[1]!.about.at(-1)).toBe(
+    "The choice, by the table of regimes: gains over no distillation by epochs of 100 pictures: 1: hard, one token +5.0 ± 1.0.",
+  );
   for (const made of [markdown(results), page(results)]) {
     expect(made).toContain("hard, one token");
     expect(made).toContain("some adapter (software)");

@@ -61,7 +61,7 @@ export function ablation(scale: Scale): Table {
     name: "ablation",
     title: "Ablation (table 8)",
     about: [
-      `${words(at)}: the curve of "nothing at all" shows that the student learns these by heart, so that regularisation has something to prevent. Each row changes one thing of the paper's recipe; SGD has a rate of its own (${scale.sgdLr}).`,
+      `${words(at)}. Augmentation can pay only where a student without it learns its set by heart. Each row changes one thing of the paper's recipe; SGD has a rate of its own (${scale.sgdLr}).`,
     ],
     groups: [
       { title: "The recipe with one thing changed", rows: [...rows, row("with EMA", rows[0]!.run, { answer: "ema", paper: PAPER.ema })] },

@@ -14,7 +14,7 @@ export function distillation(scale: Scale): Table {
     name: "distillation",
     title: "Distillation (the paper's tables 2 and 3)",
     about: [
-      `${words(at)}, crop and flip only: the regimes above show a student without a teacher at its end there, and a teacher that has something to add.`,
+      `${words(at)}, crop and flip only, so that what is compared is the teacher.`,
       "The teachers of equal accuracy are the pair of the table of teachers whose accuracies on all test pictures are nearest, at most one point apart; the stronger DeiT is the best one there is.",
     ],
     groups: [

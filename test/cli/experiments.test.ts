@@ -23,12 +23,12 @@ import { writeSafetensors, type SafeTensor } from "../../models/checkpoints/safe
 import { writeWeights } from "../../models/checkpoints/weights.ts";
 import { ablated, INGREDIENTS, type IngredientName } from "../../train/experiments/ablation.ts";
 import { claims } from "../../train/experiments/claims.ts";
-import { TABLES, type Run } from "../../train/experiments/experiment.ts";
+import { perClass, TABLES, type Run } from "../../train/experiments/experiment.ts";
 import { SCALES } from "../../train/experiments/scales.ts";
 import { student } from "../../train/experiments/students.ts";
 import { runsOf, tablesOf } from "../../train/experiments/suite.ts";
 import { equalPair } from "../../train/experiments/teachers.ts";
-import { makeRecipe } from "../../train/recipe.ts";
+import { checkRecipe, makeRecipe } from "../../train/recipe.ts";
 
 const scale = SCALES.rehearsal;
 const folders: string[] = [];
@@ -81,14 +81,18 @@ test("every run's recipe is one that training accepts, with a teacher where ther
   for (const each of Object.values(SCALES)) {
     const runs = runsOf(each, TABLES, { deit: false });
     expect(runs.length).toBeGreaterThan(60);
-    for (const { id, recipe, model, teacher } of runs) {
+    for (const { id, recipe, model, teacher, data } of runs) {
       const parsed = makeRecipe(recipe);
       expect(parsed, `${each.name} ${id}`).toMatchObject(recipe);
       expect(parsed.distillation === "none", `${id}: a teacher where there is distillation`).toBe(teacher === undefined);
       expect(model !== "best-deit" && model["distilled"] === true, `${id}: a token where there is one to distil into`).toBe(
         parsed.distillation !== "none" && !parsed.singleToken,
       );
-      expect(parsed.warmupEpochs, id).toBeLessThan(parsed.epochs);
+      const { distilled, numClasses } = createModel(model === "best-deit" ? each.deit : model);
+      const transformer = !id.startsWith("teacher/cnn");
+      expect(() => checkRecipe(parsed, { distilled, numClasses, transformer }, teacher ? { numClasses: 10 } : null), id).not.toThrow();
+      // A set has at least one whole batch.
+      expect(10 * perClass(data), id).toBeGreaterThanOrEqual(parsed.batchSize);
     }
   }
 });

@@ -97,7 +97,7 @@ export function left(open: readonly Task[], done: readonly Outcome[], jobs: numb
   return `${done.length} runs done, ${open.length} left, some ${time(secondsLeft(open, done, jobs, place))}`;
 }
 
-const time = (seconds: number): string => (seconds < 5400 ? `${Math.ceil(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`);
+const time = (seconds: number): string => (seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} hours`);
 
 /** Judging, and starting the processes. */
 const OVERHEAD_SECONDS = 15;

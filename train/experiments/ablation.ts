@@ -11,7 +11,7 @@ interface Ingredient {
   readonly change: Settings;
 }
 
-/** No row of the table is needed to add one here. */
+/** Each is a row of the table; an entry here is all that another one needs. */
 export const INGREDIENTS = {
   reference: { label: "the paper's recipe", paper: PAPER.reference, change: {} },
   sgd: { label: "SGD for AdamW", paper: PAPER.sgd, change: { optimizer: "sgd" } },

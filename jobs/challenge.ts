@@ -26,8 +26,8 @@ export default async function challengeJob(host: Host, args: ChallengeArgs): Pro
     return run(args.challenge, args.file === null ? null : await read(args.file), args.seed ?? newSeed());
   }
   const content = await read(args.again);
-  const { challenge, entry, hash, seed, score, scoreRange, adapter } = refusing(() => challengeFile(content, args.again));
+  const { challenge, entry, hash, seed, score, scoreRange, adapter } = refusing(() => challengeFile(content), args.again);
   if ((await hashOf(entry ?? "")) !== hash)
-    throw new UsageError(`${args.again}: expected the entry that was judged, got a text with another hash`);
+    throw new UsageError(`expected the entry that was judged, got a text with another hash (${args.again})`);
   return { ...(await run(challenge, entry, seed)), before: { score, scoreRange, adapter: adapter.description } };
 }

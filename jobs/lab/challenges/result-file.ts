@@ -2,7 +2,6 @@
 import * as z from "zod/mini";
 import type { Letters } from "../../../checks/challenge.ts";
 import { schemaFault } from "../../../models/schema-fault.ts";
-import { shown } from "../../../models/shown.ts";
 import type { Compared } from "../time.ts";
 import type { Fault } from "./correct.ts";
 
@@ -52,15 +51,15 @@ const schema = z.looseObject({
 
 export type ChallengeFile = Judgement & Pick<z.infer<typeof schema>, "adapter">;
 
-/** Checks that `content` of the file `source` is a challenge's result. */
-export function challengeFile(content: string, source: string): ChallengeFile {
+/** Throws, saying what is wrong, where the text is not a challenge's result. */
+export function challengeFile(content: string): ChallengeFile {
   let value: unknown;
   try {
     value = JSON.parse(content);
   } catch {
-    throw new Error(`${shown(source)}: expected the JSON of a challenge's result, got another text`);
+    throw new Error("expected the JSON of a challenge's result, got another text");
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data as ChallengeFile;
-  throw new Error(`${shown(source)}: no result of a challenge (op --challenge --json): ${schemaFault(parsed.error, value, "content")}`);
+  throw new Error(`expected a result of op --challenge --json, got one with a fault: ${schemaFault(parsed.error, value, "content")}`);
 }

@@ -1,0 +1,186 @@
+/** The lab's challenges: what an entry's text says, what it is judged on, three ways to a score without the work, the result file. */
+import { expect, test } from "vitest";
+import type { Challenge } from "../checks/challenge.ts";
+import { challenges } from "../checks/challenges.ts";
+import { opNamed } from "../checks/catalog.ts";
+import challengeJob, { type ChallengeArgs } from "../jobs/challenge.ts";
+import { faultAt, type Judged } from "../jobs/lab/challenges/correct.ts";
+import { hiddenSizes, nearSize, valuesFor } from "../jobs/lab/challenges/drawn.ts";
+import { entryOf, lineIn } from "../jobs/lab/challenges/entry.ts";
+import { judge, modulesOf } from "../jobs/lab/challenges/judge.ts";
+import { challengeFile } from "../jobs/lab/challenges/result-file.ts";
+import { memoryHost } from "./memory-host.ts";
+
+const SEED = 20141;
+const softmax = challenges["softmax"]!;
+const replaced = (text: string, from: string, to: string): string => {
+  if (!text.includes(from)) throw new Error(`expected ${from} in the start, got none`);
+  return text.replace(from, () => to);
+};
+
+test("there are twelve, each of an operation of the catalog", () => {
+  expect(Object.keys(challenges)).toHaveLength(12);
+  for (const { op } of Object.values(challenges)) expect(opNamed(op).name).toBe(op);
+});
+
+/** Its smallest sizes, a little larger. */
+const small = ({ hidden }: Challenge) =>
+  Object.fromEntries(Object.entries(hidden).map(([letter, [least, , step = 1]]) => [letter, Math.max(least, step) + 2 * step]));
+
+test.each(Object.entries(challenges))("%s: the start and the shipped kernels are right", async (_, challenge) => {
+  const entry = entryOf(challenge, challenge.start);
+  const shipped: Judged = (inputs, n) => challenge.shipped(inputs, n);
+  for (const judged of [((inputs, n) => () => entry.run(inputs, n)) as Judged, shipped])
+    expect(await faultAt(challenge, judged, small(challenge), SEED)).toBeNull();
+});
+
+test("sizes follow from the seed: some odd, within their ranges and steps; values differ by half in the sets that take turns", () => {
+  for (const challenge of Object.values(challenges)) {
+    const sizes = hiddenSizes(challenge, SEED);
+    expect(hiddenSizes(challenge, SEED)).toEqual(sizes);
+    expect(hiddenSizes(challenge, SEED + 1)).not.toEqual(sizes);
+    const near = nearSize(challenge, challenge.published.software, SEED);
+    for (const [letter, [least, most, step = 1]] of Object.entries(challenge.hidden)) {
+      for (const n of sizes) expect(n[letter]! >= least && n[letter]! <= most && n[letter]! % step === 0).toBe(true);
+      expect(sizes.some((n) => (n[letter]! / step) % 2 === 1)).toBe(true);
+      expect(near[letter]! % step).toBe(0);
+    }
+  }
+  const n = { rows: 10, D: 100 };
+  const first = valuesFor(softmax, n, SEED);
+  const second = valuesFor(softmax, n, SEED + 100, { like: first });
+  const same = second["x"]!.filter((v, i) => v === first["x"]![i]).length;
+  expect(same).toBeGreaterThan(400);
+  expect(same).toBeLessThan(600);
+});
+
+const LIMITS = { samples: 2, seconds: 0.05, atMostSeconds: 0.2, sampleMs: 1, warmMs: 0 };
+const judged = (text: string) => judge("softmax", text, { seed: SEED, limits: LIMITS });
+
+test("the start has a score; the shipped kernels have one of about 1", async () => {
+  const start = await judged(softmax.start);
+  expect(start).toMatchObject({ op: "softmax", refused: null, seed: SEED, entry: softmax.start });
+  expect(start.checks.map(({ hidden, stretched = false, fault }) => [hidden, stretched, fault])).toEqual([
+    [false, false, null],
+    ...Array(4).fill([true, false, null]),
+    [true, true, null],
+    ...Array(2).fill([true, false, null]),
+  ]);
+  expect(start.times).toHaveLength(2);
+  expect(start.score).toBeGreaterThan(0);
+});
+
+test("refused: right at the published size alone", async () => {
+  const { refused, score } = await judged(softmax.start.replaceAll("p.D", "197u").replaceAll("p.rows", "197u"));
+  expect(refused?.kind).toBe("fixed shape");
+  expect(refused?.why).toMatch(/^right at rows 197, D 197 and at no other size: at rows \d+, D \d+: /);
+  expect(score).toBeNull();
+});
+
+test("refused: the same answer for other values", async () => {
+  const { refused } = await judged(replaced(softmax.start, "exp(x[at] - most) / sum", "1.0 / f32(p.D)"));
+  expect(refused?.kind).toBe("constants");
+  expect(refused?.why).toMatch(/^at rows 197, D 197: y\[\d+\]: expected [\d.e-]+, got 0.00507614; all of y is the same for other values/);
+});
+
+test("refused: outputs that are not written; outputs that only the checked run writes", async () => {
+  const unwritten = await judged(
+    replaced(softmax.start, "if (at >= p.rows * p.D) { return; }", "if (at >= p.rows * p.D || at == 4u) { return; }"),
+  );
+  expect(unwritten.refused).toEqual({
+    kind: "work left out",
+    why: expect.stringMatching(/^at rows 197, D 197: y\[4\]: expected [\d.e-]+, got memory that was never written$/),
+  });
+  const skips = replaced(softmax.start, "let first =", "if (y[at] > 0.0 && y[at] < 2.0) { return; }\n  let first =");
+  const stale = await judged(skips);
+  expect(stale.checks.every(({ fault }) => fault === null)).toBe(true);
+  expect(stale.refused).toEqual({
+    kind: "work left out",
+    why: expect.stringMatching(/^right when it is checked, but in a timed run y\[\d+\]: expected .*, which the run before had left$/),
+  });
+  expect(stale.score).toBeNull();
+});
+
+test("wrong: without the maximum, which only large values show", async () => {
+  const { refused } = await judged(softmax.start.replaceAll(" - most", ""));
+  expect(refused).toEqual({
+    kind: "wrong",
+    why: expect.stringMatching(/^at rows \d+, D \d+: y\[\d+\]: expected [\d.e-]+, got (NaN|Infinity|0)$/),
+  });
+});
+
+test("a text: several kernels, memory between them, kernels for some sizes only", () => {
+  const start = challenges["attention-backward"]!;
+  const two = entryOf(start, start.start);
+  expect(
+    two.kernels.map(({ reads, writes, lines }) => [reads.length, writes.map(({ name, shape }) => `${name} ${shape}`), lines.header]),
+  ).toEqual([
+    [6, ["dq [heads,N,D]", "delta [heads,N]"], 3],
+    [6, ["dk [heads,N,D]", "dv [heads,N,D]"], 31],
+  ]);
+  const copy = challenges["copy"]!;
+  const fours =
+    "// kernel: reads x: vec4f; writes y: vec4f; threads N/4; only N%4 = 0\nfn main() {\n  let i = group * WG + li; if (i < p.N / 4u) { y[i] = max(x[i], vec4f()); }\n}\n";
+  const both = entryOf(copy, `${fours}${replaced(copy.start, "workgroup 64", "workgroup 64; only N%4 > 0")}`);
+  const labels = (N: number) => modulesOf(copy, both, { N }).map(({ kernel }) => kernel.label);
+  expect([labels(64), labels(63)]).toEqual([["entry.1"], ["entry.2"]]);
+  const [{ kernel, pipeline }] = modulesOf(copy, both, { N: 63 }) as [ReturnType<typeof modulesOf>[number]];
+  const line = pipeline.code.split("\n").findIndex((text) => text.includes("y[i] = max(x[i], 0.0)")) + 1;
+  expect(`${fours}${copy.start}`.split("\n")[lineIn(kernel, pipeline.code, line) - 1]).toContain("y[i] = max(x[i], 0.0)");
+});
+
+test.each([
+  ["fn main() {}", /^expected a line such as "\/\/ kernel: reads x; writes y; threads N; workgroup 64" before each kernel, got none$/],
+  ["// kernel: reads z; writes y; threads N\nfn main() {\n}", /^line 1: expected to read one of x, got "z"$/],
+  [
+    "// kernel: reads x; writes z; threads N\nfn main() {\n}",
+    /^line 1: expected an output \(y\) or a name with its shape, such as "z \[N\]", got "z"$/,
+  ],
+  [
+    "// kernel: reads x; writes x; threads N\nfn main() {\n}",
+    /^line 1: expected outputs, and others by names of their own, to be written, got the input x$/,
+  ],
+  ["// kernel: reads x; writes part [Q]; threads N\nfn main() {\n}", /^line 1: expected a shape of N and numbers, got "\[Q\]"$/],
+  ["// kernel: reads x; writes y; threads M\nfn main() {\n}", /^line 1: expected a count of N and numbers, such as "rows\*4", got "M"$/],
+  ["// kernel: reads x; writes y\nfn main() {\n}", /^line 1: expected threads or groups, got none$/],
+  ["// kernel: reads x; writes y; threads N; workgroup 0\nfn main() {\n}", /^line 1: expected threads in a workgroup, got "0"$/],
+  [
+    "// kernel: reads x; writes y; threads N; only Q = 1\nfn main() {\n}",
+    /^line 1: expected a condition such as "only N%4 = 0", or "> 0", got "Q = 1"$/,
+  ],
+  ["// kernel: reads x; writes y; threads N; fast yes\nfn main() {\n}", /^line 1: expected reads, writes, .*got "fast yes"$/],
+  ["\n// kernel: reads x; writes y; threads N\n@compute fn other() {}", /^line 2: expected "fn main\(\) \{" after it, got none$/],
+  ["// kernel: reads x; writes y; threads N\nfn main() {\n  y[0] = p.rows;\n}", /^line 1: expected p.N, got p.rows$/],
+  ["// kernel: reads x; writes part [N]; threads N\nfn main() {\n}", /^expected kernels that write y, got none$/],
+])("bad input: %s", (text, message) => {
+  expect(() => entryOf(challenges["copy"]!, text)).toThrow(message);
+});
+
+const job = (files: Readonly<Record<string, string>>, args: ChallengeArgs) =>
+  challengeJob(memoryHost(Object.fromEntries(Object.entries(files).map(([name, text]) => [name, new TextEncoder().encode(text)]))), args);
+
+test("what does not compile is told with the text's own line", async () => {
+  const text = replaced(softmax.start, "var sum = 0.0;", "var sum = zero;");
+  const line = text.slice(0, text.indexOf("zero")).split("\n").length;
+  await expect(job({ k: text }, { challenge: "softmax", file: "k" })).rejects.toThrow(
+    new RegExp(`^line ${line}: expected WGSL that this adapter runs, got: .*zero`),
+  );
+  await expect(job({}, { challenge: "nothing", file: "k" })).rejects.toThrow(/^expected a challenge adamw, .*got "nothing"$/);
+});
+
+test("a result file: judged again on the same sizes; a changed text or another file is refused", async () => {
+  const wrong = replaced(softmax.start, "/ sum", "* sum"); // refused early: no time is taken
+  const first = await job({ k: wrong }, { challenge: "softmax", file: "k", seed: 5 });
+  const adapter = { vendor: "v", architecture: "a", device: "d", description: "some adapter", software: true };
+  const file = JSON.stringify({ where: "node", adapter, ...first });
+  expect(challengeFile(file)).toMatchObject({ seed: 5, entry: wrong });
+  const again = await job({ r: file }, { again: "r" });
+  expect(again).toEqual({ ...first, before: { score: null, scoreRange: null, adapter: "some adapter" } });
+  await expect(job({ r: file.replace("* sum", "/ sum") }, { again: "r" })).rejects.toThrow(
+    /^expected the entry that was judged, got a text with another hash \(r\)$/,
+  );
+  await expect(job({ r: file.replace('"seed":5', '"seed":"5"') }, { again: "r" })).rejects.toThrow(
+    /^expected a result of op --challenge --json, got one with a fault: seed: expected .*, got "5" \(r\)$/,
+  );
+  await expect(job({ r: "{" }, { again: "r" })).rejects.toThrow(/^expected the JSON of a challenge's result, got another text \(r\)$/);
+});

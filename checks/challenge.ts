@@ -8,6 +8,13 @@ import type { Tensor } from "../engine/tensor.ts";
 
 /** Sizes by letter. */
 export type Letters = Readonly<Record<string, number>>;
+
+/** "rows 788, D 192" */
+export const sizesText = (n: Letters): string =>
+  Object.entries(n)
+    .map(([letter, size]) => `${letter} ${size}`)
+    .join(", ");
+
 /** Values by the buffer's name. */
 export type Arrays = Readonly<Record<string, Float64Array>>;
 export type Tensors = Readonly<Record<string, Tensor>>;

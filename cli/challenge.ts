@@ -1,4 +1,5 @@
 /** `op --challenges`, `op --challenge NAME`, `op --again FILE`: lists, prints a start, judges an entry. */
+import { sizesText } from "../checks/challenge.ts";
 import type { ChallengeArgs, ChallengeResult } from "../jobs/challenge.ts";
 import { refusing, UsageError } from "../jobs/errors.ts";
 import { flagsOf, isApart, LIMIT, runApart, signing } from "./node/apart.ts";
@@ -49,11 +50,6 @@ async function judge(args: ChallengeArgs, options: ChallengeOptions): Promise<vo
   if (atLeast !== undefined && scoreRange![1] < atLeast)
     throw new Error(`expected a score of at least ${atLeast}, got ${score} (${scoreRange!.join(" to ")})`);
 }
-
-const sizesText = (sizes: Readonly<Record<string, number>>): string =>
-  Object.entries(sizes)
-    .map(([letter, size]) => `${letter} ${size}`)
-    .join(", ");
 
 function lines({ challenge: name, seed, checks, refused, times, score, scoreRange, verdict, before }: ChallengeResult): string[] {
   return [

@@ -48,7 +48,7 @@ test("sizes follow from the seed: some odd, within their ranges and steps; value
   }
   const n = { rows: 10, D: 100 };
   const first = valuesFor(softmax, n, SEED);
-  const second = valuesFor(softmax, n, SEED + 100, { like: first });
+  const second = valuesFor(softmax, n, SEED + 100, { like: { values: first, changed: 1 / 2 } });
   const same = second["x"]!.filter((v, i) => v === first["x"]![i]).length;
   expect(same).toBeGreaterThan(400);
   expect(same).toBeLessThan(600);
@@ -96,9 +96,32 @@ test("refused: outputs that are not written; outputs that only the checked run w
   expect(stale.checks.every(({ fault }) => fault === null)).toBe(true);
   expect(stale.refused).toEqual({
     kind: "work left out",
-    why: expect.stringMatching(/^right when it is checked, but in a timed run y\[\d+\]: expected .*, which the run before had left$/),
+    why: expect.stringMatching(/^right when it is checked, but in a timed run y\[\d+\]: expected .*, which a run before had left$/),
   });
   expect(stale.score).toBeNull();
+});
+
+test("refused: answers that are kept and found again by a few of the inputs", async () => {
+  // Four places in memory of its own for each element, found by the row's first value.
+  const kept = `// kernel: reads x; writes y, kept [rows,D,8]; threads rows*D; workgroup 64
+fn main() {
+  let at = group * WG + li;
+  if (at >= p.rows * p.D) { return; }
+  let first = at / p.D * p.D;
+  for (var i = at * 8u; i < at * 8u + 8u; i += 2u) { if (kept[i] == x[first] + x[first + 1u]) { y[at] = kept[i + 1u]; return; } }
+  var most = x[first];
+  for (var i = 1u; i < p.D; i++) { most = max(most, x[first + i]); }
+  var sum = 0.0;
+  for (var i = 0u; i < p.D; i++) { sum += exp(x[first + i] - most); }
+  let value = exp(x[at] - most) / sum;
+  for (var i = at * 8u; i < at * 8u + 8u; i += 2u) {
+    if (!(abs(kept[i]) < 1e30)) { kept[i] = x[first] + x[first + 1u]; kept[i + 1u] = value; break; }
+  }
+  y[at] = value;
+}`;
+  const { checks, refused } = await judged(kept);
+  expect(checks.every(({ fault }) => fault === null)).toBe(true);
+  expect(refused).toEqual({ kind: "work left out", why: expect.stringMatching(/which a run before had left$/) });
 });
 
 test("wrong: without the maximum, which only large values show", async () => {

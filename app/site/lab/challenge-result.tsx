@@ -1,10 +1,6 @@
 /** What a judgement says: score with its range, or why the entry is refused; every size that it was right on. */
+import { sizesText } from "../../../checks/challenge.ts";
 import type { PageResult } from "./challenge-messages.ts";
-
-const sizesText = (sizes: Readonly<Record<string, number>>): string =>
-  Object.entries(sizes)
-    .map(([letter, size]) => `${letter} ${size}`)
-    .join(", ");
 
 function headline({ refused, score, scoreRange, verdict }: PageResult): string {
   if (refused) return refused.kind === "wrong" ? "Wrong" : `Refused: ${refused.kind}`;

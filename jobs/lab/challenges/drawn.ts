@@ -47,19 +47,21 @@ export function nearSize({ hidden }: Challenge, published: Letters, seed: number
 export const shapesOf = ({ inputs }: Challenge, n: Letters): Readonly<Record<string, Shape>> =>
   Object.fromEntries(Object.entries(inputs).map(([name, shape]) => [name, shapeOf(shape, { lead: [], n }, {})]));
 
-/** An input of each name. With `like`, half of the elements are that one's: what looks at a few of them does not tell both apart. */
-export function valuesFor(
-  challenge: Challenge,
-  n: Letters,
-  seed: number,
-  { stretched = false, like }: { stretched?: boolean; like?: Arrays } = {},
-): Arrays {
+interface ValuesOptions {
+  /** Large ones, or far from zero. */
+  readonly stretched?: boolean;
+  /** Others that these are to be like, but for a share of the elements: what looks at a few of them does not tell both apart. */
+  readonly like?: { readonly values: Arrays; readonly changed: number };
+}
+
+/** An input of each name, and what follows from them. */
+export function valuesFor(challenge: Challenge, n: Letters, seed: number, { stretched = false, like }: ValuesOptions = {}): Arrays {
   const values: Record<string, Float64Array> = {};
   Object.entries(shapesOf(challenge, n)).forEach(([name, shape], i) => {
     const made = (stretched && challenge.stretched?.[name]) || challenge.values?.[name] || ((u: number) => u);
     const own = uniform(numel(shape), seed + i).map((u) => Math.fround(made(u)));
     const which = uniform(like ? own.length : 0, seed + i + 500);
-    values[name] = like ? own.map((v, at) => (which[at]! < 0 ? like[name]![at]! : v)) : own;
+    values[name] = like ? own.map((v, at) => ((which[at]! + 1) / 2 < like.changed ? v : like.values[name]![at]!)) : own;
   });
   const derived = challenge.derive?.(values, n) ?? {};
   return { ...values, ...Object.fromEntries(Object.entries(derived).map(([name, array]) => [name, array.map(Math.fround)])) };

@@ -1,7 +1,7 @@
 /** Judges an entry of a challenge: right on sizes and values that nobody knew, then timed against the shipped kernels. */
-import { limitsFor, type Limits } from "../../../bench/run.ts";
+import type { Limits } from "../../../bench/run.ts";
 import { round } from "../../../bench/stats.ts";
-import type { Challenge, Letters } from "../../../checks/challenge.ts";
+import { type Challenge, type Letters, sizesText } from "../../../checks/challenge.ts";
 import { challengeNamed } from "../../../checks/challenges.ts";
 import { harder } from "../../../checks/harder.ts";
 import { getDevice } from "../../../engine/device.ts";
@@ -17,7 +17,7 @@ import { type Compared, verdictOf } from "../time.ts";
 import { faultAt, type Fault, type Judged } from "./correct.ts";
 import { hiddenSizes, nearSize, shapesOf } from "./drawn.ts";
 import { type Entry, entryOf, lineIn } from "./entry.ts";
-import { race } from "./race.ts";
+import { race, type Raced } from "./race.ts";
 import type { Checked, Judgement } from "./result-file.ts";
 
 export interface JudgeOptions {
@@ -58,26 +58,16 @@ export async function judge(
       checks.push({ ...one, fault });
       if (fault && i === 0) break;
     }
-    const refused = refusalOf(checks);
-    const times: (Compared & { readonly sizes: Letters })[] = [];
-    let found = refused;
-    for (const [i, n] of (refused ? [] : [published, near]).entries()) {
+    const wrong = refusalOf(checks);
+    const raced: Timed[] = [];
+    for (const [i, n] of (wrong ? [] : [published, near]).entries()) {
       tell(`timed at ${sizesText(n)}`, plan.length + i, steps);
-      const { time, fault } = await race(challenge, judged, n, seed + 1000 + i, { ...LIMITS, ...limits });
-      times.push({ sizes: n, ...time });
-      found ??= fault;
+      raced.push({ n, ...(await race(challenge, judged, n, seed + 1000 + i, { ...LIMITS, ...limits })) });
     }
-    return {
-      challenge: name,
-      op: challenge.op,
-      entry: text,
-      hash: await hashOf(text ?? ""),
-      seed,
-      checks,
-      refused: found,
-      ...scoreOf(found ? [] : times, set),
-      times,
-    };
+    const refused = wrong ?? raced.find(({ fault }) => fault)?.fault ?? null;
+    const times = raced.map(({ n, time }) => ({ sizes: n, ...time }));
+    const about = { challenge: name, op: challenge.op, entry: text, hash: await hashOf(text ?? ""), seed };
+    return { ...about, checks, refused, ...scoreOf(refused ? [] : times, set), times };
   } catch (error) {
     if (error instanceof ShaderError || error instanceof ValidationError)
       throw new UsageError(`expected WGSL that this adapter runs, got ${error.message.split("\n")[0]}`);
@@ -85,12 +75,12 @@ export async function judge(
   }
 }
 
-const LIMITS = { ...limitsFor("software", true), samples: 15, seconds: 2, atMostSeconds: 5 };
+/** Of each size: what somebody waits for. */
+const LIMITS = { samples: 15, seconds: 2, atMostSeconds: 5 };
 
-export const sizesText = (n: Letters): string =>
-  Object.entries(n)
-    .map(([letter, size]) => `${letter} ${size}`)
-    .join(", ");
+interface Timed extends Raced {
+  readonly n: Letters;
+}
 
 /** An entry that is right nowhere but on the size that everybody knows is refused as such; else the first fault is what there is to say. */
 function refusalOf(checks: readonly Checked[]): Fault | null {

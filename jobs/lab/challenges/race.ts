@@ -1,6 +1,7 @@
 /**
  * Times what is judged against the shipped kernels, in turns. The runs that are timed are checked themselves: before each sample all that
  * the kernels write is NaN, within it each dispatch has other inputs than the one before, and after it the last one's outputs must be right.
+ * At the end they must be right once more, on inputs that differ from those before in a few elements: answers that were kept would show.
  */
 import type { Benchmark } from "../../../bench/benchmark.ts";
 import type { Contender } from "../../../bench/contender.ts";
@@ -15,8 +16,11 @@ import { download, type Home, placeOf, replay, type Replay } from "../replay.ts"
 import { type Fault, figure, firstOff, isUnwritten, type Judged, tensorsOf } from "./correct.ts";
 import { valuesFor } from "./drawn.ts";
 
-/** Inputs that take turns. */
+/** Inputs that take turns, and how much of them differs. */
 const SETS = 3;
+const CHANGED = 1 / 2;
+/** How much of the last ones differs. */
+const LITTLE = 1 / 64;
 /** One that takes so many times the other's time is not asked for as many runs. */
 const APART = 4;
 
@@ -51,16 +55,20 @@ export async function race(challenge: Challenge, judged: Judged, n: Letters, see
     placeAlike(home, placed.shipped.launches, placed.judged.launches);
     const entry = await replays(rounds, "judged", home);
     const clock = new Clock();
+    const [sets, others] = [entry.slice(0, SETS), shipped.slice(0, SETS)];
     nothing = nanBuffer(Math.max(...[...home.values()].map(({ size }) => size), 4));
-    const check = checkOf(challenge, n, rounds, home);
+    const check = checkOf(challenge, n, rounds, SETS - 1, home);
     let fault: Fault | null = null;
-    const ours = sampler("entry", rounds, "judged", entry, { home, nothing, clock }, async () => void (fault ??= await check()));
-    const theirs = sampler("shipped", rounds, "shipped", shipped, { home, nothing, clock }, async () => undefined);
+    const ours = sampler("entry", rounds, "judged", sets, { home, nothing, clock }, async () => void (fault ??= await check()));
+    const theirs = sampler("shipped", rounds, "shipped", others, { home, nothing, clock }, async () => undefined);
     const once = [await clock.of(() => ours.run(1)), await clock.of(() => theirs.run(1))] as const;
     const measured = await measure(benchmarkOf(challenge), asContender(ours), [asContender(theirs)], {
       limits: { ...limitsFor(set, true), ...limits, equalRuns: Math.max(...once) < APART * Math.min(...once) },
       now: () => clock.now(),
     });
+    await sampler("entry", rounds, "judged", entry, { home, nothing, clock }, async () => {
+      fault ??= await checkOf(challenge, n, rounds, SETS, home)();
+    }).run(1);
     const time = compared(measured, "shipped", set);
     return { time: { ...time, ms: round(time.ms / SETS), shippedMs: round(time.shippedMs / SETS) }, fault };
   } finally {
@@ -69,13 +77,17 @@ export async function race(challenge: Challenge, judged: Judged, n: Letters, see
   }
 }
 
+/** Those that are timed, and the last, each like the one before it. */
 function roundsOf(challenge: Challenge, judged: Judged, n: Letters, seed: number): Round[] {
-  const first = valuesFor(challenge, n, seed);
-  return Array.from({ length: SETS }, (_, k) => {
-    const values = k === 0 ? first : valuesFor(challenge, n, seed + 100 * k, { like: first });
+  const rounds: Round[] = [];
+  for (let k = 0; k <= SETS; k++) {
+    const before = rounds.at(-1);
+    const changed = k === SETS ? LITTLE : CHANGED;
+    const values = valuesFor(challenge, n, seed + 100 * k, before ? { like: { values: before.values, changed } } : {});
     const inputs = tensorsOf(challenge, n, values);
-    return { values, shipped: sideOf(challenge.shipped(inputs, n)), judged: sideOf(judged(inputs, n)) };
-  });
+    rounds.push({ values, shipped: sideOf(challenge.shipped(inputs, n)), judged: sideOf(judged(inputs, n)) });
+  }
+  return rounds;
 }
 
 function sideOf(run: () => Tensors): Side {
@@ -180,23 +192,26 @@ function nanBuffer(size: number): GPUBuffer {
   return buffer;
 }
 
-/** Finds what the last dispatch left wrong. Kernels that change their inputs in place compute something else each time: nothing is said of them. */
-function checkOf(challenge: Challenge, n: Letters, rounds: readonly Round[], home: Home): () => Promise<Fault | null> {
-  const last = rounds.at(-1)!;
+/**
+ * Finds what the last dispatch, on the round `at`, left wrong. Kernels that change their inputs in place compute something else each time:
+ * nothing is said of them.
+ */
+function checkOf(challenge: Challenge, n: Letters, rounds: readonly Round[], at: number, home: Home): () => Promise<Fault | null> {
+  const last = rounds[at]!;
   if (last.judged.launches.some(({ bindings }) => bindings.some((b) => b.access === "update" && b.storage.state === "live")))
     return async () => null;
   const expected = challenge.reference(last.values, n);
   return async () => {
     for (const [name, { storage, offset, bytes, size }] of Object.entries(last.judged.outputs)) {
       const got = (await download(placeOf({ storage, offset }, home), bytes)).subarray(0, size);
-      const at = firstOff(got, expected[name]!, challenge.tolerance);
-      if (at === null) continue;
-      const wanted = `right when it is checked, but in a timed run ${name}[${at}]: expected ${figure(expected[name]![at]!)}, got`;
-      if (isUnwritten(got, at)) return { kind: "work left out", why: `${wanted} memory that was never written` };
-      const why = `${wanted} ${figure(got[at]!)}`;
-      const before = rounds.slice(0, -1).map(({ values }) => challenge.reference(values, n)[name]![at]!);
-      if (before.some((value) => Math.abs(value - got[at]!) <= 1e-4 * Math.abs(value)))
-        return { kind: "work left out", why: `${why}, which the run before had left` };
+      const off = firstOff(got, expected[name]!, challenge.tolerance);
+      if (off === null) continue;
+      const wanted = `right when it is checked, but in a timed run ${name}[${off}]: expected ${figure(expected[name]![off]!)}, got`;
+      if (isUnwritten(got, off)) return { kind: "work left out", why: `${wanted} memory that was never written` };
+      const why = `${wanted} ${figure(got[off]!)}`;
+      const before = rounds.slice(0, at).map(({ values }) => challenge.reference(values, n)[name]![off]!);
+      if (before.some((value) => Math.abs(value - got[off]!) <= 1e-4 * Math.abs(value)))
+        return { kind: "work left out", why: `${why}, which a run before had left` };
       return { kind: "wrong", why };
     }
     return null;

@@ -53,8 +53,8 @@ async function judge(args: ChallengeArgs, options: ChallengeOptions): Promise<vo
 
 function lines({ challenge: name, seed, checks, refused, times, score, scoreRange, verdict, before }: ChallengeResult): string[] {
   return [
-    ...checks.map(({ sizes, hidden, stretched, fault }) => {
-      const what = `${sizesText(sizes)}${hidden ? ", drawn" : ", published"}${stretched ? ", large values" : ""}`;
+    ...checks.map(({ sizes, hidden, stretched, reversed, fault }) => {
+      const what = `${sizesText(sizes)}${hidden ? ", drawn" : ", published"}${stretched ? ", large values" : ""}${reversed ? ", other order of threads" : ""}`;
       return fault ? `WRONG ${what}: ${fault.why}` : `right at ${what}`;
     }),
     ...times.map(

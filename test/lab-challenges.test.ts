@@ -145,8 +145,8 @@ test("a text: several kernels, memory between them, kernels for some sizes only"
   const fours =
     "// kernel: reads x: vec4f; writes y: vec4f; threads N/4; only N%4 = 0\nfn main() {\n  let i = group * WG + li; if (i < p.N / 4u) { y[i] = max(x[i], vec4f()); }\n}\n";
   const both = entryOf(copy, `${fours}${replaced(copy.start, "workgroup 64", "workgroup 64; only N%4 > 0")}`);
-  const labels = (N: number) => modulesOf(copy, both, { N }).map(({ kernel }) => kernel.label);
-  expect([labels(64), labels(63)]).toEqual([["entry.1"], ["entry.2"]]);
+  const counts = (N: number) => modulesOf(copy, both, { N }).map(({ kernel }) => kernel.count);
+  expect([counts(64), counts(63)]).toEqual([["N/4"], ["N"]]);
   const [{ kernel, pipeline }] = modulesOf(copy, both, { N: 63 }) as [ReturnType<typeof modulesOf>[number]];
   const line = pipeline.code.split("\n").findIndex((text) => text.includes("y[i] = max(x[i], 0.0)")) + 1;
   expect(`${fours}${copy.start}`.split("\n")[lineIn(kernel, pipeline.code, line) - 1]).toContain("y[i] = max(x[i], 0.0)");

@@ -32,8 +32,8 @@ export function ChallengeResult({ result, old }: { readonly result: PageResult; 
         <table>
           <thead><tr><th scope="col">checked on</th><th scope="col">from</th></tr></thead>
           <tbody>
-            {checks.map(({ sizes, hidden, stretched, fault }, i) => (
-              <tr key={i}><td>{fault ? "✗" : "✓"} {sizesText(sizes)}{stretched ? ", large values" : ""}</td><td>{hidden ? "drawn" : "published"}</td></tr>
+            {checks.map(({ sizes, hidden, stretched, reversed, fault }, i) => (
+              <tr key={i}><td>{fault ? "✗" : "✓"} {sizesText(sizes)}{stretched ? ", large values" : ""}{reversed ? ", other order of threads" : ""}</td><td>{hidden ? "drawn" : "published"}</td></tr>
             ))}
           </tbody>
         </table>

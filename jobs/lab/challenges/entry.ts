@@ -28,8 +28,13 @@ interface EntryKernel extends ParsedKernel {
   readonly lines: { readonly header: number; readonly helpers: number; readonly body: number };
 }
 
+/** Of every entry's kernels: the same text is one pipeline, whatever it was called first. */
+export const LABEL = "entry";
+
 export interface Entry {
   readonly kernels: readonly EntryKernel[];
+  /** Those that run on a size, in order. */
+  on(n: Letters): readonly EntryKernel[];
   /** Launches the kernels that run on these sizes; returns the outputs. */
   run(inputs: Tensors, n: Letters): Tensors;
 }
@@ -52,7 +57,7 @@ export function entryOf(challenge: Challenge, text: string): Entry {
       const section = text.slice(from, heads[i + 1]?.index);
       const { helpers, body, bodyAt } = split(section);
       const kernel = { ...headerOf(where, head[1]!, challenge, known), helpers, body };
-      const whole: ParsedKernel = { ...kernel, pass: "forward", label: `entry.${i + 1}` };
+      const whole: ParsedKernel = { ...kernel, pass: "forward", label: LABEL };
       paramsOf({ attrs, letters: letters.filter((letter) => letter !== "rows") }, whole);
       if (!letters.includes("rows") && /\bp\.rows\b/.test(helpers + body))
         throw new Error(`expected p.${letters.join(", p.")}, got p.rows`);
@@ -67,16 +72,17 @@ export function entryOf(challenge: Challenge, text: string): Entry {
   });
   const missing = Object.keys(challenge.outputs).filter((name) => !kernels.some(({ writes }) => writes.some((b) => b.name === name)));
   if (missing.length > 0) throw new UsageError(`expected kernels that write ${missing.join(", ")}, got none`);
-  const launchers = kernels.map((kernel) => ({ kernel, launch: launcher({ attrs, letters }, kernel) }));
+  const launchers = new Map(kernels.map((kernel) => [kernel, launcher({ attrs, letters }, kernel)]));
+  const on = (n: Letters) => kernels.filter(({ only }) => !only || (n[only.letter]! % only.by === 0) === only.whole);
   return {
     kernels,
+    on,
     run(inputs, n) {
       const buffers = new Map(Object.entries(inputs));
-      for (const { kernel, launch } of launchers) {
-        if (kernel.only && (n[kernel.only.letter]! % kernel.only.by === 0) !== kernel.only.whole) continue;
+      for (const kernel of on(n)) {
         const twice = kernel.writes.find(({ name }) => buffers.has(name));
         if (twice) throw new Error(`expected one kernel that writes ${twice.name}, got two`);
-        launch(buffers, { lead: [], n }, attrs);
+        launchers.get(kernel)!(buffers, { lead: [], n }, attrs);
       }
       return Object.fromEntries(
         Object.keys(challenge.outputs).map((name) => {

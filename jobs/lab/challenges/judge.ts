@@ -16,7 +16,7 @@ import { ORDER } from "../check.ts";
 import { type Compared, verdictOf } from "../time.ts";
 import { faultAt, type Fault, type Judged } from "./correct.ts";
 import { hiddenSizes, nearSize, shapesOf } from "./drawn.ts";
-import { type Entry, entryOf, lineIn } from "./entry.ts";
+import { type Entry, entryOf, LABEL, lineIn } from "./entry.ts";
 import { race, type Raced } from "./race.ts";
 import type { Checked, Judgement } from "./result-file.ts";
 
@@ -40,21 +40,21 @@ export async function judge(
   const judged: Judged = entry ? (inputs, n) => () => entry.run(inputs, n) : (inputs, n) => challenge.shipped(inputs, n);
   const sizes = hiddenSizes(challenge, seed);
   const near = nearSize(challenge, published, seed);
-  const plan: (Omit<Checked, "fault"> & { readonly order?: true })[] = [
+  const plan: Omit<Checked, "fault">[] = [
     { sizes: published, hidden: false },
     ...sizes.map((n) => ({ sizes: n, hidden: true })),
-    ...(challenge.stretched ? [{ sizes: sizes.at(-1)!, hidden: true, stretched: true as const }] : []),
-    ...(entry ? [{ sizes: sizes[0]!, hidden: true, order: true as const }] : []),
+    ...(challenge.stretched ? [{ sizes: sizes.at(-1)!, hidden: true, stretched: true }] : []),
+    ...(entry ? [{ sizes: sizes[0]!, hidden: true, reversed: true }] : []),
     { sizes: near, hidden: true },
   ];
   const steps = plan.length + 2;
   const checks: Checked[] = [];
   try {
     if (entry) for (const n of [published, ...sizes, near]) await compileEntry(challenge, entry, n);
-    for (const [i, { order, ...one }] of plan.entries()) {
+    for (const [i, one] of plan.entries()) {
       tell(`right at ${sizesText(one.sizes)}`, i, steps);
       const check = () => faultAt(challenge, judged, one.sizes, seed + 10 * (i + 1), one.stretched);
-      const fault = order ? await inOtherOrder(entry!, check) : await check();
+      const fault = one.reversed ? await inOtherOrder(check) : await check();
       checks.push({ ...one, fault });
       if (fault && i === 0) break;
     }
@@ -101,9 +101,8 @@ function scoreOf(times: readonly Compared[], set: "software" | "gpu"): Pick<Judg
 }
 
 /** The same with threads and workgroups in the other order, and workgroup memory that held something. */
-async function inOtherOrder({ kernels }: Entry, check: () => Promise<Fault | null>): Promise<Fault | null> {
-  const labels = new Set(kernels.map(({ label }) => label));
-  const stop = rewriteModules(({ label, code }) => (labels.has(label) ? harder(code) : null));
+async function inOtherOrder(check: () => Promise<Fault | null>): Promise<Fault | null> {
+  const stop = rewriteModules(({ label, code }) => (label === LABEL ? harder(code) : null));
   try {
     const fault = await check();
     return fault && { kind: "wrong", why: `${ORDER}: ${fault.why}` };
@@ -124,7 +123,7 @@ export function modulesOf(
       entry.run(Object.fromEntries(Object.entries(shapesOf(challenge, n)).map(([name, shape]) => [name, Tensor.zeros(shape)])), n);
     }),
   );
-  return launches.map(({ pipeline }) => ({ pipeline, kernel: entry.kernels.find(({ label }) => label === pipeline.label)! }));
+  return entry.on(n).map((kernel, i) => ({ kernel, pipeline: launches[i]!.pipeline }));
 }
 
 /** Throws a `UsageError` that names the text's line where a kernel does not compile. */

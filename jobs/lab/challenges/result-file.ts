@@ -12,6 +12,8 @@ export interface Checked {
   readonly hidden: boolean;
   /** With values that are large or far from zero. */
   readonly stretched?: boolean;
+  /** With threads and workgroups in the other order, and workgroup memory that held something. */
+  readonly reversed?: boolean;
   readonly fault: Fault | null;
 }
 
@@ -40,7 +42,7 @@ const verdict = z.enum(["faster", "slower", "not told apart"]);
 
 const schema = z.looseObject({
   ...{ challenge: text, op: text, entry: z.nullable(text), hash: text, seed: z.int() },
-  checks: z.array(z.object({ sizes, hidden: z.boolean(), stretched: z.optional(z.boolean()), fault })),
+  checks: z.array(z.object({ sizes, hidden: z.boolean(), stretched: z.optional(z.boolean()), reversed: z.optional(z.boolean()), fault })),
   refused: fault,
   ...{ score: z.nullable(z.number()), scoreRange: z.nullable(pair), verdict: z.nullable(verdict) },
   times: z.array(

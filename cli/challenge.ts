@@ -32,6 +32,10 @@ export async function challenge(op: string | undefined, options: ChallengeOption
     if (file !== undefined && shipped) throw new UsageError("expected --file or --shipped, got both");
     if (file === undefined && !shipped) return print(found.start);
   }
+  if (again !== undefined && (op !== undefined || options.seed !== undefined))
+    throw new UsageError(
+      `expected --again alone, which has the challenge and the seed of its file, got ${op ?? `--seed ${options.seed}`} too`,
+    );
   if (isApart())
     return judge(name === undefined ? { again: again! } : { challenge: name, file: file ?? null, seed: options.seed }, options);
   const { seed, atLeast, json, where, adapter, debug, gpuTimeout = LIMIT } = options;

@@ -6,8 +6,8 @@ import { numel, type Shape } from "../../../engine/shape.ts";
 
 /** Sizes that an entry has to be right on, beside the published one. */
 const HIDDEN = 4;
-/** How far from the published size the other timed one lies, at most, in each letter. */
-const NEAR = 0.12;
+/** How far above the published size the other timed one lies, at most, in each letter. */
+const NEAR = 0.2;
 
 export const newSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
 
@@ -32,13 +32,13 @@ export function hiddenSizes({ hidden }: Challenge, seed: number): Letters[] {
   );
 }
 
-/** A size to be timed on beside the published one, near it. */
+/** A size to be timed on beside the published one: a little larger in each letter. */
 export function nearSize({ hidden }: Challenge, published: Letters, seed: number): Letters {
   const draw = draws(seed + 1);
   return Object.fromEntries(
     Object.entries(published).map(([letter, size]) => {
-      const [least, , step = 1] = hidden[letter]!;
-      return [letter, Math.max(Math.ceil(least / step), Math.round((size * (1 + NEAR * (2 * draw() - 1))) / step)) * step];
+      const [, , step = 1] = hidden[letter]!;
+      return [letter, size + step * Math.max(1, Math.round((size * NEAR * draw()) / step))];
     }),
   );
 }

@@ -82,15 +82,14 @@ interface Timed extends Raced {
   readonly n: Letters;
 }
 
-/** An entry that is right nowhere but on the size that everybody knows is refused as such; else the first fault is what there is to say. */
+/** An entry that is right on the size that everybody knows, and not on one near it, is refused as such; else the first fault is what there is to say. */
 function refusalOf(checks: readonly Checked[]): Fault | null {
   const wrong = checks.find(({ fault }) => fault);
   if (!wrong) return null;
-  const why = `at ${sizesText(wrong.sizes)}: ${wrong.fault!.why}`;
-  const [published, ...hidden] = checks;
-  if (!published!.fault && hidden.every(({ fault }) => fault))
-    return { kind: "fixed shape", why: `right at ${sizesText(published!.sizes)} and at no other size: ${why}` };
-  return { kind: wrong.fault!.kind, why };
+  const at = ({ sizes, fault }: Checked) => `at ${sizesText(sizes)}: ${fault!.why}`;
+  const [published, near] = [checks[0]!, checks.at(-1)!];
+  if (!published.fault && near.fault) return { kind: "fixed shape", why: `right at ${sizesText(published.sizes)}, not ${at(near)}` };
+  return { kind: wrong.fault!.kind, why: at(wrong) };
 }
 
 function scoreOf(times: readonly Compared[], set: "software" | "gpu"): Pick<Judgement, "score" | "scoreRange" | "verdict"> {

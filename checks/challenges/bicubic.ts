@@ -7,14 +7,14 @@ import { resizePosEmbedReference } from "../reference/resize.ts";
 export const challenge: Challenge = {
   title: "Bicubic resize",
   formula:
-    "a grid of side x side rows of D channels becomes height x width: y[Y, X] = sum over i, j of c(u - i) c(v - j) x[i, j] over the 4 x 4 neighbours of u = side / height * (Y + 1/2) - 1/2 and v alike, edges repeated; c(t) = (a + 2) |t|^3 - (a + 3) |t|^2 + 1 up to |t| = 1, a (|t|^3 - 5 |t|^2 + 8 |t| - 4) up to 2, with a = -0.75",
-  hint: "The eight weights are computed for every channel again, and they are the same for a whole row of D. Compute them once, or go over the grid by one axis after the other.",
+    "a grid of side x side rows of D channels becomes height x width: y[Y, X] = sum over i, j of c(u - i) c(v - j) x[i, j] with u = side / height * (Y + 1/2) - 1/2 and v alike, edges repeated; c(t) = (a + 2) |t|^3 - (a + 3) |t|^2 + 1 up to |t| = 1, a (|t|^3 - 5 |t|^2 + 8 |t| - 4) up to 2, and 0 beyond, with a = -0.75",
+  hint: "The start goes over the whole grid, where 4 x 4 neighbours count. Their eight weights are the same for a whole row of D: compute them once, or go over the grid by one axis after the other.",
   op: "resizePosEmbed",
   inputs: { x: "[side*side,D]" },
   outputs: { y: "[height*width,D]" },
-  published: { software: { side: 14, D: 192, height: 24, width: 24 }, gpu: { side: 56, D: 192, height: 96, width: 96 } },
+  published: { software: { side: 14, D: 64, height: 24, width: 24 }, gpu: { side: 56, D: 192, height: 96, width: 96 } },
   hidden: { side: [1, 19], D: [1, 70], height: [1, 33], width: [1, 33] },
-  start: /* wgsl */ `// One thread per number of y.
+  start: /* wgsl */ `// One thread per number of y, straight from the formula.
 
 // kernel: reads x; writes y; threads height*width*D; workgroup 64
 const A = -0.75;
@@ -38,11 +38,9 @@ fn main() {
   let Y = at / p.D / p.width;
   let u = f32(p.side) / f32(p.height) * (f32(Y) + 0.5) - 0.5;
   let v = f32(p.side) / f32(p.width) * (f32(X) + 0.5) - 0.5;
-  let top = i32(floor(u)) - 1;
-  let left = i32(floor(v)) - 1;
   var sum = 0.0;
-  for (var i = top; i < top + 4; i++) {
-    for (var j = left; j < left + 4; j++) {
+  for (var i = -2; i < i32(p.side) + 2; i++) {
+    for (var j = -2; j < i32(p.side) + 2; j++) {
       sum += cubic(u - f32(i)) * cubic(v - f32(j)) * x[(edge(i) * p.side + edge(j)) * p.D + d];
     }
   }

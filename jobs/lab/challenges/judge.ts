@@ -61,11 +61,12 @@ export async function judge(
     const wrong = refusalOf(checks);
     const raced: Timed[] = [];
     for (const [i, n] of (wrong ? [] : [published, near]).entries()) {
+      if (raced.some(({ fault }) => fault)) break;
       tell(`timed at ${sizesText(n)}`, plan.length + i, steps);
       raced.push({ n, ...(await race(challenge, judged, n, seed + 1000 + i, { ...LIMITS, ...limits })) });
     }
     const refused = wrong ?? raced.find(({ fault }) => fault)?.fault ?? null;
-    const times = raced.map(({ n, time }) => ({ sizes: n, ...time }));
+    const times = raced.flatMap(({ n, time }) => (time ? [{ sizes: n, ...time }] : []));
     const about = { challenge: name, op: challenge.op, entry: text, hash: await hashOf(text ?? ""), seed };
     return { ...about, checks, refused, ...scoreOf(refused ? [] : times, set), times };
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * Times what is judged against the shipped kernels, in turns. The runs that are timed are checked themselves: before each sample all that
  * the kernels write is NaN, within it each dispatch has other inputs than the one before, and after it the last one's outputs must be right.
- * At the end they must be right once more, on inputs that differ from those before in a few elements: answers that were kept would show.
+ * Before all samples and after them they must be right on inputs that differ from those before in a few elements: kept answers would show.
  */
 import type { Benchmark } from "../../../bench/benchmark.ts";
 import type { Contender } from "../../../bench/contender.ts";
@@ -37,7 +37,8 @@ interface Round {
 }
 
 export interface Raced {
-  readonly time: Compared;
+  /** Null where that is known before it is timed. */
+  readonly time: Compared | null;
   /** What the timed runs got wrong, though it was right when it was checked. */
   readonly fault: Fault | null;
 }
@@ -62,13 +63,15 @@ export async function race(challenge: Challenge, judged: Judged, n: Letters, see
     const ours = sampler("entry", rounds, "judged", sets, { home, nothing, clock }, async () => void (fault ??= await check()));
     const theirs = sampler("shipped", rounds, "shipped", others, { home, nothing, clock }, async () => undefined);
     const once = [await clock.of(() => ours.run(1)), await clock.of(() => theirs.run(1))] as const;
+    const checkLast = checkOf(challenge, n, rounds, SETS, home);
+    const another = sampler("entry", rounds, "judged", entry, { home, nothing, clock }, async () => void (fault ??= await checkLast()));
+    await another.run(1);
+    if (fault) return { time: null, fault };
     const measured = await measure(benchmarkOf(challenge), asContender(ours), [asContender(theirs)], {
       limits: { ...limitsFor(set, true), ...limits, equalRuns: Math.max(...once) < APART * Math.min(...once) },
       now: () => clock.now(),
     });
-    await sampler("entry", rounds, "judged", entry, { home, nothing, clock }, async () => {
-      fault ??= await checkOf(challenge, n, rounds, SETS, home)();
-    }).run(1);
+    if (!("error" in measured.ours)) await another.run(measured.ours.runsPerSample); // as long as the samples were
     const time = compared(measured, "shipped", set);
     return { time: { ...time, ms: round(time.ms / SETS), shippedMs: round(time.shippedMs / SETS) }, fault };
   } finally {

@@ -65,7 +65,8 @@ export async function checkCase(op: Op, edits: readonly Edit[], listed: Listed):
   }
 }
 
-const ORDER =
+/** Said where a kernel is right in the usual order alone. */
+export const ORDER =
   "wrong only with workgroups and threads in the other order and workgroup memory that held 1e30: expected a barrier between a write and another thread's read, and nothing read that was not written";
 
 const memories = new WeakMap<Case, Kept>();

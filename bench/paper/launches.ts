@@ -82,7 +82,7 @@ export function paperLaunches(gpu: PaperGPU, { model: name, mode, dtype, batch }
         repeats: 1,
         dtype,
       });
-      const store = new ParameterStore("paper", whole.params, null);
+      const store = new ParameterStore("paper", whole.params, null, undefined, dtype);
       return draftStep({ model, store, optimizer: new Optimizer(recipe, store), recipe, input: () => x, teacher: null }).batch;
     }
   });

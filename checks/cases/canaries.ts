@@ -7,7 +7,7 @@ import { scope } from "../../engine/memory.ts";
 import { place } from "../../kernels/shared/place.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/optim/accumulate.ts";
-import { addParts } from "../../kernels/shared/add-parts.ts";
+import { addParts, addPartsInto } from "../../kernels/shared/add-parts.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { argmax, countCorrect } from "../../kernels/rows/argmax.ts";
 import { cast } from "../../kernels/cast.ts";
@@ -191,6 +191,38 @@ export const cases: Case[] = [
         },
       }),
     ),
+  ),
+  ...(["cpu", "gpu"] as const).map(
+    (adapter): Case => ({
+      name: `addPartsInto (${adapter}): sums of several lengths in one launch and in two, the bits that they have alone`,
+      async run() {
+        const shapes = [
+          ...Array.from({ length: 17 }, (_, k) => [2 + (k % 5), 4 + 8 * (k % 3)] as const),
+          [70, 12],
+          [1000, 1032],
+          [3, 2052],
+        ];
+        const sums = shapes.map((shape, k) => ({ parts: random(shape, k), shared: k % 2 === 1, at: 0 }));
+        let n = 64; // elements before the first sum, and between two, stay as they are
+        for (const [k, sum] of sums.entries()) {
+          sum.at = n;
+          n += shapes[k]![1]! + 64;
+        }
+        const given = random([n], 99);
+        await holds(() => {
+          addPartsInto(given, sums, adapter);
+          return [given];
+        });
+        const expected = Float32Array.from(uniform(n, 99));
+        const alone = (await readAll(
+          scope(() => sums.flatMap(({ parts, shared }) => addParts([parts], shared ? adapter : "cpu"))),
+        )) as Float32Array[];
+        sums.forEach(({ at }, k) => expected.set(alone[k]!, at));
+        const found = await given.floats();
+        const other = found.findIndex((v, i) => !Object.is(v, expected[i]));
+        if (other >= 0) throw new Error(`element ${other}: expected ${expected[other]}, got ${found[other]}`);
+      },
+    }),
   ),
   on(
     "place",

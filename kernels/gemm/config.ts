@@ -58,6 +58,10 @@ export const NO_SLOTS: Slots = {
   custom: null,
 };
 
+/** Whether nothing follows a product but its sums of op(A). */
+export const isPlain = (slots: Slots): boolean =>
+  (Object.keys(NO_SLOTS) as (keyof Slots)[]).every((name) => name === "sums" || slots[name] === NO_SLOTS[name]);
+
 export interface Config {
   readonly tile: Tile;
   /** Whether each operand is contiguous along K. */

@@ -13,7 +13,9 @@
 import type { Tensor } from "../../engine/tensor.ts";
 import { choose, type Choice } from "./choose.ts";
 import { describe, type Described, type Gemm } from "./describe.ts";
+import { isPlain } from "./config.ts";
 import { reduceKernel } from "./kernels.ts";
+import { sumsMayJoin } from "../shared/add-parts.ts";
 
 export interface Product {
   readonly y: Tensor;
@@ -101,5 +103,7 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     params: { count, splits, M, N, ...finish },
     threads: Math.max(count, M),
   });
+  const sums = [{ parts: shares.y.view([splits, count]), y: made.y }, ...(made.sums ? [{ parts: shares.sums!, y: made.sums }] : [])];
+  if (isPlain(d.slots) && alpha === 1 && dtype === "f32") sumsMayJoin(sums.map((sum) => ({ ...sum, shared: false })));
   return { y: made.y, preActivation: made.pre_activation, sums: made.sums, dots: made.dots };
 }

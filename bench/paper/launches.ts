@@ -108,7 +108,7 @@ function shown(g: Gemm, { tile, splits }: Choice, { groups, pipeline }: Launch):
   const { M, N, K, a, b, batch = [] } = g;
   const input = a.tensor.dtype === "f16" ? 2 : 4,
     stored = splits > 1 ? 4 : (g.store ?? a.tensor.dtype) === "f16" ? 2 : 4;
-  const others = splits > 1 ? 0 : [g.preActivation, g.residual, g.gradOf].filter(Boolean).length;
+  const others = splits > 1 ? 0 : [g.preActivation, g.residual, g.gradOf, g.softmax].filter(Boolean).length;
   const onMatrices = "bm" in tile;
   return {
     ...{ M, N, K, matrices: numel(batch), order: `${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}` },

@@ -33,6 +33,8 @@ export interface Slots {
   /** Which of an element's indices its scale goes by. */
   readonly scale: "m" | "n" | null;
   readonly factors: boolean;
+  /** A softmax' gradient. */
+  readonly softmax: boolean;
   readonly residual: boolean;
   /** Also the sums of op(A) along K, and those of op(A) times another matrix. */
   readonly sums: boolean;
@@ -51,6 +53,7 @@ export const NO_SLOTS: Slots = {
   gradOf: "none",
   scale: null,
   factors: false,
+  softmax: false,
   residual: false,
   sums: false,
   dots: false,

@@ -57,6 +57,11 @@ export interface Epilogue {
   readonly scale?: Tensor | undefined;
   /** Multiply row m by element `at` + m / `rows` of these. */
   readonly factors?: { readonly tensor: Tensor; readonly at: number; readonly rows: number } | undefined;
+  /**
+   * A softmax' gradient from its result's: of each row subtract one of `dots`, which are in the order of all matrices' rows, and multiply by
+   * the softmax, `y`. Without `into`; the sum along K is not cut.
+   */
+  readonly softmax?: { readonly y: Tensor; readonly dots: Tensor } | undefined;
   /** Added. */
   readonly residual?: Tensor | undefined;
   /** The caller's WGSL, which changes `v` (f32) of row `m` and column `n`. */
@@ -135,6 +140,7 @@ export function describe(g: Gemm): Described {
       gradOf: g.gradOf?.activation ?? "none",
       scale: g.scale ? "n" : a.scale && !along.a ? "m" : null,
       factors: !!g.factors,
+      softmax: !!g.softmax,
       residual: !!g.residual,
       sums: !!g.sums,
       dots: !!g.dots,
@@ -150,6 +156,8 @@ export function describe(g: Gemm): Described {
       grad_at: g.gradOf?.at,
       scale: g.scale ?? a.scale,
       factors: g.factors?.tensor,
+      softmax: g.softmax?.y,
+      dots_of_rows: g.softmax?.dots,
       residual: g.residual,
       ...custom?.inputs,
     },

@@ -22,6 +22,8 @@ export function slotInputs(s: Slots, elem: Elem): Buffers {
     grad_at: `${elem}?`,
     scale: s.scale === "m" ? "f32?" : `${elem}?`,
     factors: "f32?",
+    softmax: `${elem}?`,
+    dots_of_rows: "f32?",
     residual: `${elem}?`,
     ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
   };
@@ -64,6 +66,7 @@ export function finish(s: Slots, vec: boolean): string {
     s.scale === "n" ? `v *= scale[${vec ? "n / 4u" : "n"}];` : "",
     s.scale === "m" ? "v *= scale[m];" : "",
     s.factors ? "v *= factors[p.factors_at + m / p.factor_rows];" : "",
+    s.softmax ? "v = softmax[cell] * (v - dots_of_rows[at / p.ldc]);" : "",
     s.residual ? "v += residual[cell];" : "",
     s.custom?.code ?? "",
     "y[cell] = v;",

@@ -21,18 +21,20 @@ export function joined(launches: readonly Launch[]): Launch[] {
   for (const l of launches) {
     const [first] = waiting;
     const target = l.joint ? targetOf(l) : null;
-    const other = target && first && (first.joint!.kind !== l.joint!.kind || targetOf(first) !== target);
+    const other = target && first && (first.joint!.kind !== l.joint!.kind || targetOf(first) !== target || !fit([...waiting, l]));
     if (other || waiting.some((w) => meet(w, l))) end();
     if (!target) {
       all.push(l);
       continue;
     }
     waiting.push(l);
-    if (waiting.reduce((n, { joint }) => n + joint!.pieces.length, 0) >= l.joint!.kind.most()) end();
   }
   end();
   return all;
 }
+
+const fit = (launches: readonly Launch[]): boolean =>
+  (launches[0]!.joint!.kind as Kind<Piece>).fit(launches.flatMap(({ joint }) => joint!.pieces));
 
 /** The existing memory that all results of a launch are placed in; `null` where that is not one buffer. */
 function targetOf({ bindings }: Launch): Storage | null {

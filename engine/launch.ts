@@ -19,8 +19,8 @@ export interface Piece {
 
 /** Work that one launch can do for several. */
 export interface Kind<P extends Piece> {
-  /** Pieces that wait for each other at most: what they read stays in memory meanwhile. */
-  readonly most: () => number;
+  /** Whether one launch can do these; what they read stays in memory until it does. */
+  readonly fit: (pieces: readonly P[]) => boolean;
   /** Launches the work of all pieces, whose results are ranges of `target`. */
   readonly launch: (pieces: readonly P[], target: Storage) => void;
 }

@@ -97,8 +97,9 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
   const cached = distills && recipe.cacheTeacher ? Tensor.zeros([B, model.numClasses]) : null;
   const scalars = new Scalars(stepScalars);
   const sum = recipe.accumulate > 1 ? store.layout.zeros() : null;
+  const one = optimizer.lossScale ? null : Tensor.from([1], []);
   const dispose = () => {
-    for (const t of [labels, mix, cached, ...(sum ?? []), scalars.tensor]) t?.dispose();
+    for (const t of [labels, mix, cached, one, ...(sum ?? []), scalars.tensor]) t?.dispose();
   };
 
   const batch = () => {
@@ -119,7 +120,7 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
       },
     });
     const targets = store.gradTargets;
-    gradients(loss, store.trained, optimizer.lossScale?.scale).forEach((grad, i) => place(grad, targets[i]!));
+    gradients(loss, store.trained, optimizer.lossScale?.scale ?? one!).forEach((grad, i) => place(grad, targets[i]!));
     const share = 1 / recipe.accumulate;
     if (sum) store.grads.forEach((g, i) => accumulate({ sum: sum[i]!, g }, { keep: scalars.at("keep"), share }));
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };

@@ -20,6 +20,8 @@ export interface Choice {
   readonly chunk: number;
   /** Workgroups for the sums, after the product's. */
   readonly sumGroups: number;
+  /** The kernel multiplies A's rows by their samples' factors. */
+  readonly samples: boolean;
 }
 
 export function choose(g: Gemm, d: Described): Choice {
@@ -30,6 +32,7 @@ export function choose(g: Gemm, d: Described): Choice {
   const tiles = [Math.ceil(M / m), Math.ceil(N / n)] as const;
   const tiling = { bm: m, bn: n, tiles: numel(tiles) * d.matrices, elements: d.matrices * M * N, K, step: 16, speed: 1 };
   const { splits, chunk } = matrix?.cut ?? (g.out || g.softmax ? cutInto(1, tiling) : usualCut(tile.kind, tiling));
+  const samples = a.samples !== undefined && !matrix && tile.kind === "shared";
   const config = {
     aAlongK: d.along.a,
     bAlongK: d.along.b,
@@ -41,11 +44,12 @@ export function choose(g: Gemm, d: Described): Choice {
     slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: d.slots.sums, dots: d.slots.dots },
   };
   return {
-    kernel: matrix ? matrix.kernel(config) : gemmKernel({ tile, maps: d.maps, ...vectors(tile.kind, g, d), ...config }),
+    kernel: matrix ? matrix.kernel(config) : gemmKernel({ tile, maps: d.maps, samples, ...vectors(tile.kind, g, d), ...config }),
     tiles,
     tile: matrix?.tile ?? tile,
     splits,
     chunk,
+    samples,
     sumGroups: (d.slots.sums || d.slots.dots) && !matrix && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0,
   };
 }

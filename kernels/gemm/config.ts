@@ -74,6 +74,8 @@ export interface Config {
   readonly rank: number;
   /** op(A) is multiplied by `scale[k]` where it is loaded. */
   readonly scaledK: boolean;
+  /** Stored rows of A are multiplied by their sample's factor where they are loaded (shared only). */
+  readonly samples: boolean;
   /** Four elements per load and store; of `subgroup` tiles: per store, and per load of what is added. */
   readonly vec: boolean;
   /** Four elements per load of B too (subgroup only). */

@@ -3,6 +3,7 @@ import { numel, type Shape } from "../../engine/shape.ts";
 import type { DType, Tensor } from "../../engine/tensor.ts";
 import type { Activation } from "../shared/activations.ts";
 import type { AddressMap } from "../shared/address-map.ts";
+import type { Sampled } from "../shared/sample-factors.ts";
 import type { Config, Slots, Tile } from "./config.ts";
 import type { GemmVariant } from "./tiles.ts";
 
@@ -29,6 +30,8 @@ export interface Operand {
 export interface FirstOperand extends Operand {
   /** f32, as long as a stored row: every stored row is multiplied by it, element by element. Without a map or a batch. */
   readonly scale?: Tensor | undefined;
+  /** Stored rows are multiplied by their sample's factor. Without a map or a batch. */
+  readonly samples?: Sampled | undefined;
 }
 
 /** Weight, bias, mean and variance of a batch norm whose statistics are fixed. */

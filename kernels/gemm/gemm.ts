@@ -15,7 +15,7 @@ import { choose, type Choice } from "./choose.ts";
 import { describe, type Described, type Gemm } from "./describe.ts";
 import { isPlain } from "./config.ts";
 import { reduceKernel } from "./kernels.ts";
-import { sumsMayJoin } from "../shared/add-parts.ts";
+import { sumsMayJoin } from "../shared/joined-sums.ts";
 
 export interface Product {
   readonly y: Tensor;
@@ -31,6 +31,7 @@ let made: [Gemm, Choice][] | null = null;
 export function gemm(g: Gemm): Product {
   const d = describe(g),
     choice = choose(g, d);
+  if (g.a.samples && !choice.samples) return gemm({ ...g, a: { ...g.a, tensor: g.a.samples.scaled(), samples: undefined } });
   made?.push([g, choice]);
   return run(g, d, choice);
 }
@@ -80,10 +81,12 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     chunk,
     slab: d.matrices * M * N,
     product,
+    samples_at: a.samples?.factors.at ?? 0,
+    sample_rows: a.samples?.rows ?? 0,
     ...finish,
     ...Object.assign({}, ...sizes),
   };
-  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots };
+  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots, samples: a.samples?.factors.tensor };
   const groups = product + sumGroups;
   if (splits === 1) {
     const made = kernel({ inputs: { ...operands, ...d.read }, updates: into ? { y: into.tensor } : {}, outputs, params, groups });
@@ -95,6 +98,7 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     outputs: { y: [splits, d.matrices, M, N], pre_activation: null, sums: g.sums ? [splits, M] : null, dots: g.dots ? [splits, M] : null },
     params: { ...params, alpha: 1 },
     groups,
+    together: ["y", "sums"],
   });
   const count = d.matrices * M * N;
   const made = reduceKernel(d.slots)({

@@ -194,7 +194,7 @@ export const gemmKernel = kernelFamily((c: Config) => {
   const elem: Elem = vec ? "vec4f" : "f32";
   const [a, b]: Elem[] = tile.kind === "subgroup" ? ["f32", c.vecB ? "vec4f" : "f32"] : [elem, elem];
   // The rest of what is read: with the slots' own.
-  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?" };
+  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?", samples: "f32?" };
   const axes: Record<string, "u32"> = {};
   for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
   return defineKernel({
@@ -218,6 +218,7 @@ export const gemmKernel = kernelFamily((c: Config) => {
       slab: "u32",
       product: "u32",
       alpha: "f32",
+      ...(c.samples ? { samples_at: "u32", sample_rows: "u32" } : {}),
       ...slotParams(slots),
       ...axes,
     } as Record<string, "u32" | "f32">,

@@ -45,7 +45,7 @@ test("gradients of weights in one buffer are added together, in the bits that th
   const found = await flat.floats();
   alone.forEach((values, k) => expect([...found.subarray(64 * k, 64 * k + values.length)], `parameter ${k}`).toEqual([...values]));
   expect(plan.kernels.filter((name) => name === "gemm.reduce")).toEqual([]);
-  expect(plan.kernels.filter((name) => name === "addParts.joined").length).toBeGreaterThan(0);
+  expect(plan.kernels.filter((name) => name === "joinedSums").length).toBeGreaterThan(0);
   plan.dispose();
 });
 
@@ -61,7 +61,7 @@ test("a sum that is read, or whose parts change, does not wait; sums of other bu
     return names;
   };
   const summed = (k: number, into: Tensor) => place(addParts([parts[k]!])[0], at(into, k));
-  expect(await kernels(() => [0, 1, 2].forEach((k) => summed(k, flat)))).toEqual(["addParts.joined"]);
+  expect(await kernels(() => [0, 1, 2].forEach((k) => summed(k, flat)))).toEqual(["joinedSums"]);
   const expected = [...(await flat.floats())];
   expect(
     await kernels(() => {

@@ -83,7 +83,10 @@ export type LaunchArgs<I, U, O, C, P> = Given<"inputs", Give<I, Tensor>> &
   Given<"outputs", Give<O, Made>> &
   Given<"constants", Numbers<C>> &
   Given<"params", Numbers<P>> &
-  Grid;
+  Grid & {
+    /** Outputs that share one storage. */
+    readonly together?: readonly (keyof O)[];
+  };
 
 /** `threads`: threads needed, rounded up to whole workgroups. `groups`: workgroups, a count of any size (see `group`) or per dimension. */
 type Grid =
@@ -136,12 +139,12 @@ export function defineKernel<
       device = next;
       pipelines = new Map();
     }
-    const made: Record<string, Tensor | null> = {};
+    const made: Record<string, Tensor | null> = args.together ? outputsTogether(spec.name, declared, args.outputs!, args.together) : {};
     const bound = declared.flatMap((slot): Bound[] => {
       const { name, access } = slot;
       const tensor =
         access === "write"
-          ? (made[name] = newOutput(spec.name, slot, args.outputs?.[name]))
+          ? (made[name] ??= newOutput(spec.name, slot, args.outputs?.[name]))
           : (args[access === "read" ? "inputs" : "updates"]?.[name] ?? null);
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
@@ -170,10 +173,28 @@ function workgroupOn({ limits }: Device, { name, workgroup }: { readonly name: s
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
   Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
 
-function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | undefined): Tensor | null {
+const madeOf = ({ elem }: Slot, made: Made) => ("shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! });
+
+function newOutput(kernel: string, slot: Slot, made: Made | null | undefined): Tensor | null {
   if (!made) return null;
-  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! };
+  const { name } = slot,
+    { shape, dtype } = madeOf(slot, made);
   return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
+}
+
+/** Outputs one after another in a storage, each from a multiple of 256 bytes on. */
+function outputsTogether(kernel: string, slots: readonly Slot[], outputs: NonNullable<AnyArgs["outputs"]>, names: readonly string[]) {
+  let end = 0;
+  const places = slots.flatMap((slot) => {
+    const made = names.includes(slot.name) && outputs[slot.name];
+    if (!made) return [];
+    const { shape, dtype } = madeOf(slot, made);
+    const at = 256 * Math.ceil(end / 256);
+    end = at + numel(shape) * dtypeBytes[dtype];
+    return [{ name: slot.name, shape, dtype, at }];
+  });
+  const storage = output(end, `${kernel} ${names.join(", ")}`);
+  return Object.fromEntries(places.map(({ name, shape, dtype, at }) => [name, new Tensor(shape, dtype, storage, at)]));
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose WGSL depends on more than constants. */

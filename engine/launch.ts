@@ -11,12 +11,27 @@ export interface Binding {
   readonly access: "read" | "write" | "update";
 }
 
+/** A part of a launch's work; y: its result. */
+export interface Piece {
+  readonly y: { readonly bytes: number };
+}
+
+/** Work that one launch can do for several. */
+export interface Kind<P extends Piece> {
+  /** Whether one launch can do these; what they read stays in memory until it does. */
+  readonly fit: (pieces: readonly P[]) => boolean;
+  /** Launches the work of all pieces, whose results are ranges of `target`. */
+  readonly launch: (pieces: readonly P[], target: Storage) => void;
+}
+
 export interface Launch {
   readonly pipeline: Pipeline;
   readonly bindings: readonly Binding[];
   /** Holds the launch's params, if it has any; never changes. */
   readonly uniform: GPUBuffer | null;
   readonly groups: readonly [number, number, number];
+  /** All that it does, where more of the kind may be done with it. */
+  readonly joint?: { readonly kind: Kind<never>; readonly pieces: readonly Piece[] };
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
@@ -52,6 +67,12 @@ export function launch(asked: Launch): void {
 
 /** The launches recorded so far, if a recording is in progress. */
 export const recorded = (): readonly Launch[] | null => recorder?.launches ?? null;
+
+/** Says of the latest launch, while recording, that it does these pieces of work and nothing else. */
+export function mayJoin<P extends Piece>(kind: Kind<P>, pieces: readonly P[]): void {
+  const launches = recorder?.launches;
+  if (launches) launches[launches.length - 1] = { ...launches.at(-1)!, joint: { kind, pieces } };
+}
 
 // WebGPU's usage scope is the buffer, not the range: reading one part while writing another is refused.
 function checkAliases({ pipeline, bindings }: Launch): void {

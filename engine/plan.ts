@@ -2,11 +2,12 @@
  * Record a step once, plan it, replay it.
  *
  * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
- * then planned: launches whose results are not needed are dropped, tensors whose lives do not overlap share buffers, pipelines
+ * then planned: launches whose results are not needed are dropped, small ones of a kind are joined, tensors whose lives do not overlap share buffers, pipelines
  * compile side by side. `run()` replays the list in one submit, or in several where it takes long (`pace.ts`), and creates nothing.
  */
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
+import { joined } from "./join.ts";
 import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { Pace } from "./pace.ts";
@@ -83,7 +84,7 @@ function drafted<T>(body: () => T, label: string) {
   const results = storagesIn(result);
   let held: PlanMemory | null = null;
   return {
-    ...{ label, device, result, results, launches: dropDead(all, results) },
+    ...{ label, device, result, results, launches: joined(dropDead(all, results)) },
     give: (memory: PlanMemory) => void (held = memory),
     release() {
       flush(); // waiting launches may read the results

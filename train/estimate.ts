@@ -82,7 +82,8 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   };
   const [{ student, store }, weights] = taken(() => {
     const student = makeStudent(model, recipe, null, 0, teacherModel ?? null);
-    return { student: student.model, store: new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly)) };
+    const store = new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly), recipe.dtype);
+    return { student: student.model, store };
   });
   const [optimizer, state] = taken(() => new Optimizer(recipe, store));
   const [teacher, teacherWeights] = taken(() => teacherModel && loadTeacher({ model: teacherModel, state: null }, recipe.teacherDtype));

@@ -107,10 +107,10 @@ export class Replay {
 
 /** All that a step changes and the next one begins with. */
 export function stateOf(
-  { flat, stats }: ParameterStore,
+  { flat, half, stats }: ParameterStore,
   { lossScale, skipped, ema, state }: Optimizer,
   { sum }: Pick<StepDraft, "sum">,
 ): Tensor[] {
-  const all = [flat, stats, sum, ...Object.values(state), skipped, lossScale?.scale, lossScale?.good, ema?.flat, ema?.stats];
+  const all = [flat, half, stats, sum, ...Object.values(state), skipped, lossScale?.scale, lossScale?.good, ema?.flat, ema?.stats];
   return all.flatMap((tensors) => tensors ?? []);
 }

@@ -47,7 +47,7 @@ export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T 
   if (o.initial) checkState(model.name, model.params, o.initial);
   const student = makeStudent(model, recipe, o.initial ?? firstState(model, recipe, seed), seed, o.teacher?.model ?? null);
   for (const tensor of Object.values(student.frozen)) own(tensor);
-  const store = own(new ParameterStore(model.name, student.model.params, student.state, trains(recipe.trainOnly)));
+  const store = own(new ParameterStore(model.name, student.model.params, student.state, trains(recipe.trainOnly), recipe.dtype));
   const optimizer = own(new Optimizer(recipe, store));
   await optimizer.initEma();
   const teacher = o.teacher ? loadTeacher(o.teacher, recipe.teacherDtype) : null;

@@ -13,7 +13,9 @@
 import type { Tensor } from "../../engine/tensor.ts";
 import { choose, type Choice } from "./choose.ts";
 import { describe, type Described, type Gemm } from "./describe.ts";
+import { isPlain } from "./config.ts";
 import { reduceKernel } from "./kernels.ts";
+import { sumsMayJoin } from "../shared/joined-sums.ts";
 
 export interface Product {
   readonly y: Tensor;
@@ -29,6 +31,7 @@ let made: [Gemm, Choice][] | null = null;
 export function gemm(g: Gemm): Product {
   const d = describe(g),
     choice = choose(g, d);
+  if (g.a.samples && !choice.samples) return gemm({ ...g, a: { ...g.a, tensor: g.a.samples.scaled(), samples: undefined } });
   made?.push([g, choice]);
   return run(g, d, choice);
 }
@@ -56,8 +59,14 @@ function run(g: Gemm, d: Described, { kernel, tiles, splits, chunk, sumGroups }:
   };
   const product = tiles[0] * tiles[1] * d.matrices * splits;
   const finish = { alpha, factors_at: factors?.at ?? 0, factor_rows: factors?.rows ?? 0, c_offset: into?.at ?? 0 };
-  const params = { M, N, K, tiles_m: tiles[0], tiles_n: tiles[1], chunk, slab: d.matrices * M * N, product, ...places(d), ...finish };
-  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots };
+  const samples = { samples_at: a.samples?.factors.at ?? 0, sample_rows: a.samples?.rows ?? 0 };
+  const params = {
+    ...{ M, N, K, tiles_m: tiles[0], tiles_n: tiles[1], chunk, slab: d.matrices * M * N, product },
+    ...places(d),
+    ...samples,
+    ...finish,
+  };
+  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots, samples: a.samples?.factors.tensor };
   const groups = product + sumGroups;
   if (splits === 1) {
     const made = kernel({ inputs: { ...operands, ...d.read }, updates: into ? { y: into.tensor } : {}, outputs, params, groups });
@@ -69,6 +78,7 @@ function run(g: Gemm, d: Described, { kernel, tiles, splits, chunk, sumGroups }:
     outputs: { y: [splits, d.matrices, M, N], pre_activation: null, sums: g.sums ? [splits, M] : null, dots: g.dots ? [splits, M] : null },
     params: { ...params, alpha: 1 },
     groups,
+    together: ["y", "sums"],
   });
   const count = d.matrices * M * N;
   const made = reduceKernel(d.slots)({
@@ -77,6 +87,8 @@ function run(g: Gemm, d: Described, { kernel, tiles, splits, chunk, sumGroups }:
     params: { count, splits, M, N, ...finish },
     threads: Math.max(count, M),
   });
+  const sums = [{ parts: shares.y.view([splits, count]), y: made.y }, ...(made.sums ? [{ parts: shares.sums!, y: made.sums }] : [])];
+  if (isPlain(d.slots) && alpha === 1 && dtype === "f32") sumsMayJoin(sums.map((sum) => ({ ...sum, shared: false })));
   return { y: made.y, preActivation: made.pre_activation, sums: made.sums, dots: made.dots };
 }
 

@@ -22,6 +22,8 @@ export function slotInputs(s: Slots, elem: Elem): Buffers {
     grad_at: `${elem}?`,
     scale: s.scale === "m" ? "f32?" : `${elem}?`,
     factors: "f32?",
+    softmax: `${elem}?`,
+    dots_of_rows: "f32?",
     residual: `${elem}?`,
     ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
   };
@@ -74,6 +76,7 @@ export function finish(s: Slots, vec: boolean): string {
     s.scale === "n" ? `v *= scale[${vec ? "n / 4u" : "n"}];` : "",
     s.scale === "m" ? "v *= scale[m];" : "",
     s.factors ? "v *= factors[p.factors_at + m / p.factor_rows];" : "",
+    s.softmax ? "v = softmax[cell] * (v - dots_of_rows[at / p.ldc]);" : "",
     s.residual ? "v += residual[cell];" : "",
     s.custom?.code ?? "",
     "y[cell] = v;",
@@ -201,12 +204,12 @@ export const gemmKernel = kernelFamily((c: Config) => {
   const elem: Elem = vec ? "vec4f" : "f32";
   const [a, b]: Elem[] = tile.kind === "subgroup" ? ["f32", c.vecB ? "vec4f" : "f32"] : [elem, elem];
   // The rest of what is read: with the slots' own.
-  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?" };
+  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?", samples: "f32?" };
   return defineKernel({
     name: `gemm.${tile.kind}`,
     inputs: { a: a!, b: b!, ...slotInputs(slots, elem), ...beside } as Buffers, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K); dots_with as a
     ...slotBuffers(slots, elem), // (splits, batch, M, N); the same; (splits, M) each
-    params: productParams(rank, slots, ["product"]),
+    params: productParams(rank, slots, c.samples ? ["product", "samples_at", "sample_rows"] : ["product"]),
     workgroup: [tile.x, tile.y],
     needs: tile.kind === "subgroup" ? ["subgroups"] : [],
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),

@@ -19,7 +19,7 @@ export { profile, type LaunchTime } from "./train/profile.ts";
 export { Random } from "./kernels/shared/random.ts";
 export { place } from "./kernels/shared/place.ts";
 export { constant, Scalars } from "./kernels/shared/scalars.ts";
-export { Tensor } from "./kernels/images/image-tensor.ts";
+export { Tensor } from "./kernels/images/app-tensor.ts";
 export { readAll, type DType } from "./engine/tensor.ts";
 
 export { attention, attentionPacked } from "./kernels/attention.ts";

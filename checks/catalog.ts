@@ -4,6 +4,7 @@
  * found by itself: Node reads the folder, Vite (which serves and builds our pages) replaces `import.meta.glob` by the files.
  */
 import type { Case } from "./check.ts";
+import { folder } from "./folder.ts";
 import type { Op } from "./op.ts";
 
 interface CaseFile {
@@ -11,16 +12,9 @@ interface CaseFile {
   readonly cases: readonly Case[];
 }
 
-async function folder(): Promise<Record<string, CaseFile>> {
-  const { readdir } = (await import(/* @vite-ignore */ "node:fs/promises" as string)) as typeof import("node:fs/promises");
-  const here = new URL("./cases/", import.meta.url);
-  const names = (await readdir(here)).filter((name) => /^[\w-]+\.(ts|js)$/.test(name)).sort();
-  return Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name, (await import(/* @vite-ignore */ new URL(name, here).href)) as CaseFile])),
-  );
-}
-
-const files = import.meta.env ? import.meta.glob<CaseFile>(["./cases/*.{ts,js}", "!./cases/*.d.ts"], { eager: true }) : await folder();
+const files = import.meta.env
+  ? import.meta.glob<CaseFile>(["./cases/*.{ts,js}", "!./cases/*.d.ts"], { eager: true })
+  : await folder<CaseFile>("./cases/");
 
 /** The cases of each file, by its name without folder and ending. */
 export const suites: Readonly<Record<string, readonly Case[]>> = Object.fromEntries(

@@ -2,7 +2,7 @@
 import { gradients } from "../engine/autograd.ts";
 import { withRecorder } from "../engine/launch.ts";
 import { scope } from "../engine/memory.ts";
-import { rewriteModules, type Module } from "../engine/rewrite.ts";
+import { rewriteModules, type Module } from "./rewrite.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import { AstrayError, guarded } from "./guarded.ts";

@@ -1,19 +1,11 @@
 /** `op NAME --file KERNEL.wgsl`: what the verdict says, and the exit code that goes with it. */
-import { spawn } from "node:child_process";
-import { watchGpu } from "./node/watchdog.ts";
+import { flagsOf, isApart, LIMIT, runApart, signing } from "./node/apart.ts";
 import type { CaseVerdict } from "../jobs/lab/check.ts";
 import type { Compared } from "../jobs/lab/time.ts";
 import type { OpFileArgs, OpFileResult } from "../jobs/op-file.ts";
 import { UsageError } from "../jobs/errors.ts";
 import { print } from "./output.ts";
-import { BIN } from "./place.ts";
 import { runJob, type CommonOptions } from "./run-job.ts";
-
-/** Seconds without a sign of life after which a kernel is taken to loop for ever. */
-const LIMIT = 30;
-const BEAT_MS = 500;
-/** Set in the process that runs the kernel. */
-const JUDGING = "TESSERA_JUDGING";
 
 export interface FileOptions extends CommonOptions {
   readonly file: string;
@@ -26,66 +18,21 @@ export interface FileOptions extends CommonOptions {
 }
 
 /**
- * Prints the verdict, from a process of its own: a kernel that never ends holds the whole process where a driver computes on the caller's
- * thread. Exit code 1 where the kernel is wrong or slower than asked, 2 where it cannot be judged.
+ * Prints the verdict, from a process of its own. Exit code 1 where the kernel is wrong or slower than asked, 2 where it cannot be judged.
  */
 export async function judgeFile(name: string, options: FileOptions): Promise<void> {
-  if (process.env[JUDGING]) return judge(name, options);
-  const values = { ...options, gpuTimeout: options.gpuTimeout ?? LIMIT };
-  const flags = (
-    ["file", "case", "check", "time", "step", "dbg", "atLeast", "json", "where", "adapter", "gpuTimeout", "debug"] as const
-  ).flatMap((key) => {
-    const value = values[key];
-    const flag = `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-    return value === undefined || value === false ? [] : value === true ? [flag] : [flag, String(value)];
-  });
-  const child = spawn(process.execPath, [BIN, "op", name, ...flags], {
-    env: { ...process.env, [JUDGING]: "1" },
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
-  });
-  const end = () => void child.kill("SIGKILL");
-  process.once("exit", end);
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130));
-  let hung = false;
-  const giveUp = () => {
-    hung = true;
-    end();
-  };
-  let timer = setTimeout(giveUp, 1000 * values.gpuTimeout + START_MS);
-  child.on("message", () => {
-    clearTimeout(timer);
-    timer = setTimeout(giveUp, 1000 * values.gpuTimeout);
-  });
-  const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
-  clearTimeout(timer);
-  process.off("exit", end);
-  if (hung) throw new UsageError(notEnding(values.gpuTimeout));
-  if (code === null) throw new UsageError("expected a kernel that the driver survives, got a process that it ended");
-  process.exitCode = code;
+  if (isApart()) return judge(name, options);
+  const { file, check, time, step, dbg, atLeast, json, where, adapter, debug, gpuTimeout = LIMIT } = options;
+  const flags = { file, case: options.case, check, time, step, dbg, atLeast, json, where, adapter, gpuTimeout, debug };
+  return runApart(["op", name, ...flagsOf(flags)], gpuTimeout);
 }
-
-const START_MS = 20_000;
-const notEnding = (seconds: number): string => `expected a kernel that ends, got nothing for ${seconds} s; --gpu-timeout allows for more`;
 
 async function judge(name: string, options: FileOptions): Promise<void> {
   const { file, case: only, atLeast, gpuTimeout = LIMIT } = options;
-  const beat = setInterval(() => process.send?.("alive"), BEAT_MS);
   const time = options.time === true || atLeast !== undefined;
   const check = options.check === true || (!time && options.dbg === undefined);
   const args: OpFileArgs = { name, file, only, check, time, step: options.step, dbg: options.dbg };
-  const watch = watchGpu(answered, gpuTimeout);
-  const result = await watch
-    .during(runJob<OpFileResult>("op-file", args, options))
-    .catch((error: Error) => {
-      if (watch.stalled() || /^expected the GPU to answer within/.test(error.message)) throw new UsageError(notEnding(gpuTimeout));
-      if (error.name === "DeviceLostError") throw new UsageError(`expected a kernel that the device survives, got: ${error.message}`);
-      throw error;
-    })
-    .finally(() => {
-      watch.stop();
-      clearInterval(beat);
-      process.disconnect?.();
-    });
+  const result = await signing(runJob<OpFileResult>("op-file", args, options), gpuTimeout);
   for (const line of lines(result)) print(`${line}\n`);
   const wrong = result.cases.filter(({ ok }) => !ok);
   if (wrong.length > 0)
@@ -96,18 +43,6 @@ async function judge(name: string, options: FileOptions): Promise<void> {
     throw new Error(
       `expected at least ${atLeast} times the shipped kernel's speed, got ${result.time.ratio} (${result.time.ratioRange.join(" to ")})`,
     );
-}
-
-/** Settles when this process's GPU has done its work so far; a page's is watched where it is opened. */
-async function answered(): Promise<void> {
-  const { getDevice } = await import("../engine/device.ts");
-  let device: ReturnType<typeof getDevice>;
-  try {
-    device = getDevice();
-  } catch {
-    return; // none yet, or it is a page's
-  }
-  await device.gpu.queue.onSubmittedWorkDone();
 }
 
 const ran = ({ cases }: OpFileResult): CaseVerdict[] => cases.filter(({ uses }) => uses);

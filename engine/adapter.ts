@@ -22,24 +22,17 @@ export interface AdapterOptions {
   readonly request?: GPURequestAdapterOptions;
 }
 
-export interface AdapterDescription {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
+export interface AdapterDescription extends Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description"> {
   /** Runs on the CPU: times measured on it do not predict a GPU's. */
   readonly software: boolean;
   readonly features: readonly string[];
 }
 
-/** Browsers differ in what an adapter's `info` holds, and some have none. */
-interface AdapterFacts {
-  readonly info: Partial<GPUAdapterInfo> | undefined;
-  readonly features: GPUSupportedFeatures;
-}
+/** What browsers say of an adapter: they differ in what `info` holds, and some have none. */
+type AdapterFacts = Pick<GPUAdapter, "features"> & { readonly info: Partial<GPUAdapterInfo> | undefined };
 
 /** "vendor architecture device description", as far as the adapter says. */
-export const adapterName = (a: Pick<AdapterDescription, "vendor" | "architecture" | "device" | "description">): string =>
+export const adapterName = (a: Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">): string =>
   [a.vendor, a.architecture, a.device, a.description].filter(Boolean).join(" ") || "unnamed adapter";
 
 /** Whether an adapter's name contains `part`, in any case. */

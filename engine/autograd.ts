@@ -2,7 +2,7 @@
 import { defineKernel } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
-import { returned, within } from "./watch.ts";
+import { watched } from "./watch.ts";
 
 type Inputs = readonly (Tensor | null)[];
 
@@ -35,8 +35,7 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
   return (inputs, attrs) => {
     const needs = inputs.map((t) => t?.requiresGrad === true);
     const differentiable = enabled && needs.includes(true);
-    const { y, saved } = within({ op: { name: spec.name, inputs } }, () => spec.forward(inputs, attrs, differentiable));
-    returned(y);
+    const { y, saved } = watched({ op: spec.name, inputs }, () => spec.forward(inputs, attrs, differentiable));
     if (differentiable) {
       y.requiresGrad = true;
       y.node = {
@@ -73,7 +72,7 @@ export function gradients(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tenso
   if (!dy && y.size !== 1) throw new Error(`gradients: expected dy for a result of shape ${show(y.shape)}, got none`);
   if (dy && !sameShape(dy.shape, y.shape)) throw new Error(`gradients: expected dy of shape ${show(y.shape)}, got ${show(dy.shape)}`);
   if (!y.requiresGrad) throw new Error("gradients: expected a result that depends on a tensor with requiresGrad, got one that does not");
-  return within({ phase: "backward", op: null }, () => backward(y, wrt, dy));
+  return watched({ phase: "backward" }, () => backward(y, wrt, dy));
 }
 
 function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
@@ -84,8 +83,7 @@ function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
     const { name, inputs, partialOf } = t.node!;
     const into = partialOf === null ? null : inputs[partialOf]!;
     const partial = into?.requiresGrad ? (found.get(into) ?? null) : null;
-    const grads = within({ op: { name, inputs } }, () => t.node!.backward(g, partial));
-    grads.forEach(returned);
+    const grads = watched({ op: name, inputs }, () => t.node!.backward(g, partial));
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;

@@ -17,14 +17,8 @@ export interface DeviceOptions extends GpuOptions, AdapterOptions {
   readonly wait?: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** A WebGPU device; `owned` is false for an app's. */
-interface Opened {
-  readonly gpu: GPUDevice;
-  readonly adapter: AdapterDescription;
-  readonly info: Partial<GPUAdapterInfo> | undefined;
-  readonly language: ReadonlySet<string>;
-  readonly owned: boolean;
-}
+/** What a device is made of; see there. */
+type Opened = Pick<Device, "gpu" | "adapter" | "language" | "owned"> & { readonly info: Partial<GPUAdapterInfo> | undefined };
 
 export class Device {
   readonly gpu: GPUDevice;
@@ -60,7 +54,7 @@ export class Device {
   readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
   lostError: DeviceLostError | null = null;
-  /** Called by `record` with a step's launches listed; true: list them anew, since other kernels would be chosen now (kernels/gemm/race.ts). */
+  /** `record` awaits it when a step's launches are listed. True: list them again, other kernels would be chosen now (kernels/gemm/race.ts). */
   listed: (() => Promise<boolean>) | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
@@ -124,7 +118,7 @@ export class Device {
     if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
   }
 
-  /** What is set by device is set by this: the device itself, or the one that a rehearsal's stands in for. */
+  /** The device that settings are kept for: this one, or for a rehearsal's stand-in the real one. */
   get origin(): Device {
     return this;
   }
@@ -193,9 +187,7 @@ let madeWith: DeviceOptions = {};
 let pending: Promise<Device> | undefined;
 
 /** State shared by several copies of the package in one page: the device that one made, for the others to adopt. */
-interface Copies {
-  gpu?: GPUDevice;
-}
+type Copies = { gpu?: GPUDevice };
 const copies = (): Copies => ((globalThis as { [COPIES]?: Copies })[COPIES] ??= {});
 const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
 

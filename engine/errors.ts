@@ -1,6 +1,6 @@
 /** The errors that a caller may want to tell apart. Everything else is a plain `Error` with a one-line message. */
 
-/** Whether an error is a plain one, which says what is wrong with an input; the others, the runtime's own among them, are about something else. */
+/** Whether an error is a plain `Error`, which says what is wrong with an input; others, the runtime's own among them, are about something else. */
 export const isPlain = (error: unknown): error is Error => error instanceof Error && error.name === "Error";
 
 /** No adapter, a null adapter, or one that does not meet the options. */
@@ -18,10 +18,7 @@ export class OutOfMemoryError extends Error {
   override readonly name = "OutOfMemoryError";
 }
 
-/**
- * A tensor or a launch beyond what the adapter takes: known before anything is allocated. A plain error by name, for it is the caller's
- * to mend.
- */
+/** A tensor or a launch beyond the adapter's limits, known before anything is allocated. Plain by name: the caller can mend it. */
 export class TooLargeError extends Error {}
 
 /** The device is gone (driver reset, tab in the background, `destroy()`); every tensor on it went with it. */

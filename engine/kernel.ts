@@ -4,6 +4,7 @@ import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
 import { createBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
+import { perDevice } from "./per-device.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
@@ -13,18 +14,18 @@ import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgs
 export type { Elem } from "./narrow.ts";
 export { SUBGROUP_MATRIX } from "./wgsl.ts";
 
-const dtypesOf: Readonly<Record<Elem, readonly DType[]>> = {
-  f32: ["f32", "f16"],
-  vec2f: ["f32", "f16"],
-  vec4f: ["f32", "f16"],
-  f16: ["f16"],
-  vec2h: ["f16"],
-  vec4h: ["f16"],
-  u32: ["u32", "u8"],
-  vec4u: ["u32", "u8", "f16"],
-  i32: ["i32"], // a vec4u may also hold eight f16
+/** Bytes of an element, and the tensors that may hold it; an output is made as the first. */
+const ELEMS: Readonly<Record<Elem, { readonly bytes: number; readonly dtypes: readonly DType[] }>> = {
+  f32: { bytes: 4, dtypes: ["f32", "f16"] },
+  vec2f: { bytes: 8, dtypes: ["f32", "f16"] },
+  vec4f: { bytes: 16, dtypes: ["f32", "f16"] },
+  f16: { bytes: 2, dtypes: ["f16"] },
+  vec2h: { bytes: 4, dtypes: ["f16"] },
+  vec4h: { bytes: 8, dtypes: ["f16"] },
+  u32: { bytes: 4, dtypes: ["u32", "u8"] },
+  vec4u: { bytes: 16, dtypes: ["u32", "u8", "f16"] }, // eight f16 to a vec4u
+  i32: { bytes: 4, dtypes: ["i32"] },
 };
-const elemBytes: Readonly<Record<Elem, number>> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8, u32: 4, vec4u: 16, i32: 4 };
 
 /** Element type of a buffer. "?": a launch may omit the buffer; the shader then does not declare it, and `has` tells `code`. */
 type BufferType = Elem | `${Elem}?`;
@@ -82,7 +83,10 @@ export type LaunchArgs<I, U, O, C, P> = Given<"inputs", Give<I, Tensor>> &
   Given<"outputs", Give<O, Made>> &
   Given<"constants", Numbers<C>> &
   Given<"params", Numbers<P>> &
-  Grid;
+  Grid & {
+    /** Outputs that share one storage. */
+    readonly together?: readonly (keyof O)[];
+  };
 
 /** `threads`: threads needed, rounded up to whole workgroups. `groups`: workgroups, a count of any size (see `group`) or per dimension. */
 type Grid =
@@ -90,6 +94,9 @@ type Grid =
   | { readonly groups: number | readonly [number, number, number?]; readonly threads?: undefined };
 
 type None = Readonly<Record<never, never>>;
+
+/** The launch arguments of some kernel. */
+type AnyArgs = Partial<LaunchArgs<Buffers, Buffers, Buffers, NumberTypes, NumberTypes>>;
 
 /** Declares a kernel. The function it returns launches it (or records the launch) and returns the outputs by name. */
 /* @__NO_SIDE_EFFECTS__ */
@@ -122,7 +129,7 @@ export function defineKernel<
   };
 
   return (given) => {
-    const args = given as LooseArgs;
+    const args = given as AnyArgs;
     if (device !== getDevice()) {
       const next = getDevice();
       [x, y] = workgroupOn(next, spec);
@@ -132,12 +139,12 @@ export function defineKernel<
       device = next;
       pipelines = new Map();
     }
-    const made: Record<string, Tensor | null> = {};
+    const made: Record<string, Tensor | null> = args.together ? outputsTogether(spec.name, declared, args.outputs!, args.together) : {};
     const bound = declared.flatMap((slot): Bound[] => {
       const { name, access } = slot;
       const tensor =
         access === "write"
-          ? (made[name] = newOutput(spec.name, slot, args.outputs?.[name]))
+          ? (made[name] ??= newOutput(spec.name, slot, args.outputs?.[name]))
           : (args[access === "read" ? "inputs" : "updates"]?.[name] ?? null);
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
@@ -149,11 +156,7 @@ export function defineKernel<
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
     };
-    const of = (access: Binding["access"]) => Object.fromEntries(bound.flatMap((b) => (b.access === access ? [[b.name, b.tensor]] : [])));
-    watched(
-      () => ({ kernel: spec.name, inputs: of("read"), updates: of("update"), outputs: of("write") }),
-      () => launch(item),
-    );
+    watched({ kernel: spec.name, tensors: bound }, () => launch(item));
     return made as { readonly [K in keyof O]: OrNull<O[K], Tensor> };
   };
 }
@@ -170,10 +173,28 @@ function workgroupOn({ limits }: Device, { name, workgroup }: { readonly name: s
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
   Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
 
-function newOutput(kernel: string, { name, elem }: Slot, made: Made | null | undefined): Tensor | null {
+const madeOf = ({ elem }: Slot, made: Made) => ("shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! });
+
+function newOutput(kernel: string, slot: Slot, made: Made | null | undefined): Tensor | null {
   if (!made) return null;
-  const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: dtypesOf[elem][0]! };
+  const { name } = slot,
+    { shape, dtype } = madeOf(slot, made);
   return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
+}
+
+/** Outputs one after another in a storage, each from a multiple of 256 bytes on. */
+function outputsTogether(kernel: string, slots: readonly Slot[], outputs: NonNullable<AnyArgs["outputs"]>, names: readonly string[]) {
+  let end = 0;
+  const places = slots.flatMap((slot) => {
+    const made = names.includes(slot.name) && outputs[slot.name];
+    if (!made) return [];
+    const { shape, dtype } = madeOf(slot, made);
+    const at = 256 * Math.ceil(end / 256);
+    end = at + numel(shape) * dtypeBytes[dtype];
+    return [{ name: slot.name, shape, dtype, at }];
+  });
+  const storage = output(end, `${kernel} ${names.join(", ")}`);
+  return Object.fromEntries(places.map(({ name, shape, dtype, at }) => [name, new Tensor(shape, dtype, storage, at)]));
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose WGSL depends on more than constants. */
@@ -188,21 +209,12 @@ export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   };
 }
 
-interface LooseArgs {
-  readonly inputs?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
-  readonly updates?: Readonly<Record<string, Tensor | null | undefined>> | undefined;
-  readonly outputs?: Readonly<Record<string, Made | null | undefined>> | undefined;
-  readonly constants?: Readonly<Record<string, number>> | undefined;
-  readonly params?: Readonly<Record<string, number>> | undefined;
-  readonly groups?: number | readonly [number, number, number?] | undefined;
-  readonly threads?: number | undefined;
-}
-
 function bindingOf(kernel: string, { name, elem, tensor, access }: Bound): Binding {
-  if (!dtypesOf[elem].includes(tensor.dtype))
-    throw new Error(`${kernel}: expected ${dtypesOf[elem].join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
+  const { dtypes } = ELEMS[elem];
+  if (!dtypes.includes(tensor.dtype))
+    throw new Error(`${kernel}: expected ${dtypes.join(" or ")} for ${name}, got ${tensor.dtype} ${show(tensor.shape)}`);
   const bytes = Math.ceil(tensor.bytes / 4) * 4;
-  if (bytes % elemBytes[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem] !== 0)
+  if (bytes % ELEMS[tensor.dtype === "f16" ? (narrowElems[elem] ?? elem) : elem].bytes !== 0)
     throw new Error(`${kernel}: expected ${name} to be whole ${elem}s, got ${show(tensor.shape)}`);
   return { storage: tensor.storage, offset: tensor.offset, bytes, access };
 }
@@ -229,14 +241,13 @@ function fold(
   return { groups: [x, y, z], folded: 0 };
 }
 
-const uniforms = new WeakMap<Device, Map<string, GPUBuffer>>();
-/** Uniform buffers kept for later launches; a plan keeps those of its own. */
+const uniformsOf = perDevice(() => new Map<string, GPUBuffer>());
+/** Most uniform buffers that are kept for later launches; plans hold on to their own. */
 const UNIFORMS = 2048;
 
 /** A uniform buffer with these params. Buffers are cached by content and never change; the one unused for longest is dropped. */
 function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], values: Readonly<Record<string, number>>): GPUBuffer {
-  let cache = uniforms.get(device);
-  if (!cache) uniforms.set(device, (cache = new Map()));
+  const cache = uniformsOf(device);
   const words = new Uint32Array(Math.ceil(types.length / 4) * 4);
   const floats = new Float32Array(words.buffer);
   types.forEach(([name, type], i) => {

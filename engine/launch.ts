@@ -2,7 +2,6 @@
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
-import { rewritten } from "./rewrite.ts";
 
 export interface Binding {
   readonly storage: Storage;
@@ -12,12 +11,27 @@ export interface Binding {
   readonly access: "read" | "write" | "update";
 }
 
+/** A part of a launch's work; y: its result. */
+export interface Piece {
+  readonly y: { readonly bytes: number };
+}
+
+/** Work that one launch can do for several. */
+export interface Kind<P extends Piece> {
+  /** Whether one launch can do these; what they read stays in memory until it does. */
+  readonly fit: (pieces: readonly P[]) => boolean;
+  /** Launches the work of all pieces, whose results are ranges of `target`. */
+  readonly launch: (pieces: readonly P[], target: Storage) => void;
+}
+
 export interface Launch {
   readonly pipeline: Pipeline;
   readonly bindings: readonly Binding[];
   /** Holds the launch's params, if it has any; never changes. */
   readonly uniform: GPUBuffer | null;
   readonly groups: readonly [number, number, number];
+  /** All that it does, where more of the kind may be done with it. */
+  readonly joint?: { readonly kind: Kind<never>; readonly pieces: readonly Piece[] };
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
@@ -39,8 +53,13 @@ export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () =>
 /** Memory for a kernel's output: from the pool, or promised while recording. */
 export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
 
+let replacement: ((pipeline: Pipeline) => Pipeline) | null = null;
+
+/** Has every launch from now on made with what `replace` returns for its pipeline; null ends that. */
+export const replacePipelines = (replace: typeof replacement): void => void (replacement = replace);
+
 export function launch(asked: Launch): void {
-  const item = { ...asked, pipeline: rewritten(asked.pipeline) };
+  const item = replacement ? { ...asked, pipeline: replacement(asked.pipeline) } : asked;
   checkAliases(item);
   if (recorder) recorder.launches.push(item);
   else runNow(item);
@@ -48,6 +67,12 @@ export function launch(asked: Launch): void {
 
 /** The launches recorded so far, if a recording is in progress. */
 export const recorded = (): readonly Launch[] | null => recorder?.launches ?? null;
+
+/** Says of the latest launch, while recording, that it does these pieces of work and nothing else. */
+export function mayJoin<P extends Piece>(kind: Kind<P>, pieces: readonly P[]): void {
+  const launches = recorder?.launches;
+  if (launches) launches[launches.length - 1] = { ...launches.at(-1)!, joint: { kind, pieces } };
+}
 
 // WebGPU's usage scope is the buffer, not the range: reading one part while writing another is refused.
 function checkAliases({ pipeline, bindings }: Launch): void {
@@ -75,14 +100,9 @@ export function bindGroup(
   return device.guard(() => device.gpu.createBindGroup({ label: pipeline.label, layout: pipeline.layout, entries }));
 }
 
-interface Open {
-  readonly device: Device;
-  readonly encoder: GPUCommandEncoder;
-  readonly pass: GPUComputePassEncoder;
-  count: number;
-}
-
-let open: Open | null = null;
+/** The launches that wait. */
+let open: { readonly device: Device; readonly encoder: GPUCommandEncoder; readonly pass: GPUComputePassEncoder; count: number } | null =
+  null;
 
 // Launches per submit.
 const BATCH = 64;

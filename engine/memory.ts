@@ -4,6 +4,7 @@
  */
 import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
+import { perDevice } from "./per-device.ts";
 
 export class Storage {
   readonly bytes: number;
@@ -14,16 +15,18 @@ export class Storage {
   state: "recorded" | "live" | "freed";
   /** Set on a recorded storage whose values are written straight into another, such as a gradient into the optimizer's buffer. */
   placed: { readonly storage: Storage; readonly offset: number } | null = null;
-  /** Bytes of the pool's bucket; 0 for a plan's memory, "borrowed" for an app's buffer, which no counter counts. */
-  readonly #bucket: number | "borrowed";
+  /** What goes back to the pool when it is freed or collected; null for a plan's memory and for an app's buffer. */
+  readonly pooled: Pooled | null;
+  /** Its memory is a plan's. */
+  #planned = false;
 
-  constructor(device: Device, bytes: number, buffer: GPUBuffer | null, bucket: number | "borrowed") {
+  constructor(device: Device, bytes: number, buffer: GPUBuffer | null, pooled: Pooled | null = null) {
     this.device = device;
     this.bytes = bytes;
     this.buffer = buffer;
     this.state = buffer ? "live" : "recorded";
-    this.#bucket = bucket;
-    if (buffer && bucket !== "borrowed") account(device, this.bytes, 1);
+    this.pooled = pooled;
+    if (pooled) account(device, bytes, 1);
   }
 
   /** The buffer; throws if there is none, with the reason. */
@@ -41,35 +44,30 @@ export class Storage {
   settle(buffer: GPUBuffer | null): void {
     this.buffer = buffer;
     this.state = buffer ? "live" : "freed";
+    this.#planned = buffer !== null;
     if (buffer) this.device.stats.tensorsLive++;
   }
 
   /** Gives the memory back; using the tensor afterwards is an error. */
   free(): void {
     if (this.state !== "live") return;
-    const { dropped } = this;
     this.state = "freed";
     this.buffer = null;
     collector.unregister(this);
-    if (dropped) giveBack(dropped);
-    else if (this.#bucket === 0) this.device.stats.tensorsLive--;
-  }
-
-  /** What goes back to the pool when this storage is freed or collected; null for a plan's memory and for an app's buffer. */
-  get dropped(): Dropped | null {
-    const { device, bytes, buffer } = this;
-    return buffer && typeof this.#bucket === "number" && this.#bucket > 0 ? { device, bytes, buffer, bucket: this.#bucket } : null;
+    if (this.pooled) giveBack(this.pooled);
+    else if (this.#planned) this.device.stats.tensorsLive--;
   }
 }
 
-interface Dropped {
+/** A buffer of the pool's in use. */
+interface Pooled {
   readonly device: Device;
   readonly bytes: number;
   readonly buffer: GPUBuffer;
   readonly bucket: number;
 }
 
-function giveBack({ device, bytes, buffer, bucket }: Dropped): void {
+function giveBack({ device, bytes, buffer, bucket }: Pooled): void {
   account(device, -bytes, -1);
   freeBuffers(device, bucket).push(buffer);
   device.stats.bytesPooled += bucket;
@@ -77,7 +75,7 @@ function giveBack({ device, bytes, buffer, bucket }: Dropped): void {
 
 let warned = false;
 
-const collector = new FinalizationRegistry<Dropped>((dropped) => {
+const collector = new FinalizationRegistry<Pooled>((dropped) => {
   if (dropped.device.lostError) return;
   giveBack(dropped);
   if (warned) return;
@@ -89,10 +87,9 @@ const collector = new FinalizationRegistry<Dropped>((dropped) => {
 
 /** Registers a storage that no scope frees: without dispose() its memory returns to the pool when it is garbage-collected. */
 function watch(storage: Storage): void {
-  const { dropped } = storage;
-  if (!dropped) return;
+  if (!storage.pooled) return;
   collector.unregister(storage);
-  collector.register(storage, dropped, storage);
+  collector.register(storage, storage.pooled, storage);
 }
 
 /** Adds live memory to the counters (negative: removes it). A plan's memory counts no tensors. */
@@ -104,11 +101,10 @@ export function account(device: Device, bytes: number, tensors: number): void {
 }
 
 /** The pool: buffers free for reuse, by size. */
-const pools = new WeakMap<Device, Map<number, GPUBuffer[]>>();
+const poolOf = perDevice(() => new Map<number, GPUBuffer[]>());
 
 function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
-  let pool = pools.get(device);
-  if (!pool) pools.set(device, (pool = new Map()));
+  const pool = poolOf(device);
   let free = pool.get(bucket);
   if (!free) pool.set(bucket, (free = []));
   return free;
@@ -117,7 +113,7 @@ function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
 /** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
 export const STORAGE = 0x80 | 0x04 | 0x08;
 
-/** Every buffer of the engine's that outlives a call is made here, for the account of what is allocated. */
+/** Makes a buffer and counts its bytes. Every buffer of the engine that outlives a call is made here. */
 export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): GPUBuffer {
   device.check();
   const { stats } = device;
@@ -148,19 +144,19 @@ export function allocate(bytes: number, what: string): Storage {
   let buffer = freeBuffers(device, bucket).pop();
   if (buffer) device.stats.bytesPooled -= bucket;
   else buffer = createBuffer(device, { label: what, size: bucket, usage: STORAGE });
-  const storage = new Storage(device, size, buffer, bucket);
+  const storage = new Storage(device, size, buffer, { device, bytes: size, buffer, bucket });
   own(storage);
   return storage;
 }
 
 /** An app's buffer as a storage: freeing it leaves the buffer alone. */
-export const borrow = (buffer: GPUBuffer): Storage => new Storage(getDevice(), buffer.size, buffer, "borrowed");
+export const borrow = (buffer: GPUBuffer): Storage => new Storage(getDevice(), buffer.size, buffer);
 
 /** A storage without memory yet, for a recording. */
 export function promise(bytes: number, what: string): Storage {
   const device = getDevice();
   checkSize(device, bytes, what);
-  return new Storage(device, Math.ceil(bytes / 4) * 4, null, 0);
+  return new Storage(device, Math.ceil(bytes / 4) * 4, null);
 }
 
 function checkSize(device: Device, bytes: number, what: string): void {
@@ -171,7 +167,7 @@ function checkSize(device: Device, bytes: number, what: string): void {
 /** Destroys the pool's unused buffers. Launches that are not yet submitted may still use them: see `trimPool` of launch.ts. */
 export function clearPool(): void {
   const device = getDevice();
-  for (const free of pools.get(device)?.values() ?? []) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
+  for (const free of poolOf(device).values()) for (const buffer of free.splice(0)) destroyBuffer(device, buffer);
   device.stats.bytesPooled = 0;
 }
 

@@ -9,7 +9,7 @@ const MOST_MS = 100;
 export class Pace<T> {
   readonly #launches: readonly T[];
   #submits: readonly (readonly T[])[];
-  /** Runs to time: of a long step a second one, since some drivers finish compiling in the first. */
+  /** Runs that are still to be timed. A long step is timed twice: some drivers finish compiling in its first run. */
   #untimed: number;
   /** Resolves when the runs so far have been timed. */
   timed: Promise<void> = Promise.resolve();
@@ -24,7 +24,7 @@ export class Pace<T> {
   run(queue: GPUQueue, submit: (launches: readonly T[]) => void): void {
     if (this.#untimed === 0) return this.#submits.forEach(submit);
     this.#untimed--;
-    // The first time is that of what was submitted before.
+    // The first one is the end of what was submitted before this run.
     const done = () => queue.onSubmittedWorkDone().then(() => performance.now());
     const ends = [done(), ...this.#launches.map((launch) => (submit([launch]), done()))];
     this.timed = Promise.all(ends).then(
@@ -40,11 +40,11 @@ export class Pace<T> {
   }
 }
 
-/** Neighbours together, as far as their times fit into `MOST_MS`. */
+/** Groups of neighbouring launches, each as long as its times add up to `MOST_MS` at most. */
 function together<T>(launches: readonly T[], ms: readonly number[]): T[][] {
   const total = ms.reduce((a, b) => a + b, 0);
   if (total <= MOST_MS) return [[...launches]];
-  // A busy page hears of several ends at once and takes all their time for the first one's: each counts as half its even share at least.
+  // A busy page hears of several ends at once, and the first launch seems to take all the time: each counts as half an even share at least.
   const least = total / ms.length / 2;
   const groups: T[][] = [];
   let room = 0;

@@ -1,6 +1,7 @@
 /** Compiled kernels, one per WGSL text, and the bind-group layouts that they share. */
 import { getDevice, type Device } from "./device.ts";
 import { ShaderError, ValidationError } from "./errors.ts";
+import { perDevice } from "./per-device.ts";
 
 export class Pipeline {
   readonly label: string;
@@ -78,18 +79,8 @@ export class Pipeline {
   }
 }
 
-interface Cache {
-  readonly pipelines: Map<string, Pipeline>;
-  readonly layouts: Map<string, GPUBindGroupLayout>;
-}
-
-const caches = new WeakMap<Device, Cache>();
-
-function cacheOf(device: Device): Cache {
-  let cache = caches.get(device);
-  if (!cache) caches.set(device, (cache = { pipelines: new Map(), layouts: new Map() }));
-  return cache;
-}
+const pipelinesOf = perDevice(() => new Map<string, Pipeline>());
+const layoutsOf = perDevice(() => new Map<string, GPUBindGroupLayout>());
 
 /**
  * The pipeline of a WGSL module; the same text gives the same pipeline. `signature`: its bindings in order, `r` for read-only storage, `w`
@@ -97,14 +88,14 @@ function cacheOf(device: Device): Cache {
  */
 export function pipelineOf(label: string, code: string, signature: string): Pipeline {
   const device = getDevice();
-  const { pipelines } = cacheOf(device);
+  const pipelines = pipelinesOf(device);
   let pipeline = pipelines.get(code);
   if (!pipeline) pipelines.set(code, (pipeline = new Pipeline(device, label, code, signature)));
   return pipeline;
 }
 
 function layoutOf(device: Device, signature: string): GPUBindGroupLayout {
-  const { layouts } = cacheOf(device);
+  const layouts = layoutsOf(device);
   let layout = layouts.get(signature);
   if (!layout) {
     const most = device.limits.maxStorageBuffersPerShaderStage;

@@ -2,11 +2,12 @@
  * Record a step once, plan it, replay it.
  *
  * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
- * then planned: launches whose results are not needed are dropped, tensors whose lives do not overlap share buffers, pipelines
+ * then planned: launches whose results are not needed are dropped, small ones of a kind are joined, tensors whose lives do not overlap share buffers, pipelines
  * compile side by side. `run()` replays the list in one submit, or in several where it takes long (`pace.ts`), and creates nothing.
  */
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
+import { joined } from "./join.ts";
 import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { Pace } from "./pace.ts";
@@ -41,10 +42,7 @@ export interface Plan<T> {
   readonly steps: readonly Step[];
   /** Replays the step. Throws `StalePlanError` if a tensor it uses has been freed. */
   run(): void;
-  /**
-   * Encodes the whole step into an app's encoder, which the app submits; it sees the results of commands encoded before. Throws as
-   * `run()` does.
-   */
+  /** Encodes the step into an app's encoder, which the app submits; it sees what commands encoded before computed. Throws as `run()` does. */
   encode(encoder: GPUCommandEncoder): void;
   /** Waits until all runs so far are done. */
   idle(): Promise<void>;
@@ -72,22 +70,13 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   }
 }
 
-/** `record` within a `rehearse`, at once: nothing is compiled. Its memory is given back with the rehearsal. */
+/** `record` within a `rehearse`: synchronous, and nothing is compiled. Its memory is given back when the rehearsal ends. */
 export const rehearsePlan = <T>(body: () => T, label = "plan"): Plan<T> => allocated(drafted(body, label));
 
-/** A recording without memory. */
-interface Draft<T> {
-  readonly label: string;
-  readonly device: Device;
-  readonly result: T;
-  readonly results: ReadonlySet<Storage>;
-  readonly launches: readonly Launch[];
-  /** Gets the memory, which `release` gives back. */
-  give(memory: PlanMemory): void;
-  release(): void;
-}
+type Draft<T> = ReturnType<typeof drafted<T>>;
 
-function drafted<T>(body: () => T, label: string): Draft<T> {
+/** A recording without memory. `give` gives it some, `release` gives back whatever it has. */
+function drafted<T>(body: () => T, label: string) {
   const device = getDevice();
   const all: Launch[] = [];
   const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
@@ -95,8 +84,8 @@ function drafted<T>(body: () => T, label: string): Draft<T> {
   const results = storagesIn(result);
   let held: PlanMemory | null = null;
   return {
-    ...{ label, device, result, results, launches: dropDead(all, results) },
-    give: (memory) => (held = memory),
+    ...{ label, device, result, results, launches: joined(dropDead(all, results)) },
+    give: (memory: PlanMemory) => void (held = memory),
     release() {
       flush(); // waiting launches may read the results
       if (held) {

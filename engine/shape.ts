@@ -15,24 +15,3 @@ export function checkShape(what: string, shape: Shape): void {
     throw new Error(`${what}: expected a shape of positive integers, got ${show(shape)}`);
   }
 }
-
-/** Row-major strides in elements. */
-export function strides(shape: Shape): number[] {
-  const s = new Array<number>(shape.length);
-  for (let i = shape.length - 1, n = 1; i >= 0; i--) {
-    s[i] = n;
-    n *= shape[i]!;
-  }
-  return s;
-}
-
-/** An element's index in each axis, from its place in row-major order. */
-export function indexIn(shape: Shape, flat: number): number[] {
-  const index: number[] = [];
-  let rest = flat;
-  for (const size of [...shape].reverse()) {
-    index.unshift(rest % size);
-    rest = Math.floor(rest / size);
-  }
-  return index;
-}

@@ -5,24 +5,32 @@ import { createBuffer, destroyBuffer } from "./memory.ts";
 export interface Staging {
   readonly device: Device;
   readonly buffer: GPUBuffer;
+  /** Where each of the values begins, in bytes. */
+  readonly offsets: readonly number[];
+  /** Of all of them. */
+  readonly bytes: number;
 }
 
 const KEPT = 8;
 /** Bytes of a buffer that is kept; a checkpoint's would hold as much as the weights for the whole run. */
 const KEPT_BYTES = 2 ** 16;
 
-const kept: Staging[] = [];
+const kept: Pick<Staging, "device" | "buffer">[] = [];
 
-/** A buffer of at least `bytes`, to be mapped for reading. */
-export function takeStaging(device: Device, bytes: number): Staging {
+/** A buffer to be mapped for reading. `sizes`: bytes of each of the values. */
+export function takeStaging(device: Device, sizes: readonly number[]): Staging {
+  const offsets = [0];
+  for (const size of sizes) offsets.push(offsets.at(-1)! + Math.ceil(size / 8) * 8);
+  const bytes = offsets.pop()!;
   const found = kept.findIndex((s) => s.device === device && s.buffer.size >= bytes);
-  if (found >= 0) return kept.splice(found, 1)[0]!;
-  return { device, buffer: createBuffer(device, { label: "read", size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }) };
+  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+  const buffer = found >= 0 ? kept.splice(found, 1)[0]!.buffer : createBuffer(device, { label: "read", size: bytes, usage });
+  return { device, buffer, offsets, bytes };
 }
 
 /** Gives an unmapped buffer back. */
-export function giveStaging(staging: Staging): void {
-  kept.push(staging);
-  const spare = staging.buffer.size > KEPT_BYTES ? kept.pop() : kept.length > KEPT ? kept.shift() : undefined;
+export function giveStaging({ device, buffer }: Staging): void {
+  kept.push({ device, buffer });
+  const spare = buffer.size > KEPT_BYTES ? kept.pop() : kept.length > KEPT ? kept.shift() : undefined;
   if (spare) destroyBuffer(spare.device, spare.buffer);
 }

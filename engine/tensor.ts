@@ -1,7 +1,7 @@
 /** A dense, row-major array on the GPU. Operations are functions in `kernels/`; a tensor knows none of them. */
 import { getDevice } from "./device.ts";
 import { flush, isRecording } from "./launch.ts";
-import { allocate, borrow, type Storage } from "./memory.ts";
+import { allocate, type Storage } from "./memory.ts";
 import { checkShape, numel, show, type Shape } from "./shape.ts";
 import { giveStaging, takeStaging } from "./staging.ts";
 
@@ -61,26 +61,6 @@ export class Tensor {
     encoder.clearBuffer(tensor.storage.use("Tensor.zeros"));
     gpu.queue.submit([encoder.finish()]);
     return tensor;
-  }
-
-  /**
-   * A tensor over an app's buffer, starting at byte `offset` (a multiple of 256). Borrowed: `dispose()` leaves the buffer alone, and no
-   * counter counts it. The buffer must belong to this device and have usage STORAGE; reading needs COPY_SRC, writing COPY_DST.
-   */
-  static fromBuffer(
-    buffer: GPUBuffer,
-    shape: Shape,
-    { dtype = "f32", offset = 0 }: { readonly dtype?: DType; readonly offset?: number } = {},
-  ): Tensor {
-    const bytes = checkedBytes("Tensor.fromBuffer", shape, dtype);
-    if (!(buffer.usage & GPUBufferUsage.STORAGE))
-      throw new Error(`Tensor.fromBuffer: expected a buffer with the usage STORAGE, got usage ${buffer.usage}`);
-    if (!Number.isInteger(offset) || offset < 0 || offset % 256 !== 0)
-      throw new Error(`Tensor.fromBuffer: expected an offset that is a multiple of 256 bytes, got ${offset}`);
-    const needed = offset + Math.ceil(bytes / 4) * 4;
-    if (needed > buffer.size)
-      throw new Error(`Tensor.fromBuffer: expected at least ${needed} bytes for ${dtype} ${show(shape)}, got ${buffer.size}`);
-    return new Tensor(shape, dtype, borrow(buffer), offset);
   }
 
   get size(): number {
@@ -145,7 +125,7 @@ export class Tensor {
 }
 
 /** Bytes of a tensor of this shape and type; throws if either is invalid. */
-function checkedBytes(what: string, shape: Shape, dtype: DType): number {
+export function checkedBytes(what: string, shape: Shape, dtype: DType): number {
   checkShape(what, shape);
   if (!Object.hasOwn(dtypeBytes, dtype)) throw new Error(`${what}: expected dtype ${Object.keys(dtypeBytes).join(", ")}, got "${dtype}"`);
   return numel(shape) * dtypeBytes[dtype];
@@ -172,33 +152,22 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const device = getDevice();
   device.check();
   flush();
-  const { offsets, total } = layoutOf(tensors);
-  const slot = takeStaging(device, total);
+  const staging = takeStaging(
+    device,
+    tensors.map(({ bytes }) => bytes),
+  );
+  const { buffer, offsets, bytes } = staging;
   device.guard(() => {
     const encoder = device.gpu.createCommandEncoder();
     tensors.forEach((t, i) =>
-      encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, slot.buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4),
+      encoder.copyBufferToBuffer(t.storage.use("Tensor.read"), t.offset, buffer, offsets[i]!, Math.ceil(t.bytes / 4) * 4),
     );
     device.gpu.queue.submit([encoder.finish()]);
   });
-  await device.wait(slot.buffer.mapAsync(GPUMapMode.READ, 0, total));
-  const mapped = slot.buffer.getMappedRange(0, total);
+  await device.wait(buffer.mapAsync(GPUMapMode.READ, 0, bytes));
+  const mapped = buffer.getMappedRange(0, bytes);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));
-  slot.buffer.unmap();
-  giveStaging(slot);
+  buffer.unmap();
+  giveStaging(staging);
   return data;
 }
-
-/** Where each tensor's values lie in the buffer that they are read back through, and its bytes. */
-function layoutOf(tensors: readonly Tensor[]): { readonly offsets: readonly number[]; readonly total: number } {
-  const offsets: number[] = [];
-  let total = 0;
-  for (const t of tensors) {
-    offsets.push(total);
-    total += Math.ceil(t.bytes / 8) * 8;
-  }
-  return { offsets, total };
-}
-
-/** Takes and gives back what `readAll(tensors)` would read through, and reads nothing: for rehearsals. */
-export const rehearseRead = (tensors: readonly Tensor[]): void => giveStaging(takeStaging(getDevice(), layoutOf(tensors).total));

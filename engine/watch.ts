@@ -1,38 +1,21 @@
-/** Sees each launch of a step, before and after: for debuggers, which run a step launch by launch instead of recorded. */
+/** Puts a debugger around the parts of a step, which then runs launch by launch instead of recorded (train/debug.ts). */
 import type { Tensor } from "./tensor.ts";
+import type { Bound } from "./wgsl.ts";
 
-export type Phase = "forward" | "backward" | "optimizer";
+/** A phase of a step, a differentiable operation's forward or backward in it, or a launch in that. */
+export type Part =
+  | { readonly phase: "forward" | "backward" | "optimizer" }
+  /** Its result is `{ y }`, or its gradients; `inputs` is the same array in forward and backward. */
+  | { readonly op: string; readonly inputs: readonly (Tensor | null)[] }
+  | { readonly kernel: string; readonly tensors: readonly Bound[] };
 
-/** What a launch belongs to. */
-export interface Place {
-  readonly phase: Phase;
-  /** The differentiable operation, and what it was given: the same array in its backward. `null` outside of one. */
-  readonly op: { readonly name: string; readonly inputs: readonly (Tensor | null)[] } | null;
-}
-
-type Tensors = Readonly<Record<string, Tensor>>;
-
-export interface Watched extends Place {
-  readonly kernel: string;
-  /** By the kernel's names: what it reads alone, what it changes, what it makes. */
-  readonly inputs: Tensors;
-  readonly updates: Tensors;
-  readonly outputs: Tensors;
-}
-
-/** Called for every launch. It may launch kernels of its own, which are not watched. */
-export interface Watcher {
-  before(launch: Watched): void;
-  after(launch: Watched): void;
-  /** Called with what an operation, or its backward, returns. */
-  result(tensor: Tensor): void;
-}
+/** Called in place of each part: calls `run`, once, and returns its result. */
+export type Watcher = <T>(part: Part, run: () => T) => T;
 
 let watcher: Watcher | null = null;
-let place: Place = { phase: "forward", op: null };
 
-/** Has `to` called for every launch of `body`. */
-export function withWatcher<T>(to: Watcher, body: () => T): T {
+/** Runs `body` with its parts watched; unwatched with null, as for the launches of a watcher itself. */
+export function withWatcher<T>(to: Watcher | null, body: () => T): T {
   const before = watcher;
   watcher = to;
   try {
@@ -42,37 +25,5 @@ export function withWatcher<T>(to: Watcher, body: () => T): T {
   }
 }
 
-/** Runs `body`, whose launches are told to belong there. */
-export function within<T>(there: Partial<Place>, body: () => T): T {
-  if (!watcher) return body();
-  const before = place;
-  place = { ...place, ...there };
-  try {
-    return body();
-  } finally {
-    place = before;
-  }
-}
-
-/** Shows a watcher what an operation returns. */
-export const returned = (tensor: Tensor | null): void => {
-  if (tensor) watcher?.result(tensor);
-};
-
-/** Runs `launch`, and has it watched where somebody does. */
-export function watched(describe: () => Omit<Watched, keyof Place>, launch: () => void): void {
-  const to = watcher;
-  if (!to) return launch();
-  const seen = { ...place, ...describe() };
-  const unwatched = (call: (launch: Watched) => void) => {
-    watcher = null;
-    try {
-      call(seen);
-    } finally {
-      watcher = to;
-    }
-  };
-  unwatched((l) => to.before(l));
-  launch();
-  unwatched((l) => to.after(l));
-}
+/** Runs a part of a step, in the watcher's hands where there is one. */
+export const watched = <T>(part: Part, run: () => T): T => (watcher ? watcher(part, run) : run());

@@ -3,7 +3,9 @@ import type { HeadChoice } from "../models/heads.ts";
 import { loadParams } from "../models/params.ts";
 import { preprocessing, type Protocol } from "../models/images/protocols.ts";
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
+import { writeSafetensors, type SafeTensor } from "../models/checkpoints/safetensors.ts";
 import { openSource, type DataFiles } from "../train/data/open.ts";
+import type { ImageSource } from "../train/input/source.ts";
 import { Evaluator, type Evaluation } from "../train/evaluate.ts";
 import { checkDtype, type StoredType } from "./files/dtype.ts";
 import { asUsage, refusing, UsageError } from "./errors.ts";
@@ -25,6 +27,8 @@ export interface EvalArgs {
   readonly workers?: number | undefined;
   /** How activations and matrices are stored. */
   readonly dtype?: StoredType | undefined;
+  /** Safetensors file to write: `logits` [N,K] and `labels` [N]; of a distilled model also `logits_cls` and `logits_dist`. */
+  readonly logits?: string | undefined;
 }
 
 export interface EvalResult extends Evaluation {
@@ -55,12 +59,14 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
     host.progress({ label: "compiling kernels", done, total }),
   );
   const warmUpMs = performance.now() - startMs;
+  let answers: readonly Float32Array[] = [];
   const scored = await evaluator
     .evaluate(images, {
       platform: host.images,
       workers: args.workers,
       placing,
       head: args.head,
+      onLogits: (logits) => (answers = logits),
       onProgress: (done) => host.progress({ label: "eval", done, total: images.count }),
       onCorrupt: ({ name, reason }) => host.log({ message: `eval: ${shown(name)} left out: ${shown(reason)}` }),
     })
@@ -69,7 +75,20 @@ export default async function evalJob(host: Host, args: EvalArgs): Promise<EvalR
       const hint = dtype === "f16" && /expected finite logits/.test(error.message) ? "; f16 overflows at 65504, try --dtype f32" : "";
       throw Object.assign(error, { message: error.message + hint });
     });
+  if (args.logits !== undefined) await host.writeFile(args.logits, answersFile(answers, images, model.numClasses));
   return { ...scored, warmUpMs };
+}
+
+/** Rows in the order of the images; of those left out NaN. */
+function answersFile(answers: readonly Float32Array[], images: ImageSource, K: number): Uint8Array {
+  const labels = Int32Array.from({ length: images.count }, (_, i) => images.label(i));
+  return writeSafetensors([
+    ...answers.map((data, i): [string, SafeTensor] => [
+      ["logits", "logits_cls", "logits_dist"][i]!,
+      { dtype: "F32", shape: [images.count, K], data },
+    ]),
+    ["labels", { dtype: "I32", shape: [images.count], data: labels }],
+  ]);
 }
 
 /** The data with classes renumbered to the weights' order, if the weights name all of them. */

@@ -87,9 +87,8 @@ function checked(
   return { ...sizes, scale: scale ?? D ** -0.5, variant: variant ?? usual(sizes, training, dtype) };
 }
 
-// Largest P, in bytes, that is kept. On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its backward's
-// at 197 tokens, 0.64 and 0.31 at 577
-// (bench/gpu, step profile).
+// Largest P, in bytes, that is kept. On an H200 products with P in memory take 0.72 of the fused forward's time and 0.81 of its
+// backward's at 197 tokens, 0.64 and 0.31 at 577 (bench/gpu, step profile).
 const MOST_PROBABILITIES = 2 ** 30;
 
 function usual(sizes: Omit<Sizes, "scale">, training: boolean, dtype: DType): AttentionVariant {
@@ -97,9 +96,8 @@ function usual(sizes: Omit<Sizes, "scale">, training: boolean, dtype: DType): At
   // Scores are f32 beside probabilities of either type.
   const kept = probabilityBytes(sizes, dtype) <= MOST_PROBABILITIES && probabilityBytes(sizes, "f32") <= limits.maxStorageBufferBindingSize;
   if (!adapter.software) return kept ? "batched" : "shared-64";
-  // Of processors, llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.88
-  // to
-  // 2.2 of it below; without gradients 0.9 to 1.7 (bench/results/README.md).
+  // On llvmpipe and SwiftShader: with gradients products take 0.54 to 0.79 of the fused kernels' time at these sizes, and 0.88 to 2.2
+  // of it below; without gradients 0.9 to 1.7 (bench/results/README.md).
   return training && kept && subgroups !== null && sizes.M >= 128 && sizes.D >= 64 ? "batched" : "register";
 }
 

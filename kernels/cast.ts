@@ -34,6 +34,15 @@ const op = defineOp({
   backward: (dy, _, [x]) => [converted(dy, x.dtype as "f32" | "f16")],
 });
 
+const copyOp = defineOp({
+  name: "cast",
+  forward: (_: [Tensor], copy: Tensor) => ({ y: copy.detach(), saved: null }),
+  backward: (dy, _, [x]) => [converted(dy, x.dtype as "f32" | "f16")],
+});
+
+/** The cast of x that `copy` holds already, kept up to date by whoever changes x: no launch, and gradients reach x. */
+export const castKept = (x: Tensor, copy: Tensor): Tensor => copyOp([x], copy);
+
 /** x: f32 or f16, of any shape. Returns its values as `dtype`; x itself if that is its type. */
 export function cast(x: Tensor, dtype: "f32" | "f16"): Tensor {
   if (x.dtype !== "f32" && x.dtype !== "f16") throw new Error(`cast: expected f32 or f16, got ${x.dtype}`);

@@ -136,8 +136,8 @@ const op = defineOp({
 });
 
 /**
- * x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null. Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride)
- * + 1.
+ * x: (B, C, H, W), weight: (O, C / groups, kh, kw), bias: (O) or null.
+ * Returns (B, O, Ho, Wo), Ho = floor((H + 2 padding - kh) / stride) + 1.
  */
 export const conv2d = (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor =>
   op([x, weight, bias], options);

@@ -17,7 +17,7 @@ import { checkActivation, type Activation } from "./shared/activations.ts";
 import { activationBackwardSums, columnSums } from "./shared/column-sums.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
-import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
+import { checkFactors, sampled, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface LinearOptions {
   /** Applied to x W^T + bias. Default: "none". */
@@ -84,14 +84,16 @@ const op = defineOp({
 
   backward(dy, { u, rows, I, O }, [x, weight, bias, residual, scale], { activation, factors, variant }, needs) {
     const wanted = needs[0] || needs[1] || needs[2] || needs[4];
-    const own = factors && wanted ? scaleSamples(dy, factors) : dy;
-    const { du, sums } = u && wanted && activation !== "none" ? activationBackwardSums(activation, own, u, O) : { du: own, sums: null };
+    const activated = u && wanted && activation !== "none";
+    const samples = factors && sampled(dy, factors, rows / dy.shape[0]!);
+    const { du, sums } = activated ? activationBackwardSums(activation, samples?.scaled() ?? dy, u, O) : { du: dy, sums: null };
+    const a = { tensor: du, samples: activated ? undefined : samples };
     const biasToo = bias !== null && needs[2] === true;
     const scaled = scale ?? undefined;
     const dW =
       needs[1] || (scale && (biasToo || needs[4]))
         ? gemm({
-            a: { tensor: du, transposed: true, scale: scaled },
+            a: { ...a, transposed: true, scale: scaled },
             b: { tensor: x },
             M: O,
             N: I,
@@ -104,9 +106,9 @@ const op = defineOp({
           })
         : null;
     return [
-      needs[0] ? gemm({ a: { tensor: du, scale: scaled }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
+      needs[0] ? gemm({ a: { ...a, scale: scaled }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
       needs[1] ? (dW?.y ?? null) : null,
-      biasToo ? (sums ?? dW?.sums ?? columnSums(du, O)) : null,
+      biasToo ? (sums ?? dW?.sums ?? columnSums(a.samples?.scaled() ?? du, O)) : null,
       residual && needs[3] ? dy : null,
       dW?.dots ?? null,
     ];
@@ -114,8 +116,8 @@ const op = defineOp({
 });
 
 /**
- * x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O]. Returns factors * scale * act(x weight^T + bias) + residual: [..,
- * O].
+ * x: [.., I], weight: [O, I], bias: [O], scale: [O], residual: [.., O].
+ * Returns factors * scale * act(x weight^T + bias) + residual: [.., O].
  */
 export const linear = (
   x: Tensor,

@@ -17,7 +17,7 @@ import type { FirstOperand } from "./gemm/describe.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkActivation, type Activation } from "./shared/activations.ts";
-import { checkFactors, scaleSamples, type SampleFactors } from "./shared/sample-factors.ts";
+import { checkFactors, sampled, type SampleFactors } from "./shared/sample-factors.ts";
 
 export interface MlpOptions {
   /** Between the layers. Default: "gelu". */
@@ -87,12 +87,12 @@ const op = defineOp({
 
   backward(dy, { hidden, u, v, rows, I, H, O }, [x, w1, , w2, , , given], { activation, factors, variant }, needs) {
     const scale = given ?? undefined;
-    const g = factors ? scaleSamples(dy, factors) : dy;
+    const g = { tensor: dy, samples: factors && sampled(dy, factors, rows / dy.shape[0]!) };
     const weightGrad = (a: FirstOperand, input: Tensor, M: number, N: number, dots?: Tensor) =>
       gemm({ a: { ...a, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, dots, variant });
-    const second = needs[3] || needs[4] || needs[6] ? weightGrad({ tensor: g, scale }, hidden, O, H, v ?? undefined) : null;
+    const second = needs[3] || needs[4] || needs[6] ? weightGrad({ ...g, scale }, hidden, O, H, v ?? undefined) : null;
     const { y: du } = gemm({
-      a: { tensor: g, scale },
+      a: { ...g, scale },
       b: { tensor: w2 },
       M: rows,
       N: H,
@@ -108,8 +108,8 @@ const op = defineOp({
 });
 
 /**
- * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O]. Returns factors * scale * (act(x w1^T + b1) w2^T +
- * b2) + residual: [.., O].
+ * x: [.., I], w1: [H, I], b1: [H], w2: [O, H], b2: [O], scale: [O], residual: [.., O].
+ * Returns factors * scale * (act(x w1^T + b1) w2^T + b2) + residual: [.., O].
  */
 export const mlp = (
   x: Tensor,

@@ -13,8 +13,8 @@
  */
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
-import { numel, sameShape, show, strides, type Shape } from "../engine/shape.ts";
-import { broadcastShapes, broadcastStrides, normalizeAxis } from "./shared/axes.ts";
+import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
+import { broadcastShapes, broadcastStrides, normalizeAxis, strides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
 

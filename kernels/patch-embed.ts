@@ -165,9 +165,8 @@ export const patchEmbed = (x: Tensor, weight: Tensor, bias: Tensor | null = null
   op([x, weight, bias, null], { variant });
 
 /**
- * `patchEmbed` with the tokens `prefix` ([1, n, D] each) in front, plus a position for every token [1, T, D] or for the patches alone [1,
- * P, D].
- * Returns a transformer's first tokens, [B, T, D].
+ * `patchEmbed` with the tokens `prefix` ([1, n, D] each) in front, plus a position for every token [1, T, D] or for the patches alone
+ * [1, P, D]. Returns a transformer's first tokens, [B, T, D].
  */
 export const patchTokens = (
   x: Tensor,

@@ -30,12 +30,18 @@ const kernel = defineKernel({
     if (token < p.prefix) { y[i] = x[i]; return; }
     let r = 3u * ((token - p.prefix) / p.after);
     let c = 3u * ((token - p.prefix) % p.after);
+    let top = rowRuns[r];
+    let row_weights = rowRuns[r + 1u];
+    let rows = rowRuns[r + 2u];
+    let left = columnRuns[c];
+    let column_weights = columnRuns[c + 1u];
+    let columns = columnRuns[c + 2u];
     var sum = 0.0;
-    for (var a = 0u; a < rowRuns[r + 2u]; a++) {
-      let first = p.prefix + (rowRuns[r] + a) * p.before + columnRuns[c];
+    for (var a = 0u; a < rows; a++) {
+      let first = p.prefix + (top + a) * p.before + left;
       var line = 0.0;
-      for (var b = 0u; b < columnRuns[c + 2u]; b++) { line += columnWeights[columnRuns[c + 1u] + b] * x[(first + b) * p.D + i % p.D]; }
-      sum += rowWeights[rowRuns[r + 1u] + a] * line;
+      for (var b = 0u; b < columns; b++) { line += columnWeights[column_weights + b] * x[(first + b) * p.D + i % p.D]; }
+      sum += rowWeights[row_weights + a] * line;
     }
     y[i] = sum;`,
 });

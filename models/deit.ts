@@ -9,37 +9,22 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { attentionPacked } from "../kernels/attention.ts";
 import { variantOf } from "../kernels/attention/kept.ts";
-import { dropPath as dropPathOp, dropPathFactors } from "../kernels/drop-path.ts";
+import { dropPathFactors } from "../kernels/drop-path.ts";
 import type { SampleFactors } from "../kernels/shared/sample-factors.ts";
-import { dropout } from "../kernels/dropout.ts";
-import { add, average, mul } from "../kernels/elementwise.ts";
+import { average } from "../kernels/elementwise.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
-import { concat, reshape, slice } from "../kernels/movement.ts";
+import { reshape, slice } from "../kernels/movement.ts";
 import { linear } from "../kernels/linear.ts";
 import { mlp } from "../kernels/mlp.ts";
 import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";
-import { mean } from "../kernels/shared/reduce.ts";
 import { tokenLinear } from "../kernels/token-linear.ts";
-import {
-  checkDeitConfig,
-  featureWidth,
-  headTokens,
-  mlpWidth,
-  posEmbedPrefix,
-  prefixTokens,
-  tokens,
-  type DeitConfig,
-} from "./deit-config.ts";
+import { featureWidth, headTokens, mlpWidth, posEmbedPrefix, prefixTokens, tokens, type DeitConfig } from "./deit-config.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
 
 export { prefixTokens, tokens, type DeitConfig } from "./deit-config.ts";
 
-/** Dropout's random streams begin here, past those of stochastic depth. */
-const DROPOUT = 0x64726f70; // "drop"
-
-/** Names and shapes in state-dict order. Initial values and weight decay are those of the official code. */
+/** Names and shapes in state-dict order, of a config that `checkDeitConfig` takes. Initial values and weight decay are those of the official code. */
 export function deitParams(c: DeitConfig): ParamSpec[] {
-  checkDeitConfig(c);
   const D = c.dim;
   const hidden = mlpWidth(c);
   const fanIn = c.inChans * c.patchSize ** 2;
@@ -103,11 +88,35 @@ export function deitActivations(c: DeitConfig): number {
 export interface DeitOptions {
   /** Stochastic depth while training; its rate grows linearly from 0 to `rate` over the blocks, or is the same in all. */
   readonly dropPath?: { readonly rate: number; readonly uniform?: boolean; readonly seed: Scalar; readonly step: Scalar };
-  /** Dropout while training: after the position embedding, and in each branch after projection, activation and second layer. */
-  readonly dropout?: { readonly rate: number; readonly seed: Scalar; readonly step: Scalar };
+  /** Layers in place of the fused ones, such as those with dropout between them (deit-dropout.ts). */
+  readonly layers?: Layers;
   /** Called with intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
   readonly tap?: (name: string, value: Tensor) => void;
 }
+
+/** Weight and bias. */
+type Dense = readonly [Tensor, Tensor];
+
+/** A branch of block `block`: its LayerScale, and stochastic depth at `rate` with the factors drawn for it. */
+export interface Branch {
+  readonly block: number;
+  readonly rate: number;
+  readonly scale: Tensor | undefined;
+  readonly factors: SampleFactors | undefined;
+}
+
+/** How the tokens enter the first block, and how a block's two branches end, each added to the tokens `t` that it began with. */
+export interface Layers {
+  embedded(t: Tensor): Tensor;
+  attention(t: Tensor, mixed: Tensor, proj: Dense, branch: Branch): Tensor;
+  mlp(t: Tensor, normed: Tensor, fc1: Dense, fc2: Dense, branch: Branch): Tensor;
+}
+
+const FUSED: Layers = {
+  embedded: (t) => t,
+  attention: (t, mixed, proj, { scale, factors }) => linear(mixed, ...proj, { residual: t, scale, factors }),
+  mlp: (t, normed, fc1, fc2, { scale, factors }) => mlp(normed, ...fc1, ...fc2, { residual: t, scale, factors }),
+};
 
 export interface DeitOutput {
   /** [B, K]: of the class head, or the mean of both heads in a distilled model. Without heads (K = 0) the features [B, D] that they would take. */
@@ -117,8 +126,18 @@ export interface DeitOutput {
   readonly logitsDist: Tensor | null;
 }
 
-/** x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize. */
-export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: drop, tap }: DeitOptions = {}): DeitOutput {
+/** LayerNorm by the parameters of that name. */
+export const normed = (p: Params, name: string, t: Tensor, { eps }: DeitConfig): Tensor =>
+  layerNorm(t, p[`${name}.weight`]!, p[`${name}.bias`]!, { eps });
+
+/** The last norm of a model that has it over all tokens. */
+export const ended = (p: Params, t: Tensor, c: DeitConfig): Tensor => (c.finalNorm && !c.fcNorm ? normed(p, "norm", t, c) : t);
+
+/**
+ * The tokens that the last block makes: (B, tokens, dim).
+ * x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize.
+ */
+export function encode(p: Params, x: Tensor, c: DeitConfig, { dropPath, layers = FUSED, tap }: DeitOptions = {}): Tensor {
   const B = x.shape[0];
   const images = [c.inChans, c.imgSize, c.imgSize],
     patches = [(c.imgSize / c.patchSize) ** 2, c.inChans * c.patchSize ** 2];
@@ -128,7 +147,7 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
     );
   }
   const w = (name: string): Tensor => p[name]!;
-  const norm = (name: string, t: Tensor) => layerNorm(t, w(`${name}.weight`), w(`${name}.bias`), { eps: c.eps });
+  const norm = (name: string, t: Tensor) => normed(p, name, t, c);
 
   const proj = [w("patch_embed.proj.weight"), c.preNorm ? null : w("patch_embed.proj.bias")] as const;
   tap?.("patch_embed", patchEmbed(x, ...proj));
@@ -139,56 +158,48 @@ export function deit(p: Params, x: Tensor, c: DeitConfig, { dropPath, dropout: d
     dropPath?.uniform ? dropPath.rate : dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0,
   );
   const drawn = dropPath && rates.some((rate) => rate > 0) ? dropPathFactors(rates, B!, dropPath) : null;
-  const factors = (k: number): SampleFactors | undefined => (drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined);
+  const branch = (block: number, which: 1 | 2): Branch => {
+    const k = 2 * block + which - 1;
+    return {
+      block,
+      rate: rates[k]!,
+      scale: c.layerScale === null ? undefined : w(`blocks.${block}.ls${which}.gamma`),
+      factors: drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined,
+    };
+  };
 
-  const dropped = (y: Tensor, stream: number): Tensor => (drop ? dropout(y, { ...drop, stream: DROPOUT + stream }) : y);
-  t = dropped(t, 0);
+  t = layers.embedded(t);
   if (c.preNorm) t = norm("norm_pre", t);
 
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
     const layer = (name: string) => [w(`${b}.${name}.weight`), w(`${b}.${name}.bias`)] as const;
-    const [ls1, ls2] = ["ls1", "ls2"].map((name) => (c.layerScale === null ? undefined : w(`${b}.${name}.gamma`)));
     const qkv = linear(norm(`${b}.norm1`, t), w(`${b}.attn.qkv.weight`), c.qkvBias ? w(`${b}.attn.qkv.bias`) : null);
     tap?.(`${b}.attn.qkv`, qkv);
     const N = qkv.shape[1]!;
     const variant = qkv.requiresGrad ? variantOf(c.depth, { B: B!, H: c.heads, N, M: N }, qkv.dtype) : undefined;
     const mixed = attentionPacked(qkv, { heads: c.heads, variant });
-    if (!drop) {
-      t = linear(mixed, ...layer("attn.proj"), { residual: t, scale: ls1, factors: factors(2 * i) });
-      t = mlp(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), ...layer("mlp.fc2"), { residual: t, scale: ls2, factors: factors(2 * i + 1) });
-    } else {
-      // Dropout acts between the parts of the fused layers.
-      const branch = (made: Tensor, scale: Tensor | undefined, k: number) => {
-        const y = scale ? mul(made, scale) : made;
-        return add(t, rates[k]! > 0 ? dropPathOp(y, { rate: rates[k]!, seed: dropPath!.seed, step: dropPath!.step, stream: k }) : y);
-      };
-      t = branch(dropped(linear(mixed, ...layer("attn.proj")), 3 * i + 1), ls1, 2 * i);
-      const hidden = dropped(linear(norm(`${b}.norm2`, t), ...layer("mlp.fc1"), { activation: "gelu" }), 3 * i + 2);
-      t = branch(dropped(linear(hidden, ...layer("mlp.fc2")), 3 * i + 3), ls2, 2 * i + 1);
-    }
+    t = layers.attention(t, mixed, layer("attn.proj"), branch(i, 1));
+    t = layers.mlp(t, norm(`${b}.norm2`, t), layer("mlp.fc1"), layer("mlp.fc2"), branch(i, 2));
     tap?.(b, t);
   }
-  const ended = (y: Tensor) => (c.finalNorm && !c.fcNorm ? norm("norm", y) : y);
-  if (tap) tap("norm", ended(t));
-  if (c.pool === "cls" && !c.fcNorm) return fromTokens(p, ended(slice(t, 1, 0, headTokens(c))), c); // the norm is per token: only those that are read need it
-  const all = ended(t);
-  const cls = () => reshape(slice(all, 1, 0, 1), [B!, c.dim]);
-  const patchMean = () => mean(slice(all, 1, prefixTokens(c), tokens(c)), 1);
-  const pooled = c.pool === "cls" ? cls() : c.pool === "mean" ? patchMean() : concat([cls(), patchMean()], 1);
-  const features = c.fcNorm ? norm("fc_norm", pooled) : pooled;
-  const logits = c.numClasses > 0 ? linear(features, w("head.weight"), w("head.bias")) : features;
-  return { logits, logitsCls: logits, logitsDist: null };
+  tap?.("norm", ended(p, t, c));
+  return t;
 }
 
-/** What the heads make of their tokens. read: (B, headTokens, D). */
-function fromTokens(p: Params, read: Tensor, c: DeitConfig): DeitOutput {
-  const head = (name: string, at: number) =>
-    c.numClasses > 0
-      ? tokenLinear(read, at, p[`${name}.weight`]!, p[`${name}.bias`]!)
-      : reshape(slice(read, 1, at, at + 1), [read.shape[0]!, c.dim]);
-  const logitsCls = head("head", 0);
+/** A model whose heads read tokens of their own: all with pool "cls" and without fcNorm (for others: vit-pooled.ts). x: as of `encode`. */
+export function deit(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}): DeitOutput {
+  if (c.pool !== "cls" || c.fcNorm) throw new Error(`deit: expected pool "cls" and no fcNorm, got "${c.pool}" and fcNorm ${c.fcNorm}`);
+  // The norm is per token: only those that are read need it.
+  const read = ended(p, slice(encode(p, x, c, options), 1, 0, headTokens(c)), c);
+  const logitsCls = headOf(p, "head", read, 0, c);
   if (!c.distilled) return { logits: logitsCls, logitsCls, logitsDist: null };
-  const logitsDist = head("head_dist", 1);
+  const logitsDist = headOf(p, "head_dist", read, 1, c);
   return { logits: average(logitsCls, logitsDist), logitsCls, logitsDist };
 }
+
+/** What a head makes of its token. read: (B, headTokens, D). Without classes the token itself. */
+const headOf = (p: Params, name: string, read: Tensor, token: number, c: DeitConfig): Tensor =>
+  c.numClasses > 0
+    ? tokenLinear(read, token, p[`${name}.weight`]!, p[`${name}.bias`]!)
+    : reshape(slice(read, 1, token, token + 1), [read.shape[0]!, c.dim]);

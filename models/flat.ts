@@ -1,7 +1,7 @@
 /** Several tensors side by side in flat buffers, so that one launch reaches many of them. */
 import { getDevice } from "../engine/device.ts";
 import { numel, type Shape } from "../engine/shape.ts";
-import { Tensor } from "../engine/tensor.ts";
+import { dtypeBytes, Tensor, type DType } from "../engine/tensor.ts";
 import { FLAT_BLOCK } from "../kernels/optim/flat-block.ts";
 
 interface Part {
@@ -17,6 +17,9 @@ type Limits = Pick<GPUSupportedLimits, "maxBufferSize" | "maxStorageBufferBindin
 export const largestTensor = ({ maxBufferSize, maxStorageBufferBindingSize }: Limits): number =>
   Math.min(maxBufferSize, maxStorageBufferBindingSize);
 
+/** Bindings begin at multiples of so many bytes: a tensor of f16 that lies in a flat begins at a multiple of twice FLAT_BLOCK. */
+const ALIGNMENT = 256;
+
 /** Buffers of one layout: [n] each. */
 export type Flat = readonly Tensor[];
 
@@ -29,11 +32,13 @@ export class FlatLayout {
   /** Number of elements of each buffer. */
   readonly sizes: readonly number[];
 
-  constructor(parts: readonly Part[], limits: Limits = getDevice().limits) {
+  /** `narrowest`: of the types that flats of this layout have. */
+  constructor(parts: readonly Part[], limits: Limits = getDevice().limits, narrowest: DType = "f32") {
     const most = largestTensor(limits) / 4;
     const sizes: number[] = [];
+    const block = ALIGNMENT / dtypeBytes[narrowest];
     this.parts = parts.map(({ name, shape }) => {
-      const n = FLAT_BLOCK * Math.ceil(numel(shape) / FLAT_BLOCK);
+      const n = block * Math.ceil(numel(shape) / block);
       if (sizes.length === 0 || sizes.at(-1)! + n > most) sizes.push(0);
       const buffer = sizes.length - 1;
       const start = sizes[buffer]!;
@@ -43,8 +48,8 @@ export class FlatLayout {
     this.sizes = sizes;
   }
 
-  zeros(): Flat {
-    return this.sizes.map((size) => Tensor.zeros([size]));
+  zeros(dtype: DType = "f32"): Flat {
+    return this.sizes.map((size) => Tensor.zeros([size], dtype));
   }
 
   /** Buffers with these values, or of zeros. */
@@ -56,7 +61,10 @@ export class FlatLayout {
 
   /** Each tensor as a view into `flat`, in order. */
   views(flat: Flat): Tensor[] {
-    return this.parts.map(({ shape, buffer, start }) => new Tensor(shape, "f32", flat[buffer]!.storage, 4 * start));
+    return this.parts.map(({ shape, buffer, start }) => {
+      const { dtype, storage } = flat[buffer]!;
+      return new Tensor(shape, dtype, storage, dtypeBytes[dtype] * start);
+    });
   }
 
   /** Number of elements of each buffer that belong to the first `count` tensors. */

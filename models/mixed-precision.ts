@@ -1,16 +1,13 @@
 /** Models whose activations and matrices are stored as f16; sums, norms' parameters, biases and outputs are f32. */
 import { noGrad } from "../engine/autograd.ts";
-import type { Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { cast } from "../kernels/cast.ts";
 import type { Model } from "./model.ts";
 import { checkState } from "./check-state.ts";
 import { toF16 } from "./half.ts";
-import { loadParams, type Params, type ParamSpec, type State } from "./params.ts";
+import { isMatrix, loadParams, type Params, type ParamSpec, type State, type StoredType } from "./params.ts";
 
-export type StoredType = "f32" | "f16";
-
-const isMatrix = (name: string, { shape }: { readonly shape: Shape }): boolean => shape.length > 1 && name.endsWith(".weight");
+export type { StoredType } from "./params.ts";
 
 const halved = (params: Params): Params =>
   Object.fromEntries(Object.entries(params).map(([name, t]) => [name, isMatrix(name, t) ? cast(t, "f16") : t]));

@@ -1,6 +1,7 @@
 /** A model by name or config, as training, evaluation and the command line use it. */
 import type { Tensor } from "../engine/tensor.ts";
 import { MAX_HEAD_WIDTH } from "../kernels/attention.ts";
+import type { DropoutOptions } from "../kernels/dropout.ts";
 import {
   checkConvnextConfig,
   convnext,
@@ -12,6 +13,7 @@ import {
 } from "./convnext.ts";
 import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
+import { dropoutLayers } from "./deit-dropout.ts";
 import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
 import {
   checkRegnetConfig,
@@ -36,8 +38,11 @@ import {
 } from "./resnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 import { quote, shownValue } from "./shown.ts";
+import { pooledVit } from "./vit-pooled.ts";
 
-export interface ForwardOptions extends DeitOptions {
+export interface ForwardOptions extends Omit<DeitOptions, "layers"> {
+  /** Dropout of a transformer while training. */
+  readonly dropout?: Omit<DropoutOptions, "stream">;
   /** Batch statistics and stochastic depth. */
   readonly training?: boolean;
 }
@@ -128,6 +133,7 @@ function build(config: ModelConfig, name?: string): Model {
   if (config.arch === "deit") {
     checkDeitConfig(config);
     const { dim, heads } = config;
+    const run = config.pool === "cls" && !config.fcNorm ? deit : pooledVit;
     if (dim / heads > MAX_HEAD_WIDTH)
       throw new Error(`deit: expected dim / heads of at most ${MAX_HEAD_WIDTH}, got ${dim / heads} (dim ${dim}, heads ${heads})`);
     return {
@@ -142,7 +148,11 @@ function build(config: ModelConfig, name?: string): Model {
       macs: deitMacs(config),
       activations: deitActivations(config),
       forward: (p, x, { training = false, dropPath, dropout, ...options } = {}) =>
-        deit(p, x, config, { ...options, ...(training && dropPath ? { dropPath } : {}), ...(training && dropout ? { dropout } : {}) }),
+        run(p, x, config, {
+          ...options,
+          ...(training && dropPath ? { dropPath } : {}),
+          ...(training && dropout ? { layers: dropoutLayers(dropout, dropPath) } : {}),
+        }),
     };
   }
   if (config.arch === "regnety") checkRegnetConfig(config);

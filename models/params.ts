@@ -1,8 +1,10 @@
 /** A model's parameters: names and shapes as in the PyTorch state dict, initial values, and where they live on the GPU. */
 import { Random } from "../kernels/shared/random.ts";
+import { castKept } from "../kernels/cast.ts";
 import { NORM_BUFFERS } from "../kernels/optim/grad-norm.ts";
 import { numel, show, type Shape } from "../engine/shape.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { place } from "../kernels/shared/place.ts";
 import { checkState, type State } from "./check-state.ts";
 import { FlatLayout, largestTensor, type Flat } from "./flat.ts";
 
@@ -25,6 +27,11 @@ export interface ParamSpec {
 }
 
 export type Params = Readonly<Record<string, Tensor>>;
+
+export type StoredType = "f32" | "f16";
+
+/** What a model with storage in f16 has in it; its other parameters are f32. */
+export const isMatrix = (name: string, { shape }: { readonly shape: Shape }): boolean => shape.length > 1 && name.endsWith(".weight");
 
 export type { State } from "./check-state.ts";
 
@@ -82,18 +89,23 @@ const tensorOf = ({ name, shape }: ParamSpec, state: State | null): Tensor =>
 /**
  * A model's parameters for training: all that are trained in one flat buffer (several where the device binds none of that size), with
  * others of the same layout for their gradients, so that an optimizer takes a launch for each. Those with weight decay come first. Running
- * statistics lie in a flat of their own; each frozen parameter has a tensor of its own.
+ * statistics lie in a flat of their own; each frozen parameter has a tensor of its own. For a model stored in f16 there is also a flat of the
+ * parameters rounded to f16, which the optimizer writes with them.
  */
 export class ParameterStore {
   readonly specs: readonly ParamSpec[];
-  /** By name; views into `flat` and `stats`, and separate tensors for frozen parameters. */
+  /** By name; views into `flat` (`half`, for matrices, if there is one) and `stats`, and separate tensors for frozen parameters. */
   readonly tensors: Params;
   readonly layout: FlatLayout;
   readonly statsLayout: FlatLayout;
   /** Every trained parameter, zeros between them. */
   readonly flat: Flat;
+  /** `flat` in f16, in its layout; `null` unless stored so. */
+  readonly half: Flat | null;
   /** In the layout of `flat`. */
   readonly grads: Flat;
+  /** Views into `flat`, in the order of `gradTargets`. Gradients are taken with respect to them. */
+  readonly trained: readonly Tensor[];
   /** Running statistics; empty if the model has none. */
   readonly stats: Flat;
   /** Number of leading elements of each buffer of `flat` that weight decay applies to. */
@@ -101,22 +113,32 @@ export class ParameterStore {
   readonly #frozen: readonly string[];
 
   /** Without a state all are zeros. `trains` chooses among the trainable parameters; the others are frozen. All are trained without it. */
-  constructor(what: string, specs: readonly ParamSpec[], state: State | null, trains: (spec: ParamSpec) => boolean = () => true) {
+  constructor(
+    what: string,
+    specs: readonly ParamSpec[],
+    state: State | null,
+    trains: (spec: ParamSpec) => boolean = () => true,
+    stored: StoredType = "f32",
+  ) {
     if (state) checkState(what, specs, state);
     this.specs = specs;
     const trained = specs.filter((s) => s.trainable && trains(s));
     if (trained.length === 0) throw new Error(`${what}: expected at least one parameter to train, got none`);
     const decayed = trained.filter((s) => s.decay);
-    this.layout = new FlatLayout([...decayed, ...trained.filter((s) => !s.decay)]);
+    this.layout = new FlatLayout([...decayed, ...trained.filter((s) => !s.decay)], undefined, stored);
     this.decayed = this.layout.leading(decayed.length);
     this.statsLayout = new FlatLayout(specs.filter((s) => !s.trainable));
     this.flat = this.layout.from(state);
+    this.half = stored === "f16" ? this.layout.zeros("f16") : null;
     this.grads = this.layout.zeros();
     this.stats = this.statsLayout.from(state);
     const tensors: Record<string, Tensor> = {};
-    this.layout.views(this.flat).forEach((view, i) => {
+    this.trained = this.layout.views(this.flat);
+    const halves = this.half && this.layout.views(this.half);
+    this.layout.parts.forEach(({ name }, i) => {
+      const view = this.trained[i]!;
       view.requiresGrad = true;
-      tensors[this.layout.parts[i]!.name] = view;
+      tensors[name] = halves && isMatrix(name, view) ? castKept(view, halves[i]!) : view;
     });
     this.statsLayout.views(this.stats).forEach((view, i) => {
       tensors[this.statsLayout.parts[i]!.name] = view;
@@ -125,11 +147,11 @@ export class ParameterStore {
     for (const s of frozen) tensors[s.name] = tensorOf(s, state);
     this.#frozen = frozen.map((s) => s.name);
     this.tensors = tensors;
+    if (state) this.#round();
   }
 
-  /** The trained parameters, in the order of `gradTargets`. */
-  get trained(): Tensor[] {
-    return this.layout.parts.map(({ name }) => this.tensors[name]!);
+  #round(): void {
+    this.half?.forEach((half, i) => place(this.flat[i]!, half));
   }
 
   /** Where each trained parameter's gradient belongs. */
@@ -158,6 +180,7 @@ export class ParameterStore {
   /** Puts saved values back, all of them. */
   restore(state: State): void {
     this.layout.write(this.flat, state);
+    this.#round();
     this.statsLayout.write(this.stats, state);
     for (const name of this.#frozen) this.tensors[name]!.write(state.get(name)!.data);
   }
@@ -168,7 +191,7 @@ export class ParameterStore {
   }
 
   dispose(): void {
-    for (const tensor of [...this.grads, ...this.buffers]) tensor.dispose();
+    for (const tensor of [...this.grads, ...(this.half ?? []), ...this.buffers]) tensor.dispose();
   }
 }
 

@@ -12,9 +12,9 @@ const TIMM = /^(vit|deit3)_/;
 
 /**
  * `state` with a position embedding that fits `model`; the same state where it does. Bicubic: as DeiT's official fine-tuning does it, or of
- * timm's `vit_` and `deit3_` names as timm does it. In f64 on the CPU, rounded once: the same on every adapter. `resizePosEmbed` in kernels/ is
- * the official operation on the GPU. Throws a StateError for weights without one, of another width or of another number of tokens before the
- * grid.
+ * timm's `vit_` and `deit3_` names as timm does it. In f64 on the CPU, rounded once: the same on every adapter. `resizePosEmbed` in kernels/
+ * is the official operation on the GPU.
+ * Throws a StateError for weights without one, of another width or of another number of tokens before the grid.
  */
 export function resizedPosEmbed(state: State, { name, config, params }: Model): State {
   if (config.arch !== "deit")

@@ -174,7 +174,10 @@ export interface FineTuneOptions extends Common {
   readonly epochs?: number;
   /** 16 at most, unless given. */
   readonly batchSize?: number;
-  /** Peak learning rate, not scaled by the batch size; default 0.003 for "head", 0.002 for "lora", 0.0005 for "attention", 0.0004 for "all". */
+  /**
+   * Peak learning rate, not scaled by the batch size; default 0.002 for "lora", 0.0005 for "attention", 0.0004 for "all", and for "head" 0.003
+   * up to 180 examples, growing to 0.01 at 2,000.
+   */
   readonly learningRate?: number;
   /** "light" (crops and flips) unless given; "head" has none. */
   readonly augment?: "none" | "light" | "deit";

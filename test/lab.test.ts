@@ -163,6 +163,7 @@ test("what is typed for a new operation is refused with what was expected", () =
   kernel({ count: "rows*E" }).toThrow('kernel 1: expected a count of D, rows and numbers, such as "rows*4", got "rows*E"');
   kernel({ body: "y[0] = p.E;" }).toThrow("rmsNorm.forward: expected p.rows, p.D, p.eps, got p.E");
   expect([countOf("rows*D/4 + 1", { rows: 3, D: 6 }), countOf("D / 4", { D: 5 })]).toEqual([6, 2]);
+  expect(countOf("ceil(M/16)*ceil(N / 16)", { M: 17, N: 33 })).toBe(6);
 });
 
 test("a new operation's files: kernels/ and checks/cases/, with elements as strict TypeScript has them", () => {

@@ -4,11 +4,12 @@
  */
 import { keep, scope, type Storage } from "../engine/memory.ts";
 import { readAll, type Tensor } from "../engine/tensor.ts";
-import { withWatcher, type Phase, type Watched, type Watcher } from "../engine/watch.ts";
+import { withWatcher, type Part } from "../engine/watch.ts";
 import { hasRange, rangeOf, readRange, type Range } from "../kernels/shared/range.ts";
 
-export type { Phase } from "../engine/watch.ts";
 export type { Range } from "../kernels/shared/range.ts";
+
+export type Phase = "forward" | "backward" | "optimizer";
 
 /** A tensor's values. */
 export interface TensorRange extends Range {
@@ -58,7 +59,7 @@ export async function debug(body: () => unknown, names: Readonly<Record<string, 
   const record = new LaunchRecord(names);
   try {
     scope(() => {
-      withWatcher(record, body);
+      withWatcher((part, run) => record.watch(part, run), body);
     });
     const launches = await record.read();
     return { first: firstOf(launches), launches };
@@ -88,9 +89,12 @@ interface Seen {
   result: boolean;
 }
 
+type Launch = Extract<Part, { readonly kernel: string }>;
+type Op = Extract<Part, { readonly op: string }>;
+
 type Recorded = LaunchRanges & { readonly given: readonly TensorRange[] };
 
-class LaunchRecord implements Watcher {
+class LaunchRecord {
   readonly #names = new Map<string, string>();
   readonly #storages = new Map<Storage, number>();
   readonly #seen = new Map<string, Seen>();
@@ -98,35 +102,62 @@ class LaunchRecord implements Watcher {
   readonly #launches: (Omit<LaunchRanges, "inputs" | "outputs"> & { readonly inputs: Seen[]; readonly outputs: Seen[] })[] = [];
   readonly #layers = new Map<unknown, string>();
   #layer: string | null = null;
-  #read: Seen[] = [];
+  /** What the launches belong to now. */
+  #place: { readonly phase: Phase; readonly op: Op | null } = { phase: "forward", op: null };
 
   constructor(names: Readonly<Record<string, Tensor>>) {
     for (const [name, tensor] of Object.entries(names)) this.#names.set(this.#key(tensor), name);
   }
 
-  before({ inputs, updates, kernel }: Watched): void {
-    this.#read = Object.entries({ ...inputs, ...updates }).flatMap(([slot, tensor]) => {
+  /** Runs a part of the body. A launch's tensors are looked at before and after it. */
+  watch<T>(part: Part, run: () => T): T {
+    if ("kernel" in part) {
+      const read = withWatcher(null, () => this.#before(part));
+      const result = run();
+      withWatcher(null, () => this.#after(part, read));
+      return result;
+    }
+    const around = this.#place;
+    this.#place = "phase" in part ? { phase: part.phase, op: null } : { ...around, op: part };
+    try {
+      const result = run();
+      if ("op" in part) this.#mark(result as { readonly y: Tensor } | readonly (Tensor | null)[]);
+      return result;
+    } finally {
+      this.#place = around;
+    }
+  }
+
+  /** What the launch reads, with the ranges of what nothing has written yet. */
+  #before({ kernel, tensors }: Launch): Seen[] {
+    const read = [...tensors.filter(({ access }) => access === "read"), ...tensors.filter(({ access }) => access === "update")];
+    return read.flatMap(({ name: slot, tensor }) => {
       if (!hasRange(tensor.dtype)) return [];
       const seen = this.#seen.get(this.#key(tensor)) ?? this.#look(tensor, `${slot} of ${kernel}`, true);
       return [seen];
     });
   }
 
-  after({ phase, op, kernel, updates, outputs }: Watched): void {
+  #after({ kernel, tensors }: Launch, inputs: Seen[]): void {
+    const { phase, op } = this.#place;
     this.#layer = this.#layerOf(phase, op?.inputs ?? null) ?? this.#layer;
     const [only, ...others] = op?.inputs ?? [];
-    const written = Object.entries({ ...outputs, ...updates }).flatMap(([slot, tensor]) => {
+    const made = [...tensors.filter(({ access }) => access === "write"), ...tensors.filter(({ access }) => access === "update")];
+    const written = made.flatMap(({ name: slot, tensor }) => {
       // A parameter's f16 copy goes by the parameter's name.
       const name = only && others.length === 0 && tensor.dtype !== only.dtype ? this.#names.get(this.#key(only)) : undefined;
       if (name !== undefined) this.#names.set(this.#key(tensor), name);
       return hasRange(tensor.dtype) ? [this.#look(tensor, `${slot} of ${kernel}`, false)] : [];
     });
-    this.#launches.push({ phase, op: op?.name ?? null, kernel, layer: this.#layer, inputs: this.#read, outputs: written });
+    this.#launches.push({ phase, op: op?.op ?? null, kernel, layer: this.#layer, inputs, outputs: written });
   }
 
-  result(tensor: Tensor): void {
-    const seen = this.#seen.get(this.#key(tensor));
-    if (seen) seen.result = true;
+  /** Marks what an operation, or its backward, returns. */
+  #mark(result: { readonly y: Tensor } | readonly (Tensor | null)[]): void {
+    for (const tensor of "y" in result ? [result.y] : result) {
+      const seen = tensor && this.#seen.get(this.#key(tensor));
+      if (seen) seen.result = true;
+    }
   }
 
   async read(): Promise<Recorded[]> {

@@ -2,7 +2,7 @@
 import type { Stats } from "../engine/device.ts";
 import { scope } from "../engine/memory.ts";
 import { rehearsePlan } from "../engine/plan.ts";
-import { rehearseRead, Tensor } from "../engine/tensor.ts";
+import { Tensor } from "../engine/tensor.ts";
 import type { Flat } from "../models/flat.ts";
 import type { Model } from "../models/model.ts";
 import { ParameterStore, type Params } from "../models/params.ts";
@@ -11,7 +11,7 @@ import type { ImageSource } from "./input/source.ts";
 import { makeStepInput } from "./input/step-input.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { Recipe } from "./recipe.ts";
-import { rehearse } from "./rehearse.ts";
+import { rehearse, rehearseRead } from "./rehearse.ts";
 import { stateOf } from "./replay.ts";
 import { evalBatch, loadTeacher } from "./run.ts";
 import { draftStep, type StepDraft } from "./step.ts";
@@ -82,7 +82,8 @@ function rehearseRun(model: Model, recipe: Recipe, o: EstimateOptions, stats: St
   };
   const [{ student, store }, weights] = taken(() => {
     const student = makeStudent(model, recipe, null, 0, teacherModel ?? null);
-    return { student: student.model, store: new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly)) };
+    const store = new ParameterStore(model.name, student.model.params, null, trains(recipe.trainOnly), recipe.dtype);
+    return { student: student.model, store };
   });
   const [optimizer, state] = taken(() => new Optimizer(recipe, store));
   const [teacher, teacherWeights] = taken(() => teacherModel && loadTeacher({ model: teacherModel, state: null }, recipe.teacherDtype));

@@ -45,6 +45,8 @@ export interface EvaluateOptions {
   /** How a distilled model's heads are combined; default: the mean of their logits. */
   readonly head?: HeadChoice | undefined;
   readonly onProgress?: (done: number) => void;
+  /** Called with what `logits` gives, before it is scored. */
+  readonly onLogits?: (logits: readonly Float32Array[]) => void;
   /** Called for an image that cannot be read or decoded, which is then left out. Without it, such an image is an error. */
   readonly onCorrupt?: ((image: LeftOutImage & { readonly index: number }) => void) | undefined;
 }
@@ -142,6 +144,7 @@ export class Evaluator {
       ...options,
       ...(onCorrupt ? { onCorrupt: (image) => (leftOut.push(image), onCorrupt(image)) } : {}),
     });
+    options.onLogits?.(logits);
     const without = new Set(leftOut.map(({ index }) => index));
     const kept = Array.from({ length: images.count }, (_, i) => i).filter((i) => !without.has(i));
     const [own, ...heads] = logits.map((all) => (without.size > 0 ? rowsOf(all, kept, this.#model.numClasses) : all));

@@ -2,7 +2,7 @@
 import type { Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import type { Flat } from "../models/flat.ts";
-import { within } from "../engine/watch.ts";
+import { watched } from "../engine/watch.ts";
 import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
 import { emaStep } from "../kernels/optim/ema.ts";
@@ -56,15 +56,15 @@ export class Optimizer {
     for (const [i, tensor] of [...this.ema.flat, ...this.ema.stats].entries()) tensor.write(await from[i]!.floats());
   }
 
-  /** Records one update from `grads`. Returns [norm, 1 if all gradients are finite else 0]; if they are not, nothing changes. */
+  /** Records one update from `grads`, in f16 those of the scaled loss. Returns `gradNorm`'s result; if it is not finite, nothing changes. */
   step(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads = this.#store.grads): Tensor {
-    return within({ phase: "optimizer", op: null }, () => this.#update(scalars, grads));
+    return watched({ phase: "optimizer" }, () => this.#update(scalars, grads));
   }
 
   #update(scalars: { at(name: keyof typeof optimizerScalars): Scalar }, grads: Flat): Tensor {
     const { optimizer, weightDecay, beta1, beta2, eps, momentum, nesterov } = this.#recipe;
-    const { flat, stats } = this.#store;
-    const finite = gradNorm(...grads);
+    const { flat, stats, half: halves } = this.#store;
+    const finite = gradNorm(grads, this.lossScale?.scale);
     const emaDecay = scalars.at("emaDecay");
     const clip = clipOf(this.#recipe);
     const moments = { beta1, beta2, bias1: scalars.at("bias1"), bias2: scalars.at("bias2") };
@@ -72,11 +72,12 @@ export class Optimizer {
     const { momentum_buffer: momenta = [], exp_avg: means = [], exp_avg_sq: variances = [] } = this.state;
     flat.forEach((params, i) => {
       const common = { decayed: this.#store.decayed[i]!, weightDecay, finite, lr: scalars.at("lr"), ...(clip === null ? {} : { clip }) };
-      const ema = this.ema?.flat[i];
-      const adaptive = { params, grads: grads[i]!, m: means[i]!, v: variances[i]! };
-      if (optimizer === "sgd") sgdStep({ params, grads: grads[i]!, momentum: momenta[i]! }, { ...common, momentum, nesterov });
+      const ema = this.ema?.flat[i],
+        half = halves?.[i];
+      const adaptive = { params, grads: grads[i]!, m: means[i]!, v: variances[i]!, half };
+      if (optimizer === "sgd") sgdStep({ params, grads: grads[i]!, momentum: momenta[i]!, half }, { ...common, momentum, nesterov });
       else if (optimizer === "lamb") lambStep(adaptive, { ...common, ...moments, ...this.#tables[i]!, eps });
-      else adamwStep({ ...adaptive, ...(ema ? { ema } : {}) }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
+      else adamwStep({ ...adaptive, ema }, { ...common, ...moments, eps, ...(ema ? { emaDecay } : {}) });
       if (ema && optimizer !== "adamw") emaStep({ ema, params }, { decay: emaDecay, finite });
     });
     for (const [i, ema] of (this.ema?.stats ?? []).entries()) emaStep({ ema, params: stats[i]! }, { decay: emaDecay, finite });

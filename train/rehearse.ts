@@ -7,6 +7,8 @@
 import { Device, getDevice, withDevice } from "../engine/device.ts";
 import { flush, isRecording } from "../engine/launch.ts";
 import { scope } from "../engine/memory.ts";
+import { giveStaging, takeStaging } from "../engine/staging.ts";
+import type { Tensor } from "../engine/tensor.ts";
 
 /**
  * Runs `body`, synchronous, on a stand-in for the current device; nothing is allocated, and what there is may be used. Plans in it are made
@@ -25,6 +27,12 @@ export function rehearse<T>(body: (stats: Device["stats"]) => T): { readonly res
     }),
   );
   return { result, stats: device.stats };
+}
+
+/** Takes what `readAll(tensors)` would read through, and gives it back: within a `rehearse`, which reads nothing. */
+export function rehearseRead(tensors: readonly Tensor[]): void {
+  const sizes = tensors.map(({ bytes }) => bytes);
+  giveStaging(takeStaging(getDevice(), sizes));
 }
 
 class StandIn extends Device {

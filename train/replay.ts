@@ -1,7 +1,8 @@
 /** Runs a step's launches again from the state that the step began with: to find where a NaN comes from, and to measure ranges. */
 import { keep, scope } from "../engine/memory.ts";
 import { place } from "../kernels/shared/place.ts";
-import { indexIn, numel } from "../engine/shape.ts";
+import { numel } from "../engine/shape.ts";
+import { indexIn } from "../kernels/shared/axes.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { rangeOf, readRange } from "../kernels/shared/range.ts";
 import type { ParameterStore } from "../models/params.ts";
@@ -106,10 +107,10 @@ export class Replay {
 
 /** All that a step changes and the next one begins with. */
 export function stateOf(
-  { flat, stats }: ParameterStore,
+  { flat, half, stats }: ParameterStore,
   { lossScale, skipped, ema, state }: Optimizer,
   { sum }: Pick<StepDraft, "sum">,
 ): Tensor[] {
-  const all = [flat, stats, sum, ...Object.values(state), skipped, lossScale?.scale, lossScale?.good, ema?.flat, ema?.stats];
+  const all = [flat, half, stats, sum, ...Object.values(state), skipped, lossScale?.scale, lossScale?.good, ema?.flat, ema?.stats];
   return all.flatMap((tensors) => tensors ?? []);
 }

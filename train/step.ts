@@ -6,7 +6,6 @@ import { Scalars } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { accumulate } from "../kernels/optim/accumulate.ts";
 import { countCorrect } from "../kernels/rows/argmax.ts";
-import { unscale } from "../kernels/optim/loss-scale.ts";
 import { mixImages, mixLabels } from "../kernels/augment/mix-batch.ts";
 import type { Flat } from "../models/flat.ts";
 import type { Model } from "../models/model.ts";
@@ -98,8 +97,9 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
   const cached = distills && recipe.cacheTeacher ? Tensor.zeros([B, model.numClasses]) : null;
   const scalars = new Scalars(stepScalars);
   const sum = recipe.accumulate > 1 ? store.layout.zeros() : null;
+  const one = optimizer.lossScale ? null : Tensor.from([1], []);
   const dispose = () => {
-    for (const t of [labels, mix, cached, ...(sum ?? []), scalars.tensor]) t?.dispose();
+    for (const t of [labels, mix, cached, one, ...(sum ?? []), scalars.tensor]) t?.dispose();
   };
 
   const batch = () => {
@@ -120,11 +120,9 @@ export function draftStep({ model, store, optimizer, recipe, input, teacher }: S
       },
     });
     const targets = store.gradTargets;
-    gradients(loss, store.trained, optimizer.lossScale?.scale).forEach((grad, i) => place(grad, targets[i]!));
-    store.grads.forEach((g, i) => {
-      if (optimizer.lossScale) unscale(g, optimizer.lossScale);
-      if (sum) accumulate({ sum: sum[i]!, g }, { keep: scalars.at("keep"), share: 1 / recipe.accumulate });
-    });
+    gradients(loss, store.trained, optimizer.lossScale?.scale ?? one!).forEach((grad, i) => place(grad, targets[i]!));
+    const share = 1 / recipe.accumulate;
+    if (sum) store.grads.forEach((g, i) => accumulate({ sum: sum[i]!, g }, { keep: scalars.at("keep"), share }));
     return { loss, base, distill, norm: sum ? null : optimizer.step(scalars), correct: countCorrect(out.logits.detach(), labels) };
   };
   return { labels, mix, teacherLogits: cached, scalars, sum, batch, update: sum && (() => optimizer.step(scalars, sum)), dispose };

@@ -125,7 +125,7 @@ async function inference({ config }: ModelWork, inputs: Inputs): Promise<Prepare
 async function training({ B, config, recipe: r }: Extract<ModelWork, { op: "train" }>, inputs: Inputs): Promise<Prepared> {
   const whole = createModel({ ...config });
   const recipe = makeRecipe({ ...r, batchSize: B, emaDecay: null, mixup: 0, cutmix: 0, dropPath: 0, repeats: 1, dtype: "f16" });
-  const store = new ParameterStore("gpu", whole.params, initialState(whole.params, 1));
+  const store = new ParameterStore("gpu", whole.params, initialState(whole.params, 1), undefined, "f16");
   const optimizer = new Optimizer(recipe, store);
   const x = imagesOf(inputs);
   const step = await recordStep({ model: storedModel(whole, "f16"), store, optimizer, recipe, input: () => x, teacher: null });

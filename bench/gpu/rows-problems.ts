@@ -145,7 +145,7 @@ const gradientNorm = (n: number): RowProblem => ({
   inputs: { x: [n] },
   wanted: [],
   variants: [DEFAULT],
-  run: (t) => [gradNorm(t["x"]!)],
+  run: (t) => [gradNorm([t["x"]!])],
 });
 
 export function rowProblems(smoke: boolean): RowProblem[] {

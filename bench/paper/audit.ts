@@ -12,7 +12,7 @@ const WANTED: Readonly<Record<PaperRun["model"], Readonly<Record<PaperRun["dtype
   deit_base_patch16_224: { f16: [0.65, 0.72], f32: [0.9, 1] },
 };
 
-const nameOf = ({ model, mode, dtype }: PaperRun): string => `${model} ${mode} ${dtype}`;
+const nameOf = ({ model, mode, dtype, augmented }: PaperRun): string => `${model} ${mode} ${dtype}${augmented ? " augmented" : ""}`;
 const milliseconds = (seconds: number): string => (1e3 * seconds).toFixed(2);
 
 /** What a launch is, as one line; equal lines are counted. */
@@ -51,6 +51,7 @@ export function auditText(gpu: PaperGPU, batch: number): string {
   const runs = (["train", "forward"] as const).flatMap((mode) =>
     (["f16", "f32"] as const).flatMap((dtype) => MODELS.map((model): PaperRun => ({ model, mode, dtype, batch }))),
   );
+  runs.push(...(["f16", "f32"] as const).map((dtype): PaperRun => ({ model: MODELS[0], mode: "train", dtype, batch, augmented: true })));
   const found = runs.map((run) => [run, paperLaunches(gpu, run)] as const);
   return `${found.map((one) => summary(...one)).join("\n")}\n\n${found.map((one) => runText(...one)).join("\n\n")}\n`;
 }

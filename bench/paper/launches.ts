@@ -1,5 +1,6 @@
 /** The launches of DeiT's training step and forward on a GPU on paper: kernels, bytes, and each product's tile, cuts and waves. */
 import { noGrad } from "../../engine/autograd.ts";
+import { joined } from "../../engine/join.ts";
 import { withRecorder, type Launch } from "../../engine/launch.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { numel } from "../../engine/shape.ts";
@@ -11,6 +12,7 @@ import { storedModel, storedParams } from "../../models/mixed-precision.ts";
 import { loadParams, ParameterStore } from "../../models/params.ts";
 import { Optimizer } from "../../train/optimizer.ts";
 import { makeRecipe } from "../../train/recipe.ts";
+import { makeStepInput } from "../../train/input/step-input.ts";
 import { draftStep } from "../../train/step.ts";
 import { onPaper, type PaperGPU } from "./gpu.ts";
 
@@ -49,10 +51,12 @@ export interface PaperRun {
   readonly mode: "train" | "forward";
   readonly dtype: "f32" | "f16";
   readonly batch: number;
+  /** Training with all that DeiT's recipe has: images as bytes, augmented and mixed, stochastic depth, the weights' average. */
+  readonly augmented?: boolean;
 }
 
-/** Images as floats come in; no mixing, no average of the weights: what bench/gpu times. */
-export function paperLaunches(gpu: PaperGPU, { model: name, mode, dtype, batch }: PaperRun): PaperLaunch[] {
+/** Unless augmented, images as floats come in; no mixing, no average of the weights: what bench/gpu times. */
+export function paperLaunches(gpu: PaperGPU, { model: name, mode, dtype, batch, augmented }: PaperRun): PaperLaunch[] {
   return onPaper(gpu, () => {
     const launches: Launch[] = [];
     const whole = createModel(name),
@@ -61,7 +65,7 @@ export function paperLaunches(gpu: PaperGPU, { model: name, mode, dtype, batch }
     const body = mode === "train" ? training() : forward();
     const products = productsOf(() => void withRecorder({ launches }, body));
     const next = products.values();
-    return launches.map((launch): PaperLaunch => {
+    return joined(launches).map((launch): PaperLaunch => {
       const isProduct = /^gemm\.(?!reduce)/.test(launch.pipeline.label);
       return { ...costs(launch), product: isProduct ? shown(...next.next().value!, launch) : null };
     });
@@ -73,32 +77,38 @@ export function paperLaunches(gpu: PaperGPU, { model: name, mode, dtype, batch }
 
     function training(): () => unknown {
       const recipe = makeRecipe({
-        batchSize: batch,
-        distillation: "none",
-        emaDecay: null,
-        mixup: 0,
-        cutmix: 0,
-        dropPath: 0,
-        repeats: 1,
-        dtype,
+        ...{ batchSize: batch, distillation: "none", dtype },
+        ...(augmented ? {} : { emaDecay: null, mixup: 0, cutmix: 0, dropPath: 0, repeats: 1 }),
       });
-      const store = new ParameterStore("paper", whole.params, null);
-      return draftStep({ model, store, optimizer: new Optimizer(recipe, store), recipe, input: () => x, teacher: null }).batch;
+      const images = augmented
+        ? makeStepInput({
+            model: whole,
+            recipe,
+            seed: 0,
+            normalization: { mean: [0, 0, 0], std: [1, 1, 1] },
+            train: { shape: [3, 224, 224] },
+          })
+        : null;
+      const input = (patch?: number) => images?.launch(patch) ?? x;
+      const store = new ParameterStore("paper", whole.params, null, undefined, dtype);
+      return draftStep({ model, store, optimizer: new Optimizer(recipe, store), recipe, input, teacher: null }).batch;
     }
   });
 }
 
-const costs = ({ pipeline, bindings, groups }: Launch) => ({
-  kernel: pipeline.label,
-  groups: numel(groups),
-  bytes: bindings.reduce((sum, { bytes, access }) => sum + bytes * (access === "update" ? 2 : 1), 0),
-});
+function costs({ pipeline, bindings, groups, joint }: Launch) {
+  const bytes = bindings.reduce((sum, { bytes, access }) => sum + bytes * (access === "update" ? 2 : 1), 0);
+  // Launches that were joined write ranges of a buffer, all of which is bound.
+  const beyond = bindings.reduce((sum, { bytes, access }) => (joint && access === "update" ? sum + 2 * bytes : sum), 0);
+  const own = beyond > 0 ? joint!.pieces.reduce((sum, { y }) => sum + y.bytes, 0) : 0;
+  return { kernel: pipeline.label, groups: numel(groups), bytes: bytes - beyond + own };
+}
 
 function shown(g: Gemm, { tile, splits }: Choice, { groups, pipeline }: Launch): PaperProduct {
   const { M, N, K, a, b, batch = [] } = g;
   const input = a.tensor.dtype === "f16" ? 2 : 4,
     stored = splits > 1 ? 4 : (g.store ?? a.tensor.dtype) === "f16" ? 2 : 4;
-  const others = splits > 1 ? 0 : [g.preActivation, g.residual, g.gradOf].filter(Boolean).length;
+  const others = splits > 1 ? 0 : [g.preActivation, g.residual, g.gradOf, g.softmax].filter(Boolean).length;
   const onMatrices = "bm" in tile;
   return {
     ...{ M, N, K, matrices: numel(batch), order: `${a.transposed ? "T" : "N"}${b.transposed ? "T" : "N"}` },

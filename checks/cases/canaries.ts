@@ -8,6 +8,7 @@ import { place } from "../../kernels/shared/place.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/optim/accumulate.ts";
 import { addParts } from "../../kernels/shared/add-parts.ts";
+import { joinSums } from "../../kernels/shared/joined-sums.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { argmax, countCorrect } from "../../kernels/rows/argmax.ts";
 import { cast } from "../../kernels/cast.ts";
@@ -19,7 +20,7 @@ import { emaStep } from "../../kernels/optim/ema.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
 import { FLAT_BLOCK } from "../../kernels/optim/flat-block.ts";
 import { lambStep } from "../../kernels/optim/lamb.ts";
-import { makeLossScale, unscale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
+import { makeLossScale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
 import { encodeMix, mixImages, mixLabels } from "../../kernels/augment/mix-batch.ts";
 import { mixTargets } from "../../kernels/mix.ts";
 import { normalizeImages } from "../../kernels/augment/normalize.ts";
@@ -78,7 +79,7 @@ const state = (n: number) => ({
   grads: random([n], 2),
   m: random([n], 3),
   v: positive([n], 4),
-  norm: gradNorm(random([n], 2)),
+  norm: gradNorm([random([n], 2)]),
   at: numbers(),
 });
 const records = () =>
@@ -145,8 +146,8 @@ export const cases: Case[] = [
   ),
   on(
     "gradNorm",
-    () => random([5132]),
-    (x) => [gradNorm(x)],
+    () => ({ x: random([5132]), scale: Tensor.from([1024], []) }),
+    ({ x, scale }) => [gradNorm([x]), gradNorm([x], scale)],
   ),
   on(
     "accumulate",
@@ -159,10 +160,9 @@ export const cases: Case[] = [
   on(
     "lossScale",
     () => ({ ...state(268), scale: makeLossScale(1024) }),
-    ({ grads, norm, scale }) => {
-      unscale(grads, scale);
+    ({ norm, scale }) => {
       updateLossScale(scale, norm, 1);
-      return [grads, scale.scale, scale.good];
+      return [scale.scale, scale.good];
     },
   ),
   ...(["cpu", "gpu"] as const).flatMap((adapter) =>
@@ -192,6 +192,42 @@ export const cases: Case[] = [
         },
       }),
     ),
+  ),
+  ...(["cpu", "gpu"] as const).map(
+    (adapter): Case => ({
+      name: `joinedSums (${adapter}): of several lengths, two from one buffer, the bits that they have alone`,
+      async run() {
+        const shapes = [
+          [2, 4],
+          [3, 12],
+          [6, 20],
+          [70, 12],
+          [1000, 1032],
+          [3, 2052],
+        ] as const;
+        const parts = shapes.map((shape, k) => random(shape, k));
+        parts.push(new Tensor([5, 64], "f32", parts[4]!.storage, 1024)); // rows of 64 from the middle of another's
+        const sums = parts.map((parts, k) => ({ parts, shared: k % 2 === 1, at: 0 }));
+        let n = 64; // elements before the first sum, and between two, stay as they are
+        for (const sum of sums) {
+          sum.at = n;
+          n += sum.parts.shape[1]! + 64;
+        }
+        const given = random([n], 99);
+        await holds(() => {
+          joinSums(given, sums, adapter);
+          return [given];
+        });
+        const expected = Float32Array.from(uniform(n, 99));
+        const alone = (await readAll(
+          scope(() => sums.flatMap(({ parts, shared }) => addParts([parts], shared ? adapter : "cpu"))),
+        )) as Float32Array[];
+        sums.forEach(({ at }, k) => expected.set(alone[k]!, at));
+        const found = await given.floats();
+        const other = found.findIndex((v, i) => !Object.is(v, expected[i]));
+        if (other >= 0) throw new Error(`element ${other}: expected ${expected[other]}, got ${found[other]}`);
+      },
+    }),
   ),
   on(
     "place",

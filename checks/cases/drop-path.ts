@@ -99,6 +99,22 @@ export const cases: Case[] = [
         }),
     }),
   ),
+  // Products by workgroup memory multiply by the factors as they load, in vectors or not; a sample ends within a slab.
+  ...[
+    { N: 10, I: 8, O: 12, LayerScale: true },
+    { N: 5, I: 6, O: 9, LayerScale: false },
+  ].map(({ N, I, O, LayerScale }): Case => {
+    const product = linearReference({ rows: N * B, I, O });
+    return {
+      name: `linear: a branch's factors${LayerScale ? " and LayerScale" : ""} in products of ${N * B} rows, ${I} to ${O}`,
+      run: () =>
+        checkOp({
+          inputs: [[B, N, I], [O, I], [O], ...(LayerScale ? [[O]] : [])],
+          op: (x, w, b, scale) => linear(x!, w!, b!, { factors: branch(), scale, variant: "shared-32x32" }),
+          reference: (x, w, b, scale) => product(x!, w!, b!).map((v, i) => v * factorOf(i, N * O) * (scale?.[i % O] ?? 1)),
+        }),
+    };
+  }),
   {
     name: "mlp: a branch's factors and residual",
     run: () =>

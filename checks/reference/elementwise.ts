@@ -1,6 +1,6 @@
 /** Elementwise ops and sums in plain f64 loops. */
-import { numel, strides, type Shape } from "../../engine/shape.ts";
-import { broadcastShapes, broadcastStrides } from "../../kernels/shared/axes.ts";
+import { numel, type Shape } from "../../engine/shape.ts";
+import { broadcastShapes, broadcastStrides, strides } from "../../kernels/shared/axes.ts";
 
 /** x * Phi(x). */
 export const geluReference = (x: Float64Array): Float64Array => x.map((v) => v * normalDistribution(v));

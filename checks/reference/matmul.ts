@@ -1,6 +1,6 @@
 /** Matrix products and what is made of them, in plain f64 loops. */
-import { numel, strides, type Shape } from "../../engine/shape.ts";
-import { broadcastShapes, broadcastStrides } from "../../kernels/shared/axes.ts";
+import { numel, type Shape } from "../../engine/shape.ts";
+import { broadcastShapes, broadcastStrides, strides } from "../../kernels/shared/axes.ts";
 import type { Activation } from "../../kernels/shared/activations.ts";
 import { activationReferences } from "./activations.ts";
 

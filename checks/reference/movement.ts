@@ -1,6 +1,6 @@
 /** Moves of values in plain loops over indices. */
-import { numel, strides, type Shape } from "../../engine/shape.ts";
-import { broadcastStrides } from "../../kernels/shared/axes.ts";
+import { numel, type Shape } from "../../engine/shape.ts";
+import { broadcastStrides, strides } from "../../kernels/shared/axes.ts";
 
 /** y of `shape`, whose element at indices i is x[at(i)]. */
 export function read(shape: Shape, at: (indices: readonly number[]) => number) {

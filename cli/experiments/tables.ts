@@ -1,120 +1,77 @@
-/** From runs to tables: means over seeds, their deviation, and differences from the row that each table compares with. */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { TABLES, type Answer, type Experiment, type Scale, type Table } from "../../train/experiments/suite.ts";
-import { teacherTop1, type TeacherTop1 } from "./teacher.ts";
+/** From runs to tables: means over seeds, and differences from the row that each group compares with. */
+import type { Row, Table } from "../../train/experiments/experiment.ts";
+import { tablesOf } from "../../train/experiments/suite.ts";
+import { agreement } from "./agreement.ts";
+import { withReasons } from "./choice.ts";
+import { judgeClaims, nearerVerdict } from "./claims.ts";
+import { figures, type Find } from "./figures.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Place } from "./place.ts";
+import { mirrorOf, readMirrors, type Mirror } from "./pytorch.ts";
+import type { Curve, Line, LineGroup, Results, TableResult } from "./results.ts";
+import { deviation, difference, mean } from "./statistics.ts";
+import { teachersOf } from "./teacher.ts";
 
-/** One training, as kept in its folder. Shares, not percent. */
-export interface Outcome {
-  readonly id: string;
-  readonly seed: number;
-  readonly command: string;
-  readonly top1: Readonly<Partial<Record<Answer, number>>> & { readonly model: number };
-  readonly trainTop1: number;
-  readonly trainLoss: number;
-  readonly steps: number;
-  readonly seconds: number;
-  readonly imagesPerSecond: number;
-  readonly testImages: number;
-  readonly adapter: Readonly<Record<string, unknown>>;
-  readonly where: string;
-  readonly commit: string;
-  readonly date: string;
+/** Everything that is done at this place. */
+export function collect(place: Place): Results {
+  const known = new Map<string, readonly Outcome[]>();
+  const find: Find = (run) => {
+    if (!known.has(run.id)) known.set(run.id, place.outcomes(run));
+    return known.get(run.id)!;
+  };
+  const agreed = agreement(place, find);
+  const mirrors = readMirrors(place);
+  const tables = tablesOf(place.scale).map((table) => tabulate(table, find, (row) => mirrorOf(row, find(row.run), mirrors)));
+  return {
+    scale: place.scale,
+    teachers: teachersOf(place),
+    verdicts: [...judgeClaims(place.scale, find), ...(agreed ? [nearerVerdict(agreed)] : [])],
+    tables: withReasons(tables.filter(({ groups }) => groups.length > 0)),
+    agreement: agreed,
+    outcomes: [...known.values()].flat(),
+  };
 }
 
-/** One line of a table, in percent. */
-export interface Line {
-  readonly label: string;
-  readonly id: string;
-  readonly values: readonly number[];
-  readonly mean: number;
-  /** Over seeds, n - 1; `null` of one seed. */
-  readonly deviation: number | null;
-  /** Mean difference from the table's first line over the seeds that both have, and its standard error. */
-  readonly gain: { readonly mean: number; readonly error: number | null; readonly seeds: number } | null;
-  readonly trainTop1: number;
-  readonly paper: number | null;
-  readonly paperGain: number | null;
-}
-
-export interface Results {
-  readonly scale: Scale;
-  readonly teacherTop1: { readonly cnn: TeacherTop1 | null; readonly deit: number | null };
-  readonly tables: Readonly<Record<Table, readonly Line[]>>;
-  readonly outcomes: readonly Outcome[];
-  /** Notes on the runs for the reader. */
-  readonly note?: string;
-}
-
-/** Everything that is done in `out`. Seeds are the folders that are there. */
-export function collect(all: readonly Experiment[], scale: Scale, out: string): Results {
-  const outcomes = new Map(all.map((e) => [e.id, seedsOf(out, e.id)]));
-  return tabulate(all, scale, outcomes, teacherTop1(out));
-}
-
-function seedsOf(out: string, id: string): Outcome[] {
-  const found: Outcome[] = [];
-  for (let seed = 0; seed < 100; seed++) {
-    const path = join(out, id, `seed-${seed}`, "result.json");
-    if (existsSync(path)) found.push(JSON.parse(readFileSync(path, "utf8")) as Outcome);
-  }
-  return found;
-}
-
-export function tabulate(
-  all: readonly Experiment[],
-  scale: Scale,
-  outcomes: ReadonlyMap<string, readonly Outcome[]>,
-  cnn: TeacherTop1 | null,
-): Results {
-  const tables = Object.fromEntries(
-    TABLES.map((table) => {
-      const rows = all
-        .filter((e) => e.table === table)
-        .flatMap((e) => e.rows.map((row) => ({ e, row, runs: outcomes.get(e.id) ?? [] })))
-        .filter(({ runs }) => runs.length > 0);
-      const first = rows[0];
+export function tabulate(table: Table, find: Find, mirrored: (row: Row) => Mirror | null = () => null): TableResult {
+  const groups = table.groups.map((group): LineGroup => {
+    const [first] = group.rows;
+    const lines = group.rows.flatMap((row): Line[] => {
+      const bySeed = figures(row, find);
+      if (bySeed.size === 0) return [];
+      const [values, runs] = [[...bySeed.values()], find(row.run)];
       return [
-        table,
-        rows.map(({ e, row, runs }): Line => {
-          const values = runs.map((r) => 100 * r.top1[row.answer]!);
-          const paper = row.paper ?? null;
-          const basis = first!.row.paper;
-          return {
-            label: row.label,
-            id: e.id,
-            values,
-            mean: mean(values),
-            deviation: deviation(values),
-            gain: e === first!.e ? null : gainOf(runs, row.answer, first!.runs),
-            trainTop1: mean(runs.map((r) => 100 * r.trainTop1)),
-            paper,
-            paperGain: e === first!.e || paper === null || basis === undefined ? null : paper - basis,
-          };
-        }),
+        {
+          label: row.label,
+          id: row.run.id,
+          values,
+          mean: mean(values),
+          deviation: deviation(values),
+          gain: row === first ? null : difference(bySeed, figures(first!, find)),
+          trainTop1: mean(runs.map((o) => 100 * (o.trainTop1 ?? o.curve.at(-1)?.train ?? NaN))),
+          paper: row.paper ?? null,
+          paperGain: row === first || row.paper === undefined || first!.paper === undefined ? null : row.paper - first!.paper,
+          mirror: mirrored(row),
+        },
       ];
-    }),
-  ) as unknown as Record<Table, readonly Line[]>;
-  const deit = outcomes.get("teacher/deit")?.[0];
-  return { scale, teacherTop1: { cnn, deit: deit ? 100 * deit.top1.model : null }, tables, outcomes: [...outcomes.values()].flat() };
-}
-
-/** The same seed is the same order of images and the same draws, so runs are compared in pairs. */
-function gainOf(runs: readonly Outcome[], answer: Answer, basis: readonly Outcome[]): Line["gain"] {
-  const differences = runs.flatMap((r) => {
-    const other = basis.find((b) => b.seed === r.seed);
-    return other ? [100 * (r.top1[answer]! - other.top1.model)] : [];
+    });
+    return { title: group.title, at: group.at ?? null, lines };
   });
-  if (differences.length === 0) return null;
-  const spread = deviation(differences);
-  return { mean: mean(differences), error: spread === null ? null : spread / Math.sqrt(differences.length), seeds: differences.length };
+  const curves = table.curves.map(({ title, of, rows }) => ({
+    title,
+    lines: rows.flatMap((row): Curve[] => {
+      const points = averaged(find(row.run), of);
+      return points.length > 0 ? [{ label: row.label, points }] : [];
+    }),
+  }));
+  return {
+    ...{ name: table.name, title: table.title, about: table.about },
+    groups: groups.filter(({ lines }) => lines.length > 0),
+    curves: curves.filter(({ lines }) => lines.length > 0),
+  };
 }
 
-export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-
-/** Of a sample; `null` for fewer than two values. */
-export function deviation(values: readonly number[]): number | null {
-  if (values.length < 2) return null;
-  const m = mean(values);
-  return Math.sqrt(values.reduce((sum, v) => sum + (v - m) ** 2, 0) / (values.length - 1));
+/** Mean curve of runs that were evaluated after the same epochs. */
+function averaged(runs: readonly Outcome[], of: "test" | "train"): Curve["points"] {
+  const [first] = runs;
+  return (first?.curve ?? []).map(({ epoch }, i) => ({ x: epoch, y: 100 * mean(runs.map((o) => o.curve[i]![of])) }));
 }

@@ -64,6 +64,15 @@ function interrupted(): boolean {
   return stopSignal !== null;
 }
 
+/** Calls `stop` at each stop signal, with the exit code of a command that it stops, until the returned function is called. */
+export function onStopSignal(stop: (exitCode: number) => void): () => void {
+  const handlers = Object.entries(STOP_SIGNALS).map(([name, code]) => [name, () => stop(code)] as const);
+  for (const [name, handler] of handlers) process.on(name, handler);
+  return () => {
+    for (const [name, handler] of handlers) process.off(name, handler);
+  };
+}
+
 /** The exit code of a command stopped by a signal: 128 + the signal's number; 0 without a signal. */
 export const stoppedExitCode = (): number => (stopSignal === null ? 0 : STOP_SIGNALS[stopSignal]);
 

@@ -23,6 +23,7 @@ interface Options extends CommonOptions {
   readonly head?: HeadChoice;
   readonly resizePosEmbed?: boolean;
   readonly dtype: StoredType;
+  readonly logits?: string;
 }
 
 export default function (program: Command): void {
@@ -53,6 +54,10 @@ export default function (program: Command): void {
         .default("f32"),
     )
     .option("--resize-pos-embed", "interpolate the weights' position embedding to the model's resolution")
+    .option(
+      "--logits <file>",
+      "also write every image's logits [N,K] to this safetensors file, as --teacher-logits of train reads them, and labels [N]",
+    )
     .action(async (options: Options) => {
       const { split } = options;
       if (split !== "train" && split !== "val" && split !== "test")
@@ -67,6 +72,7 @@ export default function (program: Command): void {
         head: options.head,
         resizePosEmbed: options.resizePosEmbed,
         dtype: options.dtype,
+        logits: options.logits,
       };
       const result = await runJob<EvalResult>("eval", args, options);
       const line = (name: string, s: Score) =>

@@ -27,11 +27,18 @@ interface Options extends CommonOptions {
   readonly step?: boolean;
   readonly dbg?: string;
   readonly atLeast?: number;
+  readonly challenges?: boolean;
+  readonly challenge?: string;
+  readonly shipped?: boolean;
+  readonly again?: string;
 }
 
 /** What the verb does, by the option that says so, and the options that it then takes. `--watch` repeats one of those below it. */
 const MODES = [
   { is: "list", flag: "--list", takes: ["list"] },
+  { is: "challenges", flag: "--challenges", takes: ["challenges"] },
+  { is: "challenge", flag: "--challenge", takes: ["challenge", "file", "shipped", "atLeast"] },
+  { is: "again", flag: "--again", takes: ["again", "atLeast"] },
   {
     is: "watch",
     flag: "--watch",
@@ -77,6 +84,13 @@ export default function (program: Command): void {
       "with --file: exit code 1 if its speed is below RATIO times the shipped kernel's, 0 or more (default: no limit)",
       number(0),
     )
+    .option("--challenges", "print every challenge: what is to be computed, faster than the shipped kernel does")
+    .option(
+      "--challenge <name>",
+      "print the challenge's start; with --file: judge that entry on sizes and values drawn now (--seed: those of another time). Exit code 0: right, 1: refused or too slow, 2: unusable",
+    )
+    .option("--shipped", "with --challenge: judge the shipped kernels themselves; their score is 1, within what noise does here")
+    .option("--again <file>", "a result that --challenge wrote by --json: judge its entry again, on the same sizes and values")
     .action(async (name: string | undefined, options: Options, command: Command) => {
       const { flag, takes } = MODES.find(({ is }) => options[is] !== undefined) ?? ON_A_FILE;
       refuseOthers(command, flag, takes);
@@ -85,6 +99,10 @@ export default function (program: Command): void {
         const { describeOps } = await import("../../checks/catalog.ts");
         print(`${describeOps()}\n`);
         return;
+      }
+      if (options.challenges || options.challenge !== undefined || options.again !== undefined) {
+        const { challenge } = await import("../challenge.ts");
+        return challenge(name, options);
       }
       const { in: input, out, attrs, backward, variant, dtype } = options;
       if (name === undefined) throw new UsageError("expected the name of an operation, got none; see tessera op --list");

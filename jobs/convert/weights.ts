@@ -4,6 +4,7 @@ import { misfits, notFinite } from "../../models/check-state.ts";
 import { convnextConfigOf, convnextParams } from "../../models/convnext.ts";
 import { deitConfigOf } from "../../models/config-of.ts";
 import { deitParams } from "../../models/deit.ts";
+import { checkDeitConfig } from "../../models/deit-config.ts";
 import { isDistillationHead } from "../../models/heads.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
 import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
@@ -64,7 +65,9 @@ function checkNames(state: State): void {
 
 function checkDeit(state: State): void {
   const oneHead = ![...state.keys()].some(isDistillationHead);
-  const specs = deitParams(deitConfigOf(state)).filter((s) => !(oneHead && isDistillationHead(s.name)));
+  const config = deitConfigOf(state);
+  checkDeitConfig(config);
+  const specs = deitParams(config).filter((s) => !(oneHead && isDistillationHead(s.name)));
   checkTensors(specs, state);
 }
 

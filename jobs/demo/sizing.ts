@@ -6,6 +6,7 @@ import { memorySource } from "../../train/input/source.ts";
 import { makeRecipe } from "../../train/recipe.ts";
 import { train } from "../../train/train.ts";
 import type { Host } from "../host.ts";
+import { DISTILLATION, RECIPE } from "./recipe.ts";
 import { normalization, type Trained } from "./trained.ts";
 
 /** Students by cost, smallest first. The first fits software adapters. */
@@ -19,32 +20,6 @@ const MIN_EPOCHS = 2;
 
 /** Time of the training without a teacher divided by the time with one. */
 const PLAIN_SHARE = 0.65;
-
-/** Small data, few epochs: milder regularisation than the paper's 300 epochs on ImageNet. */
-export const RECIPE = {
-  batchSize: 50,
-  lr: 1e-3,
-  scaleLr: false,
-  schedule: "step",
-  minLr: 1e-5,
-  weightDecay: 0.05,
-  labelSmoothing: 0.1,
-  dropPath: 0,
-  mixup: 0,
-  cutmix: 0,
-  emaDecay: null,
-  cropPadding: 4,
-  autoAugment: null,
-  colorJitter: 0,
-  erasing: 0,
-  repeats: 1,
-} as const;
-
-/**
- * The teacher's probabilities, not its best class: on llvmpipe, 58 epochs, they lead to 48.3 % against 41.8 % without a teacher (seed 0,
- * bench/results/demo), the best class to 44.8 % against 41.5 % (one run of 60 epochs).
- */
-export const DISTILLATION = { distillation: "soft", alpha: 0.9, tau: 2, reduction: "batchmean" } as const;
 
 /** The largest student, and its most epochs, that fit `budget` seconds: found by timing a few distillation steps. */
 export async function fit(

@@ -4,7 +4,7 @@ import { harder } from "../../checks/harder.ts";
 import type { Op } from "../../checks/op.ts";
 import { DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "../../engine/errors.ts";
 import { pipelineOf } from "../../engine/pipeline.ts";
-import { rewriteModules, type Rewrite } from "../../engine/rewrite.ts";
+import { rewriteModules, type Rewrite } from "../../checks/rewrite.ts";
 import { bindingsOf, forSizes, sameKernel, type Edit } from "./module.ts";
 import type { Listed } from "./modules.ts";
 
@@ -65,7 +65,8 @@ export async function checkCase(op: Op, edits: readonly Edit[], listed: Listed):
   }
 }
 
-const ORDER =
+/** Said where a kernel is right in the usual order alone. */
+export const ORDER =
   "wrong only with workgroups and threads in the other order and workgroup memory that held 1e30: expected a barrier between a write and another thread's read, and nothing read that was not written";
 
 const memories = new WeakMap<Case, Kept>();

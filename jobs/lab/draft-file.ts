@@ -144,7 +144,10 @@ const shapeText = (axes: readonly string[]): string =>
   axes.join() === ".." ? "lead" : `[${axes.map((axis) => (axis === ".." ? "...lead" : axis.replaceAll(/[*/+]/g, " $& "))).join(", ")}]`;
 
 const countText = (text: string): string => {
-  const spaced = text.replace(/\s+/g, "").replace(/[*/+]/g, " $& ");
+  const spaced = text
+    .replace(/\s+/g, "")
+    .replace(/[*/+]/g, " $& ")
+    .replace(/\bceil\(/g, "Math.$&");
   return text.includes("/") ? `Math.ceil(${spaced})` : spaced;
 };
 

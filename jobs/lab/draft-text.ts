@@ -7,7 +7,7 @@ export interface DraftKernel {
   readonly writes: string;
   /** Whether `count` is of threads, in whole workgroups, or of workgroups. */
   readonly by: "threads" | "groups";
-  /** A sum of products of letters, "rows*D/4". */
+  /** A sum of products of letters, "rows*D/4", "ceil(M/16)*ceil(N/16)". */
   readonly count: string;
   readonly workgroup: number;
   /** WGSL functions and workgroup memory. */
@@ -172,10 +172,12 @@ export function countOf(text: string, numbers: Readonly<Record<string, number>>,
       .trim()
       .split(/(?=[*/])/)
       .reduce((all, part) => (part.startsWith("/") ? all / value(part.slice(1).trim()) : all * value(part.replace("*", "").trim())), 1);
-  return Math.ceil(text.split("+").reduce((sum, term) => sum + product(term), 0));
+  const whole = text.replace(/\bceil\(\s*(\w+)\s*\/\s*(\w+)\s*\)/g, (_, a: string, b: string) => String(Math.ceil(value(a) / value(b))));
+  return Math.ceil(whole.split("+").reduce((sum, term) => sum + product(term), 0));
 }
 
-function named(where: string, text: string): Named {
+/** "x [..,D]" */
+export function named(where: string, text: string): Named {
   const [, name, axes] = /^([a-z][A-Za-z0-9]*)\s*\[([^\]]*)\]$/.exec(text.trim()) ?? [];
   if (name === undefined) throw new Error(`${where}: expected a name and a shape, such as "x [..,D]", got "${text}"`);
   return {
@@ -195,7 +197,8 @@ function attribute(text: string): [string, number] {
   return [name, Number(value)];
 }
 
-function typed(where: string, text: string): [string, Elem] {
+/** "x: vec4f" */
+export function typed(where: string, text: string): [string, Elem] {
   const [, name, elem = "f32"] = /^([a-z][A-Za-z0-9]*)(?:\s*:\s*(f32|vec2f|vec4f))?$/.exec(text.trim()) ?? [];
   if (name === undefined)
     throw new Error(`${where}: expected names of buffers, with vec4f where they are read so ("x: vec4f"), got "${text}"`);

@@ -76,7 +76,7 @@ function operation(parsed: Parsed): (inputs: readonly Tensor[], attrs: Readonly<
 }
 
 /** Launches one kernel on buffers by name, and adds what it writes to them. */
-function launcher(parsed: Parsed, kernel: ParsedKernel) {
+export function launcher(parsed: Pick<Parsed, "attrs" | "letters">, kernel: ParsedKernel) {
   const { reads, writes, by, count, workgroup, helpers, body, label } = kernel;
   const params = paramsOf(parsed, kernel);
   const define = defineKernel({

@@ -5,7 +5,7 @@
  * `// forward: …`, `// backward: …` or `// launch: …`. It stands for the module with bindings of the same names and access; where several have them, for
  * the one that shares the most lines with it.
  */
-import type { Module } from "../../engine/rewrite.ts";
+import type { Module } from "../../checks/rewrite.ts";
 import { UsageError } from "../errors.ts";
 
 /** A shipped module, and the text to run in its place. */

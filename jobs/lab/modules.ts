@@ -6,7 +6,7 @@ import { valuesOf } from "../../checks/op-problem.ts";
 import { getDevice } from "../../engine/device.ts";
 import { gradients } from "../../engine/autograd.ts";
 import { withRecorder, type Launch } from "../../engine/launch.ts";
-import type { Module } from "../../engine/rewrite.ts";
+import type { Module } from "../../checks/rewrite.ts";
 import { Tensor } from "../../engine/tensor.ts";
 
 /** A case that the adapter can run, and what it launches. */

@@ -13,30 +13,48 @@ export interface Replay {
   run(times: number): Promise<void>;
   /** What they write, in the order of launches and bindings. */
   read(): Promise<Float32Array[]>;
+  /** Adds the chosen launches to a pass of the caller's. */
+  dispatch(pass: GPUComputePassEncoder): void;
+}
+
+interface Place {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+}
+
+/** Where a binding's memory is: its own, or in `own`, made on the first call. */
+export function placeOf({ storage, offset }: Pick<Binding, "storage" | "offset">, own: Home): Place {
+  if (storage.state === "live") return { buffer: storage.use("replay"), offset };
+  const at = storage.placed ?? { storage, offset: 0 };
+  if (at.storage.state === "live") return { buffer: at.storage.use("replay"), offset: offset + at.offset };
+  let buffer = own.get(at.storage);
+  if (!buffer) own.set(at.storage, (buffer = createBuffer(getDevice(), { label: "replay", size: at.storage.bytes, usage: STORAGE })));
+  return { buffer, offset: offset + at.offset };
 }
 
 /** Runs `launches` once, in buffers of `own`, and replays those of the numbers `chosen`. */
 export async function replay(launches: readonly Launch[], chosen: readonly number[], own: Home): Promise<Replay> {
   const device = getDevice();
-  const bufferOf = ({ storage, offset }: Binding) => {
-    if (storage.state === "live") return { buffer: storage.use("replay"), offset };
-    const at = storage.placed ?? { storage, offset: 0 };
-    if (at.storage.state === "live") return { buffer: at.storage.use("replay"), offset: offset + at.offset };
-    let buffer = own.get(at.storage);
-    if (!buffer) own.set(at.storage, (buffer = createBuffer(device, { label: "replay", size: at.storage.bytes, usage: STORAGE })));
-    return { buffer, offset: offset + at.offset };
-  };
   for (const { pipeline } of launches) await device.wait(pipeline.compile());
-  const steps = launches.map((launch) => ({ launch, group: bindGroup(device, launch, launch.bindings.map(bufferOf)) }));
+  const steps = launches.map((launch) => ({
+    launch,
+    group: bindGroup(
+      device,
+      launch,
+      launch.bindings.map((b) => placeOf(b, own)),
+    ),
+  }));
+  const dispatch = (some: typeof steps, pass: GPUComputePassEncoder) => {
+    for (const { launch, group } of some) {
+      pass.setPipeline(launch.pipeline.gpu);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(...launch.groups);
+    }
+  };
   const encode = (some: typeof steps, times: number) => {
     const encoder = device.gpu.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (let i = 0; i < times; i++)
-      for (const { launch, group } of some) {
-        pass.setPipeline(launch.pipeline.gpu);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(...launch.groups);
-      }
+    for (let i = 0; i < times; i++) dispatch(some, pass);
     pass.end();
     device.guard(() => device.gpu.queue.submit([encoder.finish()]));
     return device.wait(device.gpu.queue.onSubmittedWorkDone());
@@ -47,12 +65,15 @@ export async function replay(launches: readonly Launch[], chosen: readonly numbe
     run: (times) => encode(timed, times).then(() => undefined),
     read: () =>
       Promise.all(
-        timed.flatMap(({ launch }) => launch.bindings.filter(({ access }) => access !== "read").map((b) => download(bufferOf(b), b.bytes))),
+        timed.flatMap(({ launch }) =>
+          launch.bindings.filter(({ access }) => access !== "read").map((b) => download(placeOf(b, own), b.bytes)),
+        ),
       ),
+    dispatch: (pass) => dispatch(timed, pass),
   };
 }
 
-async function download({ buffer, offset }: { readonly buffer: GPUBuffer; readonly offset: number }, bytes: number): Promise<Float32Array> {
+export async function download({ buffer, offset }: Place, bytes: number): Promise<Float32Array> {
   const device = getDevice();
   const staging = device.gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.gpu.createCommandEncoder();

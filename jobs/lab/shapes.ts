@@ -58,10 +58,9 @@ function inModels(op: Op, batches: readonly number[]): string[] {
     const params = Object.fromEntries(deitParams(config).map((param) => [param.name, ghost(param.shape)]));
     for (const batch of batches)
       withWatcher(
-        {
-          before: (launch) => void (launch.op?.name === op.name && given.add(launch.op.inputs)),
-          after: () => undefined,
-          result: () => undefined,
+        (part, run) => {
+          if ("op" in part && part.op === op.name) given.add(part.inputs);
+          return run();
         },
         () => withRecorder({ launches: [] }, () => deit(params, ghost([batch, config.inChans, config.imgSize, config.imgSize]), config)),
       );

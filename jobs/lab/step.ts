@@ -4,7 +4,7 @@ import type { Contender } from "../../bench/contender.ts";
 import { ours } from "../../bench/ours.ts";
 import { limitsFor, measure } from "../../bench/run.ts";
 import { getDevice } from "../../engine/device.ts";
-import { rewriteModules } from "../../engine/rewrite.ts";
+import { rewriteModules } from "../../checks/rewrite.ts";
 import { edited } from "./check.ts";
 import type { Edit } from "./module.ts";
 import { compared, type Compared } from "./time.ts";

@@ -8,7 +8,7 @@ import type { Op, Sized, Timed } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
 import { destroyBuffer } from "../../engine/memory.ts";
-import { rewritten, rewriteModules } from "../../engine/rewrite.ts";
+import { rewritten, rewriteModules } from "../../checks/rewrite.ts";
 import { edited } from "./check.ts";
 import { sameKernel, type Edit } from "./module.ts";
 import { launchesOf } from "./modules.ts";
@@ -111,12 +111,17 @@ export function compared({ ours, rivals, paired }: Measured, rival: string, set:
     shippedMs: shipped.medianMs,
     ratio,
     ratioRange: [low, high],
-    verdict: low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart",
+    verdict: verdictOf(low, high, set),
     pairs: shipped.runs,
   };
 }
 
-const EMPTY = {
+/** What a ratio's range says. */
+export const verdictOf = (low: number, high: number, set: Adapter): Compared["verdict"] =>
+  low > 1 + BAND[set] ? "faster" : high < 1 - BAND[set] ? "slower" : "not told apart";
+
+/** What a benchmark says beside its work. */
+export const EMPTY = {
   suite: "kernels",
   dtype: "f32",
   backward: false,

@@ -8,7 +8,8 @@
  *   S = scale * q k^T,   P = softmax(S),   y = P v
  *   dv = P^T dy,   dS = P * (dy v^T - rowsum(P * dy v^T)),   dq = scale * dS k,   dk = scale * dS^T q
  *
- * Vaswani et al. 2017, section 3.2.1, https://arxiv.org/abs/1706.03762
+ * rowsum(P * dy v^T) = rowsum(dy * y), so that the product dy v^T ends with dS: Dao et al. 2022, appendix B,
+ * https://arxiv.org/abs/2205.14135. Vaswani et al. 2017, section 3.2.1, https://arxiv.org/abs/1706.03762
  */
 import { defineOp } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
@@ -18,7 +19,6 @@ import type { Sizes } from "./flash.ts";
 import type { Gemm, Operand } from "../gemm/describe.ts";
 import { gemm } from "../gemm/gemm.ts";
 import { rowPlan, rowWords, vectors, type RowConfig } from "../rows/rows.ts";
-import { softmaxRowsBackward } from "../rows/softmax.ts";
 import { rowVariant } from "../rows/variants.ts";
 
 /** Position and distance of a head's rows in a tensor. */
@@ -65,6 +65,35 @@ fn inside(v: ${T}, i: u32, valid: u32) -> ${T} { return select(${T}(-3.4e38), v,
   });
 });
 
+/** Of each row of y (batches, N, H, D) its product with dy's; dots are (batches, H, N). */
+const dotsKernel = kernelFamily(({ shape, W }: RowConfig) => {
+  const w = rowWords(shape);
+  const { T, total } = vectors(W);
+  const row = w.row(T, { v: (at) => `y[${at}]`, d: (at) => `dy[${at}]` });
+  return defineKernel({
+    ...w.threads,
+    name: "attention.dots",
+    inputs: { y: T, dy: T },
+    outputs: { dots: "f32" },
+    params: { rows: "u32", len: "u32", N: "u32", H: "u32" },
+    code: w.code(/* wgsl */ `
+    let first = row * p.len;
+    ${row.load}
+    var s = 0.0;
+    ${row.each(({ v, d }) => `s += ${total(`${d} * ${v}`)};`)}
+    ${w.sum("s")}
+    if (${w.leads}) { dots[(row / p.H / p.N * p.H + row % p.H) * p.N + row / p.H % p.N] = s; }`),
+  });
+});
+
+/** heads: of rows that follow each other. */
+function rowDots(y: Tensor, dy: Tensor, { B, H, N, D }: Sizes, heads: number): Tensor {
+  const rows = y.view([B * N * H, D]);
+  const { config, grid } = rowPlan(rows, rowVariant("softmax", rows));
+  const params = { rows: grid.rows, len: grid.len, N, H: heads };
+  return dotsKernel(config)({ inputs: { y, dy }, outputs: { dots: [B, H, N] }, params, groups: grid.groups }).dots;
+}
+
 /** Length of a stored row: M, rounded up to whole words of 16 bytes. */
 const stored = (M: number, dtype: DType): number => {
   const word = dtype === "f16" ? 8 : 4;
@@ -104,13 +133,14 @@ const square = (tensor: Tensor, { H, N, M }: Sizes): Operand => ({
   padded: true,
 });
 
-/** The products that make dq, dk and dv; the caller says where each goes. */
-function gradientProducts(dy: Operand, P: Tensor, { q, k, v }: Places, sizes: Sizes) {
+/** The products that make dq, dk and dv; the caller says where each goes. dots: (B, H, N), of y's rows and dy's. */
+function gradientProducts(dy: Operand, P: Tensor, dots: Tensor, { q, k, v }: Places, sizes: Sizes) {
   const { B, H, N, M, D, scale } = sizes;
   const batch = [B, H],
     width = stored(M, P.dtype);
-  const dP = gemm({ a: dy, b: { ...v, transposed: true, rows: M }, M: N, N: width, K: D, batch, shape: [B, H, N, width] }).y;
-  const [p, dS] = [square(P, sizes), square(softmaxRowsBackward(P, dP), sizes)];
+  const shape = [B, H, N, width];
+  const made = gemm({ a: dy, b: { ...v, transposed: true, rows: M }, M: N, N: width, K: D, batch, shape, softmax: { y: P, dots } }).y;
+  const [p, dS] = [square(P, sizes), square(made, sizes)];
   return {
     dq: { a: dS, b: k, M: N, N: D, K: M, batch, alpha: scale },
     dk: { a: { ...dS, transposed: true }, b: q, M, N: D, K: N, batch, alpha: scale },
@@ -123,11 +153,12 @@ const op = defineOp({
   forward([q, k, v]: [Tensor, Tensor, Tensor], sizes: Sizes) {
     const { B, H, N, M, D } = sizes;
     const P = probabilities({ q: { tensor: q }, k: { tensor: k }, v: { tensor: v } }, sizes);
-    return { y: gemm({ a: square(P, sizes), b: { tensor: v }, M: N, N: D, K: M, batch: [B, H], shape: q.shape }).y, saved: P };
+    const { y } = gemm({ a: square(P, sizes), b: { tensor: v }, M: N, N: D, K: M, batch: [B, H], shape: q.shape });
+    return { y, saved: { P, y } };
   },
-  backward(dy, P, [q, k, v], sizes) {
+  backward(dy, { P, y }, [q, k, v], sizes) {
     const places = { q: { tensor: q }, k: { tensor: k }, v: { tensor: v } };
-    const { dq, dk, dv } = gradientProducts({ tensor: dy }, P, places, sizes);
+    const { dq, dk, dv } = gradientProducts({ tensor: dy }, P, rowDots(y, dy, sizes, 1), places, sizes);
     return [gemm({ ...dq, shape: q.shape }).y, gemm({ ...dk, shape: k.shape }).y, gemm({ ...dv, shape: v.shape }).y];
   },
 });
@@ -144,15 +175,19 @@ const packedOp = defineOp({
     const places = thirds(qkv, sizes);
     const P = probabilities(places, sizes);
     const { ld, batch } = packed(H, N, D, 1, 0);
-    return {
-      y: gemm({ a: square(P, sizes), b: places.v, M: N, N: D, K: N, batch: [B, H], shape: [B, N, H * D], out: { ld: ld!, batch: batch! } })
-        .y,
-      saved: P,
-    };
+    const out = { ld: ld!, batch: batch! };
+    const { y } = gemm({ a: square(P, sizes), b: places.v, M: N, N: D, K: N, batch: [B, H], shape: [B, N, H * D], out });
+    return { y, saved: { P, y } };
   },
-  backward(dy, P, [qkv], sizes) {
+  backward(dy, { P, y }, [qkv], sizes) {
     const { H, N, D } = sizes;
-    const { dq, dk, dv } = gradientProducts({ tensor: dy, ...packed(H, N, D, 1, 0) }, P, thirds(qkv, sizes), sizes);
+    const { dq, dk, dv } = gradientProducts(
+      { tensor: dy, ...packed(H, N, D, 1, 0) },
+      P,
+      rowDots(y, dy, sizes, H),
+      thirds(qkv, sizes),
+      sizes,
+    );
     // The first makes the tensor of all three, which lie in it as q, k and v do; the others fill in their thirds.
     const { ld, batch } = packed(H, N, D, 3, 0);
     const third = { shape: qkv.shape, out: { ld: ld!, batch: batch! } };

@@ -104,8 +104,8 @@ export interface FinishOptions {
 }
 
 /**
- * x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`. Returns f32 (B, 3, H, W), or with `patch` p (B, P, 3 p p), P = (H / p) (W /
- * p).
+ * x: pixels u32 (B, H, W); boxes: u32 from `encodeErasing`.
+ * Returns f32 (B, 3, H, W), or with `patch` p (B, P, 3 p p), P = (H / p) (W / p).
  */
 export function augmentFinish(x: Tensor, boxes: Tensor, { mean, std, patch }: FinishOptions): Tensor {
   const [B = 0, height = 0, width = 0] = x.shape;

@@ -20,6 +20,8 @@ export interface Choice {
   readonly chunk: number;
   /** Workgroups for the sums, after the product's. */
   readonly sumGroups: number;
+  /** The kernel multiplies A's rows by their samples' factors. */
+  readonly samples: boolean;
 }
 
 export function choose(g: Gemm, d: Described): Choice {
@@ -29,7 +31,8 @@ export function choose(g: Gemm, d: Described): Choice {
   const [m, n, k] = matrix ? [matrix.tile.bm, matrix.tile.bn, matrix.tile.bk] : [tile.y * tile.tm, tile.x * tile.tn, tile.bk];
   const tiles = [Math.ceil(M / m), Math.ceil(N / n)] as const;
   const tiling = { bm: m, bn: n, tiles: numel(tiles) * d.matrices, elements: d.matrices * M * N, K, step: 16, speed: 1 };
-  const { splits, chunk } = matrix?.cut ?? (g.out ? cutInto(1, tiling) : usualCut(tile.kind, tiling));
+  const { splits, chunk } = matrix?.cut ?? (g.out || g.softmax ? cutInto(1, tiling) : usualCut(tile.kind, tiling));
+  const samples = a.samples !== undefined && !matrix && tile.kind === "shared";
   const config = {
     aAlongK: d.along.a,
     bAlongK: d.along.b,
@@ -41,11 +44,12 @@ export function choose(g: Gemm, d: Described): Choice {
     slots: { ...(splits > 1 ? NO_SLOTS : d.slots), sums: d.slots.sums, dots: d.slots.dots },
   };
   return {
-    kernel: matrix ? matrix.kernel(config) : gemmKernel({ tile, maps: d.maps, ...vectors(tile.kind, g, d), ...config }),
+    kernel: matrix ? matrix.kernel(config) : gemmKernel({ tile, maps: d.maps, samples, ...vectors(tile.kind, g, d), ...config }),
     tiles,
     tile: matrix?.tile ?? tile,
     splits,
     chunk,
+    samples,
     sumGroups: (d.slots.sums || d.slots.dots) && !matrix && tile.kind === "register" ? splits * Math.ceil(M / (tile.x * tile.y)) : 0,
   };
 }
@@ -73,7 +77,7 @@ const forbidsTensorCores = ({ a, sums, dots, variant, custom }: Gemm, { along, m
   [variant, custom, maps.a, maps.b, maps.c, a.scale, dots].some((it) => it !== undefined && it !== null) || (sums === true && along.a);
 
 const matrixQuestion = (
-  { a, b, M, N, K, rowBias, sums, out, into }: Gemm,
+  { a, b, M, N, K, rowBias, sums, out, into, softmax }: Gemm,
   { along, ld, rows, offset, steps, matrices }: Described,
 ): MatrixQuestion => ({
   a: a.tensor,
@@ -85,7 +89,7 @@ const matrixQuestion = (
   bAlongK: along.b,
   matrices,
   sums: sums === true,
-  cuts: !out,
+  cuts: !out && !softmax,
   ab: [
     a.padded ? 0 : along.a ? K : rows.a,
     b.padded ? 0 : along.b ? K : rows.b,

@@ -5,14 +5,13 @@ import { range } from "../shared/unroll.ts";
 
 export interface Tile {
   readonly kind: "register" | "subgroup" | "shared";
-  /**
-   * Threads along N (of `subgroup`: those of the adapter's smallest subgroup) and M; elements of C per thread along M and N; K per step
-   * (shared only).
-   */
+  /** Threads along N, of `subgroup` those of the adapter's smallest subgroup; and along M. */
   readonly x: number;
   readonly y: number;
+  /** Elements of C per thread along M and N. */
   readonly tm: number;
   readonly tn: number;
+  /** K per step; 1 but for `shared`. */
   readonly bk: number;
   /** Shared only: order of loads and products, see shared.ts. Default: `plain`. */
   readonly flow?: Flow;
@@ -33,6 +32,8 @@ export interface Slots {
   /** Which of an element's indices its scale goes by. */
   readonly scale: "m" | "n" | null;
   readonly factors: boolean;
+  /** A softmax' gradient. */
+  readonly softmax: boolean;
   readonly residual: boolean;
   /** Also the sums of op(A) along K, and those of op(A) times another matrix. */
   readonly sums: boolean;
@@ -51,12 +52,17 @@ export const NO_SLOTS: Slots = {
   gradOf: "none",
   scale: null,
   factors: false,
+  softmax: false,
   residual: false,
   sums: false,
   dots: false,
   into: false,
   custom: null,
 };
+
+/** Whether nothing follows a product but its sums of op(A). */
+export const isPlain = (slots: Slots): boolean =>
+  (Object.keys(NO_SLOTS) as (keyof Slots)[]).every((name) => name === "sums" || slots[name] === NO_SLOTS[name]);
 
 export interface Config {
   readonly tile: Tile;
@@ -67,6 +73,8 @@ export interface Config {
   readonly rank: number;
   /** op(A) is multiplied by `scale[k]` where it is loaded. */
   readonly scaledK: boolean;
+  /** Stored rows of A are multiplied by their sample's factor where they are loaded (shared only). */
+  readonly samples: boolean;
   /** Four elements per load and store; of `subgroup` tiles: per store, and per load of what is added. */
   readonly vec: boolean;
   /** Four elements per load of B too (subgroup only). */

@@ -3,6 +3,7 @@ import { numel, type Shape } from "../../engine/shape.ts";
 import type { DType, Tensor } from "../../engine/tensor.ts";
 import type { Activation } from "../shared/activations.ts";
 import type { AddressMap } from "../shared/address-map.ts";
+import type { Sampled } from "../shared/sample-factors.ts";
 import type { Config, Slots, Tile } from "./config.ts";
 import type { GemmVariant } from "./tiles.ts";
 
@@ -29,6 +30,8 @@ export interface Operand {
 export interface FirstOperand extends Operand {
   /** f32, as long as a stored row: every stored row is multiplied by it, element by element. Without a map or a batch. */
   readonly scale?: Tensor | undefined;
+  /** Stored rows are multiplied by their sample's factor. Without a map or a batch. */
+  readonly samples?: Sampled | undefined;
 }
 
 /** Weight, bias, mean and variance of a batch norm whose statistics are fixed. */
@@ -57,6 +60,11 @@ export interface Epilogue {
   readonly scale?: Tensor | undefined;
   /** Multiply row m by element `at` + m / `rows` of these. */
   readonly factors?: { readonly tensor: Tensor; readonly at: number; readonly rows: number } | undefined;
+  /**
+   * A softmax' gradient from its result's: of each row subtract one of `dots`, which are in the order of all matrices' rows, and multiply by
+   * the softmax, `y`. Without `into`; the sum along K is not cut.
+   */
+  readonly softmax?: { readonly y: Tensor; readonly dots: Tensor } | undefined;
   /** Added. */
   readonly residual?: Tensor | undefined;
   /** The caller's WGSL, which changes `v` (f32) of row `m` and column `n`. */
@@ -82,10 +90,7 @@ export interface Gemm extends Epilogue {
   readonly alpha?: number;
   /** Also return (M): the sums of op(A) along K, a bias' gradient. Not in a batch. */
   readonly sums?: boolean;
-  /**
-   * Also return (M): the sums along K of op(A), without its scale, times this, which lies as A does. Where A is transposed; not in a
-   * batch.
-   */
+  /** Also return (M): sums along K of op(A), without its scale, times this tensor, which lies as A does. Needs A transposed and no batch. */
   readonly dots?: Tensor | undefined;
   /** Default: chosen for the adapter. */
   readonly variant?: GemmVariant | Tile | undefined;
@@ -135,6 +140,7 @@ export function describe(g: Gemm): Described {
       gradOf: g.gradOf?.activation ?? "none",
       scale: g.scale ? "n" : a.scale && !along.a ? "m" : null,
       factors: !!g.factors,
+      softmax: !!g.softmax,
       residual: !!g.residual,
       sums: !!g.sums,
       dots: !!g.dots,
@@ -150,6 +156,8 @@ export function describe(g: Gemm): Described {
       grad_at: g.gradOf?.at,
       scale: g.scale ?? a.scale,
       factors: g.factors?.tensor,
+      softmax: g.softmax?.y,
+      dots_of_rows: g.softmax?.dots,
       residual: g.residual,
       ...custom?.inputs,
     },

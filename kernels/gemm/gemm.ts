@@ -13,7 +13,9 @@
 import type { Tensor } from "../../engine/tensor.ts";
 import { choose, type Choice } from "./choose.ts";
 import { describe, type Described, type Gemm } from "./describe.ts";
+import { isPlain } from "./config.ts";
 import { reduceKernel } from "./kernels.ts";
+import { sumsMayJoin } from "../shared/joined-sums.ts";
 
 export interface Product {
   readonly y: Tensor;
@@ -29,6 +31,7 @@ let made: [Gemm, Choice][] | null = null;
 export function gemm(g: Gemm): Product {
   const d = describe(g),
     choice = choose(g, d);
+  if (g.a.samples && !choice.samples) return gemm({ ...g, a: { ...g.a, tensor: g.a.samples.scaled(), samples: undefined } });
   made?.push([g, choice]);
   return run(g, d, choice);
 }
@@ -45,7 +48,7 @@ export function productsOf(body: () => void): readonly (readonly [Gemm, Choice])
   return found;
 }
 
-function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, chunk, sumGroups }: Choice): Product {
+function run(g: Gemm, d: Described, { kernel, tiles, splits, chunk, sumGroups }: Choice): Product {
   const { a, b, M, N, K, alpha = 1, factors, into } = g;
   const dtype = g.store ?? a.tensor.dtype;
   const outputs = {
@@ -54,34 +57,16 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     sums: g.sums ? [M] : null,
     dots: g.dots ? [M] : null,
   };
-  const product = tilesM * tilesN * d.matrices * splits;
+  const product = tiles[0] * tiles[1] * d.matrices * splits;
   const finish = { alpha, factors_at: factors?.at ?? 0, factor_rows: factors?.rows ?? 0, c_offset: into?.at ?? 0 };
-  const sizes = d.batch.map((size, r) => ({
-    [`size${r}`]: size,
-    [`a_step${r}`]: d.steps.a[r]!,
-    [`b_step${r}`]: d.steps.b[r]!,
-    [`c_step${r}`]: d.steps.c[r]!,
-  }));
+  const samples = { samples_at: a.samples?.factors.at ?? 0, sample_rows: a.samples?.rows ?? 0 };
   const params = {
-    M,
-    N,
-    K,
-    a_rows: d.rows.a,
-    b_rows: d.rows.b,
-    lda: d.ld.a,
-    ldb: d.ld.b,
-    ldc: d.ld.c,
-    a_offset: d.offset.a,
-    b_offset: d.offset.b,
-    tiles_m: tilesM,
-    tiles_n: tilesN,
-    chunk,
-    slab: d.matrices * M * N,
-    product,
+    ...{ M, N, K, tiles_m: tiles[0], tiles_n: tiles[1], chunk, slab: d.matrices * M * N, product },
+    ...places(d),
+    ...samples,
     ...finish,
-    ...Object.assign({}, ...sizes),
   };
-  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots };
+  const operands = { a: a.tensor, b: b.tensor, dots_with: g.dots, samples: a.samples?.factors.tensor };
   const groups = product + sumGroups;
   if (splits === 1) {
     const made = kernel({ inputs: { ...operands, ...d.read }, updates: into ? { y: into.tensor } : {}, outputs, params, groups });
@@ -93,6 +78,7 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     outputs: { y: [splits, d.matrices, M, N], pre_activation: null, sums: g.sums ? [splits, M] : null, dots: g.dots ? [splits, M] : null },
     params: { ...params, alpha: 1 },
     groups,
+    together: ["y", "sums"],
   });
   const count = d.matrices * M * N;
   const made = reduceKernel(d.slots)({
@@ -101,5 +87,27 @@ function run(g: Gemm, d: Described, { kernel, tiles: [tilesM, tilesN], splits, c
     params: { count, splits, M, N, ...finish },
     threads: Math.max(count, M),
   });
+  const sums = [{ parts: shares.y.view([splits, count]), y: made.y }, ...(made.sums ? [{ parts: shares.sums!, y: made.sums }] : [])];
+  if (isPlain(d.slots) && alpha === 1 && dtype === "f32") sumsMayJoin(sums.map((sum) => ({ ...sum, shared: false })));
   return { y: made.y, preActivation: made.pre_activation, sums: made.sums, dots: made.dots };
 }
+
+/** The kernel's params of where the operands' and the result's matrices lie. */
+const places = ({ rows, ld, offset, batch, steps }: Described): Readonly<Record<string, number>> => ({
+  a_rows: rows.a,
+  b_rows: rows.b,
+  lda: ld.a,
+  ldb: ld.b,
+  ldc: ld.c,
+  a_offset: offset.a,
+  b_offset: offset.b,
+  ...Object.assign(
+    {},
+    ...batch.map((size, r) => ({
+      [`size${r}`]: size,
+      [`a_step${r}`]: steps.a[r]!,
+      [`b_step${r}`]: steps.b[r]!,
+      [`c_step${r}`]: steps.c[r]!,
+    })),
+  ),
+});

@@ -22,6 +22,8 @@ export function slotInputs(s: Slots, elem: Elem): Buffers {
     grad_at: `${elem}?`,
     scale: s.scale === "m" ? "f32?" : `${elem}?`,
     factors: "f32?",
+    softmax: `${elem}?`,
+    dots_of_rows: "f32?",
     residual: `${elem}?`,
     ...Object.fromEntries((s.custom?.inputs ?? []).map((name) => [name, elem])),
   };
@@ -32,10 +34,20 @@ export function slotBuffers(s: Slots, elem: Elem, y = elem): { readonly updates:
   return s.into ? { updates: { y: made }, outputs: others as ReturnType<typeof outputsOf> } : { updates: {}, outputs: outputsOf(elem, y) };
 }
 const outputsOf = (elem: Elem, y: Elem) => ({ y, pre_activation: `${elem}?`, sums: "f32?", dots: "f32?" }) as const;
-export const slotParams = (s: Slots): Record<string, "u32"> => ({
+const slotParams = (s: Slots): Record<string, "u32"> => ({
   ...(s.into ? { c_offset: "u32" } : {}),
   ...(s.factors ? { factors_at: "u32", factor_rows: "u32" } : {}),
 });
+
+const PLACES = ["M", "N", "K", "a_rows", "b_rows", "lda", "ldb", "ldc", "a_offset", "b_offset", "tiles_m", "tiles_n", "chunk", "slab"];
+const BATCH_AXIS = ["size", "a_step", "b_step", "c_step"];
+
+/** Params of a product with `rank` batch axes; `own` are its kernel's. */
+export function productParams(rank: number, slots: Slots, own: readonly string[] = []): Readonly<Record<string, "u32" | "f32">> {
+  const integers = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, "u32" as const]));
+  const axes = range(rank).flatMap((r) => BATCH_AXIS.map((name) => `${name}${r}`));
+  return { ...integers([...PLACES, ...own]), alpha: "f32", ...slotParams(slots), ...integers(axes) };
+}
 
 /** The activations that the slots use, on single elements and, as `NAME4`, on four. */
 export function slotHelpers({ activation, gradOf }: Slots): string {
@@ -64,6 +76,7 @@ export function finish(s: Slots, vec: boolean): string {
     s.scale === "n" ? `v *= scale[${vec ? "n / 4u" : "n"}];` : "",
     s.scale === "m" ? "v *= scale[m];" : "",
     s.factors ? "v *= factors[p.factors_at + m / p.factor_rows];" : "",
+    s.softmax ? "v = softmax[cell] * (v - dots_of_rows[at / p.ldc]);" : "",
     s.residual ? "v += residual[cell];" : "",
     s.custom?.code ?? "",
     "y[cell] = v;",
@@ -191,33 +204,12 @@ export const gemmKernel = kernelFamily((c: Config) => {
   const elem: Elem = vec ? "vec4f" : "f32";
   const [a, b]: Elem[] = tile.kind === "subgroup" ? ["f32", c.vecB ? "vec4f" : "f32"] : [elem, elem];
   // The rest of what is read: with the slots' own.
-  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?" };
-  const axes: Record<string, "u32"> = {};
-  for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
+  const beside: Buffers = { ...(c.scaledK ? { scale: tile.kind === "shared" ? elem : "f32" } : {}), dots_with: "f32?", samples: "f32?" };
   return defineKernel({
     name: `gemm.${tile.kind}`,
     inputs: { a: a!, b: b!, ...slotInputs(slots, elem), ...beside } as Buffers, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K); dots_with as a
     ...slotBuffers(slots, elem), // (splits, batch, M, N); the same; (splits, M) each
-    params: {
-      M: "u32",
-      N: "u32",
-      K: "u32",
-      a_rows: "u32",
-      b_rows: "u32",
-      lda: "u32",
-      ldb: "u32",
-      ldc: "u32",
-      a_offset: "u32",
-      b_offset: "u32",
-      tiles_m: "u32",
-      tiles_n: "u32",
-      chunk: "u32",
-      slab: "u32",
-      product: "u32",
-      alpha: "f32",
-      ...slotParams(slots),
-      ...axes,
-    } as Record<string, "u32" | "f32">,
+    params: productParams(rank, slots, c.samples ? ["product", "samples_at", "sample_rows"] : ["product"]),
     workgroup: [tile.x, tile.y],
     needs: tile.kind === "subgroup" ? ["subgroups"] : [],
     helpers: slotHelpers(slots) + (tile.kind === "shared" ? slabs(tile) : ""),

@@ -7,7 +7,7 @@
  * Language: https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md, a draft; Dawn has had two forms of it.
  */
 import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../../engine/kernel.ts";
-import { finish, slotBuffers, slotHelpers, slotInputs, slotParams } from "./kernels.ts";
+import { finish, productParams, slotBuffers, slotHelpers, slotInputs } from "./kernels.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { tileWgsl } from "./config.ts";
 import { divides, handOverIn, patchOf, slabOf, slabsOf, sumsIn, sumThreads, wordOf, type MatrixConfig } from "./matrix-tile.ts";
@@ -242,33 +242,13 @@ export const matrixKernel = kernelFamily((c: MatrixConfig) => {
     unroll(TN, (j) => store("y", `c_base + (m0 + ${i * M}u) * p.ldc + n0 + ${j * N}u`, `c${i}_${j}`, "p.ldc")),
   );
 
-  const axes: Record<string, "u32"> = {};
-  for (const r of range(rank)) for (const name of ["size", "a_step", "b_step", "c_step"]) axes[`${name}${r}`] = "u32";
   return defineKernel({
     name: "gemm.matrix",
     needs: [SUBGROUP_MATRIX, "subgroups"],
     subgroupSize: sized ? lanes : undefined,
     inputs: { a: Word, b: Word, ...slotInputs(slots, "vec4f") } as Readonly<Record<string, Elem | `${Elem}?`>>, // (batch, M, K) or (batch, K, M); (batch, K, N) or (batch, N, K)
     ...slotBuffers(slots, "vec4f", direct ? "f32" : "vec4f"), // (splits, batch, M, N)
-    params: {
-      M: "u32",
-      N: "u32",
-      K: "u32",
-      a_rows: "u32",
-      b_rows: "u32",
-      lda: "u32",
-      ldb: "u32",
-      ldc: "u32",
-      a_offset: "u32",
-      b_offset: "u32",
-      tiles_m: "u32",
-      tiles_n: "u32",
-      chunk: "u32",
-      slab: "u32",
-      alpha: "f32",
-      ...slotParams(slots),
-      ...axes,
-    } as Record<string, "u32" | "f32">,
+    params: productParams(rank, slots),
     workgroup: threads,
     helpers: `
     alias Left = subgroup_matrix_left<${input}, ${K}, ${M}>;

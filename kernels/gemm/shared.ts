@@ -105,6 +105,7 @@ export function sharedCode(c: Config): string {
     vec,
     slots,
     scaledK,
+    samples,
   } = c;
   const { sums, dots } = slots;
   const bm = y * tm,
@@ -132,7 +133,9 @@ export function sharedCode(c: Config): string {
       const k = tail ? `min(${slab} + kk, ${last("k1", alongK)})` : `(${slab} + kk)`;
       const at = `${t}_base + ${place.row(row)} + ${place.along(k)}`;
       const scaled = t === "a" && scaledK ? ` * scale[${vec ? `(${k}) / 4u` : k}]` : "";
-      const read = (vec ? `${t}[(${at}) / 4u]` : `${t}[${at}]`) + scaled;
+      const stored = alongK ? row : k;
+      const factor = t === "a" && samples ? ` * samples[p.samples_at + ${stored} / p.sample_rows]` : "";
+      const read = (vec ? `${t}[(${at}) / 4u]` : `${t}[${at}]`) + scaled + factor;
       return `{ ${where(r)} ${t}_next${r} = ${tail ? `select(${vec ? "vec4f()" : "0.0"}, ${read}, ${slab} + kk < k1)` : read}; }`;
     };
     const put = (r: number, half: number) => {

@@ -6,6 +6,7 @@
  */
 import { getDevice, type Device } from "../../engine/device.ts";
 import { flush } from "../../engine/launch.ts";
+import { perDevice } from "../../engine/per-device.ts";
 import { allocate, createBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
 import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
@@ -161,13 +162,7 @@ interface Kept {
   texture: GPUTexture | null;
 }
 
-const kept = new WeakMap<Device, Kept>();
-
-function keptOf(device: Device): Kept {
-  let found = kept.get(device);
-  if (!found) kept.set(device, (found = { pipelines: new Map(), tables: new Map(), offsets: new Map(), texture: null }));
-  return found;
-}
+const keptOf = perDevice((): Kept => ({ pipelines: new Map(), tables: new Map(), offsets: new Map(), texture: null }));
 
 function pipelineOf(device: Device, code: string): GPUComputePipeline {
   const { pipelines } = keptOf(device);

@@ -18,7 +18,7 @@ const LOG_ZERO = -1e4;
 // One thread in all.
 const kernel = defineKernel({
   name: "biasCorrection",
-  inputs: { norm: "f32" }, // (2)
+  inputs: { norm: "f32" }, // (3)
   updates: { scalars: "u32", skipped: "f32" }, // (any), (1)
   constants: { UPDATE: "u32", BIAS1: "u32", BIAS2: "u32" },
   params: { log1: "f32", log2: "f32" },

@@ -9,7 +9,7 @@ const WG = 256;
 // One thread per four elements. Written as a step towards params, so that the average of equal values stays equal.
 const kernel = defineKernel({
   name: "ema",
-  inputs: { params: "vec4f", scalars: "u32", norm: "f32?" }, // (n), (any), (2)
+  inputs: { params: "vec4f", scalars: "u32", norm: "f32?" }, // (n), (any), (3)
   updates: { ema: "vec4f" }, // (n)
   constants: { AT: "u32" },
   params: { n4: "u32" },

@@ -1,5 +1,7 @@
 /**
- * The norm of flat gradients, in one buffer or several, and whether every element is finite.
+ * The norm of flat gradients, in one buffer or several, and whether every element is finite. In f16 the gradients are of a loss that was
+ * multiplied (loss-scale.ts): the norm is divided by that factor, and the update rules, which read the rest of the result, divide what they
+ * load.
  *
  * Two stages in a fixed order. Finiteness is tested on exponent bits, since WGSL may assume that NaN and infinity never occur.
  */
@@ -67,12 +69,12 @@ const partsKernel = kernelFamily(({ buffers }: { buffers: number }) => {
 // One workgroup.
 const addKernel = defineKernel({
   name: "gradNorm.add",
-  inputs: { squares: "f32", broken: "f32" }, // (parts) each
-  outputs: { y: "f32" }, // (2)
+  inputs: { squares: "f32", broken: "f32", scale: "f32?" }, // (parts) each, ()
+  outputs: { y: "f32" }, // (3)
   params: { parts: "u32" },
   workgroup: { upTo: WG },
   helpers: workgroupSum,
-  code: /* wgsl */ `
+  code: (_, has) => /* wgsl */ `
     var sum = 0.0;
     var bad = 0.0;
     for (var i = li; i < p.parts; i += WG) { sum += squares[i]; bad += broken[i]; }
@@ -81,16 +83,19 @@ const addKernel = defineKernel({
     if (li == 0u) {
       // Squares of large finite gradients may overflow in the sum: that is no finite norm either.
       let finite = bad == 0.0 && (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
-      y[0] = sqrt(sum);
+      let share = ${has.scale ? "1.0 / scale[0]" : "1.0"};
+      y[0] = sqrt(sum) * share;
       y[1] = select(0.0, 1.0, finite);
+      y[2] = share;
     }`,
 });
 
 /**
- * xs: at most `NORM_BUFFERS` of any shape, a multiple of 4 elements each. Returns (2): the norm of their finite elements, and 1 if every
- * element and the norm are finite, else 0. Buffers one after another have the norm, in the same bits, that one buffer of them has.
+ * xs: at most `NORM_BUFFERS` of any shape, a multiple of 4 elements each; scale: (), a power of two that all are multiplied by. Returns (3):
+ * the norm of their finite elements, divided by the scale; 1 if every element and the norm are finite, else 0; and what the update rules
+ * multiply each element by, 1 / scale. Buffers one after another have the norm, in the same bits, that one buffer of them has.
  */
-export function gradNorm(...xs: readonly Tensor[]): Tensor {
+export function gradNorm(xs: readonly Tensor[], scale: Tensor | null = null): Tensor {
   const odd = xs.find(({ size }) => size % 4 !== 0);
   if (odd) throw new Error(`gradNorm: expected a multiple of 4 elements, got ${show(odd.shape)}`);
   if (xs.length > NORM_BUFFERS) throw new Error(`gradNorm: expected at most ${NORM_BUFFERS} buffers, got ${xs.length}`);
@@ -111,5 +116,5 @@ export function gradNorm(...xs: readonly Tensor[]): Tensor {
     },
     groups: parts,
   });
-  return addKernel({ inputs: { squares, broken }, outputs: { y: [2] }, params: { parts }, groups: 1 }).y;
+  return addKernel({ inputs: { squares, broken, scale }, outputs: { y: [3] }, params: { parts }, groups: 1 }).y;
 }

@@ -1,5 +1,6 @@
 /**
- * LAMB on flat buffers, in place: Adam's direction, scaled for each parameter to that parameter's own norm.
+ * LAMB on flat buffers, in place: Adam's direction, scaled for each parameter to that parameter's own norm. It writes the parameters' copy in
+ * f16 too, where one is kept.
  *
  *   m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
  *   u = m / (1 - b1^t) / (sqrt(v) / sqrt(1 - b2^t) + eps) + wd w
@@ -30,7 +31,7 @@ export interface LambOptions {
   readonly beta2?: number;
   readonly eps?: number;
   readonly weightDecay: number;
-  /** `gradNorm`'s result: if it reports gradients that are not finite, nothing changes. */
+  /** `gradNorm`'s result: if it reports gradients that are not finite, nothing changes; others are divided by its scale. */
   readonly finite: Tensor;
   /** Largest norm of all gradients together; larger ones are scaled down to it. */
   readonly clip?: number;
@@ -44,7 +45,7 @@ const PARTS = 16;
 const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
   defineKernel({
     name: "lamb.direction",
-    inputs: { grads: "vec4f", params: "vec4f", scalars: "u32", norm: "f32" }, // (n), (n), (any), (2)
+    inputs: { grads: "vec4f", params: "vec4f", scalars: "u32", norm: "f32" }, // (n), (n), (any), (3)
     updates: { m: "vec4f", v: "vec4f" }, // (n) each
     outputs: { u: "vec4f" }, // (n)
     constants: { BIAS1: "u32", BIAS2: "u32" },
@@ -55,7 +56,7 @@ const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
     if (i >= p.n4) { return; }
     u[i] = vec4f();
     if (norm[1] == 0.0) { return; }
-    let g = grads[i]${clipped ? " / max(1.0, norm[0] / p.clip)" : ""};
+    let g = grads[i] * norm[2]${clipped ? " / max(1.0, norm[0] / p.clip)" : ""};
     let m1 = p.beta1 * m[i] + p.rest1 * g;
     let v1 = p.beta2 * v[i] + p.rest2 * g * g;
     m[i] = m1;
@@ -107,23 +108,28 @@ const ratioKernel = defineKernel({
 const applyKernel = defineKernel({
   name: "lamb.apply",
   inputs: { u: "vec4f", ratio: "f32", owners: "u32", scalars: "u32" }, // (n), (S), (n / FLAT_BLOCK), (any)
-  updates: { params: "vec4f" }, // (n)
+  updates: { params: "vec4f", half: "vec4f?" }, // (n) each
   constants: { LR: "u32", BLOCK4: "u32" },
   params: { n4: "u32" },
   workgroup: WG,
-  code: /* wgsl */ `
+  code: (_, has) => /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n4) { return; }
-    params[i] -= bitcast<f32>(scalars[LR]) * ratio[owners[i / BLOCK4]] * u[i];`,
+    let w = params[i] - bitcast<f32>(scalars[LR]) * ratio[owners[i / BLOCK4]] * u[i];
+    params[i] = w;
+    ${has.half ? "half[i] = w;" : ""}`,
 });
 
-/** Parameters, gradients and moments flat and of one length, a multiple of `FLAT_BLOCK`. Changes params, m and v. */
-export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "grads" | "m" | "v", Tensor>>, o: LambOptions): void {
+/** All tensors flat and of one length, a multiple of `FLAT_BLOCK`; half: f16, the others f32. Changes params, m, v and half. */
+export function lambStep(
+  { params, grads, m, v, half }: Readonly<Record<"params" | "grads" | "m" | "v", Tensor>> & { readonly half?: Tensor | undefined },
+  o: LambOptions,
+): void {
   const { lr, bias1, bias2, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weightDecay, finite, clip, decayed, segments, owners } = o;
   const n = params.size;
   const [S] = segments.shape as [number];
-  for (const [name, t] of Object.entries({ grads, m, v }))
-    if (!sameShape(t.shape, params.shape))
+  for (const [name, t] of Object.entries({ grads, m, v, half }))
+    if (t && !sameShape(t.shape, params.shape))
       throw new Error(`lamb: expected ${name} ${show(params.shape)} like the parameters, got ${show(t.shape)}`);
   if (n % FLAT_BLOCK !== 0 || decayed % 4 !== 0)
     throw new Error(`lamb: expected a multiple of ${FLAT_BLOCK} elements and of 4 decayed ones, got ${n} and ${decayed}`);
@@ -156,7 +162,7 @@ export function lambStep({ params, grads, m, v }: Readonly<Record<"params" | "gr
   });
   applyKernel({
     inputs: { u, ratio, owners, scalars: lr.tensor },
-    updates: { params },
+    updates: { params, half },
     constants: { LR: lr.at, BLOCK4: FLAT_BLOCK / 4 },
     params: { n4 },
     threads: n4,

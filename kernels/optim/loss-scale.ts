@@ -1,6 +1,6 @@
 /**
  * Dynamic loss scaling, decided on the GPU: the loss is multiplied by a power of two before its gradients are taken, so that small ones
- * survive in f16; gradients are divided by it before anything else sees them.
+ * survive in f16; `gradNorm` and the update rules divide by it what they load.
  *
  *   not finite: scale <- scale / 2, good <- 0      finite: good <- good + 1, and after `every` of them scale <- 2 scale, good <- 0
  *
@@ -8,10 +8,7 @@
  * https://docs.pytorch.org/docs/stable/amp.html. An update rule: no backward.
  */
 import { defineKernel } from "../../engine/kernel.ts";
-import { show } from "../../engine/shape.ts";
 import { Tensor } from "../../engine/tensor.ts";
-
-const WG = 256;
 
 /** Powers of two at both ends; halving and doubling stays exact between them. */
 const MIN_SCALE = 2 ** -24;
@@ -30,22 +27,10 @@ export function makeLossScale(initial: number): LossScale {
   return { scale: Tensor.from([initial], []), good: Tensor.zeros([]) };
 }
 
-// One thread per four elements.
-const unscaleKernel = defineKernel({
-  name: "lossScale.unscale",
-  inputs: { scale: "f32" }, // ()
-  updates: { g: "vec4f" }, // (n)
-  params: { n4: "u32" },
-  workgroup: { upTo: WG },
-  code: /* wgsl */ `
-    let i = group * WG + li;
-    if (i < p.n4) { g[i] = g[i] * (1.0 / scale[0]); }`,
-});
-
 // One thread in all.
 const updateKernel = defineKernel({
   name: "lossScale.update",
-  inputs: { norm: "f32" }, // (2)
+  inputs: { norm: "f32" }, // (3)
   updates: { scale: "f32", good: "f32" }, // () each
   params: { every: "f32" },
   workgroup: 1,
@@ -56,12 +41,6 @@ const updateKernel = defineKernel({
     scale[0] = clamp(scale[0] * select(select(1.0, 2.0, grows), 0.5, !finite), ${MIN_SCALE}, ${MAX_SCALE}.0);
     good[0] = select(count, 0.0, grows);`,
 });
-
-/** grads: flat, a multiple of 4 elements; divided in place. */
-export function unscale(grads: Tensor, { scale }: LossScale): void {
-  if (grads.size % 4 !== 0) throw new Error(`lossScale: expected gradients in whole fours, got ${show(grads.shape)}`);
-  unscaleKernel({ inputs: { scale }, updates: { g: grads }, params: { n4: grads.size / 4 }, threads: grads.size / 4 });
-}
 
 /** norm: `gradNorm`'s result. Doubles after `every` updates in a row with finite gradients. */
 export function updateLossScale({ scale, good }: LossScale, norm: Tensor, every: number): void {

@@ -158,6 +158,7 @@ export function rowBackward(
       outputs: { dx: tensors.x, ...Object.fromEntries(names.map((name) => [name, [parts.stripes, grid.D]])) },
       params: { rows: grid.rows, len: grid.len, ...parts },
       groups,
+      ...(parts.stripes === 1 ? {} : { together: names }),
     });
     const sums = names.map((name) => made[name]!);
     return [made["dx"]!, ...(parts.stripes === 1 ? sums.map((t) => t.view([grid.D])) : addParts(sums))];

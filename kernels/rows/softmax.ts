@@ -1,8 +1,8 @@
-/** The WGSL of softmax and its logarithm, for the operations (kernels/softmax.ts has the formulas) and for attention's backward. */
+/** The WGSL of softmax and its logarithm (kernels/softmax.ts has the formulas). */
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { rowPlan, rowWords, vectors, type RowConfig } from "./rows.ts";
-import { rowVariant, type RowVariant } from "./variants.ts";
+import type { RowVariant } from "./variants.ts";
 
 interface Config extends RowConfig {
   readonly log: boolean;
@@ -54,14 +54,4 @@ const kernels = kernelFamily(({ log, shape, W }: Config) => {
 export function softmaxKernels(x: Tensor, log: boolean, variant: RowVariant) {
   const { config, grid } = rowPlan(x, variant);
   return { ...kernels({ log, ...config }), grid: { params: { rows: grid.rows, len: grid.len }, groups: grid.groups } };
-}
-
-/** The softmax of each row, and its gradient from its result. */
-export function softmaxRows(x: Tensor): Tensor {
-  const { forward, grid } = softmaxKernels(x, false, rowVariant("softmax", x));
-  return forward({ ...grid, inputs: { x }, outputs: { y: x } }).y;
-}
-export function softmaxRowsBackward(y: Tensor, dy: Tensor): Tensor {
-  const { backward, grid } = softmaxKernels(y, false, rowVariant("softmax", y));
-  return backward({ ...grid, inputs: { y, dy }, outputs: { dx: y } }).dx;
 }

@@ -1,12 +1,12 @@
-/** The second half of a sum down columns: (S, D) partial sums become (D), in a fixed order. */
+/**
+ * The second half of a sum down columns: (S, D) partial sums become (D), in a fixed order. In a recorded step, sums that are placed in one
+ * buffer, as the gradients of weights, share launches (joined-sums.ts).
+ */
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { wideWorkgroup } from "./wide-workgroup.ts";
-
-/** Threads that share a column (vector), and columns of a workgroup. Barriers are dear on CPU adapters. */
-const sizes = { gpu: () => ({ lanes: wideWorkgroup() / 4, columns: 4 }), cpu: () => ({ lanes: 1, columns: 16 }) } as const;
+import { columnThreads, sumsMayJoin } from "./joined-sums.ts";
 
 interface Config {
   readonly lanes: number;
@@ -52,18 +52,19 @@ const kernel = kernelFamily(({ lanes, columns, count, W }: Config) => {
 /** parts: tensors (S, D) alike. Returns the sums over their rows, (D) each. `on`: what the adapter is, unless given. */
 export function addParts<const P extends readonly Tensor[]>(
   parts: P,
-  on: keyof typeof sizes = getDevice().adapter.software ? "cpu" : "gpu",
+  on: keyof typeof columnThreads = getDevice().adapter.software ? "cpu" : "gpu",
 ): { readonly [K in keyof P]: Tensor } {
   const [rows, D] = parts[0]!.shape as [number, number];
   if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D))
     throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
   const W = D % 4 === 0 ? 4 : 1;
-  const { lanes, columns } = sizes[on]();
+  const { lanes, columns } = columnThreads[on]();
   const made = kernel({ lanes, columns, count: parts.length, W })({
     inputs: Object.fromEntries(parts.map((t, k) => [`parts${k}`, t])),
     outputs: Object.fromEntries(parts.map((_, k) => [`y${k}`, [D]])),
     params: { rows, len: D / W },
     groups: Math.ceil(D / W / columns),
   });
+  sumsMayJoin(parts.map((t, k) => ({ parts: t, y: made[`y${k}`]!, shared: true })));
   return parts.map((_, k) => made[`y${k}`]!) as { [K in keyof P]: Tensor };
 }

@@ -1,11 +1,32 @@
-/** Axes by number, and NumPy's broadcasting. */
-import { show, strides, type Shape } from "../../engine/shape.ts";
+/** Axes by number, places in row-major order, and NumPy's broadcasting. */
+import { show, type Shape } from "../../engine/shape.ts";
 
 /** `axis` counted from the front; negative ones count from the back. */
 export function normalizeAxis(what: string, axis: number, rank: number): number {
   const a = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(a) || a < 0 || a >= rank) throw new Error(`${what}: expected an axis in [${-rank}, ${rank - 1}], got ${axis}`);
   return a;
+}
+
+/** Row-major strides in elements. */
+export function strides(shape: Shape): number[] {
+  const s = new Array<number>(shape.length);
+  for (let i = shape.length - 1, n = 1; i >= 0; i--) {
+    s[i] = n;
+    n *= shape[i]!;
+  }
+  return s;
+}
+
+/** An element's index in each axis, from its place in row-major order. */
+export function indexIn(shape: Shape, flat: number): number[] {
+  const index: number[] = [];
+  let rest = flat;
+  for (const size of [...shape].reverse()) {
+    index.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return index;
 }
 
 /** NumPy's broadcast of two shapes. */

@@ -3,7 +3,8 @@
  * may assume that NaN and infinity do not occur.
  */
 import { defineKernel } from "../../engine/kernel.ts";
-import { indexIn, numel } from "../../engine/shape.ts";
+import { numel } from "../../engine/shape.ts";
+import { indexIn } from "./axes.ts";
 import type { DType, Tensor } from "../../engine/tensor.ts";
 
 const WG = 256;

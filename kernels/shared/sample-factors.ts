@@ -42,6 +42,20 @@ export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   return scaleKernel({ W, WG })({ inputs: { x, factors: tensor }, outputs: { y: x }, params: { at, len, chunks }, groups: B * chunks }).y;
 }
 
+/** A product's first operand whose stored rows are to be multiplied by factors, so many `rows` a sample. */
+export interface Sampled {
+  readonly factors: SampleFactors;
+  readonly rows: number;
+  /** The operand multiplied already, made once: for kernels that do not multiply what they load. */
+  readonly scaled: () => Tensor;
+}
+
+/** x: (B, ...), as rows of which each sample has `rows`. */
+export function sampled(x: Tensor, factors: SampleFactors, rows: number): Sampled {
+  let made: Tensor | null = null;
+  return { factors, rows, scaled: () => (made ??= scaleSamples(x, factors)) };
+}
+
 /** Throws unless `factors` holds one factor per sample of a result of this shape. */
 export function checkFactors(name: string, { tensor, at }: SampleFactors, shape: Shape): void {
   if (shape.length < 2 || at + shape[0]! > tensor.size)

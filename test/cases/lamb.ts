@@ -35,7 +35,7 @@ export const cases: Case[] = [
             weightDecay: run.weight_decay,
             beta1,
             beta2,
-            finite: gradNorm(g),
+            finite: gradNorm([g]),
             ...(run.max_grad_norm === null ? {} : { clip: run.max_grad_norm }),
             ...at(scalars),
           },
@@ -65,7 +65,7 @@ export const cases: Case[] = [
           {
             decayed: n,
             weightDecay: decay,
-            finite: gradNorm(gradients),
+            finite: gradNorm([gradients]),
             ...at(scalars),
             segments: Tensor.from(
               sizes.flatMap((size, k) => [starts[k]!, size]),

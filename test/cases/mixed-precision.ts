@@ -1,7 +1,7 @@
 /** Training in f16: the loss scale's rules, a planted overflow, the same course as f32, less memory, and the scale in checkpoints. */
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { philox } from "../../kernels/shared/random.ts";
-import { makeLossScale, unscale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
+import { makeLossScale, updateLossScale } from "../../kernels/optim/loss-scale.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState } from "../../models/params.ts";
 import { parseSafetensors } from "../../models/checkpoints/safetensors.ts";
@@ -89,26 +89,20 @@ const sameBits = (
 
 export const cases: Case[] = [
   {
-    name: "loss scale: halves where gradients are not finite, doubles after so many that are; gradients divided exactly",
+    name: "loss scale: halves where gradients are not finite, doubles after so many that are",
     async run() {
       const state = makeLossScale(1024);
-      const norm = Tensor.zeros([2]),
-        g = Tensor.from([1024, -512, 3, 1e30], [4]);
-      unscale(g, state);
+      const norm = Tensor.zeros([3]);
       const seen: string[] = [];
       for (const finite of [1, 1, 1, 1, 0, 1, 0, 1, 1, 1]) {
-        norm.write([7, finite]);
+        norm.write([7, finite, 1]);
         updateLossScale(state, norm, 3);
         const [scale, good] = await readAll([state.scale, state.good]);
         seen.push(`${scale![0]}:${good![0]}`);
       }
       const expected = "1024:1 1024:2 2048:0 2048:1 1024:0 1024:1 512:0 512:1 512:2 1024:0";
       if (seen.join(" ") !== expected) throw new Error(`expected ${expected}, got ${seen.join(" ")}`);
-      const values = await g.floats();
-      [1, -0.5, 3 / 1024, 1e30 / 1024].forEach((v, i) => {
-        if (values[i] !== Math.fround(v)) throw new Error(`gradient ${i}: expected ${v}, got ${values[i]}`);
-      });
-      for (const t of [norm, g, state.scale, state.good]) t.dispose();
+      for (const t of [norm, state.scale, state.good]) t.dispose();
       await refuses(() => makeLossScale(1000), /lossScale: expected a power of two from .*, got 1000/);
     },
   },

@@ -1,12 +1,15 @@
 /** What stands beside an optimizer's rule does its part: the moving average, sums of gradients, their norm, and the guard against NaN. */
 import { constant } from "../../kernels/shared/scalars.ts";
-import { readAll, type Tensor } from "../../engine/tensor.ts";
+import { readAll, Tensor } from "../../engine/tensor.ts";
 import { accumulate } from "../../kernels/optim/accumulate.ts";
 import { adamwStep } from "../../kernels/optim/adamw.ts";
 import { emaStep } from "../../kernels/optim/ema.ts";
+import { FLAT_BLOCK } from "../../kernels/optim/flat-block.ts";
 import { gradNorm } from "../../kernels/optim/grad-norm.ts";
+import { lambStep } from "../../kernels/optim/lamb.ts";
 import { sgdStep } from "../../kernels/optim/sgd.ts";
 import { close, refuses, type Case, type Values } from "../../checks/check.ts";
+import { toF16 } from "../../models/half.ts";
 import golden from "../golden/optimizers.json" with { type: "json" };
 import { at, from, near, optimizerScalars, same, values, zeros } from "../optimizer-checks.ts";
 
@@ -19,11 +22,35 @@ async function guarded(grads: Values): Promise<{ before: string; after: string }
   const [wa, m, v, ws, momentum, ema] = state as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
   const before = (await readAll(state)).map(String);
   const g = from(grads);
-  const finite = gradNorm(g);
+  const finite = gradNorm([g]);
   adamwStep({ params: wa, grads: g, m, v }, { decayed: 4, weightDecay: 0.1, finite, clip: 1, ...at(scalars) });
   sgdStep({ params: ws, grads: g, momentum }, { decayed: 4, weightDecay: 0.1, finite, lr: scalars.at("lr") });
   emaStep({ ema, params: g }, { decay: constant(0.5), finite });
   return (await readAll(state)).map((after, i) => ({ before: before[i]!, after: String(after) }));
+}
+
+/** An update of each rule from gradients times `scale`, clipped. Returns the bits of all parameters and states, and copies in f16. */
+async function updated(scale: number, halves: boolean): Promise<{ bits: string[]; params: Float32Array[]; copies: Uint16Array[] }> {
+  const n = 3 * FLAT_BLOCK;
+  const scalars = optimizerScalars();
+  scalars.set({ lr: 0.1, bias1: 0.1, bias2: 0.001 });
+  const state = Array.from({ length: 8 }, (_, i) => from(values(n, i + 1).map(Math.abs)));
+  const [wa, ma, va, ws, momentum, wl, ml, vl] = state as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
+  const copies = halves ? [0, 1, 2].map(() => Tensor.zeros([n], "f16")) : [];
+  const [ha, hs, hl] = copies;
+  const grads = from(values(n, 9, scale));
+  const common = { decayed: FLAT_BLOCK, weightDecay: 0.1, finite: gradNorm([grads], from([scale]).view([])), clip: 0.5 };
+  adamwStep({ params: wa, grads, m: ma, v: va, half: ha }, { ...common, ...at(scalars) });
+  sgdStep({ params: ws, grads, momentum, half: hs }, { ...common, lr: scalars.at("lr") });
+  const [segments, owners] = [Tensor.from([0, n], [1, 2], "u32"), Tensor.from([0, 0, 0], [3], "u32")];
+  lambStep({ params: wl, grads, m: ml, v: vl, half: hl }, { ...common, ...at(scalars), segments, owners });
+  const read = (await readAll([common.finite, ...state, ...copies])) as Float32Array[];
+  const [norm, ...after] = read;
+  return {
+    bits: [norm!.subarray(0, 2), ...after.slice(0, state.length)].map(String),
+    params: [0, 3, 5].map((i) => after[i]!),
+    copies: after.slice(state.length) as unknown as Uint16Array[],
+  };
 }
 
 export const cases: Case[] = [
@@ -82,7 +109,7 @@ export const cases: Case[] = [
     name: `gradNorm: ${why}`,
     async run() {
       const x = values(n, 3).with(n - 1, 1000); // the last one counts
-      near("norm and flag", await gradNorm(from(x)).floats(), [Math.sqrt(x.reduce((s, v) => s + v * v, 0)), 1], 1e-6);
+      near("norm and flag", await gradNorm([from(x)]).floats(), [Math.sqrt(x.reduce((s, v) => s + v * v, 0)), 1, 1], 1e-6);
     },
   })),
   {
@@ -92,24 +119,43 @@ export const cases: Case[] = [
       const norm = Math.sqrt(n - 1);
       for (const bad of [NaN, Infinity, -Infinity]) {
         for (const i of [0, 3, 514, 1027])
-          near(`${bad} at ${i}`, await gradNorm(from(new Float32Array(n).fill(1).fill(bad, i, i + 1))).floats(), [norm, 0]);
+          near(`${bad} at ${i}`, await gradNorm([from(new Float32Array(n).fill(1).fill(bad, i, i + 1))]).floats(), [norm, 0, 1]);
       }
-      near("all", await gradNorm(from(new Float32Array(8).fill(NaN))).floats(), [0, 0]);
+      near("all", await gradNorm([from(new Float32Array(8).fill(NaN))]).floats(), [0, 0, 1]);
     },
   },
   {
     name: "gradNorm: values near both ends of f32",
     async run() {
-      near("zeros", await gradNorm(zeros(8)).floats(), [0, 1], 0);
+      near("zeros", await gradNorm([zeros(8)]).floats(), [0, 1, 1], 0);
       near(
         "large",
-        await gradNorm(from([1e18, 0, 0, 0]))
+        await gradNorm([from([1e18, 0, 0, 0])])
           .floats()
           .then((y) => [y[0]! / 1e18, y[1]!]),
         [1, 1],
       );
-      close("overflow", (await gradNorm(from([3e38, 3e38, 0, 1])).floats())[1]!, 0, 0);
-      await refuses(() => gradNorm(zeros(6)), /gradNorm: expected a multiple of 4 elements, got \[6\]/);
+      close("overflow", (await gradNorm([from([3e38, 3e38, 0, 1])]).floats())[1]!, 0, 0);
+      await refuses(() => gradNorm([zeros(6)]), /gradNorm: expected a multiple of 4 elements, got \[6\]/);
+    },
+  },
+  {
+    name: "optimizers: gradients of a scaled loss make the bits that unscaled ones make, and their norm",
+    async run() {
+      const plain = await updated(1, false);
+      for (const scale of [1024, 2 ** -10]) {
+        const { bits } = await updated(scale, false);
+        bits.forEach((bit, i) => same(`scale ${scale}, buffer ${i}`, bit, plain.bits[i]));
+      }
+    },
+  },
+  {
+    name: "optimizers: a copy in f16 is the parameters rounded, whose own bits it does not change",
+    needs: ["shader-f16"],
+    async run() {
+      const { bits, params, copies } = await updated(1, true);
+      (await updated(1, false)).bits.forEach((bit, i) => same(`buffer ${i}`, bits[i], bit));
+      params.forEach((values, i) => same(`copy ${i}`, copies[i], toF16("params", values)));
     },
   },
   {

@@ -95,7 +95,7 @@ export const cases: Case[] = [
       const start = values(64, 1);
       const [params, grads, m, v] = [from(start), from(values(64, 2)), zeros(64), zeros(64)];
       const plan = await record(() => {
-        const norm = gradNorm(grads);
+        const norm = gradNorm([grads]);
         adamwStep({ params, grads, m, v }, { decayed: 32, weightDecay: 0.05, finite: norm, clip: 0.5, ...at(scalars) });
         return norm;
       });
@@ -193,7 +193,7 @@ export const cases: Case[] = [
         const g = from(grads);
         sgdStep(
           { params, grads: g, momentum },
-          { decayed: 128, weightDecay: 0.1, momentum: o.momentum, nesterov, lr: constant(o.lr), finite: gradNorm(g), clip },
+          { decayed: 128, weightDecay: 0.1, momentum: o.momentum, nesterov, lr: constant(o.lr), finite: gradNorm([g]), clip },
         );
         expected.forEach((s, i) => Object.assign(s, sgd(s, factor * grads[i]!, { ...o, decay: i < 128 ? 0.1 : 0 })));
       }

@@ -10,8 +10,9 @@ import { main } from "../../cli/main.ts";
 import { Random } from "../../kernels/shared/random.ts";
 import { createModel } from "../../models/model.ts";
 import { PROTOCOLS } from "../../models/images/protocols.ts";
-import { writeSafetensors } from "../../models/checkpoints/safetensors.ts";
+import { parseSafetensors, writeSafetensors } from "../../models/checkpoints/safetensors.ts";
 import { writeWeights } from "../../models/checkpoints/weights.ts";
+import { score } from "../../train/evaluate.ts";
 import { CIFAR10_MEAN, CIFAR10_STD } from "../../train/data/dataset.ts";
 import { CIFAR100_MEAN, CIFAR100_STD } from "../../train/data/cifar100.ts";
 import { fillState } from "../golden/fill.ts";
@@ -131,6 +132,19 @@ describe("eval", { timeout: 60_000 }, () => {
       code: 2,
       last: `tessera ${args[0]}: expected a model with a classifier, got custom deit without one`,
     });
+  });
+
+  test("--logits writes what was scored: a row of logits and a label for each image", async () => {
+    const { model, count } = await evaluated(
+      ...["--weights", at("photos-named.safetensors"), "--data", at("photos"), "--logits", at("logits.safetensors")],
+    );
+    const { tensors } = parseSafetensors(Uint8Array.from(readFileSync(at("logits.safetensors"))));
+    expect([...tensors].map(([name, { dtype, shape }]) => [name, dtype, shape])).toEqual([
+      ["labels", "I32", [count]],
+      ["logits", "F32", [count, CLASSES.length]],
+    ]);
+    const [logits, labels] = [tensors.get("logits")!.data as Float32Array, tensors.get("labels")!.data as Int32Array];
+    expect(score(logits, labels, CLASSES.length)).toEqual(model);
   });
 
   test("threads change nothing", async () => {

@@ -9,7 +9,7 @@ import { noGrad } from "../../engine/autograd.ts";
 import { closeDevice, getDevice, initDevice, type Device } from "../../engine/device.ts";
 import { nodeGPU } from "../../tasks/node.ts";
 import { record } from "../../engine/plan.ts";
-import { Tensor } from "../../kernels/images/image-tensor.ts";
+import { Tensor } from "../../kernels/images/app-tensor.ts";
 import { normalizeImages } from "../../kernels/augment/normalize.ts";
 import { relu, scale } from "../../kernels/elementwise.ts";
 import { inputBytes, preprocess, preprocessing } from "../../models/images/protocols.ts";

@@ -94,7 +94,7 @@ const operations: readonly (readonly [string, () => void])[] = [
       const at = (i: number) => ({ tensor: numbers, at: i });
       adamwStep(
         { params: params!, grads: grads!, m: m!, v: v! },
-        { decayed: 32, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.05, finite: gradNorm(grads!), clip: 1 },
+        { decayed: 32, lr: at(0), bias1: at(1), bias2: at(2), weightDecay: 0.05, finite: gradNorm([grads!]), clip: 1 },
       );
     },
   ],

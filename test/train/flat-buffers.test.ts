@@ -73,13 +73,13 @@ test("the norm of several buffers is that of one, and a NaN in any of them is fo
   const cuts = [0, 64, 64 * 100, 64 * 333, n];
   const norm = async (data: Float32Array) => {
     const parts = cuts.slice(1).map((end, i) => Tensor.from(data.slice(cuts[i], end), [end - cuts[i]!]));
-    const y = gradNorm(...parts);
+    const y = gradNorm(parts);
     const found = await y.floats();
     for (const t of [...parts, y]) t.dispose();
     return found;
   };
   const whole = Tensor.from(values, [n]);
-  const y = gradNorm(whole);
+  const y = gradNorm([whole]);
   expect(await norm(values)).toEqual(await y.floats());
   for (const at of [3, 64 * 99, n - 1]) expect((await norm(values.map((v, i) => (i === at ? NaN : v))))[1]).toBe(0);
   whole.dispose();

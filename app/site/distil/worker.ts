@@ -30,6 +30,7 @@ import {
   Tensor,
   train,
 } from "../../../index.ts";
+import { DISTILLATION, RECIPE } from "../../../jobs/demo/recipe.ts";
 import { messageOf } from "../shell/message.ts";
 import { type Evaluated, type FromWorker, type Settings, SIZES, type Sources, type StepReport, type ToWorker } from "./messages.ts";
 
@@ -53,27 +54,13 @@ const bytesOf = async (url: string): Promise<Uint8Array<ArrayBuffer>> => {
 
 const recipeOf = ({ distillation, epochs, learningRate, batchSize }: Settings): Recipe =>
   makeRecipe({
+    ...RECIPE,
     epochs,
     batchSize,
     lr: learningRate,
-    distillation,
-    // Small data, few epochs: milder than the 300 epochs of ImageNet that the paper's defaults are for.
-    scaleLr: false,
-    schedule: "step",
-    minLr: 1e-5,
     warmupEpochs: Math.min(2, epochs / 10),
-    weightDecay: 0.05,
-    labelSmoothing: 0.1,
-    dropPath: 0,
-    mixup: 0,
-    cutmix: 0,
-    emaDecay: null,
-    cropPadding: 4,
-    autoAugment: null,
-    colorJitter: 0,
-    erasing: 0,
-    repeats: 1,
-    ...(distillation === "soft" ? { alpha: 0.9, tau: 2, reduction: "batchmean" } : {}),
+    distillation,
+    ...(distillation === "soft" ? DISTILLATION : {}),
   });
 
 interface Loaded {

@@ -1,7 +1,7 @@
 /** A text to come back to: from the address, from the history, or one that hung before a reload. */
 import { messageOf } from "../shell/message.ts";
 import type { Entry } from "./history.ts";
-import { fromHash, shapeOf } from "./link.ts";
+import { challengeOf, fromHash, shapeOf } from "./link.ts";
 
 export interface Asked extends Pick<Entry, "op" | "kernel" | "shipped" | "code"> {
   /** It hung before: it waits for a change. */
@@ -18,7 +18,7 @@ export function askedAtStart(): { readonly asked: Asked | null; readonly fault: 
   const hung = sessionStorage.getItem(HUNG);
   sessionStorage.removeItem(HUNG);
   if (hung) return { asked: JSON.parse(hung) as Asked, fault: "" };
-  if (location.hash.length <= 1 || shapeOf(location.hash)) return { asked: null, fault: "" };
+  if (location.hash.length <= 1 || shapeOf(location.hash) || challengeOf(location.hash)) return { asked: null, fault: "" };
   try {
     return { asked: fromHash(location.hash), fault: "" };
   } catch (error) {

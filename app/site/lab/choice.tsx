@@ -4,6 +4,8 @@ import type { Kernel } from "./messages.ts";
 
 /** A new operation, in the list of operations. */
 export const NEW = "new operation";
+/** What is to be beaten, in the list of operations. */
+export const CHALLENGES = "challenges";
 
 interface ChoiceProps {
   readonly ops: readonly string[];
@@ -27,9 +29,10 @@ export function Choice({ ops, op, kernels, shipped, onOp, onKernel, children }: 
             <option key={name} value={name}>{name}</option>
           ))}
           <option value={NEW}>{NEW}</option>
+          <option value={CHALLENGES}>{CHALLENGES}</option>
         </select>
       </label>
-      {op !== NEW && (
+      {op !== NEW && op !== CHALLENGES && (
         <>
           <label class="lab-kernel">
             Kernel{" "}

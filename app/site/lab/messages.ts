@@ -25,6 +25,9 @@ export interface Message {
   readonly kernel?: number;
 }
 
+export const inLine = ({ kernel, line, text }: Message): string =>
+  `${kernel === undefined ? "" : `kernel ${kernel + 1}, `}${line > 0 ? `line ${line}: ` : ""}${text}`;
+
 export interface Work {
   /** Counts edits; answers carry it, so that those to an older text are told from the newest. */
   readonly edit: number;

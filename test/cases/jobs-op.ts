@@ -76,6 +76,7 @@ const SAMPLES: Readonly<
     attrs: { stride: 2, padding: 1, groups: 2 },
     shape: [2, 6, 3, 3],
   },
+  depthwiseConv: { given: { x: { shape: [1, 4, 5, 3] }, weight: { shape: [3, 1, 3, 3] }, bias: { shape: [3] } }, shape: [1, 4, 5, 3] },
   batchNorm: {
     given: {
       x: { shape: [2, 3, 4, 4] },

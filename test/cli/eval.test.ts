@@ -139,10 +139,10 @@ describe("eval", { timeout: 60_000 }, () => {
       ...["--weights", at("photos-named.safetensors"), "--data", at("photos"), "--logits", at("logits.safetensors")],
     );
     const { tensors } = parseSafetensors(Uint8Array.from(readFileSync(at("logits.safetensors"))));
-    expect([...tensors].map(([name, { dtype, shape }]) => [name, dtype, shape])).toEqual([
-      ["labels", "I32", [count]],
-      ["logits", "F32", [count, CLASSES.length]],
-    ]);
+    expect(Object.fromEntries([...tensors].map(([name, { dtype, shape }]) => [name, [dtype, shape]]))).toEqual({
+      logits: ["F32", [count, CLASSES.length]],
+      labels: ["I32", [count]],
+    });
     const [logits, labels] = [tensors.get("logits")!.data as Float32Array, tensors.get("labels")!.data as Int32Array];
     expect(score(logits, labels, CLASSES.length)).toEqual(model);
   });

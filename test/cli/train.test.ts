@@ -1,11 +1,11 @@
 /** `train` and `eval` as commands: teachers of every format, presets, refusals, signals. */
-import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { checkpointPosition } from "../../train/checkpoint.ts";
+import { stoppedAndGoneOn } from "./stopped.ts";
 
 const config = (more: object = {}) =>
   JSON.stringify({ arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true, ...more });
@@ -131,49 +131,6 @@ describe("train and eval", { timeout: 600_000 }, () => {
     );
   });
 
-  test.each([
-    ["SIGTERM", "node", 143],
-    ["SIGINT", "chromium", 130],
-  ] as const)("%s saves and stops, in %s, with exit code %i; what goes on ends in the same bits", async (signal, where, exitCode) => {
-    const args = [
-      "train",
-      "--where",
-      where,
-      "--model",
-      config(),
-      "--preset",
-      "small-images",
-      "--batch-size",
-      "20",
-      "--epochs",
-      "50",
-      "--eval-every",
-      "100",
-      ...(where === "chromium" ? ["--auto-augment", "null", "--erasing", "0"] : []), // whose kernels a page compiles for half a minute
-    ];
-    const out = at(`stopped-${where}`);
-    const child = spawn(process.execPath, ["cli/tessera.mjs", ...args, "--out", out, "--save-every", "1"], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.on("data", (text) => (stdout += text));
-    child.stderr.on("data", (text) => (stderr += text));
-    const checkpoint = join(out, "checkpoint.safetensors");
-    const watch = setInterval(() => existsSync(checkpoint) && (clearInterval(watch), child.kill(signal)), 10);
-    const code = await new Promise((resolve) => child.on("exit", resolve));
-    expect(code, stderr).toBe(exitCode);
-    expect(stderr).toContain("stopping after this step; Ctrl-C again ends at once\n");
-    const { step } = checkpointPosition(readFileSync(checkpoint));
-    expect(stdout).toContain(`stopped after ${step} steps`);
-    expect(step).toBeLessThan(400); // of 5000
-    for (const file of ["model.safetensors", "events.out.tfevents.tessera"]) expect(existsSync(join(out, file)), file).toBe(true);
-    const last = String(step + 2);
-    const [resumed, whole] = await Promise.all([
-      tessera(...args, "--out", out, "--resume", "--max-steps", last),
-      tessera(...args, "--out", at(`whole-${where}`), "--max-steps", last),
-    ]);
-    expect(resumed.stdout, resumed.stderr).toContain(`after ${last} steps`);
-    expect(whole.code, whole.stderr).toBe(0);
-    expect(readFileSync(join(out, "model.safetensors")).equals(readFileSync(at(`whole-${where}/model.safetensors`)))).toBe(true);
-  });
+  test("SIGTERM saves and stops, in node, with exit code 143; what goes on ends in the same bits", () =>
+    stoppedAndGoneOn("SIGTERM", "node", 143)); // in chromium: test/slow/kill.slow.test.ts
 });

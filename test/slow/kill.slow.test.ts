@@ -1,4 +1,7 @@
-/** Twenty kills at random moments of one training of 50 steps: whatever was being written, it goes on to the bits of an unbroken one. */
+/**
+ * Twenty kills at random moments of one training of 50 steps: whatever was being written, it goes on to the bits of an unbroken one. And a
+ * signal's stop of a run in Chromium.
+ */
 import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +10,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { Random } from "../../kernels/shared/random.ts";
 import { checkpointPosition } from "../../train/checkpoint.ts";
+import { stoppedAndGoneOn } from "../cli/stopped.ts";
 
 const MODEL = JSON.stringify({ arch: "deit", imgSize: 32, patchSize: 16, dim: 16, depth: 1, heads: 1, numClasses: 10, distilled: true });
 const KILLS = 20;
@@ -74,3 +78,7 @@ test(`${KILLS} kills at random moments of runs of ${STEPS} steps: each run ends 
   compare();
   console.log(`${KILLS} kills over ${runs.length} runs, at steps ${runs.map((steps) => steps.join(" ")).join(" | ")}`);
 });
+
+test("SIGINT saves and stops, in chromium, with exit code 130; what goes on ends in the same bits", { timeout: 600_000 }, () =>
+  stoppedAndGoneOn("SIGINT", "chromium", 130),
+);

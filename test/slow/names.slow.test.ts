@@ -121,7 +121,8 @@ test.each([...kinds])("%s", { timeout: 1_200_000 }, async (kind, names) => {
   await run("features", "--weights", file, picture, "--out", at("features.safetensors"));
   if (headed) await run("classify", "--weights", file, picture, "--topk", "2");
   const vision = await loadModel(new Uint8Array(readFileSync(file)));
-  const image = new Blob([readFileSync(picture)]);
+  const { data: rgba, info } = await sharp(picture).ensureAlpha().raw().toBuffer({ resolveWithObject: true }); // Node decodes no files
+  const image = { data: new Uint8ClampedArray(rgba), width: info.width, height: info.height, colorSpace: "srgb" } as ImageData;
   const data = await vision.features(image);
   expect(data.every(Number.isFinite)).toBe(true);
   if (headed) expect((await vision.classify(image)).map(({ label }) => label).sort()).toEqual(CLASSES);

@@ -27,6 +27,9 @@ const byLine = (map, source) =>
 /** What the library's package holds the TypeScript of, to read and for maps to lead to; with all of it, it would be over 2 MB. package.json's `files` says the same. */
 const READABLE = /^(index\.ts|engine\/.*|kernels\/[^/]+)$/;
 
+/** Modules whose JavaScript keeps its lines and names, with a map beside it. */
+const STEPPED = /^(index\.ts|engine\/.*)$/;
+
 /** A TypeScript module as JavaScript and a source map. */
 function compile(path) {
   // What a worker is started from is named by URL, which is no import.
@@ -85,7 +88,7 @@ async function library(to) {
     const map = JSON.parse(readFileSync(join(types, `${declaration}.map`), "utf8"));
     write(join(to, path.replace(/\.ts$/, ".d.ts")), { code: text, map: readable ? map : undefined }, join(ROOT, path));
     const { code, map: own } = compile(path);
-    write(join(to, path.replace(/\.ts$/, ".js")), shrink(path, { code, map: readable ? own : undefined }), join(ROOT, path));
+    write(join(to, path.replace(/\.ts$/, ".js")), shrink(path, { code, map: STEPPED.test(path) ? own : undefined }), join(ROOT, path));
   }
   rmSync(types, { recursive: true, force: true });
   // No import map reaches a worker: its module takes the one file, which names no package.

@@ -2,8 +2,9 @@
  * Record a step once, plan it, replay it.
  *
  * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
- * then planned: launches whose results are not needed are dropped, small ones of a kind are joined, tensors whose lives do not overlap share buffers, pipelines
- * compile side by side. `run()` replays the list in one submit, or in several where it takes long (`pace.ts`), and creates nothing.
+ * then planned: launches whose results are not needed are dropped, small ones of a kind are joined (`join.ts`), tensors whose lives
+ * do not overlap share buffers, pipelines compile side by side. `run()` replays the list in one submit, or in several where it takes
+ * long (`pace.ts`), and creates nothing.
  */
 import { getDevice, type Device } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";

@@ -17,11 +17,11 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { addParts } from "./shared/add-parts.ts";
 import { stripesOf } from "./shared/reduce.ts";
+import { range } from "./shared/unroll.ts";
 
 /** Neighbouring columns that a thread computes, so that it loads few pixels twice: a divisor of 56, 28, 14 and 7, the sides of 224 pixels' stages. */
 const RUN = 7;
 const WG = 64;
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 interface Config {
   readonly K: number;

@@ -1,5 +1,4 @@
 /** The parts of a run on GPU and CPU, made once before its first step. */
-import { checkState } from "../models/check-state.ts";
 import { storedModel, storedParams } from "../models/mixed-precision.ts";
 import type { Model } from "../models/model.ts";
 import { loadParams, ParameterStore, type State } from "../models/params.ts";
@@ -44,7 +43,6 @@ interface Disposable {
 /** `own` registers an object to dispose of when the run ends, also by an error. */
 export async function makeRun(o: TrainOptions, resumed: Resumed | null, own: <T extends Disposable>(thing: T) => T): Promise<Run> {
   const { model, recipe, seed } = o;
-  if (o.initial) checkState(model.name, model.params, o.initial);
   const student = makeStudent(model, recipe, o.initial ?? firstState(model, recipe, seed), seed, o.teacher?.model ?? null);
   for (const tensor of Object.values(student.frozen)) own(tensor);
   const store = own(new ParameterStore(model.name, student.model.params, student.state, trains(recipe.trainOnly), recipe.dtype));

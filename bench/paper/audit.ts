@@ -1,7 +1,7 @@
 /** The launches of DeiT on an H100 on paper as text: each product's tile, cuts and waves, and what the model of their time says. */
 import type { PaperGPU } from "./gpu.ts";
 import { paperLaunches, type PaperLaunch, type PaperRun } from "./launches.ts";
-import { F32_CORRECTION, PYTORCH, secondsOf, wavesOfProduct } from "./roofline.ts";
+import { f32Correction, PYTORCH, secondsOf, wavesOfProduct } from "./roofline.ts";
 
 const MODELS = ["deit_tiny_patch16_224", "deit_small_patch16_224", "deit_base_patch16_224"] as const;
 
@@ -38,7 +38,7 @@ function runText(run: PaperRun, launches: readonly PaperLaunch[]): string {
 
 function summary(run: PaperRun, launches: readonly PaperLaunch[]): string {
   const { model, mode, dtype, batch } = run;
-  const correction = dtype === "f32" && mode === "train" ? F32_CORRECTION[model] : 1;
+  const correction = dtype === "f32" && mode === "train" ? f32Correction(model) : 1;
   const seconds = correction * launches.reduce((sum, launch) => sum + secondsOf(launch), 0);
   const [least, aim] = WANTED[model][dtype];
   const share = batch / seconds / PYTORCH[model][dtype];

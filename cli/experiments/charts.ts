@@ -1,7 +1,7 @@
 /** The charts of a table: its groups of one axis as lines over that axis, and its learning curves. */
 import { COLOURS, type Chart } from "./chart.ts";
-import { deviation } from "./statistics.ts";
-import type { Line, TableResult } from "./results.ts";
+import { estimate } from "./statistics.ts";
+import type { TableResult } from "./results.ts";
 
 export function chartsOf({ groups, curves }: TableResult): Chart[] {
   const axes = [...new Set(groups.flatMap(({ at }) => (at ? [at.axis] : [])))];
@@ -18,7 +18,7 @@ export function chartsOf({ groups, curves }: TableResult): Chart[] {
           label,
           points: along.flatMap(({ at, lines }) => {
             const line = lines.find((l) => l.label === label);
-            return line ? [{ x: at!.value, y: line.mean, error: errorOf(line) }] : [];
+            return line ? [{ x: at!.value, y: line.mean, error: estimate(line.values)!.error }] : [];
           }),
         })),
       };
@@ -26,8 +26,3 @@ export function chartsOf({ groups, curves }: TableResult): Chart[] {
     ...curves.map(({ title, lines }): Chart => ({ title, x: "epoch", y: "top-1 %", lines: lines.slice(0, COLOURS) })),
   ];
 }
-
-const errorOf = ({ values }: Line): number | null => {
-  const spread = deviation(values);
-  return spread === null ? null : spread / Math.sqrt(values.length);
-};

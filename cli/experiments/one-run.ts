@@ -1,10 +1,10 @@
 /** One run from its command to its result: trained, or resumed, then judged. */
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { imagesOf, perClass, type Run } from "../../train/experiments/experiment.ts";
 import { writeAtomic } from "../node/files.ts";
 import { shipped } from "../place.ts";
+import { commit } from "../report-file.ts";
 import type { Commands } from "./command.ts";
 import type { Identity } from "./identity.ts";
 import { identityFile, resultFile, runFolder, type Outcome } from "./outcome.ts";
@@ -183,13 +183,3 @@ const writeJson = (path: string, value: unknown): Promise<void> =>
 const relative = (part: string, { out }: Place): string => part.replace(dirname(out), "runs/experiments").replace(shipped(""), "");
 
 const quoted = (part: string): string => (/^[\w./:,=@+-]+$/.test(part) ? part : `'${part}'`);
-
-function commit(): string {
-  try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: shipped("."), stdio: ["ignore", "pipe", "ignore"] })
-      .toString()
-      .trim();
-  } catch {
-    return "unknown";
-  }
-}

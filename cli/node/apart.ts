@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { UsageError } from "../../jobs/errors.ts";
 import { BIN } from "../place.ts";
+import { onStopSignal } from "./host.ts";
 import { watchGpu } from "./watchdog.ts";
 
 /** Seconds without a sign of life after which a kernel is taken to loop for ever. */
@@ -25,7 +26,7 @@ export async function runApart(args: readonly string[], seconds: number): Promis
   });
   const end = () => void child.kill("SIGKILL");
   process.once("exit", end);
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130));
+  const release = onStopSignal((code) => process.exit(code));
   let hung = false;
   const giveUp = () => {
     hung = true;
@@ -39,6 +40,7 @@ export async function runApart(args: readonly string[], seconds: number): Promis
   const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
   clearTimeout(timer);
   process.off("exit", end);
+  release();
   if (hung) throw new UsageError(notEnding(seconds));
   if (code === null) throw new UsageError("expected a kernel that the driver survives, got a process that it ended");
   process.exitCode = code;

@@ -2,8 +2,8 @@
  * A vision transformer's parameter names as timm and as Hugging Face's transformers have them. Hugging Face keeps query, key and value apart
  * where timm has one `qkv` (rows 0…D-1, D…2D-1, 2D…3D-1); nothing is transposed. The distilled model is a `DeiTForImageClassificationWithTeacher`
  * (or `DeiTForImageClassification`, which lacks the second head), a plain one a `ViTForImageClassification`, one with LayerScale a
- * `Dinov2ForImageClassification` (dinov2-names.ts); RegNetY and ConvNeXt have files of their own; the encoder of a `ViTMAEForPreTraining` is read too. Names of the models' own
- * repositories that timm has otherwise count as timm's.
+ * `Dinov2ForImageClassification` (dinov2-names.ts); the encoder of a `ViTMAEForPreTraining` is read too. RegNetY and ConvNeXt have files of
+ * their own. Names of the models' own repositories that timm has otherwise count as timm's.
  *
  * https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
  */

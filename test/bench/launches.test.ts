@@ -6,6 +6,8 @@ import { expect, test } from "vitest";
 import { auditText } from "../../bench/paper/audit.ts";
 import { H100, onPaper } from "../../bench/paper/gpu.ts";
 import { paperLaunches } from "../../bench/paper/launches.ts";
+import { MEASURED } from "../../bench/paper/measured.ts";
+import { f32Correction } from "../../bench/paper/roofline.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { gemm, productsOf } from "../../kernels/gemm/gemm.ts";
 
@@ -35,4 +37,12 @@ test("cuts fill whole waves where the GPU is known, and make many workgroups whe
   expect(Math.ceil(waves) - waves).toBeLessThan(0.06);
   expect(workgroups("another GPU", "f32")).toBeGreaterThanOrEqual(1500);
   expect(132 - (workgroups(H100.name, "f16") % 132 || 132)).toBeLessThanOrEqual(6);
+});
+
+test("the model gives the measured f32 steps, of their own launches, within 4 %", () => {
+  for (const model of Object.keys(MEASURED) as (keyof typeof MEASURED)[]) {
+    const { products, others } = MEASURED[model];
+    expect(others.launches + products.reduce((sum, [count]) => sum + count, 0)).toBe(model === "deit_base_patch16_224" ? 393 : 392); // as the run counted
+    expect(Math.abs(f32Correction(model) - 1), model).toBeLessThan(0.04);
+  }
 });

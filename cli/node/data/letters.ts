@@ -1,5 +1,5 @@
 /** Ten letters of many fonts as CIFAR-10 records, drawn by a headless browser. Test pictures are of other fonts than training pictures. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toRecords } from "./cifar10.ts";
@@ -16,7 +16,6 @@ export async function drawLetters(each: {
 }): Promise<{ train: Uint8Array; test: Uint8Array }> {
   const project = await mkdtemp(join(tmpdir(), "fonts-"));
   try {
-    await mkdir(project, { recursive: true });
     await writeFile(join(project, "package.json"), JSON.stringify({ private: true }));
     await npm("letters", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", ...FONT_PACKAGES], project);
     const [train, test] = await drawPictures([

@@ -20,7 +20,14 @@ const BETAS = [0.9, 0.999] as const;
 /** Maps features (N, T, D) to the logits of each head, and of all together. */
 function answers(features: Tensor, params: Params): { all: Tensor; each: Tensor[] } {
   const [N, T, D] = features.shape as [number, number, number];
-  const names = T === 2 ? ["head", "head_dist"] : [Object.keys(params).find((name) => name.endsWith(".weight"))!.slice(0, -".weight".length)];
+  const names =
+    T === 2
+      ? ["head", "head_dist"]
+      : [
+          Object.keys(params)
+            .find((name) => name.endsWith(".weight"))!
+            .slice(0, -".weight".length),
+        ];
   const each = names.map((name, t) =>
     linear(reshape(slice(features, 1, t, t + 1), [N, D]), params[`${name}.weight`]!, params[`${name}.bias`]!),
   );

@@ -5,7 +5,6 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
-import { createRequire } from "node:module";
 import type { Browser, ElementHandle, Page } from "puppeteer-core";
 import sharp from "sharp";
 import { gzipSync } from "node:zlib";
@@ -17,6 +16,7 @@ import { buildSite } from "../../cli/site.ts";
 import { parseCifar } from "../../train/data/dataset.ts";
 import { readWeights } from "../../models/checkpoints/weights.ts";
 import { axesOf, parseOnnx } from "../models/onnx-file.ts";
+import { looksRight } from "./looks-right.ts";
 
 const PAGES = ["index", "classify", "teach", "distil", "lab", "bench", "docs", "api", "recorded"] as const;
 const TYPES: Readonly<Record<string, string>> = {
@@ -27,7 +27,6 @@ const TYPES: Readonly<Record<string, string>> = {
   ".json": "application/json",
   ".webmanifest": "application/manifest+json",
 };
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let folder: string;
 let server: Server;
@@ -84,31 +83,6 @@ async function open(name: string): Promise<Page> {
   page.on("pageerror", (error) => faults.push(`${name}: ${(error as Error).message}`));
   await page.goto(`${base}${name}.html`, { waitUntil: "load" });
   return page;
-}
-
-interface Violation {
-  readonly id: string;
-  readonly nodes: readonly { readonly html: string }[];
-}
-
-/** axe finds nothing on the page as it is now, in light and dark, and nothing is cut at three widths. */
-async function looksRight(page: Page): Promise<void> {
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    for (const width of [360, 768, 1300]) {
-      await page.setViewport({ width, height: 900 });
-      const cut = () =>
-        page.evaluate(() => {
-          const { scrollWidth, clientWidth } = document.documentElement;
-          const wide = [...document.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > clientWidth + 1);
-          return scrollWidth <= clientWidth ? "" : wide.map((e) => `${e.tagName} ${e.className}`).join(", ");
-        });
-      await expect.poll(cut, { message: `${scheme}, ${width} pixels`, timeout: 10_000 }).toBe("");
-    }
-    await page.evaluate(axe);
-    const { violations } = (await page.evaluate("axe.run()")) as { readonly violations: readonly Violation[] };
-    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`)).toEqual([]);
-  }
 }
 
 describe("every page", () => {

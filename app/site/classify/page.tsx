@@ -107,11 +107,13 @@ function Classify() {
       {camera && live.length > 0 && <Top predictions={live} />}
       <p class="status" role="status">{status}</p>
       {left.length > 0 && (
-        <ul class="error" role="alert">
-          {left.map((text) => (
-            <li key={text}>{text}</li>
-          ))}
-        </ul>
+        <div class="error" role="alert">
+          <ul>
+            {left.map((text) => (
+              <li key={text}>{text}</li>
+            ))}
+          </ul>
+        </div>
       )}
       {items.length > 1 && (
         <ul class="thumbs" aria-label="Your pictures">

@@ -58,7 +58,7 @@ export const isHfDinov3 = (name: string): boolean => /^(model\.)?layer\.\d+\.att
 /** In Hugging Face's files, and in no model here: of pretraining, and angles, which are made anew. */
 const HF_EXTRA = /^(embeddings\.mask_token$|rope_embeddings\.)/;
 
-/** From the names of Hugging Face's `DINOv3ViTModel`, with `model.` before its layers from version 5 on. */
+/** From the names of Hugging Face's `DINOv3ViTModel`; version 5 has its layers behind `model.`, though not in its own files. */
 export function dinov3ToTimm(hf: State): { readonly state: State; readonly ignored: readonly string[] } {
   const rows = blockOf([...hf.keys()].some((name) => name.endsWith(".mlp.gate_proj.weight")));
   const timm = new Map<string, Weight>();

@@ -59,6 +59,7 @@ const sizes = (c: DeitConfig): object => ({
   intermediate_size: mlpWidth(c),
 });
 
+/** What its class has as 1.0 or 100.0 is left to it: written from here they are integers, which it refuses. */
 const dinov3 = (c: DeitConfig): object => ({
   model_type: "dinov3_vit",
   architectures: ["DINOv3ViTModel"],
@@ -69,9 +70,7 @@ const dinov3 = (c: DeitConfig): object => ({
   key_bias: false,
   value_bias: c.qkvBias,
   layer_norm_eps: c.eps,
-  layerscale_value: c.layerScale ?? 1,
   num_register_tokens: c.regTokens,
-  rope_theta: 100,
 });
 
 /** transformers.js knows no RegNet; its ResNet runs whatever graph the file holds. */

@@ -58,13 +58,17 @@ def timm_model(c, size=None):
 
 def record(name, c):
     model = fill_model(timm_model(c)).eval()
-    seen = {}
+    seen, probabilities = {}, []
     for tap, module in model.named_modules():
         if tap == "patch_embed" or tap.startswith("blocks.") and tap.count(".") == 1:
             module.register_forward_hook(lambda m, i, o, tap=tap: seen.__setitem__(tap, probe(o)))
+    last = model.blocks[-1].attn
+    last.fused_attn = False  # so that the probabilities are made
+    last.attn_drop.register_forward_hook(lambda m, i, o: probabilities.append(probe(o)))
     y = model(fill((3, 3, c["imgSize"], c["imgSize"]), 0, 1.7))
     (y * fill(y.shape, 1, 1)).sum().backward()
-    return {"name": name, "config": c, "y": numbers(y), "activations": seen, "gradients": {n: probe(p.grad) for n, p in model.named_parameters()}}
+    return {"name": name, "config": c, "y": numbers(y), "activations": seen, "attention": probabilities[0],
+            "gradients": {n: probe(p.grad) for n, p in model.named_parameters()}}
 
 
 def resized(c):

@@ -120,7 +120,7 @@ describe("a model's file", () => {
     expect(config).toMatchObject({
       ...{ model_type: "dinov3_vit", architectures: ["DINOv3ViTModel"], image_size: 256, patch_size: 16, hidden_size: 384 },
       ...{ intermediate_size: 1536, num_hidden_layers: 12, num_attention_heads: 6, use_gated_mlp: true, hidden_act: "silu" },
-      ...{ query_bias: true, key_bias: false, value_bias: true, num_register_tokens: 4, layer_norm_eps: 1e-5, rope_theta: 100 },
+      ...{ query_bias: true, key_bias: false, value_bias: true, num_register_tokens: 4, layer_norm_eps: 1e-5 },
     });
   });
 

@@ -58,6 +58,7 @@ export const cases: Case[] = [
   })),
   ...[layouts[0]!, layouts[3]!].map(({ why, B, N, H, D, P, half }) => ({
     name: `f16 rotary: ${why}`,
+    needs: ["shader-f16"],
     run: () =>
       checkHalf({
         inputs: [
@@ -94,7 +95,7 @@ export const cases: Case[] = [
         reference: swigluReference(4),
       }),
   },
-  { name: "f16 swiglu", run: () => checkHalf({ inputs: [[3, 10]], op: swiglu, reference: swigluReference(5) }) },
+  { name: "f16 swiglu", needs: ["shader-f16"], run: () => checkHalf({ inputs: [[3, 10]], op: swiglu, reference: swigluReference(5) }) },
   {
     name: "swiglu: refuses a row that has no two halves",
     run: () => refuses(() => swiglu(Tensor.zeros([2, 5])), /swiglu: expected u \[\.\.,2\*H\], got \[2,5\]/),

@@ -1,4 +1,4 @@
-/** DINOv3 and EVA-02 in training: dropout, stochastic depth, f16, LoRA on layers that other transformers have as one, an epoch that learns. */
+/** DINOv3 and EVA-02 in training: dropout, stochastic depth, f16, and LoRA on layers that other transformers have as one. */
 import { expect, test } from "vitest";
 import { getDevice } from "../../engine/device.ts";
 import { isHead } from "../../models/heads.ts";
@@ -41,7 +41,7 @@ test.each(NAMES)("%s: dropout and stochastic depth reach every parameter, twice 
     expect(Buffer.from(again.state.get(key)!.data.buffer).equals(Buffer.from(data.buffer)), key).toBe(true);
 });
 
-test.each(NAMES)("%s: in f16 as in f32, it learns", { timeout: 600_000 }, async (name) => {
+test.each(NAMES)("%s: the losses of a run in f16 are those in f32 but for rounding", { timeout: 600_000 }, async (name) => {
   expect(getDevice().features.has("shader-f16")).toBe(true);
   const losses = async (dtype: "f32" | "f16"): Promise<number[]> => {
     const found: number[] = [];
@@ -54,9 +54,9 @@ test.each(NAMES)("%s: in f16 as in f32, it learns", { timeout: 600_000 }, async 
     return found;
   };
   const [wide, narrow] = [await losses("f32"), await losses("f16")];
-  expect(wide.at(-1)!).toBeLessThan(0.8 * wide[0]!);
-  expect(narrow.at(-1)!).toBeLessThan(0.8 * narrow[0]!);
-  expect(Math.abs(narrow[0]! - wide[0]!)).toBeLessThan(2e-3 * wide[0]!);
+  expect(narrow.length).toBe(wide.length);
+  expect(Math.max(...narrow.map((loss, i) => Math.abs(loss / wide[i]! - 1)))).toBeLessThan(5e-3);
+  expect(narrow).not.toEqual(wide);
 });
 
 test.each(NAMES)("%s: LoRA adapts its layers, and nothing else but the head", { timeout: 600_000 }, async (name) => {

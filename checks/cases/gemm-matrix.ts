@@ -18,7 +18,7 @@ import {
   type MatrixSetup,
 } from "../../kernels/gemm/matrix.ts";
 import { subgroupMatrixInUse } from "../../kernels/gemm/matrix-use.ts";
-import { divides, matrixBytes, matrixTile, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
+import { divides, matrixBytes, registersOf, matrixTile, type MatrixTile } from "../../kernels/gemm/matrix-tile.ts";
 import { linear } from "../../kernels/linear.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import { refuses, uniform, type Case } from "../check.ts";
@@ -143,11 +143,24 @@ export const cases: Case[] = [
       equal("16x16x16", divides(setup.shape, tile(128, 128, 32, 2, 4)), true);
       equal("a third", divides(setup.shape, tile(96, 128, 32, 4, 2)), false);
       equal("half of K", divides(setup.shape, tile(128, 128, 8, 2, 2)), false);
-      const limits = { maxComputeWorkgroupStorageSize: 32768, maxComputeInvocationsPerWorkgroup: 256 } as GPUSupportedLimits;
-      const why = (t: MatrixTile, sizes: { M: number; N: number; K: number; tb?: boolean }) =>
-        matrixRefuses(setup, t, sizes, { limits }) ?? "";
+      const limits = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 256 } as GPUSupportedLimits;
+      const device = (vendor: string) => ({ limits, adapter: { ...getDevice().adapter, vendor } });
+      const why = (
+        t: MatrixTile,
+        sizes: { M: number; N: number; K: number; ta?: boolean; tb?: boolean; sums?: boolean },
+        vendor = "nvidia",
+      ) => matrixRefuses(setup, t, sizes, device(vendor)) ?? "";
       const big = { M: 4096, N: 4096, K: 4096 };
       equal("fits", why(tile(128, 128, 32, 2, 2, "ahead"), big), "");
+      const [wide, square] = [tile(128, 256, 32, 2, 4, "ahead"), tile(128, 192, 32, 2, 4, "ahead")];
+      equal("registers", [registersOf({ ...setup, tile: wide }), registersOf({ ...setup, tile: wide }, true)], [216, 224]);
+      const sums = { ...big, ta: true, sums: true };
+      for (const [t, vendor, pattern] of [
+        [wide, "nvidia", /^$/],
+        [wide, "amd", /^its threads take 224 registers, of 216$/],
+        [square, "amd", /^$/],
+      ] as const)
+        if (!pattern.test(why(t, sums, vendor))) throw new Error(`with sums: expected ${pattern}, got "${why(t, sums, vendor)}"`);
       // Two slabs of 128 lines of 5 words and of 32 lines of 4 parts of 5 words.
       equal(
         "bytes",
@@ -163,7 +176,7 @@ export const cases: Case[] = [
         2 * 16 * (128 * 5 + 4 * 32 * 5),
       );
       for (const [t, sizes, pattern] of [
-        [tile(128, 128, 32, 2, 4), big, /40960 bytes of workgroup memory, of 32768/],
+        [tile(128, 256, 32, 2, 4, "double"), big, /57344 bytes of workgroup memory, of 49152/],
         [tile(64, 64, 16, 4, 4, "plain"), big, /512 threads, of 256/],
         [tile(128, 128, 16, 2, 2), { ...big, K: 4100 }, /whole 16 bytes/],
         [tile(128, 128, 16, 2, 2), { ...big, N: 4100, tb: false }, /whole 16 bytes/],

@@ -6,7 +6,7 @@ import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { activationOf, type Activation } from "../shared/activations.ts";
-import { range, unrollLines } from "../shared/unroll.ts";
+import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { rowReader } from "./rows.ts";
 
 export interface Geometry {
@@ -34,6 +34,12 @@ function gatherThreads(tiles: number): number {
   return threads;
 }
 
+/** Lanes that pass weights around; 1 where each loads its own, as GPUs do it from a cache. Processors load lane by lane. */
+function passingLanes(): number {
+  const { adapter, subgroups } = getDevice();
+  return adapter.software ? (subgroups?.min ?? 1) : 1;
+}
+
 /** A batch norm with fixed statistics, (O) each: what follows the sum in the same launch. */
 export type Norm = Readonly<Record<"weight" | "bias" | "mean" | "variance", Tensor>>;
 
@@ -50,6 +56,13 @@ interface Tap {
   readonly v: number;
   readonly pixel: string;
   readonly column: number;
+}
+
+/** WGSL, see `weightsBy`. */
+interface Weights {
+  readonly place: string;
+  readonly load: string;
+  value(i: number, tap: number): string;
 }
 
 /** A thread's taps by source row, for TY rows of TX pixels. */
@@ -79,7 +92,8 @@ function tapsOf({ kh, kw, stride, padding, transposed }: Gather, TY: number, TX:
  *     let x0 = i32(tx * 0u);
  *     let first = (b * 1u + g) * 4u;
  *     let wg = g * 3u;
- *     let w_0 = wg + (m0 + 0u) * 3u; var a_0_0_0 = 0.0; var a_0_0_1 = 0.0;
+ *     let w_0 = wg + (m0 + 0u) * 3u;
+ *     var a_0_0_0 = 0.0; var a_0_0_1 = 0.0;
  *     { let u = 0u;
  *       let row = i32(ty * 1u) + i32(u) - 0;
  *       let x_at0 = u32(row * 4 + x0 + 0) / 4u; let x_ok0 = true;
@@ -120,8 +134,29 @@ export const gatherKernel = kernelFamily((f: Gather) => {
     return rowReader("x", { columns, W: source.W, H: kh === 1 && padding === 0 ? null : source.H, step, tiles: XT });
   });
 
+  /** How a thread comes by the weights of its channels: where they are, its loads for an input channel, and one weight. */
+  const weightsBy = (lanes: number): Weights => {
+    if (lanes === 1)
+      return {
+        place: unrollLines(TM, (i) => `let w_${i} = wg + (${channel(i)}) * ${weightOfChannel}u;`),
+        load: "",
+        value: (i, tap) => `weight[w_${i} + wc + ${tap}u]`,
+      };
+    // Each lane has one of the TM * kw of a kernel row, or several.
+    const loads = Math.ceil((TM * kw) / lanes);
+    const own = (r: number) => `min(subgroup_lane % ${lanes}u + ${r * lanes}u, ${TM * kw - 1}u)`;
+    return {
+      place: unrollLines(
+        loads,
+        (r) => `let w_${r} = wg + min(m0 + ${own(r)} / ${kw}u, ${M - 1}u) * ${weightOfChannel}u + ${own(r)} % ${kw}u;`,
+      ),
+      load: unroll(loads, (r) => ` let few_${r} = weight[w_${r} + wc];`),
+      value: (i, v) => `subgroupBroadcast(few_${Math.floor((i * kw + v) / lanes)}, ${(i * kw + v) % lanes}u)`,
+    };
+  };
+
   /** Adds up what one source row gives, or each of a loop's. */
-  const addRow = ([row, list]: readonly [number, readonly Tap[]], n: number): string => {
+  const addRow = ([row, list]: readonly [number, readonly Tap[]], n: number, weights: Weights): string => {
     const reader = readers[n]!;
     const offset = !alike ? row : transposed ? `${padding} - i32(u)` : `i32(u) - ${padding}`;
     const tapOf = (t: Tap) => (alike ? 0 : t.u * kw) + t.v;
@@ -129,7 +164,7 @@ export const gatherKernel = kernelFamily((f: Gather) => {
       [...new Set(list.map(tapOf))]
         .map((tap) => {
           const products = list.filter((t) => tapOf(t) === tap).map((t) => `a_${i}_${t.pixel} += w * ${reader.value("v", t.column)};`);
-          return `{ let w = weight[w_${i} + wc + ${tap}u]; ${products.join(" ")} }`;
+          return `{ let w = ${weights.value(i, tap)}; ${products.join(" ")} }`;
         })
         .join("\n      ");
     return /* wgsl */ `
@@ -138,7 +173,7 @@ export const gatherKernel = kernelFamily((f: Gather) => {
     ${reader.place()}
     for (var c = 0u; c < ${K}u; c++) {
       ${reader.load("v", "x", `(first + c * ${sourceSize}u)`)}
-      let wc = c * ${weightOfC}u${alike ? ` + u * ${kw}u` : ""};
+      let wc = c * ${weightOfC}u${alike ? ` + u * ${kw}u` : ""};${weights.load}
       ${unrollLines(TM, multiply)}
     } }`;
   };
@@ -160,14 +195,16 @@ export const gatherKernel = kernelFamily((f: Gather) => {
       })
       .join("\n      ");
 
-  const ofThreads = kernelFamily(({ threads }: { threads: number }) =>
-    defineKernel({
+  const ofThreads = kernelFamily(({ threads, lanes }: { threads: number; lanes: number }) => {
+    const weights = weightsBy(lanes);
+    return defineKernel({
       name: transposed ? "conv2d.backwardInput" : "conv2d.forward",
       // x or dy (B, groups*K, H, W), (O, C, kh, kw), (O) each
       inputs: { x: readers[0]!.elem, weight: "f32", bias: "f32?", norm_weight: "f32?", norm_bias: "f32?", mean: "f32?", variance: "f32?" },
       outputs: { y: "f32" }, // y or dx (B, groups*M, H, W)
       params: { tiles: "u32" },
       workgroup: threads,
+      needs: lanes > 1 ? ["subgroups"] : [],
       helpers: activationOf(activation, "f32"),
       code: /* wgsl */ `
     let t = min(wid.x * WG + li, p.tiles - 1u);
@@ -176,19 +213,20 @@ export const gatherKernel = kernelFamily((f: Gather) => {
     let x0 = i32(tx * ${step}u);
     let first = (b * ${groups}u + g) * ${K * sourceSize}u;
     let wg = g * ${K * M * kh * kw}u;
-    ${unrollLines(TM, (i) => `let w_${i} = wg + (${channel(i)}) * ${weightOfChannel}u; ${pixels.map(({ id }) => `var a_${i}_${id} = ${start(i)};`).join(" ")}`)}
-    ${taps.map(addRow).join("")}
+    ${weights.place}
+    ${unrollLines(TM, (i) => pixels.map(({ id }) => `var a_${i}_${id} = ${start(i)};`).join(" "))}
+    ${taps.map((tap, n) => addRow(tap, n, weights)).join("")}
     if (wid.x * WG + li >= p.tiles) { return; }
     let to = ((b * ${groups}u + g) * ${M}u + m0) * ${targetSize}u + ty * ${TY * target.W}u + tx * ${TX}u;
     ${norm ? unrollLines(TM, normOf) : ""}
     ${unrollLines(TM, store)}`,
-    }),
-  );
+    });
+  });
   return (x: Tensor, weight: Tensor, bias: Tensor | null, fixed?: Norm): Tensor => {
     const B = x.shape[0]!;
     const tiles = B * XT * YT,
       threads = gatherThreads(tiles);
-    return ofThreads({ threads })({
+    return ofThreads({ threads, lanes: alike ? passingLanes() : 1 })({
       inputs: { x, weight, bias, norm_weight: fixed?.weight, norm_bias: fixed?.bias, mean: fixed?.mean, variance: fixed?.variance },
       outputs: { y: { shape: [B, groups * M, target.H, target.W], dtype: x.dtype } },
       params: { tiles },

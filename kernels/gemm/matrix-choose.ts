@@ -2,10 +2,11 @@
 import { getDevice, type Device } from "../../engine/device.ts";
 import { chosen } from "../shared/tuning.ts";
 import { matrixKernel } from "./matrix-kernel.ts";
-import { divides, matrixBytes, matrixTile, sumThreads, wordOf, type MatrixSetup, type MatrixTile } from "./matrix-tile.ts";
+import { divides, matrixBytes, matrixTile, registersOf, sumThreads, wordOf, type MatrixSetup, type MatrixTile } from "./matrix-tile.ts";
 import { isSmall, TILES_8 } from "./matrix-tiles-8.ts";
 import type { MatrixChoice, MatrixQuestion } from "./matrix-use.ts";
 import { questionOf } from "./question.ts";
+import { mostRegisters } from "./vendors.ts";
 import { bestCut, MATRIX_OVERHEAD, mostCuts, type Cut } from "./waves.ts";
 
 /**
@@ -61,11 +62,13 @@ export function tileRefuses(
   { shape, words, lanes }: MatrixSetup,
   tile: MatrixTile,
   { aAlongK, bAlongK, sums, direct = false }: Pick<MatrixQuestion, "aAlongK" | "bAlongK" | "sums"> & { readonly direct?: boolean },
-  { limits }: Pick<Device, "limits">,
+  { limits, adapter }: Pick<Device, "limits" | "adapter">,
 ): string | null {
   if (!divides(shape, tile)) return `a tile of ${tile.bm}x${tile.bn}x${tile.bk} is not of whole ${shape.M}x${shape.N}x${shape.K} matrices`;
   const config = { shape, tile, aAlongK, bAlongK, words, direct, lanes };
   if (sums && sumThreads(config) === 0) return "its threads cannot sum op(A) along K";
+  const [registers, most] = [registersOf({ shape, tile, lanes }, sums), mostRegisters(adapter.vendor)];
+  if (registers > most) return `its threads take ${registers} registers, of ${most}`;
   const bytes = matrixBytes(config, sums);
   if (bytes > limits.maxComputeWorkgroupStorageSize)
     return `it takes ${bytes} bytes of workgroup memory, of ${limits.maxComputeWorkgroupStorageSize}`;

@@ -130,6 +130,19 @@ export function sumsIn(c: Pick<MatrixConfig, "shape" | "tile" | "aAlongK" | "bAl
   return c.words && part * parts * slabsOf(c.tile) >= sumWords(c) ? "a" : "own";
 }
 
+/**
+ * 32-bit registers of a thread without addresses, about: its elements of C, a step's matrices of A and B, of which two threads hold each
+ * element (so AMD's RDNA 3), the next slab's loads, and sums of op(A).
+ */
+export function registersOf({ shape, tile, lanes }: Pick<MatrixConfig, "shape" | "tile" | "lanes">, sums = false): number {
+  const { bm, bn, bk, gm, gn, staging } = tile,
+    threads = gm * gn * lanes;
+  const perRegister = shape.input === "f16" ? 2 : 1;
+  const operands = (2 * shape.K * (bm / gm + bn / gn)) / (lanes * perRegister);
+  const loads = staging === "plain" ? 0 : 4 * Math.ceil(((bm + bn) * bk) / (threads * wordOf(shape)));
+  return (bm * bn) / threads + operands + loads + (sums ? wordOf(shape) : 0);
+}
+
 export const slabsOf = ({ staging }: MatrixTile): number => (staging === "double" ? 2 : 1);
 
 /** Where subgroups hand over C: in parts of a slab if there are enough large ones, else in separate memory. */

@@ -109,7 +109,7 @@ export function matrixRefuses(
   setup: MatrixSetup,
   t: MatrixTile,
   { ta = false, tb = false, M, N, K, direct = false, sums = false }: Omit<MatrixProduct, "a" | "b">,
-  device: Pick<Device, "limits">,
+  device: Pick<Device, "limits" | "adapter">,
 ): string | null {
   const word = wordOf(setup.shape);
   const whole = [ta ? M : K, tb ? K : N].every((n) => n % word === 0) && N % 4 === 0;

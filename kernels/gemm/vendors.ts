@@ -47,5 +47,11 @@ const BY_VENDOR: Readonly<Record<string, Ranking>> = {
 /** Tiles with their relative speed on a GPU of this vendor, as WebGPU names it. */
 export const rankingOf = (vendor: string): Ranking => BY_VENDOR[vendor.toLowerCase()] ?? MIDDLE;
 
+/**
+ * Registers of a thread on tensor cores (`registersOf` of matrix-tile.ts), at most. AMD's compiler spills what is above, and nothing below
+ * (Mesa 25.0.7 for navi31; test/slow/radv).
+ */
+export const mostRegisters = (vendor: string): number => (vendor.toLowerCase() === "amd" ? 216 : Infinity);
+
 /** Whether a thread has no registers for the next slab's loads while it multiplies this one. */
 export const loadsFirst = (vendor: string): boolean => vendor.toLowerCase() === "apple";

@@ -91,22 +91,32 @@ interface Violation {
   readonly nodes: readonly { readonly html: string }[];
 }
 
+/** axe finds nothing on the page as it is now, in light and dark, and nothing is cut at three widths. */
+async function looksRight(page: Page): Promise<void> {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    for (const width of [360, 768, 1300]) {
+      await page.setViewport({ width, height: 900 });
+      const cut = () =>
+        page.evaluate(() => {
+          const { scrollWidth, clientWidth } = document.documentElement;
+          const wide = [...document.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > clientWidth + 1);
+          return scrollWidth <= clientWidth ? "" : wide.map((e) => `${e.tagName} ${e.className}`).join(", ");
+        });
+      await expect.poll(cut, { message: `${scheme}, ${width} pixels`, timeout: 10_000 }).toBe("");
+    }
+    await page.evaluate(axe);
+    const { violations } = (await page.evaluate("axe.run()")) as { readonly violations: readonly Violation[] };
+    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`)).toEqual([]);
+  }
+}
+
 describe("every page", () => {
   for (const name of PAGES) {
     test(`${name}: axe finds nothing in light and dark, and nothing is cut at 360, 768 and 1300 pixels`, async () => {
       const page = await open(name);
       await page.waitForFunction(() => !document.getElementById("app") || document.getElementById("app")!.childElementCount > 0);
-      for (const scheme of ["light", "dark"]) {
-        await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-        for (const width of [360, 768, 1300]) {
-          await page.setViewport({ width, height: 900 });
-          const cut = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-          expect(cut, `${scheme}, ${width} pixels`).toBeLessThanOrEqual(0);
-        }
-        await page.evaluate(axe);
-        const { violations } = (await page.evaluate("axe.run()")) as { readonly violations: readonly Violation[] };
-        expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`)).toEqual([]);
-      }
+      await looksRight(page);
       await page.close();
     });
   }
@@ -151,6 +161,7 @@ test("bench measures one case, scores it beside a committed result, and leads to
   await page.click("#report #cases .press");
   const links = await page.$$eval("#report [aria-label='A figure explained'] a", (all) => all.map((a) => a.getAttribute("href")!));
   expect(links).toEqual(["./lab.html#op=softmax&sizes=12x197x197"]);
+  await looksRight(page);
   await Promise.all([page.waitForNavigation(), page.click("#report [aria-label='A figure explained'] a")]);
   await page.waitForFunction(() => /, forward at softmax 12x197x197/.test(document.querySelector(".lab-kernel")?.textContent ?? ""));
   await page.close();
@@ -170,6 +181,7 @@ test("the search of guides and API finds a name, and a guide by its words", asyn
   };
   expect((await hits("loadModel"))[0]).toBe("./api.html#main-loadModel");
   expect(await hits("checkpoints shard")).toContain("./docs.html#checkpoints");
+  await looksRight(page);
   await page.close();
 });
 
@@ -203,6 +215,7 @@ describe("without WebGPU", () => {
     }
     await Promise.all([page.waitForNavigation(), page.click("[data-no-webgpu] a")]);
     expect(page.url()).toBe(`${base}recorded.html`);
+    await looksRight(page);
     expect(await page.$eval("body", ({ textContent }) => textContent)).toContain("48.3 %");
     await page.close();
   });
@@ -251,6 +264,7 @@ describe("teach", () => {
     expect(await page.$$eval(".error", (errors) => errors.map(({ textContent }) => textContent))).toEqual([]);
     const accuracy = Number(await page.$eval("[data-accuracy]", (place) => (place as HTMLElement).dataset["accuracy"]));
     expect(accuracy).toBeGreaterThanOrEqual(0.5); // one of three is chance
+    await looksRight(page);
     const onnx = parseOnnx(await downloaded(page, () => press("Model as .onnx"), "model.onnx"));
     expect((JSON.parse(onnx.metadata[0]!.value) as { classes: string[] }).classes).toEqual(["class 1", "class 2", "class 3"]);
     expect(onnx.graph.output.map(axesOf)).toEqual([["logits", 1, "batch", 3]]);

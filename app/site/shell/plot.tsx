@@ -54,5 +54,6 @@ export function Plot({ lines, x, y }: { readonly lines: readonly Line[]; readonl
     };
   }, [names]);
   useEffect(() => plot.current?.setData(aligned(lines)));
-  return <div ref={place} role="img" aria-label={`${y} by ${x}`} style={{ minHeight: `${HEIGHT + 60}px`, minWidth: 0 }} />;
+  // The page is not kept wide by the plot that it had, when a phone is turned.
+  return <div ref={place} role="img" aria-label={`${y} by ${x}`} style={{ minHeight: `${HEIGHT + 60}px`, contain: "inline-size", overflow: "hidden" }} />;
 }

@@ -21,10 +21,16 @@ Object.assign(globalThis, globals);
 const gpu = create(["enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model"]);
 const adapter = (await gpu.requestAdapter())!;
 const features = ["shader-f16", "subgroups", "subgroup-size-control", SUBGROUP_MATRIX] as GPUFeatureName[];
-const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxStorageBuffersPerShaderStage } = adapter.limits;
+const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxStorageBuffersPerShaderStage } =
+  adapter.limits;
 const real = await adapter.requestDevice({
   requiredFeatures: features,
-  requiredLimits: { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxStorageBuffersPerShaderStage },
+  requiredLimits: {
+    maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX,
+    maxStorageBuffersPerShaderStage,
+  },
 });
 
 /** The device for shaders and pipelines; buffers and work go nowhere. */

@@ -139,16 +139,16 @@ export const dense = (p: Params, name: string): Dense => [p[`${name}.weight`]!, 
 export const patchLayer = (p: Params, c: DeitConfig) =>
   [p["patch_embed.proj.weight"]!, c.preNorm ? null : p["patch_embed.proj.bias"]!] as const;
 
+/** The first tokens, with learned positions. */
+export function placed(p: Params, x: Tensor, front: readonly string[], c: DeitConfig): Tensor {
+  const learned = front.map((name) => p[name]!);
+  return patchTokens(x, ...patchLayer(p, c), learned, p["pos_embed"]!);
+}
+
 function vitParts(c: DeitConfig): Parts {
   if (c.rope !== null) throw new Error(`deit: expected the parts of its family (eva.ts) for rope "${c.rope}", got none`);
   return {
-    tokens: (p, x, front) =>
-      patchTokens(
-        x,
-        ...patchLayer(p, c),
-        front.map((name) => p[name]!),
-        p["pos_embed"]!,
-      ),
+    tokens: (p, x, front) => placed(p, x, front, c),
     scale: (block, which) => `${block}.ls${which}.gamma`,
     qkv: (p, block, t) => linear(t, p[`${block}.attn.qkv.weight`]!, c.qkvBias ? p[`${block}.attn.qkv.bias`]! : null),
     mlp: (p, block, t, normed, layers, branch) => layers.mlp(t, normed, dense(p, `${block}.mlp.fc1`), dense(p, `${block}.mlp.fc2`), branch),

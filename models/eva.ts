@@ -8,10 +8,10 @@ import { Tensor } from "../engine/tensor.ts";
 import { cast } from "../kernels/cast.ts";
 import { linear } from "../kernels/linear.ts";
 import { concat, expand } from "../kernels/movement.ts";
-import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";
+import { patchEmbed } from "../kernels/patch-embed.ts";
 import { rotary } from "../kernels/rotary.ts";
 import { swiglu } from "../kernels/swiglu.ts";
-import { deitParams, dense, normed, patchLayer, type Parts } from "./deit.ts";
+import { deitParams, dense, normed, patchLayer, placed, type Parts } from "./deit.ts";
 import { firstWidth, mlpWidth, type DeitConfig } from "./deit-config.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
 import { rotaryAngles } from "./rotary-angles.ts";
@@ -57,25 +57,13 @@ export function evaParts(c: DeitConfig): Parts {
   const angles = [Tensor.from(cos, shape), Tensor.from(sin, shape)] as const;
   const noBias = c.qkvBias ? Tensor.zeros([c.dim]) : null;
   return {
-    tokens: (p, x, front) =>
-      c.rope === "dinov3"
-        ? unplaced(p, x, front, c)
-        : patchTokens(
-            x,
-            ...patchLayer(p, c),
-            front.map((name) => p[name]!),
-            p["pos_embed"]!,
-          ),
+    tokens: (p, x, front) => (c.rope === "dinov3" ? unplaced : placed)(p, x, front, c),
     scale: (block, which) => `${block}.gamma_${which}`,
     qkv(p, block, t) {
       const w = (name: string): Tensor => p[`${block}.attn.${name}`]!;
+      const apart = ["q", "k", "v"].map((part) => `${part}_proj.weight`);
+      const weight = c.qkvFused ? w("qkv.weight") : concat(apart.map(w), 0);
       const [q, v] = c.qkvFused ? ["q_bias", "v_bias"] : ["q_proj.bias", "v_proj.bias"];
-      const weight = c.qkvFused
-        ? w("qkv.weight")
-        : concat(
-            ["q", "k", "v"].map((part) => w(`${part}_proj.weight`)),
-            0,
-          );
       const bias = noBias && concat([w(q!), noBias, w(v!)], 0);
       return rotary(linear(t, weight, bias), ...angles, { heads: c.heads, half });
     },

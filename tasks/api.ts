@@ -88,6 +88,8 @@ export interface AttentionMap {
   readonly side: number;
   /** (side * side): how much each patch is attended to. */
   readonly weights: Float32Array;
+  /** The part of the picture that these patches are of, in shares of its width and height: preprocessing cuts off the rest. */
+  readonly area: { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
 }
 
 export interface SaveOptions {

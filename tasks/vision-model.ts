@@ -1,6 +1,8 @@
 /** The model of an app: classifies, gives features and attention, and fine-tunes. */
+import { sizeOf } from "../kernels/images/image.ts";
 import { attentionProbabilities, headMaps, rollout } from "../models/attention-maps.ts";
 import { combineHeads } from "../models/heads.ts";
+import { areaOf } from "../models/images/protocols.ts";
 import type {
   AttentionMap,
   AttentionOptions,
@@ -79,15 +81,21 @@ export class Vision implements VisionModel {
       throw new Error(`attention: expected a distilled model for the token "distillation", got ${model.name}`);
     const picture = await openPicture(image, signal);
     const one = block !== undefined && head !== undefined;
-    const found = await this.#runtime.withInput(picture, (on, params, x) =>
-      attentionProbabilities(on, params, x, one ? [block] : undefined),
-    );
-    signal?.throwIfAborted();
     const at = token === "class" ? 0 : 1;
-    if (!one) return { side: found.side, weights: rollout(found, 0, at) };
-    if (!Number.isInteger(head) || head < 0 || head >= found.heads)
-      throw new Error(`attention: expected a head from 0 to ${found.heads - 1}, got ${head}`);
-    return { side: found.side, weights: headMaps(found, 0, 0, at)[head]! };
+    try {
+      const area = areaOf(picture.kind === "bytes" ? picture.image : sizeOf(picture.image), this.parts.steps);
+      const found = await this.#runtime.withInput(picture, (on, params, x) =>
+        attentionProbabilities(on, params, x, one ? [block] : undefined),
+      );
+      signal?.throwIfAborted();
+      const { side, heads } = found;
+      if (!one) return { side, weights: rollout(found, 0, at), area };
+      if (!Number.isInteger(head) || head < 0 || head >= heads)
+        throw new Error(`attention: expected a head from 0 to ${heads - 1}, got ${head}`);
+      return { side, weights: headMaps(found, 0, 0, at)[head]!, area };
+    } finally {
+      picture.close?.();
+    }
   }
 
   async fineTune(examples: Iterable<Example> | AsyncIterable<Example>, o: FineTuneOptions = {}): Promise<FineTuned> {

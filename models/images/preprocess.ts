@@ -122,11 +122,14 @@ export function centerCrop({ height, width, data }: RgbImage, size: number): Rgb
   return { height: size, width: size, data: out };
 }
 
+/** A side of an image whose short side becomes `to` pixels. */
+export const resizedSide = (side: number, short: number, to: number): number => Math.trunc((to * side) / short);
+
 /** The short side to `short` pixels, then the middle `size` x `size`, as torchvision's Resize and CenterCrop; only what that needs is computed. */
 export function resizeShort(image: RgbImage, short: number, size: number, filter: Filter = BICUBIC): RgbImage {
   checkImage("resize", image);
   const { height: H, width: W } = image;
-  const long = Math.trunc((short * Math.max(H, W)) / Math.min(H, W));
+  const long = resizedSide(Math.max(H, W), Math.min(H, W), short);
   const [height, width] = H < W ? [short, long] : [long, short];
   return resize(image, height, width, filter, middle(height, size), middle(width, size));
 }

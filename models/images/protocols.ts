@@ -9,7 +9,7 @@
  * All three resize bytes as Pillow does; Hugging Face's processors on tensors differ from this by one level in single pixels.
  */
 import { BICUBIC, BILINEAR } from "../../kernels/shared/resample.ts";
-import { checkImage, middle, resize, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
+import { checkImage, middle, resize, resizedSide, resizeShort, toPlanes, type RgbImage } from "./preprocess.ts";
 
 export const PROTOCOLS = ["official", "timm", "hf"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -98,6 +98,24 @@ export function preprocess(image: RgbImage, { size, resize: to, square, filter }
   return square
     ? resize(image, to, to, FILTERS[filter], middle(to, size), middle(to, size))
     : resizeShort(image, to, size, FILTERS[filter]);
+}
+
+/** A part of an image, in shares of its width and height. */
+export interface Area {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What `preprocess` leaves of an image of this size. */
+export function areaOf({ width, height }: Pick<RgbImage, "width" | "height">, { size, resize: to, square }: Placing): Area {
+  const across = (side: number) => {
+    const whole = square ? to : resizedSide(side, Math.min(width, height), to);
+    return [middle(whole, size).from / whole, size / whole] as const;
+  };
+  const [[x, w], [y, h]] = [across(width), across(height)];
+  return { x, y, width: w, height: h };
 }
 
 /** Preprocessed images as bytes (B, 3, size, size). */

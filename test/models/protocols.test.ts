@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { createModel } from "../../models/model.ts";
-import { inputBytes, preprocess, preprocessing, type Protocol } from "../../models/images/protocols.ts";
+import { areaOf, inputBytes, preprocess, preprocessing, type Protocol } from "../../models/images/protocols.ts";
 import { resizeBicubic, type RgbImage } from "../../models/images/preprocess.ts";
 import { unitValue } from "../golden/fill.ts";
 
@@ -138,4 +138,12 @@ test("sides forced: timm's EVA-02 at 448 pixels, Hugging Face's DINOv3", () => {
     filter: "bilinear",
     mean: [0.485, 0.456, 0.406],
   });
+});
+
+test.each([
+  ["official", "deit_tiny_patch16_224", { x: 58 / 341, y: 16 / 256, width: 224 / 341, height: 224 / 256 }],
+  ["hf", "deit_tiny_patch16_224", { x: 16 / 256, y: 16 / 256, width: 224 / 256, height: 224 / 256 }],
+  ["hf", "vit_tiny_patch16_224", { x: 0, y: 0, width: 1, height: 1 }],
+] as const)("%s, %s: the part of a picture of 800 x 600 that the model sees", (protocol, name, area) => {
+  expect(areaOf({ width: 800, height: 600 }, preprocessing(protocol, name, 224))).toEqual(area);
 });

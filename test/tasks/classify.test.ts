@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { openNodeDevice } from "../../cli/node/adapter.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import { getDevice, initDevice } from "../../engine/device.ts";
+import { scope } from "../../engine/memory.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { normalizeImages } from "../../kernels/augment/normalize.ts";
 import { inputBytes, preprocess, preprocessing } from "../../models/images/protocols.ts";
@@ -20,11 +21,16 @@ const PHOTO = picture(37, 29, (x, y) => [6 * x, 8 * y, (x * y) % 256]);
 /** The same by the parts that the library is made of. */
 async function reference(head: "logits" | "logitsCls" | "logitsDist"): Promise<Float32Array> {
   const model = createModel(TINY);
-  const params = loadParams(model.name, model.params, initialState(model.params, 7));
   const rgb = { width: 37, height: 29, data: PHOTO.data.filter((_, i) => i % 4 < 3) as unknown as Uint8Array };
   const steps = preprocessing("timm", model.name, 16);
-  const x = normalizeImages(Tensor.from(inputBytes([preprocess(rgb, steps)]), [1, 3, 16, 16], "u8"), steps);
-  return noGrad(() => model.forward(params, x)[head]!).floats();
+  const answer = scope(() => {
+    const params = loadParams(model.name, model.params, initialState(model.params, 7));
+    const x = normalizeImages(Tensor.from(inputBytes([preprocess(rgb, steps)]), [1, 3, 16, 16], "u8"), steps);
+    return noGrad(() => model.forward(params, x)[head]!);
+  });
+  const values = await answer.floats();
+  answer.dispose(); // what is left for garbage collection would be missed by the tests of memory
+  return values;
 }
 
 const softmax = (logits: Float32Array): number[] => {
@@ -175,6 +181,7 @@ describe("features and attention", () => {
     expect([side, weights.length]).toEqual([4, 16]);
     expect(weights.reduce((a, b) => a + b)).toBeLessThan(1);
     const one = await model.attention(PHOTO, { token: "distillation", block: 1, head: 1 });
+    expect(one.area).toEqual({ x: 0.1, y: 0, width: 0.8, height: 1 }); // the middle 16 columns of 20 by 16
     expect(one.weights).not.toEqual((await model.attention(PHOTO, { block: 1, head: 1 })).weights);
     await expect(model.attention(PHOTO, { block: 0, head: 2 })).rejects.toThrow(/a head from 0 to 1/);
     model.dispose();

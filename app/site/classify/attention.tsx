@@ -12,22 +12,22 @@ function colour(share: number): readonly [number, number, number, number] {
   return [Math.round(255 * Math.min(1, 1.6 * t)), Math.round(200 * t * t + 40 * t), Math.round(150 * (1 - t)), Math.round(235 * Math.sqrt(t))];
 }
 
-/** Draws the weights of a square grid, smoothly, where the model's square crop of the picture lies. */
+/** Draws the weights, smoothly, over the part of the picture that the model saw. */
 function draw(canvas: HTMLCanvasElement, picture: ImageBitmap, attended: Attended | null): void {
   const context = canvas.getContext("2d")!;
   canvas.width = picture.width;
   canvas.height = picture.height;
   context.drawImage(picture, 0, 0);
   if (!attended) return;
-  const { side, weights } = attended;
+  const { side, weights, area } = attended;
   const most = Math.max(...weights);
   const grid = new OffscreenCanvas(side, side);
   const pixels = new ImageData(side, side);
   weights.forEach((weight, i) => pixels.data.set(colour(weight / most), 4 * i));
   grid.getContext("2d")!.putImageData(pixels, 0, 0);
   context.imageSmoothingQuality = "high";
-  const edge = Math.min(picture.width, picture.height) * 0.875; // what is left by timm's and the official centre crop
-  context.drawImage(grid, (picture.width - edge) / 2, (picture.height - edge) / 2, edge, edge);
+  const { width: W, height: H } = picture;
+  context.drawImage(grid, area.x * W, area.y * H, area.width * W, area.height * H);
 }
 
 export function Attention({ item, opened }: { readonly item: Item; readonly opened: Opened | null }) {

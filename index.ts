@@ -41,7 +41,9 @@ export { mlp } from "./kernels/mlp.ts";
 export { concat, expand, permute, reshape, slice } from "./kernels/movement.ts";
 export { smoothL1Loss } from "./kernels/smooth-l1-loss.ts";
 export { rmsNorm } from "./kernels/rms-norm.ts";
+export { rotary } from "./kernels/rotary.ts";
 export { logSoftmax, softmax } from "./kernels/softmax.ts";
+export { swiglu } from "./kernels/swiglu.ts";
 
 export { attentionMaps, attentionWeights, type AttentionMap as ModelAttention } from "./models/attention-maps.ts";
 export { createModel, modelNames, type Model } from "./models/model.ts";

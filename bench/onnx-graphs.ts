@@ -1,6 +1,7 @@
 /** Our models and operations as ONNX files with the same weights, for rivals that run nothing else. */
 import { createModel } from "../models/model.ts";
-import { attentionGraph, geluGraph, normGraph, patchGraph } from "../models/onnx/deit.ts";
+import { patchGraph } from "../models/onnx/deit.ts";
+import { attentionGraph, geluGraph, normGraph } from "../models/onnx/layers.ts";
 import { wholeFile } from "../models/onnx/file.ts";
 import { Graph } from "../models/onnx/graph.ts";
 import { onnxModel } from "../models/onnx/model.ts";

@@ -31,9 +31,19 @@ export interface DeitConfig {
   /** A norm after the last block: of the tokens, or with `fcNorm` of what is pooled. */
   readonly finalNorm: boolean;
   readonly fcNorm: boolean;
+  /** Rotary positions in attention, as DINOv3 has them in place of a position embedding, or EVA-02 beside it (eva.ts); null: none. */
+  readonly rope: (typeof ROPES)[number];
+  /** False: query, key and value have weights of their own. */
+  readonly qkvFused: boolean;
+  /** A gated MLP (kernels/swiglu.ts), gates and values by one layer `fc1` or by two, `fc1_g` and `fc1_x`; null: GELU. */
+  readonly swiglu: (typeof SWIGLUS)[number];
+  /** A norm of the gated MLP's hidden layer. */
+  readonly mlpNorm: boolean;
 }
 
 const POOLS = ["cls", "mean", "both"] as const;
+const ROPES = ["dinov3", "eva02", null] as const;
+const SWIGLUS = ["packed", "split", null] as const;
 
 /** DeiT-Ti: what stands for the keys that a config leaves out. */
 export const DEIT: DeitConfig = {
@@ -56,10 +66,17 @@ export const DEIT: DeitConfig = {
   pool: "cls",
   finalNorm: true,
   fcNorm: false,
+  rope: null,
+  qkvFused: true,
+  swiglu: null,
+  mlpNorm: false,
 };
 
 /** Width of the MLP's hidden layer, cut off to an integer as timm's `int(dim * mlp_ratio)`. */
 export const mlpWidth = (c: DeitConfig): number => Math.trunc(c.dim * c.mlpRatio);
+
+/** Width of what the MLP's first layer makes: gates too. */
+export const firstWidth = (c: DeitConfig): number => (c.swiglu === null ? 1 : 2) * mlpWidth(c);
 
 /** Tokens that heads read: class, and distillation. */
 export const headTokens = (c: DeitConfig): number => (c.distilled ? 2 : 1);
@@ -93,12 +110,23 @@ export function checkDeitConfig(c: DeitConfig): void {
   }
   if (!(Number.isInteger(c.numClasses) && c.numClasses >= 0))
     throw new Error(`deit: expected numClasses of 0 or more, got ${shownValue(c.numClasses)}`);
-  for (const key of ["distilled", "posEmbedCls", "preNorm", "qkvBias", "finalNorm", "fcNorm"] as const)
+  for (const key of ["distilled", "posEmbedCls", "preNorm", "qkvBias", "finalNorm", "fcNorm", "qkvFused", "mlpNorm"] as const)
     if (typeof c[key] !== "boolean") refuse(`${key} to be true or false`, c[key]);
   if (c.layerScale !== null && !Number.isFinite(c.layerScale)) refuse("layerScale of a number or null", c.layerScale);
   if (!(Number.isInteger(c.regTokens) && c.regTokens >= 0)) refuse("regTokens of 0 or more", c.regTokens);
   if (!(typeof c.eps === "number" && c.eps > 0)) refuse("a positive eps", c.eps);
   if (!POOLS.includes(c.pool)) refuse(`pool ${POOLS.map((p) => `"${p}"`).join(" or ")}`, c.pool);
+  const among = (key: "rope" | "swiglu", values: readonly (string | null)[]) =>
+    values.includes(c[key]) || refuse(`${key} ${values.map((v) => JSON.stringify(v)).join(" or ")}`, c[key]);
+  among("rope", ROPES);
+  among("swiglu", SWIGLUS);
+  if (c.rope === null && (!c.qkvFused || c.swiglu !== null)) refuse("separate query and key, or swiglu, beside rope alone", c.rope);
+  if (c.mlpNorm && c.swiglu !== "split") refuse('mlpNorm beside swiglu "split" alone', c.swiglu);
+  if (c.rope !== null && (c.distilled || c.dim % (4 * c.heads) !== 0))
+    refuse(
+      "no distillation, and heads of a multiple of 4 channels, beside rope",
+      `${c.distilled ? "distilled, " : ""}dim ${c.dim} of heads ${c.heads}`,
+    );
   if (c.distilled && (c.regTokens > 0 || c.pool !== "cls" || c.fcNorm))
     throw new Error(
       `deit: expected no registers, pooling of patches or fcNorm in a distilled model, got regTokens ${c.regTokens}, pool "${c.pool}", fcNorm ${c.fcNorm}`,
@@ -109,7 +137,8 @@ export function checkDeitConfig(c: DeitConfig): void {
   if (c.dim % c.heads !== 0) throw new Error(`deit: expected dim to be a multiple of heads ${c.heads}, got ${c.dim}`);
   if (mlpWidth(c) < 1) throw new Error(`deit: expected mlpRatio of at least 1 / dim, got ${c.mlpRatio} of dim ${c.dim}`);
   if (c.depth > MOST_DEPTH) throw new Error(`deit: expected a depth of at most ${MOST_DEPTH}, got ${c.depth}`);
-  const parameters = c.dim * (c.depth * (4 * c.dim + 2 * mlpWidth(c)) + tokens(c) + c.inChans * c.patchSize ** 2 + 2 * c.numClasses);
+  const parameters =
+    c.dim * (c.depth * (4 * c.dim + firstWidth(c) + mlpWidth(c)) + tokens(c) + c.inChans * c.patchSize ** 2 + 2 * c.numClasses);
   if (parameters > MOST_PARAMETERS) throw new Error(`deit: expected at most ${MOST_PARAMETERS} parameters, got some ${parameters}`);
   if (c.imgSize > MOST_SIDE) throw new Error(`deit: expected an imgSize of at most ${MOST_SIDE}, got ${c.imgSize}`);
 }

@@ -4,6 +4,7 @@ import { DEIT, type DeitConfig } from "./deit-config.ts";
 const SIZES = {
   tiny: { dim: 192, heads: 3 },
   small: { dim: 384, heads: 6 },
+  small_plus: { dim: 384, heads: 6 },
   medium: { dim: 512, heads: 8 },
   base: { dim: 768, heads: 12 },
   large: { dim: 1024, heads: 16, depth: 24 },
@@ -19,6 +20,18 @@ interface Family {
 }
 
 const DINOV2 = { imgSize: 518, patchSize: 14, layerScale: 1e-5, numClasses: 0 };
+const DINOV3 = {
+  imgSize: 256,
+  layerScale: 1e-5,
+  regTokens: 4,
+  eps: 1e-5,
+  pool: "mean",
+  numClasses: 0,
+  rope: "dinov3",
+  qkvBias: false,
+} as const;
+const EVA02 = { patchSize: 14, mlpRatio: 8 / 3, pool: "mean", fcNorm: true, rope: "eva02", swiglu: "packed" } as const;
+const EVA02_LARGER = { ...EVA02, qkvFused: false, swiglu: "split", mlpNorm: true } as const;
 const DEIT3 = { layerScale: 1e-6, posEmbedCls: false };
 
 const FAMILIES: readonly Family[] = [
@@ -36,6 +49,14 @@ const FAMILIES: readonly Family[] = [
   { name: "deit3_$_patch16_384", sizes: ["small", "base", "large"], config: { ...DEIT3, imgSize: 384 } },
   { name: "vit_$_patch14_dinov2", sizes: ["small", "base", "large"], config: DINOV2 },
   { name: "vit_$_patch14_reg4_dinov2", sizes: ["small", "base", "large"], config: { ...DINOV2, regTokens: 4, posEmbedCls: false } },
+  { name: "vit_$_patch16_dinov3", sizes: ["small", "base", "large"], config: DINOV3 },
+  { name: "vit_$_patch16_dinov3", sizes: ["small_plus"], config: { ...DINOV3, swiglu: "split" } },
+  { name: "vit_$_patch16_dinov3_qkvb", sizes: ["tiny", "small", "base", "large"], config: { ...DINOV3, qkvBias: true } },
+  { name: "vit_$_patch16_dinov3_qkvb", sizes: ["small_plus"], config: { ...DINOV3, qkvBias: true, swiglu: "split" } },
+  { name: "eva02_$_patch14_224", sizes: ["tiny", "small"], config: { ...EVA02, numClasses: 0 } },
+  { name: "eva02_$_patch14_224", sizes: ["base", "large"], config: { ...EVA02_LARGER, numClasses: 0 } },
+  { name: "eva02_$_patch14_336", sizes: ["tiny", "small"], config: { ...EVA02, imgSize: 336 } },
+  { name: "eva02_$_patch14_448", sizes: ["base", "large"], config: { ...EVA02_LARGER, imgSize: 448 } },
 ];
 
 const CONFIGS: ReadonlyMap<string, DeitConfig> = new Map(

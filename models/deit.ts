@@ -18,52 +18,47 @@ import { linear } from "../kernels/linear.ts";
 import { mlp } from "../kernels/mlp.ts";
 import { patchEmbed, patchTokens } from "../kernels/patch-embed.ts";
 import { tokenLinear } from "../kernels/token-linear.ts";
-import { featureWidth, headTokens, mlpWidth, posEmbedPrefix, prefixTokens, tokens, type DeitConfig } from "./deit-config.ts";
+import { featureWidth, firstWidth, headTokens, mlpWidth, posEmbedPrefix, prefixTokens, tokens, type DeitConfig } from "./deit-config.ts";
 import type { Init, Params, ParamSpec } from "./params.ts";
+import { denseSpecs, normSpecs, spec, STD } from "./specs.ts";
 
 export { prefixTokens, tokens, type DeitConfig } from "./deit-config.ts";
 
-/** Names and shapes in state-dict order, of a config that `checkDeitConfig` takes. Initial values and weight decay are those of the official code. */
-export function deitParams(c: DeitConfig): ParamSpec[] {
+/**
+ * Names and shapes in state-dict order, of a config that `checkDeitConfig` takes. Initial values and weight decay are those of the official code.
+ * `block`: the parameters of a block, where they are not ViT's.
+ */
+export function deitParams(c: DeitConfig, block: (c: DeitConfig, i: number) => ParamSpec[] = blockParams): ParamSpec[] {
   const D = c.dim;
-  const hidden = mlpWidth(c);
-  const fanIn = c.inChans * c.patchSize ** 2;
-  const std: Init = { kind: "normal", std: 0.02 };
-  const spec = (name: string, shape: readonly number[], init: Init, decay = shape.length > 1): ParamSpec => ({
-    name,
-    shape,
-    init,
-    trainable: true,
-    decay,
-  });
-  const norm = (name: string) => [spec(`${name}.weight`, [D], { kind: "ones" }), spec(`${name}.bias`, [D], { kind: "zeros" })];
-  const dense = (name: string, out: number, into: number, bias = true) => [
-    spec(`${name}.weight`, [out, into], std),
-    ...(bias ? [spec(`${name}.bias`, [out], { kind: "zeros" })] : []),
+  const patchInit: Init = { kind: "uniform", bound: 1 / Math.sqrt(c.inChans * c.patchSize ** 2) }; // the convolution keeps PyTorch's default
+  return [
+    spec("cls_token", [1, 1, D], STD, false),
+    ...(c.regTokens > 0 ? [spec("reg_token", [1, c.regTokens, D], { kind: "normal", std: 1e-6 }, false)] : []),
+    ...(c.rope === "dinov3" ? [] : [spec("pos_embed", [1, tokens(c) - prefixTokens(c) + posEmbedPrefix(c), D], STD, false)]),
+    ...(c.distilled ? [spec("dist_token", [1, 1, D], STD)] : []), // decayed: the official no-decay list names only the other two
+    spec("patch_embed.proj.weight", [D, c.inChans, c.patchSize, c.patchSize], patchInit),
+    ...(c.preNorm ? normSpecs("norm_pre", D) : [spec("patch_embed.proj.bias", [D], patchInit)]),
+    ...Array.from({ length: c.depth }, (_, i) => block(c, i)).flat(),
+    ...(c.finalNorm ? normSpecs(c.fcNorm ? "fc_norm" : "norm", D) : []),
+    ...(c.numClasses > 0 ? denseSpecs("head", c.numClasses, featureWidth(c)) : []),
+    ...(c.numClasses > 0 && c.distilled ? denseSpecs("head_dist", c.numClasses, D) : []),
   ];
+}
+
+function blockParams(c: DeitConfig, i: number): ParamSpec[] {
+  const D = c.dim,
+    b = `blocks.${i}`;
   const layerScale = (name: string) =>
     c.layerScale === null ? [] : [spec(`${name}.gamma`, [D], { kind: "constant", value: c.layerScale })];
-  const patchInit: Init = { kind: "uniform", bound: 1 / Math.sqrt(fanIn) }; // the convolution keeps PyTorch's default
   return [
-    spec("cls_token", [1, 1, D], std, false),
-    ...(c.regTokens > 0 ? [spec("reg_token", [1, c.regTokens, D], { kind: "normal", std: 1e-6 }, false)] : []),
-    spec("pos_embed", [1, tokens(c) - prefixTokens(c) + posEmbedPrefix(c), D], std, false),
-    ...(c.distilled ? [spec("dist_token", [1, 1, D], std)] : []), // decayed: the official no-decay list names only the other two
-    spec("patch_embed.proj.weight", [D, c.inChans, c.patchSize, c.patchSize], patchInit),
-    ...(c.preNorm ? norm("norm_pre") : [spec("patch_embed.proj.bias", [D], patchInit)]),
-    ...Array.from({ length: c.depth }, (_, i) => `blocks.${i}`).flatMap((b) => [
-      ...norm(`${b}.norm1`),
-      ...dense(`${b}.attn.qkv`, 3 * D, D, c.qkvBias),
-      ...dense(`${b}.attn.proj`, D, D),
-      ...layerScale(`${b}.ls1`),
-      ...norm(`${b}.norm2`),
-      ...dense(`${b}.mlp.fc1`, hidden, D),
-      ...dense(`${b}.mlp.fc2`, D, hidden),
-      ...layerScale(`${b}.ls2`),
-    ]),
-    ...(c.finalNorm ? norm(c.fcNorm ? "fc_norm" : "norm") : []),
-    ...(c.numClasses > 0 ? dense("head", c.numClasses, featureWidth(c)) : []),
-    ...(c.numClasses > 0 && c.distilled ? dense("head_dist", c.numClasses, D) : []),
+    ...normSpecs(`${b}.norm1`, D),
+    ...denseSpecs(`${b}.attn.qkv`, 3 * D, D, { bias: c.qkvBias }),
+    ...denseSpecs(`${b}.attn.proj`, D, D),
+    ...layerScale(`${b}.ls1`),
+    ...normSpecs(`${b}.norm2`, D),
+    ...denseSpecs(`${b}.mlp.fc1`, mlpWidth(c), D),
+    ...denseSpecs(`${b}.mlp.fc2`, D, mlpWidth(c)),
+    ...layerScale(`${b}.ls2`),
   ];
 }
 
@@ -74,7 +69,7 @@ export function deitMacs(c: DeitConfig): number {
     P = N - prefixTokens(c);
   return (
     c.inChans * c.patchSize ** 2 * P * D +
-    c.depth * ((4 * D + 2 * mlpWidth(c)) * N * D + 2 * N ** 2 * D) +
+    c.depth * ((4 * D + firstWidth(c) + mlpWidth(c)) * N * D + 2 * N ** 2 * D) +
     headTokens(c) * featureWidth(c) * c.numClasses
   );
 }
@@ -82,7 +77,7 @@ export function deitMacs(c: DeitConfig): number {
 /** Output elements of the same layers and products, of one image: what timm's tables call activations. */
 export function deitActivations(c: DeitConfig): number {
   const N = tokens(c);
-  return (N - prefixTokens(c)) * c.dim + c.depth * ((6 * c.dim + mlpWidth(c)) * N + c.heads * N ** 2) + headTokens(c) * c.numClasses;
+  return (N - prefixTokens(c)) * c.dim + c.depth * ((6 * c.dim + firstWidth(c)) * N + c.heads * N ** 2) + headTokens(c) * c.numClasses;
 }
 
 export interface DeitOptions {
@@ -90,16 +85,19 @@ export interface DeitOptions {
   readonly dropPath?: { readonly rate: number; readonly uniform?: boolean; readonly seed: Scalar; readonly step: Scalar };
   /** Layers in place of the fused ones, such as those with dropout between them (deit-dropout.ts). */
   readonly layers?: Layers;
+  /** What a family has otherwise than ViT (eva.ts). */
+  readonly parts?: Parts;
   /** Called with intermediate results: `patch_embed`, `blocks.0` …, `norm`, and `blocks.i.attn.qkv`. */
   readonly tap?: (name: string, value: Tensor) => void;
 }
 
 /** Weight and bias. */
-type Dense = readonly [Tensor, Tensor];
+export type Dense = readonly [Tensor, Tensor];
 
-/** A branch of block `block`: its LayerScale, and stochastic depth at `rate` with the factors drawn for it. */
+/** A block's branch 1 (attention) or 2 (MLP): its LayerScale, and stochastic depth at `rate` with the factors drawn for it. */
 export interface Branch {
   readonly block: number;
+  readonly which: 1 | 2;
   readonly rate: number;
   readonly scale: Tensor | undefined;
   readonly factors: SampleFactors | undefined;
@@ -108,15 +106,54 @@ export interface Branch {
 /** How the tokens enter the first block, and how a block's two branches end, each added to the tokens `t` that it began with. */
 export interface Layers {
   embedded(t: Tensor): Tensor;
-  attention(t: Tensor, mixed: Tensor, proj: Dense, branch: Branch): Tensor;
+  /** A branch's last layer. */
+  projected(t: Tensor, mixed: Tensor, proj: Dense, branch: Branch): Tensor;
   mlp(t: Tensor, normed: Tensor, fc1: Dense, fc2: Dense, branch: Branch): Tensor;
+  /** What an MLP that is no op of its own has between its layers. */
+  hidden(h: Tensor, branch: Branch): Tensor;
 }
 
 const FUSED: Layers = {
   embedded: (t) => t,
-  attention: (t, mixed, proj, { scale, factors }) => linear(mixed, ...proj, { residual: t, scale, factors }),
+  projected: (t, mixed, proj, { scale, factors }) => linear(mixed, ...proj, { residual: t, scale, factors }),
   mlp: (t, normed, fc1, fc2, { scale, factors }) => mlp(normed, ...fc1, ...fc2, { residual: t, scale, factors }),
+  hidden: (h) => h,
 };
+
+/** What may differ between families of vision transformers. */
+export interface Parts {
+  /** The first tokens, of images and the names of the learned ones in front: (B, tokens, dim). */
+  tokens(p: Params, x: Tensor, front: readonly string[]): Tensor;
+  /** The name of a branch's LayerScale. */
+  scale(block: string, which: 1 | 2): string;
+  /** Query, key and value of the tokens t, side by side: (B, N, 3 dim). */
+  qkv(p: Params, block: string, t: Tensor): Tensor;
+  /** The MLP's branch, added to t. */
+  mlp(p: Params, block: string, t: Tensor, normed: Tensor, layers: Layers, branch: Branch): Tensor;
+}
+
+/** Weight and bias by the name of their layer. */
+export const dense = (p: Params, name: string): Dense => [p[`${name}.weight`]!, p[`${name}.bias`]!];
+
+/** The patch embedding's weight and bias. */
+export const patchLayer = (p: Params, c: DeitConfig) =>
+  [p["patch_embed.proj.weight"]!, c.preNorm ? null : p["patch_embed.proj.bias"]!] as const;
+
+/** The first tokens, with learned positions. */
+export function placed(p: Params, x: Tensor, front: readonly string[], c: DeitConfig): Tensor {
+  const learned = front.map((name) => p[name]!);
+  return patchTokens(x, ...patchLayer(p, c), learned, p["pos_embed"]!);
+}
+
+function vitParts(c: DeitConfig): Parts {
+  if (c.rope !== null) throw new Error(`deit: expected the parts of its family (eva.ts) for rope "${c.rope}", got none`);
+  return {
+    tokens: (p, x, front) => placed(p, x, front, c),
+    scale: (block, which) => `${block}.ls${which}.gamma`,
+    qkv: (p, block, t) => linear(t, p[`${block}.attn.qkv.weight`]!, c.qkvBias ? p[`${block}.attn.qkv.bias`]! : null),
+    mlp: (p, block, t, normed, layers, branch) => layers.mlp(t, normed, dense(p, `${block}.mlp.fc1`), dense(p, `${block}.mlp.fc2`), branch),
+  };
+}
 
 export interface DeitOutput {
   /** [B, K]: of the class head, or the mean of both heads in a distilled model. Without heads (K = 0) the features [B, D] that they would take. */
@@ -137,7 +174,8 @@ export const ended = (p: Params, t: Tensor, c: DeitConfig): Tensor => (c.finalNo
  * The tokens that the last block makes: (B, tokens, dim).
  * x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize.
  */
-export function encode(p: Params, x: Tensor, c: DeitConfig, { dropPath, layers = FUSED, tap }: DeitOptions = {}): Tensor {
+export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}): Tensor {
+  const { dropPath, layers = FUSED, parts = vitParts(c), tap } = options;
   const B = x.shape[0];
   const images = [c.inChans, c.imgSize, c.imgSize],
     patches = [(c.imgSize / c.patchSize) ** 2, c.inChans * c.patchSize ** 2];
@@ -146,13 +184,10 @@ export function encode(p: Params, x: Tensor, c: DeitConfig, { dropPath, layers =
       `deit: expected images [B,${c.inChans},${c.imgSize},${c.imgSize}] or patches [B,${patches.join()}], got ${show(x.shape)}`,
     );
   }
-  const w = (name: string): Tensor => p[name]!;
   const norm = (name: string, t: Tensor) => normed(p, name, t, c);
 
-  const proj = [w("patch_embed.proj.weight"), c.preNorm ? null : w("patch_embed.proj.bias")] as const;
-  tap?.("patch_embed", patchEmbed(x, ...proj));
-  const front = ["cls_token", ...(c.distilled ? ["dist_token"] : []), ...(c.regTokens > 0 ? ["reg_token"] : [])];
-  let t = patchTokens(x, ...proj, front.map(w), w("pos_embed"));
+  tap?.("patch_embed", patchEmbed(x, ...patchLayer(p, c)));
+  let t = parts.tokens(p, x, ["cls_token", ...(c.distilled ? ["dist_token"] : []), ...(c.regTokens > 0 ? ["reg_token"] : [])]);
 
   const rates = Array.from({ length: 2 * c.depth }, (_, k) =>
     dropPath?.uniform ? dropPath.rate : dropPath && c.depth > 1 ? (dropPath.rate * Math.floor(k / 2)) / (c.depth - 1) : 0,
@@ -162,8 +197,9 @@ export function encode(p: Params, x: Tensor, c: DeitConfig, { dropPath, layers =
     const k = 2 * block + which - 1;
     return {
       block,
+      which,
       rate: rates[k]!,
-      scale: c.layerScale === null ? undefined : w(`blocks.${block}.ls${which}.gamma`),
+      scale: c.layerScale === null ? undefined : p[parts.scale(`blocks.${block}`, which)]!,
       factors: drawn && rates[k]! > 0 ? { tensor: drawn, at: k * B! } : undefined,
     };
   };
@@ -173,14 +209,13 @@ export function encode(p: Params, x: Tensor, c: DeitConfig, { dropPath, layers =
 
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
-    const layer = (name: string) => [w(`${b}.${name}.weight`), w(`${b}.${name}.bias`)] as const;
-    const qkv = linear(norm(`${b}.norm1`, t), w(`${b}.attn.qkv.weight`), c.qkvBias ? w(`${b}.attn.qkv.bias`) : null);
+    const qkv = parts.qkv(p, b, norm(`${b}.norm1`, t));
     tap?.(`${b}.attn.qkv`, qkv);
     const N = qkv.shape[1]!;
     const variant = qkv.requiresGrad ? variantOf(c.depth, { B: B!, H: c.heads, N, M: N }, qkv.dtype) : undefined;
     const mixed = attentionPacked(qkv, { heads: c.heads, variant });
-    t = layers.attention(t, mixed, layer("attn.proj"), branch(i, 1));
-    t = layers.mlp(t, norm(`${b}.norm2`, t), layer("mlp.fc1"), layer("mlp.fc2"), branch(i, 2));
+    t = layers.projected(t, mixed, dense(p, `${b}.attn.proj`), branch(i, 1));
+    t = parts.mlp(p, b, t, norm(`${b}.norm2`, t), layers, branch(i, 2));
     tap?.(b, t);
   }
   tap?.("norm", ended(p, t, c));

@@ -9,8 +9,13 @@ import { isHead } from "./heads.ts";
 import type { Model } from "./model.ts";
 import { initialState, type Params, type ParamSpec, type State } from "./params.ts";
 
-/** Linear layers of a block, by the short names that options have. */
-export const LORA_TARGETS = { qkv: "attn.qkv", proj: "attn.proj", fc1: "mlp.fc1", fc2: "mlp.fc2" } as const;
+/** Linear layers of a block, by the short names that options have; of several names a model has the first, or the others. */
+export const LORA_TARGETS = {
+  qkv: ["attn.qkv", "attn.q_proj", "attn.k_proj", "attn.v_proj"],
+  proj: ["attn.proj"],
+  fc1: ["mlp.fc1", "mlp.fc1_g", "mlp.fc1_x"],
+  fc2: ["mlp.fc2"],
+} as const;
 
 export interface LoraOptions {
   /** 8 unless given. */
@@ -39,7 +44,7 @@ export function makeLora(model: Model, { rank = 8, alpha = rank, targets = ["qkv
   const strange = targets.find((target) => !Object.hasOwn(LORA_TARGETS, target));
   if (strange !== undefined || targets.length === 0)
     throw new Error(`lora: expected targets among ${Object.keys(LORA_TARGETS).join(", ")}, got ${strange ?? "none"}`);
-  const names = targets.map((target) => `.${LORA_TARGETS[target]}.weight`);
+  const names = targets.flatMap((target) => LORA_TARGETS[target].map((layer) => `.${layer}.weight`));
   const adapted = model.params.filter(({ name }) => names.some((end) => name.endsWith(end)));
   return { rank, alpha, adapted, heads: model.params.filter(({ name }) => isHead(name)) };
 }

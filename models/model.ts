@@ -11,10 +11,11 @@ import {
   convnextParams,
   type ConvNeXtConfig,
 } from "./convnext.ts";
-import { deit, deitActivations, deitMacs, deitParams, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
+import { deit, deitActivations, deitMacs, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
 import { dropoutLayers } from "./deit-dropout.ts";
 import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
+import { evaParts, transformerParams } from "./eva.ts";
 import {
   checkRegnetConfig,
   regnet,
@@ -40,7 +41,7 @@ import type { Params, ParamSpec } from "./params.ts";
 import { quote, shownValue } from "./shown.ts";
 import { pooledVit } from "./vit-pooled.ts";
 
-export interface ForwardOptions extends Omit<DeitOptions, "layers"> {
+export interface ForwardOptions extends Omit<DeitOptions, "layers" | "parts"> {
   /** Dropout of a transformer while training. */
   readonly dropout?: Omit<DropoutOptions, "stream">;
   /** Batch statistics and stochastic depth. */
@@ -139,7 +140,7 @@ function build(config: ModelConfig, name?: string): Model {
     return {
       name: name ?? nameOf(config) ?? "custom deit",
       config,
-      params: deitParams(config),
+      params: transformerParams(config),
       numClasses: config.numClasses,
       distilled: config.distilled,
       featureWidth: featureWidth(config),
@@ -150,6 +151,7 @@ function build(config: ModelConfig, name?: string): Model {
       forward: (p, x, { training = false, dropPath, dropout, ...options } = {}) =>
         run(p, x, config, {
           ...options,
+          ...(config.rope !== null ? { parts: evaParts(config) } : {}),
           ...(training && dropPath ? { dropPath } : {}),
           ...(training && dropout ? { layers: dropoutLayers(dropout, dropPath) } : {}),
         }),

@@ -8,17 +8,18 @@ import type { Model } from "./model.ts";
 import type { State } from "./params.ts";
 
 /** Names of models whose own code is timm's, which antialiases (`resample_abs_pos_embed`); DeiT's fine-tuning does not. */
-const TIMM = /^(vit|deit3)_/;
+const TIMM = /^(vit|deit3|eva02)_/;
 
 /**
  * `state` with a position embedding that fits `model`; the same state where it does. Bicubic: as DeiT's official fine-tuning does it, or of
- * timm's `vit_` and `deit3_` names as timm does it. In f64 on the CPU, rounded once: the same on every adapter. `resizePosEmbed` in kernels/
+ * timm's `vit_`, `deit3_` and `eva02_` names as timm does it. In f64 on the CPU, rounded once: the same on every adapter. `resizePosEmbed` in kernels/
  * is the official operation on the GPU.
  * Throws a StateError for weights without one, of another width or of another number of tokens before the grid.
  */
 export function resizedPosEmbed(state: State, { name, config, params }: Model): State {
   if (config.arch !== "deit")
     throw new Error(`resizedPosEmbed: expected a vision transformer, which has a position embedding, got ${name}`);
+  if (config.rope === "dinov3") return state; // has none: its angles are made for any size
   const { dim: D } = config;
   const given = state.get("pos_embed");
   const prefix = posEmbedPrefix(config);

@@ -28,7 +28,7 @@ export const firstState = ({ params }: Model, { layerScaleInit: value }: Recipe,
     seed,
   );
 
-const isLayerScale = ({ name }: ParamSpec): boolean => /\.ls[12]\.gamma$/.test(name);
+const isLayerScale = ({ name }: ParamSpec): boolean => /\.(ls[12]\.gamma|gamma_[12])$/.test(name);
 
 /** `state`: the model's weights; without them, for an estimate of memory, all are zeros. */
 export function makeStudent(model: Model, recipe: Recipe, state: State | null, seed: number, teacher: Model | null): Student {

@@ -3,8 +3,8 @@ import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts"
 import { misfits, notFinite } from "../../models/check-state.ts";
 import { convnextConfigOf, convnextParams } from "../../models/convnext.ts";
 import { deitConfigOf } from "../../models/config-of.ts";
-import { deitParams } from "../../models/deit.ts";
 import { checkDeitConfig } from "../../models/deit-config.ts";
+import { transformerParams } from "../../models/eva.ts";
 import { isDistillationHead } from "../../models/heads.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
 import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
@@ -67,7 +67,7 @@ function checkDeit(state: State): void {
   const oneHead = ![...state.keys()].some(isDistillationHead);
   const config = deitConfigOf(state);
   checkDeitConfig(config);
-  const specs = deitParams(config).filter((s) => !(oneHead && isDistillationHead(s.name)));
+  const specs = transformerParams(config).filter((s) => !(oneHead && isDistillationHead(s.name)));
   checkTensors(specs, state);
 }
 

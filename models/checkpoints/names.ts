@@ -2,7 +2,7 @@
  * A vision transformer's parameter names as timm and as Hugging Face's transformers have them. Hugging Face keeps query, key and value apart
  * where timm has one `qkv` (rows 0…D-1, D…2D-1, 2D…3D-1); nothing is transposed. The distilled model is a `DeiTForImageClassificationWithTeacher`
  * (or `DeiTForImageClassification`, which lacks the second head), a plain one a `ViTForImageClassification`, one with LayerScale a
- * `Dinov2ForImageClassification` (dinov2-names.ts); the encoder of a `ViTMAEForPreTraining` is read too. RegNetY and ConvNeXt have files of
+ * `Dinov2ForImageClassification` (dinov2-names.ts); the encoder of a `ViTMAEForPreTraining` is read too. RegNetY, ConvNeXt and DINOv3 have files of
  * their own. Names of the models' own repositories that timm has otherwise count as timm's.
  *
  * https://github.com/huggingface/transformers/blob/main/src/transformers/models/deit/convert_deit_timm_to_pytorch.py
@@ -19,12 +19,12 @@ import {
   withMatrices,
 } from "./convnext-names.ts";
 import { DINOV2_BLOCK, dinov2ToTimm, isDinov2, LAYER_SCALES, timmToDinov2 } from "./dinov2-names.ts";
+import { dinov3ToTimm, isEva, isHfDinov3, ownEvaToTimm, timmToDinov3 } from "./eva-names.ts";
+import { fuse, split, type Weight } from "./qkv.ts";
 import { isHfRegNet, regnetToHuggingFace, regnetToTimm } from "./regnet-names.ts";
 
 /** The naming that a state has. */
 export type Naming = "timm" | "hf";
-
-type Weight = { readonly shape: readonly number[]; readonly data: Float32Array };
 
 /** timm's name, and Hugging Face's: 4.x (the one in files), and where it differs 5.x. Weight and bias each, unless it ends in a token. */
 const STEM: readonly (readonly [timm: string, hf: string])[] = [
@@ -48,7 +48,6 @@ const BLOCK: readonly (readonly [timm: string, hf4: string, hf5: string])[] = [
   ["mlp.fc1", "intermediate.dense", "mlp.fc1"],
   ["mlp.fc2", "output.dense", "mlp.fc2"],
 ];
-const PARTS = ["q", "k", "v"] as const;
 
 const HF_HEADS = ["classifier", "cls_classifier", "distillation_classifier"];
 const HF_NAME =
@@ -72,6 +71,10 @@ const OWN_SCALE = /^(blocks\.\d+)\.gamma_([12])$/;
 function ownToTimm(state: State): Converted {
   const names = [...state.keys()];
   if (names.some(isOwnConvNext)) return { state: convnextShaped(renamed(state, ownConvnextToTimm)), ignored: [] };
+  if (isEva(state)) {
+    const { state: timm, ignored } = ownEvaToTimm(state);
+    return { state: inOrder(timm), ignored };
+  }
   const ignored = state.has("patch_embed.proj.weight") ? names.filter((name) => PRETRAINING.test(name)) : [];
   if (ignored.length === 0 && !names.some((name) => OWN_SCALE.test(name) || name === "register_tokens")) return { state, ignored };
   const kept = new Map([...state].filter(([name]) => !ignored.includes(name)));
@@ -89,6 +92,10 @@ export function toTimm(state: State): Converted {
   }
   if (names.some(isHfRegNet))
     return { state: renamed(state, (name) => regnetToTimm(name) ?? fail("Hugging Face's names of a RegNetY", quote(name))), ignored: [] };
+  if (names.some(isHfDinov3)) {
+    const { state: timm, ignored } = dinov3ToTimm(state);
+    return { state: inOrder(timm), ignored };
+  }
   const distilled = names.some((n) => n.endsWith("embeddings.distillation_token"));
   const two = distilled && !state.has("classifier.weight");
   const heads = two ? { cls_classifier: "head", distillation_classifier: "head_dist" } : { classifier: "head" };
@@ -131,51 +138,29 @@ function timmName(bare: string, heads: Readonly<Record<string, string>>): string
   return row ? `blocks.${index}.${row[0]}.${kind}` : null;
 }
 
-/** Query, key and value as one `qkv`. */
-function fuse(state: State): State {
-  const fused = new Map<string, Weight>();
-  for (const [name, values] of state) {
-    const [, block, part, kind] = /^(.*\.attn)\.([qkv])\.(weight|bias)$/.exec(name) ?? [];
-    if (block === undefined) {
-      fused.set(name, values);
-      continue;
-    }
-    if (fused.has(`${block}.qkv.${kind}`)) continue;
-    const parts = PARTS.map(
-      (p) => state.get(`${block}.${p}.${kind}`) ?? fail(`query, key and value of ${block}`, `${part} ${kind} but not ${p}`),
-    );
-    for (const p of parts) {
-      if (p.shape.length === 0 || `${p.shape}` !== `${parts[0]!.shape}`)
-        fail(`query, key and value of ${block} of one shape`, parts.map((q) => `[${q.shape}]`).join(", "));
-    }
-    const [rows, ...rest] = parts[0]!.shape;
-    // Made when asked for, so that a large model is not held twice.
-    fused.set(`${block}.qkv.${kind}`, {
-      shape: [3 * rows!, ...rest],
-      get data() {
-        return joined(parts);
-      },
-    });
-  }
-  return fused;
-}
-
-function joined(parts: readonly Weight[]): Float32Array {
-  const arrays = parts.map((p) => p.data);
-  const data = new Float32Array(arrays.reduce((n, a) => n + a.length, 0));
-  let at = 0;
-  for (const a of arrays) {
-    data.set(a, at);
-    at += a.length;
-  }
-  return data;
-}
+/** A block's modules and vectors, in timm's order. */
+const WITHIN = [
+  ...[
+    "gamma_1",
+    "gamma_2",
+    "norm1",
+    "attn.q_bias",
+    "attn.v_bias",
+    "attn.qkv",
+    "attn.q_proj",
+    "attn.k_proj",
+    "attn.v_proj",
+    "attn.proj",
+    "ls1",
+  ],
+  ...["norm2", "mlp.fc1", "mlp.fc1_g", "mlp.fc1_x", "mlp.norm", "mlp.fc2", "ls2"],
+];
 
 /** timm's order: stem, blocks by number, norm, heads. */
 function inOrder(state: State): State {
   const rank = (name: string): number[] => {
-    const [, index, module] = /^blocks\.(\d+)\.(\w+\.?\w*)\./.exec(name) ?? [];
-    const within = ["norm1", "attn.qkv", "attn.proj", "ls1", "norm2", "mlp.fc1", "mlp.fc2", "ls2"].findIndex((m) => module?.startsWith(m));
+    const [, index, inner = ""] = /^blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
+    const within = WITHIN.findIndex((m) => inner === m || inner.startsWith(`${m}.`));
     const stem = ["cls_token", "reg_token", "pos_embed", "dist_token", "patch_embed", "norm_pre"].findIndex((s) => name.startsWith(s));
     const last = ["norm", "fc_norm", "head.", "head_dist"].findIndex((s) => name.startsWith(s));
     return [
@@ -196,7 +181,7 @@ function inOrder(state: State): State {
 /**
  * Hugging Face's names in its files (4.x), from either naming; `deit.` for a model with a distillation token, `dinov2.` or
  * `dinov2_with_registers.` for one with LayerScale, `vit.` for a plain one. Without a classifier they stand bare, as its `ViTModel`,
- * `DeiTModel`, `Dinov2Model` and `RegNetModel` have them.
+ * `DeiTModel`, `Dinov2Model` and `RegNetModel` have them, and `DINOv3ViTModel` always.
  */
 export function toHuggingFace(given: State): Converted {
   const { state: timm, ignored } = toTimm(given);
@@ -213,7 +198,9 @@ export function toHuggingFace(given: State): Converted {
     const bare = !state.has("head.fc.weight");
     return { state: renamed(matrices, (name) => (bare ? rename(name).replace(/^convnext\./, "") : rename(name))), ignored };
   }
-  if (state.has("layer1.0.conv1.weight")) fail("a DeiT, ViT, RegNetY or ConvNeXt for Hugging Face's names", "a ResNet");
+  const other = state.has("layer1.0.conv1.weight") ? "a ResNet" : isEva(state) && state.has("pos_embed") ? "an EVA-02" : null;
+  if (other) fail("a DeiT, ViT, DINOv3, RegNetY or ConvNeXt for Hugging Face's names", other);
+  if (isEva(state)) return { state: timmToDinov3(state), ignored };
   const distilled = state.has("dist_token");
   const family = dinov2 ? (state.has("reg_token") ? "dinov2_with_registers" : "dinov2") : distilled ? "deit" : "vit";
   const prefix = headless ? "" : `${family}.`;
@@ -238,19 +225,6 @@ export function toHuggingFace(given: State): Converted {
     else fail(`timm's names of a ${distilled ? "distilled" : "plain"} DeiT`, quote(name));
   }
   return { state: hf, ignored };
-}
-
-function split(name: string, values: Weight): Weight[] {
-  const [rows, ...rest] = values.shape;
-  if (rows === undefined || rows % 3 !== 0) return fail(`query, key and value in ${quote(name)}`, `[${values.shape}]`);
-  return PARTS.map((_, i) => ({
-    shape: [rows / 3, ...rest],
-    get data() {
-      const { data } = values,
-        each = data.length / 3;
-      return data.subarray(i * each, (i + 1) * each);
-    },
-  }));
 }
 
 function fail(expected: string, got: string): never {

@@ -41,7 +41,9 @@ export function writeAdapter(
     lora_alpha: alpha,
     lora_dropout: 0,
     // Layers within a block: "proj" alone would also be the patch embedding's.
-    target_modules: Object.values(LORA_TARGETS).filter((layer) => adapted.some(({ name }) => name.endsWith(`.${layer}.weight`))),
+    target_modules: Object.values(LORA_TARGETS)
+      .flat()
+      .filter((layer) => adapted.some(({ name }) => name.endsWith(`.${layer}.weight`))),
     modules_to_save: [...new Set(heads.map(({ name }) => name.replace(/\.(weight|bias)$/, "")))],
     bias: "none",
     fan_in_fan_out: false,

@@ -1,7 +1,7 @@
 /** ConvNeXt as ONNX operators, for any number of images: convolutions with the channels first, all else with the channels last. */
 import { convnextBlocks, type ConvNeXtConfig } from "../convnext.ts";
-import { geluGraph, normGraph } from "./deit.ts";
 import type { Graph } from "./graph.ts";
+import { geluGraph, normGraph } from "./layers.ts";
 
 /** x: (B, 3, H, W). Logits [B,K], or pooled and normalised features without a head. */
 export function convnextGraph(g: Graph, x: string, c: ConvNeXtConfig): string {

@@ -1,18 +1,25 @@
 /** Vision transformers as ONNX operators, for any number of images. */
 import { headTokens, prefixTokens, tokens, type DeitConfig } from "../deit-config.ts";
+import { evaAttention, evaMlp } from "./eva.ts";
 import type { Graph } from "./graph.ts";
+import { attentionGraph, geluGraph, linearGraph, normGraph } from "./layers.ts";
 
 /** x: (B, inChans, imgSize, imgSize). Values [B,K] by head, or features [B,D] without one; the distillation head's is `null` in a plain model. */
 export function deitGraph(g: Graph, x: string, c: DeitConfig): { readonly cls: string; readonly dist: string | null } {
   const norm = (name: string, t: string) => normGraph(g, t, `${name}.weight`, `${name}.bias`, c.eps);
-  const scaled = (name: string, t: string) => (c.layerScale === null ? t : g.node("Mul", [t, g.weight(`${name}.gamma`)]));
+  const eva = c.rope !== null;
+  const scaled = (block: string, which: 1 | 2, t: string) =>
+    c.layerScale === null ? t : g.node("Mul", [t, g.weight(eva ? `${block}.gamma_${which}` : `${block}.ls${which}.gamma`)]);
   let t = embedded(g, x, c);
   if (c.preNorm) t = norm("norm_pre", t);
   for (let i = 0; i < c.depth; i++) {
     const b = `blocks.${i}`;
-    const qkv = linear(g, `${b}.attn.qkv`, norm(`${b}.norm1`, t), c.qkvBias);
-    t = g.node("Add", [t, scaled(`${b}.ls1`, linear(g, `${b}.attn.proj`, attention(g, qkv, c)))]);
-    t = g.node("Add", [t, scaled(`${b}.ls2`, linear(g, `${b}.mlp.fc2`, geluGraph(g, linear(g, `${b}.mlp.fc1`, norm(`${b}.norm2`, t)))))]);
+    const first = norm(`${b}.norm1`, t);
+    const mixed = eva ? evaAttention(g, b, first, c) : attention(g, linearGraph(g, `${b}.attn.qkv`, first, c.qkvBias), c);
+    t = g.node("Add", [t, scaled(b, 1, linearGraph(g, `${b}.attn.proj`, mixed))]);
+    const second = norm(`${b}.norm2`, t);
+    const made = eva ? evaMlp(g, b, second, c) : linearGraph(g, `${b}.mlp.fc2`, geluGraph(g, linearGraph(g, `${b}.mlp.fc1`, second)));
+    t = g.node("Add", [t, scaled(b, 2, made)]);
   }
   const ended = (y: string) => (c.finalNorm && !c.fcNorm ? norm("norm", y) : y);
   const head = (name: string, features: string) =>
@@ -36,6 +43,7 @@ function embedded(g: Graph, x: string, c: DeitConfig): string {
     g.node("Expand", [g.weight(name), g.node("Concat", [batch, g.ints(count, c.dim)], { axis: 0 })]);
   const registers = c.regTokens > 0 ? [token("reg_token", c.regTokens)] : [];
   const prefix = [token("cls_token"), ...(c.distilled ? [token("dist_token")] : []), ...registers];
+  if (c.rope === "dinov3") return g.node("Concat", [...prefix, patches], { axis: 1 });
   const placed = (t: string) => g.node("Add", [t, g.weight("pos_embed")]);
   return c.posEmbedCls
     ? placed(g.node("Concat", [...prefix, patches], { axis: 1 }))
@@ -62,25 +70,4 @@ function attention(g: Graph, qkv: string, c: DeitConfig): string {
     string,
   ];
   return g.reshape(g.node("Transpose", [attentionGraph(g, q, k, v, d)], { perm: [0, 2, 1, 3] }), 0, N, c.dim);
-}
-
-/** q, k, v: (B, H, N, d). The query is scaled, not the product, which f16 might not hold. */
-export function attentionGraph(g: Graph, q: string, k: string, v: string, d: number): string {
-  const scores = g.node("MatMul", [g.node("Mul", [q, g.scalar(d ** -0.5)]), g.node("Transpose", [k], { perm: [0, 1, 3, 2] })]);
-  return g.node("MatMul", [g.node("Softmax", [scores], { axis: -1 }), v]);
-}
-
-export const normGraph = (g: Graph, t: string, weight: string, bias: string, eps = 1e-6): string =>
-  g.node("LayerNormalization", [t, g.weight(weight), g.weight(bias)], { axis: -1, epsilon: { float: eps } });
-
-/** Weights stay [O,I] as they are in every other file; a runtime turns the constant round once, when it loads. */
-function linear(g: Graph, name: string, t: string, bias = true): string {
-  const product = g.node("MatMul", [t, g.node("Transpose", [g.weight(`${name}.weight`)], { perm: [1, 0] })]);
-  return bias ? g.node("Add", [product, g.weight(`${name}.bias`)]) : product;
-}
-
-/** By erf, in the operators and their order that runtimes know as GELU; an operator of that name came with opset 20. */
-export function geluGraph(g: Graph, x: string): string {
-  const erf = g.node("Erf", [g.node("Div", [x, g.scalar(Math.SQRT2)])]);
-  return g.node("Mul", [g.node("Mul", [x, g.node("Add", [erf, g.scalar(1)])]), g.scalar(0.5)]);
 }

@@ -55,11 +55,23 @@ export class Graph {
   weight(name: string): string {
     const found = this.#state.get(name);
     if (!found) throw new Error(`onnx: expected a parameter ${name}, got none: this kind of model cannot be exported`);
-    return this.#floats(name, found.shape, () => found.data);
+    return this.constant(name, found.shape, () => found.data);
+  }
+
+  /** Values that are known when the file is written; one for each name. */
+  constant(name: string, shape: Shape, values: () => Float32Array): string {
+    const half = this.#dtype === "f16";
+    return this.#constant({
+      name,
+      type: half ? "FLOAT16" : "FLOAT",
+      shape,
+      byteLength: numel(shape) * (half ? 2 : 4),
+      data: () => bytesOf(half ? toF16(name, values()) : values()),
+    });
   }
 
   scalar(value: number): string {
-    return this.#floats(`scalar_${value}`, [], () => Float32Array.of(value));
+    return this.constant(`scalar_${value}`, [], () => Float32Array.of(value));
   }
 
   ints(...values: readonly number[]): string {
@@ -96,17 +108,6 @@ export class Graph {
   file(metadata: Readonly<Record<string, string>> = {}): OnnxFile {
     const graph = { nodes: this.#nodes, initializers: [...this.#initializers.values()], inputs: this.#inputs, outputs: this.#outputs };
     return onnxFile(graph, metadata);
-  }
-
-  #floats(name: string, shape: Shape, values: () => Float32Array): string {
-    const half = this.#dtype === "f16";
-    return this.#constant({
-      name,
-      type: half ? "FLOAT16" : "FLOAT",
-      shape,
-      byteLength: numel(shape) * (half ? 2 : 4),
-      data: () => bytesOf(half ? toF16(name, values()) : values()),
-    });
   }
 
   #constant(initializer: Initializer): string {

@@ -6,7 +6,7 @@
  * https://huggingface.co/docs/transformers.js/custom_usage
  */
 import type { ConvNeXtConfig } from "../convnext.ts";
-import type { DeitConfig } from "../deit.ts";
+import { mlpWidth, type DeitConfig } from "../deit-config.ts";
 import type { Preprocessing } from "../images/protocols.ts";
 import type { Model } from "../model.ts";
 import { regnetBlocks, type RegNetConfig } from "../regnet.ts";
@@ -36,23 +36,42 @@ export function huggingFaceFiles(
   };
 }
 
-/** A plain DeiT is a ViT there. */
+/** A plain DeiT is a ViT there, and so is an EVA-02, which has no class of its own. */
 function transformer(c: DeitConfig): object {
+  if (c.rope === "dinov3") return dinov3(c);
   const kind = c.distilled ? "DeiT" : "ViT";
   return {
     model_type: kind.toLowerCase(),
     architectures: [
       c.numClasses === 0 ? `${kind}Model` : c.distilled ? "DeiTForImageClassificationWithTeacher" : "ViTForImageClassification",
     ],
-    image_size: c.imgSize,
-    patch_size: c.patchSize,
-    num_channels: c.inChans,
-    hidden_size: c.dim,
-    num_hidden_layers: c.depth,
-    num_attention_heads: c.heads,
-    intermediate_size: Math.trunc(c.dim * c.mlpRatio),
+    ...sizes(c),
   };
 }
+
+const sizes = (c: DeitConfig): object => ({
+  image_size: c.imgSize,
+  patch_size: c.patchSize,
+  num_channels: c.inChans,
+  hidden_size: c.dim,
+  num_hidden_layers: c.depth,
+  num_attention_heads: c.heads,
+  intermediate_size: mlpWidth(c),
+});
+
+/** What its class has as 1.0 or 100.0 is left to it: written from here they are integers, which it refuses. */
+const dinov3 = (c: DeitConfig): object => ({
+  model_type: "dinov3_vit",
+  architectures: ["DINOv3ViTModel"],
+  ...sizes(c),
+  hidden_act: c.swiglu === null ? "gelu" : "silu",
+  use_gated_mlp: c.swiglu !== null,
+  query_bias: c.qkvBias,
+  key_bias: false,
+  value_bias: c.qkvBias,
+  layer_norm_eps: c.eps,
+  num_register_tokens: c.regTokens,
+});
 
 /** transformers.js knows no RegNet; its ResNet runs whatever graph the file holds. */
 function convolutional(c: RegNetConfig | ResNetConfig | ConvNeXtConfig): object {

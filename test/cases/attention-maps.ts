@@ -7,16 +7,18 @@ import { loadParams, type Params } from "../../models/params.ts";
 import { close, refuses, type Case } from "../../checks/check.ts";
 import { fillInput, fillState } from "../golden/fill.ts";
 import golden from "../golden/attention.json" with { type: "json" };
+import rotary from "../golden/rotary-small.json" with { type: "json" };
+import { distance } from "../golden/probe.ts";
 
-function load(distilled: boolean) {
-  const model = createModel({ arch: "deit", ...golden.config, distilled });
+function load(config: Readonly<Record<string, unknown>>, images = 2) {
+  const model = createModel({ arch: "deit", ...config });
   const values = fillState(model.params.map((p) => [p.name, p.shape]));
   const params: Params = loadParams(
     "golden",
     model.params,
     new Map(model.params.map((p) => [p.name, { shape: p.shape, data: values.get(p.name)! }])),
   );
-  return { model, params, x: Tensor.from(fillInput(2 * 3 * 32 * 32), [2, 3, 32, 32]) };
+  return { model, params, x: Tensor.from(fillInput(images * model.imageShape.reduce((a, b) => a * b)), [images, ...model.imageShape]) };
 }
 
 const near = (what: string, got: Float32Array, expected: readonly number[]): void => {
@@ -29,7 +31,7 @@ export const cases: Case[] = [
     ({ distilled, heads, rollout: rolled }): Case => ({
       name: `attention maps: ${distilled ? "class and distillation token" : "class token"}, per head and rolled out, as timm`,
       async run() {
-        const { model, params, x } = load(distilled);
+        const { model, params, x } = load({ ...golden.config, distilled });
         const attention = await attentionProbabilities(model, params, x);
         const means = await attentionMaps(model, params, x);
         for (let image = 0; image < 2; image++) {
@@ -45,10 +47,19 @@ export const cases: Case[] = [
       },
     }),
   ),
+  ...rotary.models.map(({ name, config, attention: expected }) => ({
+    name: `attention maps: ${name}, of queries and keys that have been turned, as timm`,
+    long: true,
+    async run() {
+      const { model, params, x } = load(config, 3);
+      const { blocks } = await attentionProbabilities(model, params, x, [config.depth - 1]);
+      close("share of what timm has", distance(blocks[0]!, expected), 0, 1e-4);
+    },
+  })),
   {
     name: "attention maps: refuses a convolutional model, and blocks that are not there",
     async run() {
-      const { model, params, x } = load(false);
+      const { model, params, x } = load({ ...golden.config, distilled: false });
       await refuses(() => attentionMaps(createModel("regnety_002"), params, x), /expected a vision transformer, got regnety_002/);
       await refuses(() => attentionProbabilities(model, params, x, [3]), /expected blocks from 0 to 2, got 3/);
     },

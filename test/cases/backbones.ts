@@ -1,21 +1,32 @@
-/** Six small vision transformers with switches drawn at random, against what backbones_small.py recorded from timm. */
-import { gradients } from "../../engine/autograd.ts";
+/** Small vision transformers: six with switches drawn at random, DINOv3 and EVA-02, against what backbones_small.py and rotary.py recorded from timm. */
+import { gradients, noGrad } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
 import { scope } from "../../engine/memory.ts";
 import { constant } from "../../kernels/shared/scalars.ts";
 import { readAll, Tensor } from "../../engine/tensor.ts";
 import { createModel } from "../../models/model.ts";
 import { initialState, loadParams, ParameterStore } from "../../models/params.ts";
+import { resizedPosEmbed } from "../../models/pos-embed.ts";
 import { close, type Case } from "../../checks/check.ts";
 import golden from "../golden/backbones-small.json" with { type: "json" };
+import rotary from "../golden/rotary-small.json" with { type: "json" };
 import { fill, fillInput, fillState } from "../golden/fill.ts";
 import { distance } from "../golden/probe.ts";
 
 const VALUE = 1e-4,
   GRADIENT = 1e-3;
 
-async function check({ config, y, activations, gradients: expected }: (typeof golden.models)[number]): Promise<void> {
-  const model = createModel(config);
+type Probes = Readonly<Record<string, readonly number[]>>;
+
+interface Golden {
+  readonly config: { readonly imgSize: number };
+  readonly y: readonly (readonly number[])[];
+  readonly activations: Probes;
+  readonly gradients: Probes;
+}
+
+async function check({ config, y, activations, gradients: expected }: Golden): Promise<void> {
+  const model = createModel({ ...config });
   const filled = fillState(model.params.map((s) => [s.name, s.shape]));
   const store = new ParameterStore(
     model.name,
@@ -41,13 +52,31 @@ async function check({ config, y, activations, gradients: expected }: (typeof go
   const named = Object.keys(taps);
   if (named.toSorted().join() !== Object.keys(activations).toSorted().join())
     throw new Error(`expected activations ${Object.keys(activations)}, got ${named}`);
-  named.forEach((name, i) => within(name, values[i]!, (activations as Readonly<Record<string, readonly number[]>>)[name]!, VALUE));
+  named.forEach((name, i) => within(name, values[i]!, activations[name]!, VALUE));
   const parameters = store.layout.parts.map(({ name }) => name);
   if (parameters.toSorted().join() !== Object.keys(expected).toSorted().join())
     throw new Error(`expected gradients of ${Object.keys(expected)}, got ${parameters}`);
-  parameters.forEach((name, i) =>
-    within(`gradient of ${name}`, values[named.length + i]!, (expected as Readonly<Record<string, readonly number[]>>)[name]!, GRADIENT),
-  );
+  parameters.forEach((name, i) => within(`gradient of ${name}`, values[named.length + i]!, expected[name]!, GRADIENT));
+}
+
+interface Resized {
+  readonly config: Golden["config"] & { readonly rope: string };
+  readonly resized: Golden["y"];
+}
+
+/** Weights of a small model at twice its size: positions are made anew, or resampled as timm does it. */
+async function checkResized({ config, resized }: Resized): Promise<void> {
+  const small = createModel({ ...config });
+  const filled = fillState(small.params.map((s) => [s.name, s.shape]));
+  const state = new Map(small.params.map((s) => [s.name, { shape: s.shape, data: filled.get(s.name)! }]));
+  const model = createModel({ ...config, imgSize: 2 * config.imgSize });
+  const named = { ...model, name: config.rope === "eva02" ? "eva02_tiny_patch14_224" : model.name }; // whose rule of resampling is timm's
+  const params = loadParams(model.name, model.params, resizedPosEmbed(state, named));
+  const x = Tensor.from(fillInput(model.imageShape.reduce((a, b) => a * b)), [1, ...model.imageShape]);
+  const logits = scope(() => noGrad(() => model.forward(params, x).logits));
+  const values = await logits.floats();
+  for (const t of [x, logits, ...Object.values(params)]) t.dispose();
+  resized[0]!.forEach((v, i) => close(`y[${i}]`, values[i]!, v, VALUE * (1 + Math.abs(v))));
 }
 
 /** Launches of a forward and backward of a small model. */
@@ -108,4 +137,15 @@ export const cases: Case[] = [
     name: `vision transformer ${i + 1} of random switches: values and every parameter's gradient as timm's`,
     run: () => check(model),
   })),
+  // In a page each compiles for seconds: one of them there, all in Node.
+  ...rotary.models.flatMap(({ name, resized, ...model }) => [
+    {
+      name: `${name}, small: values and every parameter's gradient as timm's`,
+      long: !(model.config.rope === "dinov3" && model.config.swiglu),
+      run: () => check(model),
+    },
+    ...(resized
+      ? [{ name: `${name}, small: at twice the size as timm's`, long: true, run: () => checkResized({ config: model.config, resized }) }]
+      : []),
+  ]),
 ];

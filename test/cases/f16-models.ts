@@ -13,12 +13,16 @@ import { refuses, uniform, type Case } from "../../checks/check.ts";
 
 const models = {
   "distilled DeiT": createModel({ arch: "deit", imgSize: 16, patchSize: 4, dim: 32, depth: 2, heads: 2, numClasses: 10, distilled: true }),
+  "EVA-02": createModel({
+    ...{ arch: "deit", imgSize: 16, patchSize: 4, dim: 32, depth: 2, heads: 2, numClasses: 10, pool: "mean", fcNorm: true },
+    ...{ rope: "eva02", qkvFused: false, swiglu: "split", mlpNorm: true },
+  }),
   RegNetY: createModel({ arch: "regnety", imgSize: 8, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 1, stemWidth: 8, numClasses: 10 }),
   ConvNeXt: createModel({ arch: "convnext", imgSize: 32, depths: [1, 1, 1, 1], dims: [8, 8, 8, 8], numClasses: 10 }),
 };
 
 /** Blocks that follow each other, and roundings to f16 in each; their errors add up as random ones do. */
-const BLOCKS = { "distilled DeiT": 2, RegNetY: 2, ConvNeXt: 4 };
+const BLOCKS = { "distilled DeiT": 2, "EVA-02": 2, RegNetY: 2, ConvNeXt: 4 };
 const UNIT = 2 ** -11,
   IN_A_BLOCK = 8;
 

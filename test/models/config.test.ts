@@ -35,6 +35,11 @@ describe("DeiT", () => {
     [{ mlpRatio: [4] }, "deit: expected a positive mlpRatio, got [4]"],
     [{ dim: "32" }, 'deit: expected a positive dim, got "32"'],
     [{ depth: null }, "deit: expected a positive depth, got null"],
+    [{ rope: "mixed" }, 'deit: expected rope "dinov3" or "eva02" or null, got "mixed"'],
+    [{ swiglu: "split" }, "deit: expected separate query and key, or swiglu, beside rope alone, got null"],
+    [{ rope: "eva02", mlpNorm: true }, 'deit: expected mlpNorm beside swiglu "split" alone, got null'],
+    [{ rope: "eva02", dim: 36 }, "deit: expected no distillation, and heads of a multiple of 4 channels, beside rope, got"],
+    [{ rope: "dinov3", distilled: true }, "deit: expected no distillation, and heads of a multiple of 4 channels, beside rope, got"],
   ])("%o is refused", (change, message) => {
     expect(() => createModel({ ...small, ...change })).toThrow(message);
   });

@@ -6,9 +6,10 @@ import backbones from "../golden/backbones.json" with { type: "json" };
 import convnexts from "../golden/convnext.json" with { type: "json" };
 import golden from "../golden/family.json" with { type: "json" };
 import resnets from "../golden/resnet.json" with { type: "json" };
+import rotary from "../golden/rotary.json" with { type: "json" };
 
 const others = Object.fromEntries(Object.entries({ ...resnets.names, ...convnexts.names }).map(([name, { sizes }]) => [name, sizes]));
-const sizes = { ...golden.sizes, ...backbones.sizes, ...others } as unknown as Readonly<
+const sizes = { ...golden.sizes, ...backbones.sizes, ...rotary.sizes, ...others } as unknown as Readonly<
   Record<string, readonly [parameters: number, macs: number, activations: number]>
 >;
 

@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { scope } from "../../engine/memory.ts";
 import { Tensor } from "../../engine/tensor.ts";
-import { makeLora, matricesOf, mergedLora, withLora } from "../../models/lora.ts";
+import { initialLora, makeLora, matricesOf, mergedLora, withLora } from "../../models/lora.ts";
 import { readAdapter, writeAdapter } from "../../models/checkpoints/peft.ts";
 import { createModel, type Model } from "../../models/model.ts";
-import { loadParams, type State } from "../../models/params.ts";
+import { initialState, loadParams, type State } from "../../models/params.ts";
 import golden from "../golden/peft.json" with { type: "json" };
 import { fillInput, fillState } from "../golden/fill.ts";
 
@@ -54,6 +54,25 @@ test("what is written is read again with its bits, under PEFT's names", () => {
   );
   const names = [...readAdapter(state, weights, config).learned.keys()].sort();
   expect([...again.learned.keys()].sort()).toEqual(names);
+});
+
+test("query, key and value apart, and gates and values: their layers are adapted in the same places", () => {
+  const eva = createModel({
+    arch: "deit",
+    imgSize: 8,
+    patchSize: 4,
+    dim: 8,
+    depth: 1,
+    heads: 1,
+    rope: "eva02",
+    qkvFused: false,
+    swiglu: "split",
+  });
+  const lora = makeLora(eva, { targets: ["qkv", "fc1"] });
+  const layers = ["attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.fc1_g", "mlp.fc1_x"];
+  expect(lora.adapted.map(({ name }) => name)).toEqual(layers.map((layer) => `blocks.0.${layer}.weight`));
+  const { config } = writeAdapter(eva, lora, initialLora(lora, initialState(eva.params, 1), 1));
+  expect(JSON.parse(new TextDecoder().decode(config))).toMatchObject({ target_modules: layers });
 });
 
 test.each([

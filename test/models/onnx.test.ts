@@ -9,6 +9,8 @@ import { INFO } from "../../models/checkpoints/weights.ts";
 import { createModel, type Model } from "../../models/model.ts";
 import { wholeFile } from "../../models/onnx/file.ts";
 import { Graph } from "../../models/onnx/graph.ts";
+import { huggingFaceFiles } from "../../models/onnx/hugging-face.ts";
+import { preprocessing } from "../../models/images/protocols.ts";
 import { toF16 } from "../../models/half.ts";
 import { onnxModel, type OnnxOptions } from "../../models/onnx/model.ts";
 import { initialState, type State } from "../../models/params.ts";
@@ -19,6 +21,9 @@ const distilled = createModel(TINY);
 const plain = createModel({ ...TINY, distilled: false });
 const regnet = createModel({ arch: "regnety", imgSize: 32, w0: 8, wa: 8, wm: 2, groupWidth: 8, depth: 3, stemWidth: 8, numClasses: 4 });
 const convnext = createModel({ arch: "convnext", imgSize: 32, depths: [1, 1, 2, 1], dims: [4, 4, 8, 8], convMlp: true, numClasses: 3 });
+const rope = { ...TINY, distilled: false, pool: "mean" } as const;
+const dinov3 = createModel({ ...rope, rope: "dinov3", layerScale: 1e-5, regTokens: 2, swiglu: "split", numClasses: 0 });
+const eva02 = createModel({ ...rope, rope: "eva02", qkvFused: false, swiglu: "split", mlpNorm: true, fcNorm: true });
 const FLOAT = 1,
   FLOAT16 = 10;
 
@@ -39,6 +44,8 @@ describe("a model's file", () => {
     ],
     ["mean of patches, a norm after", createModel({ ...TINY, distilled: false, pool: "mean", fcNorm: true }), [["logits"]], 5, 16],
     ["class token and mean, no head", createModel({ ...TINY, distilled: false, pool: "both", numClasses: 0 }), [["features"]], 48, 16],
+    ["DINOv3", dinov3, [["features"]], 24, 16],
+    ["EVA-02", eva02, [["logits"]], 5, 16],
     ["ConvNeXt", convnext, [["logits"]], 3, 32],
     ["headless RegNetY", createModel({ ...regnet.config, numClasses: 0 }), [["features"]], 32, 32],
   ] as const)("%s: names, any number of images, opset 17, every parameter bit for bit", (_, model, outputs, width, size) => {
@@ -60,6 +67,8 @@ describe("a model's file", () => {
     ["f32", regnet],
     ["f16", regnet],
     ["f32", convnext],
+    ["f16", dinov3],
+    ["f32", eva02],
   ] as const)("%s %#: every name is made once, before it is read, and every constant is read", (dtype, model) => {
     const { graph } = parseOnnx(written(model, { dtype }));
     const constants = graph.initializer.map(({ name }) => name);
@@ -99,6 +108,20 @@ describe("a model's file", () => {
     expect(Buffer.from(written(distilled, { metadata: { labels: "ü" } })).equals(whole)).toBe(true);
     expect(parseOnnx(whole).metadata).toEqual([{ key: "labels", value: "ü" }]);
     expect(axesOf(parseOnnx(written(plain, { batch: 4 })).graph.input[0]!)).toEqual(["pixel_values", FLOAT, 4, 3, 16, 16]);
+  });
+
+  test("DINOv3's config.json, as transformers' DINOv3ViTConfig has it", () => {
+    const { "config.json": config } = huggingFaceFiles(
+      createModel("vit_small_plus_patch16_dinov3_qkvb"),
+      [],
+      preprocessing("hf", "", 256),
+      "f32",
+    );
+    expect(config).toMatchObject({
+      ...{ model_type: "dinov3_vit", architectures: ["DINOv3ViTModel"], image_size: 256, patch_size: 16, hidden_size: 384 },
+      ...{ intermediate_size: 1536, num_hidden_layers: 12, num_attention_heads: 6, use_gated_mlp: true, hidden_act: "silu" },
+      ...{ query_bias: true, key_bias: false, value_bias: true, num_register_tokens: 4, layer_norm_eps: 1e-5 },
+    });
   });
 
   test("logits of the head that is asked for", () => {

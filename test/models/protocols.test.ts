@@ -115,6 +115,10 @@ test.each([
   ["vit_small_patch8_224", 224, 248, 0.485],
   ["vit_base_patch8_224", 224, 248, 0.5],
   ["vit_small_patch32_224", 224, 248, 0.5],
+  ["vit_small_plus_patch16_dinov3", 256, 256, 0.485],
+  ["vit_base_patch16_dinov3_qkvb", 256, 256, 0.485],
+  ["eva02_base_patch14_224", 224, 248, 0.48145466],
+  ["eva02_small_patch14_336", 336, 336, 0.48145466],
 ] as const)("timm's steps of %s", (name, size, resize, mean) => {
   const model = createModel(name);
   expect(preprocessing("timm", model.name, model.imageShape[1])).toMatchObject({
@@ -123,6 +127,16 @@ test.each([
     square: false,
     filter: "bicubic",
     mean: [mean, expect.anything(), expect.anything()],
+  });
+});
+
+test("sides forced: timm's EVA-02 at 448 pixels, Hugging Face's DINOv3", () => {
+  expect(preprocessing("timm", "eva02_large_patch14_448", 448)).toMatchObject({ resize: 448, square: true, filter: "bicubic" });
+  expect(preprocessing("hf", "vit_small_patch16_dinov3", 224)).toMatchObject({
+    resize: 224,
+    square: true,
+    filter: "bilinear",
+    mean: [0.485, 0.456, 0.406],
   });
 });
 

@@ -41,7 +41,7 @@ test("what is not there is said", () => {
   });
   expect(() => convertWeights(readAnyWeights(file), { to: "timm" })).toThrow(/missing: layer2\.1\.bn1\.weight \[16\]/);
   expect(() => convertWeights(readAnyWeights(writeWeights(state, { config: small.config })), { to: "hf" })).toThrow(
-    /expected a DeiT, ViT, RegNetY or ConvNeXt for Hugging Face's names, got a ResNet/,
+    /expected a DeiT, ViT, DINOv3, RegNetY or ConvNeXt for Hugging Face's names, got a ResNet/,
   );
   expect(() => createModel({ arch: "resnet", depths: [2, 2, 2] })).toThrow("resnet: expected four depths from 1 to 1000, got [2,2,2]");
   expect(() => createModel({ arch: "resnet", depths: [2, 2, 2, 1e9] })).toThrow(

@@ -1,6 +1,6 @@
 /**
- * DeiT III, DINO, DINOv2, MAE and ViT at their real size against timm (test/golden/backbones.py): logits or features, every block's
- * activations, and every parameter's gradient, of one image. Prints the table of RESULTS.md.
+ * DeiT III, DINO, DINOv2, MAE, ViT, DINOv3 and EVA-02 at their real size against timm (test/golden/backbones.py and rotary.py): logits or
+ * features, every block's activations, and every parameter's gradient, of one image. Prints the table of RESULTS.md.
  */
 import { afterAll, expect, test } from "vitest";
 import { gradients } from "../../engine/autograd.ts";
@@ -13,6 +13,7 @@ import { sum } from "../../kernels/shared/reduce.ts";
 import { createModel } from "../../models/model.ts";
 import { loadParams } from "../../models/params.ts";
 import golden from "../golden/backbones.json" with { type: "json" };
+import rotary from "../golden/rotary.json" with { type: "json" };
 import { fill, fillInput, fillState } from "../golden/fill.ts";
 import { distance } from "../golden/probe.ts";
 
@@ -23,7 +24,7 @@ interface Golden {
   readonly gradients: Readonly<Record<string, readonly number[]>>;
 }
 
-const { models } = golden as unknown as { readonly models: Readonly<Record<string, Golden>> };
+const models = { ...golden.models, ...rotary.models } as unknown as Readonly<Record<string, Golden>>;
 const VALUE = 1e-4,
   GRADIENT = 1e-3;
 

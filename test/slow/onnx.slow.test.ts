@@ -44,6 +44,9 @@ const MODELS = [
   ["registers", { ...REGISTERS, pool: "mean", fcNorm: true }, "f32"],
   ["class-and-mean", { ...REGISTERS, regTokens: 0, preNorm: true, pool: "both" }, "f32"],
   ["headless", { ...SMALL, numClasses: 0, distilled: false, finalNorm: false }, "f32"],
+  ["dinov3", { ...REGISTERS, pool: "mean", rope: "dinov3", qkvBias: true, swiglu: "split" }, "f32"],
+  ["dinov3", { ...REGISTERS, pool: "mean", rope: "dinov3" }, "f16"],
+  ["eva02", { ...SMALL, distilled: false, pool: "mean", fcNorm: true, rope: "eva02", swiglu: "packed" }, "f32"],
 ] as const;
 /** Of the largest logit. */
 const TOLERANCE = { f32: 1e-4, f16: 1e-2 };

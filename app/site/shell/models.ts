@@ -26,7 +26,7 @@ export function addressOf(name: string): string {
 
 /** timm's name of the architecture, found in a hub name or file name; undefined if there is none. */
 export const architectureIn = (name: string): string | undefined =>
-  /(deit3?|vit|regnety|convnext)_[a-z0-9]+[a-z0-9_]*|resnet\d+/i.exec(name)?.[0];
+  /(deit3?|vit|eva02|regnety|convnext)_[a-z0-9]+[a-z0-9_]*|resnet\d+/i.exec(name)?.[0];
 
 /** Loads in a worker, so that the page stays free. */
 export async function openModel(from: string | Blob, name: string, options: Common): Promise<VisionModel> {

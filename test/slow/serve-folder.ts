@@ -10,6 +10,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".mjs": "text/javascript",
   ".png": "image/png",
   ".css": "text/css",
+  ".svg": "image/svg+xml",
 };
 
 export async function serveFolder(folder: string): Promise<{ readonly url: string; close(): Promise<void> }> {

@@ -9,7 +9,7 @@ type Attended = Awaited<ReturnType<Opened["model"]["attention"]>>;
 /** The colour of a share of the largest weight: transparent, then from blue over orange to pale. */
 function colour(share: number): readonly [number, number, number, number] {
   const t = Math.min(1, Math.max(0, share));
-  return [Math.round(255 * Math.min(1, 1.6 * t)), Math.round(200 * t * t + 40 * t), Math.round(150 * (1 - t)), Math.round(235 * Math.sqrt(t))];
+  return [Math.round(255 * Math.min(1, 1.6 * t)), Math.round(200 * t * t + 40 * t), Math.round(150 * (1 - t)), Math.round(200 * Math.sqrt(t))];
 }
 
 /** Draws the weights, smoothly, over the part of the picture that the model saw. */

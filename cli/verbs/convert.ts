@@ -25,7 +25,7 @@ export default function (program: Command): void {
   program
     .command("convert")
     .description(
-      "convert weights between timm's and Hugging Face's names, safetensors and .pth, every F32 value with its bits; or to ONNX for other runtimes",
+      "convert weights between timm's and Hugging Face's names, safetensors and .pth, every F32 value with its bits unless f16 is asked for; or to ONNX for other runtimes",
     )
     .requiredOption("--in <file|url>", "weights or checkpoint: safetensors, PyTorch's .pth or .bin, or an index.json of several files")
     .requiredOption(
@@ -50,9 +50,10 @@ export default function (program: Command): void {
     .option("--adapter <folder>", "merge a LoRA adapter (PEFT's adapter_model.safetensors and adapter_config.json) into the weights first")
     .option("--model <name|json>", "for onnx, if the file does not name its model: timm name, JSON file, or JSON")
     .addOption(
-      new Option("--dtype <name>", "for onnx: how weights are stored and computed with; inputs and outputs are f32 (default: f32)").choices(
-        ["f32", "f16"],
-      ),
+      new Option(
+        "--dtype <name>",
+        "how weights are stored: in safetensors f16 is for matrices, and biases and statistics stay f32; for onnx also how they are computed with, with inputs and outputs in f32 (default: f32)",
+      ).choices(["f32", "f16"]),
     )
     .addOption(
       new Option(
@@ -62,10 +63,12 @@ export default function (program: Command): void {
     )
     .action(async (options: Options) => {
       if (options.to === "onnx") return toOnnx(options);
-      const only = (["model", "dtype", "head"] as const).find((name) => options[name] !== undefined);
+      const only = (["model", "head"] as const).find((name) => options[name] !== undefined);
       if (only) throw new UsageError(`expected --${only} with --to onnx, got --to ${options.to}`);
       const { to } = options;
       const container = containerOf(options.out);
+      if (options.dtype === "f16" && container === "torch")
+        throw new UsageError(`expected --dtype f16 with safetensors or onnx, got --out ${options.out}`);
       const maxBytes = 1e6 * Number(options.shardMb);
       if (!(maxBytes > 0)) throw new UsageError(`expected a positive number for --shard-mb, got "${options.shardMb}"`);
       const { convertedFile, convertedShards, convertWeights } = await import("../../jobs/convert/weights.ts");
@@ -75,11 +78,14 @@ export default function (program: Command): void {
 
       const files = new Map<string, Uint8Array>();
       if (container === "sharded") {
-        const { shards, index } = convertedShards(done, basename(options.out, INDEX), maxBytes);
+        const { shards, index } = refusing(() => convertedShards(done, basename(options.out, INDEX), maxBytes, options.dtype), options.in);
         for (const [name, bytes] of shards) files.set(join(dirname(options.out), name), bytes);
         files.set(options.out, index); // last: an index never stands without its files
       } else {
-        files.set(options.out, convertedFile(done, container));
+        files.set(
+          options.out,
+          refusing(() => convertedFile(done, container, options.dtype), options.in),
+        );
       }
       const command = await commandFor(read.metadata["tessera"], options);
       if (command !== null) files.set(`${options.out}.sh`, new TextEncoder().encode(command));

@@ -1,10 +1,11 @@
-/** Converts weights between layouts and containers; every F32 bit is kept. */
+/** Converts weights between layouts and containers; every F32 bit is kept, unless f16 is asked for. */
 import type { AnyWeights, Container } from "../../models/checkpoints/formats.ts";
 import { misfits, notFinite } from "../../models/check-state.ts";
 import { convnextConfigOf, convnextParams } from "../../models/convnext.ts";
 import { deitConfigOf } from "../../models/config-of.ts";
 import { checkDeitConfig } from "../../models/deit-config.ts";
 import { transformerParams } from "../../models/eva.ts";
+import { toF16 } from "../../models/half.ts";
 import { isDistillationHead } from "../../models/heads.ts";
 import type { SafeTensor } from "../../models/checkpoints/dtypes.ts";
 import { namingOf, toHuggingFace, toTimm, type Naming } from "../../models/checkpoints/names.ts";
@@ -76,26 +77,33 @@ function checkTensors(specs: readonly ParamSpec[], state: State): void {
   if (wrong.length > 0) throw new Error(`weights: expected the ${specs.length} tensors of this model, got ${wrong.join("; ")}`);
 }
 
+/** How matrices are stored in safetensors; vectors, such as biases and statistics, stay f32. */
+export type StoredDtype = "f32" | "f16";
+
 /** One file. Official `.pth` keep the state dict under `model`; Hugging Face's `.bin` hold it bare. */
-export function convertedFile({ state, info, to }: Conversion, container: Container): Uint8Array {
-  if (container === "safetensors") return writeSafetensors(safeTensors(state), metadataOf(info));
+export function convertedFile({ state, info, to }: Conversion, container: Container, dtype: StoredDtype = "f32"): Uint8Array {
+  if (container === "safetensors") return writeSafetensors(safeTensors(state, dtype), metadataOf(info));
   return writeTorchFile(state, to === "timm" ? { wrapper: "model", texts: textsOf(info) } : {});
 }
 
 /** Shards and their index. */
-export const convertedShards = ({ state, info }: Conversion, name: string, maxBytes: number) =>
-  writeSharded(name, safeTensors(state), maxBytes, metadataOf(info));
+export const convertedShards = ({ state, info }: Conversion, name: string, maxBytes: number, dtype: StoredDtype = "f32") =>
+  writeSharded(name, safeTensors(state, dtype), maxBytes, metadataOf(info));
 
 const textsOf = (info: WeightsInfo | null): Record<string, string> => (info ? { [INFO]: JSON.stringify(info) } : {});
 const metadataOf = (info: WeightsInfo | null) => ({ format: "pt", ...textsOf(info) });
-const safeTensors = (state: State): [string, SafeTensor][] =>
-  [...state].map(([name, values]) => [
-    name,
-    {
-      dtype: "F32",
-      shape: values.shape,
-      get data() {
-        return values.data;
+const safeTensors = (state: State, dtype: StoredDtype): [string, SafeTensor][] =>
+  [...state].map(([name, values]) => {
+    const { shape } = values;
+    if (dtype === "f16" && shape.length > 1) return [name, { dtype: "F16", shape, data: toF16(name, values.data) }];
+    return [
+      name,
+      {
+        dtype: "F32",
+        shape,
+        get data() {
+          return values.data;
+        },
       },
-    },
-  ]);
+    ];
+  });

@@ -1,4 +1,4 @@
-/** `convert --to onnx`: the shipped teacher as one file and as transformers.js' folder, read again by `convert`; what is refused. */
+/** `convert --to onnx`: the shipped teacher as one file and as transformers.js' folder, read again by `convert`; what is refused. And f16. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -90,6 +90,27 @@ test("a file that does not say its model takes --model; what does not fit is one
     /expected a distilled model for --head dist, got custom deit/,
   );
   expect(await refused("--in", TEACHER, "--to", "timm", "--dtype", "f16", "--out", at("t.pth"))).toMatch(
-    /expected --dtype with --to onnx, got --to timm/,
+    /expected --dtype f16 with safetensors or onnx, got --out .*t\.pth/,
   );
+});
+
+test("safetensors with matrices in f16: half the bytes, values rounded, the model's record as it was", async () => {
+  vi.spyOn(process.stdout, "write").mockReturnValue(true);
+  expect(await convert("--in", TEACHER, "--to", "timm", "--dtype", "f16", "--out", at("half.safetensors"))).toBe(0);
+  const [whole, half] = [readFileSync(TEACHER), readFileSync(at("half.safetensors"))];
+  expect(half.length).toBeLessThan(0.6 * whole.length);
+  const [given, read] = [readWeights(whole), readWeights(half)];
+  expect(read.info).toEqual(given.info);
+  expect([...read.state.keys()].sort()).toEqual([...given.state.keys()].sort());
+  let rounded = 0;
+  for (const [name, { shape, data }] of given.state) {
+    const got = read.state.get(name)!.data;
+    if (shape.length < 2) expect(got, name).toEqual(data);
+    else
+      data.forEach((v, i) => {
+        if (got[i] !== v) rounded++;
+        expect(Math.abs(got[i]! - v)).toBeLessThanOrEqual(Math.max(Math.abs(v) * 2 ** -11, 2 ** -25));
+      });
+  }
+  expect(rounded).toBeGreaterThan(1000);
 });

@@ -46,6 +46,8 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
   );
   const sizeOf = (storage: Storage) => BEFORE + storage.bytes + BEHIND;
   flush();
+  for (const launch of launches) await launch.pipeline.compile();
+  const encoder = gpu.createCommandEncoder();
   const guard = (storage: Storage): Guarded => {
     const known = all.get(storage);
     if (known) return known;
@@ -58,17 +60,12 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
     const filled = new Uint8Array(sizeOf(storage));
     new Uint16Array(filled.buffer).fill(own);
     gpu.queue.writeBuffer(buffer, 0, filled.fill(UNWRITTEN, BEFORE, BEFORE + storage.bytes));
-    if (storage.state === "live") {
-      const encoder = gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(storage.use("guarded"), 0, buffer, BEFORE, storage.bytes);
-      gpu.queue.submit([encoder.finish()]);
-    }
+    if (storage.state === "live") encoder.copyBufferToBuffer(storage.use("guarded"), 0, buffer, BEFORE, storage.bytes);
     const made = { storage, buffer, canary: own, writers: new Set<string>() };
     all.set(storage, made);
     return made;
   };
 
-  for (const launch of launches) await launch.pipeline.compile();
   for (const launch of launches) {
     const { pipeline, groups } = launch;
     const bindings = launch.bindings.map(placed);
@@ -80,17 +77,17 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
       return { buffer: home.buffer, offset: BEFORE + offset };
     });
     const wide = bindings.map((b) => (alone(b.storage) ? { ...b, bytes: b.storage.bytes - b.offset + BEHIND } : b));
-    const encoder = gpu.createCommandEncoder();
+    const group = bindGroup(device, { ...launch, bindings: wide }, homes);
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline.gpu);
-    pass.setBindGroup(0, bindGroup(device, { ...launch, bindings: wide }, homes));
+    pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(...groups);
     pass.end();
-    gpu.queue.submit([encoder.finish()]);
   }
   for (const { storage } of result) guard(storage.placed?.storage ?? storage); // an input, or a result that no launch writes
   const inputs = [...all.values()].filter(({ storage }) => storage.state === "live");
   const bytes = await read(
+    encoder,
     [...all.values()]
       .map(({ storage, buffer }) => ({ buffer, size: sizeOf(storage) }))
       .concat(inputs.map(({ storage }) => ({ buffer: storage.use("guarded"), size: storage.bytes }))),
@@ -143,8 +140,11 @@ const nameOf = (code: string, binding: number): string =>
 const placed = (b: Binding): Binding =>
   b.storage.placed ? { ...b, storage: b.storage.placed.storage, offset: b.offset + b.storage.placed.offset } : b;
 
-/** Contents of buffers. */
-async function read(buffers: readonly { readonly buffer: GPUBuffer; readonly size: number }[]): Promise<Uint8Array[]> {
+/** Submits what is encoded; contents of buffers after it. */
+async function read(
+  encoder: GPUCommandEncoder,
+  buffers: readonly { readonly buffer: GPUBuffer; readonly size: number }[],
+): Promise<Uint8Array[]> {
   const device = getDevice();
   const { gpu } = device;
   const staging = gpu.createBuffer({
@@ -152,7 +152,6 @@ async function read(buffers: readonly { readonly buffer: GPUBuffer; readonly siz
     size: buffers.reduce((n, b) => n + b.size, 0),
     usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
   });
-  const encoder = gpu.createCommandEncoder();
   let at = 0;
   for (const { buffer, size } of buffers) {
     encoder.copyBufferToBuffer(buffer, 0, staging, at, size);

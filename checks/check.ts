@@ -1,7 +1,7 @@
 /** Holds kernels to plain f64 references: values element by element, gradients along random directions. */
 import { gradients } from "../engine/autograd.ts";
 import { withRecorder } from "../engine/launch.ts";
-import { scope } from "../engine/memory.ts";
+import { collect, scope } from "../engine/memory.ts";
 import { rewriteModules, type Module } from "./rewrite.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
@@ -283,7 +283,12 @@ export function close(what: string, got: number, expected: number, tol: number):
 /** Throws unless `body` fails with a message that matches. */
 export async function refuses(body: () => unknown, message: RegExp): Promise<void> {
   try {
-    await body();
+    const { result, storages } = collect(body); // where it throws at once, nothing is held
+    try {
+      await result;
+    } finally {
+      for (const storage of storages) storage.free();
+    }
   } catch (error) {
     if (message.test((error as Error).message)) return;
     throw new Error(`expected an error like ${message}, got: ${(error as Error).message}`);

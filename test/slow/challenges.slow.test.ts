@@ -123,7 +123,7 @@ describe("the page", () => {
 
   test("nothing of the challenges is loaded before they are asked for", { timeout: TIMEOUT }, async () => {
     const page = await open();
-    await page.waitForSelector("[data-op] option");
+    await page.waitForSelector("[data-op]:enabled");
     const loaded = () => page.evaluate(() => performance.getEntriesByType("resource").filter(({ name }) => /challenge/.test(name)).length);
     expect(await loaded()).toBe(0);
     await page.select("[data-op]", "challenges");

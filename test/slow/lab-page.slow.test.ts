@@ -93,8 +93,9 @@ test("an edit's verdict: values, gradients, time and roofline; what its dbg saw;
 
 test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
   const page = await open();
-  await page.waitForSelector("[data-op] option");
+  await page.waitForSelector("[data-op]:enabled");
   await page.select("[data-op]", "matmul");
+  await page.waitForFunction(() => document.querySelector("[aria-label=Verdict] tbody td")?.textContent?.includes("matmul"));
   let { edit } = await verdict(page);
   for (let i = 0; i < 3; i++) {
     const from = performance.now();
@@ -108,7 +109,7 @@ test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
 
 test("a new operation from an empty form; its files; link and history bring every byte back", { timeout: 3000 * SECONDS }, async () => {
   const page = await open();
-  await page.waitForSelector("[data-op] option");
+  await page.waitForSelector("[data-op]:enabled");
   await page.select("[data-op]", "new operation");
   await page.waitForSelector("[data-draft]");
   const type = async (within: string, field: string, value: string) => {

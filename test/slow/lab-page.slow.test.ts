@@ -91,6 +91,20 @@ test("an edit's verdict: values, gradients, time and roofline; what its dbg saw;
   await page.close();
 });
 
+test("what is typed quickly stands as it was typed", { timeout: SECONDS * 1000 }, async () => {
+  const page = await open();
+  const { edit } = await verdict(page);
+  const before = await textOf(page);
+  await page.click(`[data-editor="${WGSL}"] .cm-content`);
+  await page.keyboard.down("Control");
+  await page.keyboard.press("Home");
+  await page.keyboard.up("Control");
+  await page.keyboard.type("// typed by hand, a key after the other\n");
+  expect((await verdict(page, edit)).right).toBe(true);
+  expect(await textOf(page)).toBe(`// typed by hand, a key after the other\n${before}`);
+  await page.close();
+});
+
 test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
   const page = await open();
   await page.waitForSelector("[data-op]:enabled");

@@ -1,63 +1,15 @@
-/** The lab's page, driven as a person would: verdicts and their time, a new operation from an empty form, dbg, a training step, link, history, a kernel that never ends. Figures go into RESULTS.md. */
+/** The lab's page, driven as a person would: verdicts and their time, a new operation from an empty form, dbg, a training step, link, history. Figures go into RESULTS.md. */
 import type { Page } from "puppeteer-core";
 import { expect, test } from "vitest";
 import { workedExample } from "../../app/site/lab/worked-example.ts";
 import { draftFiles } from "../../jobs/lab/draft-file.ts";
 import { builtSite, press } from "./built-site.ts";
+import { insert, openLab, replace, textOf, until, verdict, WGSL } from "./lab-driver.ts";
 
 const SECONDS = 300;
 const site = builtSite();
 
-const WGSL = "WGSL of the kernel";
-
-interface View {
-  readonly state: { readonly doc: { toString(): string } };
-  dispatch(change: object): void;
-}
-
-/** CodeMirror's own view of an editor, in the page. */
-const VIEW = (label: string): View =>
-  (document.querySelector(`[data-editor="${label}"] .cm-content`) as unknown as { readonly cmTile: { readonly view: View } }).cmTile.view;
-
-async function open(hash = ""): Promise<Page> {
-  const page = await site().browser.newPage();
-  page.setDefaultTimeout(1000 * SECONDS);
-  await page.evaluateOnNewDocument(`globalThis.VIEW = ${VIEW}`);
-  await page.goto(`${site().url}lab.html${hash}`, { waitUntil: "load" });
-  return page;
-}
-
-const textOf = (page: Page, label = WGSL): Promise<string> => page.evaluate((name) => VIEW(name).state.doc.toString(), label);
-
-const replace = (page: Page, label: string, from: string, to: string) =>
-  page.evaluate(
-    (name, before, after) => {
-      const view = VIEW(name);
-      const at = view.state.doc.toString().indexOf(before);
-      if (at < 0) throw new Error(`expected ${before} in the editor, got none`);
-      view.dispatch({ changes: { from: at, to: at + before.length, insert: after } });
-    },
-    label,
-    from,
-    to,
-  );
-
-/** The newest verdict, once it is whole and of the text that is shown. */
-async function verdict(page: Page, after = 0): Promise<{ readonly edit: number; readonly right: boolean; readonly says: string }> {
-  await page.waitForFunction(
-    (edit) => {
-      const card = document.querySelector<HTMLElement>("[data-judged]");
-      return card?.dataset["old"] === "false" && Number(card.dataset["judged"]) > edit;
-    },
-    {},
-    after,
-  );
-  return page.$eval("[data-judged]", (card) => ({
-    edit: Number((card as HTMLElement).dataset["judged"]),
-    right: (card as HTMLElement).dataset["right"] === "true",
-    says: card.querySelector("h2")!.textContent!,
-  }));
-}
+const open = (hash = ""): Promise<Page> => openLab(site(), hash);
 
 test("an edit's verdict: values, gradients, time and roofline; what its dbg saw; a training step", {
   timeout: 3000 * SECONDS,
@@ -113,7 +65,7 @@ test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
   let { edit } = await verdict(page);
   for (let i = 0; i < 3; i++) {
     const from = performance.now();
-    await page.evaluate((name, n) => VIEW(name).dispatch({ changes: { from: 0, insert: `// ${n}\n` } }), WGSL, i);
+    await insert(page, WGSL, `// ${i}\n`);
     const next = await verdict(page, edit);
     console.log(`matmul, edit ${i}: ${((performance.now() - from) / 1000).toFixed(2)} s: ${next.says}`);
     edit = next.edit;
@@ -130,8 +82,6 @@ test("a new operation from an empty form; its files; link and history bring ever
     await page.$eval(`${within} [data-field="${field}"]`, (e) => ((e as HTMLInputElement).value = ""));
     await page.type(`${within} [data-field="${field}"]`, value);
   };
-  const write = (label: string, text: string) =>
-    page.evaluate((name, code) => VIEW(name).dispatch({ changes: { from: 0, insert: code } }), label, text);
   const { name, inputs, output, attrs, sizes, timed, formula, reference, kernels } = workedExample;
   await type(".lab-draft", "Name", name);
   await type(".lab-draft", "Inputs and their shapes", inputs);
@@ -140,7 +90,7 @@ test("a new operation from an empty form; its files; link and history bring ever
   await type(".lab-draft", "Sizes to check", sizes);
   await type(".lab-draft", "Size to time", timed);
   await type(".lab-draft", "Formula, for the file", formula);
-  await write("Reference in JavaScript", reference);
+  await insert(page, "Reference in JavaScript", reference);
   for (const [i, kernel] of kernels.entries()) {
     if (i > 0) await press(page, "Add a kernel");
     const at = `[data-kernel="${i}"]`;
@@ -149,7 +99,7 @@ test("a new operation from an empty form; its files; link and history bring ever
     await type(at, "Reads", kernel.reads);
     await type(at, "Writes", kernel.writes);
     await type(at, "Threads", kernel.count);
-    await write(`Body of kernel ${i + 1}`, kernel.body);
+    await insert(page, `Body of kernel ${i + 1}`, kernel.body);
   }
   await page.waitForFunction(
     () =>
@@ -186,7 +136,7 @@ test("a new operation from an empty form; its files; link and history bring ever
       .querySelector("button")!
       .click(),
   );
-  await again.waitForFunction((code) => VIEW("Body of kernel 1").state.doc.toString() === code, {}, kernels[0]!.body);
+  await until(again, "Body of kernel 1", kernels[0]!.body);
   await again.close();
   const cut = await open(hash.slice(0, -40));
   await cut.waitForFunction(() => /cut or changed/.test(document.querySelector("[role=alert]")?.textContent ?? ""));

@@ -10,6 +10,8 @@ const TYPES: Readonly<Record<string, string>> = {
   ".mjs": "text/javascript",
   ".png": "image/png",
   ".css": "text/css",
+  ".svg": "image/svg+xml",
+  ".json": "application/json",
 };
 
 export async function serveFolder(folder: string): Promise<{ readonly url: string; close(): Promise<void> }> {

@@ -131,7 +131,7 @@ export function Editor({ text, label, language, messages, costs: lineCosts, onCh
     const found = messages.map(({ line, column, length, kind, text: message }): Diagnostic => {
       const at = doc.line(Math.min(Math.max(1, line), doc.lines));
       const from = Math.min(at.from + Math.max(0, column - 1), at.to);
-      return { from, to: Math.min(from + Math.max(1, length), doc.length), severity: kind, message };
+      return { from, to: Math.min(from + Math.max(1, length), at.to), severity: kind, message };
     });
     view.current!.dispatch(setDiagnostics(view.current!.state, found));
   }, [messages]);

@@ -3,6 +3,7 @@ import type { Page } from "puppeteer-core";
 import { expect, test } from "vitest";
 import { workedExample } from "../../app/site/lab/worked-example.ts";
 import { draftFiles } from "../../jobs/lab/draft-file.ts";
+import { PLANTED } from "../lab/faults.ts";
 import { builtSite, press } from "./built-site.ts";
 import { insert, openLab, replace, textOf, until, verdict, WGSL } from "./lab-driver.ts";
 
@@ -70,6 +71,38 @@ test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
     console.log(`matmul, edit ${i}: ${((performance.now() - from) / 1000).toFixed(2)} s: ${next.says}`);
     edit = next.edit;
   }
+  await page.close();
+});
+
+test.each([
+  ["layer norm, forward", "read of what was never written"],
+  ["layer norm, backward", "term left out of the gradient"],
+  ["softmax", "barrier missing"],
+  ["GEMM", "wrong accumulate"],
+  ["attention, backward", "write past the end"],
+  ["AdamW", "off by one at a row's end"],
+] as const)("planted in %s, %s: named as by the command", { timeout: 3000 * SECONDS }, async (kernel, fault) => {
+  const { op, by, module, faults } = PLANTED[kernel]!;
+  const [from, to] = faults[fault]!;
+  const page = await open();
+  await page.waitForSelector("[data-op]:enabled");
+  await page.select("[data-op]", op);
+  await page.waitForFunction(
+    (name) => document.querySelector(".lab-kernel option")?.textContent?.startsWith(name),
+    {},
+    module.split(".")[0]!,
+  );
+  const kernels = await page.$$eval(".lab-kernel option", (all) => all.map((option) => (option as HTMLOptionElement).value));
+  for (const name of kernels.filter((one) => one.startsWith(`${module}, `) && one.includes(by))) {
+    await page.select(".lab-kernel select", name);
+    if ((await textOf(page)).includes(from)) break;
+  }
+  await replace(page, WGSL, from, to);
+  const { right } = await verdict(page);
+  const says = await page.$eval(".lab-verdict .error", (e) => e.textContent);
+  console.log(`| ${kernel} | ${fault} | ${says} |`);
+  expect(right).toBe(false);
+  expect(says).toMatch(/\[\d+\]|element \d+/);
   await page.close();
 });
 

@@ -30,5 +30,5 @@ export default async function challengeJob(host: Host, args: ChallengeArgs): Pro
   const { challenge, entry, hash, seed, score, scoreRange, adapter } = refusing(() => challengeFile(content), args.again);
   if ((await hashOf(entry ?? "")) !== hash)
     throw new UsageError(`expected the entry that was judged, got a text with another hash (${args.again})`);
-  return { ...(await run(challenge, entry, seed)), before: { score, scoreRange, adapter: adapterName(adapter) } };
+  return { ...(await run(challenge, entry, seed)), before: { score, scoreRange, adapter: adapter.description || adapterName(adapter) } };
 }

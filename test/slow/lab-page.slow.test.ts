@@ -87,13 +87,14 @@ test.each([
   const page = await open();
   await page.waitForSelector("[data-op]:enabled");
   await page.select("[data-op]", op);
+  const start = `${module}, `;
   await page.waitForFunction(
-    (name) => document.querySelector(".lab-kernel option")?.textContent?.startsWith(name),
+    (label) => [...document.querySelectorAll<HTMLOptionElement>(".lab-kernel option")].some(({ value }) => value.startsWith(label)),
     {},
-    module.split(".")[0]!,
+    start,
   );
   const kernels = await page.$$eval(".lab-kernel option", (all) => all.map((option) => (option as HTMLOptionElement).value));
-  for (const name of kernels.filter((one) => one.startsWith(`${module}, `) && one.includes(by))) {
+  for (const name of kernels.filter((one) => one.startsWith(start) && one.includes(by))) {
     await page.select(".lab-kernel select", name);
     if ((await textOf(page)).includes(from)) break;
   }

@@ -1,7 +1,7 @@
 /** Holds kernels to plain f64 references: values element by element, gradients along random directions. */
 import { gradients } from "../engine/autograd.ts";
 import { withRecorder } from "../engine/launch.ts";
-import { scope } from "../engine/memory.ts";
+import { collect, scope } from "../engine/memory.ts";
 import { rewriteModules, type Module } from "./rewrite.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
@@ -141,9 +141,11 @@ export async function checkOp({ inputs, op, reference, shape, tol = 1e-4, grads 
     ];
   };
   const result = scope(run);
-  const [y, ...found] = (await readAll(result)) as Float32Array[];
+  // Neither waits for the other.
+  const [read, again] = await Promise.all([readAll(result) as Promise<Float32Array[]>, guardedBits(run)]);
   for (const t of result) t.dispose();
-  const faults = await memoryFaults(run, [y!, ...found], (i) => (i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`));
+  const [y, ...found] = read;
+  const faults = memoryFaults(again, read, (i) => (i === 0 ? "y" : `gradient of input ${wanted[i - 1]}`));
 
   const L = (input: number, x: Float64Array) => dot(reference(...values.with(input, x)), dyValues);
   const checked = new Checked(
@@ -200,15 +202,20 @@ function listed(inputs: readonly (readonly [Shape, Values | null])[], op: Check[
 const told = (what: string, { at, got, expected }: Finding, tol: number): string =>
   `${what}[${at}]: expected ${expected}, got ${got} (tolerance ${tol.toExponential(1)})`;
 
+/** Results in guarded memory, or what went astray there. */
+const guardedBits = (run: () => readonly Tensor[]): Promise<readonly Uint8Array[] | AstrayError> =>
+  guarded(run).catch((error: unknown) => {
+    if (error instanceof AstrayError) return error;
+    throw error;
+  });
+
 /** Faults found in guarded memory: stray writes, and results whose bits differ from an ordinary run's. */
-async function memoryFaults(run: () => readonly Tensor[], seen: readonly Float32Array[], name: (i: number) => string): Promise<string[]> {
-  let again: readonly Uint8Array[];
-  try {
-    again = await guarded(run);
-  } catch (error) {
-    if (!(error instanceof AstrayError)) throw error;
-    return [error.message];
-  }
+function memoryFaults(
+  again: readonly Uint8Array[] | AstrayError,
+  seen: readonly Float32Array[],
+  name: (i: number) => string,
+): readonly string[] {
+  if (again instanceof AstrayError) return [again.message];
   return again.flatMap((bits, i) => {
     const values = seen[i]!;
     const before = new Uint32Array(values.buffer, values.byteOffset, values.length);
@@ -276,7 +283,12 @@ export function close(what: string, got: number, expected: number, tol: number):
 /** Throws unless `body` fails with a message that matches. */
 export async function refuses(body: () => unknown, message: RegExp): Promise<void> {
   try {
-    await body();
+    const { result, storages } = collect(body); // where it throws at once, nothing is held
+    try {
+      await result;
+    } finally {
+      for (const storage of storages) storage.free();
+    }
   } catch (error) {
     if (message.test((error as Error).message)) return;
     throw new Error(`expected an error like ${message}, got: ${(error as Error).message}`);

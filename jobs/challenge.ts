@@ -1,5 +1,6 @@
 /** `op --challenge`: an entry judged, or a result file's entry judged again as it was then. */
 import { challengeNamed } from "../checks/challenges.ts";
+import { adapterName } from "../engine/adapter.ts";
 import { refusing, UsageError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { newSeed } from "./lab/challenges/drawn.ts";
@@ -29,5 +30,5 @@ export default async function challengeJob(host: Host, args: ChallengeArgs): Pro
   const { challenge, entry, hash, seed, score, scoreRange, adapter } = refusing(() => challengeFile(content), args.again);
   if ((await hashOf(entry ?? "")) !== hash)
     throw new UsageError(`expected the entry that was judged, got a text with another hash (${args.again})`);
-  return { ...(await run(challenge, entry, seed)), before: { score, scoreRange, adapter: adapter.description } };
+  return { ...(await run(challenge, entry, seed)), before: { score, scoreRange, adapter: adapter.description || adapterName(adapter) } };
 }

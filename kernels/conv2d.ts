@@ -23,7 +23,7 @@ import { patchConv, patchConvInput, patchConvWeight } from "./conv/patches.ts";
 import type { PatchSizes } from "./shared/patches.ts";
 import { pointwiseConv, pointwiseConvWeight } from "./conv/pointwise.ts";
 import { weightKernel } from "./conv/weight.ts";
-import { workgroupSum } from "./shared/reduce.ts";
+import { sumTo } from "./shared/reduce.ts";
 
 // Backward for x at strides above 2: one thread per element.
 const sparseInputKernel = defineKernel({
@@ -62,21 +62,6 @@ const sparseInputKernel = defineKernel({
     dx[t] = s;`,
 });
 
-// One workgroup per channel.
-const biasKernel = defineKernel({
-  name: "conv2d.backwardBias",
-  inputs: { dy: "f32" }, // (B, O, P)
-  outputs: { dbias: "f32" }, // (O)
-  params: { B: "u32", O: "u32", P: "u32" },
-  workgroup: 64,
-  helpers: workgroupSum,
-  code: /* wgsl */ `
-    var s = 0.0;
-    for (var i = li; i < p.B * p.P; i += WG) { s += dy[((i / p.P) * p.O + group) * p.P + i % p.P]; }
-    let total = workgroup_sum(s, li);
-    if (li == 0u) { dbias[group] = total; }`,
-});
-
 export interface Conv2dOptions {
   readonly stride?: number;
   readonly padding?: number;
@@ -95,7 +80,7 @@ const op = defineOp({
   },
 
   backward(dy, f, [x, weight, bias], _, needs) {
-    const [B, O, Ho, Wo] = dy.shape as [number, number, number, number];
+    const [, O, Ho, Wo] = dy.shape as [number, number, number, number];
     const patches = cutsPatches(f);
     if (patches) {
       const { dweight = null, dbias = null } = needs[1] || needs[2] ? patchConvWeight(x, dy, patches, bias !== null) : {};
@@ -130,8 +115,7 @@ const op = defineOp({
       const { dweight = null, dbias = null } = needs[1] || needs[2] ? pointwiseConvWeight(x, dy, f, bias !== null) : {};
       return [needs[0] ? dx() : null, dweight, dbias];
     }
-    const dbias = () => biasKernel({ inputs: { dy }, outputs: { dbias: [O] }, params: { B, O, P: Ho * Wo }, groups: O }).dbias;
-    return [needs[0] ? dx() : null, needs[1] ? weightKernel(f)(x, dy) : null, bias && needs[2] ? dbias() : null];
+    return [needs[0] ? dx() : null, needs[1] ? weightKernel(f)(x, dy) : null, bias && needs[2] ? sumTo(dy, [1, O, 1, 1]).view([O]) : null];
   },
 });
 

@@ -6,28 +6,31 @@
  * Lin et al. 2013, "Network in network", https://arxiv.org/abs/1312.4400
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./shared/reduce.ts";
+import { threadPerRow } from "./shared/thread-per-row.ts";
 
 const WG = 64;
 
-// Small images: one thread per channel, so that no thread idles.
-const smallKernel = defineKernel({
-  name: "globalAvgPool.small",
-  inputs: { x: "f32" }, // (N, P)
-  outputs: { y: "f32" }, // (N)
-  constants: { P: "u32" },
-  params: { n: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+// One thread per channel, W elements a load.
+const smallKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+  defineKernel({
+    name: "globalAvgPool.small",
+    inputs: { x: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    outputs: { y: "f32" }, // (N)
+    constants: { P: "u32" },
+    params: { n: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
-    var s = 0.0;
+    var s = ${W === 4 ? "vec4f()" : "0.0"};
     for (var k = 0u; k < P; k++) { s += x[i * P + k]; }
-    y[i] = s / f32(P);`,
-});
+    y[i] = ${W === 4 ? "dot(s, vec4f(0.25))" : "s"} / f32(P);`,
+  }),
+);
 
 // One workgroup per channel.
 const largeKernel = defineKernel({
@@ -57,8 +60,6 @@ const backwardKernel = defineKernel({
     if (i < p.n) { dx[i] = dy[i / P] / f32(P); }`,
 });
 
-const SMALL = 64;
-
 const op = defineOp({
   name: "globalAvgPool",
 
@@ -66,10 +67,11 @@ const op = defineOp({
     if (x.shape.length !== 4) throw new Error(`globalAvgPool: expected x [B,C,H,W], got ${show(x.shape)}`);
     const [B, C, H, W] = x.shape as [number, number, number, number];
     const [n, P] = [B * C, H * W];
-    const { y } =
-      P <= SMALL
-        ? smallKernel({ inputs: { x }, outputs: { y: { shape: [B, C], dtype: x.dtype } }, constants: { P }, params: { n }, threads: n })
-        : largeKernel({ inputs: { x }, outputs: { y: { shape: [B, C], dtype: x.dtype } }, params: { P }, groups: n });
+    const tensors = { inputs: { x }, outputs: { y: { shape: [B, C], dtype: x.dtype } } };
+    const alone = threadPerRow(P);
+    const { y } = alone
+      ? smallKernel(alone)({ ...tensors, constants: { P: P / alone.W }, params: { n }, threads: n })
+      : largeKernel({ ...tensors, params: { P }, groups: n });
     return { y, saved: P };
   },
 

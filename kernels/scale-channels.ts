@@ -6,10 +6,11 @@
  * Hu et al. 2017, https://arxiv.org/abs/1709.01507
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./shared/reduce.ts";
+import { threadPerRow } from "./shared/thread-per-row.ts";
 
 const WG = 64;
 
@@ -26,21 +27,23 @@ const scaleKernel = defineKernel({
     if (i < p.n) { y[i] = x[i] * s[i / P]; }`,
 });
 
-// Small images: one thread per channel, so that no thread idles.
-const smallSumKernel = defineKernel({
-  name: "scaleChannels.smallSum",
-  inputs: { x: "f32", dy: "f32" }, // (N, P)
-  outputs: { ds: "f32" }, // (N)
-  constants: { P: "u32" },
-  params: { n: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+// One thread per channel, W elements a load.
+const smallSumKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+  defineKernel({
+    name: "scaleChannels.smallSum",
+    inputs: { x: W === 4 ? "vec4f" : "f32", dy: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    outputs: { ds: "f32" }, // (N)
+    constants: { P: "u32" },
+    params: { n: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i >= p.n) { return; }
-    var s = 0.0;
+    var s = ${W === 4 ? "vec4f()" : "0.0"};
     for (var k = 0u; k < P; k++) { s += x[i * P + k] * dy[i * P + k]; }
-    ds[i] = s;`,
-});
+    ds[i] = ${W === 4 ? "dot(s, vec4f(1.0))" : "s"};`,
+  }),
+);
 
 // One workgroup per channel.
 const largeSumKernel = defineKernel({
@@ -57,8 +60,6 @@ const largeSumKernel = defineKernel({
     if (li == 0u) { ds[group] = total; }`,
 });
 
-const SMALL = 64;
-
 const op = defineOp({
   name: "scaleChannels",
 
@@ -72,9 +73,16 @@ const op = defineOp({
 
   backward(dy, grid, [x, s], _, needs) {
     const { P } = grid.constants;
+    const alone = threadPerRow(P);
     const ds = () =>
-      (P <= SMALL
-        ? smallSumKernel({ inputs: { x, dy }, outputs: { ds: s }, constants: { P }, params: { n: s.size }, threads: s.size })
+      (alone
+        ? smallSumKernel(alone)({
+            inputs: { x, dy },
+            outputs: { ds: s },
+            constants: { P: P / alone.W },
+            params: { n: s.size },
+            threads: s.size,
+          })
         : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s }, params: { P }, groups: s.size })
       ).ds;
     return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x }, ...grid }).y : null, needs[1] ? ds() : null];

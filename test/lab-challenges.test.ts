@@ -34,6 +34,13 @@ test.each(Object.entries(challenges))("%s: the start and the shipped kernels are
     expect(await faultAt(challenge, judged, small(challenge), SEED)).toBeNull();
 });
 
+test("a write past the end of what was read past the inputs' ends is told", async () => {
+  const adamw = challenges["adamw"]!;
+  const entry = entryOf(adamw, replaced(adamw.start, "if (i >= p.N) { return; }", ""));
+  const fault = await faultAt(adamw, (inputs, n) => () => entry.run(inputs, n), { N: 20 }, SEED);
+  expect(fault?.why).toMatch(/^new\w+ of entry: expected writes inside of its tensors only, got one at byte 80 of a tensor of 80/);
+});
+
 test("sizes follow from the seed: some odd, within their ranges and steps; values differ by half in the sets that take turns", () => {
   for (const challenge of Object.values(challenges)) {
     const sizes = hiddenSizes(challenge, SEED);

@@ -113,6 +113,28 @@ test("what values hide: a write past the end, and what only another order of thr
   );
 });
 
+test.each([
+  // What it writes there is the NaN that it read behind its input.
+  [
+    "relu",
+    "if (i < p.n) {",
+    "{",
+    /^ys of relu.forward: expected writes inside of its tensors only, got one at byte \d+ of a tensor of \d+/,
+  ],
+  // In place: what it reads is what it writes.
+  [
+    "adamw",
+    "if (i >= p.n4) { return; }",
+    "",
+    /or \w+ of adamw: expected writes inside of its tensors only, got one at byte 16 of a tensor of 16/,
+  ],
+])("%s without its bound: a write past the end of what was read past an end", async (name, bound, without, fault) => {
+  const { launches } = await opWgslJob(memoryHost({}), { name });
+  const { wgsl } = launches.find((launch) => launch.wgsl.includes(bound))!;
+  const { cases } = await opFileJob(host(wgsl.replace(bound, without)), { name, file: "kernel", check: true, time: false });
+  expect(cases.find(({ ok }) => !ok)?.faults[0]).toMatch(fault);
+});
+
 test("WGSL that does not compile, and bindings of no kernel: bad input", async () => {
   const text = await shipped();
   await expect(judge(text.replace("var m = 0.0;", "var m = 0.0"), "one row")).rejects.toThrow(

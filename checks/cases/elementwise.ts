@@ -1,6 +1,7 @@
 import { add, gelu, mul, relu, scale, sigmoid, silu } from "../../kernels/elementwise.ts";
 import { mean, sum } from "../../kernels/shared/reduce.ts";
 import { checkOp, refuses, type Case } from "../check.ts";
+import { andOnGpu } from "../on-a-gpu.ts";
 import { op, type Timed } from "../op.ts";
 import { broadcast, geluReference, sumAxis } from "../reference/elementwise.ts";
 import { Tensor } from "../../engine/tensor.ts";
@@ -87,26 +88,29 @@ export const cases: Case[] = [
     name: "sum: over stripes",
     run: () => checkOp({ inputs: [[1024, 3]], op: (x) => sum(x, 0, true), reference: sumAxis([1024, 3], 0), shape: [1, 3] }),
   },
-  ...[
-    { why: "a prime count of rows, cut", shape: [1031, 3], axis: 0 },
-    { why: "vectors, cut", shape: [1031, 8], axis: 0 },
-    { why: "a middle axis, cut", shape: [3, 331, 4], axis: 1 },
-    { why: "a middle axis, cut, single elements", shape: [2, 1031, 3], axis: 1 },
-    { why: "rows of vectors", shape: [3, 132], axis: 1 },
-    { why: "long rows", shape: [2, 4099], axis: 1 },
-    { why: "long rows of vectors", shape: [2, 4100], axis: 1 },
-    { why: "a row for several workgroups", shape: [1, 70001], axis: 1 },
-    { why: "rows of vectors for several workgroups", shape: [2, 40004], axis: 1 },
-  ].map(
-    ({ why, shape, axis }): Case => ({
-      name: `sum: ${why}`,
+  ...andOnGpu([
+    ...[
+      { why: "a prime count of rows, cut", shape: [1031, 3], axis: 0 },
+      { why: "vectors, cut", shape: [1031, 8], axis: 0 },
+      { why: "a middle axis, cut", shape: [3, 331, 4], axis: 1 },
+      { why: "a middle axis, cut, single elements", shape: [2, 1031, 3], axis: 1 },
+      { why: "rows of vectors", shape: [3, 132], axis: 1 },
+      { why: "long rows", shape: [2, 4099], axis: 1 },
+      { why: "long rows of vectors", shape: [2, 4100], axis: 1 },
+      { why: "more rows than a workgroup has threads", shape: [67, 12], axis: 1 },
+      { why: "a row for several workgroups", shape: [1, 70001], axis: 1 },
+      { why: "rows of vectors for several workgroups", shape: [2, 40004], axis: 1 },
+    ].map(
+      ({ why, shape, axis }): Case => ({
+        name: `sum: ${why}`,
+        run: () =>
+          checkOp({ inputs: [shape], op: (x) => sum(x, axis), reference: sumAxis(shape, axis), shape: shape.filter((_, i) => i !== axis) }),
+      }),
+    ),
+    {
+      name: "mean: rows longer than a workgroup",
       run: () =>
-        checkOp({ inputs: [shape], op: (x) => sum(x, axis), reference: sumAxis(shape, axis), shape: shape.filter((_, i) => i !== axis) }),
-    }),
-  ),
-  {
-    name: "mean: rows longer than a workgroup",
-    run: () =>
-      checkOp({ inputs: [[3, 131]], op: (x) => mean(x, -1), reference: (x) => sumAxis([3, 131], 1)(x).map((v) => v / 131), shape: [3] }),
-  },
+        checkOp({ inputs: [[3, 131]], op: (x) => mean(x, -1), reference: (x) => sumAxis([3, 131], 1)(x).map((v) => v / 131), shape: [3] }),
+    },
+  ]),
 ];

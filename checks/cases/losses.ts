@@ -4,6 +4,7 @@ import { crossEntropy } from "../../kernels/cross-entropy.ts";
 import { klDistillation } from "../../kernels/kl-distillation.ts";
 import { argmax, countCorrect } from "../../kernels/rows/argmax.ts";
 import { checkOp, close, refuses, uniform, type Case } from "../check.ts";
+import { andOnGpu } from "../on-a-gpu.ts";
 import { choice, fraction, op, positive } from "../op.ts";
 import { rowKernels, someVariants } from "../row-variants.ts";
 import { klReference, labelCrossEntropy, softCrossEntropy } from "../reference/losses.ts";
@@ -185,30 +186,32 @@ export const cases: Case[] = [
       );
     },
   },
-  {
-    name: "argmax: the first of equals, in any thread's share",
-    async run() {
-      const row = (at: readonly number[]) => Array.from({ length: 150 }, (_, k) => (at.includes(k) ? 5 : -k));
-      await equal(
-        "of 150",
-        argmax(Tensor.from([...row([70, 6, 134]), ...row([149]), ...row([64, 65]), ...row([64, 37]), ...row([])], [5, 150])),
-        [6, 149, 64, 37, 0],
-      );
-      await equal("of equals", argmax(Tensor.from(new Array(70).fill(-1e30), [1, 70])), [0]);
-      await equal("of one", argmax(Tensor.from([3, -4], [2, 1])), [0, 0]);
-      const y = argmax(Tensor.from([1, 2, 4, 3, 0, -1], [1, 2, 3]));
-      if (String(y.shape) !== "1,2") throw new Error(`shape: expected [1,2], got [${y.shape}]`);
-      await equal("of rows", y, [2, 0]);
+  ...andOnGpu([
+    {
+      name: "argmax: the first of equals, in any thread's share",
+      async run() {
+        const row = (at: readonly number[]) => Array.from({ length: 150 }, (_, k) => (at.includes(k) ? 5 : -k));
+        await equal(
+          "of 150",
+          argmax(Tensor.from([...row([70, 6, 134]), ...row([149]), ...row([64, 65]), ...row([64, 37]), ...row([])], [5, 150])),
+          [6, 149, 64, 37, 0],
+        );
+        await equal("of equals", argmax(Tensor.from(new Array(70).fill(-1e30), [1, 70])), [0]);
+        await equal("of one", argmax(Tensor.from([3, -4], [2, 1])), [0, 0]);
+        const y = argmax(Tensor.from([1, 2, 4, 3, 0, -1], [1, 2, 3]));
+        if (String(y.shape) !== "1,2") throw new Error(`shape: expected [1,2], got [${y.shape}]`);
+        await equal("of rows", y, [2, 0]);
+      },
     },
-  },
-  {
-    name: "argmax: all of ImageNet's classes can win",
-    async run() {
-      const expected = Array.from({ length: 40 }, (_, b) => (b * 77 + 13) % 1000);
-      const x = new Float32Array(40 * 1000).map((_, i) => (i % 1000 === expected[Math.floor(i / 1000)] ? 1 : Math.sin(i) / 2));
-      await equal("classes", argmax(Tensor.from(x, [40, 1000])), expected);
+    {
+      name: "argmax: all of ImageNet's classes can win",
+      async run() {
+        const expected = Array.from({ length: 40 }, (_, b) => (b * 77 + 13) % 1000);
+        const x = new Float32Array(40 * 1000).map((_, i) => (i % 1000 === expected[Math.floor(i / 1000)] ? 1 : Math.sin(i) / 2));
+        await equal("classes", argmax(Tensor.from(x, [40, 1000])), expected);
+      },
     },
-  },
+  ]),
   {
     name: "countCorrect: more rows than a workgroup, both kinds of labels",
     async run() {

@@ -31,9 +31,12 @@ export const edited =
 export const uses = (edits: readonly Edit[], { modules }: Listed): boolean =>
   modules.some(({ code }) => edits.some(({ shipped }) => sameKernel(shipped.code, code)));
 
-/** Compiles each edit's text, and the same under harder conditions, side by side. What does not compile is told by the first case. */
-export async function compileAll(edits: readonly Edit[]): Promise<void> {
-  const texts = edits.flatMap(({ shipped: { label }, code }) => [code, harder(code)].flatMap((text) => (text ? { label, text } : [])));
+/** Compiles what a case launches with the edits, and those under harder conditions, side by side. What does not compile is told by the case. */
+export async function compileCase(edits: readonly Edit[], { modules }: Listed): Promise<void> {
+  const texts = modules.flatMap(({ label, code }) => {
+    const own = edited(edits)({ label, code });
+    return (own === null ? [code] : [own, harder(own)]).flatMap((text) => (text ? { label, text } : []));
+  });
   await Promise.allSettled(texts.map(({ label, text }) => pipelineOf(label, text, signatureOf(text)).compile()));
 }
 

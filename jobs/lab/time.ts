@@ -4,6 +4,7 @@ import type { Ceilings } from "../../bench/ceilings.ts";
 import { peakFraction } from "../../bench/ceilings.ts";
 import type { Contender } from "../../bench/contender.ts";
 import { limitsFor, measure, type Limits, type Measured } from "../../bench/run.ts";
+import { round } from "../../bench/stats.ts";
 import type { Op, Sized, Timed } from "../../checks/op.ts";
 import { getDevice } from "../../engine/device.ts";
 import type { Launch } from "../../engine/launch.ts";
@@ -80,10 +81,16 @@ export async function timeEdit(
   stop();
   try {
     const shape: Benchmark = { ...EMPTY, name: sized.name, work: { op: op.name, sizes: "1", ...sized, inputs: {} } };
-    const measured = await measure(shape, contender("edited", other), [contender("shipped", all)], {
-      limits: { ...limitsFor(set, true), ...limits, equalRuns: true },
-    });
-    const time = compared(measured, "shipped", set);
+    const once = async () =>
+      compared(
+        await measure(shape, contender("edited", other), [contender("shipped", all)], {
+          limits: { ...limitsFor(set, true), ...limits, equalRuns: true },
+        }),
+        "shipped",
+        set,
+      );
+    const first = await once();
+    const time = first.verdict === "not told apart" ? first : both(first, await once(), set);
     return {
       time: { size: `${sized.name}${variant ? ` (${variant})` : ""}`, ...time },
       roofline: roofline(
@@ -113,6 +120,20 @@ export function compared({ ours, rivals, paired }: Measured, rival: string, set:
     ratioRange: [low, high],
     verdict: verdictOf(low, high, set),
     pairs: shipped.runs,
+  };
+}
+
+/** What other work on the machine does to one measurement, it seldom does to the next: a difference is told where both have it. */
+function both(a: Compared, b: Compared, set: Adapter): Compared {
+  const [low, high] = [Math.min(a.ratioRange[0], b.ratioRange[0]), Math.max(a.ratioRange[1], b.ratioRange[1])];
+  const mean = (x: number, y: number) => round((x + y) / 2);
+  return {
+    ms: mean(a.ms, b.ms),
+    shippedMs: mean(a.shippedMs, b.shippedMs),
+    ratio: mean(a.ratio, b.ratio),
+    ratioRange: [low, high],
+    verdict: verdictOf(low, high, set),
+    pairs: a.pairs + b.pairs,
   };
 }
 

@@ -5,14 +5,16 @@
  *
  * Two stages in a fixed order. Finiteness is tested on exponent bits, since WGSL may assume that NaN and infinity never occur.
  */
+import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { workgroupSum } from "../shared/reduce.ts";
 
 const WG = 256;
-/** Largest number of workgroups of the first stage, and loads in flight per thread. */
-const PARTS = 1024;
+/** Largest number of workgroups of the first stage; on a processor, where each costs what its barriers take, few. */
+const mostParts = (): number => (getDevice().adapter.software ? 16 : 1024);
+/** Loads in flight per thread. */
 const FLIGHT = 4;
 
 /** Buffers that one launch reads: WebGPU's default limit is 8, and two are written. */
@@ -101,7 +103,7 @@ export function gradNorm(xs: readonly Tensor[], scale: Tensor | null = null): Te
   if (xs.length > NORM_BUFFERS) throw new Error(`gradNorm: expected at most ${NORM_BUFFERS} buffers, got ${xs.length}`);
   let n4 = 0;
   const ends = xs.map(({ size }) => (n4 += size / 4));
-  const parts = Math.min(PARTS, Math.ceil(n4 / WG / FLIGHT));
+  const parts = Math.min(mostParts(), Math.ceil(n4 / WG / FLIGHT));
   const { squares, broken } = partsKernel({ buffers: xs.length })({
     inputs: named(xs.length, nameOf, (i) => xs[i]!),
     outputs: { squares: [parts], broken: [parts] },

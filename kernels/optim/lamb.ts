@@ -8,6 +8,7 @@
  *
  * You et al. 2020, https://arxiv.org/abs/1904.00962, in timm's form. An update rule: no backward.
  */
+import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Scalar } from "../shared/scalars.ts";
 import { sameShape, show } from "../../engine/shape.ts";
@@ -38,8 +39,8 @@ export interface LambOptions {
 }
 
 const WG = 64;
-/** Workgroups that share one parameter's norms. */
-const PARTS = 16;
+/** Workgroups that share one parameter's norms; on a processor, where each costs what its barriers take, there is one. */
+const partsHere = (): number => (getDevice().adapter.software ? 1 : 16);
 
 // One thread per four elements.
 const directionKernel = kernelFamily(({ clipped }: { clipped: boolean }) =>
@@ -147,6 +148,7 @@ export function lambStep(
     params: { n4, decayed4: decayed / 4, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, eps, decay: weightDecay, clip: clip ?? 1 },
     threads: n4,
   });
+  const PARTS = partsHere();
   const { parts } = partsKernel({
     inputs: { params, u, segments },
     outputs: { parts: [S, PARTS, 2] },

@@ -6,6 +6,7 @@
  *
  * No gradient flows.
  */
+import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { sameShape, show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
@@ -13,6 +14,18 @@ import type { Tensor } from "../../engine/tensor.ts";
 const WG = 64;
 /** Threads that count, a row each: a batch has few rows, so one launch does. */
 const COUNT_WG = 256;
+
+/** `first_largest(row)`: the index of the row's largest value, the first of equals. */
+const firstLargest = /* wgsl */ `
+fn first_largest(row: u32) -> u32 {
+  var index = 0u;
+  var value = x[row * K];
+  for (var k = 1u; k < K; k++) {
+    let v = x[row * K + k];
+    if (v > value) { value = v; index = k; }
+  }
+  return index;
+}`;
 
 // One workgroup per row. Each thread starts from a value of the row, so that the result is an index of it whatever the row holds.
 const argmaxKernel = defineKernel({
@@ -48,6 +61,18 @@ var<workgroup> best_index: array<u32, WG>;`,
     if (li == 0u) { y[group] = best_index[0]; }`,
 });
 
+// One thread per row: on a processor, whose barriers take more than a row does.
+const argmaxAloneKernel = defineKernel({
+  name: "argmax.alone",
+  inputs: { x: "f32" }, // (N, K)
+  outputs: { y: "u32" }, // (N)
+  constants: { K: "u32" },
+  params: { n: "u32" },
+  workgroup: 16,
+  helpers: firstLargest,
+  code: "let row = group * WG + li; if (row < p.n) { y[row] = first_largest(row); }",
+});
+
 // One workgroup: each thread counts its share of the rows, the first adds the counts.
 const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) =>
   defineKernel({
@@ -57,17 +82,11 @@ const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) =>
     constants: { K: "u32" },
     params: { B: "u32" },
     workgroup: { upTo: COUNT_WG },
-    helpers: "var<workgroup> counts: array<u32, WG>;",
+    helpers: `var<workgroup> counts: array<u32, WG>; ${firstLargest}`,
     code: /* wgsl */ `
     var count = 0u;
     for (var b = li; b < p.B; b += WG) {
-      var index = 0u;
-      var value = x[b * K];
-      for (var k = 1u; k < K; k++) {
-        let v = x[b * K + k];
-        if (v > value) { value = v; index = k; }
-      }
-      count += select(0u, 1u, index == u32(labels[b]));
+      count += select(0u, 1u, first_largest(b) == u32(labels[b]));
     }
     counts[li] = count;
     workgroupBarrier();
@@ -83,7 +102,11 @@ const countKernel = kernelFamily(({ labels }: { labels: "u32" | "i32" }) =>
 export function argmax(x: Tensor): Tensor {
   const K = x.shape.at(-1);
   if (K === undefined) throw new Error(`argmax: expected x [..,K], got ${show(x.shape)}`);
-  return argmaxKernel({ inputs: { x }, outputs: { y: x.shape.slice(0, -1) }, constants: { K }, groups: x.size / K }).y;
+  const n = x.size / K;
+  const tensors = { inputs: { x }, outputs: { y: x.shape.slice(0, -1) }, constants: { K } };
+  return getDevice().adapter.software
+    ? argmaxAloneKernel({ ...tensors, params: { n }, threads: n }).y
+    : argmaxKernel({ ...tensors, groups: n }).y;
 }
 
 /** logits: (B, K), labels: (B), u32 or i32. Returns u32 (1). */

@@ -98,8 +98,9 @@ const sumColumnsKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
   });
 });
 
-/** Largest number of values of a row per workgroup, and of workgroups per row; the second limit wins. */
+/** Largest number of values of a row per workgroup, or per thread on a processor, and of chunks per row; the last limit wins. */
 const CHUNK = 2 ** 15;
+const CHUNK_ALONE = 2 ** 12;
 const PARTS = 1024;
 
 // x seen as (OUTER, LEN): one workgroup per chunk of a row.
@@ -124,6 +125,25 @@ const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: 1 | 4; readonl
     if (li == 0u) { y[group] = total; }`,
   });
 });
+
+// The same with one thread per chunk.
+const sumRowsAloneKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+  defineKernel({
+    name: "sum.rowsAlone",
+    inputs: { x: W === 4 ? "vec4f" : "f32" }, // (OUTER, LEN)
+    outputs: { y: "f32" }, // (OUTER, parts)
+    params: { n: "u32", len: "u32", chunk: "u32", parts: "u32" },
+    workgroup: 16,
+    code: /* wgsl */ `
+    let i = group * WG + li;
+    if (i >= p.n) { return; }
+    let first = i / p.parts * p.len;
+    let end = first + min(p.len, (i % p.parts + 1u) * p.chunk);
+    var s = ${W === 4 ? "vec4f()" : "0.0"};
+    for (var k = first + i % p.parts * p.chunk; k < end; k++) { s += x[k]; }
+    y[i] = ${W === 4 ? "dot(s, vec4f(1.0))" : "s"};`,
+  }),
+);
 
 const repeatKernel = defineKernel({
   name: "sum.backward",
@@ -165,15 +185,15 @@ export function sumMiddle(x: Tensor, outer: number, len: number, inner: number):
 
 function sumRows(x: Tensor, outer: number, len: number): Tensor {
   const W = len % 4 === 0 ? 4 : 1;
-  const chunk = Math.ceil(Math.max(CHUNK, len / PARTS) / W);
+  const alone = getDevice().adapter.software;
+  const chunk = Math.ceil(Math.max(alone ? CHUNK_ALONE : CHUNK, len / PARTS) / W);
   const parts = Math.ceil(len / W / chunk);
-  const threads = len / W >= 1024 ? wideWorkgroup() : WG;
-  const { y } = sumRowsKernel({ W, threads })({
-    inputs: { x },
-    outputs: { y: [outer * parts] },
-    params: { len: len / W, chunk, parts },
-    groups: outer * parts,
-  });
+  const n = outer * parts;
+  const tensors = { inputs: { x }, outputs: { y: [n] } };
+  const params = { len: len / W, chunk, parts };
+  const { y } = alone
+    ? sumRowsAloneKernel({ W })({ ...tensors, params: { n, ...params }, threads: n })
+    : sumRowsKernel({ W, threads: len / W >= 1024 ? wideWorkgroup() : WG })({ ...tensors, params, groups: n });
   return parts === 1 ? y : sumRows(y, outer, parts);
 }
 

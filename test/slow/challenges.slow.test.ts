@@ -1,4 +1,8 @@
 /** Every challenge: shipped kernels score 1 within the noise, the start is slower, three cheats are refused by name; the page. Figures go into RESULTS.md. */
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Page } from "puppeteer-core";
 import { describe, expect, test } from "vitest";
 import type { Challenge } from "../../checks/challenge.ts";
@@ -45,6 +49,22 @@ const lazy = ({ start, ...c }: Challenge): string =>
     /(^\/\/ kernel:.*writes (\w+)[^]*?^fn main\(\) \{\n)/gm,
     (_, head: string, name: string) => `${head}  if (abs(${name}[min(group * WG + li, arrayLength(&${name}) - 1u)]) < 1e30) { return; }\n`,
   );
+
+/** A mean of each row with a thread of its own. */
+const BETTER = `// kernel: reads x; writes y; threads rows; workgroup 64
+fn main() {
+  let row = group * WG + li;
+  if (row >= p.rows) { return; }
+  var sum = 0.0;
+  for (var i = 0u; i < p.D; i++) { sum += x[row * p.D + i]; }
+  y[row] = sum / f32(p.D);
+}
+`;
+
+/** Of CodeMirror. */
+interface Content {
+  readonly cmTile: { readonly view: { readonly state: { readonly doc: { readonly length: number } }; dispatch(change: object): void } };
+}
 
 describe.each(Object.entries(challenges))("%s", (name, challenge) => {
   test("shipped kernels against themselves: 1 within the noise", async () => {
@@ -96,7 +116,7 @@ describe("the page", () => {
       );
 
   test("a challenge: the start's factor is measured, an edit is judged, the result is a file", { timeout: TIMEOUT }, async () => {
-    const page = await open("#challenge=softmax");
+    const page = await open("#challenge=sum");
     const start = await judgement(page);
     console.log(`start: ${start.says}; ${await page.$eval("[data-factor]", (e) => e.textContent)}`);
     expect(Number(start.score)).toBeLessThan(1);
@@ -107,9 +127,16 @@ describe("the page", () => {
     await page.keyboard.type("// kernel: nothing\n");
     await press(page, "Judge");
     await page.waitForFunction(() => /^line 1: expected/.test(document.querySelector("[role=alert]")?.textContent ?? ""));
-    await press(page, "Back to the start");
+    await page.evaluate((text) => {
+      const content = document.querySelector('[data-editor="WGSL of the entry"] .cm-content') as unknown as Content;
+      const { view } = content.cmTile;
+      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
+    }, BETTER);
     await press(page, "Judge");
-    expect(Number((await judgement(page)).score)).toBeGreaterThan(0);
+    const better = await judgement(page);
+    console.log(`a thread per row: ${better.says}`);
+    expect(better.refused).toBe("");
+    expect(Number(better.score)).toBeGreaterThan(Number(start.score));
     const saved = await page.evaluate(async () => {
       const made = new Promise<Blob>((resolve) => {
         URL.createObjectURL = (blob) => (resolve(blob as Blob), "blob:none");
@@ -117,13 +144,21 @@ describe("the page", () => {
       [...document.querySelectorAll("button")].find((b) => b.textContent === "Save the result")!.click();
       return (await made).text();
     });
-    expect(challengeFile(saved)).toMatchObject({ challenge: "softmax", entry: challenges["softmax"]!.start, refused: null });
+    const file = challengeFile(saved);
+    expect(file).toMatchObject({ challenge: "sum", entry: BETTER, refused: null });
     await page.close();
+    // By the command, on this adapter.
+    const path = join(site().folder, "result.json");
+    await writeFile(path, saved);
+    const { stdout } = await promisify(execFile)(process.execPath, ["cli/tessera.mjs", "op", "--again", path]);
+    console.log(stdout.split("\n").slice(-4).join("\n"));
+    expect(stdout).toContain(`: score ${file.score} (${file.scoreRange!.join(" to ")})\nseed ${file.seed}: `);
+    expect(stdout).toMatch(/^score [\d.]+ \([\d.]+ to [\d.]+\): /m);
   });
 
   test("nothing of the challenges is loaded before they are asked for", { timeout: TIMEOUT }, async () => {
     const page = await open();
-    await page.waitForSelector("[data-op] option");
+    await page.waitForSelector("[data-op]:enabled");
     const loaded = () => page.evaluate(() => performance.getEntriesByType("resource").filter(({ name }) => /challenge/.test(name)).length);
     expect(await loaded()).toBe(0);
     await page.select("[data-op]", "challenges");

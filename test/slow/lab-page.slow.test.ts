@@ -1,63 +1,16 @@
-/** The lab's page, driven as a person would: verdicts and their time, a new operation from an empty form, dbg, a training step, link, history, a kernel that never ends. Figures go into RESULTS.md. */
+/** The lab's page, driven as a person would: verdicts and their time, a new operation from an empty form, dbg, a training step, link, history. Figures go into RESULTS.md. */
 import type { Page } from "puppeteer-core";
 import { expect, test } from "vitest";
 import { workedExample } from "../../app/site/lab/worked-example.ts";
 import { draftFiles } from "../../jobs/lab/draft-file.ts";
+import { PLANTED } from "../lab/faults.ts";
 import { builtSite, press } from "./built-site.ts";
+import { insert, openLab, replace, textOf, until, verdict, WGSL } from "./lab-driver.ts";
 
 const SECONDS = 300;
 const site = builtSite();
 
-const WGSL = "WGSL of the kernel";
-
-interface View {
-  readonly state: { readonly doc: { toString(): string } };
-  dispatch(change: object): void;
-}
-
-/** CodeMirror's own view of an editor, in the page. */
-const VIEW = (label: string): View =>
-  (document.querySelector(`[data-editor="${label}"] .cm-content`) as unknown as { readonly cmTile: { readonly view: View } }).cmTile.view;
-
-async function open(hash = ""): Promise<Page> {
-  const page = await site().browser.newPage();
-  page.setDefaultTimeout(1000 * SECONDS);
-  await page.evaluateOnNewDocument(`globalThis.VIEW = ${VIEW}`);
-  await page.goto(`${site().url}lab.html${hash}`, { waitUntil: "load" });
-  return page;
-}
-
-const textOf = (page: Page, label = WGSL): Promise<string> => page.evaluate((name) => VIEW(name).state.doc.toString(), label);
-
-const replace = (page: Page, label: string, from: string, to: string) =>
-  page.evaluate(
-    (name, before, after) => {
-      const view = VIEW(name);
-      const at = view.state.doc.toString().indexOf(before);
-      if (at < 0) throw new Error(`expected ${before} in the editor, got none`);
-      view.dispatch({ changes: { from: at, to: at + before.length, insert: after } });
-    },
-    label,
-    from,
-    to,
-  );
-
-/** The newest verdict, once it is whole and of the text that is shown. */
-async function verdict(page: Page, after = 0): Promise<{ readonly edit: number; readonly right: boolean; readonly says: string }> {
-  await page.waitForFunction(
-    (edit) => {
-      const card = document.querySelector<HTMLElement>("[data-judged]");
-      return card?.dataset["old"] === "false" && Number(card.dataset["judged"]) > edit;
-    },
-    {},
-    after,
-  );
-  return page.$eval("[data-judged]", (card) => ({
-    edit: Number((card as HTMLElement).dataset["judged"]),
-    right: (card as HTMLElement).dataset["right"] === "true",
-    says: card.querySelector("h2")!.textContent!,
-  }));
-}
+const open = (hash = ""): Promise<Page> => openLab(site(), hash);
 
 test("an edit's verdict: values, gradients, time and roofline; what its dbg saw; a training step", {
   timeout: 3000 * SECONDS,
@@ -91,14 +44,29 @@ test("an edit's verdict: values, gradients, time and roofline; what its dbg saw;
   await page.close();
 });
 
+test("what is typed quickly stands as it was typed", { timeout: SECONDS * 1000 }, async () => {
+  const page = await open();
+  const { edit } = await verdict(page);
+  const before = await textOf(page);
+  await page.click(`[data-editor="${WGSL}"] .cm-content`);
+  await page.keyboard.down("Control");
+  await page.keyboard.press("Home");
+  await page.keyboard.up("Control");
+  await page.keyboard.type("// typed by hand, a key after the other\n");
+  expect((await verdict(page, edit)).right).toBe(true);
+  expect(await textOf(page)).toBe(`// typed by hand, a key after the other\n${before}`);
+  await page.close();
+});
+
 test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
   const page = await open();
-  await page.waitForSelector("[data-op] option");
+  await page.waitForSelector("[data-op]:enabled");
   await page.select("[data-op]", "matmul");
+  await page.waitForFunction(() => document.querySelector("[aria-label=Verdict] tbody td")?.textContent?.includes("matmul"));
   let { edit } = await verdict(page);
   for (let i = 0; i < 3; i++) {
     const from = performance.now();
-    await page.evaluate((name, n) => VIEW(name).dispatch({ changes: { from: 0, insert: `// ${n}\n` } }), WGSL, i);
+    await insert(page, WGSL, `// ${i}\n`);
     const next = await verdict(page, edit);
     console.log(`matmul, edit ${i}: ${((performance.now() - from) / 1000).toFixed(2)} s: ${next.says}`);
     edit = next.edit;
@@ -106,17 +74,48 @@ test("matmul's verdict", { timeout: 3000 * SECONDS }, async () => {
   await page.close();
 });
 
+test.each([
+  ["layer norm, forward", "read of what was never written"],
+  ["layer norm, backward", "term left out of the gradient"],
+  ["softmax", "barrier missing"],
+  ["GEMM", "wrong accumulate"],
+  ["attention, backward", "write past the end"],
+  ["AdamW", "off by one at a row's end"],
+] as const)("planted in %s, %s: named as by the command", { timeout: 3000 * SECONDS }, async (kernel, fault) => {
+  const { op, by, module, faults } = PLANTED[kernel]!;
+  const [from, to] = faults[fault]!;
+  const page = await open();
+  await page.waitForSelector("[data-op]:enabled");
+  await page.select("[data-op]", op);
+  const start = `${module}, `;
+  await page.waitForFunction(
+    (label) => [...document.querySelectorAll<HTMLOptionElement>(".lab-kernel option")].some(({ value }) => value.startsWith(label)),
+    {},
+    start,
+  );
+  const kernels = await page.$$eval(".lab-kernel option", (all) => all.map((option) => (option as HTMLOptionElement).value));
+  for (const name of kernels.filter((one) => one.startsWith(start) && one.includes(by))) {
+    await page.select(".lab-kernel select", name);
+    if ((await textOf(page)).includes(from)) break;
+  }
+  await replace(page, WGSL, from, to);
+  const { right } = await verdict(page);
+  const says = await page.$eval(".lab-verdict .error", (e) => e.textContent);
+  console.log(`| ${kernel} | ${fault} | ${says} |`);
+  expect(right).toBe(false);
+  expect(says).toMatch(/\[\d+\]|element \d+/);
+  await page.close();
+});
+
 test("a new operation from an empty form; its files; link and history bring every byte back", { timeout: 3000 * SECONDS }, async () => {
   const page = await open();
-  await page.waitForSelector("[data-op] option");
+  await page.waitForSelector("[data-op]:enabled");
   await page.select("[data-op]", "new operation");
   await page.waitForSelector("[data-draft]");
   const type = async (within: string, field: string, value: string) => {
     await page.$eval(`${within} [data-field="${field}"]`, (e) => ((e as HTMLInputElement).value = ""));
     await page.type(`${within} [data-field="${field}"]`, value);
   };
-  const write = (label: string, text: string) =>
-    page.evaluate((name, code) => VIEW(name).dispatch({ changes: { from: 0, insert: code } }), label, text);
   const { name, inputs, output, attrs, sizes, timed, formula, reference, kernels } = workedExample;
   await type(".lab-draft", "Name", name);
   await type(".lab-draft", "Inputs and their shapes", inputs);
@@ -125,7 +124,7 @@ test("a new operation from an empty form; its files; link and history bring ever
   await type(".lab-draft", "Sizes to check", sizes);
   await type(".lab-draft", "Size to time", timed);
   await type(".lab-draft", "Formula, for the file", formula);
-  await write("Reference in JavaScript", reference);
+  await insert(page, "Reference in JavaScript", reference);
   for (const [i, kernel] of kernels.entries()) {
     if (i > 0) await press(page, "Add a kernel");
     const at = `[data-kernel="${i}"]`;
@@ -134,7 +133,7 @@ test("a new operation from an empty form; its files; link and history bring ever
     await type(at, "Reads", kernel.reads);
     await type(at, "Writes", kernel.writes);
     await type(at, "Threads", kernel.count);
-    await write(`Body of kernel ${i + 1}`, kernel.body);
+    await insert(page, `Body of kernel ${i + 1}`, kernel.body);
   }
   await page.waitForFunction(
     () =>
@@ -171,7 +170,7 @@ test("a new operation from an empty form; its files; link and history bring ever
       .querySelector("button")!
       .click(),
   );
-  await again.waitForFunction((code) => VIEW("Body of kernel 1").state.doc.toString() === code, {}, kernels[0]!.body);
+  await until(again, "Body of kernel 1", kernels[0]!.body);
   await again.close();
   const cut = await open(hash.slice(0, -40));
   await cut.waitForFunction(() => /cut or changed/.test(document.querySelector("[role=alert]")?.textContent ?? ""));

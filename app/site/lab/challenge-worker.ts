@@ -31,6 +31,7 @@ self.onmessage = async ({ data: { ask, name, code } }: MessageEvent<ToJudge>): P
   const { judge, newSeed, adapter } = await started;
   last = last.then(async () => {
     try {
+      await initDevice(); // anew, where it was lost
       const result = await judge(name, code, { seed: newSeed(), tell: (what, done, of) => tell({ kind: "step", ask, what, done, of }) });
       tell({ kind: "judged", ask, result: { where: "page", adapter: { ...adapter }, date: new Date().toISOString(), ...result } });
     } catch (error) {

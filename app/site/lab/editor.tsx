@@ -4,10 +4,10 @@ import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, HighlightStyle, indentOnInput, type LanguageSupport, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, lintGutter, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
-import { EditorState, type Extension, StateEffect, StateField } from "@codemirror/state";
+import { Annotation, EditorState, type Extension, StateEffect, StateField } from "@codemirror/state";
 import { drawSelection, EditorView, GutterMarker, gutter, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { LineCost } from "./cost.ts";
 import type { Message } from "./messages.ts";
 
@@ -69,6 +69,9 @@ const costGutter: Extension = [
   }),
 ];
 
+/** Of a text that was put in, not typed: its owner knows it. Told of it, both would answer each other for ever where somebody types quickly. */
+const putIn = Annotation.define<true>();
+
 interface EditorProps {
   /** Where it differs from what is shown, the text is replaced. */
   readonly text: string;
@@ -107,7 +110,9 @@ export function Editor({ text, label, language, messages, costs: lineCosts, onCh
           syntaxHighlighting(colours),
           look,
           EditorView.contentAttributes.of({ "aria-label": label }),
-          EditorView.updateListener.of((update) => update.docChanged && changed.current(update.state.doc.toString())),
+          EditorView.updateListener.of(({ docChanged, transactions, state }) => {
+            if (docChanged && !transactions.some((one) => one.annotation(putIn))) changed.current(state.doc.toString());
+          }),
         ],
       }),
     });
@@ -115,16 +120,18 @@ export function Editor({ text, label, language, messages, costs: lineCosts, onCh
     view.current = editor;
     return () => editor.destroy();
   }, [language, label]);
-  useEffect(() => {
-    const editor = view.current!;
-    if (editor.state.doc.toString() !== text) editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: text } });
+  // At once: before the next key, whose text would be replaced by the one before it.
+  useLayoutEffect(() => {
+    const editor = view.current;
+    if (editor && editor.state.doc.toString() !== text)
+      editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: text }, annotations: putIn.of(true) });
   }, [text]);
   useEffect(() => {
     const { doc } = view.current!.state;
     const found = messages.map(({ line, column, length, kind, text: message }): Diagnostic => {
       const at = doc.line(Math.min(Math.max(1, line), doc.lines));
       const from = Math.min(at.from + Math.max(0, column - 1), at.to);
-      return { from, to: Math.min(from + Math.max(1, length), doc.length), severity: kind, message };
+      return { from, to: Math.min(from + Math.max(1, length), at.to), severity: kind, message };
     });
     view.current!.dispatch(setDiagnostics(view.current!.state, found));
   }, [messages]);

@@ -53,6 +53,8 @@ export type FromWorker =
   | { readonly kind: "ready"; readonly adapter: string; readonly software: boolean; readonly ops: readonly string[] }
   | { readonly kind: "opened"; readonly op: string; readonly kernels: readonly Kernel[] }
   | { readonly kind: "compiled"; readonly edit: number; readonly messages: readonly Message[] }
+  /** A compiler may be silent for longer than a kernel that is to end. */
+  | { readonly kind: "phase"; readonly edit: number; readonly compiling: boolean }
   | { readonly kind: "case"; readonly edit: number; readonly verdict: CaseVerdict; readonly of: number }
   | {
       readonly kind: "timed";

@@ -19,14 +19,15 @@ import { type FromWorker, inLine, type Kernel, type Message, type ToWorker } fro
 import { type Draft, draftIn } from "../../../jobs/lab/draft-text.ts";
 import type { ShapeTime } from "../../../jobs/lab/shapes.ts";
 import type { Seen } from "../../../jobs/lab/debug.ts";
+import { Silence } from "./silence.ts";
 import { inWords, isRight, noVerdict, type Verdict, VerdictView } from "./verdict.tsx";
 import { emptyDraft, workedExample } from "./worked-example.ts";
 
 const PAUSE_MS = 350;
 /** Without a word from the worker for so long, its kernel is taken to loop for ever. */
 const HANGS_MS = 30_000;
-/** The same for a training step, whose kernels are all compiled first. */
-const STEP_HANGS_MS = 300_000;
+/** The same while kernels are compiled, as for a training step. */
+const COMPILES_MS = 300_000;
 const FIRST = "layerNorm";
 
 const language = wgsl();
@@ -51,7 +52,8 @@ function Lab() {
   const worker = useRef<Worker | null>(null);
   const edit = useRef(0);
   const pause = useRef(0);
-  const hangs = useRef(0);
+  const hung = useRef<(ms: number) => void>(() => undefined);
+  const silence = useRef(new Silence((ms) => hung.current(ms)));
   /** What a link or the history asks for, once the operation's kernels are known. */
   const wanted = useRef<Asked | null>(null);
   /** The size that a link of another page asks for. */
@@ -70,7 +72,7 @@ function Lab() {
       setShapes([]);
       setStatus("judging …");
       edit.current++;
-      listenFor(HANGS_MS);
+      silence.current.allow(HANGS_MS);
       send(what());
     }, PAUSE_MS);
   }, []);
@@ -86,20 +88,17 @@ function Lab() {
     const { op: name, shipped: kernel, text: code, draft: own } = now.current;
     setFault("");
     setStatus(says);
-    listenFor(message.kind === "step" ? STEP_HANGS_MS : HANGS_MS);
+    silence.current.allow(message.kind === "step" ? COMPILES_MS : HANGS_MS);
     if (kernel) send({ ...message, edit: edit.current, op: name, shipped: kernel, code });
     else if (own && message.kind === "debug") send({ kind: "debugDraft", threads: message.threads, edit: edit.current, draft: own });
   };
 
-  const listenFor = (ms: number): void => {
-    clearTimeout(hangs.current);
-    hangs.current = window.setTimeout(() => {
-      setFault(`The kernel did not end within ${ms / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
-      wanted.current = { ...asked(), hung: true };
-      keepHung(wanted.current);
-      now.current = { ...now.current, op: "" };
-      start();
-    }, ms);
+  hung.current = (ms) => {
+    setFault(`The kernel did not end within ${ms / 1000} s. It is given up and the GPU opened anew; the text is kept, over a reload too. A GPU that the processor plays may be held until the browser is closed.`);
+    wanted.current = { ...asked(), hung: true };
+    keepHung(wanted.current);
+    now.current = { ...now.current, op: "" };
+    start();
   };
 
   /** What is in the editor, as a link and the history have it. */
@@ -120,8 +119,9 @@ function Lab() {
   };
 
   const heard = (data: FromWorker): void => {
+    if (data.kind === "phase") return silence.current.extend(data.compiling ? COMPILES_MS : HANGS_MS);
     if ("edit" in data && data.edit !== edit.current && data.edit !== 0) return; // of a text before
-    clearTimeout(hangs.current);
+    silence.current.end();
     switch (data.kind) {
       case "ready":
         setAbout(data);
@@ -148,15 +148,15 @@ function Lab() {
         setMessages(data.messages);
         const broken = data.messages.find(({ kind }) => kind === "error");
         if (broken) return setStatus(inLine(broken));
-        listenFor(HANGS_MS);
+        silence.current.allow(HANGS_MS);
         setVerdict({ ...noVerdict, edit: data.edit, alone: now.current.draft !== null });
         return setOld(false);
       }
       case "case":
-        listenFor(HANGS_MS);
+        silence.current.allow(HANGS_MS);
         return setVerdict((before) => before && { ...before, cases: [...before.cases, data.verdict], of: data.of });
       case "timed":
-        listenFor(HANGS_MS);
+        silence.current.allow(HANGS_MS);
         return setVerdict((before) => before && { ...before, timed: data });
       case "judged":
         setStatus("");
@@ -170,13 +170,13 @@ function Lab() {
         setStatus("");
         return setVerdict((before) => before && { ...before, step: data.step ?? "the step that is timed here does not run this kernel" });
       case "shape":
-        listenFor(HANGS_MS);
+        silence.current.allow(HANGS_MS);
         return setShapes((before) => [...before, data.shape]);
+      case "debugged":
+        setSeen(data.seen);
+        return setStatus("");
       case "shaped":
         return setStatus("");
-      case "debugged":
-        setStatus("");
-        return setSeen(data.seen);
       case "failed":
         setStatus("");
         setFault(data.message.split("\n")[0]!);
@@ -212,7 +212,10 @@ function Lab() {
       setVerdict(null);
       setFault("");
     }
-    if (name === CHALLENGES) return void edit.current++; // what is still being judged is of no interest any more
+    if (name === CHALLENGES) {
+      silence.current.end(); // what is still being judged is of no interest any more
+      return void edit.current++;
+    }
     setStatus(`listing the kernels of ${name} …`);
     send({ kind: "open", op: name, sizes: shape.current?.op === name ? shape.current.sizes : null });
   };

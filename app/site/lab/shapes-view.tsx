@@ -80,14 +80,15 @@ export function ShapesView({ shapes }: { readonly shapes: readonly ShapeTime[] }
     let gone = false;
     let watch: ResizeObserver | null = null;
     void import("@observablehq/plot").then((Plot) => {
-      if (gone || !map.current || !roof.current) return;
+      const [above, below] = [map.current, roof.current];
+      if (gone || !above || !below) return;
       const draw = () => {
-        const width = map.current!.clientWidth;
-        map.current!.replaceChildren(heatMap(Plot, shapes, width));
-        roof.current!.replaceChildren(rooflineChart(Plot, shapes, width));
+        const width = above.clientWidth;
+        above.replaceChildren(heatMap(Plot, shapes, width));
+        below.replaceChildren(rooflineChart(Plot, shapes, width));
       };
       watch = new ResizeObserver(draw);
-      watch.observe(map.current);
+      watch.observe(above);
     });
     return () => {
       gone = true;

@@ -24,13 +24,15 @@ const figure = (value: number | null): string => (value === null ? "–" : Strin
 
 export const isRight = ({ cases }: Verdict): boolean => cases.every(({ ok }) => ok);
 
+const casesOf = (n: number): string => (n === 1 ? "1 case" : `${n} cases`);
+
 export function inWords({ alone, cases, of, timed, ms }: Verdict): string {
   const wrong = cases.filter(({ ok }) => !ok).length;
-  if (wrong > 0) return `wrong in ${wrong} of ${cases.length} cases`;
+  if (wrong > 0) return `wrong in ${wrong} of ${casesOf(cases.length)}`;
   if (of === 0 && ms !== null) return "no case here runs this kernel";
-  if (ms === null) return `right so far: ${cases.length} of ${of || "…"} cases`;
-  if (alone) return `right in ${cases.length} cases${timed?.time ? `, ${timed.time.ms} ms` : ""}`;
-  return `right in ${cases.length} cases${timed?.time ? `, ${timed.time.verdict === "not told apart" ? "not told apart from the shipped kernel" : `${timed.time.ratio} times the shipped kernel's speed`}` : ""}`;
+  if (ms === null) return `right so far: ${cases.length} of ${of === 0 ? "… cases" : casesOf(of)}`;
+  if (alone) return `right in ${casesOf(cases.length)}${timed?.time ? `, ${timed.time.ms} ms` : ""}`;
+  return `right in ${casesOf(cases.length)}${timed?.time ? `, ${timed.time.verdict === "not told apart" ? "not told apart from the shipped kernel" : `${timed.time.ratio} times the shipped kernel's speed`}` : ""}`;
 }
 
 export function VerdictView({ verdict, old }: { readonly verdict: Verdict; readonly old: boolean }) {

@@ -2,7 +2,7 @@
 import { type Ceilings, measureCeilings } from "../../../bench/ceilings.ts";
 import type { Op } from "../../../checks/op.ts";
 import { getDevice } from "../../../engine/device.ts";
-import { checkCase, compileAll } from "../../../jobs/lab/check.ts";
+import { checkCase, compileCase } from "../../../jobs/lab/check.ts";
 import type { Edit } from "../../../jobs/lab/module.ts";
 import type { Listed } from "../../../jobs/lab/modules.ts";
 import { timeEdit } from "../../../jobs/lab/time.ts";
@@ -52,10 +52,12 @@ export async function checkAndTime(
   started: number,
 ): Promise<void> {
   const stale = () => edit !== newest();
-  await compileAll(edits);
   let right = true;
   for (const one of running) {
     if (stale()) return;
+    tell({ kind: "phase", edit, compiling: true });
+    await compileCase(edits, one);
+    tell({ kind: "phase", edit, compiling: false });
     const verdict = await checkCase(op, edits, one);
     right &&= verdict.ok;
     tell({ kind: "case", edit, verdict, of: running.length });

@@ -1,5 +1,6 @@
 /** Where the lab computes, off the page's thread: what hangs here is ended with the worker. One piece of work at a time. */
 import { adapterName, initDevice } from "../../../engine/device.ts";
+import { DeviceLostError } from "../../../engine/errors.ts";
 import { messageOf } from "../shell/message.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
@@ -19,5 +20,8 @@ self.onmessage = async ({ data: message }: MessageEvent<ToWorker>): Promise<void
   arrived(message);
   last = last
     .then(() => answer(message))
-    .catch((error: unknown) => tell({ kind: "failed", edit: message.kind === "judge" ? message.edit : 0, message: messageOf(error) }));
+    .catch((error: unknown) => {
+      const then = error instanceof DeviceLostError ? " The text is kept; its next change is judged on a new device." : "";
+      tell({ kind: "failed", edit: message.kind === "judge" ? message.edit : 0, message: `${messageOf(error)}${then}` });
+    });
 };

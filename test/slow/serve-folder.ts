@@ -11,6 +11,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".png": "image/png",
   ".css": "text/css",
   ".svg": "image/svg+xml",
+  ".json": "application/json",
 };
 
 export async function serveFolder(folder: string): Promise<{ readonly url: string; close(): Promise<void> }> {

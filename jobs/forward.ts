@@ -2,6 +2,7 @@
 import { noGrad } from "../engine/autograd.ts";
 import { record } from "../engine/plan.ts";
 import { readAll, Tensor } from "../engine/tensor.ts";
+import { classesIn } from "../models/heads.ts";
 import { createModel, type Model } from "../models/model.ts";
 import { loadParams, type State } from "../models/params.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
@@ -91,9 +92,11 @@ export default async function forwardJob(host: Host, args: ForwardArgs): Promise
   };
 }
 
+/** A name alone leaves the number of classes to the file's classifier. */
 export async function readModel(host: Host, { model: what, weights, imgSize }: ModelArgs): Promise<{ model: Model; state: State }> {
-  const own = refusing(() => createModel(what));
+  refusing(() => createModel(what)); // before a large file is read
   const { state } = await readWeightsFile(host, weights);
+  const own = refusing(() => createModel(what, typeof what === "string" ? classesIn(state) : undefined));
   if (imgSize === undefined) return { model: own, state };
   const model = { ...refusing(() => createModel({ ...own.config, imgSize })), name: own.name };
   return { model, state: model.config.arch === "deit" ? refusing(() => resizedPosEmbed(state, model), weights) : state };

@@ -5,6 +5,7 @@ import type { Model } from "../models/model.ts";
 import { countParams, type State } from "../models/params.ts";
 import { resizedPosEmbed } from "../models/pos-embed.ts";
 import { ADAPTER_FILES, writeAdapter } from "../models/checkpoints/peft.ts";
+import { checkState } from "../models/check-state.ts";
 import { replaceHead, writeWeights, type Weights } from "../models/checkpoints/weights.ts";
 import { checkpointPosition } from "../train/checkpoint.ts";
 import { ResumeError } from "../train/identity.ts";
@@ -239,6 +240,7 @@ function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs
     host.log({ message: `classifier begun anew: ${replaced.join(", ")}` });
     fitted = with_;
   }
+  refusing(() => checkState(model.name, model.params, fitted), args.initial);
   return fitted;
 }
 

@@ -24,9 +24,13 @@ export function featurePass({ config, name: model }: Model, { pool, block }: Fea
   const how = pool ?? (transformer ? "cls" : "mean");
   if (!transformer && how === "cls") throw new Error(`features: expected pool "mean" or "none" of a convolutional network, got "cls"`);
   const wanted = transformer ? (block === undefined ? "norm" : `blocks.${block}`) : `s${block === undefined ? "" : block + 1}`;
+  const afterPool = block === undefined && how !== "none" && (config.arch === "deit" ? config.fcNorm : how === "mean");
   const pass: Pass = (m, params, x) => {
-    // What the classifier reads; a ConvNeXt's is normalised after the pooling.
-    if (!transformer && how === "mean" && block === undefined) return [createModel({ ...config, numClasses: 0 }).forward(params, x).logits];
+    // What the classifier reads; a ConvNeXt's is normalised after the pooling, as a transformer's with `fcNorm` is.
+    if (afterPool) {
+      const headless = config.arch === "deit" ? { ...config, pool: how, numClasses: 0 } : { ...config, numClasses: 0 };
+      return [createModel(headless).forward(params, x).logits];
+    }
     const seen: { tap?: Tensor } = {};
     // Without `block`, the last of several stages.
     m.forward(params, x, { tap: (tapped, value) => (tapped === wanted || (wanted === "s" && /^s\d$/.test(tapped))) && (seen.tap = value) });
@@ -34,7 +38,7 @@ export function featurePass({ config, name: model }: Model, { pool, block }: Fea
     if (how === "cls") return [slice(all, 1, 0, 1)];
     return [how === "mean" && !transformer ? globalAvgPool(all) : all];
   };
-  const pooled = how === "mean" && transformer;
+  const pooled = how === "mean" && transformer && !afterPool;
   const vector = (values: Float32Array) => (pooled ? meanOfRows(values, tokens(config), prefixTokens(config)) : values);
   return { name: `features ${wanted} ${how}`, pass, vector };
 }

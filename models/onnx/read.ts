@@ -5,6 +5,9 @@ import { quote } from "../shown.ts";
 import { TYPES } from "./file.ts";
 import { fieldsOf } from "./wire.ts";
 
+/** Constants of the graph: numbers, and the angles of rotary positions. */
+const OWN_CONSTANT = /^(scalar_|rotary_(cos|sin)$)/;
+
 export interface OnnxContents {
   /** Views of the file's bytes where alignment allows. */
   readonly tensors: Map<string, SafeTensor>;
@@ -43,7 +46,7 @@ function readGraph(graph: Uint8Array, tensors: Map<string, SafeTensor>): void {
       if (part === 9 && typeof given !== "number") raw = given;
     }
     const dtype = type === TYPES.FLOAT ? "F32" : type === TYPES.FLOAT16 ? "F16" : null;
-    if (dtype === null || name.startsWith("scalar_")) continue; // the graph's own constants
+    if (dtype === null || OWN_CONSTANT.test(name)) continue;
     const bytes = numel(shape) * (dtype === "F32" ? 4 : 2);
     if (raw?.length !== bytes)
       throw new Error(`onnx: expected ${bytes} bytes for ${quote(name)} ${dtype} [${shape}], got ${raw?.length ?? 0}`);

@@ -1,6 +1,6 @@
 /** The commands `forward`, `grad` and `step`, from file to file, against numbers recorded from timm (test/golden/models.json). */
 import type { Host } from "../../jobs/host.ts";
-import forwardJob from "../../jobs/forward.ts";
+import forwardJob, { readModel } from "../../jobs/forward.ts";
 import gradJob, { type GradArgs } from "../../jobs/grad.ts";
 import stepJob from "../../jobs/step.ts";
 import { parseSafetensors, writeSafetensors, type SafeTensor } from "../../models/checkpoints/safetensors.ts";
@@ -131,6 +131,16 @@ export const cases: Case[] = [
       same("loss", values(grads, "loss"), [regnety.train.loss]);
       for (const [name, expected] of Object.entries(regnety.train.grads))
         summary(`grad.${name}`, values(grads, `grad.${name}`), expected, 2e-4);
+    },
+  },
+  {
+    name: "forward, grad, step: a name alone leaves the number of classes to the weights",
+    async run() {
+      const host = filesOf(distilled);
+      const head = { dtype: "F32", shape: [7, 192], data: new Float32Array(7 * 192) } as const;
+      host.files.set("seven", writeSafetensors([["head.weight", head]]));
+      const { model } = await readModel(host, { model: "vit_tiny_patch16_224", weights: "seven" });
+      if (model.numClasses !== 7) throw new Error(`expected 7 classes, got ${model.numClasses}`);
     },
   },
   {

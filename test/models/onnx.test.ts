@@ -13,6 +13,7 @@ import { huggingFaceFiles } from "../../models/onnx/hugging-face.ts";
 import { preprocessing } from "../../models/images/protocols.ts";
 import { toF16 } from "../../models/half.ts";
 import { onnxModel, type OnnxOptions } from "../../models/onnx/model.ts";
+import { readOnnx } from "../../models/onnx/read.ts";
 import { initialState, type State } from "../../models/params.ts";
 import { TINY } from "../tasks/pictures.ts";
 import { axesOf, parseOnnx } from "./onnx-file.ts";
@@ -59,6 +60,7 @@ describe("a model's file", () => {
       expect(held.get(name)).toMatchObject({ type: FLOAT, dims: [...shape] });
       expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(held.get(name)!.raw), name).toBe(true);
     }
+    expect([...readOnnx(written(model, {}, state)).tensors.keys()].sort()).toEqual([...state.keys()].sort());
   });
 
   test.each([

@@ -162,6 +162,16 @@ describe("features and attention", () => {
     model.dispose();
   });
 
+  test.each(["cls", "mean"] as const)("with a norm after the pooling, %s is normalised, as the classifier reads it", async (pool) => {
+    const model = await loadModel(tinyFile({ ...TINY, distilled: false, pool: "mean", fcNorm: true }));
+    const features = await model.features(PHOTO, { pool });
+    expect(features).toHaveLength(24);
+    const [sum, squares] = features.reduce(([a, b], v) => [a! + v, b! + v * v], [0, 0]) as [number, number];
+    expect(sum / 24).toBeCloseTo(0, 4);
+    expect(squares / 24).toBeCloseTo(1, 2);
+    model.dispose();
+  });
+
   test("a RegNetY's features are its last stage's mean", async () => {
     const config = { arch: "regnety", imgSize: 16, w0: 8, wa: 4, wm: 2, groupWidth: 8, depth: 2, stemWidth: 8, numClasses: 5 };
     const model = await loadModel(tinyFile(config));

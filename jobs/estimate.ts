@@ -2,6 +2,7 @@
 import { countParams } from "../models/params.ts";
 import type { MemoryEstimate } from "../train/estimate.ts";
 import type { Host } from "./host.ts";
+import { beginning } from "./train/beginning.ts";
 import { readSettings, type TrainArgs } from "./train/settings.ts";
 
 export interface EstimateSummary {
@@ -14,6 +15,7 @@ export interface EstimateSummary {
 }
 
 export default async function estimateJob(host: Host, args: TrainArgs): Promise<EstimateSummary> {
-  const { model, recipe, memory } = await readSettings(host, args);
+  const { model, recipe, memory, initial } = await readSettings(host, args);
+  if (initial) beginning(host, model, initial, args);
   return { model: model.name, params: countParams(model.params), batch: recipe.batchSize / recipe.accumulate, memory };
 }

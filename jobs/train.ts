@@ -2,11 +2,9 @@
 import { adapterName, getDevice } from "../engine/device.ts";
 import { DeviceLostError, OutOfMemoryError } from "../engine/errors.ts";
 import type { Model } from "../models/model.ts";
-import { countParams, type State } from "../models/params.ts";
-import { resizedPosEmbed } from "../models/pos-embed.ts";
+import { countParams } from "../models/params.ts";
 import { ADAPTER_FILES, writeAdapter } from "../models/checkpoints/peft.ts";
-import { checkState } from "../models/check-state.ts";
-import { replaceHead, writeWeights, type Weights } from "../models/checkpoints/weights.ts";
+import { writeWeights } from "../models/checkpoints/weights.ts";
 import { checkpointPosition } from "../train/checkpoint.ts";
 import { ResumeError } from "../train/identity.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
@@ -19,6 +17,7 @@ import { describeLayers } from "../train/debug-text.ts";
 import { Curve } from "./files/curve.ts";
 import { RunLog } from "./files/run-log.ts";
 import { unlessStopped } from "./stop.ts";
+import { beginning } from "./train/beginning.ts";
 import { readSettings, type TrainArgs } from "./train/settings.ts";
 
 export type { TrainArgs } from "./train/settings.ts";
@@ -229,19 +228,6 @@ function explained(error: Error, args: TrainArgs, run: Prepared): Error {
   const advice = run.savedStep === null ? "" : "; go on with --resume";
   const relief = error instanceof OutOfMemoryError ? "; smaller batches take less, with --accumulate for the same update" : "";
   return Object.assign(error, { message: `${labelOf(args)}: ${error.message.split("\n")[0]}; ${standing(run)}${advice}${relief}` });
-}
-
-/** The initial weights, with new classifiers or an interpolated position embedding if requested. */
-function beginning(host: Host, model: Model, { state }: Weights, args: TrainArgs): State {
-  let fitted: State = state;
-  if (args.resizePosEmbed) fitted = refusing(() => resizedPosEmbed(fitted, model), args.initial);
-  if (args.replaceHead) {
-    const { state: with_, replaced } = refusing(() => replaceHead(model.params, fitted, args.seed), args.initial);
-    host.log({ message: `classifier begun anew: ${replaced.join(", ")}` });
-    fitted = with_;
-  }
-  refusing(() => checkState(model.name, model.params, fitted), args.initial);
-  return fitted;
 }
 
 /** Bytes for people. */

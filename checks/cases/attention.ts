@@ -66,6 +66,9 @@ const steep = (shape: readonly number[], seed: number) => ({
   ).map((x) => x * 100),
 });
 
+/** A GPU's kernels for wide heads take SwiftShader's compiler 20 s and more. */
+const compilesLong = (variant: AttentionVariant, D: number): boolean => variant === "shared" && D >= 64;
+
 const separate = ({
   why,
   B,
@@ -86,6 +89,7 @@ const separate = ({
   variant: AttentionVariant;
 }): Case => ({
   name: `attention (${variant}): ${why}`,
+  long: compilesLong(variant, D),
   run: () =>
     checkOp({
       inputs: [
@@ -115,6 +119,7 @@ const packed = ({
   variant: AttentionVariant;
 }): Case => ({
   name: `attentionPacked (${variant}): ${why}`,
+  long: compilesLong(variant, D),
   run: () =>
     checkOp({
       inputs: [[B, N, 3 * H * D]],

@@ -119,11 +119,14 @@ describe("train and eval", { timeout: 600_000 }, () => {
   });
 
   test("weights for images of another size: the error says what makes them fit", async () => {
-    const { code, stderr } = await train("misfit", "--model", config({ imgSize: 64 }), "--weights", at("teacher/model.safetensors"));
-    expect(stderr).toMatch(
-      /misshapen: pos_embed is .* \(only the position embedding differs: --resize-pos-embed .*\) \(.*model\.safetensors\)\n$/,
-    );
-    expect(code).toBe(2);
+    const misfit = ["--model", config({ imgSize: 64 }), "--weights", at("teacher/model.safetensors")];
+    for (const options of [misfit, [...misfit, "--dry-run"]]) {
+      const { code, stderr } = await train("misfit", ...options);
+      expect(stderr).toMatch(
+        /misshapen: pos_embed is .* \(only the position embedding differs: --resize-pos-embed .*\) \(.*model\.safetensors\)\n$/,
+      );
+      expect(code).toBe(2);
+    }
   });
 
   test("heads answer alone and together; a plain model has but one", async () => {

@@ -96,6 +96,7 @@ test.each(planted)("planted in %s, %s: named with case and element", { timeout: 
     if ((await textOf(page)).includes(from)) break;
   }
   await replace(page, WGSL, from, to);
+  await page.waitForSelector(".lab-verdict .error"); // the shipped text, of which there may be a verdict already, has none
   const { right } = await verdict(page);
   const says = await page.$eval(".lab-verdict .error", (e) => e.textContent);
   console.log(`| ${kernel} | ${fault} | ${says} |`);

@@ -1,7 +1,7 @@
 /** Types of the functions that an app calls: loading, classifying, fine-tuning. */
 import type { ImageSource } from "../kernels/images/image.ts";
 import type { ModelConfig } from "../models/model.ts";
-import type { Protocol } from "../models/images/protocols.ts";
+import type { Area, Protocol } from "../models/images/protocols.ts";
 import type { DownloadCache } from "../models/checkpoints/url.ts";
 import type { EpochMetrics, StepMetrics } from "../train/metrics.ts";
 import type { Recipe } from "../train/recipe.ts";
@@ -89,7 +89,7 @@ export interface AttentionMap {
   /** (side * side): how much each patch is attended to. */
   readonly weights: Float32Array;
   /** The part of the picture that these patches are of, in shares of its width and height: preprocessing cuts off the rest. */
-  readonly area: { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
+  readonly area: Area;
 }
 
 export interface SaveOptions {

@@ -152,13 +152,13 @@ export const cases: Case[] = [
       ) => matrixRefuses(setup, t, sizes, device(vendor)) ?? "";
       const big = { M: 4096, N: 4096, K: 4096 };
       equal("fits", why(tile(128, 128, 32, 2, 2, "ahead"), big), "");
-      const [wide, square] = [tile(128, 256, 32, 2, 4, "ahead"), tile(128, 192, 32, 2, 4, "ahead")];
+      const [wide, narrow] = [tile(128, 256, 32, 2, 4, "ahead"), tile(128, 192, 32, 2, 4, "ahead")];
       equal("registers", [registersOf({ ...setup, tile: wide }), registersOf({ ...setup, tile: wide }, true)], [216, 224]);
       const sums = { ...big, ta: true, sums: true };
       for (const [t, vendor, pattern] of [
         [wide, "nvidia", /^$/],
         [wide, "amd", /^its threads take 224 registers, of 216$/],
-        [square, "amd", /^$/],
+        [narrow, "amd", /^$/],
       ] as const)
         if (!pattern.test(why(t, sums, vendor))) throw new Error(`with sums: expected ${pattern}, got "${why(t, sums, vendor)}"`);
       // Two slabs of 128 lines of 5 words and of 32 lines of 4 parts of 5 words.

@@ -49,8 +49,8 @@ async function checkLayer({ kernels, ...check }: LayerCheck): Promise<void> {
 }
 
 /**
- * A product by one tile, with sums of A where it can make them, edges and a tail included, against f64. Its slabs are as shallow as can be where the adapter has too
- * little memory for them, and on a processor, whose compiler takes minutes over what is unrolled.
+ * A product by one tile, with sums of A where it can make them, edges and a tail included, against f64. Its slabs are as shallow as can be where
+ * the adapter has too little memory for them, and on a processor, whose compiler takes minutes over what is unrolled.
  */
 async function byTile(name: MatrixTileName): Promise<void> {
   const { setup } = await probeMatrix();

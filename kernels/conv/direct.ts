@@ -35,9 +35,10 @@ function gatherThreads(tiles: number): number {
 }
 
 /** Lanes that pass weights around; 1 where each loads its own, as GPUs do it from a cache. Processors load lane by lane. */
-function passingLanes(): number {
+function passingLanes(threads: number): number {
   const { adapter, subgroups } = getDevice();
-  return adapter.software ? (subgroups?.min ?? 1) : 1;
+  const lanes = subgroups?.min ?? 1;
+  return adapter.software && threads % lanes === 0 ? lanes : 1; // all of a subgroup's lanes must be there
 }
 
 /** A batch norm with fixed statistics, (O) each: what follows the sum in the same launch. */
@@ -226,7 +227,7 @@ export const gatherKernel = kernelFamily((f: Gather) => {
     const B = x.shape[0]!;
     const tiles = B * XT * YT,
       threads = gatherThreads(tiles);
-    return ofThreads({ threads, lanes: alike ? passingLanes() : 1 })({
+    return ofThreads({ threads, lanes: alike ? passingLanes(threads) : 1 })({
       inputs: { x, weight, bias, norm_weight: fixed?.weight, norm_bias: fixed?.bias, mean: fixed?.mean, variance: fixed?.variance },
       outputs: { y: { shape: [B, groups * M, target.H, target.W], dtype: x.dtype } },
       params: { tiles },

@@ -56,7 +56,7 @@ const CONVNEXT_CROP: Readonly<Record<string, number>> = { convnext_atto: 0.875, 
 const DINOV3 = /_dinov3(_qkvb)?$/;
 
 /** Of timm's `vit_` names those whose weights were trained with ImageNet's statistics. */
-const SELF_SUPERVISED = /_dinov2$|_dinov3(_qkvb)?$|\.(dino|mae)$|^vit_small_patch8_/;
+const SELF_SUPERVISED = /_dinov[23](_qkvb)?$|\.(dino|mae)$|^vit_small_patch8_/;
 
 /** timm's steps of EVA-02: the whole picture from 336 pixels on, and of these names its sides forced. */
 const SQUASHED = /^eva02_(base|large)_patch14_448$/;

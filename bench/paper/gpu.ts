@@ -58,7 +58,7 @@ export function onPaper<T>(gpu: PaperGPU, body: () => T): T {
       lanes: gpu.lanes,
       sized: false,
     } as const;
-    if (gpu.matrices) setMatrixChoice((question) => chooseMatrix(setup, question));
+    if (gpu.matrices) setMatrixChoice((g, d) => chooseMatrix(setup, g, d));
     return scope(() => body());
   });
 }

@@ -42,7 +42,7 @@ export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boole
   setMatrixChoice(null);
   if (!on) return { on: false, reason: null };
   const { setup, reason } = await probeMatrix();
-  if (setup) setMatrixChoice((question) => chooseMatrix(setup, question));
+  if (setup) setMatrixChoice((g, d) => chooseMatrix(setup, g, d));
   return { on: setup !== null, reason };
 }
 

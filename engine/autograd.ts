@@ -1,4 +1,5 @@
 /** The tape: how a result was computed, and the gradients that follow from it. */
+import { Ambient } from "./ambient.ts";
 import { defineKernel } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -26,7 +27,7 @@ interface OpSpec<I extends Inputs, A, S> {
   readonly partialOf?: number;
 }
 
-let enabled = true;
+const enabled = new Ambient(true);
 let order = 0;
 
 /** Makes a forward and its backward into one differentiable function. */
@@ -34,7 +35,7 @@ let order = 0;
 export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (inputs: I, attrs: A) => Tensor {
   return (inputs, attrs) => {
     const needs = inputs.map((t) => t?.requiresGrad === true);
-    const differentiable = enabled && needs.includes(true);
+    const differentiable = enabled.now && needs.includes(true);
     const { y, saved } = watched({ op: spec.name, inputs }, () => spec.forward(inputs, attrs, differentiable));
     if (differentiable) {
       y.requiresGrad = true;
@@ -51,18 +52,10 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
 }
 
 /** Whether a result computed from these inputs now would be differentiable. */
-export const differentiable = (inputs: Inputs): boolean => enabled && inputs.some((t) => t?.requiresGrad === true);
+export const differentiable = (inputs: Inputs): boolean => enabled.now && inputs.some((t) => t?.requiresGrad === true);
 
 /** Runs `body` without the tape: its results have no gradient. */
-export function noGrad<T>(body: () => T): T {
-  const before = enabled;
-  enabled = false;
-  try {
-    return body();
-  } finally {
-    enabled = before;
-  }
-}
+export const noGrad = <T>(body: () => T): T => enabled.during(false, body);
 
 /**
  * dL/dt for each tensor of `wrt`, where L is `y` (one element) or, with `dy` of y's shape, sum(y * dy).

@@ -1,6 +1,7 @@
 /** The process's one device: made, adopted from an app or another copy of the package, and closed; and errors that WebGPU reports late. */
 import { adapterName, checkAdapter, describeAdapter, named, preference, requestDevice } from "./adapter.ts";
 import type { AdapterDescription, AdapterOptions } from "./adapter.ts";
+import { Ambient } from "./ambient.ts";
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
 export { adapterName, describeAdapter, type AdapterDescription } from "./adapter.ts";
@@ -114,7 +115,7 @@ export class Device {
   close(): void {
     this.lostError ??= new DeviceLostError("device lost (destroyed): close() was called");
     if (this.owned) this.gpu.destroy();
-    if (current === this) current = undefined;
+    if (current.now === this) current.now = undefined;
     if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
   }
 
@@ -182,7 +183,7 @@ function typed(error: GPUError): Error {
   return new Error(error.message);
 }
 
-let current: Device | undefined;
+const current = new Ambient<Device | undefined>(undefined);
 let madeWith: DeviceOptions = {};
 let pending: Promise<Device> | undefined;
 
@@ -198,21 +199,21 @@ const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
  * of the package in one page adopts the first one's device.
  */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
-  const device = pending ? await pending : current?.lostError ? undefined : current;
+  const device = pending ? await pending : current.now?.lostError ? undefined : current.now;
   if (device) {
     checkSame(device, options);
     return device;
   }
   // A lost device is made again with its options; an app's device cannot be made again.
-  const { device: before, ...again } = current ? madeWith : {};
+  const { device: before, ...again } = current.now ? madeWith : {};
   const all = { ...again, ...options };
   if (before && !options.device)
     throw new AdapterError("initDevice: expected another device in place of the app's, which is lost, got none: initDevice({ device })");
   pending = open(all);
   try {
-    current = await pending;
+    current.now = await pending;
     madeWith = all;
-    return current;
+    return current.now;
   } finally {
     pending = undefined;
   }
@@ -269,25 +270,15 @@ async function open(options: DeviceOptions): Promise<Device> {
 const isLost = (gpu: GPUDevice): Promise<boolean> =>
   Promise.race([gpu.lost.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), 0))]);
 
-export const hasDevice = (): boolean => current !== undefined;
+export const hasDevice = (): boolean => current.now !== undefined;
 
 export function getDevice(): Device {
-  if (!current) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
-  return current;
+  if (!current.now) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
+  return current.now;
 }
 
 /** Runs `body`, synchronous, with `device` in the place of the process's own. */
-export function withDevice<T>(device: Device, body: () => T): T {
-  const before = current;
-  current = device;
-  try {
-    return body();
-  } finally {
-    current = before;
-  }
-}
+export const withDevice = <T>(device: Device, body: () => T): T => current.during(device, body);
 
 /** `close()` of the process's device, if there is one. */
-export function closeDevice(): void {
-  current?.close();
-}
+export const closeDevice = (): void => current.now?.close();

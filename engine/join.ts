@@ -2,7 +2,7 @@
  * Small launches of a recorded step, done together: those of one kind (`mayJoin` of launch.ts) whose results lie in one existing buffer, where
  * nothing between them reads those or changes what they read.
  */
-import { withRecorder, type Binding, type Kind, type Launch, type Piece } from "./launch.ts";
+import { overlap, withRecorder, type Kind, type Launch, type Piece } from "./launch.ts";
 import type { Storage } from "./memory.ts";
 
 /** The launches of a recording that has ended, with those joined that can be. */
@@ -47,11 +47,3 @@ function targetOf({ bindings }: Launch): Storage | null {
 /** Whether one of the launches writes memory that the other reads or writes. */
 const meet = (a: Launch, b: Launch): boolean =>
   a.bindings.some((x) => b.bindings.some((y) => (x.access !== "read" || y.access !== "read") && overlap(x, y)));
-
-function overlap(a: Binding, b: Binding): boolean {
-  const [x, y] = [a, b].map(({ storage, offset, bytes }) => {
-    const at = offset + (storage.placed?.offset ?? 0);
-    return { storage: storage.placed?.storage ?? storage, at, end: at + bytes };
-  }) as [{ storage: Storage; at: number; end: number }, { storage: Storage; at: number; end: number }];
-  return x.storage === y.storage && x.at < y.end && y.at < x.end;
-}

@@ -4,7 +4,7 @@ import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
 import { createBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
-import { perDevice } from "./per-device.ts";
+import { madeOnce, perDevice } from "./made-once.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
@@ -113,19 +113,13 @@ export function defineKernel<
   let device: Device | undefined;
   let pipelines = new Map<string, Pipeline>();
 
-  const pipelineFor = (constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
-    const key = `${Object.values(constants).join()}/${folded}/${bound.map((b) => b.name + b.tensor.dtype).join()}`;
-    let pipeline = pipelines.get(key);
-    if (!pipeline) {
-      if (bound.some(isNarrow) && !getDevice().features.has("shader-f16"))
-        throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
-      const signature = bound.map((b) => (b.access === "read" ? "r" : "w")).join("") + (params.length > 0 ? "u" : "");
-      const has = Object.fromEntries(declared.map(({ name }) => [name, bound.some((b) => b.name === name)]));
-      const code = typeof spec.code === "string" ? spec.code : spec.code(constants as Numbers<C>, has as Has<I & U & O>);
-      pipeline = pipelineOf(spec.name, source({ ...spec, code, workgroup: [x, y] }, bound, constants, folded), signature);
-      pipelines.set(key, pipeline);
-    }
-    return pipeline;
+  const compiledFor = (constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
+    if (bound.some(isNarrow) && !getDevice().features.has("shader-f16"))
+      throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
+    const signature = bound.map((b) => (b.access === "read" ? "r" : "w")).join("") + (params.length > 0 ? "u" : "");
+    const has = Object.fromEntries(declared.map(({ name }) => [name, bound.some((b) => b.name === name)]));
+    const code = typeof spec.code === "string" ? spec.code : spec.code(constants as Numbers<C>, has as Has<I & U & O>);
+    return pipelineOf(spec.name, source({ ...spec, code, workgroup: [x, y] }, bound, constants, folded), signature);
   };
 
   return (given) => {
@@ -139,19 +133,20 @@ export function defineKernel<
       device = next;
       pipelines = new Map();
     }
-    const made: Record<string, Tensor | null> = args.together ? outputsTogether(spec.name, declared, args.outputs!, args.together) : {};
+    const { constants = {}, together = [] } = args;
+    const shared = declared.filter(({ name }) => together.includes(name));
+    const made = outputsOf(spec.name, shared, args.outputs);
     const bound = declared.flatMap((slot): Bound[] => {
       const { name, access } = slot;
-      const tensor =
-        access === "write"
-          ? (made[name] ??= newOutput(spec.name, slot, args.outputs?.[name]))
-          : (args[access === "read" ? "inputs" : "updates"]?.[name] ?? null);
+      if (access === "write" && !together.includes(name)) Object.assign(made, outputsOf(spec.name, [slot], args.outputs));
+      const tensor = access === "write" ? made[name] : args[access === "read" ? "inputs" : "updates"]?.[name];
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
     });
     const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / (x * y)));
+    const key = `${Object.values(constants).join()}/${folded}/${bound.map((b) => b.name + b.tensor.dtype).join()}`;
     const item = {
-      pipeline: pipelineFor(args.constants ?? {}, folded, bound),
+      pipeline: madeOnce(pipelines, key, () => compiledFor(constants, folded, bound)),
       bindings: bound.map((b) => bindingOf(spec.name, b)),
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
@@ -173,40 +168,28 @@ function workgroupOn({ limits }: Device, { name, workgroup }: { readonly name: s
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
   Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
 
-const madeOf = ({ elem }: Slot, made: Made) => ("shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! });
-
-function newOutput(kernel: string, slot: Slot, made: Made | null | undefined): Tensor | null {
-  if (!made) return null;
-  const { name } = slot,
-    { shape, dtype } = madeOf(slot, made);
-  return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
-}
-
-/** Outputs one after another in a storage, each from a multiple of 256 bytes on. */
-function outputsTogether(kernel: string, slots: readonly Slot[], outputs: NonNullable<AnyArgs["outputs"]>, names: readonly string[]) {
+/** Outputs one after another in a storage, each from a multiple of 256 bytes on; null for those that a launch does not ask for. */
+function outputsOf(kernel: string, slots: readonly Slot[], outputs: AnyArgs["outputs"]): Record<string, Tensor | null> {
   let end = 0;
-  const places = slots.flatMap((slot) => {
-    const made = names.includes(slot.name) && outputs[slot.name];
+  const places = slots.flatMap(({ name, elem }) => {
+    const made = outputs?.[name];
     if (!made) return [];
-    const { shape, dtype } = madeOf(slot, made);
+    const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! };
     const at = 256 * Math.ceil(end / 256);
     end = at + numel(shape) * dtypeBytes[dtype];
-    return [{ name: slot.name, shape, dtype, at }];
+    return [{ name, shape, dtype, at }];
   });
-  const storage = output(end, `${kernel} ${names.join(", ")}`);
-  return Object.fromEntries(places.map(({ name, shape, dtype, at }) => [name, new Tensor(shape, dtype, storage, at)]));
+  const none = Object.fromEntries(slots.map(({ name }) => [name, null]));
+  if (places.length === 0) return none;
+  const storage = output(end, `${kernel} ${places.map(({ name, shape }) => `${name} ${show(shape)}`).join(", ")}`);
+  return { ...none, ...Object.fromEntries(places.map(({ name, shape, dtype, at }) => [name, new Tensor(shape, dtype, storage, at)])) };
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose WGSL depends on more than constants. */
 /* @__NO_SIDE_EFFECTS__ */
 export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   const made = new Map<string, K>();
-  return (config) => {
-    const key = JSON.stringify(config);
-    let kernel = made.get(key);
-    if (!kernel) made.set(key, (kernel = make(config)));
-    return kernel;
-  };
+  return (config) => madeOnce(made, JSON.stringify(config), () => make(config));
 }
 
 function bindingOf(kernel: string, { name, elem, tensor, access }: Bound): Binding {

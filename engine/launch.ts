@@ -1,4 +1,5 @@
 /** Launches of kernels: to the GPU at once, or onto the recording in progress. */
+import { Ambient } from "./ambient.ts";
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -35,23 +36,18 @@ export interface Launch {
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
-let recorder: { readonly launches: Launch[] } | null = null;
+const recorder = new Ambient<{ readonly launches: Launch[] } | null>(null);
 
-export const isRecording = (): boolean => recorder !== null;
+export const isRecording = (): boolean => recorder.now !== null;
 
 /** Appends the launches of `body` to `to` instead of running them. */
 export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () => T): T {
-  if (recorder) throw new Error("record: expected no recording in progress, got a recording inside another");
-  recorder = to;
-  try {
-    return body();
-  } finally {
-    recorder = null;
-  }
+  if (isRecording()) throw new Error("record: expected no recording in progress, got a recording inside another");
+  return recorder.during(to, body);
 }
 
 /** Memory for a kernel's output: from the pool, or promised while recording. */
-export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
+export const output = (bytes: number, what: string): Storage => (isRecording() ? promise(bytes, what) : allocate(bytes, what));
 
 let replacement: ((pipeline: Pipeline) => Pipeline) | null = null;
 
@@ -61,17 +57,24 @@ export const replacePipelines = (replace: typeof replacement): void => void (rep
 export function launch(asked: Launch): void {
   const item = replacement ? { ...asked, pipeline: replacement(asked.pipeline) } : asked;
   checkAliases(item);
-  if (recorder) recorder.launches.push(item);
+  if (recorder.now) recorder.now.launches.push(item);
   else runNow(item);
 }
 
 /** The launches recorded so far, if a recording is in progress. */
-export const recorded = (): readonly Launch[] | null => recorder?.launches ?? null;
+export const recorded = (): readonly Launch[] | null => recorder.now?.launches ?? null;
 
 /** Says of the latest launch, while recording, that it does these pieces of work and nothing else. */
 export function mayJoin<P extends Piece>(kind: Kind<P>, pieces: readonly P[]): void {
-  const launches = recorder?.launches;
+  const launches = recorder.now?.launches;
   if (launches) launches[launches.length - 1] = { ...launches.at(-1)!, joint: { kind, pieces } };
+}
+
+/** Whether two bindings share bytes, where their values lie in the end. */
+export function overlap(a: Binding, b: Binding): boolean {
+  const [x, y] = [a.storage.place, b.storage.place];
+  const [i, j] = [x.offset + a.offset, y.offset + b.offset];
+  return x.storage === y.storage && i < j + b.bytes && j < i + a.bytes;
 }
 
 // WebGPU's usage scope is the buffer, not the range: reading one part while writing another is refused.
@@ -85,8 +88,6 @@ function checkAliases({ pipeline, bindings }: Launch): void {
     }
   }
 }
-
-const overlap = (a: Binding, b: Binding): boolean => a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** `buffers` in binding order, then the uniform. */
 export function bindGroup(

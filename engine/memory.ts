@@ -4,7 +4,7 @@
  */
 import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
-import { perDevice } from "./per-device.ts";
+import { madeOnce, perDevice } from "./made-once.ts";
 
 export class Storage {
   readonly bytes: number;
@@ -27,6 +27,11 @@ export class Storage {
     this.state = buffer ? "live" : "recorded";
     this.pooled = pooled;
     if (pooled) account(device, bytes, 1);
+  }
+
+  /** Where its values lie in the end. */
+  get place(): { readonly storage: Storage; readonly offset: number } {
+    return this.placed ?? { storage: this, offset: 0 };
   }
 
   /** The buffer; throws if there is none, with the reason. */
@@ -103,12 +108,7 @@ export function account(device: Device, bytes: number, tensors: number): void {
 /** The pool: buffers free for reuse, by size. */
 const poolOf = perDevice(() => new Map<number, GPUBuffer[]>());
 
-function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
-  const pool = poolOf(device);
-  let free = pool.get(bucket);
-  if (!free) pool.set(bucket, (free = []));
-  return free;
-}
+const freeBuffers = (device: Device, bucket: number): GPUBuffer[] => madeOnce(poolOf(device), bucket, () => []);
 
 /** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
 export const STORAGE = 0x80 | 0x04 | 0x08;

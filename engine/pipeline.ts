@@ -1,7 +1,7 @@
 /** Compiled kernels, one per WGSL text, and the bind-group layouts that they share. */
 import { getDevice, type Device } from "./device.ts";
 import { ShaderError, ValidationError } from "./errors.ts";
-import { perDevice } from "./per-device.ts";
+import { madeOnce, perDevice } from "./made-once.ts";
 
 export class Pipeline {
   readonly label: string;
@@ -18,7 +18,7 @@ export class Pipeline {
     this.label = label;
     this.code = code;
     this.signature = signature;
-    this.layout = layoutOf(device, signature);
+    this.layout = madeOnce(layoutsOf(device), signature, () => layoutOf(device, signature));
   }
 
   /** The pipeline; compiles it first if needed. */
@@ -88,28 +88,17 @@ const layoutsOf = perDevice(() => new Map<string, GPUBindGroupLayout>());
  */
 export function pipelineOf(label: string, code: string, signature: string): Pipeline {
   const device = getDevice();
-  const pipelines = pipelinesOf(device);
-  let pipeline = pipelines.get(code);
-  if (!pipeline) pipelines.set(code, (pipeline = new Pipeline(device, label, code, signature)));
-  return pipeline;
+  return madeOnce(pipelinesOf(device), code, () => new Pipeline(device, label, code, signature));
 }
 
-function layoutOf(device: Device, signature: string): GPUBindGroupLayout {
-  const layouts = layoutsOf(device);
-  let layout = layouts.get(signature);
-  if (!layout) {
-    const most = device.limits.maxStorageBuffersPerShaderStage;
-    const storage = [...signature].filter((s) => s !== "u").length;
-    if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
-    const types = { r: "read-only-storage", w: "storage", u: "uniform" } as const;
-    layout = device.gpu.createBindGroupLayout({
-      entries: [...signature].map((s, binding) => ({
-        binding,
-        visibility: 4 /* COMPUTE */,
-        buffer: { type: types[s as keyof typeof types] },
-      })),
-    });
-    layouts.set(signature, layout);
-  }
-  return layout;
+const BINDINGS: Readonly<Record<string, GPUBufferBindingType>> = { r: "read-only-storage", w: "storage", u: "uniform" };
+
+function layoutOf({ gpu, limits }: Device, signature: string): GPUBindGroupLayout {
+  const most = limits.maxStorageBuffersPerShaderStage;
+  const storage = signature.replace("u", "").length;
+  if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
+  const visibility = 4; // COMPUTE
+  return gpu.createBindGroupLayout({
+    entries: [...signature].map((letter, binding) => ({ binding, visibility, buffer: { type: BINDINGS[letter]! } })),
+  });
 }

@@ -108,11 +108,10 @@ function allocated<T>({ label, device, result, results, launches, give, release 
   for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
   const externals = new Map<Storage, GPUBuffer>();
   const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
-    const storage = b.storage.placed?.storage ?? b.storage;
-    const planned = homes.get(storage);
-    if (planned) return { buffer: planned, offset: b.offset };
-    externals.set(storage, storage.use(label));
-    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+    const { storage, offset } = b.storage.place;
+    const buffer = homes.get(storage) ?? storage.use(label);
+    if (!homes.has(storage)) externals.set(storage, buffer);
+    return { buffer, offset: offset + b.offset };
   };
   const steps = launches.map((l): Step => {
     const [x, y, z] = l.groups;

@@ -6,7 +6,7 @@
  */
 import { getDevice, type Device } from "../../engine/device.ts";
 import { flush } from "../../engine/launch.ts";
-import { perDevice } from "../../engine/per-device.ts";
+import { madeOnce, perDevice } from "../../engine/made-once.ts";
 import { allocate, createBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
 import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
@@ -165,23 +165,16 @@ interface Kept {
 const keptOf = perDevice((): Kept => ({ pipelines: new Map(), tables: new Map(), offsets: new Map(), texture: null }));
 
 function pipelineOf(device: Device, code: string): GPUComputePipeline {
-  const { pipelines } = keptOf(device);
-  let pipeline = pipelines.get(code);
-  if (!pipeline) {
+  return madeOnce(keptOf(device).pipelines, code, () => {
     device.stats.pipelinesCreated++;
     const module = device.gpu.createShaderModule({ label: "image", code });
-    pipeline = device.gpu.createComputePipeline({ label: "image", layout: "auto", compute: { module, entryPoint: "main" } });
-    pipelines.set(code, pipeline);
-  }
-  return pipeline;
+    return device.gpu.createComputePipeline({ label: "image", layout: "auto", compute: { module, entryPoint: "main" } });
+  });
 }
 
 /** A uniform buffer with this index into the storage; one per index, of which a batch has few. */
 function wordOffset(device: Device, at: number): GPUBuffer {
-  const { offsets } = keptOf(device);
-  let buffer = offsets.get(at);
-  if (!buffer) offsets.set(at, (buffer = filled(device, Uint32Array.of(at), GPUBufferUsage.UNIFORM)));
-  return buffer;
+  return madeOnce(keptOf(device).offsets, at, () => filled(device, Uint32Array.of(at), GPUBufferUsage.UNIFORM));
 }
 
 function filled(device: Device, data: Uint32Array, usage: number): GPUBuffer {

@@ -106,7 +106,7 @@ const kind: Kind<PartsSum> = {
   launch(sums, storage) {
     joinSums(
       new Tensor([storage.bytes / 4], "f32", storage),
-      sums.map(({ y, ...sum }) => ({ ...sum, at: (y.storage.placed!.offset + y.offset) / 4 })),
+      sums.map(({ y, ...sum }) => ({ ...sum, at: (y.storage.place.offset + y.offset) / 4 })),
     );
     mayJoin(kind, sums);
   },

@@ -42,15 +42,15 @@ export class Device {
     bytesPeak: 0,
     /** Bytes of free buffers kept for reuse. */
     bytesPooled: 0,
-    /**
-     * Bytes of all buffers that exist now: of tensors, rounded up as the pool has them, free ones, plans', and what is read back through.
-     */
+    /** Bytes of all buffers there are: of tensors, rounded up as the pool has them, free ones, plans', and those that reads go through. */
     bytesAllocated: 0,
     bytesAllocatedPeak: 0,
     tensorsLive: 0,
   };
   /** False for an app's device, which `close()` leaves alone. */
   readonly owned: boolean;
+  /** What it was asked for with; a device that is lost is made again with the same. */
+  readonly options: DeviceOptions;
   /** Resolves when the device is gone, also by `close()`. */
   readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
@@ -62,7 +62,8 @@ export class Device {
   #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor({ gpu, adapter, info = {}, language, owned }: Opened, { wait, without = [] }: DeviceOptions) {
+  constructor({ gpu, adapter, info = {}, language, owned }: Opened, options: DeviceOptions) {
+    const { wait, without = [] } = options;
     this.gpu = gpu;
     this.adapter = adapter;
     this.info = info;
@@ -71,6 +72,7 @@ export class Device {
     this.features = new Set([...gpu.features].filter((feature) => !without.includes(feature)));
     this.language = language;
     this.owned = owned;
+    this.options = options;
     this.#wait = wait ?? (isFirefox() ? nudging(gpu) : (promise) => promise);
     if (owned) {
       gpu.addEventListener("uncapturederror", (event) => {
@@ -96,12 +98,8 @@ export class Device {
       return calls();
     } finally {
       for (const _ of filters) {
-        this.verify(
-          this.gpu.popErrorScope().then(
-            (error) => error && this.#report(error),
-            () => undefined, // the device is lost: `lost` reports that
-          ) as Promise<void>,
-        );
+        const reported = this.gpu.popErrorScope().then((error) => void (error && this.#report(error)));
+        this.verify(reported.catch(() => undefined)); // the device is lost: `lost` reports that
       }
     }
   }
@@ -184,7 +182,6 @@ function typed(error: GPUError): Error {
 }
 
 const current = new Ambient<Device | undefined>(undefined);
-let madeWith: DeviceOptions = {};
 let pending: Promise<Device> | undefined;
 
 /** State shared by several copies of the package in one page: the device that one made, for the others to adopt. */
@@ -204,16 +201,12 @@ export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
     checkSame(device, options);
     return device;
   }
-  // A lost device is made again with its options; an app's device cannot be made again.
-  const { device: before, ...again } = current.now ? madeWith : {};
-  const all = { ...again, ...options };
+  const { device: before, ...again } = current.now?.options ?? {};
   if (before && !options.device)
     throw new AdapterError("initDevice: expected another device in place of the app's, which is lost, got none: initDevice({ device })");
-  pending = open(all);
+  pending = open({ ...again, ...options });
   try {
-    current.now = await pending;
-    madeWith = all;
-    return current.now;
+    return (current.now = await pending);
   } finally {
     pending = undefined;
   }
@@ -227,8 +220,9 @@ function checkSame(device: Device, { device: gpu, adapter, powerPreference, with
   const name = adapterName(device.adapter);
   if (gpu && gpu !== device.gpu) refuse("the given device", "another one");
   if (adapter && !named(name, adapter)) refuse(`an adapter named "${adapter}"`, `"${name}"`);
-  if (powerPreference && device.owned && powerPreference !== preference(madeWith)) refuse(powerPreference, preference(madeWith));
-  const used = (without ?? []).filter((feature) => device.features.has(feature));
+  const preferred = preference(device.options);
+  if (powerPreference && device.owned && powerPreference !== preferred) refuse(powerPreference, preferred);
+  const used = without?.filter((feature) => device.features.has(feature)) ?? [];
   if (used.length > 0) refuse(`a device without ${used.join(", ")}`, "one with it");
 }
 

@@ -109,30 +109,25 @@ export function defineKernel<
 >(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: OrNull<O[K], Tensor> } {
   const declared = [...slots(spec.inputs, "read"), ...slots(spec.updates, "update"), ...slots(spec.outputs, "write")];
   const params = Object.entries((spec.params ?? {}) as NumberTypes);
-  let [x, y] = [0, 0];
-  let device: Device | undefined;
-  let pipelines = new Map<string, Pipeline>();
+  const on = perDevice((device) => {
+    const missing = spec.needs?.find((feature) => !device.features.has(feature));
+    if (missing) throw new Error(`${spec.name}: expected an adapter with ${missing}, got one without`);
+    return { workgroup: workgroupOn(device, spec), pipelines: new Map<string, Pipeline>() };
+  });
 
-  const compiledFor = (constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
-    if (bound.some(isNarrow) && !getDevice().features.has("shader-f16"))
+  const compiled = (device: Device, constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
+    if (bound.some(isNarrow) && !device.features.has("shader-f16"))
       throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
     const signature = bound.map((b) => (b.access === "read" ? "r" : "w")).join("") + (params.length > 0 ? "u" : "");
     const has = Object.fromEntries(declared.map(({ name }) => [name, bound.some((b) => b.name === name)]));
     const code = typeof spec.code === "string" ? spec.code : spec.code(constants as Numbers<C>, has as Has<I & U & O>);
-    return pipelineOf(spec.name, source({ ...spec, code, workgroup: [x, y] }, bound, constants, folded), signature);
+    return pipelineOf(spec.name, source({ ...spec, code, workgroup: on(device).workgroup }, bound, constants, folded), signature);
   };
 
   return (given) => {
     const args = given as AnyArgs;
-    if (device !== getDevice()) {
-      const next = getDevice();
-      [x, y] = workgroupOn(next, spec);
-      for (const feature of spec.needs ?? []) {
-        if (!next.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
-      }
-      device = next;
-      pipelines = new Map();
-    }
+    const device = getDevice();
+    const { workgroup, pipelines } = on(device);
     const { constants = {}, together = [] } = args;
     const shared = declared.filter(({ name }) => together.includes(name));
     const made = outputsOf(spec.name, shared, args.outputs);
@@ -143,10 +138,10 @@ export function defineKernel<
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
     });
-    const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / (x * y)));
+    const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / numel(workgroup)));
     const key = `${Object.values(constants).join()}/${folded}/${bound.map((b) => b.name + b.tensor.dtype).join()}`;
     const item = {
-      pipeline: madeOnce(pipelines, key, () => compiledFor(constants, folded, bound)),
+      pipeline: madeOnce(pipelines, key, () => compiled(device, constants, folded, bound)),
       bindings: bound.map((b) => bindingOf(spec.name, b)),
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,

@@ -10,7 +10,7 @@ export function madeOnce<K, V>(values: { get(key: K): V | undefined; set(key: K,
 
 /** Returns a function that gives each device a value of its own: made by `make` on first use, dropped with the device. */
 /* @__NO_SIDE_EFFECTS__ */
-export function perDevice<T>(make: () => T): (device: Device) => T {
+export function perDevice<T>(make: (device: Device) => T): (device: Device) => T {
   const kept = new WeakMap<Device, T>();
-  return (device) => madeOnce(kept, device, make);
+  return (device) => madeOnce(kept, device, () => make(device));
 }

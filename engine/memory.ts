@@ -69,13 +69,12 @@ interface Pooled {
   readonly device: Device;
   readonly bytes: number;
   readonly buffer: GPUBuffer;
-  readonly bucket: number;
 }
 
-function giveBack({ device, bytes, buffer, bucket }: Pooled): void {
+function giveBack({ device, bytes, buffer }: Pooled): void {
   account(device, -bytes, -1);
-  freeBuffers(device, bucket).push(buffer);
-  device.stats.bytesPooled += bucket;
+  freeBuffers(device, buffer.size).push(buffer);
+  device.stats.bytesPooled += buffer.size;
 }
 
 let warned = false;
@@ -108,7 +107,7 @@ export function account(device: Device, bytes: number, tensors: number): void {
 /** The pool: buffers free for reuse, by size. */
 const poolOf = perDevice(() => new Map<number, GPUBuffer[]>());
 
-const freeBuffers = (device: Device, bucket: number): GPUBuffer[] => madeOnce(poolOf(device), bucket, () => []);
+const freeBuffers = (device: Device, size: number): GPUBuffer[] => madeOnce(poolOf(device), size, () => []);
 
 /** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
 export const STORAGE = 0x80 | 0x04 | 0x08;
@@ -144,7 +143,7 @@ export function allocate(bytes: number, what: string): Storage {
   let buffer = freeBuffers(device, bucket).pop();
   if (buffer) device.stats.bytesPooled -= bucket;
   else buffer = createBuffer(device, { label: what, size: bucket, usage: STORAGE });
-  const storage = new Storage(device, size, buffer, { device, bytes: size, buffer, bucket });
+  const storage = new Storage(device, size, buffer, { device, bytes: size, buffer });
   own(storage);
   return storage;
 }

@@ -17,10 +17,10 @@ const KEPT_BYTES = 2 ** 16;
 
 const kept: Pick<Staging, "device" | "buffer">[] = [];
 
-/** A buffer to be mapped for reading. `sizes`: bytes of each of the values. */
-export function takeStaging(device: Device, sizes: readonly number[]): Staging {
+/** A buffer to be mapped for reading these tensors' values. */
+export function takeStaging(device: Device, tensors: readonly { readonly bytes: number }[]): Staging {
   const offsets = [0];
-  for (const size of sizes) offsets.push(offsets.at(-1)! + Math.ceil(size / 8) * 8);
+  for (const { bytes } of tensors) offsets.push(offsets.at(-1)! + Math.ceil(bytes / 8) * 8);
   const bytes = offsets.pop()!;
   const found = kept.findIndex((s) => s.device === device && s.buffer.size >= bytes);
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;

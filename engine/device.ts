@@ -59,7 +59,6 @@ export class Device {
   listed: (() => Promise<boolean>) | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
-  #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
   constructor({ gpu, adapter, info = {}, language, owned }: Opened, options: DeviceOptions) {
@@ -80,10 +79,9 @@ export class Device {
         this.#report((event as GPUUncapturedErrorEvent).error);
       });
     }
-    this.lost = gpu.lost.then((info) => {
-      this.lostError ??= new DeviceLostError(`device lost (${info.reason}): ${info.message || "no reason given"}`);
-      return this.lostError;
-    });
+    const lost = ({ reason, message }: GPUDeviceLostInfo) =>
+      new DeviceLostError(`device lost (${reason}): ${message || "no reason given"}`);
+    this.lost = gpu.lost.then((info) => (this.lostError ??= lost(info)));
   }
 
   /**
@@ -104,9 +102,11 @@ export class Device {
     }
   }
 
-  #report(error: GPUError): void {
+  #report({ message, constructor: { name } }: GPUError): void {
     // An invalid pipeline reports its own error each time it is used; errors that follow from it are dropped.
-    if (!/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(error.message)) this.fail(typed(error));
+    if (/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(message)) return;
+    if (name === "GPUOutOfMemoryError") this.fail(new OutOfMemoryError(`out of GPU memory: ${message}`));
+    else this.fail(name === "GPUValidationError" ? new ValidationError(message) : new Error(message));
   }
 
   /** Destroys the device and all memory on it; an app's device is left alone. The next `initDevice()` makes or adopts another. */
@@ -137,7 +137,7 @@ export class Device {
   check(): void {
     if (this.lostError) throw this.lostError;
     // While a shader is being verified, other errors may only follow from a fault in it.
-    if (this.#failed && (this.#unverified === 0 || this.#failed instanceof ShaderError)) {
+    if (this.#failed && (this.#checks.size === 0 || this.#failed instanceof ShaderError)) {
       const error = this.#failed;
       this.#failed = null;
       throw error;
@@ -146,13 +146,7 @@ export class Device {
 
   /** Registers a pending check; results are not trusted until it settles. */
   verify(check: Promise<void>): void {
-    this.#unverified++;
-    const done = check
-      .catch((error: unknown) => this.fail(error as Error))
-      .finally(() => {
-        this.#unverified--;
-        this.#checks.delete(done);
-      });
+    const done = check.catch((error: unknown) => this.fail(error as Error)).finally(() => this.#checks.delete(done));
     this.#checks.add(done);
   }
 
@@ -173,13 +167,6 @@ export class Device {
 }
 
 export type Stats = Device["stats"];
-
-function typed(error: GPUError): Error {
-  const kind = error.constructor.name;
-  if (kind === "GPUOutOfMemoryError") return new OutOfMemoryError(`out of GPU memory: ${error.message}`);
-  if (kind === "GPUValidationError") return new ValidationError(error.message);
-  return new Error(error.message);
-}
 
 const current = new Ambient<Device | undefined>(undefined);
 let pending: Promise<Device> | undefined;
@@ -232,13 +219,9 @@ const isFirefox = (): boolean => /\bFirefox\//.test(globalThis.navigator?.userAg
 const NUDGE_MS = 2;
 const nudging =
   (gpu: GPUDevice) =>
-  async <T>(promise: Promise<T>): Promise<T> => {
+  <T>(promise: Promise<T>): Promise<T> => {
     const timer = setInterval(() => gpu.queue.submit([]), NUDGE_MS);
-    try {
-      return await promise;
-    } finally {
-      clearInterval(timer);
-    }
+    return promise.finally(() => clearInterval(timer));
   };
 
 async function open(options: DeviceOptions): Promise<Device> {
@@ -248,7 +231,7 @@ async function open(options: DeviceOptions): Promise<Device> {
   if (given) {
     if (await isLost(given)) throw new AdapterError("initDevice: expected a device that works, got one that is lost");
     const info = (given as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
-    const adapter = describeAdapter({ info, features: given.features });
+    const adapter = describeAdapter(info, given.features);
     checkAdapter(adapter, options);
     return new Device({ gpu: given, adapter, info, language, owned: false }, options);
   }

@@ -206,16 +206,13 @@ function fold(
   const most = device.limits.maxComputeWorkgroupsPerDimension;
   if (typeof groups === "number") {
     if (!Number.isInteger(groups) || groups < 1) throw new Error(`${kernel}: expected a positive count of workgroups, got ${groups}`);
-    if (groups <= most) return { groups: [groups, 1, 1], folded: 0 };
     const rows = Math.ceil(groups / most);
     if (rows > most) throw new TooLargeError(`${kernel}: expected at most ${most * most} workgroups, got ${groups}`);
-    return { groups: [Math.ceil(groups / rows), rows, 1], folded: groups };
+    return { groups: [Math.ceil(groups / rows), rows, 1], folded: rows > 1 ? groups : 0 };
   }
   const [x, y, z = 1] = groups;
-  for (const n of [x, y, z]) {
-    if (!Number.isInteger(n) || n < 1 || n > most)
-      throw new TooLargeError(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
-  }
+  if ([x, y, z].some((n) => !Number.isInteger(n) || n < 1 || n > most))
+    throw new TooLargeError(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
   return { groups: [x, y, z], folded: 0 };
 }
 
@@ -233,17 +230,21 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
     else floats[i] = values[name]!;
   });
   const key = words.join();
-  let buffer = cache.get(key);
-  if (!buffer) {
-    buffer = createBuffer(device, { label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
-    new Uint32Array(buffer.getMappedRange()).set(words);
-    buffer.unmap();
-    const [oldest] = cache.size === UNIFORMS ? cache : [];
-    if (oldest) {
-      cache.delete(oldest[0]);
-      device.stats.bytesAllocated -= oldest[1].size;
-    }
-  } else cache.delete(key); // it is the newest from now on
-  cache.set(key, buffer);
+  const buffer = cache.get(key) ?? filledUniform(device, words);
+  cache.delete(key);
+  cache.set(key, buffer); // the newest from now on
+  const [oldest] = cache.size > UNIFORMS ? cache : [];
+  if (oldest) {
+    cache.delete(oldest[0]);
+    device.stats.bytesAllocated -= oldest[1].size;
+  }
+  return buffer;
+}
+
+function filledUniform(device: Device, words: Uint32Array): GPUBuffer {
+  const usage = GPUBufferUsage.UNIFORM;
+  const buffer = createBuffer(device, { label: "params", size: words.byteLength, usage, mappedAtCreation: true });
+  new Uint32Array(buffer.getMappedRange()).set(words);
+  buffer.unmap();
   return buffer;
 }

@@ -12,18 +12,8 @@ export interface Binding {
   readonly access: "read" | "write" | "update";
 }
 
-/** A part of a launch's work; y: its result. */
-export interface Piece {
-  readonly y: { readonly bytes: number };
-}
-
-/** Work that one launch can do for several. */
-export interface Kind<P extends Piece> {
-  /** Whether one launch can do these; what they read stays in memory until it does. */
-  readonly fit: (pieces: readonly P[]) => boolean;
-  /** Launches the work of all pieces, whose results are ranges of `target`. */
-  readonly launch: (pieces: readonly P[], target: Storage) => void;
-}
+/** Rewrites the launches of a recording that has ended; what they compute stays the same. */
+export type Pass = (launches: readonly Launch[]) => Launch[];
 
 export interface Launch {
   readonly pipeline: Pipeline;
@@ -31,8 +21,8 @@ export interface Launch {
   /** Holds the launch's params, if it has any; never changes. */
   readonly uniform: GPUBuffer | null;
   readonly groups: readonly [number, number, number];
-  /** All that it does, where more of the kind may be done with it. */
-  readonly joint?: { readonly kind: Kind<never>; readonly pieces: readonly Piece[] };
+  /** What its recording goes through at the end. */
+  readonly pass?: Pass;
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
@@ -64,10 +54,10 @@ export function launch(asked: Launch): void {
 /** The launches recorded so far, if a recording is in progress. */
 export const recorded = (): readonly Launch[] | null => recorder.now?.launches ?? null;
 
-/** Says of the latest launch, while recording, that it does these pieces of work and nothing else. */
-export function mayJoin<P extends Piece>(kind: Kind<P>, pieces: readonly P[]): void {
+/** Has the latest launch ask for a pass over its recording, and returns it; null outside of a recording. */
+export function askForPass(pass: Pass): Launch | null {
   const launches = recorder.now?.launches;
-  if (launches) launches[launches.length - 1] = { ...launches.at(-1)!, joint: { kind, pieces } };
+  return launches ? (launches[launches.length - 1] = { ...launches.at(-1)!, pass }) : null;
 }
 
 /** Whether two bindings share bytes, where their values lie in the end. */
@@ -79,14 +69,9 @@ export function overlap(a: Binding, b: Binding): boolean {
 
 // WebGPU's usage scope is the buffer, not the range: reading one part while writing another is refused.
 function checkAliases({ pipeline, bindings }: Launch): void {
-  for (const a of bindings) {
-    if (a.access === "read") continue;
-    for (const b of bindings) {
-      if (a !== b && a.storage === b.storage && (b.access === "read" || overlap(a, b))) {
-        throw new Error(`${pipeline.label}: expected outputs that share no memory with other tensors of the launch, got an overlap`);
-      }
-    }
-  }
+  const clash = (a: Binding, b: Binding) => a !== b && a.storage === b.storage && (b.access === "read" || overlap(a, b));
+  if (bindings.some((a) => a.access !== "read" && bindings.some((b) => clash(a, b))))
+    throw new Error(`${pipeline.label}: expected outputs that share no memory with other tensors of the launch, got an overlap`);
 }
 
 /** `buffers` in binding order, then the uniform. */
@@ -112,8 +97,7 @@ function runNow(item: Launch): void {
   const device = getDevice();
   device.check();
   const buffers = item.bindings.map(({ storage, offset }) => ({ buffer: storage.use(item.pipeline.label), offset }));
-  if (open && open.device !== device) open = null;
-  if (!open) {
+  if (open?.device !== device) {
     const encoder = device.gpu.createCommandEncoder();
     open = { device, encoder, pass: encoder.beginComputePass(), count: 0 };
   }

@@ -154,8 +154,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const device = getDevice();
   device.check();
   flush();
-  const staging = takeStaging(device, tensors);
-  const { buffer, offsets, bytes } = staging;
+  const { buffer, offsets, bytes } = takeStaging(device, tensors);
   device.guard(() => {
     const encoder = device.gpu.createCommandEncoder();
     tensors.forEach((t, i) =>
@@ -167,6 +166,6 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const mapped = buffer.getMappedRange(0, bytes);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));
   buffer.unmap();
-  giveStaging(staging);
+  giveStaging(device, buffer);
   return data;
 }

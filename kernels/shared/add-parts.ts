@@ -6,7 +6,8 @@ import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { columnThreads, sumsMayJoin } from "./joined-sums.ts";
+import { sumsMayJoin } from "./join-launches.ts";
+import { columnThreads } from "./joined-sums.ts";
 
 interface Config {
   readonly lanes: number;

@@ -39,13 +39,7 @@ export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (
     const { y, saved } = watched({ op: spec.name, inputs }, () => spec.forward(inputs, attrs, differentiable));
     if (differentiable) {
       y.requiresGrad = true;
-      y.node = {
-        name: spec.name,
-        order: order++,
-        inputs,
-        partialOf: spec.partialOf ?? null,
-        backward: (dy, partial) => spec.backward(dy, saved, inputs, attrs, needs, partial),
-      };
+      y.node = { op: spec, order: order++, inputs, backward: (dy, partial) => spec.backward(dy, saved, inputs, attrs, needs, partial) };
     }
     return y;
   };
@@ -73,16 +67,16 @@ function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
   for (const t of reachable(y)) {
     const g = found.get(t);
     if (!g) continue;
-    const { name, inputs, partialOf } = t.node!;
-    const into = partialOf === null ? null : inputs[partialOf]!;
+    const { op, inputs } = t.node!;
+    const into = op.partialOf === undefined ? null : inputs[op.partialOf]!;
     const partial = into?.requiresGrad ? (found.get(into) ?? null) : null;
-    const grads = watched({ op: name, inputs }, () => t.node!.backward(g, partial));
+    const grads = watched({ op: op.name, inputs }, () => t.node!.backward(g, partial));
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;
       if (!sameShape(grad.shape, input.shape))
-        throw new Error(`${name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
-      const other = i === partialOf ? undefined : found.get(input);
+        throw new Error(`${op.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
+      const other = i === op.partialOf ? undefined : found.get(input);
       found.set(input, other ? add(other, grad) : grad);
     });
   }

@@ -172,8 +172,7 @@ const current = new Ambient<Device | undefined>(undefined);
 let pending: Promise<Device> | undefined;
 
 /** State shared by several copies of the package in one page: the device that one made, for the others to adopt. */
-type Copies = { gpu?: GPUDevice };
-const copies = (): Copies => ((globalThis as { [COPIES]?: Copies })[COPIES] ??= {});
+const copies = () => ((globalThis as { [COPIES]?: { gpu?: GPUDevice } })[COPIES] ??= {});
 const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
 
 /**

@@ -2,7 +2,7 @@
 import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
-import { createBuffer } from "./memory.ts";
+import { filledBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
 import { madeOnce, perDevice } from "./made-once.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
@@ -12,7 +12,6 @@ import { watched } from "./watch.ts";
 import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
-export { SUBGROUP_MATRIX } from "./wgsl.ts";
 
 /** Bytes of an element, and the tensors that may hold it; an output is made as the first. */
 const ELEMS: Readonly<Record<Elem, { readonly bytes: number; readonly dtypes: readonly DType[] }>> = {
@@ -230,7 +229,7 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
     else floats[i] = values[name]!;
   });
   const key = words.join();
-  const buffer = cache.get(key) ?? filledUniform(device, words);
+  const buffer = cache.get(key) ?? filledBuffer(device, "params", words, GPUBufferUsage.UNIFORM);
   cache.delete(key);
   cache.set(key, buffer); // the newest from now on
   const [oldest] = cache.size > UNIFORMS ? cache : [];
@@ -238,13 +237,5 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
     cache.delete(oldest[0]);
     device.stats.bytesAllocated -= oldest[1].size;
   }
-  return buffer;
-}
-
-function filledUniform(device: Device, words: Uint32Array): GPUBuffer {
-  const usage = GPUBufferUsage.UNIFORM;
-  const buffer = createBuffer(device, { label: "params", size: words.byteLength, usage, mappedAtCreation: true });
-  new Uint32Array(buffer.getMappedRange()).set(words);
-  buffer.unmap();
   return buffer;
 }

@@ -122,6 +122,14 @@ export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): G
   return device.guard(() => device.gpu.createBuffer(descriptor));
 }
 
+/** A buffer that holds these values, and room for 16 bytes at least. */
+export function filledBuffer(device: Device, label: string, data: Uint32Array, usage: number): GPUBuffer {
+  const buffer = createBuffer(device, { label, size: Math.max(data.byteLength, 16), usage, mappedAtCreation: true });
+  new Uint32Array(buffer.getMappedRange()).set(data);
+  buffer.unmap();
+  return buffer;
+}
+
 /** The inverse of `createBuffer`. */
 export function destroyBuffer(device: Device, buffer: GPUBuffer): void {
   device.stats.bytesAllocated -= buffer.size;
@@ -137,8 +145,7 @@ function bucketOf(bytes: number): number {
 /** Memory for `bytes` (rounded up to 4), from the pool; it belongs to the innermost scope. */
 export function allocate(bytes: number, what: string): Storage {
   const device = getDevice();
-  checkSize(device, bytes, what);
-  const size = Math.ceil(bytes / 4) * 4;
+  const size = wholeWords(device, bytes, what);
   const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
   let buffer = freeBuffers(device, bucket).pop();
   if (buffer) device.stats.bytesPooled -= bucket;
@@ -154,13 +161,13 @@ export const borrow = (buffer: GPUBuffer): Storage => new Storage(getDevice(), b
 /** A storage without memory yet, for a recording. */
 export function promise(bytes: number, what: string): Storage {
   const device = getDevice();
-  checkSize(device, bytes, what);
-  return new Storage(device, Math.ceil(bytes / 4) * 4, null);
+  return new Storage(device, wholeWords(device, bytes, what), null);
 }
 
-function checkSize(device: Device, bytes: number, what: string): void {
-  const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+function wholeWords({ limits }: Device, bytes: number, what: string): number {
+  const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
+  return Math.ceil(bytes / 4) * 4;
 }
 
 /** Destroys the pool's unused buffers. Launches that are not yet submitted may still use them: see `trimPool` of launch.ts. */

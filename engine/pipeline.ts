@@ -80,14 +80,13 @@ export function pipelineOf(label: string, code: string, signature: string): Pipe
   return madeOnce(pipelinesOf(device), code, () => new Pipeline(device, label, code, signature));
 }
 
-const BINDINGS: Readonly<Record<string, GPUBufferBindingType>> = { r: "read-only-storage", w: "storage", u: "uniform" };
-
 function layoutOf({ gpu, limits }: Device, signature: string): GPUBindGroupLayout {
   const most = limits.maxStorageBuffersPerShaderStage;
   const storage = signature.replace("u", "").length;
   if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
+  const types: Readonly<Record<string, GPUBufferBindingType>> = { r: "read-only-storage", w: "storage", u: "uniform" };
   const visibility = 4; // COMPUTE
   return gpu.createBindGroupLayout({
-    entries: [...signature].map((letter, binding) => ({ binding, visibility, buffer: { type: BINDINGS[letter]! } })),
+    entries: [...signature].map((letter, binding) => ({ binding, visibility, buffer: { type: types[letter]! } })),
   });
 }

@@ -17,13 +17,12 @@ export type DataOf<D extends DType> = InstanceType<(typeof arrays)[D]>;
 
 /** Edge of the tape from a result to its inputs. */
 export interface GraphNode {
-  readonly name: string;
+  /** `partialOf`: index of the input whose accumulated gradient `backward` gets as `partial` and adds to. */
+  readonly op: { readonly name: string; readonly partialOf?: number };
   /** Later nodes have higher numbers; gradients flow in falling order. */
   readonly order: number;
   readonly inputs: readonly (Tensor | null)[];
   readonly backward: (dy: Tensor, partial: Tensor | null) => readonly (Tensor | null)[];
-  /** Index of the input whose accumulated gradient `backward` gets as `partial` and adds to. */
-  readonly partialOf: number | null;
 }
 
 export class Tensor {

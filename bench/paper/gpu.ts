@@ -1,6 +1,6 @@
 /** A GPU on paper: its limits and features, and nothing behind them. Launches can be recorded for it on any machine. */
 import { Device, withDevice } from "../../engine/device.ts";
-import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { scope } from "../../engine/memory.ts";
 import { chooseMatrix } from "../../kernels/gemm/matrix-choose.ts";
 import { setMatrixChoice } from "../../kernels/gemm/matrix-use.ts";

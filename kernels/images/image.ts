@@ -7,7 +7,7 @@
 import { getDevice, type Device } from "../../engine/device.ts";
 import { flush } from "../../engine/launch.ts";
 import { madeOnce, perDevice } from "../../engine/made-once.ts";
-import { allocate, createBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
+import { allocate, filledBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
 import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
 /** Sources of `copyExternalImageToTexture`, raw pixels, and textures. An object with `data`, `width` and `height` holds RGBA bytes. */
@@ -174,14 +174,7 @@ function pipelineOf(device: Device, code: string): GPUComputePipeline {
 
 /** A uniform buffer with this index into the storage; one per index, of which a batch has few. */
 function wordOffset(device: Device, at: number): GPUBuffer {
-  return madeOnce(keptOf(device).offsets, at, () => filled(device, Uint32Array.of(at), GPUBufferUsage.UNIFORM));
-}
-
-function filled(device: Device, data: Uint32Array, usage: number): GPUBuffer {
-  const buffer = createBuffer(device, { label: "image table", size: Math.max(data.byteLength, 16), usage, mappedAtCreation: true });
-  new Uint32Array(buffer.getMappedRange()).set(data);
-  buffer.unmap();
-  return buffer;
+  return madeOnce(keptOf(device).offsets, at, () => filledBuffer(device, "image table", Uint32Array.of(at), GPUBufferUsage.UNIFORM));
 }
 
 interface Table {
@@ -233,7 +226,7 @@ function tableOf(device: Device, bands: readonly Band[]): Table {
   let at = 3 * bands.length;
   const runs = bands.flatMap(({ from, weights }) => [from, (at += weights.length) - weights.length, weights.length]);
   const data = new Int32Array([...runs, ...bands.flatMap((b) => b.weights)]);
-  return { buffer: filled(device, new Uint32Array(data.buffer), GPUBufferUsage.STORAGE), first, span: end - first };
+  return { buffer: filledBuffer(device, "image table", new Uint32Array(data.buffer), GPUBufferUsage.STORAGE), first, span: end - first };
 }
 
 const isTexture = (image: ImageSource): image is GPUTexture => "createView" in image;

@@ -17,6 +17,7 @@ import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
 import { rowPlan, rowWords, vectors, type RowConfig } from "./rows/rows.ts";
 import { rowVariant, type RowVariant } from "./rows/variants.ts";
+import { unroll } from "./shared/unroll.ts";
 
 const WG = 256;
 
@@ -33,8 +34,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
   const { T, total, most } = vectors(W);
   const truth = kind === "f32" ? T : kind;
   // A label outside [0, K) matches no class: the row keeps only its smoothing term.
-  const classes = (i: string) =>
-    W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`;
+  const classes = (i: string) => (W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${unroll(W, (k) => `${k}u`, ", ")})`);
   const target = (t: string, i: string) =>
     kind === "f32"
       ? `${T}(p.off) + p.scale * ${t}`

@@ -13,13 +13,9 @@ import { broadcastShapes, broadcastStrides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { geluOf } from "./shared/activations.ts";
 import { sumTo } from "./shared/reduce.ts";
+import { typeOf, widthFor, type Width } from "./shared/width.ts";
 
 const WG = 256;
-
-type Width = 1 | 4;
-const typeOf = (W: Width) => (W === 4 ? "vec4f" : "f32");
-/** Elements per thread: four if n is a multiple of four. */
-const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
 
 /** WGSL for numbers or vectors T. */
 type Expr = (T: string) => string;
@@ -48,7 +44,7 @@ function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readon
     };
   });
   const plan = (x: Tensor) => {
-    const W = widthOf(x.size),
+    const W = widthFor(x.size),
       n = x.size / W;
     return { ...kernels({ W }), grid: { params: { n }, threads: n } };
   };
@@ -97,7 +93,7 @@ const scaleOp = defineOp({
 });
 
 function scaled(x: Tensor, factor: number): Tensor {
-  const W = widthOf(x.size),
+  const W = widthFor(x.size),
     n = x.size / W;
   return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x }, params: { n, factor }, threads: n }).ys;
 }
@@ -158,7 +154,7 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     const merged = mergeAxes(shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
     if (merged.sizes.length > RANK)
       throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
-    const W = widthOf(merged.sizes.at(-1)!),
+    const W = widthFor(merged.sizes.at(-1)!),
       n = numel(shape) / W;
     return { ...kernels({ ...merged, W }), grid: { params: { n }, threads: n } };
   };

@@ -11,6 +11,7 @@ import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./shared/reduce.ts";
 import { threadPerRow } from "./shared/thread-per-row.ts";
+import { typeOf } from "./shared/width.ts";
 
 const WG = 64;
 
@@ -18,7 +19,7 @@ const WG = 64;
 const smallKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
   defineKernel({
     name: "globalAvgPool.small",
-    inputs: { x: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    inputs: { x: typeOf(W) }, // (N, P)
     outputs: { y: "f32" }, // (N)
     constants: { P: "u32" },
     params: { n: "u32" },

@@ -17,10 +17,10 @@ import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
 import { broadcastShapes, broadcastStrides, normalizeAxis, strides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
+import { range } from "./shared/unroll.ts";
 
 const WG = 64;
 const MAX_INPUTS = 7; // with the output 8 storage buffers, which every WebGPU adapter allows
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Four values at once where all of these lengths are whole fours. */
 const vectorised = (lengths: readonly number[]): { elem: Elem; width: number } =>

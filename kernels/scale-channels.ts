@@ -11,6 +11,7 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./shared/reduce.ts";
 import { threadPerRow } from "./shared/thread-per-row.ts";
+import { typeOf } from "./shared/width.ts";
 
 const WG = 64;
 
@@ -31,7 +32,7 @@ const scaleKernel = defineKernel({
 const smallSumKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
   defineKernel({
     name: "scaleChannels.smallSum",
-    inputs: { x: W === 4 ? "vec4f" : "f32", dy: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    inputs: { x: typeOf(W), dy: typeOf(W) }, // (N, P)
     outputs: { ds: "f32" }, // (N)
     constants: { P: "u32" },
     params: { n: "u32" },

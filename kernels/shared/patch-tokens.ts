@@ -2,6 +2,8 @@
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import type { DType, Tensor } from "../../engine/tensor.ts";
 import { patchMap, patchShape, type PatchSizes } from "./patches.ts";
+import { range } from "./unroll.ts";
+import { typeOf, widthFor, type Width } from "./width.ts";
 
 const WG = 64;
 
@@ -32,11 +34,11 @@ export interface Tokens {
 }
 
 const frontOf = ({ prefix }: Tokens): number => prefix.reduce((n, { count }) => n + count, 0);
-const prefixNames = (n: number): string[] => Array.from({ length: n }, (_, k) => `prefix${k}`);
+const prefixNames = (n: number): string[] => range(n).map((k) => `prefix${k}`);
 
 // One thread per vector (or element) of a patch's row: neighbours along a row of pixels.
-const cutKernel = kernelFamily(({ W, ...sizes }: PatchSizes & { readonly W: number; readonly vec: 1 | 4 }) => {
-  const T: Elem = sizes.vec === 4 ? "vec4f" : "f32";
+const cutKernel = kernelFamily(({ W, ...sizes }: PatchSizes & { readonly W: number; readonly vec: Width }) => {
+  const T = typeOf(sizes.vec);
   const { row, col } = patchMap({ ...sizes, W });
   const through = (text: string, i: string) => text.replace(/\bi\b/g, i);
   const width = sizes.C * sizes.p * sizes.p;
@@ -57,16 +59,16 @@ const cutKernel = kernelFamily(({ W, ...sizes }: PatchSizes & { readonly W: numb
 
 /** x: images (B, C, H, W). Returns their patches as rows, (B, P, C p p). */
 export function cutPatches(x: Tensor, sizes: PatchSizes): Tensor {
-  const vec = sizes.p % 4 === 0 && sizes.W % 4 === 0 ? 4 : 1,
+  const vec = widthFor(sizes.p, sizes.W),
     n = x.size / vec;
   const shape = patchShape(x.shape[0]!, sizes);
   return cutKernel({ ...sizes, vec })({ inputs: { x }, outputs: { rows: { shape, dtype: x.dtype } }, params: { n }, threads: n }).rows;
 }
 
 // One thread per vector (or element) of the result.
-const placeKernel = kernelFamily((tokens: Tokens & { readonly vec: 1 | 4 }) => {
+const placeKernel = kernelFamily((tokens: Tokens & { readonly vec: Width }) => {
   const { prefix, skip, patches, vec } = tokens;
-  const T: Elem = vec === 4 ? "vec4f" : "f32",
+  const T = typeOf(vec),
     D = tokens.D / vec,
     front = frontOf(tokens);
   const names = prefixNames(prefix.length);
@@ -91,7 +93,7 @@ const placeKernel = kernelFamily((tokens: Tokens & { readonly vec: 1 | 4 }) => {
 /** embedded: (B, P, D). Returns the tokens (B, T, D): those in front, then the patches', each with its position. */
 export function placeTokens(embedded: Tensor, position: Tensor, prefix: readonly Tensor[], tokens: Tokens, dtype: DType): Tensor {
   const shape = [embedded.shape[0]!, frontOf(tokens) + tokens.patches, tokens.D];
-  const vec = tokens.D % 4 === 0 ? 4 : 1,
+  const vec = widthFor(tokens.D),
     n = (shape[0]! * shape[1]! * shape[2]!) / vec;
   const front = Object.fromEntries(prefix.map((t, k) => [`prefix${k}`, t]));
   return placeKernel({ ...tokens, vec })({

@@ -16,7 +16,7 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { gemm } from "./gemm/gemm.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
-import { cutPatches, isOf, placeTokens, prefixOf, rowOf, tokenGradients, type Tokens } from "./shared/patch-tokens.ts";
+import { cutPatches, placeTokens, tokenGradients, tokensOf, tokenWgsl, type Tokens } from "./shared/patch-tokens.ts";
 import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts";
 
 /** How x lies: as images, or (`null`) as rows of patches. */
@@ -60,28 +60,27 @@ const op = defineOp({
       throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
     for (const token of prefix)
       if (token.size === 0 || token.size % D !== 0) throw new Error(`patchEmbed: expected tokens [1,n,${D}], got ${show(token.shape)}`);
-    const front = prefixOf(prefix, D);
-    const first = front.reduce((n, { count }) => n + count, 0),
-      T = P + first;
+    const tokens = tokensOf(prefix, position, P, D),
+      T = P + tokens.front;
     if (position && position.size !== T * D && position.size !== P * D)
       throw new Error(`patchEmbed: expected a position [1,${T},${D}] or [1,${P},${D}], got ${show(position.shape)}`);
-    const tokens: Tokens = { prefix: front, skip: position ? T - position.size / D : 0, patches: P, D };
     // Rows of patches are a plain product, which tensor cores can make: images of f16 are cut up for it.
     const rows = !sizes ? x : x.dtype === "f16" ? cutPatches(x, sizes) : null;
-    const saved = { ...layout, D, T, first, tokens, rows };
+    const saved = { ...layout, tokens, rows };
     const b = { tensor: weight, transposed: true };
-    if (!rows) return { y: embedImages(x, weight, bias, position, prefix, { ...layout, tokens, first, variant }), saved };
+    if (!rows) return { y: embedImages(x, weight, bias, position, prefix, { ...layout, tokens, variant }), saved };
     // Before the position is added, nothing is rounded to f16.
     const store = position ? "f32" : x.dtype;
     const { y } = gemm({ a: { tensor: rows }, b, M: B * P, N: D, K, shape: [B, P, D], bias: bias ?? undefined, store, variant });
     return { y: position ? placeTokens(y, position, prefix, tokens, x.dtype) : y, saved };
   },
 
-  backward(dy, { sizes, B, P, D, K, T, first, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
+  backward(dy, { sizes, B, P, K, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const weighs = needs[1] === true || needs[2] === true;
-    const front = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
-    const map = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
-    const own = position ? (front?.rows ?? null) : dy; // the patches' rows of dy
+    const { D, front } = tokens;
+    const made = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
+    const map = { row: front === 0 ? `i * ${D}u` : `(i / ${P}u * ${P + front}u + i % ${P}u + ${front}u) * ${D}u`, col: "i" };
+    const own = position ? (made?.rows ?? null) : dy; // the patches' rows of dy
     const weightGradient = () =>
       gemm({
         a: { tensor: own ?? dy, transposed: true, ...(own && rows ? {} : { map: { row: map.col, col: map.row } }) },
@@ -106,19 +105,12 @@ const op = defineOp({
         variant,
       }).y;
     const dW = weighs ? weightGradient() : null;
-    return [
-      needs[0] ? dx() : null,
-      dW?.y ?? null,
-      dW?.sums ?? null,
-      front?.dposition ?? null,
-      ...(front?.prefix ?? prefix.map(() => null)),
-    ];
+    return [needs[0] ? dx() : null, dW?.y ?? null, dW?.sums ?? null, made?.dposition ?? null, ...(made?.prefix ?? prefix.map(() => null))];
   },
 });
 
 interface Embedding extends PatchLayout, Attrs {
   readonly tokens: Tokens;
-  readonly first: number;
 }
 
 /** The tokens of images, in one product that reads patches where they lie. */
@@ -128,11 +120,12 @@ function embedImages(
   bias: Tensor | null,
   position: Tensor | null,
   prefix: readonly Tensor[],
-  { B, P, K, sizes, tokens: { prefix: front, skip, D }, first, variant }: Embedding,
+  { B, P, K, sizes, tokens, variant }: Embedding,
 ): Tensor {
-  const T = P + first;
+  const { D, front } = tokens,
+    T = P + front;
   // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
-  const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
+  const patch = front === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${front}u) - ${front}u`;
   return gemm({
     a: { tensor: x, map: patchMap(sizes!, patch) },
     b: { tensor: weight, transposed: true },
@@ -142,17 +135,12 @@ function embedImages(
     shape: [B, T, D],
     bias: bias ?? undefined,
     variant,
-    custom:
-      position === null
-        ? undefined
-        : {
-            code: `let token = m % ${T}u; ${front
-              .map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}n]; }`)
-              .join(
-                " ",
-              )} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
-            inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
-          },
+    custom: position
+      ? {
+          code: `let token = m % ${T}u; ${tokenWgsl(tokens, D, "n").join(" ")}`,
+          inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
+        }
+      : undefined,
   }).y;
 }
 

@@ -14,7 +14,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm } from "./gemm/gemm.ts";
+import { dense, denseInputGrad, denseWeightGrad } from "./gemm/dense.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
 import { cutPatches, placeTokens, tokenGradients, tokensOf, tokenWgsl, type Tokens } from "./shared/patch-tokens.ts";
 import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts";
@@ -23,7 +23,6 @@ import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts"
 interface PatchLayout {
   readonly B: number;
   readonly P: number;
-  readonly K: number;
   readonly sizes: PatchSizes | null;
 }
 
@@ -34,11 +33,11 @@ function patchLayout(x: Tensor, weight: Tensor): PatchLayout {
   if (!sameShape(weight.shape, [D, C, p, p]) || (!images && (x.shape.length !== 3 || x.shape[2] !== K))) {
     throw new Error(`patchEmbed: expected x [B,C,H,W] or [B,P,C*p*p] and weight [D,C,p,p], got ${show(x.shape)} and ${show(weight.shape)}`);
   }
-  if (!images) return { B: x.shape[0]!, P: x.shape[1]!, K, sizes: null };
+  if (!images) return { B: x.shape[0]!, P: x.shape[1]!, sizes: null };
   const [B, , H, W] = x.shape as [number, number, number, number];
   if (H % p !== 0 || W % p !== 0) throw new Error(`patchEmbed: expected sides that are multiples of ${p}, got ${show(x.shape)}`);
   const sizes = { C, H, W, p };
-  return { B, P: patchesPerImage(sizes), K, sizes };
+  return { B, P: patchesPerImage(sizes), sizes };
 }
 
 interface Attrs {
@@ -54,7 +53,7 @@ const op = defineOp({
     { variant }: Attrs,
   ) {
     const layout = patchLayout(x, weight),
-      { B, P, K, sizes } = layout;
+      { B, P, sizes } = layout;
     const D = weight.shape[0]!;
     if (bias && !sameShape(bias.shape, [D]))
       throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
@@ -67,45 +66,25 @@ const op = defineOp({
     // Rows of patches are a plain product, which tensor cores can make: images of f16 are cut up for it.
     const rows = !sizes ? x : x.dtype === "f16" ? cutPatches(x, sizes) : null;
     const saved = { ...layout, tokens, rows };
-    const b = { tensor: weight, transposed: true };
     if (!rows) return { y: embedImages(x, weight, bias, position, prefix, { ...layout, tokens, variant }), saved };
     // Before the position is added, nothing is rounded to f16.
     const store = position ? "f32" : x.dtype;
-    const { y } = gemm({ a: { tensor: rows }, b, M: B * P, N: D, K, shape: [B, P, D], bias: bias ?? undefined, store, variant });
+    const { y } = dense({ tensor: rows }, weight, B * P, { shape: [B, P, D], bias: bias ?? undefined, store, variant });
     return { y: position ? placeTokens(y, position, prefix, tokens, x.dtype) : y, saved };
   },
 
-  backward(dy, { sizes, B, P, K, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
+  backward(dy, { sizes, B, P, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const weighs = needs[1] === true || needs[2] === true;
     const { D, front } = tokens;
     const made = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
     const map = { row: front === 0 ? `i * ${D}u` : `(i / ${P}u * ${P + front}u + i % ${P}u + ${front}u) * ${D}u`, col: "i" };
     const own = position ? (made?.rows ?? null) : dy; // the patches' rows of dy
-    const weightGradient = () =>
-      gemm({
-        a: { tensor: own ?? dy, transposed: true, ...(own && rows ? {} : { map: { row: map.col, col: map.row } }) },
-        b: rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) },
-        M: D,
-        N: K,
-        K: B * P,
-        shape: weight.shape,
-        store: "f32",
-        sums: bias !== null,
-        variant,
-      });
-    const dx = () =>
-      gemm({
-        a: { tensor: dy, map },
-        b: { tensor: weight },
-        M: B * P,
-        N: K,
-        K: D,
-        shape: x.shape,
-        ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}),
-        variant,
-      }).y;
-    const dW = weighs ? weightGradient() : null;
-    return [needs[0] ? dx() : null, dW?.y ?? null, dW?.sums ?? null, made?.dposition ?? null, ...(made?.prefix ?? prefix.map(() => null))];
+    const ownRows = { tensor: own ?? dy, ...(own && rows ? {} : { map: { row: map.col, col: map.row } }) };
+    const patches = rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) };
+    const dW = weighs ? denseWeightGrad(ownRows, patches, weight, B * P, { sums: bias !== null, variant }) : null;
+    const out = sizes ? { out: { map: patchMap(sizes), batch: [] } } : {};
+    const dx = needs[0] ? denseInputGrad({ tensor: dy, map }, weight, B * P, { shape: x.shape, ...out, variant }).y : null;
+    return [dx, dW?.y ?? null, dW?.sums ?? null, made?.dposition ?? null, ...(made?.prefix ?? prefix.map(() => null))];
   },
 });
 
@@ -120,18 +99,13 @@ function embedImages(
   bias: Tensor | null,
   position: Tensor | null,
   prefix: readonly Tensor[],
-  { B, P, K, sizes, tokens, variant }: Embedding,
+  { B, P, sizes, tokens, variant }: Embedding,
 ): Tensor {
   const { D, front } = tokens,
     T = P + front;
   // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
   const patch = front === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${front}u) - ${front}u`;
-  return gemm({
-    a: { tensor: x, map: patchMap(sizes!, patch) },
-    b: { tensor: weight, transposed: true },
-    M: B * T,
-    N: D,
-    K,
+  return dense({ tensor: x, map: patchMap(sizes!, patch) }, weight, B * T, {
     shape: [B, T, D],
     bias: bias ?? undefined,
     variant,

@@ -16,41 +16,29 @@ import { wideWorkgroup } from "./wide-workgroup.ts";
 import { unroll, unrollLines } from "./unroll.ts";
 import { typeOf, widthFor, type Width } from "./width.ts";
 
-/** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. WG must be a power of two. */
-export const workgroupSum = /* wgsl */ `
-var<workgroup> partial_sum: array<f32, WG>;
-fn workgroup_sum(v: f32, t: u32) -> f32 {
+/** WGSL of `workgroup_NAME(v, t)`. `join` puts `partial[i + s]` into `partial[i]`; WG must be a power of two. */
+const workgroupReduction = (name: string, result: string, join: (partial: string, other: string) => string) => /* wgsl */ `
+var<workgroup> partial_${name}: array<f32, WG>;
+fn workgroup_${name}(v: f32, t: u32) -> f32 {
   let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
-  partial_sum[i] = v;
+  partial_${name}[i] = v;
   workgroupBarrier();
   for (var n = 0u; n < countTrailingZeros(WG); n++) {
     let s = WG >> (n + 1u);
-    if (i < s) { partial_sum[i] += partial_sum[(i + s) % WG]; }
+    if (i < s) { ${join(`partial_${name}[i]`, `partial_${name}[(i + s) % WG]`)}; }
     workgroupBarrier();
   }
-  let total = partial_sum[0];
-  workgroupBarrier(); // partial_sum may be reused by the next call
-  return total;
+  let ${result} = partial_${name}[0];
+  workgroupBarrier(); // partial_${name} may be reused by the next call
+  return ${result};
 }
 `;
 
-/** `workgroup_max(v, t)`: every thread t of the workgroup gets the largest v. WG must be a power of two. */
-export const workgroupMax = /* wgsl */ `
-var<workgroup> partial_max: array<f32, WG>;
-fn workgroup_max(v: f32, t: u32) -> f32 {
-  let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
-  partial_max[i] = v;
-  workgroupBarrier();
-  for (var n = 0u; n < countTrailingZeros(WG); n++) {
-    let s = WG >> (n + 1u);
-    if (i < s) { partial_max[i] = max(partial_max[i], partial_max[(i + s) % WG]); }
-    workgroupBarrier();
-  }
-  let largest = partial_max[0];
-  workgroupBarrier(); // partial_max may be reused by the next call
-  return largest;
-}
-`;
+/** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. */
+export const workgroupSum = /* @__PURE__ */ workgroupReduction("sum", "total", (own, other) => `${own} += ${other}`);
+
+/** `workgroup_max(v, t)`: every thread t of the workgroup gets the largest v. */
+export const workgroupMax = /* @__PURE__ */ workgroupReduction("max", "largest", (own, other) => `${own} = max(${own}, ${other})`);
 
 const WG = 64;
 

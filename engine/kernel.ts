@@ -129,10 +129,11 @@ export function defineKernel<
     const { workgroup, pipelines } = on(device);
     const { constants = {}, together = [] } = args;
     const shared = declared.filter(({ name }) => together.includes(name));
-    const made = outputsOf(spec.name, shared, args.outputs);
+    const made: Record<string, Tensor | null> = {};
+    makeOutputs(made, spec.name, shared, args.outputs);
     const bound = declared.flatMap((slot): Bound[] => {
       const { name, access } = slot;
-      if (access === "write" && !together.includes(name)) Object.assign(made, outputsOf(spec.name, [slot], args.outputs));
+      if (access === "write" && !together.includes(name)) makeOutputs(made, spec.name, [slot], args.outputs);
       const tensor = access === "write" ? made[name] : args[access === "read" ? "inputs" : "updates"]?.[name];
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
@@ -162,21 +163,21 @@ function workgroupOn({ limits }: Device, { name, workgroup }: { readonly name: s
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
   Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
 
-/** Outputs one after another in a storage, each from a multiple of 256 bytes on; null for those that a launch does not ask for. */
-function outputsOf(kernel: string, slots: readonly Slot[], outputs: AnyArgs["outputs"]): Record<string, Tensor | null> {
+/** Makes outputs one after another in a storage, each from a multiple of 256 bytes on; null for those that a launch does not ask for. */
+function makeOutputs(made: Record<string, Tensor | null>, kernel: string, slots: readonly Slot[], outputs: AnyArgs["outputs"]): void {
   let end = 0;
   const places = slots.flatMap(({ name, elem }) => {
-    const made = outputs?.[name];
-    if (!made) return [];
-    const { shape, dtype } = "shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! };
+    const asked = outputs?.[name];
+    made[name] = null;
+    if (!asked) return [];
+    const { shape, dtype } = "shape" in asked ? asked : { shape: asked, dtype: ELEMS[elem].dtypes[0]! };
     const at = 256 * Math.ceil(end / 256);
     end = at + numel(shape) * dtypeBytes[dtype];
     return [{ name, shape, dtype, at }];
   });
-  const none = Object.fromEntries(slots.map(({ name }) => [name, null]));
-  if (places.length === 0) return none;
+  if (places.length === 0) return;
   const storage = output(end, `${kernel} ${places.map(({ name, shape }) => `${name} ${show(shape)}`).join(", ")}`);
-  return { ...none, ...Object.fromEntries(places.map(({ name, shape, dtype, at }) => [name, new Tensor(shape, dtype, storage, at)])) };
+  for (const { name, shape, dtype, at } of places) made[name] = new Tensor(shape, dtype, storage, at);
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose WGSL depends on more than constants. */
@@ -224,10 +225,7 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
   const cache = uniformsOf(device);
   const words = new Uint32Array(Math.ceil(types.length / 4) * 4);
   const floats = new Float32Array(words.buffer);
-  types.forEach(([name, type], i) => {
-    if (type === "u32") words[i] = values[name]!;
-    else floats[i] = values[name]!;
-  });
+  for (const [i, [name, type]] of types.entries()) (type === "u32" ? words : floats)[i] = values[name]!;
   const key = words.join();
   const buffer = cache.get(key) ?? filledBuffer(device, "params", words, GPUBufferUsage.UNIFORM);
   cache.delete(key);

@@ -1,28 +1,23 @@
 /** The tape: how a result was computed, and the gradients that follow from it. */
 import { Ambient } from "./ambient.ts";
-import { defineKernel } from "./kernel.ts";
+import { defineKernel, kernelFamily } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 import { watched } from "./watch.ts";
 
 type Inputs = readonly (Tensor | null)[];
+/** dL/dinput for each input, in order; `null` where no gradient can flow. */
+type Gradients<I> = { readonly [K in keyof I]: Tensor | null };
 
 interface OpSpec<I extends Inputs, A, S> {
   readonly name: string;
   /** Checks the inputs, launches, and returns the result and what the backward needs. `differentiable`: whether a backward may follow. */
   forward(inputs: I, attrs: A, differentiable: boolean): { readonly y: Tensor; readonly saved: S };
   /**
-   * dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`.
-   * `partial`: the gradient already accumulated for input `partialOf`, or null; the gradient returned for that input must include it.
+   * `needs` tells which gradients are wanted; others may be `null`. `partial`: the gradient already accumulated for input `partialOf`, or
+   * null; the gradient returned for that input must include it.
    */
-  backward(
-    dy: Tensor,
-    saved: S,
-    inputs: I,
-    attrs: A,
-    needs: readonly boolean[],
-    partial: Tensor | null,
-  ): { readonly [K in keyof I]: Tensor | null };
+  backward(dy: Tensor, saved: S, inputs: I, attrs: A, needs: readonly boolean[], partial: Tensor | null): Gradients<I>;
   /** Index of an input (given once) to whose accumulated gradient the backward adds its own, which saves a launch. */
   readonly partialOf?: number;
 }
@@ -95,16 +90,19 @@ function reachable(y: Tensor): Tensor[] {
   return [...seen].sort((a, b) => b.node!.order - a.node!.order);
 }
 
-const addKernel = defineKernel({
-  name: "gradients.add",
-  inputs: { a: "f32", b: "f32" },
-  outputs: { y: "f32" },
-  params: { n: "u32" },
-  workgroup: 64,
-  code: /* wgsl */ `
+// One thread per T, four elements where n allows.
+const addKernel = kernelFamily(({ T }: { readonly T: "f32" | "vec4f" }) =>
+  defineKernel({
+    name: "gradients.add",
+    inputs: { a: T, b: T },
+    outputs: { y: T },
+    params: { n: "u32" },
+    workgroup: 64,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) { y[i] = a[i] + b[i]; }`,
-});
+  }),
+);
 
 const fillKernel = defineKernel({
   name: "gradients.fill",
@@ -116,7 +114,10 @@ const fillKernel = defineKernel({
     if (i < p.n) { y[i] = p.value; }`,
 });
 
-const add = (a: Tensor, b: Tensor): Tensor => addKernel({ inputs: { a, b }, outputs: { y: a }, params: { n: a.size }, threads: a.size }).y;
+function add(a: Tensor, b: Tensor): Tensor {
+  const [T, n] = a.size % 4 === 0 ? (["vec4f", a.size / 4] as const) : (["f32", a.size] as const);
+  return addKernel({ T })({ inputs: { a, b }, outputs: { y: a }, params: { n }, threads: n }).y;
+}
 
 const fill = (shape: readonly number[], value: number): Tensor =>
   fillKernel({ outputs: { y: shape }, params: { n: numel(shape), value }, threads: numel(shape) }).y;

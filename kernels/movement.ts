@@ -14,6 +14,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
+import { amongZeros, vectorised } from "./shared/among-zeros.ts";
 import { broadcastShapes, broadcastStrides, normalizeAxis, strides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
@@ -21,10 +22,6 @@ import { sumTo } from "./shared/reduce.ts";
 const WG = 64;
 const MAX_INPUTS = 7; // with the output 8 storage buffers, which every WebGPU adapter allows
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-
-/** Four values at once where all of these lengths are whole fours. */
-const vectorised = (lengths: readonly number[]): { elem: Elem; width: number } =>
-  lengths.every((n) => n % 4 === 0) ? { elem: "vec4f", width: 4 } : { elem: "f32", width: 1 };
 
 // One thread per element of y. `steps` are the strides of x for each axis of y; the outermost axis needs no size.
 const gatherKernel = kernelFamily(({ elem, sizes, steps }: { elem: Elem; sizes: readonly number[]; steps: readonly number[] }) =>
@@ -115,35 +112,10 @@ interface Cut {
 const cut = (x: Tensor, { axis, start, end }: Cut): Tensor =>
   gather(x, x.shape.with(axis, end - start), strides(x.shape), start * strides(x.shape)[axis]!);
 
-// x seen as (OUTER, LEN), its middle as (OUTER, WIDTH). One thread per element of dx.
-const padKernel = kernelFamily(({ elem }: { elem: Elem }) =>
-  defineKernel({
-    name: "slice.backward",
-    inputs: { dy: elem }, // (OUTER, WIDTH)
-    outputs: { dx: elem }, // (OUTER, LEN)
-    params: { n: "u32", len: "u32", start: "u32", width: "u32" },
-    workgroup: WG,
-    code: /* wgsl */ `
-    let i = group * WG + li;
-    if (i < p.n) {
-      let at = i % p.len;
-      var v = ${elem}();
-      if (at >= p.start && at < p.start + p.width) { v = dy[(i / p.len) * p.width + at - p.start]; }
-      dx[i] = v;
-    }`,
-  }),
-);
-
 const sliceOp = defineOp({
   name: "slice",
   forward: ([x]: [Tensor], at: Cut) => ({ y: cut(x, at), saved: null }),
-  backward(dy, _, [x], { axis, start, end }) {
-    const inner = strides(x.shape)[axis]!;
-    const lengths = [x.shape[axis]! * inner, start * inner, (end - start) * inner] as const;
-    const { elem, width } = vectorised(lengths);
-    const params = { n: x.size / width, len: lengths[0] / width, start: lengths[1] / width, width: lengths[2] / width };
-    return [padKernel({ elem })({ inputs: { dy }, outputs: { dx: { shape: x.shape, dtype: dy.dtype } }, params, threads: params.n }).dx];
-  },
+  backward: (dy, _, [x], { axis, start }) => [amongZeros(dy, x.shape, axis, start)],
 });
 
 /** x: (..., N, ...). Returns its elements `start` to `end` (not included) along the axis. */

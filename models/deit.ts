@@ -171,8 +171,8 @@ export const normed = (p: Params, name: string, t: Tensor, { eps }: DeitConfig):
 export const ended = (p: Params, t: Tensor, c: DeitConfig): Tensor => (c.finalNorm && !c.fcNorm ? normed(p, "norm", t, c) : t);
 
 /**
- * The tokens that the last block makes: (B, tokens, dim). Of those only the first `read` are asked for, and once keys and values are there
- * tokens no longer see each other: the rest of the block is made for these alone, (B, read, dim), unless a `tap` looks on.
+ * The tokens that the last block makes: (B, tokens, dim). Of those only the first `read` are asked for: past its keys and values the
+ * block is made for these alone, (B, read, dim), unless a `tap` looks on.
  * x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize.
  */
 export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}, read = tokens(c)): Tensor {
@@ -214,9 +214,9 @@ export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions
     tap?.(`${b}.attn.qkv`, qkv);
     const N = qkv.shape[1]!;
     const variant = qkv.requiresGrad ? variantOf(c.depth, { B: B!, H: c.heads, N, M: N }, qkv.dtype) : undefined;
-    const kept = (all: Tensor) => (i === c.depth - 1 && !tap ? slice(all, 1, 0, read) : all);
-    const mixed = attentionPacked(qkv, { heads: c.heads, variant });
-    t = layers.projected(kept(t), kept(mixed), dense(p, `${b}.attn.proj`), branch(i, 1));
+    const queries = i === c.depth - 1 && !tap ? read : N;
+    const mixed = attentionPacked(qkv, { heads: c.heads, queries, variant });
+    t = layers.projected(slice(t, 1, 0, queries), mixed, dense(p, `${b}.attn.proj`), branch(i, 1));
     t = parts.mlp(p, b, t, norm(`${b}.norm2`, t), layers, branch(i, 2));
     tap?.(b, t);
   }

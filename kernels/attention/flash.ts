@@ -27,6 +27,7 @@ import {
   perVectorInStream,
   rowsOf,
   storeRow,
+  storeZeros,
   stream,
   workgroupMemory,
   zeros,
@@ -104,7 +105,7 @@ const kernels = kernelFamily((config: Config) => {
   const four = (text: (r: number) => string, separator?: string) => perStreamed(rows, text, separator);
   const side = (place: "q" | "k" | "v"): Side => [config.packed ? "qkv" : place, place];
   const [q, k, v] = [side("q"), side("k"), side("v")];
-  const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, N, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
+  const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, M, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
   const common = {
     params: PARAMS,
     workgroup: rows.WG,
@@ -212,8 +213,13 @@ const kernels = kernelFamily((config: Config) => {
     forward,
     backwardQ,
     backwardKV: defineKernel({ ...backwardKV, outputs: { dk: T, dv: T }, code: backwardKV.code("dk", "dv") }),
-    // Fills the two thirds of dqkv that backwardQ did not write.
-    backwardKVPacked: defineKernel({ ...backwardKV, updates: { dqkv: T }, code: backwardKV.code("dqkv", "dqkv") }),
+    // Fills what of dqkv backwardQ did not write: two thirds, and of tokens that have not asked the first.
+    backwardKVPacked: defineKernel({
+      ...backwardKV,
+      updates: { dqkv: T },
+      code: `${backwardKV.code("dqkv", "dqkv")}
+    if (owns && row >= p.n) { ${storeZeros(rows, ["dqkv", "q"])} }`,
+    }),
   };
 });
 

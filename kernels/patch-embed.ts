@@ -80,11 +80,12 @@ const op = defineOp({
   backward(dy, { sizes, B, P, D, K, T, first, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const weighs = needs[1] === true || needs[2] === true;
     const front = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
-    const map = { row: first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`, col: "i" };
+    const row = first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`;
+    const map = { row, col: "i", fours: D % 4 === 0 };
     const own = position ? (front?.rows ?? null) : dy; // the patches' rows of dy
     const weightGradient = () =>
       gemm({
-        a: { tensor: own ?? dy, transposed: true, ...(own && rows ? {} : { map: { row: map.col, col: map.row } }) },
+        a: { tensor: own ?? dy, transposed: true, ...(own && rows ? {} : { map: { ...map, row: map.col, col: map.row } }) },
         b: rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) },
         M: D,
         N: K,
@@ -133,6 +134,11 @@ function embedImages(
   const T = P + first;
   // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
   const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
+  const placing = (at: (element: string) => string): string => {
+    const learned = front.map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${at(`${rowOf(own, D, "token")}n`)}]; }`);
+    const placed = `v += position[${at(`${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n`)}];`;
+    return `let token = m % ${T}u; ${learned.join(" ")} ${skip === 0 ? placed : `if (token >= ${skip}u) { ${placed} }`}`;
+  };
   return gemm({
     a: { tensor: x, map: patchMap(sizes!, patch) },
     b: { tensor: weight, transposed: true },
@@ -146,11 +152,8 @@ function embedImages(
       position === null
         ? undefined
         : {
-            code: `let token = m % ${T}u; ${front
-              .map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}n]; }`)
-              .join(
-                " ",
-              )} ${skip === 0 ? "" : `if (token >= ${skip}u) { `}v += position[${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n];${skip === 0 ? "" : " }"}`,
+            code: placing((at) => at),
+            ...(D % 4 === 0 ? { fours: placing((at) => `(${at}) / 4u`) } : {}),
             inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
           },
   }).y;

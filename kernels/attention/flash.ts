@@ -183,8 +183,8 @@ const kernels = kernelFamily((config: Config) => {
     ...common,
     name: "attention.backwardKV",
     inputs: { ...given, dy: T, lse: "f32", deltas: "f32" } as Record<string, Elem>,
-    code: (dk: string, dv: string) => /* wgsl */ `
-    ${ownRow(rows, "m")}
+    code: (dk: string, dv: string, first = "") => /* wgsl */ `
+    ${ownRow(rows, "m")}${first}
     ${loadRow(rows, "k_row", k)}
     ${loadRow(rows, "v_row", v)}
     ${zeros(rows, "k_sum")}
@@ -217,8 +217,7 @@ const kernels = kernelFamily((config: Config) => {
     backwardKVPacked: defineKernel({
       ...backwardKV,
       updates: { dqkv: T },
-      code: `${backwardKV.code("dqkv", "dqkv")}
-    if (owns && row >= p.n) { ${storeZeros(rows, ["dqkv", "q"])} }`,
+      code: backwardKV.code("dqkv", "dqkv", ` if (owns && row >= p.n) { ${storeZeros(rows, ["dqkv", "q"])} }`),
     }),
   };
 });

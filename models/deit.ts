@@ -62,7 +62,7 @@ function blockParams(c: DeitConfig, i: number): ParamSpec[] {
   ];
 }
 
-/** Multiply-adds of one image's forward: convolution, linear layers and the two attention products. */
+/** Multiply-adds of one image's forward with every token in every block: convolution, linear layers and the two attention products. */
 export function deitMacs(c: DeitConfig): number {
   const N = tokens(c),
     D = c.dim,

@@ -169,10 +169,6 @@ const thirds = (qkv: Tensor, { H, M, D }: Sizes): Places => {
   return { q, k, v };
 };
 
-/** dq (B, N, H * D) as the first third of (B, M, 3 * H * D), where tokens that have not asked have zeros. */
-const widened = (dq: Tensor, { B, M, N }: Sizes, width: number): Tensor =>
-  amongZeros(amongZeros(dq, [B, N, width], 2, 0), [B, M, width], 1, 0);
-
 const packedOp = defineOp({
   name: "attentionBatchedPacked",
   forward([qkv]: [Tensor], sizes: Sizes) {
@@ -193,13 +189,14 @@ const packedOp = defineOp({
       thirds(qkv, sizes),
       sizes,
     );
-    // The first makes the tensor of all three, which lie in it as q, k and v do; the others fill in their thirds.
-    const placed = (rows: number, thirds: 1 | 3) => {
-      const { ld, batch } = packed(H, rows, D, thirds, 0);
-      return { shape: [B, rows, thirds * H * D], out: { ld: ld!, batch: batch! } };
+    // The first makes the tensor of all three, which lie in it as q, k and v do; the others fill in their thirds. What has not asked has zeros.
+    const placed = (tokens: number) => {
+      const { ld, batch } = packed(H, tokens, D, 3, 0);
+      return { shape: [B, tokens, 3 * H * D], out: { ld: ld!, batch: batch! } };
     };
-    const third = placed(M, 3);
-    const dqkv = N === M ? gemm({ ...dq, ...third }).y : widened(gemm({ ...dq, ...placed(N, 1) }).y, sizes, 3 * H * D);
+    const third = placed(M);
+    const asked = gemm({ ...dq, ...placed(N) }).y;
+    const dqkv = N === M ? asked : amongZeros(asked, third.shape, 1, 0);
     gemm({ ...dk, ...third, into: { tensor: dqkv, at: H * D } });
     gemm({ ...dv, ...third, into: { tensor: dqkv, at: 2 * H * D } });
     return [dqkv];

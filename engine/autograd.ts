@@ -1,5 +1,5 @@
 /** The tape: how a result was computed, and the gradients that follow from it. */
-import { defineKernel } from "./kernel.ts";
+import { defineKernel, kernelFamily } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 import { watched } from "./watch.ts";
@@ -108,16 +108,19 @@ function reachable(y: Tensor): Tensor[] {
   return [...seen].sort((a, b) => b.node!.order - a.node!.order);
 }
 
-const addKernel = defineKernel({
-  name: "gradients.add",
-  inputs: { a: "f32", b: "f32" },
-  outputs: { y: "f32" },
-  params: { n: "u32" },
-  workgroup: 64,
-  code: /* wgsl */ `
+// One thread per T, four elements where n allows.
+const addKernel = kernelFamily(({ T }: { readonly T: "f32" | "vec4f" }) =>
+  defineKernel({
+    name: "gradients.add",
+    inputs: { a: T, b: T },
+    outputs: { y: T },
+    params: { n: "u32" },
+    workgroup: 64,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) { y[i] = a[i] + b[i]; }`,
-});
+  }),
+);
 
 const fillKernel = defineKernel({
   name: "gradients.fill",
@@ -129,7 +132,10 @@ const fillKernel = defineKernel({
     if (i < p.n) { y[i] = p.value; }`,
 });
 
-const add = (a: Tensor, b: Tensor): Tensor => addKernel({ inputs: { a, b }, outputs: { y: a }, params: { n: a.size }, threads: a.size }).y;
+function add(a: Tensor, b: Tensor): Tensor {
+  const [T, n] = a.size % 4 === 0 ? (["vec4f", a.size / 4] as const) : (["f32", a.size] as const);
+  return addKernel({ T })({ inputs: { a, b }, outputs: { y: a }, params: { n }, threads: n }).y;
+}
 
 const fill = (shape: readonly number[], value: number): Tensor =>
   fillKernel({ outputs: { y: shape }, params: { n: numel(shape), value }, threads: numel(shape) }).y;

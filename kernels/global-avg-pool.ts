@@ -47,18 +47,20 @@ const largeKernel = defineKernel({
     if (li == 0u) { y[group] = total / f32(p.P); }`,
 });
 
-// One thread per element.
-const backwardKernel = defineKernel({
-  name: "globalAvgPool.backward",
-  inputs: { dy: "f32" }, // (N)
-  outputs: { dx: "f32" }, // (N, P)
-  constants: { P: "u32" },
-  params: { n: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+// One thread per W elements of a channel, which has P times W.
+const backwardKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+  defineKernel({
+    name: "globalAvgPool.backward",
+    inputs: { dy: "f32" }, // (N)
+    outputs: { dx: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    constants: { P: "u32" },
+    params: { n: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
-    if (i < p.n) { dx[i] = dy[i / P] / f32(P); }`,
-});
+    if (i < p.n) { dx[i] = ${W === 4 ? "vec4f(dy[i / P] / f32(4 * P))" : "dy[i / P] / f32(P)"}; }`,
+  }),
+);
 
 const op = defineOp({
   name: "globalAvgPool",
@@ -75,9 +77,11 @@ const op = defineOp({
     return { y, saved: P };
   },
 
-  backward: (dy, P, [x]) => [
-    backwardKernel({ inputs: { dy }, outputs: { dx: x }, constants: { P }, params: { n: x.size }, threads: x.size }).dx,
-  ],
+  backward(dy, P, [x]) {
+    const W = P % 4 === 0 ? 4 : 1;
+    const n = x.size / W;
+    return [backwardKernel({ W })({ inputs: { dy }, outputs: { dx: x }, constants: { P: P / W }, params: { n }, threads: n }).dx];
+  },
 });
 
 /** x: (B, C, H, W). Returns (B, C). */

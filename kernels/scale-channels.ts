@@ -14,24 +14,29 @@ import { threadPerRow } from "./shared/thread-per-row.ts";
 
 const WG = 64;
 
-// One thread per element; also the backward for x.
-const scaleKernel = defineKernel({
-  name: "scaleChannels.scale",
-  inputs: { x: "f32", s: "f32" }, // (N, P), (N)
-  outputs: { y: "f32" }, // (N, P)
-  constants: { P: "u32" },
-  params: { n: "u32" },
-  workgroup: WG,
-  code: /* wgsl */ `
+type Width = 1 | 4;
+const typeOf = (W: Width) => (W === 4 ? "vec4f" : "f32");
+
+// One thread per W elements of a channel; also the backward for x.
+const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) =>
+  defineKernel({
+    name: "scaleChannels.scale",
+    inputs: { x: typeOf(W), s: "f32" }, // (N, P), (N)
+    outputs: { y: typeOf(W) }, // (N, P)
+    constants: { P: "u32" },
+    params: { n: "u32" },
+    workgroup: WG,
+    code: /* wgsl */ `
     let i = group * WG + li;
     if (i < p.n) { y[i] = x[i] * s[i / P]; }`,
-});
+  }),
+);
 
 // One thread per channel, W elements a load.
-const smallSumKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+const smallSumKernel = kernelFamily(({ W }: { readonly W: Width }) =>
   defineKernel({
     name: "scaleChannels.smallSum",
-    inputs: { x: W === 4 ? "vec4f" : "f32", dy: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    inputs: { x: typeOf(W), dy: typeOf(W) }, // (N, P)
     outputs: { ds: "f32" }, // (N)
     constants: { P: "u32" },
     params: { n: "u32" },
@@ -60,6 +65,13 @@ const largeSumKernel = defineKernel({
     if (li == 0u) { ds[group] = total; }`,
 });
 
+/** x times s, in x's shape; P: elements of a channel. */
+function scaled(x: Tensor, s: Tensor, P: number): Tensor {
+  const W = P % 4 === 0 ? 4 : 1;
+  const n = x.size / W;
+  return scaleKernel({ W })({ inputs: { x, s }, outputs: { y: x }, constants: { P: P / W }, params: { n }, threads: n }).y;
+}
+
 const op = defineOp({
   name: "scaleChannels",
 
@@ -67,12 +79,10 @@ const op = defineOp({
     if (x.shape.length !== 4) throw new Error(`scaleChannels: expected x [B,C,H,W], got ${show(x.shape)}`);
     const [B, C, H, W] = x.shape as [number, number, number, number];
     if (!sameShape(s.shape, [B, C])) throw new Error(`scaleChannels: expected s [${B},${C}] for x ${show(x.shape)}, got ${show(s.shape)}`);
-    const grid = { constants: { P: H * W }, params: { n: x.size }, threads: x.size };
-    return { y: scaleKernel({ inputs: { x, s }, outputs: { y: x }, ...grid }).y, saved: grid };
+    return { y: scaled(x, s, H * W), saved: H * W };
   },
 
-  backward(dy, grid, [x, s], _, needs) {
-    const { P } = grid.constants;
+  backward(dy, P, [x, s], _, needs) {
     const alone = threadPerRow(P);
     const ds = () =>
       (alone
@@ -85,7 +95,7 @@ const op = defineOp({
           })
         : largeSumKernel({ inputs: { x, dy }, outputs: { ds: s }, params: { P }, groups: s.size })
       ).ds;
-    return [needs[0] ? scaleKernel({ inputs: { x: dy, s }, outputs: { y: x }, ...grid }).y : null, needs[1] ? ds() : null];
+    return [needs[0] ? scaled(dy, s, P) : null, needs[1] ? ds() : null];
   },
 });
 

@@ -35,7 +35,7 @@ export function gemmQuestion(draws: Draws, max: number): string {
 export function attentionQuestion(draws: Draws, max: number): string {
   const name = draws.of(["attention", "attentionPacked"]);
   const [B, H, N, M, D] = [draws.of([1, 2]), draws.of([1, 3]), draws.size(max), draws.size(max), draws.of([4, 5, 16, 32, 64])];
-  return `${name} ${B}x${H}x${N}x${name === "attention" ? M : N}x${D}${draws.of(["", " fwd+bwd"])}`;
+  return `${name} ${B}x${H}x${N}x${name === "attention" ? M : Math.max(M, N)}x${D}${draws.of(["", " fwd+bwd"])}`;
 }
 
 /** Runs the kernels of each question; throws at the first wrong one. Returns the number of kernels run. */

@@ -118,13 +118,22 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   return variant === "batched" ? attentionByProducts(q, k, v, sizes) : op([q, k, v], { ...sizes, variant });
 }
 
-/** qkv: (B, N, 3 * H * D), its last axis laid out (3, H, D). Returns (B, N, H * D): self-attention of H heads. */
-export function attentionPacked(qkv: Tensor, { heads: H, ...options }: AttentionOptions & { readonly heads: number }): Tensor {
-  const [B, N, width] = qkv.shape as [number, number, number];
-  const D = width / (3 * H);
+export interface PackedAttentionOptions extends AttentionOptions {
+  readonly heads: number;
+  /** Of how many tokens, the first ones, the result is: each attends to all. Default: of all. */
+  readonly queries?: number | undefined;
+}
+
+/** qkv: (B, M, 3 * H * D), its last axis laid out (3, H, D). Returns (B, queries, H * D): self-attention of H heads. */
+export function attentionPacked(qkv: Tensor, { heads: H, queries, ...options }: PackedAttentionOptions): Tensor {
+  const [B, M, width] = qkv.shape as [number, number, number];
+  const D = width / (3 * H),
+    N = queries ?? M;
   if (qkv.shape.length !== 3 || !Number.isInteger(H) || H < 1 || !Number.isInteger(D)) {
     throw new Error(`attentionPacked: expected qkv [B,N,3*${H}*D], got ${show(qkv.shape)}`);
   }
-  const { variant, ...sizes } = checked("attentionPacked", { B, H, N, M: N, D }, qkv.requiresGrad, qkv.dtype, options);
+  if (!Number.isInteger(N) || N < 1 || N > M)
+    throw new Error(`attentionPacked: expected 1 to ${M} queries for qkv ${show(qkv.shape)}, got ${N}`);
+  const { variant, ...sizes } = checked("attentionPacked", { B, H, N, M, D }, qkv.requiresGrad, qkv.dtype, options);
   return variant === "batched" ? packedAttentionByProducts(qkv, sizes) : packedOp([qkv], { ...sizes, variant });
 }

@@ -77,9 +77,10 @@ const op = defineOp({
     const weighs = needs[1] === true || needs[2] === true;
     const { D, front } = tokens;
     const made = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
-    const map = { row: front === 0 ? `i * ${D}u` : `(i / ${P}u * ${P + front}u + i % ${P}u + ${front}u) * ${D}u`, col: "i" };
+    const row = front === 0 ? `i * ${D}u` : `(i / ${P}u * ${P + front}u + i % ${P}u + ${front}u) * ${D}u`;
+    const map = { row, col: "i", fours: D % 4 === 0 };
     const own = position ? (made?.rows ?? null) : dy; // the patches' rows of dy
-    const ownRows = { tensor: own ?? dy, ...(own && rows ? {} : { map: { row: map.col, col: map.row } }) };
+    const ownRows = { tensor: own ?? dy, ...(own && rows ? {} : { map: { ...map, row: map.col, col: map.row } }) };
     const patches = rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) };
     const dW = weighs ? denseWeightGrad(ownRows, patches, weight, B * P, { sums: bias !== null, variant }) : null;
     const out = sizes ? { out: { map: patchMap(sizes), batch: [] } } : {};
@@ -105,13 +106,15 @@ function embedImages(
     T = P + front;
   // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
   const patch = front === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${front}u) - ${front}u`;
+  const placing = (at: (element: string) => string): string => `let token = m % ${T}u; ${tokenWgsl(tokens, D, "n", at).join(" ")}`;
   return dense({ tensor: x, map: patchMap(sizes!, patch) }, weight, B * T, {
     shape: [B, T, D],
     bias: bias ?? undefined,
     variant,
     custom: position
       ? {
-          code: `let token = m % ${T}u; ${tokenWgsl(tokens, D, "n").join(" ")}`,
+          code: placing((at) => at),
+          ...(D % 4 === 0 ? { fours: placing((at) => `(${at}) / 4u`) } : {}),
           inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
         }
       : undefined,

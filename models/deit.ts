@@ -62,7 +62,7 @@ function blockParams(c: DeitConfig, i: number): ParamSpec[] {
   ];
 }
 
-/** Multiply-adds of one image's forward: convolution, linear layers and the two attention products. */
+/** Multiply-adds of one image's forward with every token in every block: convolution, linear layers and the two attention products. */
 export function deitMacs(c: DeitConfig): number {
   const N = tokens(c),
     D = c.dim,
@@ -171,10 +171,11 @@ export const normed = (p: Params, name: string, t: Tensor, { eps }: DeitConfig):
 export const ended = (p: Params, t: Tensor, c: DeitConfig): Tensor => (c.finalNorm && !c.fcNorm ? normed(p, "norm", t, c) : t);
 
 /**
- * The tokens that the last block makes: (B, tokens, dim).
+ * The tokens that the last block makes: (B, tokens, dim). Of those only the first `read` are asked for: past its keys and values the
+ * block is made for these alone, (B, read, dim), unless a `tap` looks on.
  * x: (B, inChans, imgSize, imgSize), normalised; or its patches (B, P, inChans p p), p = patchSize.
  */
-export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}): Tensor {
+export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}, read = tokens(c)): Tensor {
   const { dropPath, layers = FUSED, parts = vitParts(c), tap } = options;
   const B = x.shape[0];
   const images = [c.inChans, c.imgSize, c.imgSize],
@@ -213,8 +214,9 @@ export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions
     tap?.(`${b}.attn.qkv`, qkv);
     const N = qkv.shape[1]!;
     const variant = qkv.requiresGrad ? variantOf(c.depth, { B: B!, H: c.heads, N, M: N }, qkv.dtype) : undefined;
-    const mixed = attentionPacked(qkv, { heads: c.heads, variant });
-    t = layers.projected(t, mixed, dense(p, `${b}.attn.proj`), branch(i, 1));
+    const queries = i === c.depth - 1 && !tap ? read : N;
+    const mixed = attentionPacked(qkv, { heads: c.heads, queries, variant });
+    t = layers.projected(slice(t, 1, 0, queries), mixed, dense(p, `${b}.attn.proj`), branch(i, 1));
     t = parts.mlp(p, b, t, norm(`${b}.norm2`, t), layers, branch(i, 2));
     tap?.(b, t);
   }
@@ -226,7 +228,7 @@ export function encode(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions
 export function deit(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}): DeitOutput {
   if (c.pool !== "cls" || c.fcNorm) throw new Error(`deit: expected pool "cls" and no fcNorm, got "${c.pool}" and fcNorm ${c.fcNorm}`);
   // The norm is per token: only those that are read need it.
-  const read = ended(p, slice(encode(p, x, c, options), 1, 0, headTokens(c)), c);
+  const read = ended(p, slice(encode(p, x, c, options, headTokens(c)), 1, 0, headTokens(c)), c);
   const logitsCls = headOf(p, "head", read, 0, c);
   if (!c.distilled) return { logits: logitsCls, logitsCls, logitsDist: null };
   const logitsDist = headOf(p, "head_dist", read, 1, c);

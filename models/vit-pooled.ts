@@ -9,7 +9,7 @@ import type { Params } from "./params.ts";
 
 /** Any model with one head. x: as of `encode`. */
 export function pooledVit(p: Params, x: Tensor, c: DeitConfig, options: DeitOptions = {}): DeitOutput {
-  const all = ended(p, encode(p, x, c, options), c);
+  const all = ended(p, encode(p, x, c, options, c.pool === "cls" ? 1 : tokens(c)), c);
   const cls = () => reshape(slice(all, 1, 0, 1), [all.shape[0]!, c.dim]);
   const patchMean = () => mean(slice(all, 1, prefixTokens(c), tokens(c)), 1);
   const pooled = c.pool === "cls" ? cls() : c.pool === "mean" ? patchMean() : concat([cls(), patchMean()], 1);

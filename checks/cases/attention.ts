@@ -43,13 +43,14 @@ export const ops = [
     ],
   }),
   op("attentionPacked", {
-    inputs: { qkv: "[B,N,3*H*D]" },
+    inputs: { qkv: "[B,M,3*H*D]" },
     outputs: "y [B,N,H*D]",
-    attrs: { heads: count() },
+    attrs: { heads: count(), queries: attr(z.int().positive().optional(), "a positive integer", undefined, "all tokens") },
     ...kernels,
-    attrsOf: ({ H }) => ({ heads: H! }),
-    run: ({ qkv }, { heads }, variant) => attentionPacked(qkv, { heads, variant }),
-    reference: ({ qkv }, { qkv: [B = 1, N = 1, width = 3] }, { heads }) => attentionPackedReference(B, N, heads, width / 3 / heads)(qkv),
+    attrsOf: ({ H, N }) => ({ heads: H!, queries: N! }),
+    run: ({ qkv }, { heads, queries }, variant) => attentionPacked(qkv, { heads, queries, variant }),
+    reference: ({ qkv }, { qkv: [B = 1, M = 1, width = 3] }, { heads, queries }) =>
+      attentionPackedReference(B, M, heads, width / 3 / heads, queries)(qkv),
     timed: [{ sizes: "4x3x198x198x64" }, { sizes: "64x12x197x197x64", on: "gpu" }],
   }),
 ];
@@ -109,6 +110,7 @@ const packed = ({
   N,
   H,
   D,
+  queries,
   variant,
 }: {
   why: string;
@@ -116,6 +118,7 @@ const packed = ({
   N: number;
   H: number;
   D: number;
+  queries?: number;
   variant: AttentionVariant;
 }): Case => ({
   name: `attentionPacked (${variant}): ${why}`,
@@ -123,9 +126,9 @@ const packed = ({
   run: () =>
     checkOp({
       inputs: [[B, N, 3 * H * D]],
-      op: (qkv) => attentionPacked(qkv, { heads: H, variant }),
-      reference: attentionPackedReference(B, N, H, D),
-      shape: [B, N, H * D],
+      op: (qkv) => attentionPacked(qkv, { heads: H, queries, variant }),
+      reference: attentionPackedReference(B, N, H, D, queries),
+      shape: [B, queries ?? N, H * D],
     }),
 });
 
@@ -174,11 +177,14 @@ export const cases: Case[] = variants
     packed({ why: "a batch of short sequences", B: 2, N: 17, H: 3, D: 32, variant }),
     packed({ why: "a width that fills no vector", B: 2, N: 5, H: 2, D: 3, variant }),
     packed({ why: "DeiT, 196 patches and a token", B: 1, N: 197, H: 1, D: 64, variant }),
+    packed({ why: "the first token asks", B: 2, N: 18, H: 3, D: 4, queries: 1, variant }),
+    packed({ why: "two of many tokens ask, in a width that fills no vector", B: 2, N: 35, H: 2, D: 3, queries: 2, variant }),
   ])
   .concat(
     others.flatMap((variant) => [
       separate({ why: "queries past a workgroup, keys past a tile", B: 1, H: 2, N: 67, M: 19, D: 32, variant }),
       packed({ why: "primes", B: 2, N: 37, H: 3, D: 16, variant }),
+      packed({ why: "19 of 37 tokens ask", B: 2, N: 37, H: 3, D: 16, queries: 19, variant }),
     ]),
   )
   .concat([
@@ -204,6 +210,14 @@ export const cases: Case[] = variants
         refuses(
           () => attentionPacked(Tensor.zeros([1, 2, 16]), { heads: 2 }),
           /attentionPacked: expected qkv \[B,N,3\*2\*D\], got \[1,2,16\]/,
+        ),
+    },
+    {
+      name: "attentionPacked: refuses more queries than tokens",
+      run: () =>
+        refuses(
+          () => attentionPacked(Tensor.zeros([1, 2, 12]), { heads: 2, queries: 3 }),
+          /attentionPacked: expected 1 to 2 queries for qkv \[1,2,12\], got 3/,
         ),
     },
   ]);

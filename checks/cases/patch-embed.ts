@@ -67,25 +67,30 @@ export const cases: Case[] = [
     ),
   ),
   ...GEMM_KINDS.flatMap((variant) =>
-    [1, 2].map(
-      (prefix): Case => ({
-        name: `patchTokens: ${prefix} in front (${variant})`,
+    [
+      { prefix: 1, p: 3, D: 5, width: "that fills no vector" },
+      { prefix: 2, p: 3, D: 5, width: "that fills no vector" },
+      { prefix: 1, p: 4, D: 20, width: "of whole vectors" },
+      { prefix: 2, p: 4, D: 20, width: "of whole vectors" },
+    ].map(
+      ({ prefix, p, D, width }): Case => ({
+        name: `patchTokens: ${prefix} in front, a width ${width} (${variant})`,
         ...needsOf(variant),
         run: () =>
           checkOp({
-            inputs: [[3, 2, 6, 9], [5, 2, 3, 3], [5], [1, 6 + prefix, 5], ...Array.from({ length: prefix }, () => [1, 1, 5])],
+            inputs: [[3, 2, 2 * p, 3 * p], [D, 2, p, p], [D], [1, 6 + prefix, D], ...Array.from({ length: prefix }, () => [1, 1, D])],
             op: (x, w, b, position, ...front) => patchTokens(x!, w!, b!, front, position!, { variant }),
             reference(x, w, b, position, ...front) {
-              const y = patchEmbedReference(3, 2, 6, 9, 5, 3)(x!, w!, b);
+              const y = patchEmbedReference(3, 2, 2 * p, 3 * p, D, p)(x!, w!, b);
               const T = 6 + prefix;
-              return Float64Array.from({ length: 3 * T * 5 }, (_, i) => {
-                const d = i % 5,
-                  t = Math.floor(i / 5) % T,
-                  image = Math.floor(i / 5 / T);
-                return (t < prefix ? front[t]![d]! : y[(image * 6 + t - prefix) * 5 + d]!) + position![t * 5 + d]!;
+              return Float64Array.from({ length: 3 * T * D }, (_, i) => {
+                const d = i % D,
+                  t = Math.floor(i / D) % T,
+                  image = Math.floor(i / D / T);
+                return (t < prefix ? front[t]![d]! : y[(image * 6 + t - prefix) * D + d]!) + position![t * D + d]!;
               });
             },
-            shape: [3, 6 + prefix, 5],
+            shape: [3, 6 + prefix, D],
           }),
       }),
     ),

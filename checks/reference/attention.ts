@@ -21,19 +21,19 @@ export const attentionReference =
     return y;
   };
 
-/** qkv: (B, N, 3, H, D) to y: (B, N, H, D), by way of separate arrays. */
+/** qkv: (B, M, 3, H, D) to y: (B, N, H, D) of the first N tokens, by way of separate arrays. */
 export const attentionPackedReference =
-  (B: number, N: number, H: number, D: number) =>
+  (B: number, M: number, H: number, D: number, N = M) =>
   (qkv: Float64Array): Float64Array => {
-    const third = (t: number) =>
-      Float64Array.from({ length: B * H * N * D }, (_, e) => {
+    const third = (t: number, tokens: number) =>
+      Float64Array.from({ length: B * H * tokens * D }, (_, e) => {
         const d = e % D,
-          i = Math.floor(e / D) % N,
-          h = Math.floor(e / (D * N)) % H,
-          b = Math.floor(e / (D * N * H));
-        return qkv[(((b * N + i) * 3 + t) * H + h) * D + d]!;
+          i = Math.floor(e / D) % tokens,
+          h = Math.floor(e / (D * tokens)) % H,
+          b = Math.floor(e / (D * tokens * H));
+        return qkv[(((b * M + i) * 3 + t) * H + h) * D + d]!;
       });
-    const y = attentionReference(B * H, N, N, D)(third(0), third(1), third(2));
+    const y = attentionReference(B * H, N, M, D)(third(0, N), third(1, M), third(2, M));
     return Float64Array.from({ length: y.length }, (_, e) => {
       const d = e % D,
         h = Math.floor(e / D) % H,

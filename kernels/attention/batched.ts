@@ -20,6 +20,7 @@ import type { Gemm, Operand } from "../gemm/describe.ts";
 import { gemm } from "../gemm/gemm.ts";
 import { rowPlan, rowWords, vectors, type RowConfig } from "../rows/rows.ts";
 import { rowVariant } from "../rows/variants.ts";
+import { amongZeros } from "../shared/among-zeros.ts";
 
 /** Position and distance of a head's rows in a tensor. */
 type Place = Omit<Operand, "tensor" | "transposed" | "map">;
@@ -163,24 +164,24 @@ const op = defineOp({
   },
 });
 
-const thirds = (qkv: Tensor, { H, N, D }: Sizes): Places => {
-  const [q, k, v] = [0, 1, 2].map((third) => ({ tensor: qkv, ...packed(H, N, D, 3, third) })) as [Operand, Operand, Operand];
+const thirds = (qkv: Tensor, { H, M, D }: Sizes): Places => {
+  const [q, k, v] = [0, 1, 2].map((third) => ({ tensor: qkv, ...packed(H, M, D, 3, third) })) as [Operand, Operand, Operand];
   return { q, k, v };
 };
 
 const packedOp = defineOp({
   name: "attentionBatchedPacked",
   forward([qkv]: [Tensor], sizes: Sizes) {
-    const { B, H, N, D } = sizes;
+    const { B, H, N, M, D } = sizes;
     const places = thirds(qkv, sizes);
     const P = probabilities(places, sizes);
     const { ld, batch } = packed(H, N, D, 1, 0);
     const out = { ld: ld!, batch: batch! };
-    const { y } = gemm({ a: square(P, sizes), b: places.v, M: N, N: D, K: N, batch: [B, H], shape: [B, N, H * D], out });
+    const { y } = gemm({ a: square(P, sizes), b: places.v, M: N, N: D, K: M, batch: [B, H], shape: [B, N, H * D], out });
     return { y, saved: { P, y } };
   },
   backward(dy, { P, y }, [qkv], sizes) {
-    const { H, N, D } = sizes;
+    const { B, H, N, M, D } = sizes;
     const { dq, dk, dv } = gradientProducts(
       { tensor: dy, ...packed(H, N, D, 1, 0) },
       P,
@@ -188,10 +189,14 @@ const packedOp = defineOp({
       thirds(qkv, sizes),
       sizes,
     );
-    // The first makes the tensor of all three, which lie in it as q, k and v do; the others fill in their thirds.
-    const { ld, batch } = packed(H, N, D, 3, 0);
-    const third = { shape: qkv.shape, out: { ld: ld!, batch: batch! } };
-    const dqkv = gemm({ ...dq, ...third }).y;
+    // The first makes the tensor of all three, which lie in it as q, k and v do; the others fill in their thirds. What has not asked has zeros.
+    const placed = (tokens: number) => {
+      const { ld, batch } = packed(H, tokens, D, 3, 0);
+      return { shape: [B, tokens, 3 * H * D], out: { ld: ld!, batch: batch! } };
+    };
+    const third = placed(M);
+    const asked = gemm({ ...dq, ...placed(N) }).y;
+    const dqkv = N === M ? asked : amongZeros(asked, third.shape, 1, 0);
     gemm({ ...dk, ...third, into: { tensor: dqkv, at: H * D } });
     gemm({ ...dv, ...third, into: { tensor: dqkv, at: 2 * H * D } });
     return [dqkv];
@@ -201,5 +206,5 @@ const packedOp = defineOp({
 /** `attention` without its checks. */
 export const attentionByProducts = (q: Tensor, k: Tensor, v: Tensor, sizes: Sizes): Tensor => op([q, k, v], sizes);
 
-/** `attentionPacked` without its checks. */
+/** `attentionPacked` without its checks: of M tokens the first N ask. */
 export const packedAttentionByProducts = (qkv: Tensor, sizes: Sizes): Tensor => packedOp([qkv], sizes);

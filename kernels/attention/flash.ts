@@ -27,6 +27,7 @@ import {
   perVectorInStream,
   rowsOf,
   storeRow,
+  storeZeros,
   stream,
   workgroupMemory,
   zeros,
@@ -104,7 +105,7 @@ const kernels = kernelFamily((config: Config) => {
   const four = (text: (r: number) => string, separator?: string) => perStreamed(rows, text, separator);
   const side = (place: "q" | "k" | "v"): Side => [config.packed ? "qkv" : place, place];
   const [q, k, v] = [side("q"), side("k"), side("v")];
-  const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, N, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
+  const given: Record<string, Elem> = config.packed ? { qkv: T } : { q: T, k: T, v: T }; // (B, M, 3, H, D); or (B, H, N, D) and 2 of (B, H, M, D)
   const common = {
     params: PARAMS,
     workgroup: rows.WG,
@@ -182,8 +183,8 @@ const kernels = kernelFamily((config: Config) => {
     ...common,
     name: "attention.backwardKV",
     inputs: { ...given, dy: T, lse: "f32", deltas: "f32" } as Record<string, Elem>,
-    code: (dk: string, dv: string) => /* wgsl */ `
-    ${ownRow(rows, "m")}
+    code: (dk: string, dv: string, first = "") => /* wgsl */ `
+    ${ownRow(rows, "m")}${first}
     ${loadRow(rows, "k_row", k)}
     ${loadRow(rows, "v_row", v)}
     ${zeros(rows, "k_sum")}
@@ -212,8 +213,12 @@ const kernels = kernelFamily((config: Config) => {
     forward,
     backwardQ,
     backwardKV: defineKernel({ ...backwardKV, outputs: { dk: T, dv: T }, code: backwardKV.code("dk", "dv") }),
-    // Fills the two thirds of dqkv that backwardQ did not write.
-    backwardKVPacked: defineKernel({ ...backwardKV, updates: { dqkv: T }, code: backwardKV.code("dqkv", "dqkv") }),
+    // Fills what of dqkv backwardQ did not write: two thirds, and of tokens that have not asked the first.
+    backwardKVPacked: defineKernel({
+      ...backwardKV,
+      updates: { dqkv: T },
+      code: backwardKV.code("dqkv", "dqkv", ` if (owns && row >= p.n) { ${storeZeros(rows, ["dqkv", "q"])} }`),
+    }),
   };
 });
 

@@ -12,7 +12,7 @@ export interface Config {
   readonly kind: Kind;
   /** Per workgroup, at most. */
   readonly threads: number;
-  /** q, k, v in one (B, N, 3, H, D); otherwise each on its own, (B, H, N, D). */
+  /** q, k, v in one (B, M, 3, H, D), of which the first N tokens ask; otherwise each on its own, (B, H, N, D) and (B, H, M, D). */
   readonly packed: boolean;
   readonly D: number;
   /** Neighbouring threads that pass each other what they loaded (register only). */
@@ -84,8 +84,8 @@ const vectorAt = ([buffer, place]: Side, row: string, j: string): string => `${b
 /** `q_at`, `q_step` and so on; `third`: which of the packed tensor's, none for y. */
 function locate({ packed, length }: Rows, place: Place, count: "n" | "m", third: number | null): string {
   if (!packed) return `let ${place}_at = wid.y * p.${count} * ${length}u; let ${place}_step = ${length}u;`;
-  const [thirds, skipped] = third === null ? ["", ""] : ["3u * ", `${third}u * p.heads + `];
-  return `let ${place}_step = ${thirds}p.heads * ${length}u; let ${place}_at = wid.y / p.heads * p.n * ${place}_step + (${skipped}wid.y % p.heads) * ${length}u;`;
+  const [tokens, thirds, skipped] = third === null ? ["n", "", ""] : ["m", "3u * ", `${third}u * p.heads + `];
+  return `let ${place}_step = ${thirds}p.heads * ${length}u; let ${place}_at = wid.y / p.heads * p.${tokens} * ${place}_step + (${skipped}wid.y % p.heads) * ${length}u;`;
 }
 
 /** The thread's own row of `count`: `row` is in range even where there is none (`owns` is false). */
@@ -105,7 +105,12 @@ export const loadRow = (rows: Rows, name: string, from: Side): string =>
   `${zeros(rows, name)} ${perVector(rows, (j) => `${name}[${j}] = ${vectorAt(from, "row", part(rows) + j)};`)}`;
 
 export const storeRow = (rows: Rows, to: Side, name: string, factor: string): string =>
-  perVector(rows, (j) => `${vectorAt(to, "row", part(rows) + j)} = ${name}[${j}] * ${factor};`);
+  storeEach(rows, to, (j) => `${name}[${j}] * ${factor}`);
+
+export const storeZeros = (rows: Rows, to: Side): string => storeEach(rows, to, () => `${rows.T}()`);
+
+const storeEach = (rows: Rows, to: Side, value: (j: string) => string): string =>
+  perVector(rows, (j) => `${vectorAt(to, "row", part(rows) + j)} = ${value(j)};`);
 
 /** Vector j of streamed row r. */
 type Streamed = (r: number, j: string) => string;

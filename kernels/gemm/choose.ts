@@ -60,14 +60,19 @@ export function choose(g: Gemm, d: Described): Choice {
  *   matrix   forbidden by        what must be a multiple of four
  *   a, b     a map               between rows, a row's length unless padded, the offset, the tensor, between matrices
  *   c        a map, custom code  between rows, N, between matrices; M, if a bias goes by rows
+ *
+ * `shared` kernels take maps and custom code that are made for fours.
  */
 function vectors(kind: Tile["kind"], { a, b, M, N, K, custom, rowBias, into }: Gemm, { along, ld, rows, offset, steps, maps }: Described) {
   const fours = (sizes: readonly number[]) => sizes.every((size) => size % 4 === 0);
+  const shared = kind === "shared";
   const operand = (t: "a" | "b", { tensor, padded }: Operand) =>
-    !maps[t] && fours([ld[t], padded ? 0 : along[t] ? K : rows[t], offset[t], tensor.size, ...steps[t]]);
-  const c = !maps.c && !custom && fours([ld.c, N, into?.at ?? 0, ...steps.c, rowBias ? M : 0]);
+    (!maps[t] || (shared && maps[t].fours === true)) &&
+    fours([ld[t], padded ? 0 : along[t] ? K : rows[t], offset[t], tensor.size, ...steps[t]]);
+  const customToo = !custom || (shared && custom.fours !== undefined);
+  const c = !maps.c && customToo && fours([ld.c, N, into?.at ?? 0, ...steps.c, rowBias ? M : 0]);
   return {
-    vec: c && (kind === "subgroup" || (kind === "shared" && operand("a", a) && operand("b", b))),
+    vec: c && (kind === "subgroup" || (shared && operand("a", a) && operand("b", b))),
     vecB: c && kind === "subgroup" && !along.b && !b.padded && operand("b", b),
   };
 }

@@ -40,8 +40,8 @@ export interface Slots {
   readonly dots: boolean;
   /** C goes into a tensor that is there already, from element `c_offset` on. */
   readonly into: boolean;
-  /** The caller's WGSL for the last step, and the names of the buffers that it reads. */
-  readonly custom: { readonly code: string; readonly inputs: readonly string[] } | null;
+  /** The caller's WGSL for the last step, of an element and of four, and the names of the buffers that it reads. */
+  readonly custom: { readonly code: string; readonly fours?: string; readonly inputs: readonly string[] } | null;
 }
 
 export const NO_SLOTS: Slots = {

@@ -67,8 +67,8 @@ export interface Epilogue {
   readonly softmax?: { readonly y: Tensor; readonly dots: Tensor } | undefined;
   /** Added. */
   readonly residual?: Tensor | undefined;
-  /** The caller's WGSL, which changes `v` (f32) of row `m` and column `n`. */
-  readonly custom?: { readonly code: string; readonly inputs: Readonly<Record<string, Tensor>> } | undefined;
+  /** The caller's WGSL, which changes `v` (f32) of row `m` and column `n`; `fours`: the same for `v` (vec4f) from column `n` on, of inputs in fours. */
+  readonly custom?: { readonly code: string; readonly fours?: string; readonly inputs: Readonly<Record<string, Tensor>> } | undefined;
 }
 
 export interface Gemm extends Epilogue {
@@ -145,7 +145,7 @@ export function describe(g: Gemm): Described {
       sums: !!g.sums,
       dots: !!g.dots,
       into: !!g.into,
-      custom: custom ? { code: custom.code, inputs: Object.keys(custom.inputs) } : null,
+      custom: custom ? { ...custom, inputs: Object.keys(custom.inputs) } : null,
     },
     read: {
       bias: g.bias ?? g.rowBias,

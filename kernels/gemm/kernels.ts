@@ -78,7 +78,7 @@ export function finish(s: Slots, vec: boolean): string {
     s.factors ? "v *= factors[p.factors_at + m / p.factor_rows];" : "",
     s.softmax ? "v = softmax[cell] * (v - dots_of_rows[at / p.ldc]);" : "",
     s.residual ? "v += residual[cell];" : "",
-    s.custom?.code ?? "",
+    (vec ? s.custom?.fours : s.custom?.code) ?? "",
     "y[cell] = v;",
   ]
     .filter(Boolean)

@@ -54,5 +54,6 @@ export function patchMap({ C, H, W, p }: PatchSizes, patch = "i"): AddressMap {
   return {
     row: `((${patch}) / ${P}u) * ${C * H * W}u + ((${patch}) % ${P}u / ${across}u) * ${p * W}u + ((${patch}) % ${across}u) * ${p}u`,
     col: `(i / ${p * p}u) * ${H * W}u + (i % ${p * p}u / ${p}u) * ${W}u + i % ${p}u`,
+    fours: p % 4 === 0 && W % 4 === 0,
   };
 }

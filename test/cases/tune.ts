@@ -173,14 +173,14 @@ export const cases: Case[] = [
   {
     name: "tune: what a model asks can be posed again",
     async run() {
-      const model = createModel({ arch: "deit", imgSize: 16, patchSize: 8, dim: 24, depth: 1, heads: 2, numClasses: 5, distilled: true });
+      const model = createModel({ arch: "deit", imgSize: 16, patchSize: 8, dim: 24, depth: 2, heads: 2, numClasses: 5, distilled: true });
       const [forward, training] = [modelQuestions(model, 2, false), modelQuestions(model, 2, true)];
       for (const question of [...forward, ...training, ...opQuestions(ops["linear"]!, "3x4x5", true)]) {
         const problem = problemOf(question);
         if (!problem) throw new Error(`expected a problem for "${question}", got none`);
         problem.dispose();
       }
-      for (const wanted of ["gemm 1x12x24x96 NT", "attentionPacked 2x2x6x6x12", "layerNorm 12x24"])
+      for (const wanted of ["gemm 1x12x24x96 NT", "attentionPacked 2x2x6x6x12", "attentionPacked 2x2x2x6x12", "layerNorm 12x24"])
         if (!forward.includes(wanted)) throw new Error(`expected ${wanted}, got ${forward.join("; ")}`);
       for (const wanted of ["gemm 1x24x96x12 TN", "attentionPacked 2x2x6x6x12 fwd+bwd"])
         if (!training.includes(wanted)) throw new Error(`expected ${wanted}, got ${training.join("; ")}`);

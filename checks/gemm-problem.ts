@@ -4,7 +4,7 @@
  * The whole product is checked at the price of three products with a vector: C x = A (B x) for a random x of signs
  * (R. Freivalds 1977, "Probabilistic machines can use less running time"), in f64. One wrong element shows in its row.
  */
-import { SUBGROUP_MATRIX } from "../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../engine/wgsl.ts";
 import type { Gemm } from "../kernels/gemm/describe.ts";
 import { MATRIX_TILES } from "../kernels/gemm/matrix-choose.ts";
 import { halfBits } from "../kernels/gemm/matrix.ts";

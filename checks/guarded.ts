@@ -84,7 +84,7 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
     pass.dispatchWorkgroups(...groups);
     pass.end();
   }
-  for (const { storage } of result) guard(storage.placed?.storage ?? storage); // an input, or a result that no launch writes
+  for (const { storage } of result) guard(storage.place.storage); // an input, or a result that no launch writes
   const inputs = [...all.values()].filter(({ storage }) => storage.state === "live");
   const bytes = await read(
     encoder,
@@ -123,8 +123,9 @@ export async function guarded(body: () => readonly Tensor[]): Promise<Uint8Array
         );
     });
     return result.map(({ storage, offset, bytes: size }) => {
-      const at = BEFORE + offset + (storage.placed?.offset ?? 0);
-      return found.get(storage.placed?.storage ?? storage)!.slice(at, at + size);
+      const { place } = storage;
+      const at = BEFORE + offset + place.offset;
+      return found.get(place.storage)!.slice(at, at + size);
     });
   } finally {
     for (const { buffer } of all.values()) buffer.destroy();
@@ -137,8 +138,7 @@ const nameOf = (code: string, binding: number): string =>
   new RegExp(`@binding\\(${binding}\\) var<[^>]*> (\\w+)`).exec(code)?.[1] ?? `binding ${binding}`;
 
 /** Where `place` has put it. */
-const placed = (b: Binding): Binding =>
-  b.storage.placed ? { ...b, storage: b.storage.placed.storage, offset: b.offset + b.storage.placed.offset } : b;
+const placed = (b: Binding): Binding => ({ ...b, storage: b.storage.place.storage, offset: b.offset + b.storage.place.offset });
 
 /** Submits what is encoded; contents of buffers after it. */
 async function read(

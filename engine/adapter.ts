@@ -28,9 +28,6 @@ export interface AdapterDescription extends Pick<GPUAdapterInfo, "vendor" | "arc
   readonly features: readonly string[];
 }
 
-/** What browsers say of an adapter: they differ in what `info` holds, and some have none. */
-type AdapterFacts = Pick<GPUAdapter, "features"> & { readonly info: Partial<GPUAdapterInfo> | undefined };
-
 /** "vendor architecture device description", as far as the adapter says. */
 export const adapterName = (a: Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">): string =>
   [a.vendor, a.architecture, a.device, a.description].filter(Boolean).join(" ") || "unnamed adapter";
@@ -41,12 +38,12 @@ export const named = (name: string, part: string): boolean => name.toLowerCase()
 export const preference = ({ powerPreference, request }: AdapterOptions): GPUPowerPreference =>
   powerPreference ?? request?.powerPreference ?? "high-performance";
 
-/** An adapter's names and features, and whether it is software. */
-export function describeAdapter({ info, features }: AdapterFacts): AdapterDescription {
+/** An adapter's names and features, and whether it is software. Browsers differ in what `info` holds; some have none. */
+export function describeAdapter(info: Partial<GPUAdapterInfo> | undefined, features: Iterable<string>): AdapterDescription {
   const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info ?? {};
   const name = adapterName({ vendor, architecture, device, description });
   const software = isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render/i.test(name);
-  return { vendor, architecture, device, description, software, features: [...features] as string[] };
+  return { vendor, architecture, device, description, software, features: [...features] };
 }
 
 /** Throws AdapterError for a null adapter, and for one whose name does not contain `adapter`. */
@@ -67,7 +64,7 @@ export async function requestDevice(gpu: GPU | undefined, options: AdapterOption
   for (const name in adapter.limits) {
     if (LIMITS.test(name)) requiredLimits[name] = adapter.limits[name as keyof GPUSupportedLimits] as number;
   }
-  const description = { ...describeAdapter(adapter), features: requiredFeatures };
+  const description = describeAdapter(adapter.info, requiredFeatures);
   checkAdapter(description, options);
   return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), adapter: description, info: adapter.info };
 }

@@ -1,32 +1,28 @@
 /** The tape: how a result was computed, and the gradients that follow from it. */
+import { Ambient } from "./ambient.ts";
 import { defineKernel, kernelFamily } from "./kernel.ts";
 import { numel, sameShape, show } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 import { watched } from "./watch.ts";
 
 type Inputs = readonly (Tensor | null)[];
+/** dL/dinput for each input, in order; `null` where no gradient can flow. */
+type Gradients<I> = { readonly [K in keyof I]: Tensor | null };
 
 interface OpSpec<I extends Inputs, A, S> {
   readonly name: string;
   /** Checks the inputs, launches, and returns the result and what the backward needs. `differentiable`: whether a backward may follow. */
   forward(inputs: I, attrs: A, differentiable: boolean): { readonly y: Tensor; readonly saved: S };
   /**
-   * dL/dinput for each input, in order; `null` where no gradient can flow. `needs` tells which are wanted; others may be `null`.
-   * `partial`: the gradient already accumulated for input `partialOf`, or null; the gradient returned for that input must include it.
+   * `needs` tells which gradients are wanted; others may be `null`. `partial`: the gradient already accumulated for input `partialOf`, or
+   * null; the gradient returned for that input must include it.
    */
-  backward(
-    dy: Tensor,
-    saved: S,
-    inputs: I,
-    attrs: A,
-    needs: readonly boolean[],
-    partial: Tensor | null,
-  ): { readonly [K in keyof I]: Tensor | null };
+  backward(dy: Tensor, saved: S, inputs: I, attrs: A, needs: readonly boolean[], partial: Tensor | null): Gradients<I>;
   /** Index of an input (given once) to whose accumulated gradient the backward adds its own, which saves a launch. */
   readonly partialOf?: number;
 }
 
-let enabled = true;
+const enabled = new Ambient(true);
 let order = 0;
 
 /** Makes a forward and its backward into one differentiable function. */
@@ -34,35 +30,21 @@ let order = 0;
 export function defineOp<const I extends Inputs, A, S>(spec: OpSpec<I, A, S>): (inputs: I, attrs: A) => Tensor {
   return (inputs, attrs) => {
     const needs = inputs.map((t) => t?.requiresGrad === true);
-    const differentiable = enabled && needs.includes(true);
+    const differentiable = enabled.now && needs.includes(true);
     const { y, saved } = watched({ op: spec.name, inputs }, () => spec.forward(inputs, attrs, differentiable));
     if (differentiable) {
       y.requiresGrad = true;
-      y.node = {
-        name: spec.name,
-        order: order++,
-        inputs,
-        partialOf: spec.partialOf ?? null,
-        backward: (dy, partial) => spec.backward(dy, saved, inputs, attrs, needs, partial),
-      };
+      y.node = { op: spec, order: order++, inputs, backward: (dy, partial) => spec.backward(dy, saved, inputs, attrs, needs, partial) };
     }
     return y;
   };
 }
 
 /** Whether a result computed from these inputs now would be differentiable. */
-export const differentiable = (inputs: Inputs): boolean => enabled && inputs.some((t) => t?.requiresGrad === true);
+export const differentiable = (inputs: Inputs): boolean => enabled.now && inputs.some((t) => t?.requiresGrad === true);
 
 /** Runs `body` without the tape: its results have no gradient. */
-export function noGrad<T>(body: () => T): T {
-  const before = enabled;
-  enabled = false;
-  try {
-    return body();
-  } finally {
-    enabled = before;
-  }
-}
+export const noGrad = <T>(body: () => T): T => enabled.during(false, body);
 
 /**
  * dL/dt for each tensor of `wrt`, where L is `y` (one element) or, with `dy` of y's shape, sum(y * dy).
@@ -80,16 +62,16 @@ function backward(y: Tensor, wrt: readonly Tensor[], dy?: Tensor): Tensor[] {
   for (const t of reachable(y)) {
     const g = found.get(t);
     if (!g) continue;
-    const { name, inputs, partialOf } = t.node!;
-    const into = partialOf === null ? null : inputs[partialOf]!;
+    const { op, inputs } = t.node!;
+    const into = op.partialOf === undefined ? null : inputs[op.partialOf]!;
     const partial = into?.requiresGrad ? (found.get(into) ?? null) : null;
-    const grads = watched({ op: name, inputs }, () => t.node!.backward(g, partial));
+    const grads = watched({ op: op.name, inputs }, () => t.node!.backward(g, partial));
     inputs.forEach((input, i) => {
       const grad = grads[i];
       if (!input?.requiresGrad || !grad) return;
       if (!sameShape(grad.shape, input.shape))
-        throw new Error(`${name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
-      const other = i === partialOf ? undefined : found.get(input);
+        throw new Error(`${op.name}: expected a gradient of shape ${show(input.shape)} for input ${i}, got ${show(grad.shape)}`);
+      const other = i === op.partialOf ? undefined : found.get(input);
       found.set(input, other ? add(other, grad) : grad);
     });
   }

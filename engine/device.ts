@@ -1,6 +1,7 @@
 /** The process's one device: made, adopted from an app or another copy of the package, and closed; and errors that WebGPU reports late. */
 import { adapterName, checkAdapter, describeAdapter, named, preference, requestDevice } from "./adapter.ts";
 import type { AdapterDescription, AdapterOptions } from "./adapter.ts";
+import { Ambient } from "./ambient.ts";
 import { AdapterError, DeviceLostError, OutOfMemoryError, ShaderError, ValidationError } from "./errors.ts";
 
 export { adapterName, describeAdapter, type AdapterDescription } from "./adapter.ts";
@@ -41,15 +42,15 @@ export class Device {
     bytesPeak: 0,
     /** Bytes of free buffers kept for reuse. */
     bytesPooled: 0,
-    /**
-     * Bytes of all buffers that exist now: of tensors, rounded up as the pool has them, free ones, plans', and what is read back through.
-     */
+    /** Bytes of all buffers there are: of tensors, rounded up as the pool has them, free ones, plans', and those that reads go through. */
     bytesAllocated: 0,
     bytesAllocatedPeak: 0,
     tensorsLive: 0,
   };
   /** False for an app's device, which `close()` leaves alone. */
   readonly owned: boolean;
+  /** What it was asked for with; a device that is lost is made again with the same. */
+  readonly options: DeviceOptions;
   /** Resolves when the device is gone, also by `close()`. */
   readonly lost: Promise<DeviceLostError>;
   /** Set once the device is gone. */
@@ -58,10 +59,10 @@ export class Device {
   listed: (() => Promise<boolean>) | null = null;
   readonly #wait: <T>(promise: Promise<T>) => Promise<T>;
   #failed: Error | null = null;
-  #unverified = 0;
   readonly #checks = new Set<Promise<void>>();
 
-  constructor({ gpu, adapter, info = {}, language, owned }: Opened, { wait, without = [] }: DeviceOptions) {
+  constructor({ gpu, adapter, info = {}, language, owned }: Opened, options: DeviceOptions) {
+    const { wait, without = [] } = options;
     this.gpu = gpu;
     this.adapter = adapter;
     this.info = info;
@@ -70,6 +71,7 @@ export class Device {
     this.features = new Set([...gpu.features].filter((feature) => !without.includes(feature)));
     this.language = language;
     this.owned = owned;
+    this.options = options;
     this.#wait = wait ?? (isFirefox() ? nudging(gpu) : (promise) => promise);
     if (owned) {
       gpu.addEventListener("uncapturederror", (event) => {
@@ -77,10 +79,9 @@ export class Device {
         this.#report((event as GPUUncapturedErrorEvent).error);
       });
     }
-    this.lost = gpu.lost.then((info) => {
-      this.lostError ??= new DeviceLostError(`device lost (${info.reason}): ${info.message || "no reason given"}`);
-      return this.lostError;
-    });
+    const lost = ({ reason, message }: GPUDeviceLostInfo) =>
+      new DeviceLostError(`device lost (${reason}): ${message || "no reason given"}`);
+    this.lost = gpu.lost.then((info) => (this.lostError ??= lost(info)));
   }
 
   /**
@@ -95,26 +96,24 @@ export class Device {
       return calls();
     } finally {
       for (const _ of filters) {
-        this.verify(
-          this.gpu.popErrorScope().then(
-            (error) => error && this.#report(error),
-            () => undefined, // the device is lost: `lost` reports that
-          ) as Promise<void>,
-        );
+        const reported = this.gpu.popErrorScope().then((error) => void (error && this.#report(error)));
+        this.verify(reported.catch(() => undefined)); // the device is lost: `lost` reports that
       }
     }
   }
 
-  #report(error: GPUError): void {
+  #report({ message, constructor: { name } }: GPUError): void {
     // An invalid pipeline reports its own error each time it is used; errors that follow from it are dropped.
-    if (!/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(error.message)) this.fail(typed(error));
+    if (/^\[Invalid (ComputePipeline|ShaderModule|CommandBuffer)\b/.test(message)) return;
+    if (name === "GPUOutOfMemoryError") this.fail(new OutOfMemoryError(`out of GPU memory: ${message}`));
+    else this.fail(name === "GPUValidationError" ? new ValidationError(message) : new Error(message));
   }
 
   /** Destroys the device and all memory on it; an app's device is left alone. The next `initDevice()` makes or adopts another. */
   close(): void {
     this.lostError ??= new DeviceLostError("device lost (destroyed): close() was called");
     if (this.owned) this.gpu.destroy();
-    if (current === this) current = undefined;
+    if (current.now === this) current.now = undefined;
     if (this.owned && copies().gpu === this.gpu) delete copies().gpu;
   }
 
@@ -138,7 +137,7 @@ export class Device {
   check(): void {
     if (this.lostError) throw this.lostError;
     // While a shader is being verified, other errors may only follow from a fault in it.
-    if (this.#failed && (this.#unverified === 0 || this.#failed instanceof ShaderError)) {
+    if (this.#failed && (this.#checks.size === 0 || this.#failed instanceof ShaderError)) {
       const error = this.#failed;
       this.#failed = null;
       throw error;
@@ -147,13 +146,7 @@ export class Device {
 
   /** Registers a pending check; results are not trusted until it settles. */
   verify(check: Promise<void>): void {
-    this.#unverified++;
-    const done = check
-      .catch((error: unknown) => this.fail(error as Error))
-      .finally(() => {
-        this.#unverified--;
-        this.#checks.delete(done);
-      });
+    const done = check.catch((error: unknown) => this.fail(error as Error)).finally(() => this.#checks.delete(done));
     this.#checks.add(done);
   }
 
@@ -175,20 +168,11 @@ export class Device {
 
 export type Stats = Device["stats"];
 
-function typed(error: GPUError): Error {
-  const kind = error.constructor.name;
-  if (kind === "GPUOutOfMemoryError") return new OutOfMemoryError(`out of GPU memory: ${error.message}`);
-  if (kind === "GPUValidationError") return new ValidationError(error.message);
-  return new Error(error.message);
-}
-
-let current: Device | undefined;
-let madeWith: DeviceOptions = {};
+const current = new Ambient<Device | undefined>(undefined);
 let pending: Promise<Device> | undefined;
 
 /** State shared by several copies of the package in one page: the device that one made, for the others to adopt. */
-type Copies = { gpu?: GPUDevice };
-const copies = (): Copies => ((globalThis as { [COPIES]?: Copies })[COPIES] ??= {});
+const copies = () => ((globalThis as { [COPIES]?: { gpu?: GPUDevice } })[COPIES] ??= {});
 const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
 
 /**
@@ -198,21 +182,17 @@ const COPIES: unique symbol = Symbol.for("tessera-gpu.device") as never;
  * of the package in one page adopts the first one's device.
  */
 export async function initDevice(options: DeviceOptions = {}): Promise<Device> {
-  const device = pending ? await pending : current?.lostError ? undefined : current;
+  const device = pending ? await pending : current.now?.lostError ? undefined : current.now;
   if (device) {
     checkSame(device, options);
     return device;
   }
-  // A lost device is made again with its options; an app's device cannot be made again.
-  const { device: before, ...again } = current ? madeWith : {};
-  const all = { ...again, ...options };
+  const { device: before, ...again } = current.now?.options ?? {};
   if (before && !options.device)
     throw new AdapterError("initDevice: expected another device in place of the app's, which is lost, got none: initDevice({ device })");
-  pending = open(all);
+  pending = open({ ...again, ...options });
   try {
-    current = await pending;
-    madeWith = all;
-    return current;
+    return (current.now = await pending);
   } finally {
     pending = undefined;
   }
@@ -226,8 +206,9 @@ function checkSame(device: Device, { device: gpu, adapter, powerPreference, with
   const name = adapterName(device.adapter);
   if (gpu && gpu !== device.gpu) refuse("the given device", "another one");
   if (adapter && !named(name, adapter)) refuse(`an adapter named "${adapter}"`, `"${name}"`);
-  if (powerPreference && device.owned && powerPreference !== preference(madeWith)) refuse(powerPreference, preference(madeWith));
-  const used = (without ?? []).filter((feature) => device.features.has(feature));
+  const preferred = preference(device.options);
+  if (powerPreference && device.owned && powerPreference !== preferred) refuse(powerPreference, preferred);
+  const used = without?.filter((feature) => device.features.has(feature)) ?? [];
   if (used.length > 0) refuse(`a device without ${used.join(", ")}`, "one with it");
 }
 
@@ -237,13 +218,9 @@ const isFirefox = (): boolean => /\bFirefox\//.test(globalThis.navigator?.userAg
 const NUDGE_MS = 2;
 const nudging =
   (gpu: GPUDevice) =>
-  async <T>(promise: Promise<T>): Promise<T> => {
+  <T>(promise: Promise<T>): Promise<T> => {
     const timer = setInterval(() => gpu.queue.submit([]), NUDGE_MS);
-    try {
-      return await promise;
-    } finally {
-      clearInterval(timer);
-    }
+    return promise.finally(() => clearInterval(timer));
   };
 
 async function open(options: DeviceOptions): Promise<Device> {
@@ -253,7 +230,7 @@ async function open(options: DeviceOptions): Promise<Device> {
   if (given) {
     if (await isLost(given)) throw new AdapterError("initDevice: expected a device that works, got one that is lost");
     const info = (given as { adapterInfo?: GPUAdapterInfo }).adapterInfo;
-    const adapter = describeAdapter({ info, features: given.features });
+    const adapter = describeAdapter(info, given.features);
     checkAdapter(adapter, options);
     return new Device({ gpu: given, adapter, info, language, owned: false }, options);
   }
@@ -269,25 +246,15 @@ async function open(options: DeviceOptions): Promise<Device> {
 const isLost = (gpu: GPUDevice): Promise<boolean> =>
   Promise.race([gpu.lost.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), 0))]);
 
-export const hasDevice = (): boolean => current !== undefined;
+export const hasDevice = (): boolean => current.now !== undefined;
 
 export function getDevice(): Device {
-  if (!current) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
-  return current;
+  if (!current.now) throw new Error("getDevice: expected initDevice() to have been awaited, got no device");
+  return current.now;
 }
 
 /** Runs `body`, synchronous, with `device` in the place of the process's own. */
-export function withDevice<T>(device: Device, body: () => T): T {
-  const before = current;
-  current = device;
-  try {
-    return body();
-  } finally {
-    current = before;
-  }
-}
+export const withDevice = <T>(device: Device, body: () => T): T => current.during(device, body);
 
 /** `close()` of the process's device, if there is one. */
-export function closeDevice(): void {
-  current?.close();
-}
+export const closeDevice = (): void => current.now?.close();

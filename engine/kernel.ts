@@ -2,9 +2,9 @@
 import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
 import { launch, output, type Binding } from "./launch.ts";
-import { createBuffer } from "./memory.ts";
+import { filledBuffer } from "./memory.ts";
 import { narrowElems, type Elem } from "./narrow.ts";
-import { perDevice } from "./per-device.ts";
+import { madeOnce, perDevice } from "./made-once.ts";
 import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { numel, show, type Shape } from "./shape.ts";
 import { dtypeBytes, Tensor, type DType } from "./tensor.ts";
@@ -12,7 +12,6 @@ import { watched } from "./watch.ts";
 import { isNarrow, source, type Bound, type NumberTypes, type Slot } from "./wgsl.ts";
 
 export type { Elem } from "./narrow.ts";
-export { SUBGROUP_MATRIX } from "./wgsl.ts";
 
 /** Bytes of an element, and the tensors that may hold it; an output is made as the first. */
 const ELEMS: Readonly<Record<Elem, { readonly bytes: number; readonly dtypes: readonly DType[] }>> = {
@@ -109,49 +108,40 @@ export function defineKernel<
 >(spec: KernelSpec<I, U, O, C, P>): (args: LaunchArgs<I, U, O, C, P>) => { readonly [K in keyof O]: OrNull<O[K], Tensor> } {
   const declared = [...slots(spec.inputs, "read"), ...slots(spec.updates, "update"), ...slots(spec.outputs, "write")];
   const params = Object.entries((spec.params ?? {}) as NumberTypes);
-  let [x, y] = [0, 0];
-  let device: Device | undefined;
-  let pipelines = new Map<string, Pipeline>();
+  const on = perDevice((device) => {
+    const missing = spec.needs?.find((feature) => !device.features.has(feature));
+    if (missing) throw new Error(`${spec.name}: expected an adapter with ${missing}, got one without`);
+    return { workgroup: workgroupOn(device, spec), pipelines: new Map<string, Pipeline>() };
+  });
 
-  const pipelineFor = (constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
-    const key = `${Object.values(constants).join()}/${folded}/${bound.map((b) => b.name + b.tensor.dtype).join()}`;
-    let pipeline = pipelines.get(key);
-    if (!pipeline) {
-      if (bound.some(isNarrow) && !getDevice().features.has("shader-f16"))
-        throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
-      const signature = bound.map((b) => (b.access === "read" ? "r" : "w")).join("") + (params.length > 0 ? "u" : "");
-      const has = Object.fromEntries(declared.map(({ name }) => [name, bound.some((b) => b.name === name)]));
-      const code = typeof spec.code === "string" ? spec.code : spec.code(constants as Numbers<C>, has as Has<I & U & O>);
-      pipeline = pipelineOf(spec.name, source({ ...spec, code, workgroup: [x, y] }, bound, constants, folded), signature);
-      pipelines.set(key, pipeline);
-    }
-    return pipeline;
+  const compiled = (device: Device, constants: Readonly<Record<string, number>>, folded: number, bound: readonly Bound[]): Pipeline => {
+    if (bound.some(isNarrow) && !device.features.has("shader-f16"))
+      throw new Error(`${spec.name}: expected an adapter with shader-f16 for f16 tensors, got one without`);
+    const signature = bound.map((b) => (b.access === "read" ? "r" : "w")).join("") + (params.length > 0 ? "u" : "");
+    const has = Object.fromEntries(declared.map(({ name }) => [name, bound.some((b) => b.name === name)]));
+    const code = typeof spec.code === "string" ? spec.code : spec.code(constants as Numbers<C>, has as Has<I & U & O>);
+    return pipelineOf(spec.name, source({ ...spec, code, workgroup: on(device).workgroup }, bound, constants, folded), signature);
   };
 
   return (given) => {
     const args = given as AnyArgs;
-    if (device !== getDevice()) {
-      const next = getDevice();
-      [x, y] = workgroupOn(next, spec);
-      for (const feature of spec.needs ?? []) {
-        if (!next.features.has(feature)) throw new Error(`${spec.name}: expected an adapter with ${feature}, got one without`);
-      }
-      device = next;
-      pipelines = new Map();
-    }
-    const made: Record<string, Tensor | null> = args.together ? outputsTogether(spec.name, declared, args.outputs!, args.together) : {};
+    const device = getDevice();
+    const { workgroup, pipelines } = on(device);
+    const { constants = {}, together = [] } = args;
+    const shared = declared.filter(({ name }) => together.includes(name));
+    const made: Record<string, Tensor | null> = {};
+    makeOutputs(made, spec.name, shared, args.outputs);
     const bound = declared.flatMap((slot): Bound[] => {
       const { name, access } = slot;
-      const tensor =
-        access === "write"
-          ? (made[name] ??= newOutput(spec.name, slot, args.outputs?.[name]))
-          : (args[access === "read" ? "inputs" : "updates"]?.[name] ?? null);
+      if (access === "write" && !together.includes(name)) makeOutputs(made, spec.name, [slot], args.outputs);
+      const tensor = access === "write" ? made[name] : args[access === "read" ? "inputs" : "updates"]?.[name];
       if (!tensor && !slot.optional) throw new Error(`${spec.name}: expected a tensor for ${name}, got none`);
       return tensor ? [{ ...slot, tensor }] : [];
     });
-    const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / (x * y)));
+    const { groups, folded } = fold(spec.name, device, args.groups ?? Math.ceil(args.threads! / numel(workgroup)));
+    const key = `${Object.values(constants).join()}/${folded}/${bound.map((b) => b.name + b.tensor.dtype).join()}`;
     const item = {
-      pipeline: pipelineFor(args.constants ?? {}, folded, bound),
+      pipeline: madeOnce(pipelines, key, () => compiled(device, constants, folded, bound)),
       bindings: bound.map((b) => bindingOf(spec.name, b)),
       uniform: params.length > 0 ? uniformOf(device, params, args.params!) : null,
       groups,
@@ -173,40 +163,28 @@ function workgroupOn({ limits }: Device, { name, workgroup }: { readonly name: s
 const slots = (buffers: Buffers = {}, access: Binding["access"]): Slot[] =>
   Object.entries(buffers).map(([name, type]) => ({ name, access, elem: type.replace("?", "") as Elem, optional: type.endsWith("?") }));
 
-const madeOf = ({ elem }: Slot, made: Made) => ("shape" in made ? made : { shape: made, dtype: ELEMS[elem].dtypes[0]! });
-
-function newOutput(kernel: string, slot: Slot, made: Made | null | undefined): Tensor | null {
-  if (!made) return null;
-  const { name } = slot,
-    { shape, dtype } = madeOf(slot, made);
-  return new Tensor(shape, dtype, output(numel(shape) * dtypeBytes[dtype], `${kernel} ${name} ${show(shape)}`));
-}
-
-/** Outputs one after another in a storage, each from a multiple of 256 bytes on. */
-function outputsTogether(kernel: string, slots: readonly Slot[], outputs: NonNullable<AnyArgs["outputs"]>, names: readonly string[]) {
+/** Makes outputs one after another in a storage, each from a multiple of 256 bytes on; null for those that a launch does not ask for. */
+function makeOutputs(made: Record<string, Tensor | null>, kernel: string, slots: readonly Slot[], outputs: AnyArgs["outputs"]): void {
   let end = 0;
-  const places = slots.flatMap((slot) => {
-    const made = names.includes(slot.name) && outputs[slot.name];
-    if (!made) return [];
-    const { shape, dtype } = madeOf(slot, made);
+  const places = slots.flatMap(({ name, elem }) => {
+    const asked = outputs?.[name];
+    made[name] = null;
+    if (!asked) return [];
+    const { shape, dtype } = "shape" in asked ? asked : { shape: asked, dtype: ELEMS[elem].dtypes[0]! };
     const at = 256 * Math.ceil(end / 256);
     end = at + numel(shape) * dtypeBytes[dtype];
-    return [{ name: slot.name, shape, dtype, at }];
+    return [{ name, shape, dtype, at }];
   });
-  const storage = output(end, `${kernel} ${names.join(", ")}`);
-  return Object.fromEntries(places.map(({ name, shape, dtype, at }) => [name, new Tensor(shape, dtype, storage, at)]));
+  if (places.length === 0) return;
+  const storage = output(end, `${kernel} ${places.map(({ name, shape }) => `${name} ${show(shape)}`).join(", ")}`);
+  for (const { name, shape, dtype, at } of places) made[name] = new Tensor(shape, dtype, storage, at);
 }
 
 /** Makes one kernel per configuration, on first use: for kernels whose WGSL depends on more than constants. */
 /* @__NO_SIDE_EFFECTS__ */
 export function kernelFamily<F, K>(make: (config: F) => K): (config: F) => K {
   const made = new Map<string, K>();
-  return (config) => {
-    const key = JSON.stringify(config);
-    let kernel = made.get(key);
-    if (!kernel) made.set(key, (kernel = make(config)));
-    return kernel;
-  };
+  return (config) => madeOnce(made, JSON.stringify(config), () => make(config));
 }
 
 function bindingOf(kernel: string, { name, elem, tensor, access }: Bound): Binding {
@@ -228,16 +206,13 @@ function fold(
   const most = device.limits.maxComputeWorkgroupsPerDimension;
   if (typeof groups === "number") {
     if (!Number.isInteger(groups) || groups < 1) throw new Error(`${kernel}: expected a positive count of workgroups, got ${groups}`);
-    if (groups <= most) return { groups: [groups, 1, 1], folded: 0 };
     const rows = Math.ceil(groups / most);
     if (rows > most) throw new TooLargeError(`${kernel}: expected at most ${most * most} workgroups, got ${groups}`);
-    return { groups: [Math.ceil(groups / rows), rows, 1], folded: groups };
+    return { groups: [Math.ceil(groups / rows), rows, 1], folded: rows > 1 ? groups : 0 };
   }
   const [x, y, z = 1] = groups;
-  for (const n of [x, y, z]) {
-    if (!Number.isInteger(n) || n < 1 || n > most)
-      throw new TooLargeError(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
-  }
+  if ([x, y, z].some((n) => !Number.isInteger(n) || n < 1 || n > most))
+    throw new TooLargeError(`${kernel}: expected 1 to ${most} workgroups per dimension, got [${x},${y},${z}]`);
   return { groups: [x, y, z], folded: 0 };
 }
 
@@ -250,22 +225,15 @@ function uniformOf(device: Device, types: readonly [string, "u32" | "f32"][], va
   const cache = uniformsOf(device);
   const words = new Uint32Array(Math.ceil(types.length / 4) * 4);
   const floats = new Float32Array(words.buffer);
-  types.forEach(([name, type], i) => {
-    if (type === "u32") words[i] = values[name]!;
-    else floats[i] = values[name]!;
-  });
+  for (const [i, [name, type]] of types.entries()) (type === "u32" ? words : floats)[i] = values[name]!;
   const key = words.join();
-  let buffer = cache.get(key);
-  if (!buffer) {
-    buffer = createBuffer(device, { label: "params", size: words.byteLength, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
-    new Uint32Array(buffer.getMappedRange()).set(words);
-    buffer.unmap();
-    const [oldest] = cache.size === UNIFORMS ? cache : [];
-    if (oldest) {
-      cache.delete(oldest[0]);
-      device.stats.bytesAllocated -= oldest[1].size;
-    }
-  } else cache.delete(key); // it is the newest from now on
-  cache.set(key, buffer);
+  const buffer = cache.get(key) ?? filledBuffer(device, "params", words, GPUBufferUsage.UNIFORM);
+  cache.delete(key);
+  cache.set(key, buffer); // the newest from now on
+  const [oldest] = cache.size > UNIFORMS ? cache : [];
+  if (oldest) {
+    cache.delete(oldest[0]);
+    device.stats.bytesAllocated -= oldest[1].size;
+  }
   return buffer;
 }

@@ -1,4 +1,5 @@
 /** Launches of kernels: to the GPU at once, or onto the recording in progress. */
+import { Ambient } from "./ambient.ts";
 import { getDevice, type Device } from "./device.ts";
 import { allocate, clearPool, promise, type Storage } from "./memory.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -11,18 +12,8 @@ export interface Binding {
   readonly access: "read" | "write" | "update";
 }
 
-/** A part of a launch's work; y: its result. */
-export interface Piece {
-  readonly y: { readonly bytes: number };
-}
-
-/** Work that one launch can do for several. */
-export interface Kind<P extends Piece> {
-  /** Whether one launch can do these; what they read stays in memory until it does. */
-  readonly fit: (pieces: readonly P[]) => boolean;
-  /** Launches the work of all pieces, whose results are ranges of `target`. */
-  readonly launch: (pieces: readonly P[], target: Storage) => void;
-}
+/** Rewrites the launches of a recording that has ended; what they compute stays the same. */
+export type Pass = (launches: readonly Launch[]) => Launch[];
 
 export interface Launch {
   readonly pipeline: Pipeline;
@@ -30,28 +21,23 @@ export interface Launch {
   /** Holds the launch's params, if it has any; never changes. */
   readonly uniform: GPUBuffer | null;
   readonly groups: readonly [number, number, number];
-  /** All that it does, where more of the kind may be done with it. */
-  readonly joint?: { readonly kind: Kind<never>; readonly pieces: readonly Piece[] };
+  /** What its recording goes through at the end. */
+  readonly pass?: Pass;
 }
 
 /** Collects launches while a step is recorded (`plan.ts`). */
-let recorder: { readonly launches: Launch[] } | null = null;
+const recorder = new Ambient<{ readonly launches: Launch[] } | null>(null);
 
-export const isRecording = (): boolean => recorder !== null;
+export const isRecording = (): boolean => recorder.now !== null;
 
 /** Appends the launches of `body` to `to` instead of running them. */
 export function withRecorder<T>(to: { readonly launches: Launch[] }, body: () => T): T {
-  if (recorder) throw new Error("record: expected no recording in progress, got a recording inside another");
-  recorder = to;
-  try {
-    return body();
-  } finally {
-    recorder = null;
-  }
+  if (isRecording()) throw new Error("record: expected no recording in progress, got a recording inside another");
+  return recorder.during(to, body);
 }
 
 /** Memory for a kernel's output: from the pool, or promised while recording. */
-export const output = (bytes: number, what: string): Storage => (recorder ? promise(bytes, what) : allocate(bytes, what));
+export const output = (bytes: number, what: string): Storage => (isRecording() ? promise(bytes, what) : allocate(bytes, what));
 
 let replacement: ((pipeline: Pipeline) => Pipeline) | null = null;
 
@@ -61,32 +47,32 @@ export const replacePipelines = (replace: typeof replacement): void => void (rep
 export function launch(asked: Launch): void {
   const item = replacement ? { ...asked, pipeline: replacement(asked.pipeline) } : asked;
   checkAliases(item);
-  if (recorder) recorder.launches.push(item);
+  if (recorder.now) recorder.now.launches.push(item);
   else runNow(item);
 }
 
 /** The launches recorded so far, if a recording is in progress. */
-export const recorded = (): readonly Launch[] | null => recorder?.launches ?? null;
+export const recorded = (): readonly Launch[] | null => recorder.now?.launches ?? null;
 
-/** Says of the latest launch, while recording, that it does these pieces of work and nothing else. */
-export function mayJoin<P extends Piece>(kind: Kind<P>, pieces: readonly P[]): void {
-  const launches = recorder?.launches;
-  if (launches) launches[launches.length - 1] = { ...launches.at(-1)!, joint: { kind, pieces } };
+/** Has the latest launch ask for a pass over its recording, and returns it; null outside of a recording. */
+export function askForPass(pass: Pass): Launch | null {
+  const launches = recorder.now?.launches;
+  return launches ? (launches[launches.length - 1] = { ...launches.at(-1)!, pass }) : null;
+}
+
+/** Whether two bindings share bytes, where their values lie in the end. */
+export function overlap(a: Binding, b: Binding): boolean {
+  const [x, y] = [a.storage.place, b.storage.place];
+  const [i, j] = [x.offset + a.offset, y.offset + b.offset];
+  return x.storage === y.storage && i < j + b.bytes && j < i + a.bytes;
 }
 
 // WebGPU's usage scope is the buffer, not the range: reading one part while writing another is refused.
 function checkAliases({ pipeline, bindings }: Launch): void {
-  for (const a of bindings) {
-    if (a.access === "read") continue;
-    for (const b of bindings) {
-      if (a !== b && a.storage === b.storage && (b.access === "read" || overlap(a, b))) {
-        throw new Error(`${pipeline.label}: expected outputs that share no memory with other tensors of the launch, got an overlap`);
-      }
-    }
-  }
+  const clash = (a: Binding, b: Binding) => a !== b && a.storage === b.storage && (b.access === "read" || overlap(a, b));
+  if (bindings.some((a) => a.access !== "read" && bindings.some((b) => clash(a, b))))
+    throw new Error(`${pipeline.label}: expected outputs that share no memory with other tensors of the launch, got an overlap`);
 }
-
-const overlap = (a: Binding, b: Binding): boolean => a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** `buffers` in binding order, then the uniform. */
 export function bindGroup(
@@ -111,8 +97,7 @@ function runNow(item: Launch): void {
   const device = getDevice();
   device.check();
   const buffers = item.bindings.map(({ storage, offset }) => ({ buffer: storage.use(item.pipeline.label), offset }));
-  if (open && open.device !== device) open = null;
-  if (!open) {
+  if (open?.device !== device) {
     const encoder = device.gpu.createCommandEncoder();
     open = { device, encoder, pass: encoder.beginComputePass(), count: 0 };
   }

@@ -4,7 +4,7 @@
  */
 import { getDevice, type Device } from "./device.ts";
 import { TooLargeError } from "./errors.ts";
-import { perDevice } from "./per-device.ts";
+import { madeOnce, perDevice } from "./made-once.ts";
 
 export class Storage {
   readonly bytes: number;
@@ -27,6 +27,11 @@ export class Storage {
     this.state = buffer ? "live" : "recorded";
     this.pooled = pooled;
     if (pooled) account(device, bytes, 1);
+  }
+
+  /** Where its values lie in the end. */
+  get place(): { readonly storage: Storage; readonly offset: number } {
+    return this.placed ?? { storage: this, offset: 0 };
   }
 
   /** The buffer; throws if there is none, with the reason. */
@@ -64,13 +69,12 @@ interface Pooled {
   readonly device: Device;
   readonly bytes: number;
   readonly buffer: GPUBuffer;
-  readonly bucket: number;
 }
 
-function giveBack({ device, bytes, buffer, bucket }: Pooled): void {
+function giveBack({ device, bytes, buffer }: Pooled): void {
   account(device, -bytes, -1);
-  freeBuffers(device, bucket).push(buffer);
-  device.stats.bytesPooled += bucket;
+  freeBuffers(device, buffer.size).push(buffer);
+  device.stats.bytesPooled += buffer.size;
 }
 
 let warned = false;
@@ -103,12 +107,7 @@ export function account(device: Device, bytes: number, tensors: number): void {
 /** The pool: buffers free for reuse, by size. */
 const poolOf = perDevice(() => new Map<number, GPUBuffer[]>());
 
-function freeBuffers(device: Device, bucket: number): GPUBuffer[] {
-  const pool = poolOf(device);
-  let free = pool.get(bucket);
-  if (!free) pool.set(bucket, (free = []));
-  return free;
-}
+const freeBuffers = (device: Device, size: number): GPUBuffer[] => madeOnce(poolOf(device), size, () => []);
 
 /** The usages of a tensor's buffer: STORAGE, COPY_SRC and COPY_DST. */
 export const STORAGE = 0x80 | 0x04 | 0x08;
@@ -121,6 +120,14 @@ export function createBuffer(device: Device, descriptor: GPUBufferDescriptor): G
   stats.bytesAllocated += descriptor.size;
   stats.bytesAllocatedPeak = Math.max(stats.bytesAllocatedPeak, stats.bytesAllocated);
   return device.guard(() => device.gpu.createBuffer(descriptor));
+}
+
+/** A buffer that holds these values, and room for 16 bytes at least. */
+export function filledBuffer(device: Device, label: string, data: Uint32Array, usage: number): GPUBuffer {
+  const buffer = createBuffer(device, { label, size: Math.max(data.byteLength, 16), usage, mappedAtCreation: true });
+  new Uint32Array(buffer.getMappedRange()).set(data);
+  buffer.unmap();
+  return buffer;
 }
 
 /** The inverse of `createBuffer`. */
@@ -138,13 +145,12 @@ function bucketOf(bytes: number): number {
 /** Memory for `bytes` (rounded up to 4), from the pool; it belongs to the innermost scope. */
 export function allocate(bytes: number, what: string): Storage {
   const device = getDevice();
-  checkSize(device, bytes, what);
-  const size = Math.ceil(bytes / 4) * 4;
+  const size = wholeWords(device, bytes, what);
   const bucket = Math.min(bucketOf(size), Math.max(size, device.limits.maxStorageBufferBindingSize));
   let buffer = freeBuffers(device, bucket).pop();
   if (buffer) device.stats.bytesPooled -= bucket;
   else buffer = createBuffer(device, { label: what, size: bucket, usage: STORAGE });
-  const storage = new Storage(device, size, buffer, { device, bytes: size, buffer, bucket });
+  const storage = new Storage(device, size, buffer, { device, bytes: size, buffer });
   own(storage);
   return storage;
 }
@@ -155,13 +161,13 @@ export const borrow = (buffer: GPUBuffer): Storage => new Storage(getDevice(), b
 /** A storage without memory yet, for a recording. */
 export function promise(bytes: number, what: string): Storage {
   const device = getDevice();
-  checkSize(device, bytes, what);
-  return new Storage(device, Math.ceil(bytes / 4) * 4, null);
+  return new Storage(device, wholeWords(device, bytes, what), null);
 }
 
-function checkSize(device: Device, bytes: number, what: string): void {
-  const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+function wholeWords({ limits }: Device, bytes: number, what: string): number {
+  const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);
+  return Math.ceil(bytes / 4) * 4;
 }
 
 /** Destroys the pool's unused buffers. Launches that are not yet submitted may still use them: see `trimPool` of launch.ts. */

@@ -11,31 +11,20 @@ export const narrowElems: Readonly<Partial<Record<Elem, Elem>>> = { f32: "f16", 
 
 /** `text` with the buffers of `wide` (name, f32 element) held as f16. Stores must be whole: `name[i] = value;`. */
 export function narrowed(text: string, wide: ReadonlyMap<string, Elem>): string {
-  if (wide.size === 0) return text;
-  const access = new RegExp(`(?<![\\w.])(${[...wide.keys()].join("|")})\\[`, "g");
-  let out = "",
-    at = 0;
-  for (let match = access.exec(text); match; match = access.exec(text)) {
-    const name = match[1]!,
-      elem = wide.get(name)!;
-    const close = closing(text, access.lastIndex);
-    const index = narrowed(text.slice(access.lastIndex, close), wide);
-    const rest = text.slice(close + 1);
-    if (/^\s*([-+*/%]|\.\w+\s*|\[[^\]]*\]\s*)=(?!=)/.test(rest))
-      throw new Error(`kernel: expected whole stores to ${name}, got "${name}[..]${rest.slice(0, 20)}"`);
-    const store = /^\s*=(?!=)/.exec(rest);
-    out += text.slice(at, match.index);
-    at = close + 1;
-    if (store) {
-      const end = text.indexOf(";", at);
-      out += `${name}[${index}] = ${narrowElems[elem]}(${narrowed(text.slice(at + store[0].length, end).trim(), wide)})`;
-      at = end;
-    } else {
-      out += `${elem}(${name}[${index}])`;
-    }
-    access.lastIndex = at;
-  }
-  return out + text.slice(at);
+  const match = wide.size > 0 ? new RegExp(`(?<![\\w.])(${[...wide.keys()].join("|")})\\[`).exec(text) : null;
+  if (!match) return text;
+  const name = match[1]!,
+    elem = wide.get(name)!;
+  const from = match.index + match[0].length,
+    close = closing(text, from);
+  const at = `${name}[${narrowed(text.slice(from, close), wide)}]`,
+    before = text.slice(0, match.index),
+    rest = text.slice(close + 1);
+  if (/^\s*([-+*/%]|\.\w+\s*|\[[^\]]*\]\s*)=(?!=)/.test(rest))
+    throw new Error(`kernel: expected whole stores to ${name}, got "${name}[..]${rest.slice(0, 20)}"`);
+  const [, value, after] = /^\s*=(?!=)\s*([^;]*?)\s*(;[^]*)$/.exec(rest) ?? [];
+  if (value === undefined) return `${before}${elem}(${at})${narrowed(rest, wide)}`;
+  return `${before}${at} = ${narrowElems[elem]}(${narrowed(value, wide)})${narrowed(after!, wide)}`;
 }
 
 /** Index of the bracket that closes the one opened just before `from`. */

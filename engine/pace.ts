@@ -29,10 +29,8 @@ export class Pace<T> {
     const ends = [done(), ...this.#launches.map((launch) => (submit([launch]), done()))];
     this.timed = Promise.all(ends).then(
       (at) => {
-        this.#submits = together(
-          this.#launches,
-          at.slice(1).map((end, i) => end - at[i]!),
-        );
+        const ms = at.slice(1).map((end, i) => end - at[i]!);
+        this.#submits = together(this.#launches, ms);
         if (this.#submits.length === 1) this.#untimed = 0;
       },
       () => undefined, // the device is lost: the next run says so

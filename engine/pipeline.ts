@@ -1,7 +1,7 @@
 /** Compiled kernels, one per WGSL text, and the bind-group layouts that they share. */
 import { getDevice, type Device } from "./device.ts";
 import { ShaderError, ValidationError } from "./errors.ts";
-import { perDevice } from "./per-device.ts";
+import { madeOnce, perDevice } from "./made-once.ts";
 
 export class Pipeline {
   readonly label: string;
@@ -18,44 +18,44 @@ export class Pipeline {
     this.label = label;
     this.code = code;
     this.signature = signature;
-    this.layout = layoutOf(device, signature);
+    this.layout = madeOnce(layoutsOf(device), signature, () => layoutOf(device, signature));
   }
 
   /** The pipeline; compiles it first if needed. */
   get gpu(): GPUComputePipeline {
     if (this.#broken) throw this.#broken;
     if (!this.#gpu) {
-      const { gpu } = this.#device;
-      gpu.pushErrorScope("validation");
-      const descriptor = this.#descriptor();
-      this.#gpu = gpu.createComputePipeline(descriptor);
-      this.#device.verify(this.#explain(descriptor.compute.module, gpu.popErrorScope()));
+      const { made, fine } = this.#checked((descriptor) => this.#device.gpu.createComputePipeline(descriptor));
+      this.#gpu = made;
+      this.#device.verify(fine);
     }
     return this.#gpu;
   }
 
   /** Compiles without blocking. */
   compile(): Promise<void> {
-    if (this.#gpu) return Promise.resolve();
-    this.#pending ??= this.#compile();
-    return this.#pending;
+    return this.#gpu ? Promise.resolve() : (this.#pending ??= this.#compile());
   }
 
   async #compile(): Promise<void> {
-    const { gpu } = this.#device;
-    gpu.pushErrorScope("validation");
-    const descriptor = this.#descriptor();
-    const refused = gpu.popErrorScope();
-    const made = gpu.createComputePipelineAsync(descriptor).then(
-      (p) => {
-        this.#gpu = p;
-        return null;
-      },
-      (error: unknown) => error as Error,
-    );
-    await this.#explain(descriptor.compute.module, refused);
-    const error = await made;
+    const { made, fine } = this.#checked((descriptor) => this.#device.gpu.createComputePipelineAsync(descriptor));
+    const refused = made.then((pipeline) => void (this.#gpu = pipeline)).catch((error: unknown) => error as Error);
+    await fine;
+    const error = await refused;
     if (error) throw (this.#broken = new ValidationError(`${this.label}: ${error.message}`));
+  }
+
+  /** What `create` returns; `fine` throws what is wrong with the module or the pipeline. */
+  #checked<T>(create: (descriptor: GPUComputePipelineDescriptor) => T): { readonly made: T; readonly fine: Promise<void> } {
+    const { gpu, stats } = this.#device;
+    const { label, code } = this;
+    stats.pipelinesCreated++;
+    gpu.pushErrorScope("validation");
+    const module = gpu.createShaderModule({ label, code });
+    // Not shared: wgpu (Firefox, Deno) takes the buffer sizes that a pipeline needs for those of the one before, if both have one layout.
+    const layout = gpu.createPipelineLayout({ bindGroupLayouts: [this.layout] });
+    const made = create({ label, layout, compute: { module, entryPoint: "main" } });
+    return { made, fine: this.#explain(module, gpu.popErrorScope()) };
   }
 
   /** Throws the compiler's message if there is one, since it has line and column; else WebGPU's. */
@@ -65,17 +65,6 @@ export class Pipeline {
     if (errors.length > 0) this.#broken = new ShaderError(this.label, errors, this.code);
     else if (error) this.#broken = new ValidationError(`${this.label}: ${error.message}`);
     if (this.#broken) throw this.#broken;
-  }
-
-  #descriptor(): GPUComputePipelineDescriptor {
-    this.#device.stats.pipelinesCreated++;
-    const { label, code } = this;
-    return {
-      label,
-      // Not shared: wgpu (Firefox, Deno) takes the buffer sizes that a pipeline needs for those of the one before, if both have one layout.
-      layout: this.#device.gpu.createPipelineLayout({ bindGroupLayouts: [this.layout] }),
-      compute: { module: this.#device.gpu.createShaderModule({ label, code }), entryPoint: "main" },
-    };
   }
 }
 
@@ -88,28 +77,16 @@ const layoutsOf = perDevice(() => new Map<string, GPUBindGroupLayout>());
  */
 export function pipelineOf(label: string, code: string, signature: string): Pipeline {
   const device = getDevice();
-  const pipelines = pipelinesOf(device);
-  let pipeline = pipelines.get(code);
-  if (!pipeline) pipelines.set(code, (pipeline = new Pipeline(device, label, code, signature)));
-  return pipeline;
+  return madeOnce(pipelinesOf(device), code, () => new Pipeline(device, label, code, signature));
 }
 
-function layoutOf(device: Device, signature: string): GPUBindGroupLayout {
-  const layouts = layoutsOf(device);
-  let layout = layouts.get(signature);
-  if (!layout) {
-    const most = device.limits.maxStorageBuffersPerShaderStage;
-    const storage = [...signature].filter((s) => s !== "u").length;
-    if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
-    const types = { r: "read-only-storage", w: "storage", u: "uniform" } as const;
-    layout = device.gpu.createBindGroupLayout({
-      entries: [...signature].map((s, binding) => ({
-        binding,
-        visibility: 4 /* COMPUTE */,
-        buffer: { type: types[s as keyof typeof types] },
-      })),
-    });
-    layouts.set(signature, layout);
-  }
-  return layout;
+function layoutOf({ gpu, limits }: Device, signature: string): GPUBindGroupLayout {
+  const most = limits.maxStorageBuffersPerShaderStage;
+  const storage = signature.replace("u", "").length;
+  if (storage > most) throw new Error(`kernel: expected at most ${most} storage buffers on this adapter, got ${storage}`);
+  const types: Readonly<Record<string, GPUBufferBindingType>> = { r: "read-only-storage", w: "storage", u: "uniform" };
+  const visibility = 4; // COMPUTE
+  return gpu.createBindGroupLayout({
+    entries: [...signature].map((letter, binding) => ({ binding, visibility, buffer: { type: types[letter]! } })),
+  });
 }

@@ -1,6 +1,7 @@
 /** What a recorded step keeps of its launches, and which buffers its tensors share. */
 import type { Device } from "./device.ts";
 import type { Launch } from "./launch.ts";
+import { madeOnce } from "./made-once.ts";
 import { account, createBuffer, STORAGE, type Storage } from "./memory.ts";
 
 export interface PlanMemory {
@@ -14,15 +15,20 @@ export interface PlanMemory {
 export function dropDead(launches: readonly Launch[], results: ReadonlySet<Storage>): Launch[] {
   const needed = new Set(results);
   const kept: Launch[] = [];
+  const matters = (storage: Storage) => storage.state === "live" || storage.placed || needed.has(storage);
   for (const l of [...launches].reverse()) {
-    const alive = l.bindings.some(
-      ({ storage, access }) => access !== "read" && (storage.state === "live" || storage.placed || needed.has(storage)),
-    );
-    if (!alive) continue;
+    if (!l.bindings.some(({ storage, access }) => access !== "read" && matters(storage))) continue;
     kept.push(l);
     for (const { storage } of l.bindings) needed.add(storage);
   }
   return kept.reverse();
+}
+
+/** A recorded storage, and the first and the last launch that touches it. */
+interface Life {
+  readonly storage: Storage;
+  readonly first: number;
+  last: number;
 }
 
 /**
@@ -30,34 +36,26 @@ export function dropDead(launches: readonly Launch[], results: ReadonlySet<Stora
  * the smallest buffer that is free for its whole life. Whole buffers, not ranges of one: WebGPU tracks hazards per buffer.
  */
 export function assignMemory(device: Device, label: string, launches: readonly Launch[], results: ReadonlySet<Storage>): PlanMemory {
-  const lives = new Map<Storage, { first: number; last: number }>();
+  const lives = new Map<Storage, Life>();
   launches.forEach((l, i) => {
     for (const { storage } of l.bindings) {
       if (storage.state !== "recorded" || storage.placed) continue;
-      const life = lives.get(storage);
-      if (life) life.last = i;
-      else lives.set(storage, { first: i, last: i });
+      madeOnce(lives, storage, () => ({ storage, first: i, last: i })).last = results.has(storage) ? Infinity : i;
     }
   });
-  for (const storage of results) {
-    const life = lives.get(storage);
-    if (life) life.last = Infinity;
-  }
-  const slots: { bytes: number; lives: { first: number; last: number }[]; storages: Storage[] }[] = [];
-  for (const [storage, life] of [...lives].sort((a, b) => b[0].bytes - a[0].bytes)) {
-    const free = slots.filter((s) => s.lives.every((other) => other.last < life.first || other.first > life.last));
-    let slot = free.at(-1); // slots are sorted by falling size, so the last free one is the smallest
-    if (!slot) slots.push((slot = { bytes: storage.bytes, lives: [], storages: [] }));
-    slot.lives.push(life);
-    slot.storages.push(storage);
+  const shared: Life[][] = []; // by buffer, in falling order of the first, which is the largest
+  for (const life of [...lives.values()].sort((a, b) => b.storage.bytes - a.storage.bytes)) {
+    const free = shared.findLast((others) => others.every(({ first, last }) => last < life.first || first > life.last));
+    if (free) free.push(life);
+    else shared.push([life]);
   }
   const homes = new Map<Storage, GPUBuffer>();
-  const buffers = slots.map((slot) => {
-    const buffer = createBuffer(device, { label, size: slot.bytes, usage: STORAGE });
-    for (const storage of slot.storages) homes.set(storage, buffer);
+  const buffers = shared.map((own) => {
+    const buffer = createBuffer(device, { label, size: own[0]!.storage.bytes, usage: STORAGE });
+    for (const { storage } of own) homes.set(storage, buffer);
     return buffer;
   });
-  const bytes = slots.reduce((sum, s) => sum + s.bytes, 0);
+  const bytes = buffers.reduce((sum, { size }) => sum + size, 0);
   account(device, bytes, 0);
   return { buffers, bytes, homes };
 }

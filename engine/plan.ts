@@ -2,13 +2,12 @@
  * Record a step once, plan it, replay it.
  *
  * While `record` runs its function, kernels are not launched but listed, and tensors have shapes but no memory. The list is
- * then planned: launches whose results are not needed are dropped, small ones of a kind are joined (`join.ts`), tensors whose lives
- * do not overlap share buffers, pipelines compile side by side. `run()` replays the list in one submit, or in several where it takes
- * long (`pace.ts`), and creates nothing.
+ * then planned: launches whose results are not needed are dropped, passes that launches ask for rewrite the list (sums are joined), tensors
+ * whose lives do not overlap share buffers, pipelines compile side by side. `run()` replays the list in one submit, or in several where it
+ * takes long (`pace.ts`), and creates nothing.
  */
-import { getDevice, type Device } from "./device.ts";
+import { getDevice } from "./device.ts";
 import { DeviceLostError, StalePlanError } from "./errors.ts";
-import { joined } from "./join.ts";
 import { bindGroup, flush, withRecorder, type Binding, type Launch } from "./launch.ts";
 import { account, collect, destroyBuffer, storagesIn, type Storage } from "./memory.ts";
 import { Pace } from "./pace.ts";
@@ -56,17 +55,16 @@ export async function record<T>(body: () => T, options: RecordOptions = {}): Pro
   const label = options.label ?? "plan";
   let draft = drafted(body, label);
   if (await draft.device.listed?.()) {
-    draft.release();
+    release(draft);
     draft = drafted(body, label);
   }
-  const { device, launches, release } = draft;
   try {
-    await compile(device, launches, options.onCompile);
+    await compile(draft, options.onCompile);
     const plan = allocated(draft);
-    await device.wait(Promise.resolve());
+    await draft.device.wait(Promise.resolve());
     return plan;
   } catch (error) {
-    release(); // after out of memory, a smaller attempt needs this memory
+    release(draft); // after out of memory, a smaller attempt needs this memory
     throw error;
   }
 }
@@ -76,43 +74,41 @@ export const rehearsePlan = <T>(body: () => T, label = "plan"): Plan<T> => alloc
 
 type Draft<T> = ReturnType<typeof drafted<T>>;
 
-/** A recording without memory. `give` gives it some, `release` gives back whatever it has. */
+/** A recording; its memory is still to be assigned. */
 function drafted<T>(body: () => T, label: string) {
   const device = getDevice();
   const all: Launch[] = [];
   const { result, storages: constants } = collect(() => withRecorder({ launches: all }, body));
   if (result instanceof Promise) throw new Error("record: expected a synchronous function, got one that returns a promise");
   const results = storagesIn(result);
-  let held: PlanMemory | null = null;
-  return {
-    ...{ label, device, result, results, launches: joined(dropDead(all, results)) },
-    give: (memory: PlanMemory) => void (held = memory),
-    release() {
-      flush(); // waiting launches may read the results
-      if (held) {
-        for (const storage of results) if (held.homes.has(storage)) storage.free();
-        for (const buffer of held.buffers) destroyBuffer(device, buffer);
-        account(device, -held.bytes, 0);
-      }
-      held = null;
-      for (const storage of constants) storage.free();
-    },
-  };
+  const alive = dropDead(all, results);
+  const passes = new Set(alive.flatMap(({ pass }) => pass ?? []));
+  const launches = [...passes].reduce((launches, pass) => pass(launches), alive);
+  return { label, device, result, results, constants, launches, memory: null as PlanMemory | null };
+}
+
+/** Gives back whatever memory a draft has. */
+function release({ device, results, constants, memory }: Draft<unknown>): void {
+  flush(); // waiting launches may read the results
+  if (memory) {
+    for (const storage of results) if (memory.homes.has(storage)) storage.free();
+    for (const buffer of memory.buffers) destroyBuffer(device, buffer);
+    account(device, -memory.bytes, 0);
+  }
+  for (const storage of constants) storage.free();
 }
 
 /** Gives a draft its memory, and makes it a plan. */
-function allocated<T>({ label, device, result, results, launches, give, release }: Draft<T>): Plan<T> {
-  const memory = assignMemory(device, label, launches, results);
-  give(memory);
-  const { homes } = memory;
+function allocated<T>(draft: Draft<T>): Plan<T> {
+  const { label, device, result, results, launches } = draft;
+  const { homes, bytes } = (draft.memory = assignMemory(device, label, launches, results));
   for (const [storage, home] of homes) storage.settle(results.has(storage) ? home : null);
   const externals = new Map<Storage, GPUBuffer>();
   const home = (b: Binding): { buffer: GPUBuffer; offset: number } => {
-    const storage = b.storage.placed?.storage ?? b.storage;
-    const planned = homes.get(storage);
-    if (planned) return { buffer: planned, offset: b.offset };
-    externals.set(storage, storage.use(label));
-    return { buffer: externals.get(storage)!, offset: b.offset + (b.storage.placed?.offset ?? 0) };
+    const { storage, offset } = b.storage.place;
+    const buffer = homes.get(storage) ?? storage.use(label);
+    if (!homes.has(storage)) externals.set(storage, buffer);
+    return { buffer, offset: offset + b.offset };
   };
   const steps = launches.map((l): Step => {
     const [x, y, z] = l.groups;
@@ -128,7 +124,7 @@ function allocated<T>({ label, device, result, results, launches, give, release 
     device.stats.submits++;
   };
   let disposed = false;
-  const checkUsable = () => {
+  const begin = () => {
     if (disposed) throw new StalePlanError(`${label}: expected a plan in use, got one that was disposed of`);
     if (device.lostError) throw device.lostError;
     if (device !== getDevice()) throw new DeviceLostError(`${label}: expected the plan's own device, got another one: record it anew`);
@@ -138,35 +134,34 @@ function allocated<T>({ label, device, result, results, launches, give, release 
         throw new StalePlanError(`${label}: expected the tensors it was recorded with, got one freed since: record it anew`);
     }
     flush();
+    device.stats.launches += steps.length;
   };
 
   return {
     result,
-    bytes: memory.bytes,
+    bytes,
     launches: steps.length,
     steps,
     kernels: launches.map((l) => l.pipeline.label),
     run() {
-      checkUsable();
+      begin();
       pace.run(device.gpu.queue, submit);
-      device.stats.launches += steps.length;
     },
     encode(encoder) {
-      checkUsable();
+      begin();
       encode(steps, encoder);
-      device.stats.launches += steps.length;
     },
     idle: () => device.wait(Promise.all([device.gpu.queue.onSubmittedWorkDone(), pace.timed])).then(() => undefined),
     dispose() {
       if (disposed) return;
       disposed = true;
-      release();
+      release(draft);
     },
   };
 }
 
 /** Compiles the launches' pipelines side by side. */
-async function compile(device: Device, launches: readonly Launch[], onCompile: RecordOptions["onCompile"]): Promise<void> {
+async function compile({ device, launches }: Draft<unknown>, onCompile: RecordOptions["onCompile"]): Promise<void> {
   const pipelines = new Set(launches.map((l) => l.pipeline));
   let done = 0;
   const compiled = [...pipelines].map(async (pipeline) => {

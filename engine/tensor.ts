@@ -17,13 +17,12 @@ export type DataOf<D extends DType> = InstanceType<(typeof arrays)[D]>;
 
 /** Edge of the tape from a result to its inputs. */
 export interface GraphNode {
-  readonly name: string;
+  /** `partialOf`: index of the input whose accumulated gradient `backward` gets as `partial` and adds to. */
+  readonly op: { readonly name: string; readonly partialOf?: number };
   /** Later nodes have higher numbers; gradients flow in falling order. */
   readonly order: number;
   readonly inputs: readonly (Tensor | null)[];
   readonly backward: (dy: Tensor, partial: Tensor | null) => readonly (Tensor | null)[];
-  /** Index of the input whose accumulated gradient `backward` gets as `partial` and adds to. */
-  readonly partialOf: number | null;
 }
 
 export class Tensor {
@@ -46,8 +45,7 @@ export class Tensor {
   /** Uploads values. Floats are rounded to f32; f16 is given as its bits. */
   static from(data: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
     const bytes = checkedBytes("Tensor.from", shape, dtype);
-    if (data.length !== numel(shape))
-      throw new Error(`Tensor.from: expected ${numel(shape)} values for shape ${show(shape)}, got ${data.length}`);
+    checkLength("Tensor.from", data, shape);
     const tensor = new Tensor(shape, dtype, allocate(bytes, `tensor ${show(shape)}`));
     upload(tensor, data);
     return tensor;
@@ -74,8 +72,7 @@ export class Tensor {
   /** Replaces the values. Shapes and memory stay, so that recorded plans see the new values. */
   write(data: ArrayLike<number>): void {
     if (isRecording()) throw new Error("Tensor.write: expected to be outside a recording, got inside one (write before run())");
-    if (data.length !== this.size)
-      throw new Error(`Tensor.write: expected ${this.size} values for shape ${show(this.shape)}, got ${data.length}`);
+    checkLength("Tensor.write", data, this.shape);
     upload(this, data);
   }
 
@@ -105,7 +102,7 @@ export class Tensor {
 
   /** The same values without the tape: no gradient flows through the result. */
   detach(): Tensor {
-    return new Tensor(this.shape, this.dtype, this.storage, this.offset);
+    return this.view(this.shape);
   }
 
   /**
@@ -131,20 +128,24 @@ export function checkedBytes(what: string, shape: Shape, dtype: DType): number {
   return numel(shape) * dtypeBytes[dtype];
 }
 
+function checkLength(what: string, { length }: ArrayLike<number>, shape: Shape): void {
+  if (length !== numel(shape)) throw new Error(`${what}: expected ${numel(shape)} values for shape ${show(shape)}, got ${length}`);
+}
+
 function upload(tensor: Tensor, data: ArrayLike<number>): void {
   const device = getDevice();
   device.check();
   flush(); // waiting launches may use the same memory, and a queue write would overtake them
   const Typed = arrays[tensor.dtype];
-  let typed: ArrayBufferView = data instanceof Typed ? data : new Typed(data);
-  if (typed.byteLength % 4 !== 0) {
-    // writeBuffer takes whole words
-    const padded = new Uint8Array(Math.ceil(typed.byteLength / 4) * 4);
-    padded.set(new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength));
-    typed = padded;
+  const typed = data instanceof Typed ? data : new Typed(data);
+  let bytes = new Uint8Array(typed.buffer as ArrayBuffer, typed.byteOffset, typed.byteLength);
+  if (bytes.length % 4 !== 0) {
+    const words = new Uint8Array(Math.ceil(bytes.length / 4) * 4); // writeBuffer takes whole ones
+    words.set(bytes);
+    bytes = words;
   }
   const buffer = tensor.storage.use("Tensor.write");
-  device.guard(() => device.gpu.queue.writeBuffer(buffer, tensor.offset, typed as ArrayBufferView<ArrayBuffer>));
+  device.guard(() => device.gpu.queue.writeBuffer(buffer, tensor.offset, bytes));
 }
 
 /** Reads several tensors in one submit. */
@@ -152,11 +153,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const device = getDevice();
   device.check();
   flush();
-  const staging = takeStaging(
-    device,
-    tensors.map(({ bytes }) => bytes),
-  );
-  const { buffer, offsets, bytes } = staging;
+  const { buffer, offsets, bytes } = takeStaging(device, tensors);
   device.guard(() => {
     const encoder = device.gpu.createCommandEncoder();
     tensors.forEach((t, i) =>
@@ -168,6 +165,6 @@ export async function readAll(tensors: readonly Tensor[]): Promise<DataOf<DType>
   const mapped = buffer.getMappedRange(0, bytes);
   const data = tensors.map((t, i) => new arrays[t.dtype](mapped.slice(offsets[i]!, offsets[i]! + t.bytes)));
   buffer.unmap();
-  giveStaging(staging);
+  giveStaging(device, buffer);
   return data;
 }

@@ -1,4 +1,5 @@
 /** Puts a debugger around the parts of a step, which then runs launch by launch instead of recorded (train/debug.ts). */
+import { Ambient } from "./ambient.ts";
 import type { Tensor } from "./tensor.ts";
 import type { Bound } from "./wgsl.ts";
 
@@ -12,18 +13,10 @@ export type Part =
 /** Called in place of each part: calls `run`, once, and returns its result. */
 export type Watcher = <T>(part: Part, run: () => T) => T;
 
-let watcher: Watcher | null = null;
+const watcher = new Ambient<Watcher | null>(null);
 
 /** Runs `body` with its parts watched; unwatched with null, as for the launches of a watcher itself. */
-export function withWatcher<T>(to: Watcher | null, body: () => T): T {
-  const before = watcher;
-  watcher = to;
-  try {
-    return body();
-  } finally {
-    watcher = before;
-  }
-}
+export const withWatcher = <T>(to: Watcher | null, body: () => T): T => watcher.during(to, body);
 
 /** Runs a part of a step, in the watcher's hands where there is one. */
-export const watched = <T>(part: Part, run: () => T): T => (watcher ? watcher(part, run) : run());
+export const watched = <T>(part: Part, run: () => T): T => (watcher.now ? watcher.now(part, run) : run());

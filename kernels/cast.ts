@@ -2,15 +2,16 @@
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { typeOf, widthFor, type Width } from "./shared/width.ts";
 
 const WG = 64;
 
 // One thread per four elements, or per element if their number is not a multiple of four.
-const kernel = kernelFamily(({ elem }: { elem: "f32" | "vec4f" }) =>
+const kernel = kernelFamily(({ W }: { readonly W: Width }) =>
   defineKernel({
     name: "cast",
-    inputs: { xs: elem },
-    outputs: { ys: elem },
+    inputs: { xs: typeOf(W) },
+    outputs: { ys: typeOf(W) },
     params: { n: "u32" },
     workgroup: WG,
     code: `let i = group * WG + li; if (i < p.n) { ys[i] = xs[i]; }`,
@@ -19,13 +20,9 @@ const kernel = kernelFamily(({ elem }: { elem: "f32" | "vec4f" }) =>
 
 function converted(x: Tensor, dtype: "f32" | "f16"): Tensor {
   if (x.dtype === dtype) return x;
-  const W = x.size % 4 === 0 ? 4 : 1;
-  return kernel({ elem: W === 4 ? "vec4f" : "f32" })({
-    inputs: { xs: x },
-    outputs: { ys: { shape: x.shape, dtype } },
-    params: { n: x.size / W },
-    threads: x.size / W,
-  }).ys;
+  const W = widthFor(x.size);
+  return kernel({ W })({ inputs: { xs: x }, outputs: { ys: { shape: x.shape, dtype } }, params: { n: x.size / W }, threads: x.size / W })
+    .ys;
 }
 
 const op = defineOp({

@@ -15,18 +15,17 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
-import { rowShape, rowWords, vectors, type RowShape } from "./rows/rows.ts";
-import { rowVariant, widthOf, type RowVariant, type Width } from "./rows/variants.ts";
+import { rowPlan, rowWords, vectors, type RowConfig } from "./rows/rows.ts";
+import { rowVariant, type RowVariant } from "./rows/variants.ts";
+import { unroll } from "./shared/unroll.ts";
 
 const WG = 256;
 
 type Kind = "f32" | "u32" | "i32";
 const kindOf = ({ dtype }: Tensor): Kind => (dtype === "u32" || dtype === "i32" ? dtype : "f32");
 
-interface Config {
+interface Config extends RowConfig {
   readonly kind: Kind;
-  readonly shape: RowShape;
-  readonly W: Width;
 }
 
 // Forward: a row kernel (rows/rows.ts). Backward: one thread per vector. `p.len` counts vectors of a row, `i` all of them.
@@ -35,8 +34,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
   const { T, total, most } = vectors(W);
   const truth = kind === "f32" ? T : kind;
   // A label outside [0, K) matches no class: the row keeps only its smoothing term.
-  const classes = (i: string) =>
-    W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${Array.from({ length: W }, (_, k) => `${k}u`).join(", ")})`;
+  const classes = (i: string) => (W === 1 ? `(${i})` : `vec${W}u(${W}u * (${i})) + vec${W}u(${unroll(W, (k) => `${k}u`, ", ")})`);
   const target = (t: string, i: string) =>
     kind === "f32"
       ? `${T}(p.off) + p.scale * ${t}`
@@ -51,9 +49,7 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
       inputs: { logits: T, truth }, // (B, K), (B, K) or (B)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 3): max, sum of exp(logits - max), sum of t
       params,
-      workgroup: w.threads.workgroup,
-      helpers: w.threads.helpers,
-      needs: w.threads.needs,
+      ...w.threads,
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${kind === "f32" ? "" : "let label = u32(truth[row]);"}
@@ -95,18 +91,19 @@ const kernels = kernelFamily(({ kind, shape, W }: Config) => {
 const op = defineOp({
   name: "crossEntropy",
   forward([logits, target]: [Tensor, Tensor], { labelSmoothing, variant }: { labelSmoothing: number; variant: RowVariant }) {
-    const [B, K] = logits.shape as [number, number];
-    const W = widthOf(variant, K),
-      shape = rowShape(variant, K);
-    const config: Config = { kind: kindOf(target), shape, W };
-    const params = { rows: B, len: K / W, scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / B };
+    const {
+      config: rowConfig,
+      grid: { rows, D: K, len, groups },
+    } = rowPlan(logits, variant);
+    const config: Config = { kind: kindOf(target), ...rowConfig };
+    const params = { rows, len, scale: 1 - labelSmoothing, off: labelSmoothing / K, perRow: 1 / rows };
     const { losses, stats } = kernels(config).forward({
       params,
-      groups: rowWords(shape).groups(B),
+      groups,
       inputs: { logits, truth: target },
-      outputs: { losses: [B], stats: [B, 3] },
+      outputs: { losses: [rows], stats: [rows, 3] },
     });
-    return { y: sumTo(losses, []), saved: { stats, config, grid: { params, threads: (B * K) / W } } };
+    return { y: sumTo(losses, []), saved: { stats, config, grid: { params, threads: rows * len } } };
   },
   backward(dy, { stats, config, grid }, [logits, target], _, needs) {
     const { backward, backwardTarget } = kernels(config);

@@ -12,12 +12,13 @@
  * Liu et al. 2022, "A ConvNet for the 2020s", https://arxiv.org/abs/2201.03545
  */
 import { defineOp } from "../engine/autograd.ts";
-import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { addParts } from "./shared/add-parts.ts";
 import { stripesOf } from "./shared/reduce.ts";
 import { range } from "./shared/unroll.ts";
+import { typeOf, widthFor } from "./shared/width.ts";
 
 /** Neighbouring columns that a thread computes, so that it loads few pixels twice: a divisor of 56, 28, 14 and 7, the sides of 224 pixels' stages. */
 const RUN = 7;
@@ -28,8 +29,6 @@ interface Config {
   /** Channels of a vector. */
   readonly W: 1 | 4;
 }
-
-const typeOf = (W: 1 | 4): Elem => (W === 4 ? "vec4f" : "f32");
 
 /**
  * `tap(v, o, pixel)` for every pixel of row `h` that one of the columns `left + o` of a run reads by its kernel's column v. `pixel` is x's value,
@@ -146,7 +145,7 @@ const op = defineOp({
 /** `turned`: with every kernel turned by 180 degrees. */
 function convolve(x: Tensor, weight: Tensor, bias: Tensor | null, K: number, turned: boolean): Tensor {
   const [B, height, width, C] = x.shape as [number, number, number, number];
-  const W = C % 4 === 0 ? 4 : 1;
+  const W = widthFor(C);
   const [len, runs] = [C / W, Math.ceil(width / RUN)];
   const n = B * height * runs * len;
   const outputs = { y: { shape: x.shape, dtype: x.dtype } };
@@ -155,7 +154,7 @@ function convolve(x: Tensor, weight: Tensor, bias: Tensor | null, K: number, tur
 
 function weightGradients(x: Tensor, dy: Tensor, K: number): { readonly dweight: Tensor; readonly dbias: Tensor } {
   const [B, height, width, C] = x.shape as [number, number, number, number];
-  const W = C % 4 === 0 ? 4 : 1;
+  const W = widthFor(C);
   const [len, rows] = [C / W, B * height];
   const { stripe, parts } = stripesOf(rows, len * K);
   const n = parts * K * len;

@@ -9,17 +9,13 @@
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { numel, sameShape, type Shape } from "../engine/shape.ts";
-import { broadcastShapes, broadcastStrides } from "./shared/axes.ts";
+import { broadcastShapes, broadcastStrides, mergedAxes } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { geluOf } from "./shared/activations.ts";
 import { sumTo } from "./shared/reduce.ts";
+import { typeOf, widthFor, type Width } from "./shared/width.ts";
 
 const WG = 256;
-
-type Width = 1 | 4;
-const typeOf = (W: Width) => (W === 4 ? "vec4f" : "f32");
-/** Elements per thread: four if n is a multiple of four. */
-const widthOf = (n: number): Width => (n % 4 === 0 ? 4 : 1);
 
 /** WGSL for numbers or vectors T. */
 type Expr = (T: string) => string;
@@ -48,7 +44,7 @@ function unary(name: string, expr: { readonly y: Expr; readonly dx: Expr; readon
     };
   });
   const plan = (x: Tensor) => {
-    const W = widthOf(x.size),
+    const W = widthFor(x.size),
       n = x.size / W;
     return { ...kernels({ W }), grid: { params: { n }, threads: n } };
   };
@@ -97,7 +93,7 @@ const scaleOp = defineOp({
 });
 
 function scaled(x: Tensor, factor: number): Tensor {
-  const W = widthOf(x.size),
+  const W = widthFor(x.size),
     n = x.size / W;
   return scaleKernel({ W })({ inputs: { xs: x }, outputs: { ys: x }, params: { n, factor }, threads: n }).ys;
 }
@@ -120,18 +116,18 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     }
     return terms.join(" + ") || "0u";
   };
-  const kernels = kernelFamily(({ sizes, a, b, W }: ReturnType<typeof mergeAxes> & { readonly W: Width }) => {
+  const kernels = kernelFamily(({ axes, W }: { readonly axes: ReturnType<typeof mergedAxes>; readonly W: Width }) => {
     const T = typeOf(W);
-    const inner = sizes.length - 1;
-    // Strides in vectors: an operand that is not repeated along the innermost axis walks it in fours.
-    const in4 = (strides: readonly number[]) => strides.map((s) => (strides[inner] === 1 ? (s === 1 ? 1 : s / W) : s));
-    const counts = sizes.map((n, i) => (i === inner ? n / W : n));
-    const of = (strides: readonly number[]) => (strides[inner] === 1 ? T : "f32");
-    const load = (array: string, strides: readonly number[]) =>
-      counts.length === 1 && strides[0] === 1 ? `${array}[i]` : `${T}(${array}[${at("i", counts, in4(strides))}])`;
+    const inner = axes.at(-1)!;
+    const counts = axes.map((axis) => (axis === inner ? axis.size / W : axis.size));
+    // Whether operand k (a, b) is not repeated along the innermost axis: it walks that in vectors, and its other steps are counted in them.
+    const walks = (k: 0 | 1) => inner.steps[k] === 1;
+    const steps = (k: 0 | 1) => axes.map((axis) => (walks(k) && axis.steps[k] !== 1 ? axis.steps[k]! / W : axis.steps[k]!));
+    const load = (array: string, k: 0 | 1) =>
+      axes.length === 1 && walks(k) ? `${array}[i]` : `${T}(${array}[${at("i", counts, steps(k))}])`;
     const common = { params: { n: "u32" }, workgroup: { upTo: WG } } as const;
-    const inputs = { as_: of(a), bs: of(b) } as const;
-    const loads = `let a = ${load("as_", a)}; let b = ${load("bs", b)};`;
+    const inputs = { as_: walks(0) ? T : "f32", bs: walks(1) ? T : "f32" } as const;
+    const loads = `let a = ${load("as_", 0)}; let b = ${load("bs", 1)};`;
     // d/da or d/db before the sum over broadcast axes.
     const backward = (side: "da" | "db") =>
       defineKernel({
@@ -155,12 +151,12 @@ function binary(name: string, expr: { readonly y: string; readonly da: string; r
     };
   });
   const built = (a: Tensor, b: Tensor, shape: Shape) => {
-    const merged = mergeAxes(shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
-    if (merged.sizes.length > RANK)
-      throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${merged.sizes.length}`);
-    const W = widthOf(merged.sizes.at(-1)!),
+    const axes = mergedAxes(shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape));
+    if (axes.length > RANK)
+      throw new Error(`${name}: expected at most ${RANK} groups of axes that broadcast differently, got ${axes.length}`);
+    const W = widthFor(axes.at(-1)!.size),
       n = numel(shape) / W;
-    return { ...kernels({ ...merged, W }), grid: { params: { n }, threads: n } };
+    return { ...kernels({ axes, W }), grid: { params: { n }, threads: n } };
   };
   const op = defineOp({
     name,
@@ -193,24 +189,3 @@ export const average = binary("average", { y: "0.5 * (a + b)", da: "0.5 * dy", d
 
 /** a * b, NumPy broadcasting. */
 export const mul = binary("mul", { y: "a * b", da: "dy * b", db: "dy * a" });
-
-/** Drops axes of length 1 and merges neighbours with compatible strides in both operands. */
-function mergeAxes(shape: Shape, a: readonly number[], b: readonly number[]) {
-  const sizes: number[] = [],
-    ma: number[] = [],
-    mb: number[] = [];
-  shape.forEach((size, i) => {
-    if (size === 1) return;
-    const k = sizes.length - 1;
-    if (k >= 0 && ma[k] === a[i]! * size && mb[k] === b[i]! * size) {
-      sizes[k]! *= size;
-      ma[k] = a[i]!;
-      mb[k] = b[i]!;
-    } else {
-      sizes.push(size);
-      ma.push(a[i]!);
-      mb.push(b[i]!);
-    }
-  });
-  return sizes.length > 0 ? { sizes, a: ma, b: mb } : { sizes: [1], a: [1], b: [1] };
-}

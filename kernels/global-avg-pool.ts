@@ -11,14 +11,15 @@ import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./shared/reduce.ts";
 import { threadPerRow } from "./shared/thread-per-row.ts";
+import { typeOf, widthFor, type Width } from "./shared/width.ts";
 
 const WG = 64;
 
 // One thread per channel, W elements a load.
-const smallKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+const smallKernel = kernelFamily(({ W }: { readonly W: Width }) =>
   defineKernel({
     name: "globalAvgPool.small",
-    inputs: { x: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    inputs: { x: typeOf(W) }, // (N, P)
     outputs: { y: "f32" }, // (N)
     constants: { P: "u32" },
     params: { n: "u32" },
@@ -48,11 +49,11 @@ const largeKernel = defineKernel({
 });
 
 // One thread per W elements of a channel, which has P times W.
-const backwardKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+const backwardKernel = kernelFamily(({ W }: { readonly W: Width }) =>
   defineKernel({
     name: "globalAvgPool.backward",
     inputs: { dy: "f32" }, // (N)
-    outputs: { dx: W === 4 ? "vec4f" : "f32" }, // (N, P)
+    outputs: { dx: typeOf(W) }, // (N, P)
     constants: { P: "u32" },
     params: { n: "u32" },
     workgroup: WG,
@@ -78,7 +79,7 @@ const op = defineOp({
   },
 
   backward(dy, P, [x]) {
-    const W = P % 4 === 0 ? 4 : 1;
+    const W = widthFor(P);
     const n = x.size / W;
     return [backwardKernel({ W })({ inputs: { dy }, outputs: { dx: x }, constants: { P: P / W }, params: { n }, threads: n }).dx];
   },

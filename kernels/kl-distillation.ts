@@ -14,8 +14,8 @@ import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
-import { rowShape, rowWords, vectors, type RowShape } from "./rows/rows.ts";
-import { rowVariant, widthOf, type RowVariant, type Width } from "./rows/variants.ts";
+import { rowPlan, rowWords, vectors, type RowConfig } from "./rows/rows.ts";
+import { rowVariant, type RowVariant } from "./rows/variants.ts";
 
 const WG = 256;
 
@@ -32,13 +32,8 @@ fn kl_term(pt: ${T}, ps: ${T}, d: ${T}) -> ${T} {
 }
 `;
 
-interface Config {
-  readonly shape: RowShape;
-  readonly W: Width;
-}
-
 // Row kernels (rows/rows.ts); the student's gradient: one thread per vector. `p.len` counts vectors.
-const kernels = kernelFamily(({ shape, W }: Config) => {
+const kernels = kernelFamily(({ shape, W }: RowConfig) => {
   const w = rowWords(shape);
   const { T, total, most } = vectors(W);
   const params = { rows: "u32", len: "u32", invTau: "f32", factor: "f32" } as const;
@@ -49,9 +44,8 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       inputs: { student: T, teacher: T }, // (B, K), (B, K)
       outputs: { losses: "f32", stats: "f32" }, // (B): each row's part of the loss; (B, 4): max and sum exp((z - max) / tau) of both
       params,
-      workgroup: w.threads.workgroup,
+      ...w.threads,
       helpers: w.threads.helpers + klTerm(T),
-      needs: w.threads.needs,
       code: w.code(/* wgsl */ `
     let first = row * p.len;
     ${both.load}
@@ -98,9 +92,7 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
       inputs: { student: T, teacher: T, stats: "f32", dy: "f32" }, // (B, K), (B, K), (B, 4), ()
       outputs: { dteacher: T }, // (B, K)
       params,
-      workgroup: w.threads.workgroup,
-      helpers: w.threads.helpers,
-      needs: w.threads.needs,
+      ...w.threads,
       code: w.code(
         ((terms: (s: string, t: string) => string) => /* wgsl */ `
     let first = row * p.len;
@@ -120,32 +112,25 @@ const kernels = kernelFamily(({ shape, W }: Config) => {
   };
 });
 
-/** The kernels for rows of logits, their common params, and counts of workgroups and threads. */
-function plan(student: Tensor, variant: RowVariant) {
-  const [B, K] = student.shape as [number, number];
-  const W = widthOf(variant, K),
-    shape = rowShape(variant, K);
-  return { ...kernels({ shape, W }), rows: B, len: K / W, rowGroups: rowWords(shape).groups(B), threads: (B * K) / W };
-}
-
 const op = defineOp({
   name: "klDistillation",
   forward([student, teacher]: [Tensor, Tensor], { tau, n, variant }: { tau: number; n: number; variant: RowVariant }) {
-    const { forward, rows, len, rowGroups: groups } = plan(student, variant);
-    const { losses, stats } = forward({
+    const { config, grid } = rowPlan(student, variant);
+    const { rows, len, groups } = grid;
+    const { losses, stats } = kernels(config).forward({
       inputs: { student, teacher },
       outputs: { losses: [rows], stats: [rows, 4] },
       params: { rows, len, invTau: 1 / tau, factor: tau ** 2 / n },
       groups,
     });
-    return { y: sumTo(losses, []), saved: stats };
+    return { y: sumTo(losses, []), saved: { stats, config, grid } };
   },
-  backward(dy, stats, [student, teacher], { tau, n, variant }, needs) {
-    const { backward, backwardTeacher, rows, len, rowGroups, threads } = plan(student, variant);
+  backward(dy, { stats, config, grid: { rows, len, groups } }, [student, teacher], { tau, n }, needs) {
+    const { backward, backwardTeacher } = kernels(config);
     const args = { inputs: { student, teacher, stats, dy }, params: { rows, len, invTau: 1 / tau, factor: tau / n } };
     return [
-      needs[0] ? backward({ ...args, threads, outputs: { dstudent: student } }).dstudent : null,
-      needs[1] ? backwardTeacher({ ...args, groups: rowGroups, outputs: { dteacher: teacher } }).dteacher : null,
+      needs[0] ? backward({ ...args, threads: rows * len, outputs: { dstudent: student } }).dstudent : null,
+      needs[1] ? backwardTeacher({ ...args, groups, outputs: { dteacher: teacher } }).dteacher : null,
     ];
   },
 });

@@ -15,7 +15,7 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { checkActivation, type Activation } from "./shared/activations.ts";
 import { activationBackwardSums, columnSums } from "./shared/column-sums.ts";
-import { gemm } from "./gemm/gemm.ts";
+import { dense, denseInputGrad, denseWeightGrad } from "./gemm/dense.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkFactors, sampled, type SampleFactors } from "./shared/sample-factors.ts";
 
@@ -64,12 +64,7 @@ const op = defineOp({
     const keepsU =
       differentiable && (activation !== "none" ? [x, weight, bias].some((t) => t?.requiresGrad) : scale?.requiresGrad === true);
     const rows = x.size / I;
-    const { y, preActivation: u } = gemm({
-      a: { tensor: x },
-      b: { tensor: weight, transposed: true },
-      M: rows,
-      N: O,
-      K: I,
+    const { y, preActivation: u } = dense({ tensor: x }, weight, rows, {
       shape,
       bias: bias ?? undefined,
       activation,
@@ -79,10 +74,10 @@ const op = defineOp({
       variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
     });
-    return { y, saved: { u, rows, I, O } };
+    return { y, saved: { u, rows, O } };
   },
 
-  backward(dy, { u, rows, I, O }, [x, weight, bias, residual, scale], { activation, factors, variant }, needs) {
+  backward(dy, { u, rows, O }, [x, weight, bias, residual, scale], { activation, factors, variant }, needs) {
     const wanted = needs[0] || needs[1] || needs[2] || needs[4];
     const activated = u && wanted && activation !== "none";
     const samples = factors && sampled(dy, factors, rows / dy.shape[0]!);
@@ -92,21 +87,14 @@ const op = defineOp({
     const scaled = scale ?? undefined;
     const dW =
       needs[1] || (scale && (biasToo || needs[4]))
-        ? gemm({
-            a: { ...a, transposed: true, scale: scaled },
-            b: { tensor: x },
-            M: O,
-            N: I,
-            K: rows,
-            shape: weight.shape,
-            store: "f32",
+        ? denseWeightGrad({ ...a, scale: scaled }, { tensor: x }, weight, rows, {
             sums: biasToo && !sums,
             dots: needs[4] ? u! : undefined,
             variant,
           })
         : null;
     return [
-      needs[0] ? gemm({ a: { ...a, scale: scaled }, b: { tensor: weight }, M: rows, N: I, K: O, shape: x.shape, variant }).y : null,
+      needs[0] ? denseInputGrad({ ...a, scale: scaled }, weight, rows, { shape: x.shape, variant }).y : null,
       needs[1] ? (dW?.y ?? null) : null,
       biasToo ? (sums ?? dW?.sums ?? columnSums(a.samples?.scaled() ?? du, O)) : null,
       residual && needs[3] ? dy : null,

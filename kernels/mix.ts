@@ -12,6 +12,7 @@ import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import type { Scalar } from "./shared/scalars.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { typeOf, widthFor } from "./shared/width.ts";
 
 const WG = 64;
 
@@ -35,9 +36,9 @@ const mixupKernel = kernelFamily(({ elem }: { elem: Elem }) =>
 
 function mixed(x: Tensor, lam: Scalar): Tensor {
   const per = x.size / x.shape[0]!;
-  const width = per % 4 === 0 ? 4 : 1;
+  const width = widthFor(per);
   const n = x.size / width;
-  return mixupKernel({ elem: width === 4 ? "vec4f" : "f32" })({
+  return mixupKernel({ elem: typeOf(width) })({
     inputs: { x, scalars: lam.tensor },
     outputs: { y: x.shape },
     constants: { AT: lam.at },

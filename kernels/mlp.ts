@@ -14,7 +14,7 @@ import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import type { FirstOperand } from "./gemm/describe.ts";
-import { gemm } from "./gemm/gemm.ts";
+import { dense, denseInputGrad, denseWeightGrad } from "./gemm/dense.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
 import { checkActivation, type Activation } from "./shared/activations.ts";
 import { checkFactors, sampled, type SampleFactors } from "./shared/sample-factors.ts";
@@ -56,24 +56,14 @@ const op = defineOp({
     if (scale && !sameShape(scale.shape, [O])) throw new Error(`mlp: expected a scale [${O}], got ${show(scale.shape)}`);
     if (factors) checkFactors("mlp", factors, shape);
     checkActivation("mlp", activation);
-    const { y: hidden, preActivation: u } = gemm({
-      a: { tensor: x },
-      b: { tensor: w1, transposed: true },
-      M: rows,
-      N: H,
-      K: I,
+    const { y: hidden, preActivation: u } = dense({ tensor: x }, w1, rows, {
       shape: [rows, H],
       bias: b1,
       activation,
       preActivation: differentiable && activation !== "none",
       variant,
     });
-    const { y, preActivation: v } = gemm({
-      a: { tensor: hidden },
-      b: { tensor: w2, transposed: true },
-      M: rows,
-      N: O,
-      K: H,
+    const { y, preActivation: v } = dense({ tensor: hidden }, w2, rows, {
       shape,
       bias: b2,
       preActivation: differentiable && scale?.requiresGrad === true,
@@ -82,27 +72,22 @@ const op = defineOp({
       variant,
       factors: factors && { ...factors, rows: rows / shape[0]! },
     });
-    return { y, saved: { hidden, u, v, rows, I, H, O } };
+    return { y, saved: { hidden, u, v, rows, H } };
   },
 
-  backward(dy, { hidden, u, v, rows, I, H, O }, [x, w1, , w2, , , given], { activation, factors, variant }, needs) {
+  backward(dy, { hidden, u, v, rows, H }, [x, w1, , w2, , , given], { activation, factors, variant }, needs) {
     const scale = given ?? undefined;
     const g = { tensor: dy, samples: factors && sampled(dy, factors, rows / dy.shape[0]!) };
-    const weightGrad = (a: FirstOperand, input: Tensor, M: number, N: number, dots?: Tensor) =>
-      gemm({ a: { ...a, transposed: true }, b: { tensor: input }, M, N, K: rows, shape: [M, N], store: "f32", sums: true, dots, variant });
-    const second = needs[3] || needs[4] || needs[6] ? weightGrad({ ...g, scale }, hidden, O, H, v ?? undefined) : null;
-    const { y: du } = gemm({
-      a: { ...g, scale },
-      b: { tensor: w2 },
-      M: rows,
-      N: H,
-      K: O,
+    const weightGrad = (a: FirstOperand, input: Tensor, weight: Tensor, dots?: Tensor) =>
+      denseWeightGrad(a, { tensor: input }, weight, rows, { sums: true, dots, variant });
+    const second = needs[3] || needs[4] || needs[6] ? weightGrad({ ...g, scale }, hidden, w2, v ?? undefined) : null;
+    const { y: du } = denseInputGrad({ ...g, scale }, w2, rows, {
       shape: [rows, H],
       gradOf: u ? { activation, at: u } : undefined,
       variant,
     });
-    const first = needs[1] || needs[2] ? weightGrad({ tensor: du }, x, H, I) : null;
-    const dx = needs[0] ? gemm({ a: { tensor: du }, b: { tensor: w1 }, M: rows, N: I, K: H, shape: x.shape, variant }).y : null;
+    const first = needs[1] || needs[2] ? weightGrad({ tensor: du }, x, w1) : null;
+    const dx = needs[0] ? denseInputGrad({ tensor: du }, w1, rows, { shape: x.shape, variant }).y : null;
     return [dx, first?.y ?? null, first?.sums ?? null, second?.y ?? null, second?.sums ?? null, dy, second?.dots ?? null];
   },
 });

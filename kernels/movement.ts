@@ -14,14 +14,15 @@
 import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily, type Elem } from "../engine/kernel.ts";
 import { numel, sameShape, show, type Shape } from "../engine/shape.ts";
-import { amongZeros, vectorised } from "./shared/among-zeros.ts";
-import { broadcastShapes, broadcastStrides, normalizeAxis, strides } from "./shared/axes.ts";
+import { amongZeros } from "./shared/among-zeros.ts";
+import { broadcastShapes, broadcastStrides, mergedAxes, normalizeAxis, strides } from "./shared/axes.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
+import { range } from "./shared/unroll.ts";
+import { typeOf, widthFor } from "./shared/width.ts";
 
 const WG = 64;
 const MAX_INPUTS = 7; // with the output 8 storage buffers, which every WebGPU adapter allows
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 // One thread per element of y. `steps` are the strides of x for each axis of y; the outermost axis needs no size.
 const gatherKernel = kernelFamily(({ elem, sizes, steps }: { elem: Elem; sizes: readonly number[]; steps: readonly number[] }) =>
@@ -45,27 +46,14 @@ const gatherKernel = kernelFamily(({ elem, sizes, steps }: { elem: Elem; sizes: 
 
 /** y of `shape`, whose element at indices i is x[offset + sum of i * steps]. */
 function gather(x: Tensor, shape: Shape, steps: readonly number[], offset = 0): Tensor {
-  const axes = merged(shape, steps);
+  const axes = mergedAxes(shape, steps).map(({ size, steps: [step] }) => ({ size, step: step! }));
   if (axes.length === 1 && axes[0]!.step === 1 && numel(shape) === x.size) return x.view(shape);
   const inner = axes.at(-1)!;
-  const { elem, width } = vectorised(inner.step === 1 ? [inner.size, offset, ...axes.slice(0, -1).map((a) => a.step)] : [1]);
+  const width = inner.step === 1 ? widthFor(inner.size, offset, ...axes.slice(0, -1).map((a) => a.step)) : 1;
   const n = numel(shape) / width;
   const sizes = axes.map((a, k) => (k === 0 ? 0 : a === inner ? a.size / width : a.size));
-  const kernel = gatherKernel({ elem, sizes, steps: axes.map((a) => (a === inner ? a.step : a.step / width)) });
+  const kernel = gatherKernel({ elem: typeOf(width), sizes, steps: axes.map((a) => (a === inner ? a.step : a.step / width)) });
   return kernel({ inputs: { x }, outputs: { y: { shape, dtype: x.dtype } }, params: { n, offset: offset / width }, threads: n }).y;
-}
-
-/** Axes without those of length 1; neighbours that one stride walks through are merged. */
-function merged(shape: Shape, steps: readonly number[]): { size: number; step: number }[] {
-  const axes: { size: number; step: number }[] = [];
-  shape.forEach((size, i) => {
-    if (size === 1) return;
-    const step = steps[i]!;
-    const outer = axes.at(-1);
-    if (outer && outer.step === step * size) Object.assign(outer, { size: outer.size * size, step });
-    else axes.push({ size, step });
-  });
-  return axes.length > 0 ? axes : [{ size: 1, step: 1 }];
 }
 
 const reshapeOp = defineOp({
@@ -153,9 +141,9 @@ const concatOp = defineOp({
     );
     const inner = numel(shape.slice(axis + 1));
     const lengths = parts.map((t) => t.shape[axis]! * inner);
-    const { elem, width } = vectorised(lengths);
+    const width = widthFor(...lengths);
     const n = numel(shape) / width;
-    const { y } = concatKernel({ elem, widths: lengths.map((l) => l / width) })({
+    const { y } = concatKernel({ elem: typeOf(width), widths: lengths.map((l) => l / width) })({
       inputs: Object.fromEntries(parts.map((t, k) => [`x${k}`, t])),
       outputs: { y: { shape, dtype: parts[0]!.dtype } },
       params: { n },

@@ -14,16 +14,15 @@
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { gemm } from "./gemm/gemm.ts";
+import { dense, denseInputGrad, denseWeightGrad } from "./gemm/dense.ts";
 import type { GemmVariant } from "./gemm/tiles.ts";
-import { cutPatches, isOf, placeTokens, prefixOf, rowOf, tokenGradients, type Tokens } from "./shared/patch-tokens.ts";
+import { cutPatches, placeTokens, tokenGradients, tokensOf, tokenWgsl, type Tokens } from "./shared/patch-tokens.ts";
 import { patchesPerImage, patchMap, type PatchSizes } from "./shared/patches.ts";
 
 /** How x lies: as images, or (`null`) as rows of patches. */
 interface PatchLayout {
   readonly B: number;
   readonly P: number;
-  readonly K: number;
   readonly sizes: PatchSizes | null;
 }
 
@@ -34,11 +33,11 @@ function patchLayout(x: Tensor, weight: Tensor): PatchLayout {
   if (!sameShape(weight.shape, [D, C, p, p]) || (!images && (x.shape.length !== 3 || x.shape[2] !== K))) {
     throw new Error(`patchEmbed: expected x [B,C,H,W] or [B,P,C*p*p] and weight [D,C,p,p], got ${show(x.shape)} and ${show(weight.shape)}`);
   }
-  if (!images) return { B: x.shape[0]!, P: x.shape[1]!, K, sizes: null };
+  if (!images) return { B: x.shape[0]!, P: x.shape[1]!, sizes: null };
   const [B, , H, W] = x.shape as [number, number, number, number];
   if (H % p !== 0 || W % p !== 0) throw new Error(`patchEmbed: expected sides that are multiples of ${p}, got ${show(x.shape)}`);
   const sizes = { C, H, W, p };
-  return { B, P: patchesPerImage(sizes), K, sizes };
+  return { B, P: patchesPerImage(sizes), sizes };
 }
 
 interface Attrs {
@@ -54,72 +53,44 @@ const op = defineOp({
     { variant }: Attrs,
   ) {
     const layout = patchLayout(x, weight),
-      { B, P, K, sizes } = layout;
+      { B, P, sizes } = layout;
     const D = weight.shape[0]!;
     if (bias && !sameShape(bias.shape, [D]))
       throw new Error(`patchEmbed: expected bias [${D}] for weight ${show(weight.shape)}, got ${show(bias.shape)}`);
     for (const token of prefix)
       if (token.size === 0 || token.size % D !== 0) throw new Error(`patchEmbed: expected tokens [1,n,${D}], got ${show(token.shape)}`);
-    const front = prefixOf(prefix, D);
-    const first = front.reduce((n, { count }) => n + count, 0),
-      T = P + first;
+    const tokens = tokensOf(prefix, position, P, D),
+      T = P + tokens.front;
     if (position && position.size !== T * D && position.size !== P * D)
       throw new Error(`patchEmbed: expected a position [1,${T},${D}] or [1,${P},${D}], got ${show(position.shape)}`);
-    const tokens: Tokens = { prefix: front, skip: position ? T - position.size / D : 0, patches: P, D };
     // Rows of patches are a plain product, which tensor cores can make: images of f16 are cut up for it.
     const rows = !sizes ? x : x.dtype === "f16" ? cutPatches(x, sizes) : null;
-    const saved = { ...layout, D, T, first, tokens, rows };
-    const b = { tensor: weight, transposed: true };
-    if (!rows) return { y: embedImages(x, weight, bias, position, prefix, { ...layout, tokens, first, variant }), saved };
+    const saved = { ...layout, tokens, rows };
+    if (!rows) return { y: embedImages(x, weight, bias, position, prefix, { ...layout, tokens, variant }), saved };
     // Before the position is added, nothing is rounded to f16.
     const store = position ? "f32" : x.dtype;
-    const { y } = gemm({ a: { tensor: rows }, b, M: B * P, N: D, K, shape: [B, P, D], bias: bias ?? undefined, store, variant });
+    const { y } = dense({ tensor: rows }, weight, B * P, { shape: [B, P, D], bias: bias ?? undefined, store, variant });
     return { y: position ? placeTokens(y, position, prefix, tokens, x.dtype) : y, saved };
   },
 
-  backward(dy, { sizes, B, P, D, K, T, first, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
+  backward(dy, { sizes, B, P, tokens, rows }, [x, weight, bias, position, ...prefix], { variant }, needs) {
     const weighs = needs[1] === true || needs[2] === true;
-    const front = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
-    const row = first === 0 ? `i * ${D}u` : `(i / ${P}u * ${T}u + i % ${P}u + ${first}u) * ${D}u`;
+    const { D, front } = tokens;
+    const made = position && tokenGradients(dy, position, prefix, tokens, rows !== null && weighs);
+    const row = front === 0 ? `i * ${D}u` : `(i / ${P}u * ${P + front}u + i % ${P}u + ${front}u) * ${D}u`;
     const map = { row, col: "i", fours: D % 4 === 0 };
-    const own = position ? (front?.rows ?? null) : dy; // the patches' rows of dy
-    const weightGradient = () =>
-      gemm({
-        a: { tensor: own ?? dy, transposed: true, ...(own && rows ? {} : { map: { ...map, row: map.col, col: map.row } }) },
-        b: rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) },
-        M: D,
-        N: K,
-        K: B * P,
-        shape: weight.shape,
-        store: "f32",
-        sums: bias !== null,
-        variant,
-      });
-    const dx = () =>
-      gemm({
-        a: { tensor: dy, map },
-        b: { tensor: weight },
-        M: B * P,
-        N: K,
-        K: D,
-        shape: x.shape,
-        ...(sizes ? { out: { map: patchMap(sizes), batch: [] } } : {}),
-        variant,
-      }).y;
-    const dW = weighs ? weightGradient() : null;
-    return [
-      needs[0] ? dx() : null,
-      dW?.y ?? null,
-      dW?.sums ?? null,
-      front?.dposition ?? null,
-      ...(front?.prefix ?? prefix.map(() => null)),
-    ];
+    const own = position ? (made?.rows ?? null) : dy; // the patches' rows of dy
+    const ownRows = { tensor: own ?? dy, ...(own && rows ? {} : { map: { ...map, row: map.col, col: map.row } }) };
+    const patches = rows ? { tensor: rows } : { tensor: x, map: patchMap(sizes!) };
+    const dW = weighs ? denseWeightGrad(ownRows, patches, weight, B * P, { sums: bias !== null, variant }) : null;
+    const out = sizes ? { out: { map: patchMap(sizes), batch: [] } } : {};
+    const dx = needs[0] ? denseInputGrad({ tensor: dy, map }, weight, B * P, { shape: x.shape, ...out, variant }).y : null;
+    return [dx, dW?.y ?? null, dW?.sums ?? null, made?.dposition ?? null, ...(made?.prefix ?? prefix.map(() => null))];
   },
 });
 
 interface Embedding extends PatchLayout, Attrs {
   readonly tokens: Tokens;
-  readonly first: number;
 }
 
 /** The tokens of images, in one product that reads patches where they lie. */
@@ -129,33 +100,24 @@ function embedImages(
   bias: Tensor | null,
   position: Tensor | null,
   prefix: readonly Tensor[],
-  { B, P, K, sizes, tokens: { prefix: front, skip, D }, first, variant }: Embedding,
+  { B, P, sizes, tokens, variant }: Embedding,
 ): Tensor {
-  const T = P + first;
+  const { D, front } = tokens,
+    T = P + front;
   // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
-  const patch = first === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${first}u) - ${first}u`;
-  const placing = (at: (element: string) => string): string => {
-    const learned = front.map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${at(`${rowOf(own, D, "token")}n`)}]; }`);
-    const placed = `v += position[${at(`${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + n`)}];`;
-    return `let token = m % ${T}u; ${learned.join(" ")} ${skip === 0 ? placed : `if (token >= ${skip}u) { ${placed} }`}`;
-  };
-  return gemm({
-    a: { tensor: x, map: patchMap(sizes!, patch) },
-    b: { tensor: weight, transposed: true },
-    M: B * T,
-    N: D,
-    K,
+  const placed = (row: number, at: string): string => `let token = m % ${T}u; ${tokenWgsl(tokens, row, at).join(" ")}`;
+  const patch = front === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${front}u) - ${front}u`;
+  return dense({ tensor: x, map: patchMap(sizes!, patch) }, weight, B * T, {
     shape: [B, T, D],
     bias: bias ?? undefined,
     variant,
-    custom:
-      position === null
-        ? undefined
-        : {
-            code: placing((at) => at),
-            ...(D % 4 === 0 ? { fours: placing((at) => `(${at}) / 4u`) } : {}),
-            inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
-          },
+    custom: position
+      ? {
+          code: placed(D, "n"),
+          ...(D % 4 === 0 ? { fours: placed(D / 4, "n / 4u") } : {}),
+          inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
+        }
+      : undefined,
   }).y;
 }
 

@@ -12,12 +12,13 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { typeOf } from "./shared/width.ts";
 
 const WG = 256;
 
 // One thread per vector (or element) of y. Neighbours lie in one vector, halves of a head in two.
 const kernel = kernelFamily(({ half, W }: { readonly half: boolean; readonly W: 1 | 4 }) => {
-  const T = W === 4 ? "vec4f" : "f32",
+  const T = typeOf(W),
     angles = W === 4 && !half ? "vec2f" : T;
   const pair = (of: string) => (W === 4 && !half ? `${of}[k].xxyy` : `${of}[k]`);
   const other = half

@@ -11,11 +11,9 @@ import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { workgroupSum } from "./shared/reduce.ts";
 import { threadPerRow } from "./shared/thread-per-row.ts";
+import { typeOf, widthFor, type Width } from "./shared/width.ts";
 
 const WG = 64;
-
-type Width = 1 | 4;
-const typeOf = (W: Width) => (W === 4 ? "vec4f" : "f32");
 
 // One thread per W elements of a channel; also the backward for x.
 const scaleKernel = kernelFamily(({ W }: { readonly W: Width }) =>
@@ -67,7 +65,7 @@ const largeSumKernel = defineKernel({
 
 /** x times s, in x's shape; P: elements of a channel. */
 function scaled(x: Tensor, s: Tensor, P: number): Tensor {
-  const W = P % 4 === 0 ? 4 : 1;
+  const W = widthFor(P);
   const n = x.size / W;
   return scaleKernel({ W })({ inputs: { x, s }, outputs: { y: x }, constants: { P: P / W }, params: { n }, threads: n }).y;
 }

@@ -11,12 +11,13 @@ import { defineOp } from "../engine/autograd.ts";
 import { defineKernel, kernelFamily } from "../engine/kernel.ts";
 import { show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { typeOf, widthFor } from "./shared/width.ts";
 
 const WG = 256;
 
 // One thread per vector (or element) of y.
 const kernels = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
-  const T = W === 4 ? "vec4f" : "f32";
+  const T = typeOf(W);
   const common = { params: { n: "u32", H: "u32" }, workgroup: { upTo: WG } } as const; // H: vectors of a row of y
   const load = "let i = group * WG + li; if (i >= p.n) { return; } let at = i / p.H * p.H + i; let g = u[at]; let v = u[at + p.H];";
   return {
@@ -41,7 +42,7 @@ const kernels = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
 
 function plan(u: Tensor) {
   const H = u.shape.at(-1)! / 2;
-  const W = H % 4 === 0 ? 4 : 1,
+  const W = widthFor(H),
     n = u.size / 2 / W;
   return { ...kernels({ W }), H, grid: { params: { n, H: H / W }, threads: n } };
 }

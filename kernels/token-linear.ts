@@ -11,6 +11,7 @@
 import { defineOp } from "../engine/autograd.ts";
 import { sameShape, show } from "../engine/shape.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { dense, denseInputGrad, denseWeightGrad } from "./gemm/dense.ts";
 import { gemm } from "./gemm/gemm.ts";
 
 const op = defineOp({
@@ -27,16 +28,14 @@ const op = defineOp({
     if (!(Number.isInteger(token) && token >= 0 && token < N))
       throw new Error(`tokenLinear: expected a token from 0 to ${N - 1} of x ${show(x.shape)}, got ${token}`);
     const rows = { tensor: x, ld: N * D, offset: token * D };
-    const { y } = gemm({ a: rows, b: { tensor: weight, transposed: true }, M: B, N: O, K: D, shape: [B, O], bias });
+    const { y } = dense(rows, weight, B, { shape: [B, O], bias });
     return { y, saved: { rows, B, N, D, O } };
   },
 
   backward(dy, { rows, B, N, D, O }, [x, weight], token, needs, partial) {
     // The only token's gradient is a plain product; of several, every token's row is made, zeros at the others.
     const dx = () =>
-      N === 1
-        ? gemm({ a: { tensor: dy }, b: { tensor: weight }, M: B, N: D, K: O, shape: x.shape, residual: partial ?? undefined }).y
-        : dxOfSeveral();
+      N === 1 ? denseInputGrad({ tensor: dy }, weight, B, { shape: x.shape, residual: partial ?? undefined }).y : dxOfSeveral();
     const dxOfSeveral = () =>
       gemm({
         a: { tensor: dy },
@@ -50,19 +49,7 @@ const op = defineOp({
           inputs: partial ? { partial } : {},
         },
       }).y;
-    const dW =
-      needs[1] || needs[2]
-        ? gemm({
-            a: { tensor: dy, transposed: true },
-            b: rows,
-            M: O,
-            N: D,
-            K: B,
-            shape: weight.shape,
-            store: "f32",
-            sums: needs[2] === true,
-          })
-        : null;
+    const dW = needs[1] || needs[2] ? denseWeightGrad({ tensor: dy }, rows, weight, B, { sums: needs[2] === true }) : null;
     return [needs[0] ? dx() : null, dW?.y ?? null, dW?.sums ?? null];
   },
 });

@@ -1,4 +1,4 @@
-/** The vision transformers that timm has a name for. */
+/** The names that timm has for DeiT and DeiT III; vit-names.ts has all vision transformers'. */
 import { DEIT, type DeitConfig } from "./deit-config.ts";
 
 const SIZES = {
@@ -10,72 +10,32 @@ const SIZES = {
   large: { dim: 1024, heads: 16, depth: 24 },
 } as const;
 
-type Size = keyof typeof SIZES;
-
 /** A family: the names' pattern, of which `$` is the size, the sizes there are, and how it differs from DeiT. */
-interface Family {
+export interface Family {
   readonly name: string;
-  readonly sizes: readonly Size[];
+  readonly sizes: readonly (keyof typeof SIZES)[];
   readonly config: Partial<DeitConfig>;
 }
 
-const DINOV2 = { imgSize: 518, patchSize: 14, layerScale: 1e-5, numClasses: 0 };
-const DINOV3 = {
-  imgSize: 256,
-  layerScale: 1e-5,
-  regTokens: 4,
-  eps: 1e-5,
-  pool: "mean",
-  numClasses: 0,
-  rope: "dinov3",
-  qkvBias: false,
-} as const;
-const EVA02 = { patchSize: 14, mlpRatio: 8 / 3, pool: "mean", fcNorm: true, rope: "eva02", swiglu: "packed" } as const;
-const EVA02_LARGER = { ...EVA02, qkvFused: false, swiglu: "split", mlpNorm: true } as const;
+/** The configs of families, by name. */
+export const configsOf = (families: readonly Family[]): ReadonlyMap<string, DeitConfig> =>
+  new Map(
+    families.flatMap(({ name, sizes, config }) =>
+      sizes.map((size) => [name.replace("$", size), { ...DEIT, ...SIZES[size], ...config }] as const),
+    ),
+  );
+
 const DEIT3 = { layerScale: 1e-6, posEmbedCls: false };
 
-const FAMILIES: readonly Family[] = [
+/** DeiT's configs by name. */
+export const DEIT_CONFIGS = configsOf([
   { name: "deit_$_patch16_224", sizes: ["tiny", "small", "base"], config: {} },
   { name: "deit_$_patch16_384", sizes: ["base"], config: { imgSize: 384 } },
   { name: "deit_$_distilled_patch16_224", sizes: ["tiny", "small", "base"], config: { distilled: true } },
   { name: "deit_$_distilled_patch16_384", sizes: ["base"], config: { distilled: true, imgSize: 384 } },
-  { name: "vit_$_patch16_224", sizes: ["tiny", "small", "base", "large"], config: {} },
-  { name: "vit_$_patch16_384", sizes: ["tiny", "small", "base", "large"], config: { imgSize: 384 } },
-  { name: "vit_$_patch32_224", sizes: ["small", "base"], config: { patchSize: 32 } },
-  { name: "vit_$_patch32_384", sizes: ["small", "base", "large"], config: { patchSize: 32, imgSize: 384 } },
-  { name: "vit_$_patch8_224", sizes: ["small"], config: { patchSize: 8, numClasses: 0 } }, // timm has DINO's weights alone
-  { name: "vit_$_patch8_224", sizes: ["base"], config: { patchSize: 8 } },
   { name: "deit3_$_patch16_224", sizes: ["small", "medium", "base", "large"], config: DEIT3 },
   { name: "deit3_$_patch16_384", sizes: ["small", "base", "large"], config: { ...DEIT3, imgSize: 384 } },
-  { name: "vit_$_patch14_dinov2", sizes: ["small", "base", "large"], config: DINOV2 },
-  { name: "vit_$_patch14_reg4_dinov2", sizes: ["small", "base", "large"], config: { ...DINOV2, regTokens: 4, posEmbedCls: false } },
-  { name: "vit_$_patch16_dinov3", sizes: ["small", "base", "large"], config: DINOV3 },
-  { name: "vit_$_patch16_dinov3", sizes: ["small_plus"], config: { ...DINOV3, swiglu: "split" } },
-  { name: "vit_$_patch16_dinov3_qkvb", sizes: ["tiny", "small", "base", "large"], config: { ...DINOV3, qkvBias: true } },
-  { name: "vit_$_patch16_dinov3_qkvb", sizes: ["small_plus"], config: { ...DINOV3, qkvBias: true, swiglu: "split" } },
-  { name: "eva02_$_patch14_224", sizes: ["tiny", "small"], config: { ...EVA02, numClasses: 0 } },
-  { name: "eva02_$_patch14_224", sizes: ["base", "large"], config: { ...EVA02_LARGER, numClasses: 0 } },
-  { name: "eva02_$_patch14_336", sizes: ["tiny", "small"], config: { ...EVA02, imgSize: 336 } },
-  { name: "eva02_$_patch14_448", sizes: ["base", "large"], config: { ...EVA02_LARGER, imgSize: 448 } },
-];
+]);
 
-const CONFIGS: ReadonlyMap<string, DeitConfig> = new Map(
-  FAMILIES.flatMap(({ name, sizes, config }) =>
-    sizes.map((size) => [name.replace("$", size), { ...DEIT, ...SIZES[size], ...config }] as const),
-  ),
-);
-
-/** Every name that `deitConfig` knows; of names for one config DeiT's come first. */
-export const deitNames: readonly string[] = [...CONFIGS.keys()];
-
-/** Tags of weights without a classifier, under names that have one. */
-export const HEADLESS = /\.(dino|mae)$/;
-
-/**
- * The config of a timm model name, e.g. `deit_tiny_distilled_patch16_224`, `vit_small_patch14_dinov2`, with or without the tag of its weights;
- * `null` for other names.
- */
-export function deitConfig(name: string): DeitConfig | null {
-  const config = CONFIGS.get(name.replace(/\.\w+$/, "")) ?? null;
-  return config && HEADLESS.test(name) ? { ...config, numClasses: 0 } : config;
-}
+/** The config of a DeiT by its timm name, e.g. `deit_tiny_distilled_patch16_224`; `null` for other names. */
+export const deitConfig = (name: string): DeitConfig | null => DEIT_CONFIGS.get(name) ?? null;

@@ -85,24 +85,23 @@ export class FlatLayout {
     // One after another, not all of them copied together first: a large model's weights are in memory once.
     this.views(flat).forEach((view, i) => view.write(values.get(this.parts[i]!.name)!.data));
   }
-
-  /**
-   * For per-tensor updates, of each buffer: u32 [S,2], offset and number of elements of each tensor; u32 [size / FLAT_BLOCK], the tensor of
-   * each block.
-   */
-  tables(): { segments: Tensor; owners: Tensor }[] {
-    return this.sizes.map((size, i) => {
-      const parts = this.parts.filter(({ buffer }) => buffer === i);
-      const owners = new Uint32Array(size / FLAT_BLOCK);
-      parts.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_BLOCK, Math.ceil((start + numel(shape)) / FLAT_BLOCK)));
-      return {
-        segments: Tensor.from(
-          parts.flatMap(({ shape, start }) => [start, numel(shape)]),
-          [parts.length, 2],
-          "u32",
-        ),
-        owners: Tensor.from(owners, [owners.length], "u32"),
-      };
-    });
-  }
 }
+
+/**
+ * For per-tensor updates, of each buffer of a layout: u32 [S,2], offset and number of elements of each tensor; u32 [size / FLAT_BLOCK], the
+ * tensor of each block.
+ */
+export const blockTables = ({ parts, sizes }: FlatLayout): { segments: Tensor; owners: Tensor }[] =>
+  sizes.map((size, i) => {
+    const own = parts.filter(({ buffer }) => buffer === i);
+    const owners = new Uint32Array(size / FLAT_BLOCK);
+    own.forEach(({ shape, start }, s) => owners.fill(s, start / FLAT_BLOCK, Math.ceil((start + numel(shape)) / FLAT_BLOCK)));
+    return {
+      segments: Tensor.from(
+        own.flatMap(({ shape, start }) => [start, numel(shape)]),
+        [own.length, 2],
+        "u32",
+      ),
+      owners: Tensor.from(owners, [owners.length], "u32"),
+    };
+  });

@@ -14,7 +14,6 @@ import {
 import { deit, deitActivations, deitMacs, type DeitConfig, type DeitOptions, type DeitOutput } from "./deit.ts";
 import { checkDeitConfig, DEIT, featureWidth } from "./deit-config.ts";
 import { dropoutLayers } from "./deit-dropout.ts";
-import { deitConfig, deitNames, HEADLESS } from "./deit-names.ts";
 import { evaParts, transformerParams } from "./eva.ts";
 import {
   checkRegnetConfig,
@@ -39,6 +38,7 @@ import {
 } from "./resnet.ts";
 import type { Params, ParamSpec } from "./params.ts";
 import { quote, shownValue } from "./shown.ts";
+import { HEADLESS, vitConfig, vitNames } from "./vit-names.ts";
 import { pooledVit } from "./vit-pooled.ts";
 
 export interface ForwardOptions extends Omit<DeitOptions, "layers" | "parts"> {
@@ -71,7 +71,7 @@ export interface Model {
 }
 
 /** Every name that `createModel` knows. */
-export const modelNames: readonly string[] = [...deitNames, ...regnetNames, ...resnetNames, ...convnextNames];
+export const modelNames: readonly string[] = [...vitNames, ...regnetNames, ...resnetNames, ...convnextNames];
 
 /** timm's name of a model's weights behind the model's own, e.g. `.fb_in1k`. */
 const TAG = /\.\w+$/;
@@ -110,7 +110,7 @@ export function createModel(what: string | Readonly<Record<string, unknown>>, nu
 
 /** `bare`: the name without the tag of its weights, which decides only about a transformer's head. */
 const configOf = (name: string, bare = name): ModelConfig | null =>
-  deitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare) ?? convnextConfig(bare);
+  vitConfig(name) ?? regnetConfig(bare) ?? resnetConfig(bare) ?? convnextConfig(bare);
 
 /** timm's name of a config but for its classes, and of a convolutional one but for its images' size; `null` where there is none. DeiT's before ViT's. */
 export function nameOf(config: ModelConfig): string | null {

@@ -1,7 +1,7 @@
 /** The optimizer's state, and its launches as part of a recorded step. */
 import type { Scalar } from "../kernels/shared/scalars.ts";
 import { Tensor } from "../engine/tensor.ts";
-import type { Flat } from "../models/flat.ts";
+import { blockTables, type Flat } from "../models/flat.ts";
 import { watched } from "../engine/watch.ts";
 import { correctBias } from "../kernels/optim/bias-correction.ts";
 import { adamwStep } from "../kernels/optim/adamw.ts";
@@ -43,7 +43,7 @@ export class Optimizer {
     const adaptive = recipe.optimizer !== "sgd";
     this.skipped = adaptive ? Tensor.zeros([1]) : null;
     this.state = !adaptive ? { momentum_buffer: zeros() } : { exp_avg: zeros(), exp_avg_sq: zeros() };
-    this.#tables = recipe.optimizer === "lamb" ? store.layout.tables() : [];
+    this.#tables = recipe.optimizer === "lamb" ? blockTables(store.layout) : [];
     this.lossScale = recipe.dtype === "f16" ? makeLossScale(recipe.lossScale) : null;
     this.ema = recipe.emaDecay === null ? null : { flat: zeros(), stats: store.statsLayout.zeros() };
   }

@@ -275,7 +275,7 @@ addEventListener("hashchange", openLink);
 openLink();
 
 const found = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
-if (found) nameAdapter(describeAdapter(found));
+if (found) nameAdapter(describeAdapter(found.info, found.features));
 else {
   which.replaceChildren(
     el(

@@ -2,7 +2,7 @@
  * The step of the tensor cores: which subgroup matrices there are, whether products by them are right, how fast each tile is.
  * A kernel that does not compile or is wrong is printed with the reason and stops nothing; a lost device is opened anew.
  */
-import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { closeDevice, getDevice } from "../../engine/device.ts";
 import { trimPool } from "../../engine/launch.ts";
 import type { Tensor } from "../../engine/tensor.ts";

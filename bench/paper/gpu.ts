@@ -1,6 +1,6 @@
 /** A GPU on paper: its limits and features, and nothing behind them. Launches can be recorded for it on any machine. */
 import { Device, withDevice } from "../../engine/device.ts";
-import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { scope } from "../../engine/memory.ts";
 import { chooseMatrix } from "../../kernels/gemm/matrix-choose.ts";
 import { setMatrixChoice } from "../../kernels/gemm/matrix-use.ts";
@@ -58,7 +58,7 @@ export function onPaper<T>(gpu: PaperGPU, body: () => T): T {
       lanes: gpu.lanes,
       sized: false,
     } as const;
-    if (gpu.matrices) setMatrixChoice((question) => chooseMatrix(setup, question));
+    if (gpu.matrices) setMatrixChoice((g, d) => chooseMatrix(setup, g, d));
     return scope(() => body());
   });
 }

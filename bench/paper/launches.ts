@@ -1,6 +1,6 @@
 /** The launches of DeiT's training step and forward on a GPU on paper: kernels, bytes, and each product's tile, cuts and waves. */
 import { noGrad } from "../../engine/autograd.ts";
-import { joined } from "../../engine/join.ts";
+import { joined, sumsOf } from "../../kernels/shared/join-launches.ts";
 import { withRecorder, type Launch } from "../../engine/launch.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { numel } from "../../engine/shape.ts";
@@ -96,11 +96,13 @@ export function paperLaunches(gpu: PaperGPU, { model: name, mode, dtype, batch, 
   });
 }
 
-function costs({ pipeline, bindings, groups, joint }: Launch) {
+function costs(launch: Launch) {
+  const { pipeline, bindings, groups } = launch;
+  const sums = sumsOf(launch);
   const bytes = bindings.reduce((sum, { bytes, access }) => sum + bytes * (access === "update" ? 2 : 1), 0);
   // Launches that were joined write ranges of a buffer, all of which is bound.
-  const beyond = bindings.reduce((sum, { bytes, access }) => (joint && access === "update" ? sum + 2 * bytes : sum), 0);
-  const own = beyond > 0 ? joint!.pieces.reduce((sum, { y }) => sum + y.bytes, 0) : 0;
+  const beyond = bindings.reduce((sum, { bytes, access }) => (sums.length > 0 && access === "update" ? sum + 2 * bytes : sum), 0);
+  const own = beyond > 0 ? sums.reduce((sum, { y }) => sum + y.bytes, 0) : 0;
   return { kernel: pipeline.label, groups: numel(groups), bytes: bytes - beyond + own };
 }
 

@@ -3,7 +3,7 @@
  * subgroup matrices only the first cases run; test/engine/matrix-wgsl.test.ts compiles the kernels of other adapters.
  */
 import { getDevice } from "../../engine/device.ts";
-import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { record } from "../../engine/plan.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";

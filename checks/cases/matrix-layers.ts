@@ -1,5 +1,5 @@
 /** A model's layers on tensor cores: padded rows of attention, patches, heads, sums for biases; and every tile. Needs subgroup matrices. */
-import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { getDevice } from "../../engine/device.ts";
 import { gradients } from "../../engine/autograd.ts";
 import { record } from "../../engine/plan.ts";

@@ -4,6 +4,7 @@
  */
 import { getDevice } from "../../engine/device.ts";
 import { bindGroup, type Binding, type Launch } from "../../engine/launch.ts";
+import { madeOnce } from "../../engine/made-once.ts";
 import { createBuffer, STORAGE, type Storage } from "../../engine/memory.ts";
 
 export type Home = Map<Storage, GPUBuffer>;
@@ -25,11 +26,10 @@ interface Place {
 /** Where a binding's memory is: its own, or in `own`, made on the first call. */
 export function placeOf({ storage, offset }: Pick<Binding, "storage" | "offset">, own: Home): Place {
   if (storage.state === "live") return { buffer: storage.use("replay"), offset };
-  const at = storage.placed ?? { storage, offset: 0 };
+  const at = storage.place;
   if (at.storage.state === "live") return { buffer: at.storage.use("replay"), offset: offset + at.offset };
-  let buffer = own.get(at.storage);
-  if (!buffer) own.set(at.storage, (buffer = createBuffer(getDevice(), { label: "replay", size: at.storage.bytes, usage: STORAGE })));
-  return { buffer, offset: offset + at.offset };
+  const descriptor = { label: "replay", size: at.storage.bytes, usage: STORAGE };
+  return { buffer: madeOnce(own, at.storage, () => createBuffer(getDevice(), descriptor)), offset: offset + at.offset };
 }
 
 /** Runs `launches` once, in buffers of `own`, and replays those of the numbers `chosen`. */

@@ -3,6 +3,8 @@
  * head's D elements of one token, in vectors of type T; a thread keeps its share of a row in an array. In names of variables, `_at` is
  * where a head's first row starts and `_step` the distance from row to row, in vectors.
  */
+import { unroll, unrollLines } from "../shared/unroll.ts";
+import { typeOf, widthFor } from "../shared/width.ts";
 
 export type Kind = "register" | "shared";
 
@@ -37,14 +39,14 @@ export interface Rows extends Config {
 
 export function rowsOf(config: Config): Rows {
   const { kind, threads, D } = config;
-  const W = D % 4 === 0 ? 4 : 1;
+  const W = widthFor(D);
   const length = D / W;
   // Shares of at most 32 floats leave registers for four of them.
   const split = kind === "shared" ? ([1, 2, 3, 4].find((s) => length % s === 0 && D / s <= 32) ?? 1) : 1;
   const owned = Math.floor(threads / split);
   return {
     ...config,
-    T: W === 4 ? "vec4f" : "f32",
+    T: typeOf(W),
     length,
     share: length / split,
     split,
@@ -65,15 +67,14 @@ export type Side = readonly [buffer: string, place: Place];
  * seconds), or unrolled.
  */
 export const perVector = ({ rolled, share }: Rows, text: (j: string) => string): string =>
-  rolled ? `for (var j = 0u; j < p.share; j++) { ${text("j")} }` : Array.from({ length: share }, (_, j) => text(`${j}u`)).join("\n      ");
+  rolled ? `for (var j = 0u; j < p.share; j++) { ${text("j")} }` : unrollLines(share, (j) => text(`${j}u`));
 
 /** The same where the stream is: a thread that owns a whole row multiplies it unrolled. */
 export const perVectorInStream = (rows: Rows, text: (j: string) => string): string =>
   perVector({ ...rows, rolled: rows.rolled && rows.kind === "shared" }, text);
 
 /** `text(r)` for each streamed row r at hand. */
-export const perStreamed = ({ streamed }: Rows, text: (r: number) => string, separator = " "): string =>
-  Array.from({ length: streamed }, (_, r) => text(r)).join(separator);
+export const perStreamed = ({ streamed }: Rows, text: (r: number) => string, separator = " "): string => unroll(streamed, text, separator);
 
 /** The first vector of the thread's share, as a term before another. */
 const part = ({ split, share }: Rows): string => (split > 1 ? `li % ${split}u * ${share}u + ` : "");
@@ -188,7 +189,7 @@ export const dots = (rows: Rows, name: string, own: string, streamed: Streamed):
 /** Adds each vec4f of `names` over the threads that share a row. */
 export function addShares({ split, WG }: Rows, ...names: readonly string[]): string {
   if (split === 1) return "";
-  const sum = (i: number) => Array.from({ length: split }, (_, s) => `shares[${i * WG}u + li / ${split}u * ${split}u + ${s}u]`).join(" + ");
+  const sum = (i: number) => unroll(split, (s) => `shares[${i * WG}u + li / ${split}u * ${split}u + ${s}u]`, " + ");
   return `
       ${names.map((name, i) => `shares[${i * WG}u + li] = ${name};`).join(" ")}
       workgroupBarrier();

@@ -5,7 +5,7 @@ import { NO_SLOTS, type Tile } from "./config.ts";
 import type { Described, Gemm, Operand } from "./describe.ts";
 import { gemmKernel } from "./kernels.ts";
 import type { MatrixTile } from "./matrix-tile.ts";
-import { matrixChoice, type MatrixQuestion } from "./matrix-use.ts";
+import { matrixChoice } from "./matrix-use.ts";
 import { questionOf } from "./question.ts";
 import { ENOUGH_TILES, isKind, isTile, onDevice, TILES, usualKind, usualTile } from "./tiles.ts";
 import { bestCut, cutInto, F32_OVERHEAD, knownCores, mostCuts, SHORTEST_SHARE, type Cut, type Tiling } from "./waves.ts";
@@ -27,7 +27,7 @@ export interface Choice {
 export function choose(g: Gemm, d: Described): Choice {
   const { M, N, K, a, b } = g;
   const tile = tileOf(g, d.matrices);
-  const matrix = forbidsTensorCores(g, d) ? null : matrixChoice(matrixQuestion(g, d));
+  const matrix = matrixChoice(g, d);
   const [m, n, k] = matrix ? [matrix.tile.bm, matrix.tile.bn, matrix.tile.bk] : [tile.y * tile.tm, tile.x * tile.tn, tile.bk];
   const tiles = [Math.ceil(M / m), Math.ceil(N / n)] as const;
   const tiling = { bm: m, bn: n, tiles: numel(tiles) * d.matrices, elements: d.matrices * M * N, K, step: 16, speed: 1 };
@@ -76,34 +76,6 @@ function vectors(kind: Tile["kind"], { a, b, M, N, K, custom, rowBias, into }: G
     vecB: c && kind === "subgroup" && !along.b && !b.padded && operand("b", b),
   };
 }
-
-/** Tensor cores need plain matrices; they sum op(A) only where A is transposed. */
-const forbidsTensorCores = ({ a, sums, dots, variant, custom }: Gemm, { along, maps }: Described): boolean =>
-  [variant, custom, maps.a, maps.b, maps.c, a.scale, dots].some((it) => it !== undefined && it !== null) || (sums === true && along.a);
-
-const matrixQuestion = (
-  { a, b, M, N, K, rowBias, sums, out, into, softmax }: Gemm,
-  { along, ld, rows, offset, steps, matrices }: Described,
-): MatrixQuestion => ({
-  a: a.tensor,
-  b: b.tensor,
-  M,
-  N,
-  K,
-  aAlongK: along.a,
-  bAlongK: along.b,
-  matrices,
-  sums: sums === true,
-  cuts: !out && !softmax,
-  ab: [
-    a.padded ? 0 : along.a ? K : rows.a,
-    b.padded ? 0 : along.b ? K : rows.b,
-    a.tensor.size,
-    b.tensor.size,
-    ...[ld.a, ld.b, offset.a, offset.b, ...steps.a, ...steps.b],
-  ],
-  c: [N, ld.c, into?.at ?? 0, ...steps.c, ...(rowBias ? [M] : [])],
-});
 
 /** The caller's tile, else the tuned one, else the default for the adapter and shape. */
 function tileOf({ variant, a, b, out, M, N, K }: Gemm, matrices: number): Tile {

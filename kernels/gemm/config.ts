@@ -98,6 +98,9 @@ export function placeOf(t: "a" | "b", { aAlongK, bAlongK, maps }: Config): { row
 /** What a sum of row `m` of op(A) is multiplied by when it is written. */
 export const scaledSum = ({ scale }: Slots, m: string): string => (scale === "m" ? ` * scale[${m}]` : "");
 
+/** WGSL for the sums of op(A) along K that a product makes, and for those of op(A) times another matrix. */
+export const rowSums = ({ sums, dots }: Slots, ofSums: string, ofDots: string): string => (sums ? ofSums : "") + (dots ? ` ${ofDots}` : "");
+
 /**
  * WGSL of which tile a workgroup has: `tile_m`, `tile_n`, the batch axes' `i0` and on, `rest` (its part of a sum that is cut), from `k0`
  * to `k1`, and where matrices begin.

@@ -15,7 +15,7 @@ import { choose, type Choice } from "./choose.ts";
 import { describe, type Described, type Gemm } from "./describe.ts";
 import { isPlain } from "./config.ts";
 import { reduceKernel } from "./kernels.ts";
-import { sumsMayJoin } from "../shared/joined-sums.ts";
+import { sumsMayJoin } from "../shared/join-launches.ts";
 
 export interface Product {
   readonly y: Tensor;

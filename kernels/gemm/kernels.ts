@@ -3,7 +3,7 @@
  */
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
-import { placeOf, scaledSum, tileWgsl, type Config, type Slots } from "./config.ts";
+import { placeOf, rowSums, scaledSum, tileWgsl, type Config, type Slots } from "./config.ts";
 import { sharedCode, slabs } from "./shared.ts";
 import { subgroupCode } from "./subgroup.ts";
 import { activationOf, type Activation } from "../shared/activations.ts";
@@ -144,7 +144,7 @@ function sumsCode(c: Config): string {
   const { row, along } = placeOf("a", c);
   const at = `p.a_offset + ${row("m")} + ${along("k")}`;
   const element = `a[${c.vec ? `(${at}) / 4u][(${at}) % 4u` : at}]`;
-  const { sums, dots } = c.slots;
+  const each = (ofSums: string, ofDots: string) => rowSums(c.slots, ofSums, ofDots);
   return /* wgsl */ `
     if (group >= p.product) {
       let s = group - p.product;
@@ -152,13 +152,13 @@ function sumsCode(c: Config): string {
       let m = s % per * WG + li;
       if (m < p.M) {
         let last = min((s / per + 1u) * p.chunk, p.K);
-        ${sums ? "var total = 0.0;" : ""}${dots ? " var dot = 0.0;" : ""}
+        ${each("var total = 0.0;", "var dot = 0.0;")}
         for (var start = s / per * p.chunk; start < last; start += 64u) {
-          ${sums ? "var stripe = 0.0;" : ""}${dots ? " var dot_stripe = 0.0;" : ""}
-          for (var k = start; k < min(start + 64u, last); k++) { ${sums ? `stripe += ${element};` : ""}${dots ? ` dot_stripe += ${element} * dots_with[${at}];` : ""} }
-          ${sums ? "total += stripe;" : ""}${dots ? " dot += dot_stripe;" : ""}
+          ${each("var stripe = 0.0;", "var dot_stripe = 0.0;")}
+          for (var k = start; k < min(start + 64u, last); k++) { ${each(`stripe += ${element};`, `dot_stripe += ${element} * dots_with[${at}];`)} }
+          ${each("total += stripe;", "dot += dot_stripe;")}
         }
-        ${sums ? `sums[s / per * p.M + m] = total${scaledSum(c.slots, "m")};` : ""}${dots ? " dots[s / per * p.M + m] = dot;" : ""}
+        ${each(`sums[s / per * p.M + m] = total${scaledSum(c.slots, "m")};`, "dots[s / per * p.M + m] = dot;")}
       }
       return;
     }`;
@@ -220,6 +220,13 @@ export const gemmKernel = kernelFamily((c: Config) => {
   });
 });
 
+const addedRows = (name: string, parts: string, total: string, scaled: string) => `
+    if (at < p.M) {
+      var ${total} = 0.0;
+      for (var s = 0u; s < p.splits; s++) { ${total} += ${parts}[s * p.M + at]; }
+      ${name}[at] = ${total}${scaled};
+    }`;
+
 /** One thread per element: adds the splits' shares in order, then finishes as the product itself would have. */
 export const reduceKernel = kernelFamily((slots: Slots) =>
   defineKernel({
@@ -238,24 +245,6 @@ export const reduceKernel = kernelFamily((slots: Slots) =>
       let m = at / p.N % p.M; let n = at % p.N;
       ${finish(slots, false)}
     }
-    ${
-      slots.sums
-        ? `
-    if (at < p.M) {
-      var total = 0.0;
-      for (var s = 0u; s < p.splits; s++) { total += sum_parts[s * p.M + at]; }
-      sums[at] = total${scaledSum(slots, "at")};
-    }`
-        : ""
-    }${
-      slots.dots
-        ? `
-    if (at < p.M) {
-      var dot = 0.0;
-      for (var s = 0u; s < p.splits; s++) { dot += dot_parts[s * p.M + at]; }
-      dots[at] = dot;
-    }`
-        : ""
-    }`,
+    ${slots.sums ? addedRows("sums", "sum_parts", "total", scaledSum(slots, "at")) : ""}${slots.dots ? addedRows("dots", "dot_parts", "dot", "") : ""}`,
   }),
 );

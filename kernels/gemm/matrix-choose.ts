@@ -4,7 +4,8 @@ import { chosen } from "../shared/tuning.ts";
 import { matrixKernel } from "./matrix-kernel.ts";
 import { divides, matrixBytes, matrixTile, registersOf, sumThreads, wordOf, type MatrixSetup, type MatrixTile } from "./matrix-tile.ts";
 import { isSmall, TILES_8 } from "./matrix-tiles-8.ts";
-import type { MatrixChoice, MatrixQuestion } from "./matrix-use.ts";
+import type { Described, Gemm } from "./describe.ts";
+import type { MatrixChoice } from "./matrix-use.ts";
 import { questionOf } from "./question.ts";
 import { mostRegisters } from "./vendors.ts";
 import { bestCut, MATRIX_OVERHEAD, mostCuts, type Cut } from "./waves.ts";
@@ -36,20 +37,34 @@ export type MatrixTileName = keyof typeof MATRIX_TILES;
 /** Smallest side of a product that is worth a tile of matrices. */
 const SMALLEST = 32;
 
+/** Whether the ordinary kernels are to make a product: matrices have to be plain, and op(A) is summed only where A is transposed. */
+const forbidden = ({ a, sums, dots, variant, custom }: Gemm, { along, maps }: Described): boolean =>
+  [variant, custom, maps.a, maps.b, maps.c, a.scale, dots].some((it) => it !== undefined && it !== null) || (sums === true && along.a);
+
+/** Whether operands are whole words, and the result whole fours: rows, distances and offsets. */
+function isWhole(word: number, { a, b, M, N, K, rowBias, into }: Gemm, { along, ld, rows, offset, steps }: Described): boolean {
+  const lengths = [a.padded ? 0 : along.a ? K : rows.a, b.padded ? 0 : along.b ? K : rows.b];
+  const operands = [...lengths, a.tensor.size, b.tensor.size, ld.a, ld.b, offset.a, offset.b, ...steps.a, ...steps.b];
+  const result = [N, ld.c, into?.at ?? 0, ...steps.c, ...(rowBias ? [M] : [])];
+  return operands.every((n) => n % word === 0) && result.every((n) => n % 4 === 0);
+}
+
 /** The tile that a tuning table names for a product, else the one of least time with its best cut along K; null if none can make it. */
-export function chooseMatrix(setup: MatrixSetup, question: MatrixQuestion): MatrixChoice | null {
-  const { a, b, M, N, K, matrices, ab, c } = question;
-  const word = wordOf(setup.shape);
-  if (a.dtype !== setup.shape.input || b.dtype !== setup.shape.input || Math.min(M, N, K) < SMALLEST) return null;
-  if (!ab.every((n) => n % word === 0) || !c.every((n) => n % 4 === 0)) return null;
-  const tuned = chosen(questionOf("gemm.matrix", { B: matrices, M, N, K, ta: !question.aAlongK, tb: question.bAlongK }));
+export function chooseMatrix(setup: MatrixSetup, g: Gemm, d: Described): MatrixChoice | null {
+  const { a, b, M, N, K, out, softmax } = g,
+    { matrices } = d;
+  const { input } = setup.shape;
+  if (forbidden(g, d) || a.tensor.dtype !== input || b.tensor.dtype !== input) return null;
+  if (Math.min(M, N, K) < SMALLEST || !isWhole(wordOf(setup.shape), g, d)) return null;
+  const operands = { aAlongK: d.along.a, bAlongK: d.along.b, sums: g.sums === true };
+  const tuned = chosen(questionOf("gemm.matrix", { B: matrices, M, N, K, ta: !d.along.a, tb: d.along.b }));
   let best: { readonly tile: MatrixTile; readonly cut: Cut } | null = null,
     least = Infinity;
   for (const [name, [tile, speed]] of Object.entries<readonly [MatrixTile, number]>(isSmall(setup.shape) ? TILES_8 : MATRIX_TILES)) {
-    if ((speed === 0 && name !== tuned) || tileRefuses(setup, tile, question, getDevice())) continue;
+    if ((speed === 0 && name !== tuned) || tileRefuses(setup, tile, operands, getDevice())) continue;
     const tiles = Math.ceil(M / tile.bm) * Math.ceil(N / tile.bn) * matrices;
     const tiling = { bm: tile.bm, bn: tile.bn, tiles, elements: matrices * M * N, K, step: tile.bk, speed: speed || 1 };
-    const { cost, ...cut } = bestCut(tiling, MATRIX_OVERHEAD, question.cuts ? mostCuts(tiling) : 1);
+    const { cost, ...cut } = bestCut(tiling, MATRIX_OVERHEAD, out || softmax ? 1 : mostCuts(tiling));
     if (name !== tuned && cost >= least) continue;
     best = { tile, cut };
     least = name === tuned ? -Infinity : cost;
@@ -57,11 +72,20 @@ export function chooseMatrix(setup: MatrixSetup, question: MatrixQuestion): Matr
   return best && { ...best, kernel: (config) => matrixKernel({ ...setup, tile: best.tile, direct: false, ...config }) };
 }
 
+/** What a tile has to know of a product's operands. `direct`: matrices are stored straight into C. */
+interface Operands {
+  readonly aAlongK: boolean;
+  readonly bAlongK: boolean;
+  /** Whether op(A) is summed along K too. */
+  readonly sums: boolean;
+  readonly direct?: boolean;
+}
+
 /** Why a tile cannot make products of such operands on this device, or null. */
 export function tileRefuses(
   { shape, words, lanes }: MatrixSetup,
   tile: MatrixTile,
-  { aAlongK, bAlongK, sums, direct = false }: Pick<MatrixQuestion, "aAlongK" | "bAlongK" | "sums"> & { readonly direct?: boolean },
+  { aAlongK, bAlongK, sums, direct = false }: Operands,
   { limits, adapter }: Pick<Device, "limits" | "adapter">,
 ): string | null {
   if (!divides(shape, tile)) return `a tile of ${tile.bm}x${tile.bn}x${tile.bk} is not of whole ${shape.M}x${shape.N}x${shape.K} matrices`;

@@ -6,7 +6,8 @@
  *
  * Language: https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md, a draft; Dawn has had two forms of it.
  */
-import { defineKernel, kernelFamily, SUBGROUP_MATRIX, type Elem } from "../../engine/kernel.ts";
+import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { finish, productParams, slotBuffers, slotHelpers, slotInputs } from "./kernels.ts";
 import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { tileWgsl } from "./config.ts";

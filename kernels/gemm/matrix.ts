@@ -3,7 +3,7 @@
  * operands). Off until `useSubgroupMatrix()` turns it on for the device, which it does only after a small product came out right.
  */
 import { adapterName, getDevice, type Device } from "../../engine/device.ts";
-import { SUBGROUP_MATRIX } from "../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../engine/wgsl.ts";
 import { record } from "../../engine/plan.ts";
 import type { Shape } from "../../engine/shape.ts";
 import { readAll, Tensor, type DType } from "../../engine/tensor.ts";
@@ -42,7 +42,7 @@ export async function useSubgroupMatrix(on = true): Promise<{ readonly on: boole
   setMatrixChoice(null);
   if (!on) return { on: false, reason: null };
   const { setup, reason } = await probeMatrix();
-  if (setup) setMatrixChoice((question) => chooseMatrix(setup, question));
+  if (setup) setMatrixChoice((g, d) => chooseMatrix(setup, g, d));
   return { on: setup !== null, reason };
 }
 

@@ -10,7 +10,7 @@
  *   double   so too, and workgroup memory has room for two: one wait per slab instead of two
  */
 import { unroll, unrollLines } from "../shared/unroll.ts";
-import { placeOf, scaledSum, type Config, type Tile } from "./config.ts";
+import { placeOf, rowSums, scaledSum, type Config, type Tile } from "./config.ts";
 
 const PAD = 4;
 
@@ -178,9 +178,9 @@ export function sharedCode(c: Config): string {
           rowsOf,
           (r) => `{
         let own = ${own(r)};
-        ${sums ? "var few = 0.0;" : ""}${dots ? " var few_dots = 0.0;" : ""}
-        for (var kk = 0u; kk < ${bk}u; kk++) { ${sums ? `few += ${at};` : ""}${dots ? ` ${dot}` : ""} }
-        ${sums ? `total${r} += few;` : ""}${dots ? ` total_dots${r} += few_dots;` : ""}
+        ${rowSums(slots, "var few = 0.0;", "var few_dots = 0.0;")}
+        for (var kk = 0u; kk < ${bk}u; kk++) { ${rowSums(slots, `few += ${at};`, dot)} }
+        ${rowSums(slots, `total${r} += few;`, `total_dots${r} += few_dots;`)}
         }`,
         )}
       }`;
@@ -244,5 +244,9 @@ export function sharedCode(c: Config): string {
     ${A.declare} ${B.declare}
     ${sums ? unroll(rowsOf, (r) => `var total${r} = 0.0;`) : ""}${dots ? unroll(rowsOf, (r) => ` var total_dots${r} = 0.0;`) : ""}
     ${walk[flow]}
-    ${sums ? write("sums", "total", (m) => scaledSum(slots, m)) : ""}${dots ? ` ${write("dots", "total_dots", () => "")}` : ""}`;
+    ${rowSums(
+      slots,
+      write("sums", "total", (m) => scaledSum(slots, m)),
+      write("dots", "total_dots", () => ""),
+    )}`;
 }

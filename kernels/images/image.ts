@@ -6,8 +6,8 @@
  */
 import { getDevice, type Device } from "../../engine/device.ts";
 import { flush } from "../../engine/launch.ts";
-import { perDevice } from "../../engine/per-device.ts";
-import { allocate, createBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
+import { madeOnce, perDevice } from "../../engine/made-once.ts";
+import { allocate, filledBuffer, destroyBuffer, type Storage } from "../../engine/memory.ts";
 import { antialiasedBands, BICUBIC, BILINEAR, PRECISION, quantized, type Band } from "../shared/resample.ts";
 
 /** Sources of `copyExternalImageToTexture`, raw pixels, and textures. An object with `data`, `width` and `height` holds RGBA bytes. */
@@ -165,30 +165,16 @@ interface Kept {
 const keptOf = perDevice((): Kept => ({ pipelines: new Map(), tables: new Map(), offsets: new Map(), texture: null }));
 
 function pipelineOf(device: Device, code: string): GPUComputePipeline {
-  const { pipelines } = keptOf(device);
-  let pipeline = pipelines.get(code);
-  if (!pipeline) {
+  return madeOnce(keptOf(device).pipelines, code, () => {
     device.stats.pipelinesCreated++;
     const module = device.gpu.createShaderModule({ label: "image", code });
-    pipeline = device.gpu.createComputePipeline({ label: "image", layout: "auto", compute: { module, entryPoint: "main" } });
-    pipelines.set(code, pipeline);
-  }
-  return pipeline;
+    return device.gpu.createComputePipeline({ label: "image", layout: "auto", compute: { module, entryPoint: "main" } });
+  });
 }
 
 /** A uniform buffer with this index into the storage; one per index, of which a batch has few. */
 function wordOffset(device: Device, at: number): GPUBuffer {
-  const { offsets } = keptOf(device);
-  let buffer = offsets.get(at);
-  if (!buffer) offsets.set(at, (buffer = filled(device, Uint32Array.of(at), GPUBufferUsage.UNIFORM)));
-  return buffer;
-}
-
-function filled(device: Device, data: Uint32Array, usage: number): GPUBuffer {
-  const buffer = createBuffer(device, { label: "image table", size: Math.max(data.byteLength, 16), usage, mappedAtCreation: true });
-  new Uint32Array(buffer.getMappedRange()).set(data);
-  buffer.unmap();
-  return buffer;
+  return madeOnce(keptOf(device).offsets, at, () => filledBuffer(device, "image table", Uint32Array.of(at), GPUBufferUsage.UNIFORM));
 }
 
 interface Table {
@@ -240,7 +226,7 @@ function tableOf(device: Device, bands: readonly Band[]): Table {
   let at = 3 * bands.length;
   const runs = bands.flatMap(({ from, weights }) => [from, (at += weights.length) - weights.length, weights.length]);
   const data = new Int32Array([...runs, ...bands.flatMap((b) => b.weights)]);
-  return { buffer: filled(device, new Uint32Array(data.buffer), GPUBufferUsage.STORAGE), first, span: end - first };
+  return { buffer: filledBuffer(device, "image table", new Uint32Array(data.buffer), GPUBufferUsage.STORAGE), first, span: end - first };
 }
 
 const isTexture = (image: ImageSource): image is GPUTexture => "createView" in image;

@@ -10,6 +10,7 @@ import { defineKernel, type Elem } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { addParts } from "../shared/add-parts.ts";
 import { rowWords, vectors, type RowConfig, type RowGrid, type RowWords } from "./rows.ts";
+import { unroll } from "../shared/unroll.ts";
 
 /** Threads that share a column. */
 const LANES = { workgroup: 16, thread: 1 } as const;
@@ -115,7 +116,7 @@ export function rowBackward(
   // Each of the workgroup's `teams` takes every so many rows of the stripe; at the end their sums are added, in order.
   const stripes = (threads: number, loads: number, dx: (sums: (k: number) => string) => string) => {
     const teams = workgroup / threads;
-    const perLoad = (line: (k: number) => string) => Array.from({ length: loads }, (_, k) => line(k)).join("");
+    const perLoad = (line: (k: number) => string) => unroll(loads, line, "");
     return /* wgsl */ `
     ${words.places}
     ${perLoad((k) => each((name) => `var ${name}_${k}: ${T};`))}

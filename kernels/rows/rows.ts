@@ -31,6 +31,7 @@ import type { Tensor } from "../../engine/tensor.ts";
 import { workgroupMax, workgroupSum } from "../shared/reduce.ts";
 import { wideWorkgroup } from "../shared/wide-workgroup.ts";
 import { threadsOf, widthOf, type RowVariant, type Threads, type Width } from "./variants.ts";
+import { range } from "../shared/unroll.ts";
 
 /** What of a variant is compiled in. */
 export type RowShape =
@@ -166,7 +167,7 @@ function teamReduction(
       `if (t % ${one}u == 0u) { ${name}_parts[t / ${one}u] = v; }`,
       "workgroupBarrier();",
       `v = ${name}_parts[t / ${one * fan}u * ${fan}u];`,
-      ...Array.from({ length: fan - 1 }, (_, k) => `v = ${join("v", `${name}_parts[t / ${one * fan}u * ${fan}u + ${k + 1}u]`)};`),
+      ...range(fan - 1).map((k) => `v = ${join("v", `${name}_parts[t / ${one * fan}u * ${fan}u + ${k + 1}u]`)};`),
       "workgroupBarrier();",
     );
     one *= fan;
@@ -211,7 +212,7 @@ function team(shape: Extract<RowShape, { kind: "subgroup" }>, least: number): Ro
     sum: all("team_sum"),
     max: all("team_max"),
     row(T, loads) {
-      const numbers = Array.from({ length: count }, (_, k) => k);
+      const numbers = range(count);
       const i = (k: number) => (k === 0 ? "own" : `(own + ${k * threads}u)`);
       const at = (k: number) => `first + ${i(k)}`;
       const names = Object.entries<(at: string, i: string) => string>(loads);

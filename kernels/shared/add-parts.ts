@@ -6,20 +6,23 @@ import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { show } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { columnThreads, sumsMayJoin } from "./joined-sums.ts";
+import { sumsMayJoin } from "./join-launches.ts";
+import { columnThreads } from "./joined-sums.ts";
+import { typeOf, widthFor, type Width } from "./width.ts";
+import { range, unroll } from "./unroll.ts";
 
 interface Config {
   readonly lanes: number;
   readonly columns: number;
   readonly count: number;
-  readonly W: 1 | 4;
+  readonly W: Width;
 }
 
 // The `lanes` threads of a column take rows in turn, then add up their sums.
 const kernel = kernelFamily(({ lanes, columns, count, W }: Config) => {
-  const T: Elem = W === 4 ? "vec4f" : "f32";
-  const all = (line: (k: number) => string) => Array.from({ length: count }, (_, k) => line(k)).join(" ");
-  const named = (name: string) => Object.fromEntries(Array.from({ length: count }, (_, k) => [name + k, T])) as Record<string, Elem>;
+  const T = typeOf(W);
+  const all = (line: (k: number) => string) => unroll(count, line);
+  const named = (name: string) => Object.fromEntries(range(count).map((k) => [name + k, T])) as Record<string, Elem>;
   return defineKernel({
     name: "addParts",
     inputs: named("parts"), // (S, D) each
@@ -57,7 +60,7 @@ export function addParts<const P extends readonly Tensor[]>(
   const [rows, D] = parts[0]!.shape as [number, number];
   if (parts.some((t) => t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== D))
     throw new Error(`addParts: expected tensors [S,D] alike, got ${parts.map((t) => show(t.shape)).join(", ")}`);
-  const W = D % 4 === 0 ? 4 : 1;
+  const W = widthFor(D);
   const { lanes, columns } = columnThreads[on]();
   const made = kernel({ lanes, columns, count: parts.length, W })({
     inputs: Object.fromEntries(parts.map((t, k) => [`parts${k}`, t])),

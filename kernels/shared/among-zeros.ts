@@ -3,10 +3,7 @@ import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
 import { numel, type Shape } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { strides } from "./axes.ts";
-
-/** Four values at once where all of these lengths are whole fours. */
-export const vectorised = (lengths: readonly number[]): { elem: Elem; width: number } =>
-  lengths.every((n) => n % 4 === 0) ? { elem: "vec4f", width: 4 } : { elem: "f32", width: 1 };
+import { typeOf, widthFor } from "./width.ts";
 
 // x seen as (OUTER, LEN), its middle as (OUTER, WIDTH). One thread per element of dx.
 const kernel = kernelFamily(({ elem }: { elem: Elem }) =>
@@ -31,7 +28,7 @@ const kernel = kernelFamily(({ elem }: { elem: Elem }) =>
 export function amongZeros(dy: Tensor, shape: Shape, axis: number, start: number): Tensor {
   const inner = strides(shape)[axis]!;
   const lengths = [shape[axis]! * inner, start * inner, dy.shape[axis]! * inner] as const;
-  const { elem, width } = vectorised(lengths);
+  const width = widthFor(...lengths);
   const params = { n: numel(shape) / width, len: lengths[0] / width, start: lengths[1] / width, width: lengths[2] / width };
-  return kernel({ elem })({ inputs: { dy }, outputs: { dx: { shape, dtype: dy.dtype } }, params, threads: params.n }).dx;
+  return kernel({ elem: typeOf(width) })({ inputs: { dy }, outputs: { dx: { shape, dtype: dy.dtype } }, params, threads: params.n }).dx;
 }

@@ -48,3 +48,22 @@ export function broadcastStrides(shape: Shape, to: Shape): number[] {
     return k < 0 || shape[k] === 1 ? 0 : own[k]!;
   });
 }
+
+/**
+ * An array's axes without those of length 1, where neighbours that each operand walks through with one stride are merged. `strides`: of each
+ * operand by axis. `steps`: of each operand along a merged axis.
+ */
+export function mergedAxes(
+  shape: Shape,
+  ...strides: readonly (readonly number[])[]
+): { readonly size: number; readonly steps: number[] }[] {
+  const axes: { size: number; steps: number[] }[] = [];
+  shape.forEach((size, i) => {
+    if (size === 1) return;
+    const steps = strides.map((own) => own[i]!);
+    const outer = axes.at(-1);
+    if (outer?.steps.every((step, k) => step === steps[k]! * size)) Object.assign(outer, { size: outer.size * size, steps });
+    else axes.push({ size, steps });
+  });
+  return axes.length > 0 ? axes : [{ size: 1, steps: strides.map(() => 1) }];
+}

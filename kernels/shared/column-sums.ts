@@ -2,17 +2,18 @@
  * Sums down the columns of a matrix, as bias gradients need them: stripes of rows side by side, then the stripes, in a
  * fixed order. Optionally of dy * act'(u), which is written out on the way.
  */
-import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { addParts } from "./add-parts.ts";
 import { activationOf, type Activation } from "./activations.ts";
 import { alongStripe, stripesOf, sumMiddle } from "./reduce.ts";
+import { typeOf, widthFor, type Width } from "./width.ts";
 
 const WG = 128;
 
 // One thread per column (vector) of a stripe: sums of du = dy * act'(u).
-const activationKernel = kernelFamily(({ activation, W }: { readonly activation: Activation; readonly W: 1 | 4 }) => {
-  const T: Elem = W === 4 ? "vec4f" : "f32";
+const activationKernel = kernelFamily(({ activation, W }: { readonly activation: Activation; readonly W: Width }) => {
+  const T = typeOf(W);
   return defineKernel({
     name: `columnSums.${activation}`,
     inputs: { dy: T, u: T }, // (N, D), (N, D)
@@ -42,7 +43,7 @@ export function activationBackwardSums(
   D: number,
 ): { readonly du: Tensor; readonly sums: Tensor } {
   const N = dy.size / D,
-    W = D % 4 === 0 ? 4 : 1,
+    W = widthFor(D),
     len = D / W;
   const { stripe, parts } = stripesOf(N, len);
   const { du, y } = activationKernel({ activation, W })({

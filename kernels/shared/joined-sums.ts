@@ -1,7 +1,6 @@
 /** Sums of partial sums, several to a launch: how the weight gradients of a recorded step are finished, with the bits that each has alone. */
 import { getDevice } from "../../engine/device.ts";
 import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
-import { mayJoin, type Kind } from "../../engine/launch.ts";
 import { Tensor } from "../../engine/tensor.ts";
 import { range, unroll } from "./unroll.ts";
 import { wideWorkgroup } from "./wide-workgroup.ts";
@@ -71,11 +70,12 @@ const kernel = kernelFamily(({ lanes, columns, lies }: Config) => {
   });
 });
 
-/** Buffers of parts that a launch can read. */
-const most = (): number => getDevice().limits.maxStorageBuffersPerShaderStage - 1;
 const storagesOf = (sums: readonly Sum[]) => [...new Set(sums.map(({ parts }) => parts.storage))];
 
-/** Sums of the parts of at most `most()` buffers, into `target` from elements `at` on. `on`: what the adapter is, unless given. */
+/** Whether one launch can read the parts of all these. */
+export const fitTogether = (sums: readonly Sum[]): boolean => storagesOf(sums).length < getDevice().limits.maxStorageBuffersPerShaderStage;
+
+/** Sums of parts that fit together, into `target` from elements `at` on. `on`: what the adapter is, unless given. */
 export function joinSums(
   target: Tensor,
   sums: readonly (Sum & { readonly at: number })[],
@@ -99,21 +99,4 @@ export function joinSums(
     params: Object.assign({}, ...params) as Record<string, number>,
     groups,
   });
-}
-
-const kind: Kind<PartsSum> = {
-  fit: (sums) => storagesOf(sums).length <= most(),
-  launch(sums, storage) {
-    joinSums(
-      new Tensor([storage.bytes / 4], "f32", storage),
-      sums.map(({ y, ...sum }) => ({ ...sum, at: (y.storage.placed!.offset + y.offset) / 4 })),
-    );
-    mayJoin(kind, sums);
-  },
-};
-
-/** Says that the latest launch makes these sums and nothing else. */
-export function sumsMayJoin(sums: readonly PartsSum[]): void {
-  const whole = sums.every(({ parts, y }) => y.size % 4 === 0 && parts.storage.bytes % 16 === 0);
-  if (whole) mayJoin(kind, sums);
 }

@@ -37,14 +37,14 @@ export function place(tensor: Tensor, target: Tensor): void {
   }
   const grid = { params: { n: tensor.size }, threads: tensor.size };
   // One launch cannot read and write a buffer: values from elsewhere in the target's own buffer go through another.
-  const near = (storage.placed?.storage ?? storage) === target.storage;
+  const near = storage.place.storage === target.storage;
   const x = near ? copyKernel({ ...grid, inputs: { x: tensor }, outputs: { y: tensor.shape } }).y : tensor;
   copyIntoKernel({ ...grid, inputs: { x }, updates: { y: target } });
 }
 
 /** Whether every launch that touches `storage` may touch it at `target`: one buffer is not read and written in the same launch. */
 function fits(launches: readonly Launch[], storage: Storage, target: Tensor): boolean {
-  const there = (b: Binding) => (b.storage.placed?.storage ?? b.storage) === target.storage;
+  const there = (b: Binding) => b.storage.place.storage === target.storage;
   return launches.every(({ bindings }) => {
     const own = bindings.filter((b) => b.storage === storage);
     const others = bindings.filter(there);

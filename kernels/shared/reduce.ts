@@ -7,48 +7,38 @@
  */
 import { defineOp } from "../../engine/autograd.ts";
 import { getDevice } from "../../engine/device.ts";
-import { defineKernel, kernelFamily, type Elem } from "../../engine/kernel.ts";
+import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { numel, sameShape, show, type Shape } from "../../engine/shape.ts";
 import { normalizeAxis } from "./axes.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { addParts } from "./add-parts.ts";
 import { wideWorkgroup } from "./wide-workgroup.ts";
+import { unroll, unrollLines } from "./unroll.ts";
+import { typeOf, widthFor, type Width } from "./width.ts";
 
-/** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. WG must be a power of two. */
-export const workgroupSum = /* wgsl */ `
-var<workgroup> partial_sum: array<f32, WG>;
-fn workgroup_sum(v: f32, t: u32) -> f32 {
+/** WGSL of `workgroup_NAME(v, t)`. `join` puts `partial[i + s]` into `partial[i]`; WG must be a power of two. */
+const workgroupReduction = (name: string, result: string, join: (partial: string, other: string) => string) => /* wgsl */ `
+var<workgroup> partial_${name}: array<f32, WG>;
+fn workgroup_${name}(v: f32, t: u32) -> f32 {
   let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
-  partial_sum[i] = v;
+  partial_${name}[i] = v;
   workgroupBarrier();
   for (var n = 0u; n < countTrailingZeros(WG); n++) {
     let s = WG >> (n + 1u);
-    if (i < s) { partial_sum[i] += partial_sum[(i + s) % WG]; }
+    if (i < s) { ${join(`partial_${name}[i]`, `partial_${name}[(i + s) % WG]`)}; }
     workgroupBarrier();
   }
-  let total = partial_sum[0];
-  workgroupBarrier(); // partial_sum may be reused by the next call
-  return total;
+  let ${result} = partial_${name}[0];
+  workgroupBarrier(); // partial_${name} may be reused by the next call
+  return ${result};
 }
 `;
 
-/** `workgroup_max(v, t)`: every thread t of the workgroup gets the largest v. WG must be a power of two. */
-export const workgroupMax = /* wgsl */ `
-var<workgroup> partial_max: array<f32, WG>;
-fn workgroup_max(v: f32, t: u32) -> f32 {
-  let i = t % WG; // t, as Tint can prove: no clamps, and a loop that it knows the end of
-  partial_max[i] = v;
-  workgroupBarrier();
-  for (var n = 0u; n < countTrailingZeros(WG); n++) {
-    let s = WG >> (n + 1u);
-    if (i < s) { partial_max[i] = max(partial_max[i], partial_max[(i + s) % WG]); }
-    workgroupBarrier();
-  }
-  let largest = partial_max[0];
-  workgroupBarrier(); // partial_max may be reused by the next call
-  return largest;
-}
-`;
+/** `workgroup_sum(v, t)`: every thread t of the workgroup gets the sum of all v. */
+export const workgroupSum = /* @__PURE__ */ workgroupReduction("sum", "total", (own, other) => `${own} += ${other}`);
+
+/** `workgroup_max(v, t)`: every thread t of the workgroup gets the largest v. */
+export const workgroupMax = /* @__PURE__ */ workgroupReduction("max", "largest", (own, other) => `${own} = max(${own}, ${other})`);
 
 const WG = 64;
 
@@ -68,18 +58,17 @@ export function stripesOf(len: number, columns: number): { readonly stripe: numb
 
 /** `body(n)` for the rows `row + n` of a stripe below `end`, FLIGHT at a time; then `s0` is the sum of all `s<n>`, added in their order. */
 export const alongStripe = (T: string, body: (n: number) => string): string => {
-  const numbers = Array.from({ length: FLIGHT }, (_, n) => n);
-  return `${numbers.map((n) => `var s${n} = ${T}();`).join(" ")}
+  return `${unroll(FLIGHT, (n) => `var s${n} = ${T}();`)}
       for (var k = 0u; k < p.stripe / ${FLIGHT}u; k++) {
         let row = first + k * ${FLIGHT}u;
-        ${numbers.map((n) => `if (row + ${n}u < end) { ${body(n)} }`).join("\n        ")}
+        ${unroll(FLIGHT, (n) => `if (row + ${n}u < end) { ${body(n)} }`, "\n        ")}
       }
-      s0 = ${numbers.map((n) => `s${n}`).join(" + ")};`;
+      s0 = ${unroll(FLIGHT, (n) => `s${n}`, " + ")};`;
 };
 
 // x seen as (OUTER, LEN, INNER), in vectors; one thread per (outer, stripe of LEN, inner).
-const sumColumnsKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) => {
-  const T: Elem = W === 4 ? "vec4f" : "f32";
+const sumColumnsKernel = kernelFamily(({ W }: { readonly W: Width }) => {
+  const T = typeOf(W);
   return defineKernel({
     name: "sum.columns",
     inputs: { x: T }, // (OUTER, LEN, INNER)
@@ -104,8 +93,8 @@ const CHUNK_ALONE = 2 ** 12;
 const PARTS = 1024;
 
 // x seen as (OUTER, LEN): one workgroup per chunk of a row.
-const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: 1 | 4; readonly threads: number }) => {
-  const T: Elem = W === 4 ? "vec4f" : "f32";
+const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: Width; readonly threads: number }) => {
+  const T = typeOf(W);
   return defineKernel({
     name: "sum.rows",
     inputs: { x: T }, // (OUTER, LEN)
@@ -119,7 +108,7 @@ const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: 1 | 4; readonl
     var s = ${T}();
     for (var k = first + group % p.parts * p.chunk + li; k < end; k += WG * ${FLIGHT}u) {
       s += x[k];
-      ${Array.from({ length: FLIGHT - 1 }, (_, n) => `if (k + WG * ${n + 1}u < end) { s += x[k + WG * ${n + 1}u]; }`).join("\n      ")}
+      ${unrollLines(FLIGHT - 1, (n) => `if (k + WG * ${n + 1}u < end) { s += x[k + WG * ${n + 1}u]; }`)}
     }
     let total = workgroup_sum(${W === 4 ? "dot(s, vec4f(1.0))" : "s"}, li);
     if (li == 0u) { y[group] = total; }`,
@@ -127,10 +116,10 @@ const sumRowsKernel = kernelFamily(({ W, threads }: { readonly W: 1 | 4; readonl
 });
 
 // The same with one thread per chunk.
-const sumRowsAloneKernel = kernelFamily(({ W }: { readonly W: 1 | 4 }) =>
+const sumRowsAloneKernel = kernelFamily(({ W }: { readonly W: Width }) =>
   defineKernel({
     name: "sum.rowsAlone",
-    inputs: { x: W === 4 ? "vec4f" : "f32" }, // (OUTER, LEN)
+    inputs: { x: typeOf(W) }, // (OUTER, LEN)
     outputs: { y: "f32" }, // (OUTER, parts)
     params: { n: "u32", len: "u32", chunk: "u32", parts: "u32" },
     workgroup: 16,
@@ -170,7 +159,7 @@ const scaleKernel = defineKernel({
 /** x seen as (outer, len, inner): the sums along the middle, flat. */
 export function sumMiddle(x: Tensor, outer: number, len: number, inner: number): Tensor {
   if (inner === 1) return sumRows(x, outer, len);
-  const W = inner % 4 === 0 ? 4 : 1;
+  const W = widthFor(inner);
   const { stripe, parts } = stripesOf(len, (outer * inner) / W);
   const n = (outer * parts * inner) / W;
   const { y } = sumColumnsKernel({ W })({
@@ -184,7 +173,7 @@ export function sumMiddle(x: Tensor, outer: number, len: number, inner: number):
 }
 
 function sumRows(x: Tensor, outer: number, len: number): Tensor {
-  const W = len % 4 === 0 ? 4 : 1;
+  const W = widthFor(len);
   const alone = getDevice().adapter.software;
   const chunk = Math.ceil(Math.max(alone ? CHUNK_ALONE : CHUNK, len / PARTS) / W);
   const parts = Math.ceil(len / W / chunk);

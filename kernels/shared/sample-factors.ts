@@ -3,6 +3,7 @@ import { defineKernel, kernelFamily } from "../../engine/kernel.ts";
 import { show, type Shape } from "../../engine/shape.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import { wideWorkgroup } from "./wide-workgroup.ts";
+import { typeOf, widthFor, type Width } from "./width.ts";
 
 /** One factor per sample: element `at` of `tensor` is the first sample's. */
 export interface SampleFactors {
@@ -13,8 +14,8 @@ export interface SampleFactors {
 const PER = 4; // vectors per thread: a sample's factor is read once for all of them
 
 // A workgroup takes WG * PER vectors of one sample.
-const scaleKernel = kernelFamily(({ W, WG }: { W: 1 | 4; WG: number }) => {
-  const T = W === 4 ? "vec4f" : "f32";
+const scaleKernel = kernelFamily(({ W, WG }: { W: Width; WG: number }) => {
+  const T = typeOf(W);
   return defineKernel({
     name: "dropPath.scale",
     inputs: { x: T, factors: "f32" }, // (B, ...), (any)
@@ -35,7 +36,7 @@ const scaleKernel = kernelFamily(({ W, WG }: { W: 1 | 4; WG: number }) => {
 /** x: (B, ...). Returns x with each sample times its factor. Not differentiable by itself. */
 export function scaleSamples(x: Tensor, { tensor, at }: SampleFactors): Tensor {
   const B = x.shape[0]!;
-  const W = (x.size / B) % 4 === 0 ? 4 : 1;
+  const W = widthFor(x.size / B);
   const len = x.size / B / W;
   const WG = wideWorkgroup();
   const chunks = Math.ceil(len / (WG * PER));

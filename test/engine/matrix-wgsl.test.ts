@@ -146,7 +146,7 @@ test("Tint compiles the kernels of subgroup matrices for other adapters", { time
     }
     // Threads that do not come out even over 192 rows, and 53,248 bytes.
     expect(refused).toEqual(["matrix-192x128x32", "matrix-256x192x16"]);
-    setMatrixChoice((question) => chooseMatrix(setup, question));
+    setMatrixChoice((g, d) => chooseMatrix(setup, g, d));
     const qkv = Tensor.zeros([1, 197, 3 * 2 * 64], "f16");
     qkv.requiresGrad = true;
     gradients(attentionPacked(qkv, { heads: 2, variant: "batched" }), [qkv], Tensor.zeros([1, 197, 2 * 64], "f16"));

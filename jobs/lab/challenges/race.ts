@@ -161,9 +161,7 @@ function sampler(
   const device = getDevice();
   const { launches } = rounds[0]![side];
   const written = new Set(
-    launches.flatMap(({ bindings }) =>
-      bindings.flatMap((b) => (b.access === "read" ? [] : (home.get((b.storage.placed ?? b).storage) ?? []))),
-    ),
+    launches.flatMap(({ bindings }) => bindings.flatMap((b) => (b.access === "read" ? [] : (home.get(b.storage.place.storage) ?? [])))),
   );
   const submit = (encode: (encoder: GPUCommandEncoder) => void) => {
     const encoder = device.gpu.createCommandEncoder();

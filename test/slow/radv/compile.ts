@@ -4,7 +4,7 @@
  */
 import { create, globals } from "webgpu";
 import { Device, withDevice } from "../../../engine/device.ts";
-import { SUBGROUP_MATRIX } from "../../../engine/kernel.ts";
+import { SUBGROUP_MATRIX } from "../../../engine/wgsl.ts";
 import { withRecorder, type Launch } from "../../../engine/launch.ts";
 import { Tensor } from "../../../engine/tensor.ts";
 import { attentionPacked } from "../../../kernels/attention.ts";

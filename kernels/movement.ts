@@ -19,17 +19,17 @@ import { broadcastShapes, broadcastStrides, mergedAxes, normalizeAxis, strides }
 import type { Tensor } from "../engine/tensor.ts";
 import { sumTo } from "./shared/reduce.ts";
 import { range } from "./shared/unroll.ts";
-import { typeOf, widthFor, type Width } from "./shared/width.ts";
+import { typeOf, widthFor } from "./shared/width.ts";
 
 const WG = 64;
 const MAX_INPUTS = 7; // with the output 8 storage buffers, which every WebGPU adapter allows
 
 // One thread per element of y. `steps` are the strides of x for each axis of y; the outermost axis needs no size.
-const gatherKernel = kernelFamily(({ W, sizes, steps }: { W: Width; sizes: readonly number[]; steps: readonly number[] }) =>
+const gatherKernel = kernelFamily(({ elem, sizes, steps }: { elem: Elem; sizes: readonly number[]; steps: readonly number[] }) =>
   defineKernel({
     name: "layout.gather",
-    inputs: { x: typeOf(W) },
-    outputs: { y: typeOf(W) },
+    inputs: { x: elem },
+    outputs: { y: elem },
     params: { n: "u32", offset: "u32" },
     workgroup: WG,
     code: [
@@ -49,11 +49,11 @@ function gather(x: Tensor, shape: Shape, steps: readonly number[], offset = 0): 
   const axes = mergedAxes(shape, steps).map(({ size, steps: [step] }) => ({ size, step: step! }));
   if (axes.length === 1 && axes[0]!.step === 1 && numel(shape) === x.size) return x.view(shape);
   const inner = axes.at(-1)!;
-  const W = inner.step === 1 ? widthFor(inner.size, offset, ...axes.slice(0, -1).map((a) => a.step)) : 1;
-  const n = numel(shape) / W;
-  const sizes = axes.map((a, k) => (k === 0 ? 0 : a === inner ? a.size / W : a.size));
-  const kernel = gatherKernel({ W, sizes, steps: axes.map((a) => (a === inner ? a.step : a.step / W)) });
-  return kernel({ inputs: { x }, outputs: { y: { shape, dtype: x.dtype } }, params: { n, offset: offset / W }, threads: n }).y;
+  const width = inner.step === 1 ? widthFor(inner.size, offset, ...axes.slice(0, -1).map((a) => a.step)) : 1;
+  const n = numel(shape) / width;
+  const sizes = axes.map((a, k) => (k === 0 ? 0 : a === inner ? a.size / width : a.size));
+  const kernel = gatherKernel({ elem: typeOf(width), sizes, steps: axes.map((a) => (a === inner ? a.step : a.step / width)) });
+  return kernel({ inputs: { x }, outputs: { y: { shape, dtype: x.dtype } }, params: { n, offset: offset / width }, threads: n }).y;
 }
 
 const reshapeOp = defineOp({
@@ -117,15 +117,15 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 }
 
 // Inputs seen as (OUTER, W0), (OUTER, W1), ...; y as (OUTER, W0 + W1 + ...). One thread per element of y.
-const concatKernel = kernelFamily(({ W, widths }: { W: Width; widths: readonly number[] }) => {
+const concatKernel = kernelFamily(({ elem, widths }: { elem: Elem; widths: readonly number[] }) => {
   const ends = widths.map((_, k) => widths.slice(0, k + 1).reduce((a, b) => a + b, 0));
   const pick = widths.map(
     (w, k) => `${k < widths.length - 1 ? `if (at < ${ends[k]}u) ` : ""}{ y[i] = x${k}[row * ${w}u + at - ${ends[k]! - w}u]; }`,
   );
   return defineKernel({
     name: "concat.forward",
-    inputs: Object.fromEntries(widths.map((_, k) => [`x${k}`, typeOf(W)])) as Record<string, Elem>,
-    outputs: { y: typeOf(W) },
+    inputs: Object.fromEntries(widths.map((_, k) => [`x${k}`, elem])) as Record<string, Elem>,
+    outputs: { y: elem },
     params: { n: "u32" },
     workgroup: WG,
     code: `let i = group * WG + li; if (i < p.n) { let row = i / ${ends.at(-1)}u; let at = i % ${ends.at(-1)}u; ${pick.join(" else ")} }`,
@@ -141,9 +141,9 @@ const concatOp = defineOp({
     );
     const inner = numel(shape.slice(axis + 1));
     const lengths = parts.map((t) => t.shape[axis]! * inner);
-    const W = widthFor(...lengths);
-    const n = numel(shape) / W;
-    const { y } = concatKernel({ W, widths: lengths.map((l) => l / W) })({
+    const width = widthFor(...lengths);
+    const n = numel(shape) / width;
+    const { y } = concatKernel({ elem: typeOf(width), widths: lengths.map((l) => l / width) })({
       inputs: Object.fromEntries(parts.map((t, k) => [`x${k}`, t])),
       outputs: { y: { shape, dtype: parts[0]!.dtype } },
       params: { n },

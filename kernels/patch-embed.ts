@@ -105,16 +105,16 @@ function embedImages(
   const { D, front } = tokens,
     T = P + front;
   // A row for each token of the result; those in front multiply their image's first patch, and then become themselves.
+  const placed = (row: number, at: string): string => `let token = m % ${T}u; ${tokenWgsl(tokens, row, at).join(" ")}`;
   const patch = front === 0 ? "i" : `i / ${T}u * ${P}u + max(i % ${T}u, ${front}u) - ${front}u`;
-  const placing = (at: (element: string) => string): string => `let token = m % ${T}u; ${tokenWgsl(tokens, D, "n", at).join(" ")}`;
   return dense({ tensor: x, map: patchMap(sizes!, patch) }, weight, B * T, {
     shape: [B, T, D],
     bias: bias ?? undefined,
     variant,
     custom: position
       ? {
-          code: placing((at) => at),
-          ...(D % 4 === 0 ? { fours: placing((at) => `(${at}) / 4u`) } : {}),
+          code: placed(D, "n"),
+          ...(D % 4 === 0 ? { fours: placed(D / 4, "n / 4u") } : {}),
           inputs: { position, ...Object.fromEntries(prefix.map((token, k) => [`prefix${k}`, token])) },
         }
       : undefined,

@@ -35,20 +35,11 @@ export function tokensOf(prefix: readonly Tensor[], position: Tensor | null, pat
   return { prefix: own, front, skip: position ? front + patches - position.size / D : 0, patches, D };
 }
 
-/**
- * WGSL that makes `v`, element `d` of a patch, that of `token`: one in front becomes itself, and the position is added. D: a row's length;
- * `at`: the index of an element.
- */
-export const tokenWgsl = (
-  { prefix, skip }: Tokens,
-  D: number,
-  d: string,
-  at: (element: string) => string = (element) => element,
-): readonly [string, string] => {
-  const learned = prefix.map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${at(`${rowOf(own, D, "token")}${d}`)}]; }`);
-  const placed = `v += position[${at(`${skip === 0 ? "token" : `(token - ${skip}u)`} * ${D}u + ${d}`)}];`;
-  return [learned.join(" "), skip === 0 ? placed : `if (token >= ${skip}u) { ${placed} }`];
-};
+/** WGSL that makes `v`, element `d` of a patch, that of `token`: one in front becomes itself, and the position is added. D: a row's length. */
+export const tokenWgsl = ({ prefix, skip }: Tokens, D: number, d: string): readonly [string, string] => [
+  prefix.map((own, k) => `if (${isOf(own, "token")}) { v = prefix${k}[${rowOf(own, D, "token")}${d}]; }`).join(" "),
+  skip === 0 ? `v += position[token * ${D}u + ${d}];` : `if (token >= ${skip}u) { v += position[(token - ${skip}u) * ${D}u + ${d}]; }`,
+];
 
 const prefixNames = (n: number): string[] => range(n).map((k) => `prefix${k}`);
 

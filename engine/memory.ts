@@ -164,6 +164,7 @@ export function promise(bytes: number, what: string): Storage {
   return new Storage(device, wholeWords(device, bytes, what), null);
 }
 
+/** `bytes` in whole words of four; throws where a tensor cannot have so many. */
 function wholeWords({ limits }: Device, bytes: number, what: string): number {
   const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   if (bytes > most) throw new TooLargeError(`${what}: expected at most ${most} bytes in one tensor on this adapter, got ${bytes}`);

@@ -109,7 +109,8 @@ export const cases: Case[] = [
       ] as const) {
         const before = stats.bytesLive;
         await refuses(() => run(o), why);
-        if (stats.bytesLive !== before) throw new Error(`${why}: expected ${before} bytes live as before, got ${stats.bytesLive}`);
+        // What earlier cases dropped may be collected meanwhile.
+        if (stats.bytesLive > before) throw new Error(`${why}: expected at most ${before} bytes live, as before, got ${stats.bytesLive}`);
       }
     },
   },

@@ -44,7 +44,7 @@ export class ShaderError extends Error {
       .split("\n")
       .map((text, i) => `${String(i + 1).padStart(4)} ${text}`)
       .join("\n");
-    super(`${kernel}: WGSL ${first.lineNum}:${first.linePos}: ${first.message}\n${listing}`);
+    super(`${kernel}: WGSL ${first.lineNum}:${first.linePos}: ${first.message.trim()}\n${listing}`);
     this.line = first.lineNum;
     this.column = first.linePos;
     this.code = code;

@@ -49,7 +49,7 @@ export default function (program: Command): void {
 }
 
 /** Options of measuring, which `--check` and `--write-baseline` have too. */
-const MEASURING = ["suite", "against", "quick", "large", "cases", "samples", "check", "writeBaseline"];
+const MEASURING = ["suite", "against", "alone", "quick", "large", "cases", "samples", "check", "writeBaseline"];
 
 /** What is done, and the options that it has. */
 function modeOf({ suite, page }: BenchOptions): { readonly flag: string; readonly takes: readonly string[] } {

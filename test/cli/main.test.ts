@@ -35,6 +35,8 @@ test.each([
   ["bench --port 8080", "expected a measurement without --port, got both"],
   ["bench --suite size --quick", "expected --suite size without --quick, got both"],
   ["bench --page --samples 3", "expected --page without --samples, got both"],
+  // What --suite first runs of itself has a meaning.
+  ["bench --alone --cases nosuch", 'expected cases of suite all with "nosuch" in their name for this adapter, got none'],
 ])("%s: an option without meaning there is bad usage", async (line, message) => {
   const { code, stderr } = await tessera(...line.split(" "));
   expect(stderr).toContain(message);

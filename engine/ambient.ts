@@ -1,4 +1,4 @@
-/** A value that holds for all that a synchronous call does, and may be another inside of it. */
+/** A value in force (the device, the recording, whether there is a tape) that a synchronous call can replace for as long as it runs. */
 export class Ambient<T> {
   now: T;
 

@@ -62,16 +62,16 @@ function blockParams(c: DeitConfig, i: number): ParamSpec[] {
   ];
 }
 
-/** Multiply-adds of one image's forward with every token in every block: convolution, linear layers and the two attention products. */
-export function deitMacs(c: DeitConfig): number {
+/**
+ * Multiply-adds of one image's forward: convolution, linear layers and the two attention products. `read`: how many tokens the last block
+ * makes past its keys and values; all of them is what tables of models count.
+ */
+export function deitMacs(c: DeitConfig, read = tokens(c)): number {
   const N = tokens(c),
     D = c.dim,
     P = N - prefixTokens(c);
-  return (
-    c.inChans * c.patchSize ** 2 * P * D +
-    c.depth * ((4 * D + firstWidth(c) + mlpWidth(c)) * N * D + 2 * N ** 2 * D) +
-    headTokens(c) * featureWidth(c) * c.numClasses
-  );
+  const block = (made: number) => 3 * D * N * D + (D + firstWidth(c) + mlpWidth(c)) * made * D + 2 * N * made * D;
+  return c.inChans * c.patchSize ** 2 * P * D + (c.depth - 1) * block(N) + block(read) + headTokens(c) * featureWidth(c) * c.numClasses;
 }
 
 /** Output elements of the same layers and products, of one image: what timm's tables call activations. */

@@ -225,4 +225,7 @@ test("cases: names are unique, every adapter has some of each suite, inputs are 
   expect(difference(first!, again!)).toBe(0);
   expect([c.flops, c.bytes]).toEqual([0, 4 * (5 * 788 * 192 + 6 * 192)]);
   expect(cases.find((one) => one.name === "matmul 256x256x256")!.flops).toBe(2 * 256 ** 3);
+  // Patches, queries, keys and values of 198 tokens; the rest of the only block, and the heads, for two of them.
+  const macs = 3 * 256 * 196 * 192 + 3 * 192 * 198 * 192 + (192 + 768 + 768) * 2 * 192 + 2 * 198 * 2 * 192 + 2 * 192 * 1000;
+  expect(cases.find((one) => one.name === "forward deit_dim192_depth1_distilled_patch16_224 B1")!.flops).toBe(2 * macs);
 });

@@ -1,5 +1,6 @@
 /** Cases from sizes: names, work and tolerances. Names stay as they are once results have been published under them. */
 import { deitMacs, deitParams, type DeitConfig } from "../../models/deit.ts";
+import { headTokens } from "../../models/deit-config.ts";
 import { regnetMacs, type RegNetConfig } from "../../models/regnet.ts";
 import { differentiable, type Op } from "../../checks/op.ts";
 import type { Affordable, BenchRecipe, Benchmark, Suite } from "../benchmark.ts";
@@ -69,7 +70,7 @@ export function forward(
   B: number,
   config: DeitConfig | RegNetConfig,
 ): Benchmark {
-  const macs = config.arch === "deit" ? deitMacs(config) : regnetMacs(config, config.imgSize, config.imgSize);
+  const macs = config.arch === "deit" ? deitMacs(config, headTokens(config)) : regnetMacs(config, config.imgSize, config.imgSize);
   return {
     name: `forward ${name} B${B}`,
     suite,
@@ -102,7 +103,7 @@ export function train({ sets, suite = "train", quick = false }: Place, name: str
     dtype: "f32",
     work,
     backward: true,
-    flops: 6 * deitMacs(config) * B,
+    flops: 6 * deitMacs(config, headTokens(config)) * B,
     bytes: 0,
     ...STEP,
     compared: 4,

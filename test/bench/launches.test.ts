@@ -17,8 +17,8 @@ test("tile, cuts and waves of every launch of DeiT-Ti, S and B on an H100", { ti
 
 test("in f16 every large product runs on tensor cores, and nothing sums or packs beside them", () => {
   const launches = paperLaunches(H100, { model: "deit_small_patch16_224", mode: "train", dtype: "f16", batch: 256 });
-  // Not those of the last block's few queries with a head's keys and values.
-  const large = launches.flatMap(({ product: p }) => (p && p.matrices * p.M * p.N * p.K > 5e7 ? [p] : []));
+  // Not those of the last block's one or two queries with a head's keys and values, which no matrix fits.
+  const large = launches.flatMap(({ product: p }) => (p && Math.min(p.M, p.N, p.K) > 2 ? [p] : []));
   expect(large.filter(({ onMatrices }) => !onMatrices)).toEqual([]);
   const kernels = new Set(launches.map(({ kernel }) => kernel));
   expect([...kernels].filter((name) => /sum\.columns|pack|columnSums/.test(name))).toEqual([]);

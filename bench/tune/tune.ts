@@ -92,18 +92,21 @@ async function race(problem: Problem, contenders: readonly Contender[], out: Mea
   const kept = contenders.filter((r) => r.name === DEFAULT || rough.get(r)! <= HOPELESS * best);
   for (const r of contenders)
     if (!kept.includes(r)) out.push({ name: r.name, ms: round(rough.get(r)!), out: `more than ${HOPELESS} times the best` });
-  // One run and its wait take far longer than their share of many: the count grows until the sample is long enough.
+  // One run and its wait take far longer than their share of many: the count grows until the sample is long enough, also later on,
+  // where a processor has become faster since.
   const counts = new Map<Contender, number>();
-  for (const contender of kept) {
-    let times = 1,
-      span = 0;
-    while ((span = times * (await timed(contender.plan, times))) < SAMPLE_MS)
+  const sample = async (contender: Contender): Promise<number> => {
+    for (let times = counts.get(contender) ?? 1; ; ) {
+      const ms = await timed(contender.plan, times),
+        span = times * ms;
+      counts.set(contender, times);
+      if (span >= SAMPLE_MS) return ms;
       times = Math.ceil(times * Math.min(10, Math.max(1.5, (1.2 * SAMPLE_MS) / Math.max(1e-3, span))));
-    counts.set(contender, times);
-  }
+    }
+  };
+  for (const contender of kept) await sample(contender);
   for (let turn = 0; turn < ROUNDS; turn++) {
-    for (const contender of turn % 2 === 0 ? kept : kept.toReversed())
-      contender.samples.push(await timed(contender.plan, counts.get(contender)!));
+    for (const contender of turn % 2 === 0 ? kept : kept.toReversed()) contender.samples.push(await sample(contender));
   }
   return answer(problem, kept, out);
 }

@@ -133,21 +133,26 @@ export const cases: Case[] = [
     },
   },
   {
-    name: "tune: samples are long enough for a clock of 65,536 ns",
+    name: "tune: samples are long enough for a clock of 65,536 ns, also where the adapter becomes faster meanwhile",
     run: () =>
-      withProblem("softmax 2x3", [DEFAULT, "register"], async (problem) => {
+      withProblem("softmax 2x3", [DEFAULT], async (problem) => {
         // Such a clock shows multiples of its step; a sample of 20 ms is off by 0.3 % at most.
         const step = 0.065536;
         const spans: number[] = [];
-        let last = 0;
+        let [real, shown, last] = [performance.now(), 0, 0];
         await tune(problem, () => {
-          const now = Math.floor(performance.now() / step) * step;
-          spans.push(now - last);
-          last = now;
-          return now;
+          // After a few samples the clock runs at a quarter of its rate, as if the adapter ran four times as fast.
+          const speed = spans.filter((s) => s > 15).length < 4 ? 1 : 1 / 4;
+          const now = performance.now();
+          shown += speed * (now - real);
+          real = now;
+          const ticks = Math.floor(shown / step) * step;
+          spans.push(ticks - last);
+          last = ticks;
+          return ticks;
         });
-        const long = spans.filter((s) => s > 10).length;
-        if (long < 9) throw new Error(`expected at least 9 samples longer than 10 ms, got ${long}`);
+        const long = spans.filter((s) => s > 20 - step).length;
+        if (long < 9) throw new Error(`expected at least 9 samples of 20 ms, got ${long}`);
       }),
   },
   ...(

@@ -28,9 +28,9 @@ export interface Geometry {
 export const tileOf = (n: number, most: number): number => Math.ceil(n / Math.ceil(n / most));
 
 /** Threads of a workgroup, fewer where there are few tiles: those past the last only repeat it. */
-function gatherThreads(tiles: number): number {
-  let threads = getDevice().adapter.software ? 8 : 32;
-  while (threads < Math.min(tiles, 64)) threads *= 2;
+function gatherThreads(tiles: number, software: boolean): number {
+  let threads = software ? 8 : 32;
+  while (threads < Math.min(tiles, software ? 16 : 64)) threads *= 2;
   return threads;
 }
 
@@ -110,14 +110,15 @@ function tapsOf({ kh, kw, stride, padding, transposed }: Gather, TY: number, TX:
  *     if (true) { y[to + 0u] = a_0_0_0; }
  *     if (true) { y[to + 1u] = a_0_0_1; }
  */
-export const gatherKernel = kernelFamily((f: Gather) => {
-  const { kh, kw, stride, padding, groups, transposed, norm } = f;
+const tiledKernel = kernelFamily((f: Gather & { readonly software: boolean }) => {
+  const { kh, kw, stride, padding, groups, transposed, norm, software } = f;
   const activation = norm?.activation ?? "none";
   const [source, target] = transposed ? [{ H: f.Ho, W: f.Wo }, f] : [f, { H: f.Ho, W: f.Wo }];
   const [K, M] = transposed ? [f.O, f.C] : [f.C, f.O]; // channels of a group that are summed over, and made
   const TX = Math.min(target.W, kw > 1 && kw < 8 && target.W >= 8 ? 8 : 4);
-  const TM = tileOf(M, TX > 4 || kw >= 8 ? 4 : 8);
   const TY = transposed ? stride : 1;
+  // Processors load lane by lane, which costs more than sums that do not fit their registers.
+  const TM = tileOf(M, kw >= 8 || (TX > 4 && !(software && TY === 1)) ? 4 : 8);
   const XT = Math.ceil(target.W / TX),
     YT = Math.ceil(target.H / TY),
     MT = Math.ceil(M / TM);
@@ -226,7 +227,7 @@ export const gatherKernel = kernelFamily((f: Gather) => {
   return (x: Tensor, weight: Tensor, bias: Tensor | null, fixed?: Norm): Tensor => {
     const B = x.shape[0]!;
     const tiles = B * XT * YT,
-      threads = gatherThreads(tiles);
+      threads = gatherThreads(tiles, software);
     return ofThreads({ threads, lanes: alike ? passingLanes(threads) : 1 })({
       inputs: { x, weight, bias, norm_weight: fixed?.weight, norm_bias: fixed?.bias, mean: fixed?.mean, variance: fixed?.variance },
       outputs: { y: { shape: [B, groups * M, target.H, target.W], dtype: x.dtype } },
@@ -235,3 +236,5 @@ export const gatherKernel = kernelFamily((f: Gather) => {
     }).y;
   };
 });
+
+export const gatherKernel = (f: Gather) => tiledKernel({ ...f, software: getDevice().adapter.software });

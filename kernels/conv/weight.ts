@@ -6,12 +6,10 @@ import { range, unroll, unrollLines } from "../shared/unroll.ts";
 import { tileOf, type Geometry } from "./direct.ts";
 import { rowReader } from "./rows.ts";
 
-const WG = 32;
-
 /**
  * The backward for weight. A workgroup makes TO x TC channels of one kernel row (of one kernel element if rows are long) over a
  * stripe of the output pixels: each thread adds up its own pixels, TX in a row at a time, and the threads' sums are added at the
- * end. `sumStripes` adds the stripes.
+ * end, by the subgroup where the workgroup is one. `sumStripes` adds the stripes.
  *
  * The body for x (1, 1, 1, 3), weight (1, 1, 1, 2), stride 1 and no padding:
  *
@@ -45,8 +43,9 @@ const WG = 32;
  *       }
  *     }
  */
-const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean }) => {
-  const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo, small } = f;
+const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean; readonly lanes: number | null }) => {
+  const { kh, kw, stride, padding, groups, C, O, H, W, Ho, Wo, small, lanes } = f;
+  const WG = lanes ?? 32;
   const TV = kw <= 3 ? kw : 1,
     VT = kw / TV;
   const TX = Math.min(Wo, 4);
@@ -76,13 +75,34 @@ const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean }) => 
         ${unrollLines(TO, (i) => unroll(TV, (v) => `a_${(i * TC + c) * TV + v} += ${product(i, v)};`))} }`;
   };
 
+  const target = (o: string, c: string, v: string) =>
+    `dw[(((wid.z * ${groups}u + g) * ${O}u + ${o}) * ${C}u + ${c}) * ${kh * kw}u + u * ${kw}u + v0 + ${v}]`;
+  /** Adds the threads' sums through shared memory. */
+  const acrossThreads = /* wgsl */ `${unroll(sums, (a) => `lanes[${a * pitch}u + li] = a_${a};`)}
+    workgroupBarrier();
+    for (var k = 0u; k < ${Math.ceil(sums / WG)}u; k++) {
+      let a = k * WG + li; let o = o0 + a / ${TC * TV}u; let c = c0 + (a / ${TV}u) % ${TC}u;
+      if (a < ${sums}u && o < ${O}u && c < ${C}u) {
+        var s = 0.0;
+        for (var l = 0u; l < WG; l++) { s += lanes[a * ${pitch}u + l]; }
+        ${target("o", "c", `a % ${TV}u`)} = s;
+      }
+    }`;
+  /** Adds them by subgroup operations. */
+  const acrossLanes = unrollLines(sums, (a) => {
+    const [i, c, v] = [Math.floor(a / (TC * TV)), Math.floor(a / TV) % TC, a % TV];
+    const inside = ["li == 0u", O % TO && `o0 + ${i}u < ${O}u`, C % TC && `c0 + ${c}u < ${C}u`].filter(Boolean).join(" && ");
+    return `let s_${a} = subgroupAdd(a_${a}); if (${inside}) { ${target(`o0 + ${i}u`, `c0 + ${c}u`, `${v}u`)} = s_${a}; }`;
+  });
+
   const kernel = defineKernel({
     name: "conv2d.backwardWeight",
     inputs: { x: xs.elem, dy: dys.elem }, // (B, groups*C, H, W), (B, groups*O, Ho, Wo)
     outputs: { dw: "f32" }, // (stripes, groups*O, C, kh, kw)
     params: { tiles: "u32", steps: "u32" },
     workgroup: WG,
-    helpers: `var<workgroup> lanes: array<f32, ${sums * pitch}>;`,
+    needs: lanes === null ? [] : ["subgroups"],
+    helpers: lanes === null ? `var<workgroup> lanes: array<f32, ${sums * pitch}>;` : "",
     code: /* wgsl */ `
     let g = wid.x / ${OT}u; let o0 = (wid.x % ${OT}u) * ${TO}u; let c0 = (wid.y % ${CT}u) * ${TC}u;
     let u = wid.y / ${CT * VT}u; let v0 = (wid.y / ${CT}u) % ${VT}u * ${TV}u;
@@ -98,16 +118,7 @@ const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean }) => 
       ${xs.place()}
       ${unrollLines(TC, multiply)}
     }
-    ${unroll(sums, (a) => `lanes[${a * pitch}u + li] = a_${a};`)}
-    workgroupBarrier();
-    for (var k = 0u; k < ${Math.ceil(sums / WG)}u; k++) {
-      let a = k * WG + li; let o = o0 + a / ${TC * TV}u; let c = c0 + (a / ${TV}u) % ${TC}u;
-      if (a < ${sums}u && o < ${O}u && c < ${C}u) {
-        var s = 0.0;
-        for (var l = 0u; l < WG; l++) { s += lanes[a * ${pitch}u + l]; }
-        dw[(((wid.z * ${groups}u + g) * ${O}u + o) * ${C}u + c) * ${kh * kw}u + u * ${kw}u + v0 + a % ${TV}u] = s;
-      }
-    }`,
+    ${lanes === null ? acrossThreads : acrossLanes}`,
   });
   return (x: Tensor, dy: Tensor): Tensor => {
     const tiles = x.shape[0]! * Ho * XT;
@@ -127,8 +138,15 @@ const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean }) => 
   };
 });
 
-/** Processors get small tiles: 96 sums are more registers than they have, and take llvmpipe five seconds to compile instead of one. */
-export const weightKernel = (f: Geometry) => tiledKernel({ ...f, small: getDevice().adapter.software });
+/**
+ * Processors get small tiles: 96 sums are more registers than they have, and take llvmpipe five seconds to compile instead of one. Their
+ * workgroups are a subgroup each: without a barrier the sums stay in registers.
+ */
+export function weightKernel(f: Geometry): (x: Tensor, dy: Tensor) => Tensor {
+  const { adapter, subgroups } = getDevice();
+  const lanes = adapter.software && subgroups && subgroups.min === subgroups.max ? subgroups.min : null;
+  return tiledKernel({ ...f, small: adapter.software, lanes });
+}
 
 // One thread per weight.
 const sumStripesKernel = defineKernel({

@@ -24,18 +24,26 @@ export interface OrtOptions {
   readonly idle?: () => Promise<void>;
 }
 
+/** Its threads would keep turning for some 30 ms after a run, on the cores that a software adapter needs in its turn. */
+const QUIET = { extra: { session: { intra_op: { allow_spinning: "0" } } } };
+
 export function ortContender(ort: Ort, { name, version, session: options, flags, refuse, place, idle }: OrtOptions): Contender {
   const onHost = ({ shape, data }: { readonly shape: readonly number[]; readonly data: Float32Array }) =>
     Promise.resolve(new ort.Tensor("float32", data, [...shape]));
   return {
     name,
     version,
-    flags,
+    flags: { ...flags, spinning: false },
     async prepare(c: Benchmark, inputs: Inputs): Promise<Prepared> {
       const refusal = refuse?.(c);
       if (refusal) throw new Error(refusal);
       const { bytes, feeds: fed, y } = onnxFileOf(c, inputs);
-      const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all", logSeverityLevel: 3, ...options });
+      const session = await ort.InferenceSession.create(bytes, {
+        ...QUIET,
+        graphOptimizationLevel: "all",
+        logSeverityLevel: 3,
+        ...options,
+      });
       const feeds = Object.fromEntries(
         await Promise.all(Object.entries(fed).map(async ([name, input]) => [name, await (place ?? onHost)(inputs.get(input)!)] as const)),
       );

@@ -149,7 +149,7 @@ describe("the page that measures", { timeout: 120_000 }, () => {
     );
     // A score beside the committed result with the most cases in common.
     await page.waitForSelector("#scores");
-    expect(await text(page, "#scores caption")).toMatch(/^Score beside (swiftshader-chromium|llvmpipe-node)$/);
+    expect(await text(page, "#scores caption")).toMatch(/^Score beside (swiftshader-chromium|llvmpipe-node)(-tfjs)?$/);
     expect(await page.$$eval("#scores tbody tr", (rows) => rows.map((row) => [...row.children].map((c) => c.textContent)))).toEqual([
       ["Kernels", expect.stringMatching(/^[\d.,]+$/), expect.stringMatching(/^[\d.,]+–[\d.,]+$/), "2"],
       ["All", expect.stringMatching(/^[\d.,]+$/), expect.stringMatching(/^[\d.,]+–[\d.,]+$/), "2"],

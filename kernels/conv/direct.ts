@@ -237,4 +237,5 @@ const tiledKernel = kernelFamily((f: Gather & { readonly software: boolean }) =>
   };
 });
 
+/** The forward, or the backward for x, with the tiles of the current adapter. */
 export const gatherKernel = (f: Gather) => tiledKernel({ ...f, software: getDevice().adapter.software });

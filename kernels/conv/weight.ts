@@ -140,7 +140,7 @@ const tiledKernel = kernelFamily((f: Geometry & { readonly small: boolean; reado
 
 /**
  * Processors get small tiles: 96 sums are more registers than they have, and take llvmpipe five seconds to compile instead of one. Their
- * workgroups are a subgroup each: without a barrier the sums stay in registers.
+ * workgroups are a subgroup each, which needs no barrier.
  */
 export function weightKernel(f: Geometry): (x: Tensor, dy: Tensor) => Tensor {
   const { adapter, subgroups } = getDevice();
